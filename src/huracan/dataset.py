@@ -1,0 +1,345 @@
+"""``TrainingSet``: the one object that travels from features to report.
+
+Rows are ordered by ``(decision_time, symbol)``, so a slice of rows is a span of time, a "most recent" cap is a tail,
+and walk-forward folds are views. Every time is UTC, ``datetime64[ms]``:
+
+* ``ts``: open of the bar the features were computed on,
+* ``decision_time``: ``ts`` + bar length, the first moment the features are known,
+* ``label_end``: the moment the label is known; a label of horizon h runs from the open of the next bar to the open
+  h bars later, so it ends at ``decision_time`` + h bars.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from huracan.errors import DataError, NotEnoughData
+from huracan.model_info import MarketRegime
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["REGIME_ORDER", "Recipe", "TimeSource", "TrainingSet", "as_matrix"]
+
+REGIME_ORDER: tuple[MarketRegime, ...] = tuple(MarketRegime)
+"""``regime_code`` i stands for ``REGIME_ORDER[i]``; -1 for unknown."""
+
+_KEYS = ("symbol", "ts", "segment")
+
+
+class Recipe(Protocol):
+    """What ``TrainingSet.from_candles`` needs of a feature recipe."""
+
+    @property
+    def hash(self) -> str: ...
+
+    def compute(self, candles: pl.DataFrame) -> pl.DataFrame: ...
+
+
+class TimeSource(StrEnum):
+    """Where the times of a ``TrainingSet`` came from."""
+
+    CANDLES = "candles"
+    GIVEN = "given"
+    INDEX = "time index"
+    ROW_ORDER = "row order"
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingSet:
+    """Features, labels and every time that belongs to them.
+
+    Build it with :meth:`from_candles` or :meth:`from_arrays`; the constructor only checks that lengths agree.
+
+    Attributes
+    ----------
+    X : float32 (n, d), finite. y : float64 (n,). ts, decision_time, label_end : datetime64[ms] (n,).
+    execution_return : float64 (n,) or None, simple return from open[t+1] to the exit, before costs.
+    volatility : float64 (n,) or None, causal volatility of one bar's return, a fraction.
+    symbol_code, segment : int32 (n,). regime_code : int8 (n,), see ``REGIME_ORDER``. weight : float64 (n,).
+    bar_length : length of one bar. dropped : reason -> rows that did not make it in.
+
+    Examples
+    --------
+    >>> rows = TrainingSet.from_arrays(np.arange(12).reshape(6, 2), np.arange(6), label_horizon=2)
+    >>> len(rows), rows.time_source.value, rows.feature_names
+    (6, 'row order', ('x0', 'x1'))
+    >>> int((rows.label_end[0] - rows.decision_time[0]) / rows.bar_length)
+    2
+    """
+
+    X: NDArray[np.float32]
+    y: NDArray[np.float64]
+    ts: NDArray[np.datetime64]
+    decision_time: NDArray[np.datetime64]
+    label_end: NDArray[np.datetime64]
+    feature_names: tuple[str, ...]
+    symbol_code: NDArray[np.int32]
+    segment: NDArray[np.int32]
+    regime_code: NDArray[np.int8]
+    weight: NDArray[np.float64]
+    execution_return: NDArray[np.float64] | None = None
+    volatility: NDArray[np.float64] | None = None
+    symbols: tuple[str, ...] = ("asset",)
+    bar_length: np.timedelta64 = field(default_factory=lambda: np.timedelta64(1, "D"))
+    time_source: TimeSource = TimeSource.GIVEN
+    recipe_hash: str | None = None
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        n, d = self.X.shape
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, np.ndarray) and len(value) != n:
+                raise DataError(f"TrainingSet field '{item.name}' has {len(value)} rows where X has {n}.")
+        if d != len(self.feature_names):
+            raise DataError(f"X has {d} columns and {len(self.feature_names)} feature names; they must match.")
+        if n and np.any(np.diff(self.decision_time) < np.timedelta64(0, "ms")):
+            where = int(np.argmax(np.diff(self.decision_time) < np.timedelta64(0, "ms"))) + 1
+            raise DataError(f"row {where} is decided at {self.decision_time[where]}, before the row above it; rows go by time.")
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    @property
+    def symbol(self) -> NDArray[Any]:
+        """Symbol of every row, as an array of strings."""
+        return np.asarray(self.symbols, dtype=object)[self.symbol_code]
+
+    @property
+    def regime(self) -> NDArray[Any]:
+        """Regime of every row, as an array of strings; ``None`` where it is not known."""
+        return np.asarray([*map(str, REGIME_ORDER), None], dtype=object)[self.regime_code]
+
+    def take(self, rows: ArrayLike | slice) -> TrainingSet:
+        """Select rows by index, mask or slice (a slice copies nothing)."""
+        at = rows if isinstance(rows, slice) else np.asarray(rows)
+        cut = {f.name: getattr(self, f.name)[at] for f in fields(self) if isinstance(getattr(self, f.name), np.ndarray)}
+        return replace(self, **cut)
+
+    def select(self, columns: Sequence[str]) -> TrainingSet:
+        """Keep the features named, in the order given."""
+        missing = [c for c in columns if c not in self.feature_names]
+        if missing:
+            raise DataError(f"feature '{missing[0]}' is not among {', '.join(self.feature_names)}.")
+        at = [self.feature_names.index(c) for c in columns]
+        return replace(self, X=np.ascontiguousarray(self.X[:, at]), feature_names=tuple(columns))
+
+    def of_symbol(self, symbol: str) -> TrainingSet:
+        """The rows of one symbol."""
+        if symbol not in self.symbols:
+            raise DataError(f"symbol '{symbol}' is not among {', '.join(self.symbols)}.")
+        return self.take(self.symbol_code == self.symbols.index(symbol))
+
+    def most_recent(self, n_rows: int | None) -> TrainingSet:
+        """At most ``n_rows`` rows, the latest decisions first."""
+        return self if n_rows is None or len(self) <= n_rows else self.take(slice(len(self) - n_rows, None))
+
+    def direction(self) -> NDArray[np.int64]:
+        """The label's sign as classes: 1 where ``y > 0``, else 0."""
+        return (self.y > 0).astype(np.int64)
+
+    def with_regimes(self, regimes: pl.DataFrame) -> TrainingSet:
+        """Fill ``regime_code`` from a frame ``[symbol, ts, regime]``; rows it does not name stay unknown."""
+        import polars as pl
+
+        order = {str(r): i for i, r in enumerate(REGIME_ORDER)}
+        mine = pl.DataFrame({"symbol": self.symbol.astype(str), "ts": self.ts}).with_columns(
+            pl.col("ts").dt.replace_time_zone("UTC")
+        )
+        named = regimes.select("symbol", pl.col("ts").cast(pl.Datetime("ms", "UTC")), pl.col("regime").cast(pl.String))
+        joined = mine.join(named, on=["symbol", "ts"], how="left", maintain_order="left")
+        code = joined["regime"].replace_strict(order, default=-1, return_dtype=pl.Int8).fill_null(-1)
+        return replace(self, regime_code=code.to_numpy().astype(np.int8))
+
+    def data_hash(self) -> str:
+        """SHA-256 over features, labels and times: two sets with this hash train the same model."""
+        digest = hashlib.sha256("\x1f".join((*self.feature_names, "\x1e", *self.symbols)).encode())
+        for name in ("X", "y", "decision_time", "label_end", "symbol_code", "segment", "weight"):
+            digest.update(np.ascontiguousarray(getattr(self, name)).tobytes())
+        return digest.hexdigest()
+
+    @classmethod
+    def from_candles(
+        cls, candles: pl.DataFrame, *, recipe: Recipe, labels: pl.DataFrame, regimes: pl.DataFrame | None = None
+    ) -> TrainingSet:
+        """Join features, labels and regimes on ``(symbol, ts)``.
+
+        Parameters
+        ----------
+        candles : as ``huracan.market.read_candles`` gives them.
+        recipe : computes ``[symbol, ts, segment, features...]``; nulls mark warm-up and undefined values.
+        labels : what a function of ``huracan.labels`` gives: ``[symbol, ts, label, label_end]`` and, where there are
+            any, ``execution_return``, ``weight``, ``volatility``.
+        regimes : ``[symbol, ts, regime]``.
+
+        Raises
+        ------
+        NotEnoughData : no row has both every feature and a label; the reasons are counted in the message.
+        """
+        import polars as pl
+
+        features = recipe.compute(candles)
+        names = tuple(c for c in features.columns if c not in _KEYS)
+        joined = features.join(labels, on=["symbol", "ts"], how="left", maintain_order="left")
+        no_label = joined["label"].is_null() | joined["label_end"].is_null()
+        undefined = joined.select(pl.any_horizontal(pl.col(c).is_null() | pl.col(c).is_nan() for c in names)).to_series()
+        dropped = {"no label: too close to the end of a segment": int((no_label & ~undefined).sum())}
+        for name in names:
+            count = int((joined[name].is_null() | joined[name].is_nan()).sum())
+            if count:
+                dropped[f"feature {name} undefined or warming up"] = count
+        kept = joined.filter(~(no_label | undefined)).sort("ts", "symbol")
+        if kept.is_empty():
+            worst = max(dropped.items(), key=lambda item: item[1])
+            raise NotEnoughData(
+                f"none of {candles.height} candles gives a training row: {worst[0]} on {worst[1]} rows; "
+                f"the recipe needs {getattr(recipe, 'warmup', 'its warm-up')} bars in one segment before its first row."
+            )
+        bar = _bar_length(candles)
+        symbols = tuple(sorted(kept["symbol"].unique().to_list()))
+        ts = kept["ts"].dt.replace_time_zone(None).cast(pl.Datetime("ms")).to_numpy()
+        rows = cls(
+            X=np.ascontiguousarray(kept.select(pl.col(names).cast(pl.Float32)).to_numpy()),
+            y=kept["label"].cast(pl.Float64).to_numpy().copy(),
+            ts=ts,
+            decision_time=ts + bar,
+            label_end=kept["label_end"].dt.replace_time_zone(None).cast(pl.Datetime("ms")).to_numpy(),
+            feature_names=names,
+            symbol_code=np.searchsorted(symbols, kept["symbol"].to_numpy().astype(str)).astype(np.int32),
+            segment=kept["segment"].to_numpy().astype(np.int32),
+            regime_code=np.full(kept.height, -1, np.int8),
+            weight=_optional(kept, "weight", np.ones(kept.height)),
+            execution_return=_optional(kept, "execution_return", None),
+            volatility=_optional(kept, "volatility", None),
+            symbols=symbols,
+            bar_length=bar,
+            time_source=TimeSource.CANDLES,
+            recipe_hash=recipe.hash,
+            dropped=dropped,
+        )
+        return rows if regimes is None else rows.with_regimes(regimes)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        X: Any,
+        y: Any,
+        *,
+        ts: ArrayLike | None = None,
+        label_end: ArrayLike | None = None,
+        prices: ArrayLike | None = None,
+        label_horizon: int = 1,
+        symbol: str = "asset",
+        weight: ArrayLike | None = None,
+    ) -> TrainingSet:
+        """Build from plain ``X, y`` of one series in time order.
+
+        Times come from ``ts``, else from a pandas time index, else from the order of the rows (one day each);
+        ``time_source`` says which. ``label_end`` defaults to ``label_horizon`` bars after the decision. With
+        ``prices`` (open of each bar) the execution return is the one from the next open over the horizon.
+
+        Raises
+        ------
+        DataError : lengths differ, a value is not finite (named by row and column), or times do not increase.
+        """
+        matrix, names = as_matrix(X)
+        target = np.asarray(y.to_numpy() if hasattr(y, "to_numpy") else y).reshape(-1).astype(np.float64)
+        n = len(matrix)
+        if len(target) != n:
+            raise DataError(f"y has {len(target)} rows where X has {n}.")
+        if label_horizon < 1:
+            raise DataError(f"label_horizon is {label_horizon}; a label needs at least 1 bar.")
+        _require_finite(matrix, names)
+        _require_finite(target[:, None], ("y",))
+        times, source = _times_of(X, ts, n)
+        bar = np.median(np.diff(times)).astype("timedelta64[ms]") if n > 1 else np.timedelta64(86_400_000, "ms")
+        if n > 1 and np.any(np.diff(times) <= np.timedelta64(0, "ms")):
+            where = int(np.argmax(np.diff(times) <= np.timedelta64(0, "ms"))) + 1
+            raise DataError(f"row {where} is at {times[where]}, not after the row above it; times must increase.")
+        end = times + bar * (1 + label_horizon) if label_end is None else np.asarray(label_end).astype("datetime64[ms]")
+        moved = None
+        if prices is not None:
+            price = np.asarray(prices, dtype=np.float64)
+            if len(price) != n:
+                raise DataError(f"prices has {len(price)} rows where X has {n}.")
+            moved = np.zeros(n)
+            stop = n - 1 - label_horizon
+            if stop > 0:
+                moved[:stop] = price[1 + label_horizon :] / price[1 : 1 + stop] - 1.0
+        return cls(
+            X=matrix,
+            y=target,
+            ts=times,
+            decision_time=times + bar,
+            label_end=end,
+            feature_names=names,
+            symbol_code=np.zeros(n, np.int32),
+            segment=np.zeros(n, np.int32),
+            regime_code=np.full(n, -1, np.int8),
+            weight=np.ones(n) if weight is None else np.asarray(weight, np.float64),
+            execution_return=moved,
+            symbols=(symbol,),
+            bar_length=bar,
+            time_source=source,
+        )
+
+
+def as_matrix(X: Any) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Turn a pandas or polars frame, or a 2-D array, into a float32 matrix and its column names.
+
+    >>> as_matrix([[1, 2], [3, 4]])[1]
+    ('x0', 'x1')
+    """
+    columns = tuple(map(str, X.columns)) if hasattr(X, "columns") else None
+    try:
+        matrix = np.asarray(X.to_numpy() if hasattr(X, "to_numpy") else X).astype(np.float32, copy=False)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"X holds a value that is not a number: {error}.") from error
+    if matrix.ndim == 1:
+        matrix = matrix[:, None]
+    if matrix.ndim != 2:
+        raise DataError(f"X has {matrix.ndim} dimensions {matrix.shape}; rows x features was expected.")
+    return np.ascontiguousarray(matrix), columns or tuple(f"x{i}" for i in range(matrix.shape[1]))
+
+
+def _times_of(X: Any, ts: ArrayLike | None, n: int) -> tuple[NDArray[np.datetime64], TimeSource]:
+    if ts is not None:
+        times = np.asarray(ts.to_numpy() if hasattr(ts, "to_numpy") else ts)
+        if len(times) != n:
+            raise DataError(f"ts has {len(times)} rows where X has {n}.")
+        return times.astype("datetime64[ms]"), TimeSource.GIVEN
+    index = getattr(X, "index", None)
+    if index is not None and np.issubdtype(getattr(index, "dtype", np.dtype(object)), np.datetime64):
+        return np.asarray(index).astype("datetime64[ms]"), TimeSource.INDEX
+    if getattr(getattr(index, "dtype", None), "tz", None) is not None:
+        return np.asarray(index.tz_convert("UTC").tz_localize(None)).astype("datetime64[ms]"), TimeSource.INDEX
+    return (np.datetime64("2000-01-01", "ms") + np.arange(n) * np.timedelta64(86_400_000, "ms")), TimeSource.ROW_ORDER
+
+
+def _require_finite(matrix: NDArray[Any], names: Sequence[str]) -> None:
+    bad = ~np.isfinite(matrix)
+    if bad.any():
+        row, column = map(int, np.argwhere(bad)[0])
+        raise DataError(f"column '{names[column]}' holds {matrix[row, column]} in row {row}; finite numbers were expected.")
+
+
+def _bar_length(candles: pl.DataFrame) -> np.timedelta64:
+    import polars as pl
+
+    steps = candles.sort("symbol", "ts").select(pl.col("ts").diff().over("symbol").alias("step")).drop_nulls()
+    if steps.is_empty():
+        raise NotEnoughData(f"{candles.height} candle(s): at least two of one symbol are needed to know the bar length.")
+    lengths, counts = np.unique(steps["step"].dt.total_milliseconds().to_numpy(), return_counts=True)
+    return np.timedelta64(int(lengths[np.argmax(counts)]), "ms")
+
+
+def _optional(frame: pl.DataFrame, column: str, otherwise: NDArray[np.float64] | None) -> Any:
+    return frame[column].to_numpy().astype(np.float64) if column in frame.columns else otherwise

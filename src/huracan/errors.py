@@ -1,0 +1,106 @@
+"""Every error Huracan raises on purpose, in one tree.
+
+A message is one or two plain sentences: what was wrong, where (column, row, time, key, line) and what was
+expected. The command line prints exactly that sentence and exits with :attr:`HuracanError.exit_code`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "AccountingError",
+    "ArtifactError",
+    "CandleError",
+    "ConfigError",
+    "DataError",
+    "DependencyMissing",
+    "FeatureError",
+    "HuracanError",
+    "LeakageError",
+    "ModelError",
+    "NotEnoughData",
+    "PromotionConflict",
+    "RegistryError",
+    "StorageError",
+    "UnknownName",
+    "nearest_name",
+]
+
+
+class HuracanError(Exception):
+    """Root of the tree; catching it catches every error that is about the user's input or environment."""
+
+    exit_code = 2
+
+
+class ConfigError(HuracanError):
+    """A key or value of the configuration is unknown, out of bounds or unreadable."""
+
+
+class DataError(HuracanError, ValueError):
+    """Data that cannot be used as it is."""
+
+
+class CandleError(DataError):
+    """Candles that are not candles: missing columns, impossible prices, broken time."""
+
+
+class NotEnoughData(DataError):
+    """Fewer rows than a step needs; the message gives both numbers."""
+
+
+class FeatureError(DataError):
+    """A feature, indicator or recipe that cannot be computed or does not match its data."""
+
+
+class LeakageError(DataError):
+    """Something at time t used data that was not known at its decision time."""
+
+
+class AccountingError(DataError):
+    """Costs, positions or prices that no account can be run on."""
+
+
+class ModelError(HuracanError, ValueError):
+    """A learner that cannot be built, fitted or used as asked."""
+
+
+class StorageError(HuracanError):
+    """The database or the file system refused: locked, full, read-only, of another schema."""
+
+
+class ArtifactError(StorageError):
+    """A stored file that is missing, damaged, or of a kind that is not loaded."""
+
+
+class RegistryError(HuracanError):
+    """The registry cannot do what was asked: unknown model, version or alias, or a forbidden promotion."""
+
+
+class PromotionConflict(RegistryError):
+    """The alias no longer points where the caller expected; somebody else promoted first."""
+
+
+class UnknownName(HuracanError, KeyError):
+    """A name that does not exist; the message offers the nearest that does."""
+
+    def __str__(self) -> str:  # KeyError would show the repr
+        return str(self.args[0]) if self.args else ""
+
+
+class DependencyMissing(HuracanError, ImportError):
+    """An optional package is needed; the message gives the extra that installs it."""
+
+
+def nearest_name(name: str, known: Iterable[str], *, kind: str = "name") -> UnknownName:
+    """Make the error for an unknown ``name``, offering the closest of ``known``.
+
+    >>> str(nearest_name("rigde", ["ridge", "lasso"], kind="learner"))
+    "unknown learner 'rigde'; did you mean 'ridge'? Known: lasso, ridge."
+    """
+    choices = sorted(known)
+    close = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
+    hint = f"; did you mean '{close[0]}'?" if close else "."
+    return UnknownName(f"unknown {kind} '{name}'{hint} Known: {', '.join(choices)}.")
