@@ -1,0 +1,268 @@
+"""Every setting of Huracan: typed, bounded, explained, with a default.
+
+The field descriptions are the documentation: ``docs/configuration.md`` and the comments of
+``config/ml_framework.yaml`` are generated from them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+__all__ = [
+    "ComparisonConfig",
+    "CostConfig",
+    "DataConfig",
+    "FeatureConfig",
+    "HuracanConfig",
+    "LabelConfig",
+    "LearnerConfig",
+    "LoggingConfig",
+    "PolicyConfig",
+    "ProfileConfig",
+    "RegimeConfig",
+    "RegistryConfig",
+    "SimulationConfig",
+    "TrainingConfig",
+    "ValidationConfig",
+]
+
+Rows = Annotated[int, Field(ge=50)]
+BasisPoints = Annotated[float, Field(ge=0.0, le=10_000.0)]
+
+
+class Section(BaseModel):
+    """A group of keys; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class SimulationConfig(Section):
+    """The simulated market that a run without candles uses."""
+
+    n_symbols: int = Field(5, ge=1, le=400, description="Number of correlated symbols.")
+    n_bars: int = Field(5_000, ge=200, le=1_000_000, description="Bars per symbol.")
+    bar: Literal["1m", "5m", "15m", "1h", "4h", "1d"] = Field("1h", description="Length of a bar.")
+    signal_strength: float = Field(
+        1.0, ge=0.0, le=10.0, description="Strength of the planted edge; 0 is a market that nothing predicts."
+    )
+    gap_share: float = Field(0.0, ge=0.0, le=0.2, description="Share of bars left out, so that there are gaps.")
+
+
+class DataConfig(Section):
+    """Where candles come from and what is done with flaws."""
+
+    source: Path | None = Field(None, description="File or folder of candles; none means the simulated market.")
+    symbols: tuple[str, ...] = Field((), description="Symbols to keep; empty keeps all.")
+    on_unsorted: Literal["refuse", "sort"] = Field(
+        "refuse", description="Bars out of order: refuse them or sort them and say so."
+    )
+    on_duplicate: Literal["refuse", "drop_exact"] = Field(
+        "refuse", description="Bars that stand twice: refuse them, or drop those that agree in every value and say so."
+    )
+    simulation: SimulationConfig = Field(default_factory=SimulationConfig, description="The simulated market.")
+
+
+class FeatureConfig(Section):
+    """Which features are computed."""
+
+    recipe: str = Field("default", description="'default', 'minimal', or the path of a recipe's JSON file.")
+
+
+class LabelConfig(Section):
+    """What is predicted."""
+
+    kind: Literal["forward_return", "triple_barrier"] = Field(
+        "forward_return",
+        description="Return from the next open over the horizon, or which of three barriers is touched first.",
+    )
+    horizon: int = Field(1, ge=1, le=10_000, description="Bars from entry to exit (to the vertical barrier).")
+    volatility_scaled: bool = Field(True, description="Divide the return by its causal volatility over the horizon.")
+    cost_bps: BasisPoints = Field(0.0, description="Shrink the label towards zero by this round-trip cost, in basis points.")
+    volatility_span: int = Field(100, ge=5, le=10_000, description="Span of the exponentially weighted volatility, in bars.")
+    take_profit: float = Field(2.0, gt=0.0, le=100.0, description="Upper barrier, in units of volatility over the horizon.")
+    stop_loss: float = Field(2.0, gt=0.0, le=100.0, description="Lower barrier, in units of volatility over the horizon.")
+    weights: Literal["uniform", "uniqueness"] = Field(
+        "uniform", description="Weigh rows equally, or by how little their labels overlap with others."
+    )
+
+
+class RegimeConfig(Section):
+    """How bars are sorted into trending, ranging, volatile and illiquid."""
+
+    trend_window: int = Field(48, ge=5, le=100_000, description="Bars over which trend strength is measured.")
+    volatility_window: int = Field(24, ge=5, le=100_000, description="Bars over which volatility is measured.")
+    lookback: int = Field(500, ge=50, le=1_000_000, description="Bars of the symbol's own past that ranks refer to.")
+    minimum_duration: int = Field(6, ge=1, le=10_000, description="Bars a new regime must persist before it is believed.")
+
+
+class ValidationConfig(Section):
+    """How time is split."""
+
+    embargo_bars: int = Field(
+        5, ge=0, le=100_000, description="Bars left out between training and test, beyond the labels' own."
+    )
+    hold_out_share: float = Field(
+        0.15, ge=0.0, lt=0.6, description="Share of the time span, at its end, that is locked and read once, by the report."
+    )
+    min_train_share: float = Field(
+        0.25, gt=0.0, lt=0.9, description="Share of the development span that only trains, before the first test fold."
+    )
+
+
+class CostConfig(Section):
+    """What trading costs, per side, in basis points of the traded value."""
+
+    fee_bps: BasisPoints = Field(4.0, description="Exchange fee.")
+    half_spread_bps: BasisPoints = Field(0.5, description="Half the bid-ask spread.")
+    slippage_bps: BasisPoints = Field(0.5, description="Price moved against the order.")
+    borrow_bps_per_bar: BasisPoints = Field(0.0, description="Paid on short positions, each bar.")
+    lot_size: float = Field(0.0, ge=0.0, description="Smallest tradeable quantity, in coins; 0 means any.")
+    minimum_notional: float = Field(0.0, ge=0.0, description="Smallest order, in quote currency; 0 means any.")
+    max_volume_share: float | None = Field(
+        None, gt=0.0, le=1.0, description="Largest share of a bar's volume that can be filled; none means unlimited."
+    )
+    initial_equity: float = Field(100_000.0, gt=0.0, description="Capital per symbol at the start, in quote currency.")
+
+
+class PolicyConfig(Section):
+    """How scores become positions; the threshold itself is chosen inside training folds."""
+
+    cap: float = Field(1.0, gt=0.0, le=100.0, description="Largest position, as a fraction of the capital of a symbol.")
+    allow_short: bool = Field(True, description="Whether positions below zero are taken.")
+    volatility_target: float | None = Field(
+        None, gt=0.0, le=10.0, description="Annualised volatility each position is scaled to; none leaves it out."
+    )
+
+
+class ComparisonConfig(Section):
+    """When a learner counts as better than the baseline."""
+
+    alpha: float = Field(0.05, gt=0.0, lt=0.5, description="Family-wise error rate over all learners compared.")
+    correction: Literal["holm", "bonferroni", "hochberg", "fdr_bh", "fdr_by"] = Field(
+        "holm", description="Correction for having compared several learners."
+    )
+
+
+class TrainingConfig(Section):
+    """How learners are trained."""
+
+    pooling: Literal["pooled", "per_symbol"] = Field(
+        "pooled", description="One model over all symbols, or one model for each symbol."
+    )
+    n_jobs: int = Field(2, ge=1, le=256, description="Cores used; the result does not depend on it.")
+
+
+class LearnerConfig(Section):
+    """One learner of a profile."""
+
+    task: Literal["auto", "regression", "classification"] = Field(
+        "auto", description="Fit the label, or its sign; 'auto' takes what the catalogue prefers for this learner."
+    )
+    max_train_rows: Rows | None = Field(
+        None, description="At most this many training rows, the most recent ones; none means all."
+    )
+    params: dict[str, Any] = Field(default_factory=dict, description="Hyperparameters that replace the catalogue's defaults.")
+
+
+class ProfileConfig(Section):
+    """A written list of learners, folds and row caps."""
+
+    n_splits: int = Field(5, ge=2, le=100, description="Walk-forward test folds.")
+    learners: dict[str, LearnerConfig] = Field(description="Catalogue name -> how it is trained.")
+
+    @model_validator(mode="after")
+    def _has_learners(self) -> ProfileConfig:
+        if not self.learners:
+            raise ValueError("a profile needs at least one learner")
+        return self
+
+
+class RegistryConfig(Section):
+    """Where models are kept."""
+
+    url: str | None = Field(None, description="Database URL; none is SQLite in the home folder.")
+    model_name: str = Field("champion", min_length=1, max_length=100, description="Name the run's winner is registered under.")
+
+
+class LoggingConfig(Section):
+    """What is written down while it works."""
+
+    terminal_level: Literal["debug", "info", "warning", "error"] = Field(
+        "warning", description="Least level shown on the terminal."
+    )
+    file_level: Literal["debug", "info", "warning", "error"] = Field(
+        "debug", description="Least level written to the run's log file."
+    )
+
+
+def _caps(**rows: int | None) -> dict[str, LearnerConfig]:
+    return {name: LearnerConfig(max_train_rows=cap) for name, cap in rows.items()}
+
+
+_RULES = _caps(majority=None, last_value=None, buy_and_hold=None)
+
+_PROFILES = {
+    "quick": ProfileConfig(
+        n_splits=5,
+        learners={
+            **_RULES,
+            **_caps(linear_regression=200_000, ridge=200_000, logistic_regression=60_000, k_nearest_neighbors=5_000),
+            **_caps(linear_svm=20_000, rbf_svm=2_000, naive_bayes=200_000, decision_tree=60_000),
+            **_caps(random_forest=40_000, extra_trees=60_000, xgboost=100_000, lightgbm=100_000),
+        },
+    ),
+    "standard": ProfileConfig(
+        n_splits=6,
+        learners={
+            **_RULES,
+            **_caps(linear_regression=None, ridge=None, logistic_regression=250_000, k_nearest_neighbors=20_000),
+            **_caps(linear_svm=60_000, rbf_svm=5_000, naive_bayes=None, decision_tree=250_000),
+            **_caps(random_forest=150_000, extra_trees=250_000, xgboost=500_000, lightgbm=500_000),
+        },
+    ),
+    "full": ProfileConfig(
+        n_splits=10,
+        learners={
+            **_RULES,
+            **_caps(linear_regression=None, ridge=None, logistic_regression=None, k_nearest_neighbors=50_000),
+            **_caps(linear_svm=250_000, rbf_svm=10_000, naive_bayes=None, decision_tree=None),
+            **_caps(random_forest=None, extra_trees=None, xgboost=None, lightgbm=None),
+        },
+    ),
+}
+
+
+class HuracanConfig(Section):
+    """The whole configuration."""
+
+    home: Path = Field(
+        Path("huracan_home"), description="Folder for database, artifacts, runs and reports; HURACAN_HOME overrides it."
+    )
+    seed: int = Field(0, ge=0, lt=2**31, description="Seed of everything random.")
+    profile: str = Field("quick", description="Which of the profiles below is run.")
+    data: DataConfig = Field(default_factory=DataConfig)
+    features: FeatureConfig = Field(default_factory=FeatureConfig)
+    labels: LabelConfig = Field(default_factory=LabelConfig)
+    regimes: RegimeConfig = Field(default_factory=RegimeConfig)
+    validation: ValidationConfig = Field(default_factory=ValidationConfig)
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    policy: PolicyConfig = Field(default_factory=PolicyConfig)
+    costs: CostConfig = Field(default_factory=CostConfig)
+    comparison: ComparisonConfig = Field(default_factory=ComparisonConfig)
+    registry: RegistryConfig = Field(default_factory=RegistryConfig)
+    logging: LoggingConfig = Field(default_factory=LoggingConfig)
+    profiles: dict[str, ProfileConfig] = Field(default_factory=lambda: dict(_PROFILES), description="The profiles there are.")
+
+    @model_validator(mode="after")
+    def _profile_exists(self) -> HuracanConfig:
+        if self.profile not in self.profiles:
+            raise ValueError(f"profile '{self.profile}' is not among {', '.join(self.profiles)}")
+        return self
+
+    @property
+    def active_profile(self) -> ProfileConfig:
+        """The profile that is run."""
+        return self.profiles[self.profile]
