@@ -1,0 +1,45 @@
+"""One check for every series that inference is run on."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from huracan.errors import DataError, NotEnoughData
+
+__all__ = ["MINIMUM_OBSERVATIONS", "as_series"]
+
+MINIMUM_OBSERVATIONS = 20
+"""Fewer time points than this leave no long-run variance to estimate."""
+
+
+def as_series(x: ArrayLike, name: str = "x", *, minimum: int = MINIMUM_OBSERVATIONS) -> NDArray[np.float64]:
+    """Return ``x`` as a finite float64 array, one series (n,) or a batch of them (repetitions, n), or say why not.
+
+    Raises
+    ------
+    DataError : not one or two dimensions, a value is not finite (its place is named), or a series is constant.
+    NotEnoughData : fewer than ``minimum`` observations.
+
+    Examples
+    --------
+    >>> as_series([1, 2, 4], minimum=3)
+    array([1., 2., 4.])
+    """
+    values = np.asarray(x, dtype=np.float64)
+    if values.ndim not in (1, 2):
+        raise DataError(f"{name} has {values.ndim} dimensions; one series, or repetitions x time, was expected.")
+    n = values.shape[-1]
+    if n < minimum:
+        raise NotEnoughData(f"{name} has {n} observation(s) in time; at least {minimum} are needed.")
+    bad = ~np.isfinite(values)
+    if bad.any():
+        where = tuple(map(int, np.argwhere(bad)[0]))
+        raise DataError(f"{name} holds {values[where]} at row {where[-1]}; finite numbers were expected.")
+    # a spread at the level of rounding is no spread: 0.1 + 0.2 - 0.3 is not evidence
+    spread, scale = np.ptp(values, axis=-1), np.abs(values).max(axis=-1)
+    constant = spread <= 64 * np.finfo(np.float64).eps * scale
+    if np.any(constant):
+        first = values if values.ndim == 1 else values[int(np.argmax(constant))]
+        raise DataError(f"{name} is {first[0]:g} in all {n} rows; without variation no standard error can be estimated.")
+    return values
