@@ -1,0 +1,186 @@
+"""``Database``: one way to SQLite and PostgreSQL, with transactions that fail in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.pool import StaticPool
+
+from huracan.errors import DependencyMissing, StorageError
+from huracan.storage import schema
+from huracan.storage.failures import explain
+from huracan.storage.json_values import from_json, to_json
+
+__all__ = ["Database"]
+
+_WRITES = "huracan_writes"
+
+
+class Database:
+    """A SQLite file or a PostgreSQL database that holds registry, runs and audit.
+
+    SQLite runs in WAL mode with foreign keys, ``synchronous=FULL`` and a busy timeout; a writing transaction takes the
+    write lock when it begins, so two processes queue instead of failing half-way.
+
+    Parameters
+    ----------
+    url : ``sqlite:///relative.db``, ``sqlite:////absolute.db``, ``sqlite://`` (in memory) or
+        ``postgresql+psycopg://user:password@host/name``.
+    busy_timeout : seconds to wait for a lock before giving up.
+
+    Raises
+    ------
+    StorageError : the URL cannot be read or names another kind of database.
+    DependencyMissing : PostgreSQL is asked for and psycopg is not installed.
+
+    Examples
+    --------
+    >>> database = Database("sqlite://")
+    >>> database.upgrade()
+    >>> with database.reading() as connection:
+    ...     connection.execute(sa.text("select count(*) from models")).scalar_one()
+    0
+    """
+
+    def __init__(self, url: str, *, busy_timeout: float = 30.0) -> None:
+        try:
+            parsed = sa.make_url(url)
+        except sa.exc.ArgumentError as error:
+            raise StorageError(
+                f"'{url}' is not a database URL; expected sqlite:///file.db or postgresql+psycopg://user@host/name."
+            ) from error
+        if parsed.drivername in ("postgresql", "postgres"):
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        if parsed.drivername not in ("sqlite", "sqlite+pysqlite", "postgresql+psycopg"):
+            raise StorageError(
+                f"database kind '{parsed.drivername}' is not supported; expected sqlite:///file.db or "
+                "postgresql+psycopg://user@host/name."
+            )
+        self.url = parsed
+        self.busy_timeout = busy_timeout
+
+    def __repr__(self) -> str:
+        return f"Database({self.where!r})"
+
+    @property
+    def where(self) -> str:
+        """The URL without its password, as error messages show it."""
+        return self.url.render_as_string(hide_password=True)
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether this is SQLite rather than PostgreSQL."""
+        return self.url.get_backend_name() == "sqlite"
+
+    @property
+    def _in_memory(self) -> bool:
+        return self.is_sqlite and self.url.database in (None, "", ":memory:")
+
+    @cached_property
+    def engine(self) -> sa.Engine:
+        """The SQLAlchemy engine; made on first use."""
+        options: dict[str, Any] = {"json_serializer": to_json, "json_deserializer": from_json}
+        if self._in_memory:
+            options |= {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}}
+        elif self.is_sqlite:
+            options |= {"connect_args": {"timeout": self.busy_timeout}}
+        else:
+            options |= {"pool_pre_ping": True, "connect_args": {"connect_timeout": max(2, int(self.busy_timeout))}}
+        try:
+            engine = sa.create_engine(self.url, **options)
+        except ModuleNotFoundError as error:
+            raise DependencyMissing("PostgreSQL needs psycopg, which is not installed; install huracan[postgres].") from error
+        if self.is_sqlite:
+            sa.event.listen(engine, "connect", self._prepare_sqlite)
+            sa.event.listen(engine, "begin", _begin_sqlite)
+        else:
+            sa.event.listen(engine, "connect", self._prepare_postgresql)
+        return engine
+
+    def upgrade(self) -> None:
+        """Create the tables, or bring an older schema up to this version; does nothing where it is current.
+
+        Safe when several processes do it at once: one does the work, the others wait.
+
+        Raises
+        ------
+        StorageError : the schema is newer than this code, or the database refuses.
+        """
+        if self.is_sqlite and not self._in_memory:
+            folder = Path(str(self.url.database)).parent
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StorageError(f"cannot make the folder {folder} of {self.where}: {error.strerror}.") from error
+        with self.reading() as connection:
+            if schema.is_current(connection, self.where):
+                return
+        with self.transaction() as connection:
+            if not self.is_sqlite:
+                connection.execute(sa.text("select pg_advisory_xact_lock(:key)"), {"key": schema.UPGRADE_LOCK})
+            if not schema.is_current(connection, self.where):
+                schema.upgrade(connection)
+
+    def check(self) -> None:
+        """Make sure the schema is the one this code was written for.
+
+        Raises
+        ------
+        StorageError : it is newer (upgrade huracan) or older (call :meth:`upgrade`).
+        """
+        with self.reading() as connection:
+            if not schema.is_current(connection, self.where):
+                raise StorageError(
+                    f"the schema of {self.where} is older than this version of Huracan; call Database.upgrade()."
+                )
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A connection that only reads; on SQLite everything in it sees one moment."""
+        with self._translated(), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[sa.Connection]:
+        """A connection whose work is kept as a whole when the block ends, and undone when it raises."""
+        with (
+            self._translated(),
+            self.engine.connect() as plain,
+            plain.execution_options(**{_WRITES: True}) as connection,
+            connection.begin(),
+        ):
+            yield connection
+
+    def close(self) -> None:
+        """Let go of every connection; the next use opens new ones."""
+        if "engine" in self.__dict__:
+            self.engine.dispose()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sa.exc.SQLAlchemyError as error:
+            raise StorageError(explain(error, self.where, self.busy_timeout)) from error
+
+    def _prepare_sqlite(self, raw: Any, _record: Any) -> None:
+        raw.isolation_level = None  # the "begin" event says BEGIN; sqlite3's own guess would split transactions
+        for pragma in ("foreign_keys = ON", f"busy_timeout = {int(self.busy_timeout * 1000)}", "synchronous = FULL"):
+            raw.execute(f"PRAGMA {pragma}")
+        if not self._in_memory:
+            schema.use_write_ahead_log(raw, self.busy_timeout)
+
+    def _prepare_postgresql(self, raw: Any, _record: Any) -> None:
+        with raw.cursor() as cursor:
+            cursor.execute(f"SET lock_timeout = {int(self.busy_timeout * 1000)}")
+            cursor.execute("SET TIME ZONE 'UTC'")
+        raw.commit()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(_WRITES) else "BEGIN")

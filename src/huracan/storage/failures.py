@@ -1,0 +1,38 @@
+"""What a database refused, in one sentence."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+__all__ = ["explain"]
+
+_REASONS: tuple[tuple[str, str], ...] = (
+    ("is locked", "{where} is locked by another process and stayed so for {wait:g} s; try again, or end that process"),
+    ("lock timeout", "{where} is locked by another session and stayed so for {wait:g} s; try again, or end that session"),
+    ("readonly database", "{where} is read-only for this user; writing needs the file and its folder to be writable"),
+    ("unable to open database file", "{where} cannot be opened: the folder is missing, or this user may not use it"),
+    ("disk is full", "the disk that holds {where} is full; nothing was changed"),
+    ("No space left", "the disk that holds {where} is full; nothing was changed"),
+    ("file is not a database", "{where} is not a SQLite database, or it is encrypted or damaged"),
+    ("malformed", "{where} is damaged; restore it from a backup"),
+    ("disk I/O error", "the disk failed while {where} was used; nothing was changed"),
+    ("no such table", "{where} lacks a table ({first}); call Database.upgrade()"),
+    ("does not exist", "{where} lacks something that is needed ({first}); call Database.upgrade(), or create the database"),
+    ("password authentication failed", "{where} refused the user name or password"),
+    ("connection failed", "{where} cannot be reached: {first}"),
+    ("could not connect", "{where} cannot be reached: {first}"),
+)
+
+
+def explain(error: sa.exc.SQLAlchemyError, where: str, wait: float) -> str:
+    """Turn what SQLAlchemy raised into one sentence that names the database and what to do.
+
+    >>> explain(sa.exc.OperationalError("insert", {}, Exception("database is locked")), "sqlite:///m.db", 30.0)
+    'sqlite:///m.db is locked by another process and stayed so for 30 s; try again, or end that process.'
+    """
+    text = str(getattr(error, "orig", None) or error)
+    first = text.strip().splitlines()[0].rstrip(".") if text.strip() else type(error).__name__
+    for sign, sentence in _REASONS:
+        if sign.lower() in text.lower():
+            return sentence.format(where=where, wait=wait, first=first) + "."
+    return f"{where} refused: {first}."

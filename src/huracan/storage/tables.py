@@ -1,0 +1,227 @@
+"""The tables, as SQLAlchemy Core: five that an Engine, its Mechanic and its bot share with us, and ours.
+
+The shared five hold exactly the columns that those programs name, no foreign keys and nothing mandatory beyond their
+own keys, so inserts, upserts and reads of theirs work unchanged, in any order, and our tables can be added to a
+database that already has them.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.types import TypeDecorator
+
+from huracan.errors import StorageError
+
+__all__ = [
+    "SHARED_TABLES",
+    "UTCDateTime",
+    "aliases",
+    "audit",
+    "daily_equity",
+    "hold_out_uses",
+    "live_trades",
+    "metadata",
+    "model_metrics",
+    "model_versions",
+    "models",
+    "promotions",
+    "registered_models",
+    "runs",
+    "utc_now",
+]
+
+
+def utc_now() -> datetime:
+    """The time now, in UTC, aware."""
+    return datetime.now(UTC)
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """A moment in UTC: aware in Python, ``timestamptz`` in PostgreSQL, text without offset in SQLite.
+
+    A naive datetime is refused on the way in; text that another program wrote is read with or without an offset.
+    """
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise StorageError(f"the time {value} has no time zone; times are stored in UTC, give an aware one.")
+        moment = value.astimezone(UTC)
+        return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_RowId = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def _row_id() -> sa.Column[int]:
+    """A number given by the database, growing and never given twice: order never depends on a clock."""
+    return sa.Column("id", _RowId, primary_key=True, autoincrement=True)
+
+
+def _moment(name: str, *, given: bool = True) -> sa.Column[Any]:
+    return sa.Column(name, UTCDateTime, nullable=not given, server_default=sa.func.current_timestamp() if given else None)
+
+
+# --- shared with the Engine -------------------------------------------------------------------------------------------
+models = sa.Table(
+    "models",
+    metadata,
+    sa.Column("model_id", sa.Text, primary_key=True),
+    sa.Column("parent_id", sa.Text),
+    sa.Column("kind", sa.Text, nullable=False, server_default="challenger"),
+    _moment("created_at"),
+    sa.Column("s3_path", sa.Text),
+    sa.Column("features_used", sa.JSON),
+    sa.Column("params", sa.JSON),
+)
+model_metrics = sa.Table(
+    "model_metrics",
+    metadata,
+    sa.Column("model_id", sa.Text, primary_key=True),
+    sa.Column("window", sa.Text, primary_key=True),
+    sa.Column("sharpe", sa.Double),
+    sa.Column("hit_rate", sa.Double),
+    sa.Column("drawdown", sa.Double),
+    sa.Column("net_bps", sa.Double),
+    sa.Column("cost_bps", sa.Double),
+    sa.Column("promoted", sa.Boolean, nullable=False, server_default=sa.false()),
+)
+promotions = sa.Table(
+    "promotions",
+    metadata,
+    _row_id(),
+    sa.Column("from_model_id", sa.Text),
+    sa.Column("to_model_id", sa.Text),
+    sa.Column("reason", sa.Text),
+    _moment("at"),
+    sa.Column("snapshot", sa.JSON),
+    sqlite_autoincrement=True,
+)
+live_trades = sa.Table(
+    "live_trades",
+    metadata,
+    sa.Column("trade_id", sa.Text, primary_key=True),
+    sa.Column("time", UTCDateTime),
+    sa.Column("symbol", sa.Text),
+    sa.Column("side", sa.Text),
+    sa.Column("size", sa.Double),
+    sa.Column("entry", sa.Double),
+    sa.Column("exit", sa.Double),
+    sa.Column("fees", sa.Double),
+    sa.Column("net_pnl", sa.Double),
+    sa.Column("model_id", sa.Text),
+)
+daily_equity = sa.Table(
+    "daily_equity",
+    metadata,
+    sa.Column("date", sa.Date, primary_key=True),
+    sa.Column("nav", sa.Double),
+    sa.Column("max_dd", sa.Double),
+    sa.Column("turnover", sa.Double),
+    sa.Column("fees_bps", sa.Double),
+)
+SHARED_TABLES: tuple[sa.Table, ...] = (models, model_metrics, promotions, live_trades, daily_equity)
+"""The five that other programs read and write too."""
+
+# --- ours -------------------------------------------------------------------------------------------------------------
+registered_models = sa.Table(
+    "registered_models",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("last_version", sa.Integer, nullable=False, server_default="0"),
+    _moment("created_at"),
+)
+model_versions = sa.Table(
+    "model_versions",
+    metadata,
+    _row_id(),
+    sa.Column("name", sa.ForeignKey("registered_models.name"), nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("model_id", sa.Text, nullable=False, unique=True),
+    sa.Column("parent_id", sa.Text),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False, index=True),
+    sa.Column("info", sa.JSON, nullable=False),
+    sa.Column("metrics", sa.JSON, nullable=False),
+    sa.Column("provenance", sa.JSON, nullable=False),
+    sa.Column("extras", sa.JSON, nullable=False),
+    _moment("created_at"),
+    sa.UniqueConstraint("name", "version"),
+    sqlite_autoincrement=True,
+)
+aliases = sa.Table(
+    "aliases",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("alias", sa.Text, primary_key=True),
+    sa.Column("version", sa.Integer, nullable=False),
+    _moment("updated_at"),
+    sa.ForeignKeyConstraint(["name", "version"], ["model_versions.name", "model_versions.version"]),
+)
+audit = sa.Table(
+    "audit",
+    metadata,
+    _row_id(),
+    _moment("at"),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, index=True),
+    sa.Column("alias", sa.Text),
+    sa.Column("from_version", sa.Integer),
+    sa.Column("to_version", sa.Integer),
+    sa.Column("reason", sa.Text),
+    sa.Column("actor", sa.Text),
+    sa.Column("details", sa.JSON),
+    sqlite_autoincrement=True,
+)
+runs = sa.Table(
+    "runs",
+    metadata,
+    _row_id(),
+    sa.Column("run_id", sa.Text, nullable=False, unique=True),
+    _moment("started_at"),
+    _moment("finished_at", given=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("config_hash", sa.Text),
+    sa.Column("data_hash", sa.Text),
+    sa.Column("recipe_hash", sa.Text),
+    sa.Column("seed", sa.BigInteger),
+    sa.Column("versions", sa.JSON),
+    sa.Column("result_hash", sa.Text),
+    sa.Column("report_path", sa.Text),
+    sa.Column("summary", sa.JSON),
+    sa.Column("host", sa.Text),
+    sa.Column("process_id", sa.Integer),
+    sqlite_autoincrement=True,
+)
+hold_out_uses = sa.Table(
+    "hold_out_uses",
+    metadata,
+    _row_id(),
+    _moment("at"),
+    sa.Column("data_hash", sa.Text, nullable=False, index=True),
+    sa.Column("config_hash", sa.Text),
+    sa.Column("run_id", sa.ForeignKey("runs.run_id")),
+    sa.Column("why", sa.Text, nullable=False),
+    sqlite_autoincrement=True,
+)
