@@ -1,0 +1,49 @@
+"""Candles: what they are, how they are read, where they break, and a simulated market with known truth.
+
+``read_candles`` is the door: whatever file or frame a trader has goes in, canonical candles come out, or one sentence
+says why not. Everything after it may rely on :data:`CANDLE_SCHEMA` and on what :func:`validate_candles` refuses.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from huracan.market.reading import CandleIngest, CandleSource, ingest_candles, read_candles
+from huracan.market.schema import CANDLE_SCHEMA, candles_hash
+from huracan.market.segments import bar_length, with_segments
+from huracan.market.timestamps import NoteKind, ReadNote
+from huracan.market.validity import validate_candles
+
+if TYPE_CHECKING:
+    from huracan.market.simulator import SimulatedMarket, simulate_market
+
+_HOME = {"SimulatedMarket": "huracan.market.simulator", "simulate_market": "huracan.market.simulator"}
+
+__all__ = [
+    "CANDLE_SCHEMA",
+    "CandleIngest",
+    "CandleSource",
+    "NoteKind",
+    "ReadNote",
+    "SimulatedMarket",
+    "bar_length",
+    "candles_hash",
+    "ingest_candles",
+    "read_candles",
+    "simulate_market",
+    "validate_candles",
+    "with_segments",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'huracan.market' has no attribute '{name}'")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

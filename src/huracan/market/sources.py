@@ -1,0 +1,177 @@
+"""Open whatever holds candles: files, folders, pandas and polars frames. Nothing is interpreted here but the container."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import polars as pl
+from polars.exceptions import PanicException, PolarsError
+
+from huracan.errors import CandleError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["CandleSource", "Table", "open_tables", "symbol_of_file"]
+
+CandleSource: TypeAlias = "str | os.PathLike[str] | pl.DataFrame | pl.LazyFrame | pd.DataFrame"
+
+_READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
+    ".parquet": lambda path: pl.read_parquet(path, hive_partitioning=False),
+    ".pq": lambda path: pl.read_parquet(path, hive_partitioning=False),
+    ".csv": lambda path: _read_csv(path),
+    ".csv.gz": lambda path: _read_csv(path),
+    ".feather": lambda path: _read_ipc(path),
+    ".arrow": lambda path: _read_ipc(path),
+    ".ipc": lambda path: _read_ipc(path),
+}
+_TIMEFRAME = re.compile(r"^(?P<symbol>.+?)[_\-. ](?P<frame>\d+(?:s|sec|m|min|h|d|w|M|mo))(?:[_\-. ].*)?$")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A frame as it was found, where it came from, and the symbol its file name gives."""
+
+    frame: pl.DataFrame
+    where: str
+    file: str | None = None
+    symbol: str | None = None
+
+
+def open_tables(source: Any) -> Iterator[Table]:
+    """Yield the table(s) of a source, files in the order of their names.
+
+    Raises
+    ------
+    CandleError : the path does not exist, is not a format that is read, cannot be read, or the folder holds no candle
+        file; the frame cannot be turned into columns.
+    """
+    if isinstance(source, pl.DataFrame):
+        yield Table(source, "the frame")
+    elif isinstance(source, pl.LazyFrame):
+        try:
+            frame = source.collect()
+        except PolarsError as error:
+            raise CandleError(f"the lazy frame cannot be computed: {_first_line(error)}.") from error
+        yield Table(frame, "the lazy frame")
+    elif _is_pandas(source):
+        yield Table(_from_pandas(source), "the frame")
+    elif isinstance(source, (str, os.PathLike)):
+        yield from _open_path(Path(source))
+    else:
+        raise CandleError(
+            f"the source is a {type(source).__name__}; a path to a parquet, CSV or Feather file, a folder of them, or a "
+            "pandas or polars frame was expected."
+        )
+
+
+def symbol_of_file(path: str | Path) -> str:
+    """The symbol a file name gives: what stands before the length of the bars, else the whole stem.
+
+    >>> symbol_of_file("SOL-USDT_1m.parquet"), symbol_of_file("BTC_USDT-1h-2024.csv"), symbol_of_file("GOOG.csv.gz")
+    ('SOL-USDT', 'BTC_USDT', 'GOOG')
+    """
+    name = Path(path).name
+    stem = name[: -len(_suffix(Path(path))) or None]
+    found = _TIMEFRAME.match(stem)
+    return found["symbol"] if found else stem
+
+
+def _open_path(path: Path) -> Iterator[Table]:
+    try:
+        if path.is_dir():
+            files = sorted(child for child in path.iterdir() if child.is_file() and _suffix(child) in _READERS)
+            if not files:
+                raise CandleError(f"folder {path} holds no candle file; {_formats()} were expected directly in it.")
+        elif path.exists():
+            files = [path]
+        else:
+            raise CandleError(f"{path} does not exist; a file or folder with candles was expected.")
+    except (OSError, ValueError) as error:
+        raise CandleError(f"{path} cannot be read: {_first_line(error)}.") from error
+    for file in files:
+        yield Table(_read_file(file), str(file), str(file), symbol_of_file(file))
+
+
+def _read_file(path: Path) -> pl.DataFrame:
+    suffix = _suffix(path)
+    if suffix not in _READERS:
+        raise CandleError(f"{path} ends in '{suffix or path.name}'; {_formats()} are read.")
+    try:
+        if path.stat().st_size == 0:
+            raise CandleError(f"{path} is empty (0 bytes); a {suffix} file with candles was expected.")
+        return _READERS[suffix](path)
+    except (PolarsError, PanicException, OSError, UnicodeDecodeError, MemoryError) as error:
+        raise CandleError(
+            f"{path} cannot be read as {suffix.removeprefix('.')}, it is damaged or not of that format: {_first_line(error)}."
+        ) from error
+
+
+def _read_csv(path: Path) -> pl.DataFrame:
+    with path.open("rb") as opened:
+        head = opened.read(4096)
+    first = b"" if head[:2] == b"\x1f\x8b" else head.split(b"\n", 1)[0]
+    separator = max(b",;\t", key=lambda code: first.count(bytes([code])))
+    return pl.read_csv(path, separator=chr(separator) if first else ",", infer_schema_length=None)
+
+
+def _read_ipc(path: Path) -> pl.DataFrame:
+    with path.open("rb") as opened:
+        magic = opened.read(6)
+    return pl.read_ipc(path, memory_map=False) if magic == b"ARROW1" else pl.read_ipc_stream(path)
+
+
+def _is_pandas(source: Any) -> bool:
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and isinstance(source, pandas.DataFrame)
+
+
+def _from_pandas(frame: pd.DataFrame) -> pl.DataFrame:
+    """Copy a pandas frame, the index too where it has a name or holds times."""
+    import pandas as pd
+
+    if isinstance(frame.columns, pd.MultiIndex):
+        raise CandleError(f"the frame's columns have {frame.columns.nlevels} levels; plain names such as 'open' were expected.")
+    columns: dict[str, Any] = {}
+    for level in range(frame.index.nlevels):
+        values = frame.index.get_level_values(level)
+        if values.name is not None or isinstance(values, pd.DatetimeIndex):
+            columns[str(values.name) if values.name is not None else "index"] = values.to_series(index=range(len(frame)))
+    for position, name in enumerate(map(str, frame.columns)):
+        if name in columns and not (name in frame.index.names):
+            raise CandleError(f"the frame has two columns '{name}'; one of each was expected.")
+        columns[name] = frame.iloc[:, position]
+    return pl.DataFrame([_pandas_column(name, values) for name, values in columns.items()])
+
+
+def _pandas_column(name: str, values: Any) -> pl.Series:
+    import pandas as pd
+
+    if isinstance(values.dtype, pd.PeriodDtype):
+        values = values.dt.start_time
+    try:
+        return pl.from_pandas(values, nan_to_null=False).alias(name)
+    except (TypeError, ValueError, OverflowError, PolarsError) as error:  # pyarrow's errors are among these
+        raise CandleError(
+            f"column '{name}' holds values of mixed or unknown types ({_first_line(error)}); one type was expected."
+        ) from error
+
+
+def _suffix(path: Path) -> str:
+    name = path.name.lower()
+    return ".csv.gz" if name.endswith(".csv.gz") else path.suffix.lower()
+
+
+def _formats() -> str:
+    return ", ".join(sorted(_READERS))
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__).rstrip(".")[:200]
