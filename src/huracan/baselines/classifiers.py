@@ -1,0 +1,136 @@
+"""Simple nonlinear learners: k nearest neighbours, support vector machines, naive Bayes, a decision tree."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from huracan.baselines.chunked import blocks_of_rows, rbf_decision
+from huracan.baselines.linear import absolute_coefficients, prior_penalty
+from huracan.baselines.spec import FitContext, LearnerSpec
+from huracan.model_info import MarketRegime
+
+__all__ = ["SIMPLE_LEARNERS", "split_importance"]
+
+
+def split_importance(estimator: Any, n_features: int) -> NDArray[np.float64] | None:
+    """Impurity decrease by feature, as scikit-learn's trees count it."""
+    return np.asarray(estimator.feature_importances_, dtype=np.float64)
+
+
+def _neighbors(context: FitContext) -> Any:
+    from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+
+    kind = KNeighborsClassifier if context.classifies else KNeighborsRegressor
+    return kind(n_neighbors=min(context.rows_of("neighbor_fraction", at_least=25), context.n_rows), algorithm="brute")
+
+
+def _neighbor_output(machine: Any, X: NDArray[np.float32], n_jobs: int) -> NDArray[np.float64]:
+    from threadpoolctl import threadpool_limits
+
+    call = machine.predict_proba if hasattr(machine, "predict_proba") else machine.predict
+    with threadpool_limits(limits=max(n_jobs, 1) if n_jobs > 0 else None, user_api="openmp"):
+        return blocks_of_rows(call, X, 1)
+
+
+def _linear_machine(context: FitContext) -> Any:
+    from sklearn.svm import LinearSVC, LinearSVR
+
+    # both losses are squared beyond the margin; near 0 they are least squares on a target of variance 1
+    cost = 0.5 / prior_penalty(context.params["expected_ic"], context.n_features)
+    if context.classifies:
+        return LinearSVC(C=cost, dual=False, max_iter=1_000, random_state=context.random_state)
+    epsilon = float(context.params["epsilon"])
+    return LinearSVR(C=cost, epsilon=epsilon, loss="squared_epsilon_insensitive", dual=False, max_iter=1_000)
+
+
+def _kernel_machine(context: FitContext) -> Any:
+    from sklearn.svm import SVC, SVR
+
+    gamma = float(context.params["gamma_times_features"]) / context.n_features
+    if context.classifies:
+        return SVC(C=float(context.params["C"]), gamma=gamma, cache_size=200)
+    return SVR(C=float(context.params["C"]), gamma=gamma, epsilon=float(context.params["epsilon"]), cache_size=200)
+
+
+def _naive_bayes(context: FitContext) -> Any:
+    from sklearn.naive_bayes import GaussianNB
+
+    return GaussianNB(var_smoothing=float(context.params["var_smoothing"]))
+
+
+def _decision_tree(context: FitContext) -> Any:
+    from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+    kind = DecisionTreeClassifier if context.classifies else DecisionTreeRegressor
+    return kind(
+        max_depth=context.params["max_depth"],
+        min_samples_leaf=context.rows_of("leaf_fraction", at_least=50),
+        random_state=context.random_state,
+    )
+
+
+SIMPLE_LEARNERS: tuple[LearnerSpec, ...] = (
+    LearnerSpec(
+        name="k_nearest_neighbors",
+        purpose="What happened after the hundreds of past moments that looked most like this one.",
+        ideal_dataset_shape="(2_000-20_000 rows, 3-20 features)",
+        tasks=("classification", "regression"),
+        build=_neighbors,
+        output=_neighbor_output,
+        defaults={"neighbor_fraction": 0.1},
+        max_train_rows={"quick": 5_000, "standard": 10_000, "full": 50_000},
+        supports_weight=False,
+        threads=True,
+        market_regimes={MarketRegime.RANGING: "the same states come back, so analogues exist"},
+    ),
+    LearnerSpec(
+        name="linear_svm",
+        purpose="Direction from a wide-margin linear boundary, with a squared hinge loss.",
+        ideal_dataset_shape="(2_000-200_000 rows, 5-200 features)",
+        tasks=("classification", "regression"),
+        build=_linear_machine,
+        importance=absolute_coefficients,
+        defaults={"expected_ic": 0.05, "epsilon": 0.1},
+        max_train_rows={"quick": 50_000, "standard": 200_000, "full": 500_000},
+        margin_only=True,
+        market_regimes={MarketRegime.TRENDING: "direction follows past direction"},
+    ),
+    LearnerSpec(
+        name="rbf_svm",
+        purpose="Direction from a smooth curved boundary; small samples with interactions.",
+        ideal_dataset_shape="(1_000-10_000 rows, 3-40 features)",
+        tasks=("classification", "regression"),
+        build=_kernel_machine,
+        output=rbf_decision,
+        defaults={"C": 0.05, "gamma_times_features": 0.3, "epsilon": 0.1},
+        max_train_rows={"quick": 2_000, "standard": 4_000, "full": 10_000},
+        margin_only=True,
+        threads=True,
+        market_regimes={MarketRegime.RANGING: "curved boundaries mark the edges of a range"},
+    ),
+    LearnerSpec(
+        name="naive_bayes",
+        purpose="Probability of direction as if features were independent; learns from few rows, overstates its certainty.",
+        ideal_dataset_shape="(500+ rows, 3-30 weakly correlated features)",
+        tasks=("classification",),
+        build=_naive_bayes,
+        defaults={"var_smoothing": 1e-2},
+        max_train_rows={"quick": 200_000, "standard": 1_000_000},
+        market_regimes={MarketRegime.VOLATILE: "class-wise variances tell calm from storm"},
+    ),
+    LearnerSpec(
+        name="decision_tree",
+        purpose="A few if-then rules one can read aloud; the sanity check of every forest.",
+        ideal_dataset_shape="(5_000+ rows, 5-50 features)",
+        tasks=("classification", "regression"),
+        build=_decision_tree,
+        importance=split_importance,
+        defaults={"max_depth": 4, "leaf_fraction": 0.02},
+        max_train_rows={"quick": 100_000, "standard": 500_000},
+        scale_inputs=False,
+        market_regimes={MarketRegime.VOLATILE: "thresholds switch behaviour between calm and storm"},
+    ),
+)

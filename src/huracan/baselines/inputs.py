@@ -1,0 +1,83 @@
+"""Checks and scaling of what goes into a tabular learner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from huracan.errors import DataError
+
+__all__ = ["InputScaler", "require_finite", "winsor_bounds"]
+
+_SAMPLE = 100_000
+
+
+def require_finite(values: NDArray[Any], names: tuple[str, ...]) -> None:
+    """Refuse a matrix with NaN or infinity, naming the first bad column and row.
+
+    >>> require_finite(np.array([[1.0, np.nan]]), ("a", "b"))
+    Traceback (most recent call last):
+    ...
+    huracan.errors.DataError: column 'b' holds NaN in row 0; finite numbers were expected.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(values.sum(dtype=np.float64)):  # one pass without a mask; a bad value always spoils the sum
+            return
+    bad = ~np.isfinite(values)
+    if bad.any():
+        row, column = map(int, np.argwhere(bad)[0])
+        value = "NaN" if np.isnan(values[row, column]) else str(values[row, column])
+        raise DataError(f"column '{names[column]}' holds {value} in row {row}; finite numbers were expected.")
+
+
+def winsor_bounds(y: NDArray[np.float64], tail: float) -> tuple[float, float]:
+    """The values at quantiles ``tail`` and ``1 - tail``; no bounds where ``tail`` is 0.
+
+    >>> winsor_bounds(np.arange(101.0), 0.05)
+    (5.0, 95.0)
+    """
+    if tail <= 0.0:
+        return -np.inf, np.inf
+    low, high = np.quantile(y, [tail, 1.0 - tail])
+    return float(low), float(high)
+
+
+@dataclass(frozen=True)
+class InputScaler:
+    """Standardise columns with outlier-proof moments, then clip.
+
+    Mean and standard deviation are taken after cutting each column at its 0.5 % and 99.5 % quantiles, so that one
+    flash crash does not flatten all other days; what then lies beyond ``clip`` standard deviations is set to ``clip``.
+    A constant column becomes zeros.
+
+    Examples
+    --------
+    >>> X = np.random.default_rng(0).standard_normal((1_000, 2)).astype(np.float32) * [1, 50] + [0, 9]
+    >>> X[3, 1] = 1e6
+    >>> Z = InputScaler.fit(X.astype(np.float32), clip=8.0)(X.astype(np.float32))
+    >>> float(Z.max()), bool(np.all(np.abs(np.delete(Z, 3, axis=0).std(axis=0) - 1) < 0.05))
+    (8.0, True)
+    """
+
+    center: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    clip: float
+
+    @classmethod
+    def fit(cls, X: NDArray[np.float32], *, clip: float) -> InputScaler:
+        """Learn the moments; above 100,000 rows from every k-th row."""
+        sample = X[:: max(1, len(X) // _SAMPLE)].astype(np.float64)
+        low, high = np.quantile(sample, [0.005, 0.995], axis=0)
+        flat = low == high  # nearly constant column: the quantiles would hide what little moves
+        np.clip(sample, np.where(flat, -np.inf, low), np.where(flat, np.inf, high), out=sample)
+        center, scale = sample.mean(axis=0), sample.std(axis=0)
+        tiny = 10 * np.finfo(np.float32).eps * np.abs(center)
+        return cls(center, np.where(scale > tiny, scale, np.inf), float(clip))
+
+    def __call__(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Scaled copy, float32."""
+        Z = (X - self.center.astype(np.float32)) * (1.0 / self.scale).astype(np.float32)
+        return np.clip(Z, -self.clip, self.clip, out=Z)

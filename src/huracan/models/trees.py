@@ -1,0 +1,78 @@
+"""Forests: random forest and extremely randomised trees, small and with large leaves, for faint signals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from huracan.baselines.classifiers import split_importance
+from huracan.baselines.spec import FitContext, LearnerSpec
+from huracan.model_info import MarketRegime
+
+__all__ = ["FORESTS"]
+
+
+def _random_forest(context: FitContext) -> Any:
+    from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+
+    kind = RandomForestClassifier if context.classifies else RandomForestRegressor
+    # the leaf is counted on the rows one tree sees
+    leaf = max(1, round(context.rows_of("leaf_fraction", at_least=50) * context.params["max_samples"]))
+    return kind(
+        n_estimators=context.params["n_estimators"],
+        max_depth=context.params["max_depth"],
+        min_samples_leaf=leaf,
+        max_features=context.params["max_features"],
+        max_samples=context.params["max_samples"],
+        random_state=context.random_state,
+        n_jobs=context.n_jobs,
+    )
+
+
+def _extra_trees(context: FitContext) -> Any:
+    from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
+
+    kind = ExtraTreesClassifier if context.classifies else ExtraTreesRegressor
+    return kind(
+        n_estimators=context.params["n_estimators"],
+        max_depth=context.params["max_depth"],
+        min_samples_leaf=context.rows_of("leaf_fraction", at_least=50),
+        max_features=context.params["max_features"],
+        random_state=context.random_state,
+        n_jobs=context.n_jobs,
+    )
+
+
+FORESTS: tuple[LearnerSpec, ...] = (
+    LearnerSpec(
+        name="random_forest",
+        purpose="Average of many deep-enough trees on resampled rows: interactions without tuning.",
+        ideal_dataset_shape="(5_000-500_000 rows, 10-100 features)",
+        tasks=("regression", "classification"),
+        build=_random_forest,
+        importance=split_importance,
+        defaults={"n_estimators": 100, "max_depth": 7, "leaf_fraction": 0.01, "max_features": 0.3, "max_samples": 0.3},
+        max_train_rows={"quick": 60_000, "standard": 200_000, "full": 1_000_000},
+        scale_inputs=False,
+        threads=True,
+        market_regimes={
+            MarketRegime.VOLATILE: "thresholds and averages are not moved by outliers",
+            MarketRegime.RANGING: "interactions of level and speed mark reversals",
+        },
+    ),
+    LearnerSpec(
+        name="extra_trees",
+        purpose="Forest with random thresholds: smoother, quicker and harder to overfit than a random forest.",
+        ideal_dataset_shape="(5_000-500_000 rows, 10-100 features)",
+        tasks=("regression", "classification"),
+        build=_extra_trees,
+        importance=split_importance,
+        defaults={"n_estimators": 60, "max_depth": 8, "leaf_fraction": 0.005, "max_features": 0.5},
+        max_train_rows={"quick": 100_000, "standard": 300_000, "full": 1_000_000},
+        scale_inputs=False,
+        threads=True,
+        market_regimes={
+            MarketRegime.VOLATILE: "random thresholds average noise away",
+            MarketRegime.RANGING: "interactions of level and speed mark reversals",
+        },
+    ),
+)
