@@ -1,0 +1,217 @@
+"""The law of the simulated market and one draw from it, bar by bar.
+
+Everything that a forecast could use at bar t is a function of candles up to t: the conditional variance is a GARCH
+recursion on observed returns, the drivers of the edge are moving averages of observed returns and volume. Only the
+regime is hidden, and it shows in the size of returns, in the bar's range and in volume, each with a known density.
+That is why the optimal filter of :mod:`huracan.market.simulator_filter` can be exact.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["MarketLaw", "SymbolLaw", "SymbolPath", "SymbolShocks", "draw_path", "edge_by_regime"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class MarketLaw:
+    """Every number of the market's law; tuples go by ``REGIME_ORDER``: trending, ranging, volatile, illiquid.
+
+    Attributes
+    ----------
+    duration : mean length of a spell in each regime, bars.
+    next_regime : probabilities of the regime that follows, a row for each regime.
+    scale : volatility of each regime, as a multiple of the GARCH volatility.
+    reaction, leverage, persistence : GJR-GARCH(1,1) coefficients of squared return, of squared fall, of past variance.
+    tail : degrees of freedom of the Student-t shocks.
+    correlation : between the shocks of two symbols.
+    volume_level : mean of log volume in each regime, around the symbol's own level.
+    volume_memory, volume_response, volume_noise : AR(1) coefficient of log volume, its response to the size of the
+        bar's move, the standard deviation of its own shocks.
+    edge : weight of each regime's edge.
+    edge_unit : expected next return in units of its volatility, per unit of ``edge``, at signal strength 1.
+    trend_span, stretch_span, flow_fast, flow_slow : spans of the moving averages that drive the edge, bars.
+    """
+
+    duration: tuple[float, ...] = (90.0, 90.0, 60.0, 60.0)
+    next_regime: tuple[tuple[float, ...], ...] = (
+        (0.00, 0.50, 0.40, 0.10),
+        (0.50, 0.00, 0.25, 0.25),
+        (0.45, 0.45, 0.00, 0.10),
+        (0.25, 0.55, 0.20, 0.00),
+    )
+    scale: tuple[float, ...] = (1.0, 0.7, 1.5, 0.5)
+    reaction: float = 0.035
+    leverage: float = 0.01
+    persistence: float = 0.90
+    tail: float = 5.0
+    correlation: float = 0.5
+    volume_level: tuple[float, ...] = (0.35, -0.15, 0.6, -1.0)
+    volume_memory: float = 0.6
+    volume_response: float = 0.2
+    volume_noise: float = 0.35
+    edge: tuple[float, ...] = (1.0, 1.0, 1.0, 0.0)
+    edge_unit: float = 0.12
+    trend_span: int = 40
+    stretch_span: int = 8
+    flow_fast: int = 8
+    flow_slow: int = 60
+
+    @cached_property
+    def transition(self) -> Floats:
+        """Probability of regime j at the next bar given regime i, (4, 4)."""
+        stay = 1.0 - 1.0 / np.asarray(self.duration)
+        return np.diag(stay) + (1.0 - stay)[:, None] * np.asarray(self.next_regime)
+
+    @cached_property
+    def stationary(self) -> Floats:
+        """Long-run share of bars in each regime, (4,)."""
+        p = self.transition
+        equations = np.vstack([p.T - np.eye(len(p)), np.ones(len(p))])
+        return np.linalg.lstsq(equations, np.append(np.zeros(len(p)), 1.0), rcond=None)[0]
+
+    @cached_property
+    def mean_move(self) -> float:
+        """Typical size of a bar's move in units of GARCH volatility, about which volume responds."""
+        return float(0.75 * self.stationary @ np.asarray(self.scale))
+
+    @cached_property
+    def variance_ratio(self) -> float:
+        """Mean squared return over the mean GARCH variance that a unit constant gives: fixes the long-run volatility."""
+        p, k2 = self.transition, np.asarray(self.scale) ** 2
+        growth = np.diag((self.reaction + self.leverage / 2) * k2 + self.persistence)
+        variance = np.linalg.solve(np.eye(len(k2)) - p.T @ growth, p.T @ self.stationary)
+        return float(k2 @ variance)
+
+
+@dataclass(frozen=True)
+class SymbolLaw:
+    """What differs between symbols: first price, long-run volatility of a bar's log return, level of log volume."""
+
+    price: float
+    volatility: float
+    log_volume: float
+
+
+@dataclass(frozen=True)
+class SymbolShocks:
+    """Exogenous draws for one symbol, one for each bar.
+
+    ``shock`` has variance one and is Student-t; ``up`` and ``down`` are unit exponentials that give the wicks;
+    ``volume`` is standard normal; ``restart`` marks the first bar of a segment; ``jump`` is the log return over the
+    outage before it.
+    """
+
+    regime: NDArray[np.int64]
+    shock: Floats
+    up: Floats
+    down: Floats
+    volume: Floats
+    restart: NDArray[np.bool_]
+    jump: Floats
+
+
+@dataclass(frozen=True)
+class SymbolPath:
+    """Candles of one symbol as arrays, and the conditional mean and standard deviation that made each return."""
+
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    volume: Floats
+    mean: Floats
+    deviation: Floats
+
+
+def edge_by_regime(law: MarketLaw, trend: Floats, stretch: Floats, shock: Floats, flow: Floats) -> Floats:
+    """Expected next return of each regime in units of its volatility, at signal strength 1, (n, 4).
+
+    The arguments are the drivers after bar t, (n,). This is the formula of ``simulate_market``'s docstring.
+    """
+    confirmed = 1.0 + np.tanh(flow)
+    unit = np.asarray(law.edge) * law.edge_unit
+    return np.stack(
+        [
+            unit[0] * np.tanh(trend) * confirmed,
+            -unit[1] * np.tanh(stretch),
+            -unit[2] * shock * np.abs(shock) / (1.0 + shock * shock),
+            np.zeros_like(trend),
+        ],
+        axis=1,
+    )
+
+
+def draw_path(law: MarketLaw, symbol: SymbolLaw, shocks: SymbolShocks, strength: float) -> SymbolPath:
+    """Run the recursion for one symbol; plain floats, because a loop over bars is faster on them than on arrays."""
+    n = len(shocks.shock)
+    trend_gain, stretch_gain = 2.0 / (law.trend_span + 1), 2.0 / (law.stretch_span + 1)
+    fast_gain, slow_gain = 2.0 / (law.flow_fast + 1), 2.0 / (law.flow_slow + 1)
+    trend_unit, stretch_unit = unit_of_average(law.trend_span), unit_of_average(law.stretch_span)
+    on_trend, on_stretch, on_shock, _ = (strength * law.edge_unit * e for e in law.edge)
+    constant = symbol.volatility**2 / law.variance_ratio
+    start = constant * law.variance_ratio
+    reaction, leverage, persistence = law.reaction, law.leverage, law.persistence
+    memory, response, noise, mean_move = law.volume_memory, law.volume_response, law.volume_noise, law.mean_move
+    level = [(1.0 - memory) * v for v in law.volume_level]
+    scale = law.scale
+    tanh, sqrt = math.tanh, math.sqrt
+
+    returns, means, deviations, log_volume = [0.0] * n, [0.0] * n, [0.0] * n, [0.0] * n
+    variance, trend, stretch, shock, fast, slow, volume = start, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    rows = zip(shocks.regime.tolist(), shocks.shock.tolist(), shocks.volume.tolist(), shocks.restart.tolist(), strict=True)
+    for t, (regime, draw, volume_draw, restart) in enumerate(rows):
+        if restart:
+            variance, trend, stretch, shock, fast, slow, volume = start, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+        if regime == 0:
+            mean = on_trend * tanh(trend) * (1.0 + tanh(fast - slow))
+        elif regime == 1:
+            mean = -on_stretch * tanh(stretch)
+        elif regime == 2:
+            mean = -on_shock * shock * abs(shock) / (1.0 + shock * shock)
+        else:
+            mean = 0.0
+        root = sqrt(variance)
+        deviation = scale[regime] * root
+        move = deviation * (mean + draw)
+        z = move / root
+        volume = memory * volume + level[regime] + response * (abs(z) - mean_move) + noise * volume_draw
+        returns[t], means[t], deviations[t], log_volume[t] = move, deviation * mean, deviation, volume
+        variance = constant + (reaction + leverage if move < 0.0 else reaction) * move * move + persistence * variance
+        trend += trend_gain * (z / trend_unit - trend)
+        stretch += stretch_gain * (z / stretch_unit - stretch)
+        shock = z
+        fast += fast_gain * (volume - fast)
+        slow += slow_gain * (volume - slow)
+    return _candles(symbol, shocks, np.array(returns), np.array(means), np.array(deviations), np.array(log_volume))
+
+
+def unit_of_average(span: int) -> float:
+    """Standard deviation of an exponential moving average of unit white noise.
+
+    >>> round(unit_of_average(3), 4)
+    0.5774
+    """
+    return math.sqrt(1.0 / span)
+
+
+def _candles(
+    symbol: SymbolLaw, shocks: SymbolShocks, returns: Floats, means: Floats, deviations: Floats, log_volume: Floats
+) -> SymbolPath:
+    """Hang open, high, low and volume on the returns; the wicks are the extremes of a Brownian bridge."""
+    log_close = math.log(symbol.price) + np.cumsum(returns + shocks.jump)
+    close = np.exp(log_close)
+    first = np.exp(log_close - returns)
+    opening = np.where(shocks.restart, first, np.concatenate([first[:1], close[:-1]]))
+    above = 0.5 * (returns + np.sqrt(returns**2 + 2.0 * deviations**2 * shocks.up))
+    below = 0.5 * (returns - np.sqrt(returns**2 + 2.0 * deviations**2 * shocks.down))
+    high = np.maximum(opening * np.exp(above), np.maximum(opening, close))
+    low = np.minimum(opening * np.exp(below), np.minimum(opening, close))
+    return SymbolPath(opening, high, low, close, np.exp(symbol.log_volume + log_volume), means, deviations)
