@@ -61,13 +61,13 @@ def meta_labels(primary_side: Side, labels: pl.DataFrame, *, cost_bps: float = 0
     side = pl.Series("side", np.sign(side_of_rows(primary_side, labels)))
     bet = (side != 0) & labels["label"].is_not_null()
     earned = side * labels["execution_return"] > cost_bps * 1e-4
-    weight = pl.when(bet).then(pl.col("weight"))
+    weight = pl.col("weight")
     return labels.with_columns(
         label=pl.when(bet).then(earned.cast(pl.Float64)),
         label_end=pl.when(bet).then(pl.col("label_end")),
         execution_return=pl.when(bet).then(pl.col("execution_return")),
-        weight=(weight / weight.mean().over("symbol")).fill_null(0.0),
-    )
+        weight=pl.when(bet).then(weight),
+    ).with_columns(weight=(weight / weight.mean().over("symbol")).fill_null(0.0))
 
 
 def side_of_rows(side: Side, keys: pl.DataFrame) -> NDArray[np.float64]:

@@ -84,7 +84,7 @@ class RegimeClassifier:
     volatility_window : bars over which volatility (Parkinson), dollar volume and Amihud illiquidity are averaged.
     lookback : bars of the symbol's past that the ranks refer to; ranks begin once a quarter of it has passed.
     minimum_duration : bars in a row that a new regime must be proposed before it is taken over.
-    trend_enter, trend_exit : absolute trend strength that begins and ends a trend.
+    trend_enter, trend_exit : absolute trend strength that begins and ends a trend; above 1, so that no single jump is one.
     volatile_enter, volatile_exit : volatility rank that begins and ends a volatile state, in 0..1.
     illiquid_enter, illiquid_exit : liquidity rank that begins and ends an illiquid state, in 0..1.
     zero_volume_share : share of bars without volume in the last ``volatility_window`` that is illiquid in itself.
@@ -117,8 +117,8 @@ class RegimeClassifier:
     volatility_window: int | None = None
     lookback: int | None = None
     minimum_duration: int | None = None
-    trend_enter: float = 1.2
-    trend_exit: float = 0.8
+    trend_enter: float = 1.1
+    trend_exit: float = 0.7
     volatile_enter: float = 0.85
     volatile_exit: float = 0.75
     illiquid_enter: float = 0.12
