@@ -1,0 +1,147 @@
+"""Models as named files and back, without pickle.
+
+================  ===============================================================================================
+inner model       how it is stored
+================  ===============================================================================================
+none (a rule)     only its state, in ``format.json``
+scikit-learn      ``model.skops``, every part checked against the fixed list of :mod:`huracan.registry.allowed_types`
+XGBoost booster   ``model.ubj``, XGBoost's own universal binary JSON
+LightGBM booster  ``model.txt``, LightGBM's own text
+================  ===============================================================================================
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from huracan.errors import ArtifactError, StorageError
+from huracan.registry.sklearn_format import dump_sklearn, load_sklearn
+from huracan.storage import from_json, to_json
+
+__all__ = ["dump_model", "load_model"]
+
+_FORMAT = "format.json"
+_FILES = {"sklearn": "model.skops", "xgboost": "model.ubj", "lightgbm": "model.txt"}
+
+
+def dump_model(model: Any) -> dict[str, bytes]:
+    """Turn a fitted model into files.
+
+    Parameters
+    ----------
+    model : a learner of the catalogue (anything with ``to_parts``), an ``xgboost.Booster``, a ``lightgbm.Booster``, or
+        a scikit-learn estimator or pipeline made of standard parts.
+
+    Returns
+    -------
+    dict of str to bytes : equal models give equal bytes.
+
+    Raises
+    ------
+    ArtifactError : it is something else, or a part of it is not loaded from storage; the message names the part.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import Ridge
+    >>> files = dump_model(Ridge().fit([[0.0], [1.0]], [0.0, 1.0]))
+    >>> sorted(files)
+    ['format.json', 'model.skops']
+    """
+    state: Any = None
+    inner = model
+    if hasattr(model, "to_parts"):
+        state, inner = model.to_parts()
+        if not isinstance(state, Mapping) or "name" not in state:
+            raise ArtifactError(f"{type(model).__name__}.to_parts() must give a state with its catalogue 'name'.")
+    engine, data, details = _dump_inner(inner)
+    header = {"format": 1, "engine": engine, "state": state, **details}
+    try:
+        files = {_FORMAT: to_json(header, where=f"state of {type(model).__name__}").encode()}
+    except StorageError as error:
+        raise ArtifactError(f"the model cannot be stored: {error}") from error
+    if data is not None:
+        files[_FILES[engine]] = data
+    return files
+
+
+def load_model(files: Mapping[str, bytes]) -> Any:
+    """Rebuild the model that :func:`dump_model` turned into ``files``; predictions are equal bit for bit.
+
+    Only bytes whose hash was checked should come here: ``ArtifactStore.get`` gives such.
+
+    Raises
+    ------
+    ArtifactError : a file is missing, damaged, or holds something that is not loaded.
+    """
+    try:
+        header = from_json(files[_FORMAT])
+    except KeyError as error:
+        raise ArtifactError(f"the stored model has no {_FORMAT}; it was not written by Huracan.") from error
+    except StorageError as error:
+        raise ArtifactError(f"{_FORMAT} of the stored model is damaged: {error}") from error
+    if not isinstance(header, dict) or header.get("format") != 1:
+        raise ArtifactError(f"{_FORMAT} of the stored model is of a format this version does not know; upgrade huracan.")
+    inner = _load_inner(header, files)
+    if header.get("state") is None:
+        if inner is None:
+            raise ArtifactError("the stored model is empty: it has neither a state nor an inner model.")
+        return inner
+    from huracan.catalogue import model_from_parts
+
+    return model_from_parts(header["state"], inner)
+
+
+def _dump_inner(inner: Any) -> tuple[str, bytes | None, dict[str, Any]]:
+    if inner is None:
+        return "none", None, {}
+    # a booster can only exist where its library was imported already
+    if (xgboost := sys.modules.get("xgboost")) is not None and isinstance(inner, xgboost.Booster):
+        return "xgboost", bytes(inner.save_raw("ubj")), {}
+    if (lightgbm := sys.modules.get("lightgbm")) is not None and isinstance(inner, lightgbm.Booster):
+        text = inner.model_to_string(num_iteration=-1)
+        return "lightgbm", text.encode(), {"best_iteration": int(inner.best_iteration)}
+    module = type(inner).__module__
+    if not hasattr(inner, "get_params") or module.split(".")[0] in ("xgboost", "lightgbm"):
+        raise ArtifactError(
+            f"a model of type {module}.{type(inner).__qualname__} cannot be stored; a learner of the catalogue, a scikit-learn "
+            "estimator of standard parts, an xgboost.Booster or a lightgbm.Booster was expected."
+        )
+    return "sklearn", dump_sklearn(inner), {}
+
+
+def _load_inner(header: Mapping[str, Any], files: Mapping[str, bytes]) -> Any:
+    engine = header.get("engine")
+    if engine == "none":
+        return None
+    if engine not in _FILES:
+        raise ArtifactError(f"the stored model says its engine is {engine!r}; none, {', '.join(_FILES)} were expected.")
+    if _FILES[engine] not in files:
+        raise ArtifactError(f"the stored model has no {_FILES[engine]}, which its engine {engine} needs.")
+    data = files[_FILES[engine]]
+    if engine == "sklearn":
+        return load_sklearn(data)
+    return _load_xgboost(data) if engine == "xgboost" else _load_lightgbm(data, int(header.get("best_iteration", -1)))
+
+
+def _load_xgboost(data: bytes) -> Any:
+    import xgboost
+
+    booster = xgboost.Booster()
+    try:
+        booster.load_model(bytearray(data))
+    except (xgboost.core.XGBoostError, ValueError) as error:
+        raise ArtifactError(f"the stored XGBoost model is damaged: {str(error).splitlines()[0]}.") from error
+    return booster
+
+
+def _load_lightgbm(data: bytes, best_iteration: int) -> Any:
+    import lightgbm
+
+    try:
+        booster = lightgbm.Booster(model_str=data.decode())
+    except (lightgbm.basic.LightGBMError, ValueError) as error:
+        raise ArtifactError(f"the stored LightGBM model is damaged: {error}.") from error
+    booster.best_iteration = best_iteration
+    return booster
