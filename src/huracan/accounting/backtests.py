@@ -1,0 +1,188 @@
+"""Backtest: targets and candles through the one step formula, many strategies and symbols at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from huracan.accounting.costs import CostModel
+from huracan.accounting.lanes import Lanes, PriceKind, make_lanes
+from huracan.accounting.metrics import Convention
+from huracan.accounting.result import BacktestResult, Walk, summarise
+from huracan.accounting.step import AccountState, step
+from huracan.errors import AccountingError
+
+__all__ = ["backtest", "backtest_many", "buy_and_hold"]
+
+_YEAR = np.timedelta64(365 * 86_400_000, "ms")
+_CELLS_AT_ONCE = 30_000_000
+
+
+def backtest(
+    candles: pl.DataFrame,
+    targets: pl.DataFrame | NDArray[np.float64],
+    costs: CostModel,
+    *,
+    name: str = "strategy",
+    fill: PriceKind = "open",
+    mark: PriceKind = "open",
+    close_at_end: bool = True,
+    annualisation: float | None = None,
+    convention: Convention = "arithmetic",
+    keep_bars: bool = False,
+) -> BacktestResult:
+    """Run one strategy over all its symbols, net of costs.
+
+    A target weight decided at the close of bar t is filled at the open of the symbol's next bar and valued at the open
+    after that. Capital is divided equally among the symbols named in ``targets``; each sub-account runs on its own and
+    is never topped up. Targets are weights of the sub-account.
+
+    Parameters
+    ----------
+    candles : sorted by (symbol, ts); ``open`` and ``close`` above zero; ``volume`` and ``funding_rate`` (a fraction of
+        notional, paid by a long position held over that bar) are used where they are there.
+    targets : frame ``[symbol, ts, target]``, at most one row per candle, or one weight per candle row. A null, and a
+        bar without a row, is "not in the market". The run spans the first to the last row of the frame.
+    costs : what is paid and what the venue allows.
+    fill, mark : "open": as above. ``mark="close"`` values at the close of the bar of the fill, ``fill="close"`` fills at
+        the next bar's close: other libraries' conventions.
+    close_at_end : close at the last price (paying for it, outside lot and volume rules); else the position stays open
+        and does not count as a trade.
+    annualisation : bars per year; by default 365 days over the bar length.
+    convention : of volatility and ratios, see :func:`performance_metrics`.
+    keep_bars : keep every symbol's bars in ``.bars``.
+
+    Returns
+    -------
+    BacktestResult, with ``.metrics``: those of :func:`performance_metrics`, and ``total_return_gross``, ``turnover``
+    (traded notional per bar over equity), ``turnover_per_year``, ``exposure`` (share of bars with a position),
+    ``gross_exposure`` (mean absolute notional over equity), ``cost_bps`` and ``holding_cost_bps`` (sums over the run, of
+    equity), ``cost_bps_per_year``, ``cost_fraction_of_gross``, ``break_even_cost_bps`` (cost per side at which the mean
+    return is zero, positions unchanged), ``hit_rate`` (share of bars with a position that earned before costs),
+    ``n_trades``, ``win_rate``, ``profit_factor``, ``profit_factor_of_returns``, ``average_holding_bars``,
+    ``average_trade_return``. Undefined figures are nan.
+
+    Notes
+    -----
+    Over a gap a position is held and valued at the next available open; an order waits for it. Borrow is paid for the
+    bars the gap is long, funding only where a rate is given.
+
+    Raises
+    ------
+    AccountingError : candles unsorted or with impossible prices, targets that are infinite, doubled or without a candle.
+    NotEnoughData : no symbol has a bar after its first target.
+
+    Examples
+    --------
+    >>> import datetime as dt
+    >>> ts = pl.datetime_range(dt.datetime(2024, 1, 1), dt.datetime(2024, 1, 4), "1d", eager=True, time_zone="UTC")
+    >>> candles = pl.DataFrame({"symbol": "X", "ts": ts, "open": [9.0, 10, 11, 12], "close": [10.0, 11, 12, 12]})
+    >>> result = backtest(candles, np.ones(4), CostModel.free())
+    >>> result.returns.round(4).tolist(), round(result.metrics["total_return"], 4), result.trades
+    ([0.1, 0.0909, 0.0], 0.2, 1)
+    """
+    return backtest_many(
+        candles,
+        {name: targets},
+        costs,
+        fill=fill,
+        mark=mark,
+        close_at_end=close_at_end,
+        annualisation=annualisation,
+        convention=convention,
+        keep_bars=keep_bars,
+    )[name]
+
+
+def backtest_many(
+    candles: pl.DataFrame,
+    targets: Mapping[str, Any],
+    costs: CostModel,
+    *,
+    fill: PriceKind = "open",
+    mark: PriceKind = "open",
+    close_at_end: bool = True,
+    annualisation: float | None = None,
+    convention: Convention = "arithmetic",
+    keep_bars: bool = False,
+) -> dict[str, BacktestResult]:
+    """Run many strategies over the same symbols and the same span in one loop over time.
+
+    Parameters are those of :func:`backtest`; ``targets`` is name -> targets. All results share symbols, capital and time
+    grid (the union over the strategies), so they can be compared bar by bar.
+
+    Examples
+    --------
+    >>> import datetime as dt
+    >>> ts = pl.datetime_range(dt.datetime(2024, 1, 1), dt.datetime(2024, 1, 4), "1d", eager=True, time_zone="UTC")
+    >>> candles = pl.DataFrame({"symbol": "X", "ts": ts, "open": [9.0, 10, 11, 12], "close": [10.0, 11, 12, 12]})
+    >>> both = backtest_many(candles, {"long": np.ones(4), "short": -np.ones(4)}, CostModel.free())
+    >>> {name: round(result.metrics["total_return"], 4) for name, result in both.items()}
+    {'long': 0.2, 'short': -0.2}
+    """
+    lanes = make_lanes(candles, targets, fill=fill, mark=mark)
+    if annualisation is not None and not annualisation > 0:
+        raise AccountingError(f"annualisation is {annualisation}; a positive number of bars per year was expected.")
+    bars_per_year = float(annualisation or _YEAR / lanes.bar_length)
+    results = {}
+    at_once = max(1, _CELLS_AT_ONCE // lanes.fill.size)
+    for first in range(0, len(lanes.strategies), at_once):
+        names = lanes.strategies[first : first + at_once]
+        walk = _walk(lanes, lanes.target[:, first : first + at_once], costs, close_at_end=close_at_end)
+        part = replace(lanes, strategies=names, target=lanes.target[:, first : first + at_once])
+        for k, name in enumerate(names):
+            results[name] = summarise(
+                part, walk, k, name, costs, bars_per_year=bars_per_year, convention=convention, keep_bars=keep_bars
+            )
+    return results
+
+
+def buy_and_hold(candles: pl.DataFrame, costs: CostModel, **options: Any) -> BacktestResult:
+    """Buy every symbol with equal capital after its first bar and hold to the end; options as of :func:`backtest`.
+
+    Examples
+    --------
+    >>> import datetime as dt
+    >>> ts = pl.datetime_range(dt.datetime(2024, 1, 1), dt.datetime(2024, 1, 3), "1d", eager=True, time_zone="UTC")
+    >>> candles = pl.DataFrame({"symbol": "X", "ts": ts, "open": [9.0, 10, 11], "close": [10.0, 11, 12]})
+    >>> round(buy_and_hold(candles, CostModel.free()).metrics["total_return"], 4)
+    0.2
+    """
+    return backtest(candles, np.ones(candles.height), costs, **{"name": "buy_and_hold", **options})
+
+
+def _walk(lanes: Lanes, target: NDArray[np.float64], costs: CostModel, *, close_at_end: bool) -> Walk:
+    shape = target.shape
+    initial = costs.initial_equity / len(lanes.symbols)
+    state = AccountState.open(initial, shape[1:])
+    equity, units, traded = (np.empty(shape) for _ in range(3))
+    charged = lanes.funding_rate is not None or costs.borrow_rate > 0
+    holding = np.empty(shape) if charged else None
+    for i in range(shape[0]):
+        out = step(
+            state,
+            target[i],
+            lanes.fill[i],
+            lanes.mark[i],
+            costs,
+            volume=lanes.volume[i],
+            funding_rate=None if lanes.funding_rate is None else lanes.funding_rate[i],
+            bars=lanes.bars[i],
+        )
+        state = out.state
+        equity[i], units[i], traded[i] = state.equity, state.units, out.traded
+        if holding is not None:
+            holding[i] = out.funding + out.borrow
+    final_price = lanes.mark[-1]
+    if close_at_end:
+        anything = replace(costs, lot_size=0.0, minimum_notional=0.0, max_volume_share=None, borrow_bps_per_bar=0.0)
+        out = step(state._replace(target=np.full(shape[1:], np.nan)), np.zeros(shape[1:]), final_price, final_price, anything)
+        equity[-1] = out.state.equity
+        traded[-1] += out.traded
+        state = out.state
+    return Walk(equity, units, traded, holding, state.units, final_price, initial)
