@@ -1,0 +1,56 @@
+"""Candles to features: indicators, recipes, and the preparation of feature frames, all without a look ahead.
+
+``FeatureRecipe`` says which features and computes them; ``EnhancedPreprocessor`` fills gaps, tames outliers and scales, with
+what it learned from its fit window only; ``quality_report`` says what is strange about candles.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from huracan.preprocessing.indicators import Indicator, choice, get_indicator, indicator, indicator_table, number, window
+from huracan.preprocessing.lags import with_lags
+from huracan.preprocessing.recipe import FeatureRecipe
+from huracan.preprocessing.spec import FeatureSpec, feature
+
+if TYPE_CHECKING:
+    from huracan.preprocessing.enhanced_preprocessing import EnhancedPreprocessor, PreprocessingReport
+    from huracan.preprocessing.quality import QualityReport, quality_report
+
+_HOME = {
+    "EnhancedPreprocessor": "huracan.preprocessing.enhanced_preprocessing",
+    "PreprocessingReport": "huracan.preprocessing.enhanced_preprocessing",
+    "QualityReport": "huracan.preprocessing.quality",
+    "quality_report": "huracan.preprocessing.quality",
+}
+
+__all__ = [
+    "EnhancedPreprocessor",
+    "FeatureRecipe",
+    "FeatureSpec",
+    "Indicator",
+    "PreprocessingReport",
+    "QualityReport",
+    "choice",
+    "feature",
+    "get_indicator",
+    "indicator",
+    "indicator_table",
+    "number",
+    "quality_report",
+    "window",
+    "with_lags",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'huracan.preprocessing' has no attribute '{name}'")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

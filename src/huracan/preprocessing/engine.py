@@ -1,0 +1,152 @@
+"""The Engine's own recipe JSON: six keys and a hash over them.
+
+``symbol``, ``timeframes``, ``indicators`` {name: {parameter: value}}, ``fill_rules``, ``normalization``, ``window_sizes``;
+``hash`` is the first 16 hexadecimal digits of SHA-256 over ``json.dumps(six keys, sort_keys=True)``, timeframes sorted.
+Several features of one indicator are written as lists: ``{"rsi": {"window": [6, 14]}}``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from huracan.errors import FeatureError, nearest_name
+from huracan.preprocessing.indicators import get_indicator
+from huracan.preprocessing.spec import FeatureSpec, feature
+
+__all__ = ["ENGINE_KEYS", "EngineFields", "engine_indicators", "read_engine_recipe"]
+
+ENGINE_KEYS = ("symbol", "timeframes", "indicators", "fill_rules", "normalization", "window_sizes")
+
+_DEFAULTS: dict[str, Any] = {
+    "symbol": "",
+    "timeframes": ["1h"],
+    "fill_rules": {"strategy": "forward_fill"},
+    "normalization": {"type": "standard", "scaler": "StandardScaler"},
+    "window_sizes": {"lookback": 100, "prediction": 1},
+}
+_KINDS: dict[str, type] = {
+    "symbol": str,
+    "timeframes": list,
+    "indicators": dict,
+    "fill_rules": dict,
+    "normalization": dict,
+    "window_sizes": dict,
+}
+
+
+@dataclass(frozen=True)
+class EngineFields:
+    """The five keys that are not indicators, and the indicators as they were written; held as JSON, so that it is hashable."""
+
+    fields: str = json.dumps(_DEFAULTS)
+    written: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The keys as plain values; ``indicators`` only where they were read."""
+        values: dict[str, Any] = json.loads(self.fields)
+        if self.written is not None:
+            values["indicators"] = json.loads(self.written)
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Any) -> EngineFields:
+        """Check and keep; the inverse of :meth:`to_dict`."""
+        if not isinstance(values, dict):
+            raise FeatureError(f"the Engine's fields were expected as an object; {values!r} was given.")
+        for key, value in values.items():
+            if key not in _KINDS:
+                raise nearest_name(key, ENGINE_KEYS, kind="key of the Engine's recipe")
+            if not isinstance(value, _KINDS[key]):
+                raise FeatureError(f"key '{key}' of the Engine's recipe is {value!r}; {_KINDS[key].__name__} was expected.")
+        merged = {**_DEFAULTS, **{k: v for k, v in values.items() if k != "indicators"}}
+        if len(merged["timeframes"]) != 1:
+            raise FeatureError(f"timeframes are {merged['timeframes']}; features of exactly one timeframe can be computed.")
+        merged["timeframes"] = sorted(merged["timeframes"])
+        return cls(json.dumps(merged), json.dumps(values["indicators"]) if "indicators" in values else None)
+
+    def replaced(self, **fields: Any) -> EngineFields:
+        """The same with some of the five keys changed."""
+        if "indicators" in fields:
+            raise FeatureError("'indicators' follow from the features; build another recipe to change them.")
+        plain = {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()}
+        return EngineFields.from_dict({**self.to_dict(), **plain})
+
+    def hash_with(self, indicators: Mapping[str, Any]) -> str:
+        """The Engine's hash."""
+        return engine_hash({**json.loads(self.fields), "indicators": indicators})
+
+    def to_json_with(self, indicators: Mapping[str, Any]) -> str:
+        """The Engine's JSON, keys in its order."""
+        values = {**json.loads(self.fields), "indicators": indicators}
+        return json.dumps({**{key: values[key] for key in ENGINE_KEYS}, "hash": engine_hash(values)}, indent=2)
+
+
+def engine_hash(values: Mapping[str, Any]) -> str:
+    """First 16 hexadecimal digits of SHA-256 over the six keys, sorted."""
+    six = {key: values[key] for key in ENGINE_KEYS}
+    six["timeframes"] = sorted(six["timeframes"])
+    return hashlib.sha256(json.dumps(six, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def engine_indicators(features: Sequence[FeatureSpec], fields: EngineFields) -> dict[str, dict[str, Any]]:
+    """Features as ``{indicator: {parameter: value or list of values}}``, or ``FeatureError`` with what cannot be said so."""
+    if fields.written is not None:
+        as_read: dict[str, dict[str, Any]] = json.loads(fields.written)
+        if _features_of(as_read) == tuple(features):
+            return as_read
+    groups: dict[str, list[FeatureSpec]] = {}
+    last = ""
+    for spec in features:
+        if spec.then:
+            raise FeatureError(
+                f"column '{spec.columns[0]}' cannot be written for the Engine: its six keys know no step '{spec.then[0][0]}'."
+            )
+        if spec.indicator in groups and spec.indicator != last:
+            raise FeatureError(
+                f"the features of '{spec.indicator}' stand apart from each other; the Engine's six keys name an indicator once, "
+                "so that the order of the columns would be lost. Put them side by side."
+            )
+        groups.setdefault(spec.indicator, []).append(spec)
+        last = spec.indicator
+    return {name: _merged(specs) for name, specs in groups.items()}
+
+
+def read_engine_recipe(text: str) -> tuple[tuple[FeatureSpec, ...], EngineFields]:
+    """Parse and check the Engine's JSON; see :meth:`huracan.preprocessing.FeatureRecipe.from_engine_json`."""
+    from huracan.preprocessing.recipe import read_json_object
+
+    document = read_json_object(text, "the Engine's recipe")
+    stated = document.pop("hash", None)
+    missing = [key for key in ENGINE_KEYS if key not in document]
+    if missing:
+        raise FeatureError(f"key '{missing[0]}' is missing from the Engine's recipe; it has {', '.join(document) or 'none'}.")
+    fields = EngineFields.from_dict(document)
+    if stated is not None and stated != engine_hash(document):
+        raise FeatureError(f"the Engine's recipe states hash {stated!r}; its content has {engine_hash(document)!r}.")
+    return _features_of(document["indicators"]), fields
+
+
+def _merged(specs: Sequence[FeatureSpec]) -> dict[str, Any]:
+    names = [name for name, _ in specs[0].parameters]
+    values = {name: [dict(spec.parameters)[name] for spec in specs] for name in names}
+    return {name: v[0] if len(set(v)) == 1 else v for name, v in values.items()}
+
+
+def _features_of(indicators: Mapping[str, Any]) -> tuple[FeatureSpec, ...]:
+    specs: list[FeatureSpec] = []
+    for name, given in indicators.items():
+        entry = get_indicator(name)
+        if not isinstance(given, dict):
+            raise FeatureError(f"indicator '{name}' has {given!r}; an object of parameters was expected.")
+        lengths = {key: len(value) for key, value in given.items() if isinstance(value, list)}
+        if len(set(lengths.values())) > 1 or 0 in lengths.values():
+            raise FeatureError(
+                f"indicator '{name}': its lists have lengths {lengths}; equal lengths of at least 1 were expected."
+            )
+        for i in range(max(lengths.values(), default=1)):
+            specs.append(feature(entry.name, **{k: v[i] if isinstance(v, list) else v for k, v in given.items()}))
+    return tuple(specs)

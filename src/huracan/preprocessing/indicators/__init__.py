@@ -1,0 +1,37 @@
+"""Indicators by family: importing this fills the register."""
+
+from __future__ import annotations
+
+from huracan.preprocessing.indicators import calendar, oscillators, returns, shape, trend, volatility, volume
+from huracan.preprocessing.indicators.bars import Bars
+from huracan.preprocessing.indicators.registry import (
+    Indicator,
+    Parameter,
+    choice,
+    get_indicator,
+    indicator,
+    known_indicators,
+    number,
+    window,
+)
+from huracan.preprocessing.indicators.table import indicator_table
+from huracan.preprocessing.indicators.volatility import garman_klass_variance, parkinson_variance, rogers_satchell_variance
+
+FAMILIES = (returns, volatility, trend, oscillators, volume, shape, calendar)
+
+__all__ = [
+    "FAMILIES",
+    "Bars",
+    "Indicator",
+    "Parameter",
+    "choice",
+    "garman_klass_variance",
+    "get_indicator",
+    "indicator",
+    "indicator_table",
+    "known_indicators",
+    "number",
+    "parkinson_variance",
+    "rogers_satchell_variance",
+    "window",
+]

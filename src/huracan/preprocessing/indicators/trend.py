@@ -1,0 +1,168 @@
+"""Trend: distance from moving averages, their crossing, strength and straightness of the way."""
+
+from __future__ import annotations
+
+import numpy as np
+import talib
+
+from huracan.preprocessing.indicators.bars import Bars
+from huracan.preprocessing.indicators.registry import indicator, window
+from huracan.preprocessing.normalization import Array, ratio, rolling_sum_of_sizes
+
+__all__ = [
+    "adx",
+    "aroon",
+    "directional_efficiency",
+    "efficiency_ratio",
+    "ema_cross",
+    "ema_distance",
+    "linear_trend",
+    "macd",
+    "sma_distance",
+]
+
+_FAMILY = "trend"
+_NO_MOVE = "null where nothing moved for a whole volatility window"
+
+
+@indicator(
+    family=_FAMILY,
+    parameters=(window("window", 24), window("volatility_window", 48, in_name=False)),
+    lookback=lambda window, volatility_window: max(window - 1, volatility_window),
+    formula="log(close / SMA_n) / (volatility_w * sqrt(n))",
+    undefined=_NO_MOVE,
+    aliases=("sma",),
+)
+def sma_distance(bars: Bars, window: int, volatility_window: int) -> Array:
+    """Distance of the price from its simple moving average, in volatilities of the window."""
+    return bars.per_volatility(np.log(bars.close / talib.SMA(bars.close, window)), window, volatility_window)
+
+
+@indicator(
+    family=_FAMILY,
+    parameters=(window("window", 24), window("volatility_window", 48, in_name=False)),
+    lookback=lambda window, volatility_window: max(window - 1, volatility_window),
+    formula="log(close / EMA_n) / (volatility_w * sqrt(n))",
+    undefined=_NO_MOVE,
+    memory="recursive",
+    aliases=("ema",),
+)
+def ema_distance(bars: Bars, window: int, volatility_window: int) -> Array:
+    """Distance of the price from its exponential moving average, in volatilities of the window."""
+    return bars.per_volatility(np.log(bars.close / talib.EMA(bars.close, window)), window, volatility_window)
+
+
+@indicator(
+    family=_FAMILY,
+    parameters=(window("fast", 12), window("slow", 48), window("volatility_window", 48, in_name=False)),
+    lookback=lambda fast, slow, volatility_window: max(slow - 1, volatility_window),
+    refuse=lambda fast, slow, volatility_window: None if fast < slow else f"fast {fast} must be shorter than slow {slow}.",
+    formula="log(EMA_fast / EMA_slow) / (volatility_w * sqrt(slow))",
+    undefined=_NO_MOVE,
+    memory="recursive",
+)
+def ema_cross(bars: Bars, fast: int, slow: int, volatility_window: int) -> Array:
+    """Distance of a fast from a slow exponential average, in volatilities of the slow window."""
+    apart = np.log(talib.EMA(bars.close, fast) / talib.EMA(bars.close, slow))
+    return bars.per_volatility(apart, slow, volatility_window)
+
+
+@indicator(
+    family=_FAMILY,
+    parameters=(
+        window("fast", 12),
+        window("slow", 26),
+        window("signal", 9, low=1),
+        window("volatility_window", 48, in_name=False),
+    ),
+    lookback=lambda fast, slow, signal, volatility_window: max(slow + signal - 2, volatility_window),
+    refuse=lambda fast, slow, signal, volatility_window: (
+        None if fast < slow else f"fast {fast} must be shorter than slow {slow}."
+    ),
+    outputs=("line", "signal", "histogram"),
+    formula="MACD line, signal and histogram by TA-Lib, each / (close * volatility_w)",
+    undefined=_NO_MOVE,
+    source="Appel, The Moving Average Convergence Divergence Trading Method, 1979",
+    memory="recursive",
+)
+def macd(bars: Bars, fast: int, slow: int, signal: int, volatility_window: int) -> tuple[Array, ...]:
+    """Moving average convergence and divergence, in volatilities of one bar."""
+    unit = bars.close * bars.volatility(volatility_window)
+    line, smooth, gap = talib.MACD(bars.close, fast, slow, signal)
+    return ratio(line, unit), ratio(smooth, unit), ratio(gap, unit)
+
+
+@indicator(
+    family=_FAMILY,
+    parameters=(window("window", 14),),
+    columns=("high", "low", "close"),
+    lookback=lambda window: 2 * window - 1,
+    outputs=("strength", "direction"),
+    formula="strength = ADX / 100; direction = (+DI - -DI) / 100; TA-Lib",
+    undefined="0 where no range was ever seen",
+    source="Wilder, New Concepts in Technical Trading Systems, 1978",
+    memory="recursive",
+)
+def adx(bars: Bars, window: int) -> tuple[Array, ...]:
+    """Strength of the trend (0 to 1) and its direction (-1 to 1) by Wilder's directional movement."""
+    candle = (bars.high, bars.low, bars.close, window)
+    direction = (talib.PLUS_DI(*candle) - talib.MINUS_DI(*candle)) / 100.0
+    direction[: 2 * window - 1] = np.nan
+    return talib.ADX(*candle) / 100.0, direction
+
+
+def _efficiency(bars: Bars, window: int) -> Array:
+    path = rolling_sum_of_sizes(np.abs(bars.log_return), window)
+    return np.clip(ratio(bars.log_return_over(window), path, otherwise=0.0), -1.0, 1.0)
+
+
+@indicator(
+    family=_FAMILY,
+    parameters=(window("window", 24),),
+    lookback=lambda window: window,
+    formula="|log(close[t] / close[t-w])| / sum_w(|r|)",
+    undefined="0 where nothing moved",
+    source="Kaufman, Smarter Trading, 1995",
+)
+def efficiency_ratio(bars: Bars, window: int) -> Array:
+    """How straight the price went, from 0 (to and fro) to 1 (one way)."""
+    return np.abs(_efficiency(bars, window))
+
+
+@indicator(
+    family=_FAMILY,
+    parameters=(window("window", 48),),
+    lookback=lambda window: window,
+    formula="log(close[t] / close[t-w]) / sum_w(|r|)",
+    undefined="0 where nothing moved",
+    source="Kaufman, Smarter Trading, 1995",
+)
+def directional_efficiency(bars: Bars, window: int) -> Array:
+    """How straight the price went and which way, from -1 to 1."""
+    return _efficiency(bars, window)
+
+
+@indicator(
+    family=_FAMILY,
+    parameters=(window("window", 48, low=3), window("volatility_window", 48, in_name=False)),
+    lookback=lambda window, volatility_window: max(window - 1, volatility_window),
+    formula="least-squares slope per bar of log(close / first close) over n bars * sqrt(n) / volatility_w; TA-Lib",
+    undefined=_NO_MOVE,
+)
+def linear_trend(bars: Bars, window: int, volatility_window: int) -> Array:
+    """Slope of the straight line through the last log prices, in volatilities of the window."""
+    slope = talib.LINEARREG_SLOPE(np.log(bars.close / bars.close[0]), window) * window
+    return bars.per_volatility(slope, window, volatility_window)
+
+
+@indicator(
+    family=_FAMILY,
+    parameters=(window("window", 25),),
+    columns=("high", "low"),
+    lookback=lambda window: window,
+    formula="(bars since the low - bars since the high) / w; TA-Lib",
+    source="Chande 1995",
+)
+def aroon(bars: Bars, window: int) -> Array:
+    """Which came later, the highest high (to 1) or the lowest low (to -1)."""
+    return talib.AROONOSC(bars.high, bars.low, window) / 100.0

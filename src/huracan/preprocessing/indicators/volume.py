@@ -1,0 +1,191 @@
+"""Volume: how much was traded, which way the price went with it, and what moving the price cost."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from huracan.preprocessing.indicators.bars import Bars
+from huracan.preprocessing.indicators.registry import indicator, window
+from huracan.preprocessing.normalization import (
+    Array,
+    log_ratio,
+    ratio,
+    rolling_mean,
+    rolling_sum_of_sizes,
+    rolling_zscore,
+)
+
+__all__ = [
+    "amihud",
+    "money_flow",
+    "quiet_share",
+    "relative_volume",
+    "signed_volume",
+    "volume_ratio",
+    "volume_weighted_return",
+    "volume_zscore",
+    "vwap_distance",
+]
+
+_FAMILY = "volume"
+_CV = ("close", "volume")
+_NO_VOLUME = "null where nothing was traded for a whole window"
+
+
+def _mean_volume(bars: Bars, window: int) -> Array:
+    return bars.once(("mean_volume", window), lambda: rolling_sum_of_sizes(bars.volume, window) / window)
+
+
+@indicator(
+    family=_FAMILY,
+    parameters=(window("window", 48),),
+    columns=("volume",),
+    lookback=lambda window: window - 1,
+    formula="log(.01 + volume / mean_w(volume))",
+    undefined=_NO_VOLUME + "; log(.01) for a bar without trades",
+)
+def relative_volume(bars: Bars, window: int) -> Array:
+    """Volume of this bar against the usual one, in logs."""
+    return log_ratio(bars.volume, _mean_volume(bars, window), softness=0.01)
+
+
+@indicator(
+    family=_FAMILY,
+    parameters=(window("window", 48),),
+    columns=("volume",),
+    lookback=lambda window: 2 * window - 2,
+    formula="z-score over w bars of log(volume + .01 mean_w(volume))",
+    undefined="null where nothing was traded for a whole window within the last two",
+)
+def volume_zscore(bars: Bars, window: int) -> Array:
+    """Log volume against its own recent mean and deviation."""
+    padded = bars.volume + 0.01 * _mean_volume(bars, window)
+    return rolling_zscore(log_ratio(padded, np.ones(len(bars))), window)
+
+
+@indicator(
+    family=_FAMILY,
+    parameters=(window("window", 6, low=1), window("long_window", 48)),
+    columns=("volume",),
+    lookback=lambda window, long_window: long_window - 1,
+    refuse=lambda window, long_window: (
+        None if window < long_window else f"window {window} must be shorter than long_window {long_window}."
+    ),
+    formula="log(.01 + mean_short(volume) / mean_long(volume))",
+    undefined=_NO_VOLUME,
+)
+def volume_ratio(bars: Bars, window: int, long_window: int) -> Array:
+    """Recent volume against its longer past, in logs."""
+    return log_ratio(_mean_volume(bars, window), _mean_volume(bars, long_window), softness=0.01)
+
+
+@indicator(
+    family=_FAMILY,
+    parameters=(window("window", 12),),
+    columns=_CV,
+    lookback=lambda window: window,
+    formula="sum_w(sign(r) * volume) / sum_w(volume): the change of on-balance volume as a share of volume",
+    undefined="0 where nothing was traded",
+    source="Granville, New Key to Stock Market Profits, 1963 (on-balance volume)",
+    aliases=("obv",),
+)
+def signed_volume(bars: Bars, window: int) -> Array:
+    """Volume of rising bars less that of falling ones, as a share of all volume, from -1 to 1."""
+    r = bars.log_return
+    traded = np.where(np.isnan(r), np.nan, bars.volume)
+    total = rolling_sum_of_sizes(traded, window)
+    up = rolling_sum_of_sizes(np.where(r > 0.0, traded, 0.0 * traded), window)
+    down = rolling_sum_of_sizes(np.where(r < 0.0, traded, 0.0 * traded), window)
+    return np.clip(ratio(up - down, total, otherwise=0.0), -1.0, 1.0)
+
+
+@indicator(
+    family=_FAMILY,
+    parameters=(window("window", 24), window("volatility_window", 48, in_name=False)),
+    columns=_CV,
+    lookback=lambda window, volatility_window: max(window, volatility_window),
+    formula="sum_n(r * volume) / sum_n(volume) * sqrt(n) / volatility_w",
+    undefined="0 where nothing was traded; null where nothing moved for a whole volatility window",
+)
+def volume_weighted_return(bars: Bars, window: int, volatility_window: int) -> Array:
+    """Mean return weighted by volume: a move that volume confirms, in volatilities of the window."""
+    r = bars.log_return
+    traded = np.where(np.isnan(r), np.nan, bars.volume)
+    flow = rolling_mean(r * bars.volume, window) * window
+    mean = ratio(flow, rolling_sum_of_sizes(traded, window), otherwise=0.0)
+    return bars.per_volatility(mean * window, window, volatility_window)
+
+
+@indicator(
+    family=_FAMILY,
+    parameters=(window("window", 24), window("long_window", 168)),
+    columns=_CV,
+    lookback=lambda window, long_window: long_window,
+    refuse=lambda window, long_window: (
+        None if window < long_window else f"window {window} must be shorter than long_window {long_window}."
+    ),
+    formula="log(.01 + A_short / A_long), A_w = sum_w(|r|) / sum_w(close * volume)",
+    undefined="null where nothing was traded or moved for a whole window",
+    source="Amihud, Illiquidity and stock returns, Journal of Financial Markets 5 (2002)",
+)
+def amihud(bars: Bars, window: int, long_window: int) -> Array:
+    """Price movement per money traded against its longer past: illiquidity, in logs."""
+    return log_ratio(_illiquidity(bars, window), _illiquidity(bars, long_window), softness=0.01)
+
+
+@indicator(
+    family=_FAMILY,
+    parameters=(window("window", 24), window("volatility_window", 48, in_name=False)),
+    columns=("high", "low", "close", "volume"),
+    lookback=lambda window, volatility_window: max(window - 1, volatility_window),
+    formula="log(close / VWAP_n) / (volatility_w * sqrt(n)), VWAP of typical prices",
+    undefined="null where nothing was traded for a whole window or nothing moved for a volatility window",
+)
+def vwap_distance(bars: Bars, window: int, volatility_window: int) -> Array:
+    """Distance of the price from what was paid on average, in volatilities of the window."""
+    typical = (bars.high + bars.low + bars.close) / 3.0
+    paid = ratio(rolling_sum_of_sizes(typical * bars.volume, window), rolling_sum_of_sizes(bars.volume, window))
+    return bars.per_volatility(log_ratio(bars.close, paid), window, volatility_window)
+
+
+@indicator(
+    family=_FAMILY,
+    parameters=(window("window", 14),),
+    columns=("high", "low", "close", "volume"),
+    lookback=lambda window: window,
+    formula="(up - down) / (up + down), up = sum_w of price * volume where the typical price rose: (money flow index - 50) / 50",
+    undefined="0 where no money flowed",
+    aliases=("mfi",),
+)
+def money_flow(bars: Bars, window: int) -> Array:
+    """Money traded on rising less on falling typical prices, as a share, from -1 to 1."""
+    typical = (bars.high + bars.low + bars.close) / 3.0
+    change = np.r_[np.nan, np.diff(typical)]
+    money = np.where(np.isnan(change), np.nan, typical * bars.volume)
+    up = rolling_sum_of_sizes(np.where(change > 0.0, money, 0.0 * money), window)
+    down = rolling_sum_of_sizes(np.where(change < 0.0, money, 0.0 * money), window)
+    return ratio(up - down, up + down, otherwise=0.0)
+
+
+@indicator(
+    family=_FAMILY,
+    parameters=(window("window", 48),),
+    columns=_CV,
+    lookback=lambda window: window,
+    formula="share of the last w bars without volume or without a change of price",
+    source="Lesmond, Ogden & Trzcinka, Review of Financial Studies 12 (1999)",
+)
+def quiet_share(bars: Bars, window: int) -> Array:
+    """How often nothing was traded or nothing moved: illiquidity in its plainest form."""
+    quiet = ((bars.volume == 0.0) | (bars.log_return == 0.0)).astype(np.float64)
+    quiet[0] = np.nan
+    return rolling_sum_of_sizes(quiet, window) / window
+
+
+def _illiquidity(bars: Bars, window: int) -> Array:
+    def make() -> Array:
+        r = bars.log_return
+        money = np.where(np.isnan(r), np.nan, bars.close * bars.volume)
+        return ratio(rolling_sum_of_sizes(np.abs(r), window), rolling_sum_of_sizes(money, window))
+
+    return bars.once(("illiquidity", window), make)

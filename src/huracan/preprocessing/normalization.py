@@ -1,0 +1,136 @@
+"""Rolling statistics that look only backwards, and stay true after a crash or through a flat stretch.
+
+Every function takes a float64 series in time order and gives one value per row, NaN until its window is full. Each value
+depends on the rows up to its own only, bit for bit: running sums go forward in time. Two things ordinary rolling code gets
+wrong are handled here: a running sum keeps a rounding residue of a spike that has left its window (so that a flat stretch
+seems to move), and a standardised constant is 0 / 0.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import bottleneck as bn
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "lag",
+    "log_ratio",
+    "ratio",
+    "rolling_mean",
+    "rolling_minmax",
+    "rolling_rank",
+    "rolling_sum_of_sizes",
+    "rolling_zscore",
+    "volatility_scale",
+]
+
+Array: TypeAlias = NDArray[np.float64]
+
+RESIDUE = 1e-12
+"""A rolling sum of sizes below this share of the largest it ever was is rounding residue, and is read as 0."""
+
+
+def rolling_mean(x: Array, window: int) -> Array:
+    """Mean over the last ``window`` values.
+
+    >>> rolling_mean(np.array([1.0, 2.0, 6.0]), 2)
+    array([nan, 1.5, 4. ])
+    """
+    return bn.move_mean(x, window) if window <= len(x) else np.full(len(x), np.nan)
+
+
+def rolling_sum_of_sizes(x: Array, window: int) -> Array:
+    """Sum over the last ``window`` values of a series that is never negative; exactly 0 where all of them are 0.
+
+    >>> rolling_sum_of_sizes(np.array([0.3, 0.1, 0.0, 0.0, 0.0]), 2)
+    array([nan, 0.4, 0.1, 0. , 0. ])
+    """
+    if window > len(x):
+        return np.full(len(x), np.nan)
+    total = bn.move_sum(x, window)
+    largest = np.fmax.accumulate(total)
+    with np.errstate(invalid="ignore"):
+        total[total <= RESIDUE * largest] = 0.0
+    return total
+
+
+def ratio(numerator: Array, denominator: Array, *, otherwise: float = np.nan) -> Array:
+    """Divide, with ``otherwise`` where the denominator is 0; NaN stays NaN.
+
+    >>> ratio(np.array([1.0, 0.0]), np.array([4.0, 0.0]), otherwise=0.5)
+    array([0.25, 0.5 ])
+    """
+    zero = denominator == 0.0
+    result: Array = numerator / np.where(zero, 1.0, denominator)
+    result[zero & ~np.isnan(numerator)] = otherwise
+    return result
+
+
+def log_ratio(numerator: Array, denominator: Array, *, softness: float = 0.0) -> Array:
+    """``log(softness + numerator / denominator)`` of two sizes; NaN where the denominator is 0.
+
+    ``softness`` gives a floor where the numerator may be 0 (a bar without volume): .01 reads "at most a hundredth".
+
+    >>> log_ratio(np.array([1.0, 0.0]), np.array([1.0, 2.0]), softness=0.01).round(3)
+    array([ 0.01 , -4.605])
+    """
+    quotient = ratio(numerator, denominator) + softness
+    quotient[~(quotient > 0.0)] = np.nan
+    return np.log(quotient)
+
+
+def rolling_zscore(x: Array, window: int) -> Array:
+    """Standard deviations (n - 1) from the mean of the last ``window`` values, this one included; 0 where all are equal.
+
+    >>> rolling_zscore(np.array([1.0, 2.0, 3.0, 3.0, 3.0, 3.0]), 3).round(3)
+    array([  nan,   nan, 1.   , 0.577, 0.577, 0.   ])
+    """
+    if window > len(x):
+        return np.full(len(x), np.nan)
+    still = bn.move_max(x, window) == bn.move_min(x, window)
+    spread = np.where(still, 0.0, bn.move_std(x, window, ddof=1))
+    return ratio(x - bn.move_mean(x, window), spread, otherwise=0.0)
+
+
+def rolling_rank(x: Array, window: int) -> Array:
+    """Rank of each value within the last ``window``, from -1 (lowest) to 1 (highest), ties in the middle.
+
+    >>> rolling_rank(np.array([1.0, 5.0, 3.0, 3.0]), 3)
+    array([nan, nan, 0. , -0.5])
+    """
+    return bn.move_rank(x, window) if window <= len(x) else np.full(len(x), np.nan)
+
+
+def rolling_minmax(x: Array, window: int) -> Array:
+    """Place of each value between the lowest (-1) and highest (1) of the last ``window``; 0 where all are equal.
+
+    >>> rolling_minmax(np.array([1.0, 5.0, 4.0, 4.0, 4.0]), 3)
+    array([nan, nan, 0.5, -1. , 0. ])
+    """
+    if window > len(x):
+        return np.full(len(x), np.nan)
+    low, high = bn.move_min(x, window), bn.move_max(x, window)
+    return ratio((x - low) - (high - x), high - low, otherwise=0.0)
+
+
+def volatility_scale(x: Array, window: int) -> Array:
+    """Divide by the root mean square of the last ``window`` values, this one included; NaN where all are 0.
+
+    >>> volatility_scale(np.array([3.0, 4.0, 0.0]), 2).round(3)
+    array([ nan, 1.131, 0. ])
+    """
+    return ratio(x, np.sqrt(rolling_sum_of_sizes(x * x, window) / window))
+
+
+def lag(x: Array, bars: int) -> Array:
+    """The value ``bars`` rows earlier.
+
+    >>> lag(np.array([1.0, 2.0, 3.0]), 1)
+    array([nan,  1.,  2.])
+    """
+    moved = np.full(len(x), np.nan)
+    if bars < len(x):
+        moved[bars:] = x[: len(x) - bars]
+    return moved
