@@ -1,4 +1,4 @@
-"""Predictions in blocks of rows: flat memory, threads that cannot change a result, BLAS where libsvm loops."""
+"""Predictions in blocks of rows: flat memory, threads that cannot change a result, BLAS where libraries loop."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["blocks_of_rows", "one_blas_thread", "rbf_decision", "standard_output"]
+__all__ = ["blocks_of_rows", "neighbor_average", "one_blas_thread", "rbf_decision", "standard_output"]
 
 BLOCK = 32_768
 """Rows a block; fixed, so that results do not depend on the number of threads."""
@@ -77,3 +77,28 @@ def rbf_decision(machine: Any, X: NDArray[np.float32], n_jobs: int) -> NDArray[n
         return (np.exp(exponent, out=exponent) @ alpha).astype(np.float64) + offset
 
     return blocks_of_rows(block, X, n_jobs, block=2_048)
+
+
+def neighbor_average(machine: Any, X: NDArray[np.float32], n_jobs: int) -> NDArray[np.float64]:
+    """Mean target, or share of each class, of the k nearest rows of a fitted k-neighbours estimator (uniform weights).
+
+    Brute force in float32: distances by matrix products, the k-th smallest by selection, the average by another
+    product. The numbers of scikit-learn's own ``predict`` and ``predict_proba`` up to ties at the k-th distance (all
+    of which count here), several times faster where k is in the hundreds.
+    """
+    train = np.ascontiguousarray(machine._fit_X, dtype=np.float32)
+    classes = getattr(machine, "classes_", None)
+    target = np.asarray(machine._y)
+    shares = target.astype(np.float32)[:, None] if classes is None else np.eye(len(classes), dtype=np.float32)[target]
+    norms = np.einsum("ij,ij->i", train, train)
+    doubled = np.ascontiguousarray(-2.0 * train.T)
+    last = machine.n_neighbors - 1
+
+    def block(rows: NDArray[np.float32]) -> NDArray[np.float64]:
+        distance = rows @ doubled
+        distance += norms  # |x|^2 is the same for all neighbours of x
+        near = distance <= np.partition(distance, last, axis=1)[:, last : last + 1]
+        return (near.astype(np.float32) @ shares).astype(np.float64) / near.sum(axis=1)[:, None]
+
+    average = blocks_of_rows(block, X, n_jobs, block=max(64, 5_000_000 // len(train)))
+    return average[:, 0] if classes is None else average

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from huracan.baselines.chunked import blocks_of_rows, rbf_decision
+from huracan.baselines.chunked import neighbor_average, rbf_decision
 from huracan.baselines.linear import absolute_coefficients, prior_penalty
 from huracan.baselines.spec import FitContext, LearnerSpec
 from huracan.model_info import MarketRegime
@@ -25,14 +25,6 @@ def _neighbors(context: FitContext) -> Any:
 
     kind = KNeighborsClassifier if context.classifies else KNeighborsRegressor
     return kind(n_neighbors=min(context.rows_of("neighbor_fraction", at_least=25), context.n_rows), algorithm="brute")
-
-
-def _neighbor_output(machine: Any, X: NDArray[np.float32], n_jobs: int) -> NDArray[np.float64]:
-    from threadpoolctl import threadpool_limits
-
-    call = machine.predict_proba if hasattr(machine, "predict_proba") else machine.predict
-    with threadpool_limits(limits=max(n_jobs, 1) if n_jobs > 0 else None, user_api="openmp"):
-        return blocks_of_rows(call, X, 1)
 
 
 def _linear_machine(context: FitContext) -> Any:
@@ -79,7 +71,7 @@ SIMPLE_LEARNERS: tuple[LearnerSpec, ...] = (
         ideal_dataset_shape="(2_000-20_000 rows, 3-20 features)",
         tasks=("classification", "regression"),
         build=_neighbors,
-        output=_neighbor_output,
+        output=neighbor_average,
         defaults={"neighbor_fraction": 0.1},
         max_train_rows={"quick": 5_000, "standard": 10_000, "full": 50_000},
         supports_weight=False,

@@ -35,33 +35,31 @@ def absolute_coefficients(estimator: Any, n_features: int) -> NDArray[np.float64
     return coefficients.mean(axis=0)
 
 
-def _least_squares(context: FitContext) -> Any:
+def _fit_least_squares(context: FitContext, X: NDArray[np.float32], y: NDArray[Any], weight: NDArray[np.float64] | None) -> Any:
     from sklearn.linear_model import Ridge
 
     # a penalty of one millionth of a row: least squares that survives columns which are copies of each other
-    return Ridge(alpha=1e-6 * context.n_rows, solver="cholesky")
+    return _fit_in_float64(Ridge(alpha=1e-6 * context.n_rows, solver="cholesky"), X, y, weight)
 
 
-def _ridge(context: FitContext) -> Any:
+def _fit_ridge(context: FitContext, X: NDArray[np.float32], y: NDArray[Any], weight: NDArray[np.float64] | None) -> Any:
     from sklearn.linear_model import Ridge
 
-    return Ridge(alpha=prior_penalty(context.params["expected_ic"], context.n_features), solver="cholesky")
+    penalty = prior_penalty(context.params["expected_ic"], context.n_features)
+    return _fit_in_float64(Ridge(alpha=penalty, solver="cholesky"), X, y, weight)
 
 
-def _logistic(context: FitContext) -> Any:
+def _fit_logistic(context: FitContext, X: NDArray[np.float32], y: NDArray[Any], weight: NDArray[np.float64] | None) -> Any:
     from sklearn.linear_model import LogisticRegression
 
     penalty = prior_penalty(context.params["expected_ic"], context.n_features)
-    return LogisticRegression(C=4.0 / penalty, max_iter=int(context.params["max_iter"]), tol=1e-5)
+    machine = LogisticRegression(C=4.0 / penalty, max_iter=int(context.params["max_iter"]), tol=1e-5)
+    return _fit_in_float64(machine, X, y, weight)
 
 
-def _in_float64(build: Any) -> Any:
+def _fit_in_float64(estimator: Any, X: NDArray[np.float32], y: NDArray[Any], weight: NDArray[np.float64] | None) -> Any:
     """Fit in float64: normal equations of a million rows lose too much in float32."""
-
-    def fit(context: FitContext, X: NDArray[np.float32], y: NDArray[Any], weight: NDArray[np.float64] | None) -> Any:
-        return build(context).fit(X.astype(np.float64), y, sample_weight=weight)
-
-    return fit
+    return estimator.fit(X.astype(np.float64), y, sample_weight=weight)
 
 
 _REQUIREMENTS = ("numeric", "finite: no nulls, no infinities", "effects roughly linear in the features")
@@ -73,7 +71,7 @@ LINEAR_LEARNERS: tuple[LearnerSpec, ...] = (
         ideal_dataset_shape="(20_000+ rows, 5-50 features)",
         feature_requirements=_REQUIREMENTS,
         tasks=("regression",),
-        fit=_in_float64(_least_squares),
+        fit=_fit_least_squares,
         importance=absolute_coefficients,
         max_train_rows={"quick": 200_000, "standard": 1_000_000},
         market_regimes={MarketRegime.TRENDING: "momentum is close to linear in past returns"},
@@ -84,7 +82,7 @@ LINEAR_LEARNERS: tuple[LearnerSpec, ...] = (
         ideal_dataset_shape="(2_000+ rows, 5-500 features)",
         feature_requirements=_REQUIREMENTS,
         tasks=("regression",),
-        fit=_in_float64(_ridge),
+        fit=_fit_ridge,
         importance=absolute_coefficients,
         defaults={"expected_ic": 0.05},
         max_train_rows={"quick": 200_000, "standard": 1_000_000},
@@ -99,7 +97,7 @@ LINEAR_LEARNERS: tuple[LearnerSpec, ...] = (
         ideal_dataset_shape="(2_000+ rows, 5-200 features)",
         feature_requirements=_REQUIREMENTS,
         tasks=("classification",),
-        fit=_in_float64(_logistic),
+        fit=_fit_logistic,
         importance=absolute_coefficients,
         defaults={"expected_ic": 0.05, "max_iter": 200},
         max_train_rows={"quick": 100_000, "standard": 500_000},

@@ -70,14 +70,6 @@ class TabularLearner(BaseEstimator):
             self.hyperparameters = {**(self.hyperparameters or {}), **params}
         return self
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = False
-        for kind in (tags.regressor_tags, tags.classifier_tags):
-            if kind is not None:
-                kind.poor_score = True  # defaults are for faint signals: strong shrinkage, few splits
-        return tags
-
     # --- fitting ---------------------------------------------------------------------------------------------------
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
@@ -115,12 +107,12 @@ class TabularLearner(BaseEstimator):
             weight = None if weight is None else weight[-cap:]
         if weight is not None:
             matrix, target, weight = _weighted_rows(matrix, target, weight)
+        params = self.spec.complete(self.hyperparameters)
+        coded = self._encode(target)
         if len(matrix) < MIN_TRAIN_ROWS:
             raise NotEnoughData(
                 f"{self.spec.name} got {len(matrix)} sample(s) to learn from; at least {MIN_TRAIN_ROWS} are needed."
             )
-        params = self.spec.complete(self.hyperparameters)
-        coded = self._encode(target)
         self.scaler_ = InputScaler.fit(matrix, clip=self.clip) if self.spec.scale_inputs else None
         context = FitContext(
             task=self._task,
@@ -339,6 +331,11 @@ class TabularRegressor(RegressorMixin, TabularLearner):
 
     _task: SupervisedTask = "regression"
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.regressor_tags.poor_score = True  # defaults are for faint signals: strong shrinkage, few splits
+        return tags
+
     def predict(self, X: Any) -> NDArray[np.float64]:
         """Forecasts (n,), in the label's unit, for a matrix, a frame or a ``TrainingSet``."""
         raw = self._raw(X)
@@ -395,6 +392,11 @@ class TabularClassifier(ClassifierMixin, TabularLearner):
     """
 
     _task: SupervisedTask = "classification"
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.poor_score = True  # defaults are for faint signals: strong shrinkage, few splits
+        return tags
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The likeliest class (n,)."""
@@ -476,7 +478,7 @@ def _weighted_rows(
     """Leave out rows of weight 0; weights get mean 1, and equal weights are none."""
     kept = weight > 0
     if not kept.any():
-        raise DataError(f"all {len(weight)} sample weights are 0; at least one positive weight is needed.")
+        raise DataError(f"sample_weight is zero in all {len(weight)} rows; at least one positive weight is needed.")
     if not kept.all():
         X, y, weight = X[kept], y[kept], weight[kept]
     if np.all(weight == weight[0]):
