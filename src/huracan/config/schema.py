@@ -92,10 +92,27 @@ class LabelConfig(Section):
 class RegimeConfig(Section):
     """How bars are sorted into trending, ranging, volatile and illiquid."""
 
-    trend_window: int = Field(48, ge=5, le=100_000, description="Bars over which trend strength is measured.")
-    volatility_window: int = Field(24, ge=5, le=100_000, description="Bars over which volatility is measured.")
-    lookback: int = Field(500, ge=50, le=1_000_000, description="Bars of the symbol's own past that ranks refer to.")
-    minimum_duration: int = Field(6, ge=1, le=10_000, description="Bars a new regime must persist before it is believed.")
+    trend_window: int | None = Field(
+        None, ge=5, le=100_000, description="Bars over which trend strength is measured; none fits it to the bar length."
+    )
+    volatility_window: int | None = Field(
+        None,
+        ge=5,
+        le=100_000,
+        description="Bars over which volatility and liquidity are measured; none fits it to the bar length.",
+    )
+    lookback: int | None = Field(
+        None,
+        ge=50,
+        le=1_000_000,
+        description="Bars of the symbol's own past that ranks refer to; none fits it to the bar length.",
+    )
+    minimum_duration: int | None = Field(
+        None,
+        ge=1,
+        le=10_000,
+        description="Bars a new regime must persist before it is believed; none fits it to the bar length.",
+    )
 
 
 class ValidationConfig(Section):

@@ -1,0 +1,281 @@
+"""What a run found, put into words and tables."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+import polars as pl
+
+from huracan.config import HuracanConfig
+from huracan.integration.closing import Accounts, HoldOutLook
+from huracan.integration.evidence import Evidence, RunFacts
+from huracan.integration.judging import Judged
+from huracan.integration.preparation import Prepared
+from huracan.report.content import PlantedEdge, ReportContent
+from huracan.validation import calibration_table, rank_information_coefficient
+
+__all__ = ["Verdict", "leaderboard", "planted_edge", "report_content", "verdict"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The finding in one sentence, and the sentences behind it."""
+
+    sentence: str
+    reasons: tuple[str, ...]
+    deserves_money: bool
+
+
+def verdict(evidence: Evidence, accounts: Accounts, look: HoldOutLook | None) -> Verdict:
+    """Say which model, if any, deserves money, and how sure that is."""
+    n = len(evidence.judged)
+    if evidence.finalist is None or evidence.comparison is None:
+        return Verdict("Keep the baseline: every learner that could be trained says the same about every bar.", (), False)
+    name = evidence.finalist
+    pair = next(p for p in evidence.comparison.pairs if p.model_a == name)
+    skill = (
+        f"its mean payoff is {-pair.difference:+.4f} a bar (95 % interval {-pair.ci_high:+.4f} to {-pair.ci_low:+.4f}, "
+        f"adjusted p = {written_p(pair.p_adjusted)})"
+    )
+    money = accounts.by_learner[name].metrics
+    net = (
+        f"net of costs its positions returned {money['total_return']:+.1%} out of fold, Sharpe ratio {money['sharpe']:.2f} "
+        f"(95 % interval {money['sharpe_ci_low']:.2f} to {money['sharpe_ci_high']:.2f})"
+    )
+    idle = money["turnover"] == 0.0
+    if idle:
+        net = "no position was worth its costs, so it stayed out of the market"
+    reasons = [f"{name}: {skill}.", f"{name}: {net}.", evidence.comparison.sentence]
+    earns = not idle and money["sharpe_ci_low"] > 0.0
+    agrees = look is None or look.result.net_return > 0.0
+    if look is not None:
+        held = look.result
+        reasons.append(
+            f"Hold-out, looked at once: mean payoff {held.skill:+.4f} a bar (95 % interval {held.ci_low:+.4f} to {held.ci_high:+.4f}), "
+            f"net return {held.net_return:+.1%}."
+        )
+    if evidence.champion is None:
+        sentence = (
+            f"Keep the baseline: none of {n} learners is shown to beat it; the best, {name}, is not sure enough ({skill})."
+        )
+        return Verdict(sentence, tuple(reasons), False)
+    if earns and agrees:
+        return Verdict(f"{name} deserves money: {skill}, and {net}.", tuple(reasons), True)
+    if earns:
+        sentence = (
+            f"{name} beats the baseline, but the hold-out does not confirm that it earns its costs: {skill}; no money yet."
+        )
+    else:
+        sentence = f"{name} beats the baseline, but is not shown to earn its costs: {skill}; {net}."
+    return Verdict(sentence, tuple(reasons), False)
+
+
+def leaderboard(evidence: Evidence, accounts: Accounts) -> pl.DataFrame:
+    """One row a learner, best skill first; columns as in :class:`ReportContent`."""
+    pairs = {pair.model_a: pair for pair in evidence.comparison.pairs} if evidence.comparison else {}
+    rows = evidence.development
+    entries = []
+    for name, one in evidence.judged.items():
+        pair, money = pairs.get(name), accounts.by_learner[name].metrics
+        y, up = rows.y[one.at], rows.y[one.at] > 0
+        entries.append(
+            {
+                "learner": name,
+                "task": one.run.task,
+                "rank_ic": rank_information_coefficient(one.z, y, rows.symbol_code[one.at]) if pair else None,
+                "skill": -pair.difference if pair else None,
+                "ci_low": -pair.ci_high if pair else None,
+                "ci_high": -pair.ci_low if pair else None,
+                "p_value": pair.p_value if pair else None,
+                "p_adjusted": pair.p_adjusted if pair else None,
+                "accuracy": float(np.mean((one.probability > 0.5) == up)),
+                "auc": _auc(one.z, up) if pair else None,
+                "net_return": money["total_return"],
+                "net_sharpe": money["sharpe"],
+                "sharpe_low": money["sharpe_ci_low"],
+                "sharpe_high": money["sharpe_ci_high"],
+                "max_drawdown": money["max_drawdown"],
+                "turnover_per_year": money["turnover_per_year"],
+                "break_even_bps": money["break_even_cost_bps"],
+                "train_rows": one.run.train_rows,
+                "fit_seconds": one.run.fit_seconds,
+                "crowned": name == evidence.champion,
+            }
+        )
+    numbers = [c for c in entries[0] if c not in ("learner", "task", "train_rows", "crowned")]
+    frame = pl.DataFrame(entries, schema_overrides=dict.fromkeys(numbers, pl.Float64))
+    return frame.with_columns(pl.col(numbers).fill_nan(None)).sort("skill", descending=True, nulls_last=True)
+
+
+def planted_edge(prepared: Prepared, evidence: Evidence) -> PlantedEdge | None:
+    """On a simulated market: the optimal filter and the finalist on the very same out-of-fold rows."""
+    truth = prepared.source.truth
+    if truth is None or evidence.finalist is None:
+        return None
+    one, rows = evidence.judged[evidence.finalist], evidence.development
+    span = rows.take(one.at)
+    keys = pl.DataFrame({"symbol": span.symbol.astype(str), "ts": span.ts}).with_columns(
+        pl.col("ts").cast(pl.Datetime("ms")).dt.replace_time_zone("UTC")
+    )
+    best = keys.join(truth.best_scores, on=["symbol", "ts"], how="left", maintain_order="left")["score"].to_numpy()
+    return PlantedEdge(
+        attainable_information_coefficient=rank_information_coefficient(best, span.y, span.symbol_code),
+        found_information_coefficient=rank_information_coefficient(one.z, span.y, span.symbol_code),
+        attainable_accuracy=float(np.mean((best > 0) == (span.y > 0))),
+        found_accuracy=float(np.mean((one.probability > 0.5) == (span.y > 0))),
+    )
+
+
+def report_content(
+    config: HuracanConfig,
+    prepared: Prepared,
+    evidence: Evidence,
+    accounts: Accounts,
+    look: HoldOutLook | None,
+    outcome: Verdict,
+    facts: RunFacts,
+    *,
+    looked_before: int,
+    duration: float,
+    created_at: datetime,
+    run_id: str,
+    version: int | None,
+) -> ReportContent:
+    """Everything the report shows."""
+    candles, rows = prepared.source.candles, prepared.rows
+    shown = evidence.finalist or next(iter(evidence.judged))
+    one = evidence.judged[shown]
+    importance_of, importance = _importance(evidence, shown)
+    profile = config.active_profile
+    failed = {name: run.failure for name, run in evidence.runs.items() if run.failure}
+    notes = [*prepared.source.notes]
+    notes += [f"{count:,} rows left out: {reason}." for reason, count in rows.dropped.items() if count]
+    notes += [f"{name} could not be trained: {reason}" for name, reason in failed.items()]
+    if looked_before:
+        notes.append(
+            f"The hold-out of these data had been looked at {looked_before} times before this run; what it says is worth less "
+            "each time."
+        )
+    caps = {n: s.max_train_rows for n, s in profile.learners.items() if s.max_train_rows is not None}
+    cut = [f"{n} {cap:,}" for n, cap in caps.items() if cap < len(evidence.folds[-1].train)]
+    tried = {
+        "learners": f"{len(profile.learners)}: {', '.join(profile.learners)}",
+        "walk-forward folds": f"{profile.n_splits}, and one before them that only tunes",
+        "position policies looked at": f"{sum(j.n_policies for j in evidence.judged.values()):,}",
+        "comparisons corrected for": f"{len(evidence.comparison.pairs) if evidence.comparison else 0} ({config.comparison.correction})",
+        "training rows capped (most recent kept)": ", ".join(cut) or "none",
+        "hold-out looks before this one": str(looked_before),
+    }
+    bar = timedelta(milliseconds=int(rows.bar_length.astype("timedelta64[ms]").astype(int)))
+    return ReportContent(
+        title="Candles to champion",
+        created_at=created_at,
+        verdict=outcome.sentence,
+        reasons=outcome.reasons,
+        champion=evidence.champion,
+        deserves_money=outcome.deserves_money,
+        facts={
+            "data": prepared.source.name,
+            "span": f"{candles['ts'].min():%Y-%m-%d %H:%M} to {candles['ts'].max():%Y-%m-%d %H:%M} UTC",
+            "symbols": f"{candles['symbol'].n_unique()}",
+            "bars": f"{candles.height:,} of {bar}",
+            "training rows": f"{len(rows):,} x {len(rows.feature_names)} features",
+            "judged out of fold": f"{len(one.at):,} rows",
+            "label": f"{config.labels.kind.replace('_', ' ')} over {config.labels.horizon} bar{'s' if config.labels.horizon > 1 else ''}"
+            + (", volatility-scaled" if config.labels.volatility_scaled else ""),
+            "costs per side": f"{config.costs.fee_bps + config.costs.half_spread_bps + config.costs.slippage_bps:g} bps",
+            "profile": f"{config.profile}, {profile.n_splits} folds",
+            "models": config.training.pooling.replace("_", " "),
+            "seed": str(config.seed),
+            "run": run_id,
+            "registered version": "none" if version is None else str(version),
+            "duration": f"{duration:.0f} s",
+        },
+        notes=tuple(notes),
+        quality=prepared.quality,
+        candles=candles,
+        regimes=prepared.regimes,
+        leaderboard=leaderboard(evidence, accounts),
+        equity=_equity(accounts, shown, look),
+        equity_of=shown,
+        hold_out=look.result if look else None,
+        regime_skill=_regime_frame(evidence),
+        importance=importance,
+        importance_of=importance_of,
+        calibration=_calibration(evidence, one),
+        calibration_of=shown,
+        tried=tried,
+        provenance={
+            "data SHA-256": facts.data_hash,
+            "configuration SHA-256": facts.config_hash,
+            "recipe SHA-256": prepared.recipe.hash,
+            "training set SHA-256": rows.data_hash(),
+            **{f"{library}": number for library, number in facts.versions.items()},
+        },
+        planted=planted_edge(prepared, evidence),
+        not_run={"drift detection": "not part of this version", "feedback loop": "not part of this version"},
+    )
+
+
+def written_p(p: float) -> str:
+    """A p-value as one would write it.
+
+    >>> written_p(0.0321), written_p(1e-9)
+    ('0.032', '< 0.0001')
+    """
+    return "< 0.0001" if p < 1e-4 else f"{p:.2g}"
+
+
+def _equity(accounts: Accounts, name: str, look: HoldOutLook | None) -> pl.DataFrame:
+    """Growth of one unit of capital, out of fold and, after it, on the hold-out."""
+    parts = [(accounts.by_learner[name], accounts.buy_and_hold)]
+    if look is not None:
+        parts.append((look.account, look.buy_and_hold))
+    frames: list[pl.DataFrame] = []
+    level = {"net": 1.0, "gross": 1.0, "buy_and_hold": 1.0}
+    for mine, market in parts:
+        frame = mine.equity.select("ts", net="equity_net", gross="equity_gross").join(
+            market.equity.select("ts", buy_and_hold="equity_net"), on="ts", how="left", maintain_order="left"
+        )
+        frame = frame.with_columns(pl.col("buy_and_hold").fill_null(strategy="forward"))
+        frame = frame.with_columns(pl.col(column) * start for column, start in level.items())
+        level = {column: float(frame[column][-1]) for column in level}
+        frames.append(frame)
+    return pl.concat(frames)
+
+
+def _regime_frame(evidence: Evidence) -> pl.DataFrame:
+    entries = [
+        {
+            "learner": name,
+            **skill.model_dump(mode="json", include={"regime", "skill", "ci_low", "ci_high", "p_adjusted", "n_rows"}),
+        }
+        for name, skills in evidence.skills_by_regime.items()
+        for skill in skills
+    ]
+    schema = {"learner": pl.String, "regime": pl.String, "skill": pl.Float64, "ci_low": pl.Float64, "ci_high": pl.Float64}
+    return pl.DataFrame(entries, schema={**schema, "p_adjusted": pl.Float64, "n_rows": pl.Int64})
+
+
+def _importance(evidence: Evidence, shown: str) -> tuple[str, pl.DataFrame]:
+    """Importance in the learner shown, or in the best learner that has any."""
+    order = sorted(evidence.judged, key=lambda n: (n != shown, -float(np.mean(evidence.judged[n].payoff))))
+    name = next((n for n in order if evidence.runs[n].importance), shown)
+    importance = evidence.runs[name].importance
+    schema = {"feature": pl.String, "importance": pl.Float64}
+    return name, pl.DataFrame({"feature": list(importance), "importance": list(importance.values())}, schema=schema)
+
+
+def _calibration(evidence: Evidence, one: Judged) -> pl.DataFrame:
+    table = calibration_table(one.probability, evidence.development.y[one.at] > 0).to_frame()
+    return table.select("mean_probability", "observed", "ci_low", "ci_high", "n")
+
+
+def _auc(score: np.ndarray, up: np.ndarray) -> float | None:
+    from sklearn.metrics import roc_auc_score
+
+    value = roc_auc_score(up, score) if up.any() and not up.all() else math.nan
+    return None if math.isnan(value) else float(value)
