@@ -41,12 +41,12 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "high": ("high", "h", "highprice", "pricehigh", "max", "hi"),
     "low": ("low", "l", "lowprice", "pricelow", "min", "lo"),
     "close": ("close", "c", "closeprice", "priceclose", "last", "cl"),
-    "volume": ("volume", "v", "vol", "basevolume", "volumebase", "volbase", "basevol", "amount", "qty", "quantity"),
+    "volume": ("volume", "v", "vol", "basevolume", "volumebase", "volbase", "basevol"),
     "funding_rate": ("fundingrate", "funding"),
 }
 """Canonical name -> what it may be called, most trusted first; compared like :data:`TIME_NAMES`.
 
-Quote volume and adjusted closes are not aliases: they are other quantities.
+Quote volume, "amount" (often quote volume) and adjusted closes are not aliases: they are other quantities.
 """
 
 _END_NAMES = ("closetime", "endtime", "tsend", "end")

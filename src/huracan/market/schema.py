@@ -49,7 +49,8 @@ def candles_hash(candles: pl.DataFrame) -> str:
     --------
     >>> from datetime import UTC, datetime
     >>> bars = pl.DataFrame({"symbol": ["A", "A"], "ts": [datetime(2025, 1, 1, h, tzinfo=UTC) for h in (0, 1)],
-    ...                      "open": [1.0, 2.0], "high": [2.0, 3.0], "low": [1.0, 2.0], "close": [2.0, 2.5], "volume": [9.0, 8.0]})
+    ...                      "open": [1.0, 2.0], "high": [2.0, 3.0], "low": [1.0, 2.0], "close": [2.0, 2.5],
+    ...                      "volume": [9.0, 8.0]})
     >>> candles_hash(bars) == candles_hash(pl.concat([bars[:1], bars[1:]], rechunk=False))
     True
     >>> candles_hash(bars) == candles_hash(bars.with_columns(volume=pl.col("volume") + 1))

@@ -124,7 +124,7 @@ def _read_csv(path: Path) -> pl.DataFrame:
 def _read_ipc(path: Path) -> pl.DataFrame:
     with path.open("rb") as opened:
         magic = opened.read(6)
-    return pl.read_ipc(path, memory_map=False) if magic == b"ARROW1" else pl.read_ipc_stream(path)
+    return pl.read_ipc(path) if magic == b"ARROW1" else pl.read_ipc_stream(path)
 
 
 def _is_pandas(source: Any) -> bool:
@@ -142,9 +142,9 @@ def _from_pandas(frame: pd.DataFrame) -> pl.DataFrame:
     for level in range(frame.index.nlevels):
         values = frame.index.get_level_values(level)
         if values.name is not None or isinstance(values, pd.DatetimeIndex):
-            columns[str(values.name) if values.name is not None else "index"] = values.to_series(index=range(len(frame)))
+            columns[str(values.name) if values.name is not None else "index"] = pd.Series(values)
     for position, name in enumerate(map(str, frame.columns)):
-        if name in columns and not (name in frame.index.names):
+        if name in columns and name not in frame.index.names:
             raise CandleError(f"the frame has two columns '{name}'; one of each was expected.")
         columns[name] = frame.iloc[:, position]
     return pl.DataFrame([_pandas_column(name, values) for name, values in columns.items()])

@@ -22,7 +22,7 @@ FIRST_BLOCK = dt.datetime(2009, 1, 3, tzinfo=dt.UTC)
 
 _EARLIEST = int(dt.datetime(1700, 1, 1, tzinfo=dt.UTC).timestamp() * 1000)
 UTC_MS = pl.Datetime("ms", "UTC")
-_UNITS = {"seconds": 1_000, "milliseconds": 1, "microseconds": 1_000, "nanoseconds": 1_000_000}
+_UNITS = (("seconds", 1), ("milliseconds", 1_000), ("microseconds", 1_000_000), ("nanoseconds", 1_000_000_000))
 _ZONED = r"[+-]\d{2}:?\d{2}$"
 _FORMATS = (
     "%Y-%m-%d %H:%M:%S%.f",
@@ -58,7 +58,8 @@ class ReadNote:
 
     Attributes
     ----------
-    kind : what it is about. sentence : what was done. file : the file it was done in, if any. count : rows concerned, 0 for all.
+    kind : what it is about. sentence : what was done. file : the file it was done in, if any. count : rows concerned,
+        0 for all.
     """
 
     kind: NoteKind
@@ -92,8 +93,10 @@ def read_times(column: pl.Series, *, now: dt.datetime, file: str | None = None) 
     Examples
     --------
     >>> read = read_times(pl.Series("t", [1761967080, 1761967140]), now=dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
-    >>> str(read.times[0]), read.notes[0].sentence
-    ('2025-11-01 03:18:00+00:00', "column 't' holds numbers, recognised as seconds since 1970 (2025-11-01 03:18 UTC and later).")
+    >>> str(read.times[0])
+    '2025-11-01 03:18:00+00:00'
+    >>> read.notes[0].sentence
+    "column 't' holds numbers, recognised as seconds since 1970 (2025-11-01 03:18 UTC and later)."
     """
     name, kind = column.name, column.dtype
     if column.null_count():
@@ -114,20 +117,22 @@ def _from_numbers(column: pl.Series, *, now: dt.datetime, file: str | None) -> R
         column = column.cast(pl.Float64)
         bad = ~column.is_finite()
         if bad.any():
-            raise CandleError(f"time column '{name}' is {column[bad.arg_max()]} in row {bad.arg_max()} ({bad.sum()} rows).")
+            row = int(bad.arg_max() or 0)
+            raise CandleError(f"time column '{name}' is {column[row]} in row {row} ({bad.sum()} rows); a number was expected.")
     low, high = float(column.min()), float(column.max())  # type: ignore[arg-type]
     first, last = FIRST_BLOCK.timestamp(), now.timestamp() + 86_400
-    for unit, per_second in (("seconds", 1.0), ("milliseconds", 1e3), ("microseconds", 1e6), ("nanoseconds", 1e9)):
+    for unit, per_second in _UNITS:
         if first * per_second < low and high < last * per_second:
             if unit == "seconds":
                 whole = (column.cast(pl.Float64) * 1000).round() if column.dtype.is_float() else column.cast(pl.Int64) * 1000
             else:
-                whole = column.cast(pl.Int64) // _UNITS[unit]
+                whole = column.cast(pl.Int64) // (per_second // 1000)
             times = whole.cast(pl.Int64).cast(pl.Datetime("ms")).dt.replace_time_zone("UTC").alias(name)
-            said = f"column '{name}' holds numbers, recognised as {unit} since 1970 ({written_time(times.dt.epoch('ms').min())} and later)."
+            since = written_time(times.dt.epoch("ms").min())
+            said = f"column '{name}' holds numbers, recognised as {unit} since 1970 ({since} and later)."
             return ReadTimes(times, (ReadNote(NoteKind.TIME_UNIT, said, file),))
     raise CandleError(
-        f"time column '{name}' holds numbers from {column.min()} to {column.max()}; in no unit (seconds, milliseconds, "
+        f"time column '{name}' holds numbers from {low:.15g} to {high:.15g}; in no unit (seconds, milliseconds, "
         f"microseconds, nanoseconds) do all of them lie between {FIRST_BLOCK:%Y-%m-%d} and tomorrow."
     )
 
@@ -186,12 +191,13 @@ def _require_plausible(times: pl.Series, *, now: dt.datetime, file: str | None) 
     if times.is_empty():
         return ()
     since = times.dt.epoch("ms")
-    first, tomorrow = int(since.min()), int(now.timestamp() * 1000) + 86_400_000  # type: ignore[call-overload]
+    first, tomorrow = int(since.min() or 0), int(now.timestamp() * 1000) + 86_400_000  # type: ignore[arg-type]
     epoch = (since >= 0) & (since < 31 * 86_400_000)
     if epoch.any() and first >= 0:
         raise CandleError(
             f"column '{name}' says {written_time(since.filter(epoch)[0])} ({epoch.sum()} of {times.len()} rows); candles of "
-            "January 1970 are times read in the wrong unit (milliseconds as microseconds, seconds as milliseconds) or missing ones."
+            "January 1970 are times read in the wrong unit (milliseconds as microseconds, seconds as milliseconds) or "
+            "missing ones."
         )
     late = since > tomorrow
     if late.any():

@@ -13,7 +13,7 @@ import polars as pl
 from huracan.errors import CandleError, NotEnoughData
 from huracan.market.columns import missing_column
 from huracan.market.schema import CANDLE_SCHEMA, OPTIONAL_COLUMNS, PRICES, written_time
-from huracan.market.segments import bar_length, steps_of, written_length
+from huracan.market.segments import steps_of, written_length
 
 __all__ = ["impossible_values", "lasting_step", "require_times", "require_values", "validate_candles"]
 
@@ -37,7 +37,8 @@ def validate_candles(frame: pl.DataFrame) -> pl.DataFrame:
     --------
     >>> from datetime import UTC, datetime
     >>> bars = pl.DataFrame({"symbol": ["A", "A"], "ts": [datetime(2025, 1, 1, h, tzinfo=UTC) for h in (0, 1)],
-    ...                      "open": [1.0, 2.0], "high": [2.0, 1.0], "low": [1.0, 2.0], "close": [2.0, 2.0], "volume": [9.0, 8.0]},
+    ...                      "open": [1.0, 2.0], "high": [2.0, 1.0], "low": [1.0, 2.0], "close": [2.0, 2.0],
+    ...                      "volume": [9.0, 8.0]},
     ...                     schema=CANDLE_SCHEMA)
     >>> validate_candles(bars)
     Traceback (most recent call last):
