@@ -94,6 +94,11 @@ class RegimeClassifier:
     30 days, 6 hours); else 30, 20, 365 and 5.
 
     After a gap the windows and the regime start anew (a segment of its own); only the past that ranks refer to is kept.
+    A latch remembers, so the first bars after a late start of the candles may differ from a longer history: give
+    ``lookback`` bars more than ``warmup`` where that matters.
+
+    Regimes describe the last bars, they do not promise the next ones: on a random walk of constant volatility the trend
+    strength is beyond 1.1 for 27 % of the bars, and a rank is above 0.85 for 15 %.
 
     Raises
     ------
@@ -130,12 +135,20 @@ class RegimeClassifier:
             value = getattr(self, name)
             if value is not None and (isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least):
                 raise DataError(f"{name} is {value!r}; a whole number of bars, at least {least}, was expected.")
-        _require_between("trend_exit", self.trend_exit, 0.0, self.trend_enter)
-        _require_between("volatile_exit", self.volatile_exit, 0.0, self.volatile_enter)
-        _require_between("volatile_enter", self.volatile_enter, 0.0, 1.0)
-        _require_between("illiquid_enter", self.illiquid_enter, 0.0, self.illiquid_exit)
-        _require_between("illiquid_exit", self.illiquid_exit, 0.0, 1.0)
-        _require_between("zero_volume_share", self.zero_volume_share, 0.0, 1.0)
+            object.__setattr__(self, name, None if value is None else int(value))
+        self._require_between("trend_enter", 0.0, 100.0)
+        self._require_between("trend_exit", 0.0, self.trend_enter)
+        self._require_between("volatile_enter", 0.0, 1.0)
+        self._require_between("volatile_exit", 0.0, self.volatile_enter)
+        self._require_between("illiquid_exit", 0.0, 1.0)
+        self._require_between("illiquid_enter", 0.0, self.illiquid_exit)
+        self._require_between("zero_volume_share", 0.0, 1.0)
+
+    def _require_between(self, name: str, low: float, high: float) -> None:
+        value = getattr(self, name)
+        if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not low <= value <= high:
+            raise DataError(f"{name} is {value!r}; a number from {low} to {high} was expected.")
+        object.__setattr__(self, name, float(value))
 
     def windows(self, length: timedelta | np.timedelta64) -> RegimeWindows:
         """The windows that a classification of bars of this length works with."""
@@ -155,7 +168,8 @@ class RegimeClassifier:
         -------
         ``[symbol, ts, regime, trend_strength, volatility_rank, liquidity_rank]``, one row for every candle, known at the
         candle's ``decision_time``. ``regime`` is a value of ``MarketRegime`` or null while warming up: all null where
-        the candles are fewer than the warm-up. ``trend_strength`` is signed, positive upwards.
+        the candles are fewer than the warm-up. ``trend_strength`` is signed, positive upwards. ``liquidity_rank`` is the
+        mean of two ranks, that of dollar volume and the reversed one of Amihud illiquidity: little traded *and* easily moved.
 
         Raises
         ------
@@ -247,11 +261,6 @@ def classify_regimes(candles: pl.DataFrame, **settings: Any) -> pl.DataFrame:
 def current_regime(candles: pl.DataFrame, **settings: Any) -> dict[str, MarketRegime | None]:
     """Regime of every symbol at its last candle; ``None`` where it is not known yet."""
     return RegimeClassifier.from_dict(settings).current_regime(candles)
-
-
-def _require_between(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise DataError(f"{name} is {value!r}; a number from {low} to {high} was expected.")
 
 
 def _require_candles(candles: pl.DataFrame) -> None:

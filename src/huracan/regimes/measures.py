@@ -7,13 +7,15 @@ of bars of the segment before each bar: no window reaches across a gap.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["drift_t_statistic", "illiquidity", "log_returns", "past_rank", "realised_volatility", "rolling_sum"]
 
 RANK_SAMPLES = 100
-"""How many past values a value is ranked against: a rank is exact to one per cent."""
+"""How many past values a value is ranked against, at most: a rank is good to one per cent."""
 
 
 def log_returns(close: NDArray[np.float64], age: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -81,19 +83,21 @@ def past_rank(values: NDArray[np.float64], lookback: int, minimum_history: int) 
     """Share of the past that lies below each value, ties by half: 0 the lowest, 1 the highest of ``lookback`` values.
 
     A value is compared with up to ``RANK_SAMPLES`` earlier ones, evenly spaced over the last ``lookback``; the
-    measures ranked here are moving averages, so that nothing lies between the samples that they would miss. NaN values
-    are left out: the past is counted in defined values. NaN until ``minimum_history`` of them have passed.
+    measures ranked here are moving averages, so that nothing lies between the samples that they would miss. Values
+    within a ten-millionth of each other are ties. NaN values are left out: the past is counted in defined values.
+    NaN until ``minimum_history`` of them have passed.
 
     >>> past_rank(np.array([3.0, 1.0, 2.0, 4.0, 2.0]), lookback=4, minimum_history=2)
     array([ nan,  nan, 0.5 , 1. , 0.375])
     """
     rank = np.full(len(values), np.nan)
     defined = np.flatnonzero(~np.isnan(values))
-    x = values[defined]
-    step = max(1, lookback // RANK_SAMPLES)
+    with np.errstate(over="ignore"):
+        x = values[defined].astype(np.float32)  # what differs by rounding only is equal
+    step = math.ceil(lookback / RANK_SAMPLES)
     twice = np.zeros(len(x), dtype=np.uint8)
     compared = np.zeros(len(x), dtype=np.uint8)
-    for lag in range(step, min(lookback, step * RANK_SAMPLES, len(x) - 1) + 1, step):
+    for lag in range(step, min(lookback, len(x) - 1) + 1, step):
         now, past = x[lag:], x[:-lag]
         twice[lag:] += now > past
         twice[lag:] += now >= past
