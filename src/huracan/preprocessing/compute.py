@@ -81,10 +81,8 @@ def _values(candles: pl.DataFrame, name: str) -> NDArray[np.float64]:
     if bad.any():
         row = int(np.argmax(bad))
         expected = "a positive number" if name in _PRICES else "a number of at least 0"
-        found = candles[name][row]
-        raise CandleError(
-            f"column '{name}' holds {found} in row {row} ({candles['symbol'][row]}, {candles['ts'][row]}); {expected} was expected."
-        )
+        where = f"row {row} ({candles['symbol'][row]}, {candles['ts'][row]})"
+        raise CandleError(f"column '{name}' holds {candles[name][row]} in {where}; {expected} was expected.")
     return values
 
 

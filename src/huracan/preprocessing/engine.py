@@ -107,8 +107,8 @@ def engine_indicators(features: Sequence[FeatureSpec], fields: EngineFields) -> 
             )
         if spec.indicator in groups and spec.indicator != last:
             raise FeatureError(
-                f"the features of '{spec.indicator}' stand apart from each other; the Engine's six keys name an indicator once, "
-                "so that the order of the columns would be lost. Put them side by side."
+                f"the features of '{spec.indicator}' stand apart from each other; the Engine's six keys name an indicator "
+                "once, so that the order of the columns would be lost. Put them side by side."
             )
         groups.setdefault(spec.indicator, []).append(spec)
         last = spec.indicator

@@ -85,7 +85,7 @@ def rolling_zscore(x: Array, window: int) -> Array:
     """Standard deviations (n - 1) from the mean of the last ``window`` values, this one included; 0 where all are equal.
 
     >>> rolling_zscore(np.array([1.0, 2.0, 3.0, 3.0, 3.0, 3.0]), 3).round(3)
-    array([  nan,   nan, 1.   , 0.577, 0.577, 0.   ])
+    array([  nan,   nan, 1.   , 0.577, 0.   , 0.   ])
     """
     if window > len(x):
         return np.full(len(x), np.nan)
@@ -98,7 +98,7 @@ def rolling_rank(x: Array, window: int) -> Array:
     """Rank of each value within the last ``window``, from -1 (lowest) to 1 (highest), ties in the middle.
 
     >>> rolling_rank(np.array([1.0, 5.0, 3.0, 3.0]), 3)
-    array([nan, nan, 0. , -0.5])
+    array([ nan,  nan,  0. , -0.5])
     """
     return bn.move_rank(x, window) if window <= len(x) else np.full(len(x), np.nan)
 
@@ -107,7 +107,7 @@ def rolling_minmax(x: Array, window: int) -> Array:
     """Place of each value between the lowest (-1) and highest (1) of the last ``window``; 0 where all are equal.
 
     >>> rolling_minmax(np.array([1.0, 5.0, 4.0, 4.0, 4.0]), 3)
-    array([nan, nan, 0.5, -1. , 0. ])
+    array([ nan,  nan,  0.5, -1. ,  0. ])
     """
     if window > len(x):
         return np.full(len(x), np.nan)

@@ -40,7 +40,7 @@ def rsi(bars: Bars, window: int) -> Array:
     ),
     lookback=lambda window, deviations, volatility_window: max(window - 1, volatility_window),
     outputs=("position", "width"),
-    formula="position = 2 * (%b - .5); width = (upper - lower) / (2 k * middle * volatility_w * sqrt(n)); TA-Lib bands of n bars",
+    formula="position = 2 * (%b - .5); width = (upper - lower) / (2 k * middle * volatility_w * sqrt(n)); bands of n bars",
     undefined="position 0 and width 0 where the bands have no width; width null where nothing moved for a volatility window",
     source="Bollinger, Bollinger on Bollinger Bands, 2001",
     aliases=("bbands", "bollinger_bands", "bb"),

@@ -168,9 +168,8 @@ class Indicator:
         arrays = result if isinstance(result, tuple) else (result,)
         if len(arrays) != len(self.outputs) or any(len(a) != len(bars) for a in arrays):
             shapes = ", ".join(str(np.shape(a)) for a in arrays)
-            raise FeatureError(
-                f"indicator '{self.name}' returned arrays of shape {shapes}; {len(self.outputs)} of ({len(bars)},) were expected."
-            )
+            expected = f"{len(self.outputs)} of shape ({len(bars)},)"
+            raise FeatureError(f"indicator '{self.name}' returned arrays of shape {shapes}; {expected} were expected.")
         return arrays
 
 

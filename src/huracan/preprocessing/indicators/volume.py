@@ -153,7 +153,7 @@ def vwap_distance(bars: Bars, window: int, volatility_window: int) -> Array:
     parameters=(window("window", 14),),
     columns=("high", "low", "close", "volume"),
     lookback=lambda window: window,
-    formula="(up - down) / (up + down), up = sum_w of price * volume where the typical price rose: (money flow index - 50) / 50",
+    formula="(up - down) / (up + down), up = sum_w of price * volume where the typical price rose: (MFI - 50) / 50",
     undefined="0 where no money flowed",
     aliases=("mfi",),
 )
