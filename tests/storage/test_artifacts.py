@@ -151,7 +151,7 @@ def test_a_full_disk_leaves_nothing_behind(store: ArtifactStore, monkeypatch: py
 
 def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StorageError, match="the artifact folder .* cannot be written"):
+    with pytest.raises(StorageError, match=r"the artifact folder .* cannot be written"):
         ArtifactStore(tmp_path / "file" / "store").put(FILES)
 
 
