@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from huracan.labels import forward_return_labels, triple_barrier_labels, uniqueness_weights
+from huracan.labels.first_touch import first_outside
 from huracan.market import with_segments
 
 HOUR = timedelta(hours=1)
@@ -149,6 +150,22 @@ def test_uniqueness_equals_the_loop(candles: pl.DataFrame, horizon: int, barrier
     np.testing.assert_allclose(uniqueness_weights(labels).to_numpy(), slow_uniqueness(labels), rtol=1e-12, atol=1e-15)
 
 
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10**6), horizon=st.integers(1, 40), chunk=st.sampled_from([1, 7, 1000]))
+def test_first_outside_equals_the_walk_whatever_the_chunks(seed: int, horizon: int, chunk: int) -> None:
+    rng = np.random.default_rng(seed)
+    middle = np.cumsum(rng.integers(-2, 3, 150)).astype(float)
+    high, low = middle + rng.integers(0, 3, 150), middle - rng.integers(0, 3, 150)
+    start = np.flatnonzero(rng.random(150 - horizon) < 0.7)
+    upper, lower = middle[start] + rng.integers(1, 12, len(start)), middle[start] - rng.integers(1, 12, len(start))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("huracan.labels.first_touch._CHUNK", chunk)
+        found = first_outside(high, low, start, upper, lower, horizon)
+    for i, first in enumerate(start):
+        outside = [k for k in range(first, first + horizon) if high[k] >= upper[i] or low[k] <= lower[i]]
+        assert found[i] == (outside[0] if outside else first + horizon)
+
+
 QUIET = [(100.0, 100.0, 100.0, 100.0), (100.0, 102.0, 100.0, 102.0), (102.0, 102.0, 100.0, 100.0)]
 """Three bars that leave a volatility of about 2 %: barriers of one unit at horizon 1 lie near 98 and 102."""
 
@@ -185,7 +202,7 @@ def test_gap_beyond_a_barrier_leaves_at_the_open_even_if_the_bar_comes_back(gap:
 
 def test_vertical_sign_and_minimum_return() -> None:
     candles = candles_of([*QUIET, (100.0, 101.0, 99.0, 101.0), (101.0,) * 4])
-    options: dict[str, Any] = dict(horizon=1, take_profit=1.0, stop_loss=1.0, volatility_span=4)
+    options: dict[str, Any] = {"horizon": 1, "take_profit": 1.0, "stop_loss": 1.0, "volatility_span": 4}
     assert triple_barrier_labels(candles, **options)["label"][2] == 0.0
     assert triple_barrier_labels(candles, vertical="sign", **options)["label"][2] == 1.0
     assert triple_barrier_labels(candles, minimum_return=0.5, **options)["label"][2] is None

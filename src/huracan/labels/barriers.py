@@ -9,6 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from huracan.errors import DataError
+from huracan.labels.first_touch import first_outside
 from huracan.labels.grid import DEFAULT_VOLATILITY_SPAN, BarGrid, Weights, label_frame, require_horizon
 from huracan.labels.meta import Side, side_of_rows
 
@@ -96,51 +97,33 @@ def triple_barrier_labels(
     above = np.where(long[rows] > 0, profit, loss) * unit[rows]
     below = np.where(long[rows] > 0, loss, profit) * unit[rows]
     entry = grid.open[rows + 1]
-    touched, exit_price, last_bar = _first_touch(
-        grid, rows, upper=entry * np.exp(above), lower=entry * np.exp(-below), stop=-long[rows], horizon=h
-    )
+    upper, lower = entry * np.exp(above), entry * np.exp(-below)
+    exit_bar = first_outside(np.maximum(grid.high, grid.open), np.minimum(grid.low, grid.open), rows + 1, upper, lower, h)
+    touched, exit_price = _leave(grid, exit_bar, upper, lower, stop=-long[rows], in_time=exit_bar <= rows + h)
     label, execution_return, end = np.full(n, np.nan), np.full(n, np.nan), np.zeros(n, np.int64)
     execution_return[rows] = exit_price / entry - 1.0
     label[rows] = touched if vertical == "zero" else np.where(touched == 0, np.sign(execution_return[rows]), touched)
-    end[rows] = last_bar + 1
+    end[rows] = exit_bar + (touched != 0)
     return label_frame(grid, label, end, execution_return, weights)
 
 
-def _first_touch(
+def _leave(
     grid: BarGrid,
-    rows: NDArray[np.int64],
-    *,
+    exit_bar: NDArray[np.int64],
     upper: NDArray[np.float64],
     lower: NDArray[np.float64],
+    *,
     stop: NDArray[np.float64],
-    horizon: int,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Barrier (1, -1, 0), exit price and last bar held of every row.
-
-    Goes bar by bar over the horizon with the rows that are still open: memory is O(rows) and rows that are done cost
-    nothing more.
-    """
-    touched = np.zeros(len(rows))
-    exit_price = grid.open[rows + 1 + horizon]
-    last_bar = rows + horizon
-    still = np.arange(len(rows))
-    for step in range(1, horizon + 1):
-        bar = rows[still] + step
-        opened, up, down = grid.open[bar], upper[still], lower[still]
-        gap_up, gap_down = opened >= up, opened <= down
-        high_touch, low_touch = grid.high[bar] >= up, grid.low[bar] <= down
-        hit = gap_up | gap_down | high_touch | low_touch
-        if not hit.any():
-            continue
-        outcome = np.where(high_touch & low_touch, stop[still], np.where(high_touch, 1.0, -1.0))
-        outcome = np.where(gap_up, 1.0, np.where(gap_down, -1.0, outcome))
-        price = np.where(gap_up | gap_down, opened, np.where(outcome > 0, up, down))
-        done = still[hit]
-        touched[done], exit_price[done], last_bar[done] = outcome[hit], price[hit], bar[hit]
-        still = still[~hit]
-        if not len(still):
-            break
-    return touched, exit_price, last_bar
+    in_time: NDArray[np.bool_],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Barrier (1, -1, 0) and exit price, given the bar in which each row leaves."""
+    opened = grid.open[exit_bar]
+    above, below = grid.high[exit_bar] >= upper, grid.low[exit_bar] <= lower
+    gap_up, gap_down = opened >= upper, opened <= lower
+    touched = np.where(above & below, stop, np.where(above, 1.0, -1.0))
+    touched = np.where(gap_up, 1.0, np.where(gap_down, -1.0, touched))
+    price = np.where(gap_up | gap_down, opened, np.where(touched > 0, upper, lower))
+    return np.where(in_time, touched, 0.0), np.where(in_time, price, opened)
 
 
 def _require_multiples(take_profit: float | None, stop_loss: float | None) -> None:

@@ -79,13 +79,11 @@ def _average_uniqueness(
         raise DataError(
             f"the label of {symbol} in its row {row} ends before the bar after it has closed; it must occupy a bar."
         )
-    change = np.zeros(len(ts) + 1, dtype=np.int64)
-    np.add.at(change, start, 1)
-    np.subtract.at(change, stop, 1)
-    concurrency = np.cumsum(change)[:-1]
-    share = np.divide(1.0, concurrency, out=np.zeros(len(ts)), where=concurrency > 0)
+    n = len(ts)
+    concurrency = np.cumsum(np.bincount(start, minlength=n + 1) - np.bincount(stop, minlength=n + 1))[:n]
+    share = np.divide(1.0, concurrency, out=np.zeros(n), where=concurrency > 0)
     total = np.concatenate(([0.0], np.cumsum(share)))
-    weight = np.zeros(len(ts))
+    weight = np.zeros(n)
     if len(rows):
         average = (total[stop] - total[start]) / (stop - start)
         weight[rows] = average / average.mean()
