@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from huracan.dataset import TrainingSet
 from huracan.errors import CandleError, DataError, NotEnoughData
 from huracan.labels import forward_return_labels, meta_labels, triple_barrier_labels, uniqueness_weights
 from huracan.market import read_candles, with_segments
@@ -293,7 +294,7 @@ def test_bad_parameters_get_one_sentence(call: Callable[[pl.DataFrame], object],
 def test_impossible_price_is_named_with_its_bar(price: float | None) -> None:
     candles = make_candles(0, 20, symbols=1, gap_share=0)
     candles = candles.with_columns(high=pl.when(pl.int_range(pl.len()) == 7).then(price).otherwise(pl.col("high")))
-    with pytest.raises(CandleError, match="'high' of S0 at 2026-01-01 08:00"):
+    with pytest.raises(CandleError, match="'high' of S0 at 2026-01-01 08:00 UTC"):
         forward_return_labels(candles)
 
 
@@ -302,6 +303,31 @@ def test_candles_out_of_order_are_refused() -> None:
     for wrong in (candles.reverse(), pl.concat([candles, candles[-1:]])):
         with pytest.raises(CandleError, match="not after the row above it"):
             barrier(wrong)
+    with pytest.raises(CandleError, match="'symbol' is empty in row 2"):
+        barrier(candles.with_columns(symbol=pl.when(pl.int_range(pl.len()) != 2).then(pl.col("symbol"))))
+    with pytest.raises(CandleError, match="candles are a list"):
+        barrier([])  # type: ignore[arg-type]
+
+
+class Close:
+    """The smallest recipe there is."""
+
+    hash = "close"
+
+    def compute(self, candles: pl.DataFrame) -> pl.DataFrame:
+        return with_segments(candles).select("symbol", "ts", "segment", pl.col("close").cast(pl.Float32))
+
+
+def test_training_rows_end_where_their_labels_do() -> None:
+    candles = make_candles(5, 200)
+    rows = TrainingSet.from_candles(candles, recipe=Close(), labels=forward_return_labels(candles, horizon=3))
+    assert np.all(rows.label_end == rows.decision_time + 3 * rows.bar_length)
+    assert rows.execution_return is not None
+    np.testing.assert_allclose(rows.y, np.log1p(rows.execution_return), atol=1e-14)
+    held = triple_barrier_labels(candles, horizon=3, volatility_span=8)
+    rows = TrainingSet.from_candles(candles, recipe=Close(), labels=held)
+    assert np.all((rows.label_end > rows.decision_time) & (rows.label_end <= rows.decision_time + 3 * rows.bar_length))
+    assert len(rows) == held["label"].drop_nulls().len()
 
 
 @pytest.mark.parametrize("n", [2, 3, 7])

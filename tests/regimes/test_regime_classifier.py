@@ -253,7 +253,7 @@ def test_impossible_candle_is_named(column: str, value: float | None, words: str
     candles = random_candles(0, 20).with_columns(
         pl.when(pl.int_range(pl.len()) == 3).then(value).otherwise(pl.col(column)).alias(column)
     )
-    with pytest.raises(CandleError, match=f"A at 2026-01-01 04:00 cannot be used: {words}"):
+    with pytest.raises(CandleError, match=f"A at 2026-01-01 04:00 UTC cannot be used: {words}"):
         classify_regimes(candles)
 
 
@@ -263,6 +263,10 @@ def test_unsorted_candles_and_missing_columns_are_refused() -> None:
         classify_regimes(candles.reverse())
     with pytest.raises(CandleError, match=r"lack the column\(s\) volume"):
         classify_regimes(candles.drop("volume"))
+    with pytest.raises(CandleError, match="'ts' is empty in row 2"):
+        classify_regimes(candles.with_columns(ts=pl.when(pl.int_range(pl.len()) != 2).then(pl.col("ts"))))
+    with pytest.raises(CandleError, match="candles are a dict"):
+        classify_regimes({})  # type: ignore[arg-type]
 
 
 def test_history_of_lookback_and_warm_up_is_enough(market_data: Path) -> None:

@@ -46,11 +46,13 @@ class BarGrid:
         """Read candles; prices must be finite and positive and rows sorted by ``(symbol, ts)``."""
         if volatility_span < 2:
             raise DataError(f"volatility_span is {volatility_span}; at least 2 bars were expected.")
+        if not isinstance(candles, pl.DataFrame):
+            raise CandleError(f"candles are a {type(candles).__name__}; a polars DataFrame of canonical candles was expected.")
         missing = [name for name in ("symbol", "ts", *_PRICES) if name not in candles.columns]
         if missing:
             raise CandleError(f"candles lack the column(s) {', '.join(missing)}; labels need symbol, ts, {', '.join(_PRICES)}.")
-        _require_prices(candles)
         _require_order(candles)
+        _require_prices(candles)
         numbered = with_segments(candles)
         starts = numbered.select(
             pl.col("symbol").ne_missing(pl.col("symbol").shift()) | pl.col("segment").ne_missing(pl.col("segment").shift())
@@ -130,12 +132,16 @@ def _require_prices(candles: pl.DataFrame) -> None:
         if bad.any():
             row = candles.row(int(bad.arg_max() or 0), named=True)
             raise CandleError(
-                f"column '{name}' of {row['symbol']} at {row['ts']:%Y-%m-%d %H:%M} holds {row[name]}; "
+                f"column '{name}' of {row['symbol']} at {row['ts']:%Y-%m-%d %H:%M} UTC holds {row[name]}; "
                 "a finite price above 0 was expected."
             )
 
 
 def _require_order(candles: pl.DataFrame) -> None:
+    for name in ("symbol", "ts"):
+        empty = candles[name].is_null()
+        if empty.any():
+            raise CandleError(f"column '{name}' is empty in row {empty.arg_max()}; every candle needs it.")
     ordered = candles.select(
         (pl.col("symbol") > pl.col("symbol").shift())
         | ((pl.col("symbol") == pl.col("symbol").shift()) & (pl.col("ts") > pl.col("ts").shift()))
@@ -144,6 +150,6 @@ def _require_order(candles: pl.DataFrame) -> None:
     if wrong.any():
         row = candles.row(int(wrong.arg_max() or 0), named=True)
         raise CandleError(
-            f"{row['symbol']} at {row['ts']:%Y-%m-%d %H:%M} is not after the row above it; "
+            f"{row['symbol']} at {row['ts']:%Y-%m-%d %H:%M} UTC is not after the row above it; "
             "candles sorted by (symbol, ts), each time once, were expected."
         )

@@ -264,9 +264,15 @@ def current_regime(candles: pl.DataFrame, **settings: Any) -> dict[str, MarketRe
 
 
 def _require_candles(candles: pl.DataFrame) -> None:
+    if not isinstance(candles, pl.DataFrame):
+        raise CandleError(f"candles are a {type(candles).__name__}; a polars DataFrame of canonical candles was expected.")
     missing = [name for name in ("symbol", "ts", *_COLUMNS) if name not in candles.columns]
     if missing:
         raise CandleError(f"candles lack the column(s) {', '.join(missing)}; regimes need symbol, ts, {', '.join(_COLUMNS)}.")
+    for name in ("symbol", "ts"):
+        empty = candles[name].is_null()
+        if empty.any():
+            raise CandleError(f"column '{name}' is empty in row {empty.arg_max()}; every candle needs it.")
     above = pl.col("symbol") > pl.col("symbol").shift()
     later = (pl.col("symbol") == pl.col("symbol").shift()) & (pl.col("ts") > pl.col("ts").shift())
     checks = {
@@ -278,4 +284,4 @@ def _require_candles(candles: pl.DataFrame) -> None:
         found = candles.select(wrong.fill_null(True)).to_series()
         if found.any():
             row = candles.row(int(found.arg_max() or 0), named=True)
-            raise CandleError(f"the candle of {row['symbol']} at {row['ts']:%Y-%m-%d %H:%M} cannot be used: {reason}.")
+            raise CandleError(f"the candle of {row['symbol']} at {row['ts']:%Y-%m-%d %H:%M} UTC cannot be used: {reason}.")
