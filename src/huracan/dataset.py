@@ -191,26 +191,23 @@ class TrainingSet:
         joined = features.join(labels, on=["symbol", "ts"], how="left", maintain_order="left")
         no_label = joined["label"].is_null() | joined["label_end"].is_null()
         undefined = joined.select(pl.any_horizontal(pl.col(c).is_null() | pl.col(c).is_nan() for c in names)).to_series()
-        dropped = {"no label: too close to the end of a segment": int((no_label & ~undefined).sum())}
-        for name in names:
-            count = int((joined[name].is_null() | joined[name].is_nan()).sum())
-            if count:
-                dropped[f"feature {name} undefined or warming up"] = count
+        dropped = _reasons(joined, names, no_label, undefined, int(getattr(recipe, "warmup", 0)))
         kept = joined.filter(~(no_label | undefined)).sort("ts", "symbol")
         if kept.is_empty():
             worst = max(dropped.items(), key=lambda item: item[1])
+            longest = int(joined.group_by("symbol", "segment").len()["len"].max() or 0)  # type: ignore[arg-type]
             raise NotEnoughData(
-                f"none of {candles.height} candles gives a training row: {worst[0]} on {worst[1]} rows; "
-                f"the recipe needs {getattr(recipe, 'warmup', 'its warm-up')} bars in one segment before its first row."
+                f"none of {candles.height} candles gives a training row ({worst[0]}: {worst[1]}); the recipe needs more than "
+                f"{getattr(recipe, 'warmup', 0)} bars in one segment, the longest segment has {longest}."
             )
         bar = _bar_length(candles)
         symbols = tuple(sorted(kept["symbol"].unique().to_list()))
-        ts = kept["ts"].dt.replace_time_zone(None).cast(pl.Datetime("ms")).to_numpy()
+        ts: NDArray[np.datetime64] = kept["ts"].dt.replace_time_zone(None).cast(pl.Datetime("ms")).to_numpy()
         rows = cls(
             X=np.ascontiguousarray(kept.select(pl.col(names).cast(pl.Float32)).to_numpy()),
             y=kept["label"].cast(pl.Float64).to_numpy().copy(),
             ts=ts,
-            decision_time=ts + bar,
+            decision_time=(ts + bar).astype("datetime64[ms]"),
             label_end=kept["label_end"].dt.replace_time_zone(None).cast(pl.Datetime("ms")).to_numpy(),
             feature_names=names,
             symbol_code=np.searchsorted(symbols, kept["symbol"].to_numpy().astype(str)).astype(np.int32),
@@ -292,6 +289,25 @@ class TrainingSet:
         )
 
 
+def _reasons(
+    joined: pl.DataFrame, names: Sequence[str], no_label: pl.Series, undefined: pl.Series, warmup: int
+) -> dict[str, int]:
+    """Why rows are left out, each row under one reason only."""
+    import polars as pl
+
+    age = joined.select(pl.int_range(pl.len()).over("symbol", "segment")).to_series()
+    warming = undefined & (age < warmup)
+    reasons = {"features warming up": int(warming.sum())}
+    later = joined.filter(undefined & ~warming)
+    for name in names:
+        here = later[name].is_null() | later[name].is_nan()
+        if here.any():
+            reasons[f"feature {name} is undefined"] = int(here.sum())
+            later = later.filter(~here)
+    reasons["no label: too close to the end of a segment"] = int((no_label & ~undefined).sum())
+    return {reason: count for reason, count in reasons.items() if count}
+
+
 def as_matrix(X: Any) -> tuple[NDArray[np.float32], tuple[str, ...]]:
     """Turn a pandas or polars frame, or a 2-D array, into a float32 matrix and its column names.
 
@@ -316,7 +332,7 @@ def _times_of(X: Any, ts: ArrayLike | None, n: int) -> tuple[NDArray[np.datetime
         if len(times) != n:
             raise DataError(f"ts has {len(times)} rows where X has {n}.")
         return times.astype("datetime64[ms]"), TimeSource.GIVEN
-    index = getattr(X, "index", None)
+    index: Any = getattr(X, "index", None)
     if index is not None and np.issubdtype(getattr(index, "dtype", np.dtype(object)), np.datetime64):
         return np.asarray(index).astype("datetime64[ms]"), TimeSource.INDEX
     if getattr(getattr(index, "dtype", None), "tz", None) is not None:

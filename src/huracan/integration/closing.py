@@ -49,13 +49,18 @@ class HoldOutLook:
 
 
 def run_accounts(candles: pl.DataFrame, rows: TrainingSet, judged: Mapping[str, Judged], costs: CostModel) -> Accounts:
-    """Backtest every learner's out-of-fold positions, net of costs."""
+    """Backtest every learner's out-of-fold positions, net of costs, beside buying and holding."""
     at = next(iter(judged.values())).at
     span = rows.take(at)
-    frames = {name: targets_frame(span, one.target) for name, one in judged.items()}
+    frames = {name: targets_frame(span, _positions(one, at)) for name, one in judged.items()}
     frames[BUY_AND_HOLD] = targets_frame(span, np.ones(len(span)))
     results = backtest_many(candles, frames, costs)
     return Accounts({k: v for k, v in results.items() if k != BUY_AND_HOLD}, results[BUY_AND_HOLD])
+
+
+def _positions(one: Judged, at: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Positions of a learner; one that says the same about every row holds what it says: long, nothing or short."""
+    return np.sign(one.run.score[at]) if one.run.is_constant else one.target
 
 
 def fit_final(config: HuracanConfig, rows: TrainingSet, name: str) -> dict[str | None, Any]:
@@ -149,8 +154,8 @@ def _unlabelled(frame: pl.DataFrame, like: TrainingSet) -> TrainingSet:
         X=np.ascontiguousarray(frame.select(pl.col(like.feature_names).cast(pl.Float32)).to_numpy()),
         y=np.zeros(frame.height),
         ts=ts,
-        decision_time=ts + like.bar_length,
-        label_end=ts + 2 * like.bar_length,
+        decision_time=(ts + like.bar_length).astype("datetime64[ms]"),
+        label_end=(ts + 2 * like.bar_length).astype("datetime64[ms]"),
         feature_names=like.feature_names,
         symbol_code=frame["symbol"].replace_strict(symbols, return_dtype=pl.Int32).to_numpy(),
         segment=frame["segment"].to_numpy().astype(np.int32),

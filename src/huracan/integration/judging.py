@@ -19,7 +19,7 @@ from huracan.baselines.ab_testing import Comparison, compare_models
 from huracan.dataset import REGIME_ORDER, TrainingSet
 from huracan.integration.out_of_fold import LearnerRun
 from huracan.model_info import RegimeSkill
-from huracan.statistics import EwcTest, adjust_p_values, average_by_time, ewc_t_test
+from huracan.statistics import Correction, EwcTest, adjust_p_values, average_by_time, ewc_t_test
 from huracan.validation import Fold
 from huracan.validation.metrics import directional_payoff
 
@@ -126,7 +126,7 @@ def targets(policy: PositionPolicy, rows: TrainingSet, score: NDArray[np.float64
     )
 
 
-def compare(rows: TrainingSet, judged: Mapping[str, Judged], *, alpha: float, correction: str) -> Comparison:
+def compare(rows: TrainingSet, judged: Mapping[str, Judged], *, alpha: float, correction: Correction) -> Comparison:
     """Compare every learner that says anything with the baseline; losses are negative payoffs."""
     at = next(iter(judged.values())).at
     losses = {name: -one.payoff for name, one in judged.items()}
@@ -171,8 +171,10 @@ def regime_skills(rows: TrainingSet, judged: Mapping[str, Judged]) -> dict[str, 
                     ),
                 )
             )
-    adjusted = adjust_p_values([skill.p_adjusted for _, skill in found], method="holm") if found else []
     skills: dict[str, list[RegimeSkill]] = {name: [] for name in judged}
+    if not found:
+        return dict.fromkeys(judged, ())
+    adjusted = adjust_p_values([skill.p_adjusted for _, skill in found], method="holm")
     for (name, skill), p in zip(found, adjusted):
         skills[name].append(skill.model_copy(update={"p_adjusted": float(p)}))
     return {name: tuple(entries) for name, entries in skills.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from huracan.config import HuracanConfig
 from huracan.integration.closing import Accounts, HoldOutLook, fit_baseline
@@ -35,7 +35,7 @@ def learner_cards(evidence: Evidence, accounts: Accounts) -> dict[str, ModelInfo
     )
     cards = {}
     for name, one in evidence.judged.items():
-        info = build_model(name, task=one.run.task if one.run.task != "rule" else "auto").model_info()
+        info = build_model(name, task="classification" if one.run.task == "classification" else "auto").model_info()
         metrics = {k: float(table[name][k]) for k in kept if table[name][k] is not None}
         skills = evidence.skills_by_regime.get(name, ())
         cards[name] = info.model_copy(update={"performance_metrics": metrics, "regime_evidence": skills})
@@ -71,14 +71,14 @@ def register_outcome(
     }
     extras: dict[str, Any] = {"recipe": prepared.recipe.to_json(), "config": config.model_dump(mode="json")}
     cards = learner_cards(evidence, accounts)
+    kind: Literal["challenger", "baseline"] = "challenger" if evidence.champion else "baseline"
     if evidence.champion is not None:
         judged = evidence.judged[evidence.champion]
         extras |= {"policy": judged.policy.to_dict(), "scale": vars(judged.scale)}
-        info, kind = cards[evidence.champion], "challenger"
-        chosen: Mapping[str | None, Any] = models
+        info, chosen = cards[evidence.champion], models
     else:
         baseline = fit_baseline(evidence.development, config.seed)
-        chosen, info, kind = {None: baseline}, baseline.model_info(), "baseline"
+        info, chosen = baseline.model_info(), {None: baseline}
     info = info.model_copy(update={"signature": signature})
     metrics = dict(info.performance_metrics)
     if look is not None and evidence.champion is not None:

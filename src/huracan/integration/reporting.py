@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -54,8 +55,8 @@ def verdict(evidence: Evidence, accounts: Accounts, look: HoldOutLook | None) ->
     if look is not None:
         held = look.result
         reasons.append(
-            f"Hold-out, looked at once: mean payoff {held.skill:+.4f} a bar (95 % interval {held.ci_low:+.4f} to {held.ci_high:+.4f}), "
-            f"net return {held.net_return:+.1%}."
+            f"Hold-out, looked at once: mean payoff {held.skill:+.4f} a bar (95 % interval {held.ci_low:+.4f} to "
+            f"{held.ci_high:+.4f}), net return {held.net_return:+.1%}."
         )
     if evidence.champion is None:
         sentence = (
@@ -161,11 +162,12 @@ def report_content(
         )
     caps = {n: s.max_train_rows for n, s in profile.learners.items() if s.max_train_rows is not None}
     cut = [f"{n} {cap:,}" for n, cap in caps.items() if cap < len(evidence.folds[-1].train)]
+    n_pairs = len(evidence.comparison.pairs) if evidence.comparison else 0
     tried = {
         "learners": f"{len(profile.learners)}: {', '.join(profile.learners)}",
         "walk-forward folds": f"{profile.n_splits}, and one before them that only tunes",
         "position policies looked at": f"{sum(j.n_policies for j in evidence.judged.values()):,}",
-        "comparisons corrected for": f"{len(evidence.comparison.pairs) if evidence.comparison else 0} ({config.comparison.correction})",
+        "comparisons corrected for": f"{n_pairs} ({config.comparison.correction})",
         "training rows capped (most recent kept)": ", ".join(cut) or "none",
         "hold-out looks before this one": str(looked_before),
     }
@@ -179,13 +181,12 @@ def report_content(
         deserves_money=outcome.deserves_money,
         facts={
             "data": prepared.source.name,
-            "span": f"{candles['ts'].min():%Y-%m-%d %H:%M} to {candles['ts'].max():%Y-%m-%d %H:%M} UTC",
+            "span": f"{_written(candles['ts'].min())} to {_written(candles['ts'].max())} UTC",
             "symbols": f"{candles['symbol'].n_unique()}",
             "bars": f"{candles.height:,} of {bar}",
             "training rows": f"{len(rows):,} x {len(rows.feature_names)} features",
             "judged out of fold": f"{len(one.at):,} rows",
-            "label": f"{config.labels.kind.replace('_', ' ')} over {config.labels.horizon} bar{'s' if config.labels.horizon > 1 else ''}"
-            + (", volatility-scaled" if config.labels.volatility_scaled else ""),
+            "label": _label_in_words(config),
             "costs per side": f"{config.costs.fee_bps + config.costs.half_spread_bps + config.costs.slippage_bps:g} bps",
             "profile": f"{config.profile}, {profile.n_splits} folds",
             "models": config.training.pooling.replace("_", " "),
@@ -218,6 +219,16 @@ def report_content(
         planted=planted_edge(prepared, evidence),
         not_run={"drift detection": "not part of this version", "feedback loop": "not part of this version"},
     )
+
+
+def _label_in_words(config: HuracanConfig) -> str:
+    labels = config.labels
+    scaled = ", volatility-scaled" if labels.kind == "forward_return" and labels.volatility_scaled else ""
+    return f"{labels.kind.replace('_', ' ')} over {labels.horizon} bar{'s' if labels.horizon > 1 else ''}{scaled}"
+
+
+def _written(time: Any) -> str:
+    return f"{time:%Y-%m-%d %H:%M}"
 
 
 def written_p(p: float) -> str:

@@ -94,7 +94,8 @@ class RunFolder:
     def save(self, name: str, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:
         """Keep one finished piece of work: arrays and a few facts."""
         buffer = io.BytesIO()
-        np.savez(buffer, **arrays, facts=np.frombuffer(_json(facts), dtype=np.uint8))
+        content: dict[str, Any] = {**arrays, "facts": np.frombuffer(_json(facts), dtype=np.uint8)}
+        np.savez(buffer, **content)
         write_aside(self.path / f"{name}.npz", buffer.getvalue())
 
     def load(self, name: str) -> tuple[dict[str, NDArray[Any]], dict[str, Any]] | None:
