@@ -304,7 +304,7 @@ def _reasons(
         if here.any():
             reasons[f"feature {name} is undefined"] = int(here.sum())
             later = later.filter(~here)
-    reasons["no label: too close to the end of a segment"] = int((no_label & ~undefined).sum())
+    reasons["no label: its future, or the volatility it is scaled by, is not known"] = int((no_label & ~undefined).sum())
     return {reason: count for reason, count in reasons.items() if count}
 
 
