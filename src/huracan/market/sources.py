@@ -17,14 +17,15 @@ from huracan.errors import CandleError
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow
 
 __all__ = ["CandleSource", "Table", "open_tables", "symbol_of_file"]
 
 CandleSource: TypeAlias = "str | os.PathLike[str] | pl.DataFrame | pl.LazyFrame | pd.DataFrame"
 
 _READERS: dict[str, Callable[[Path], pl.DataFrame]] = {
-    ".parquet": lambda path: pl.read_parquet(path, hive_partitioning=False),
-    ".pq": lambda path: pl.read_parquet(path, hive_partitioning=False),
+    ".parquet": lambda path: _read_parquet(path),
+    ".pq": lambda path: _read_parquet(path),
     ".csv": lambda path: _read_csv(path),
     ".csv.gz": lambda path: _read_csv(path),
     ".feather": lambda path: _read_ipc(path),
@@ -121,10 +122,37 @@ def _read_csv(path: Path) -> pl.DataFrame:
     return pl.read_csv(path, separator=chr(separator) if first else ",", infer_schema_length=None)
 
 
+def _read_parquet(path: Path) -> pl.DataFrame:
+    import pyarrow.parquet
+
+    return _from_arrow(lambda: pyarrow.parquet.ParquetFile(path).read())
+
+
 def _read_ipc(path: Path) -> pl.DataFrame:
-    with path.open("rb") as opened:
-        magic = opened.read(6)
-    return pl.read_ipc(path) if magic == b"ARROW1" else pl.read_ipc_stream(path)
+    import pyarrow
+
+    def read() -> pyarrow.Table:
+        with path.open("rb") as opened:
+            is_file = opened.read(6) == b"ARROW1"
+            opened.seek(0)
+            reader = pyarrow.ipc.open_file(opened) if is_file else pyarrow.ipc.open_stream(opened)
+            return reader.read_all()
+
+    return _from_arrow(read)
+
+
+def _from_arrow(read: Callable[[], pyarrow.Table]) -> pl.DataFrame:
+    """Read through pyarrow and check every buffer: on some damaged files polars' own reader ends the process."""
+    import pyarrow
+
+    try:
+        table = read()
+        table.validate(full=True)
+    except pyarrow.ArrowException as error:
+        raise OSError(_first_line(error)) from error
+    if len(set(table.column_names)) < table.num_columns:
+        raise OSError("two columns have the same name")
+    return pl.DataFrame([pl.Series(name, pl.from_arrow(column)) for name, column in zip(table.column_names, table.columns)])
 
 
 def _is_pandas(source: Any) -> bool:
