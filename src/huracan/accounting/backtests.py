@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,8 @@ from numpy.typing import NDArray
 from huracan.accounting.costs import CostModel
 from huracan.accounting.lanes import Lanes, PriceKind, make_lanes
 from huracan.accounting.metrics import Convention
-from huracan.accounting.result import BacktestResult, Walk, summarise
-from huracan.accounting.step import AccountState, step
+from huracan.accounting.result import BacktestResult, summarise
+from huracan.accounting.walks import LaneRecord, Steps, walk_runs, walk_steps
 from huracan.errors import AccountingError
 
 __all__ = ["backtest", "backtest_many", "buy_and_hold"]
@@ -34,7 +33,9 @@ def backtest(
     close_at_end: bool = True,
     annualisation: float | None = None,
     convention: Convention = "arithmetic",
+    exit_costs: CostModel | None = None,
     keep_bars: bool = False,
+    stepwise: bool = False,
 ) -> BacktestResult:
     """Run one strategy over all its symbols, net of costs.
 
@@ -55,7 +56,10 @@ def backtest(
         and does not count as a trade.
     annualisation : bars per year; by default 365 days over the bar length.
     convention : of volatility and ratios, see :func:`performance_metrics`.
+    exit_costs : what closing a position costs, where it differs from opening one; then every change of a target is two
+        fills, out of the old position and into the new one.
     keep_bars : keep every symbol's bars in ``.bars``.
+    stepwise : apply the step formula bar by bar even where the closed form between trades gives the same, faster.
 
     Returns
     -------
@@ -95,7 +99,9 @@ def backtest(
         close_at_end=close_at_end,
         annualisation=annualisation,
         convention=convention,
+        exit_costs=exit_costs,
         keep_bars=keep_bars,
+        stepwise=stepwise,
     )[name]
 
 
@@ -109,7 +115,9 @@ def backtest_many(
     close_at_end: bool = True,
     annualisation: float | None = None,
     convention: Convention = "arithmetic",
+    exit_costs: CostModel | None = None,
     keep_bars: bool = False,
+    stepwise: bool = False,
 ) -> dict[str, BacktestResult]:
     """Run many strategies over the same symbols and the same span in one loop over time.
 
@@ -125,20 +133,45 @@ def backtest_many(
     >>> {name: round(result.metrics["total_return"], 4) for name, result in both.items()}
     {'long': 0.2, 'short': -0.2}
     """
-    lanes = make_lanes(candles, targets, fill=fill, mark=mark)
     if annualisation is not None and not annualisation > 0:
         raise AccountingError(f"annualisation is {annualisation}; a positive number of bars per year was expected.")
+    lanes = make_lanes(candles, targets, fill=fill, mark=mark)
+    _require_payable(lanes, costs)
     bars_per_year = float(annualisation or _YEAR / lanes.bar_length)
+    initial = costs.initial_equity / len(lanes.symbols)
+    closed_form = costs.scale_free and exit_costs is None and not stepwise
+    at_once = len(targets) if closed_form else max(1, _CELLS_AT_ONCE // lanes.fill.size)
+
+    def records(k: int, walked: Steps | None) -> Iterator[LaneRecord]:
+        for s in range(len(lanes.symbols)):
+            if walked is not None:
+                yield walked.lane(lanes, k % at_once, s)
+                continue
+            own = np.ascontiguousarray(lanes.target[lanes.of(s), k, s])
+            record = walk_runs(lanes, own, s, initial, costs, close_at_end=close_at_end)
+            if record is None:
+                alone = lanes.only(s)
+                steps = walk_steps(alone, lanes.target[:, [k]][:, :, [s]], initial, costs, close_at_end=close_at_end)
+                record = steps.lane(alone, 0, 0)
+            yield record
+
     results = {}
-    at_once = max(1, _CELLS_AT_ONCE // lanes.fill.size)
-    for first in range(0, len(lanes.strategies), at_once):
-        names = lanes.strategies[first : first + at_once]
-        walk = _walk(lanes, lanes.target[:, first : first + at_once], costs, close_at_end=close_at_end)
-        part = replace(lanes, strategies=names, target=lanes.target[:, first : first + at_once])
-        for k, name in enumerate(names):
-            results[name] = summarise(
-                part, walk, k, name, costs, bars_per_year=bars_per_year, convention=convention, keep_bars=keep_bars
-            )
+    walked: Steps | None = None
+    for k, name in enumerate(lanes.strategies):
+        if not closed_form and k % at_once == 0:
+            part = lanes.target[:, k : k + at_once]
+            walked = walk_steps(lanes, part, initial, costs, exit_costs=exit_costs, close_at_end=close_at_end)
+        results[name] = summarise(
+            name,
+            lanes,
+            k,
+            records(k, walked),
+            costs,
+            exit_costs=exit_costs,
+            bars_per_year=bars_per_year,
+            convention=convention,
+            keep_bars=keep_bars,
+        )
     return results
 
 
@@ -156,33 +189,10 @@ def buy_and_hold(candles: pl.DataFrame, costs: CostModel, **options: Any) -> Bac
     return backtest(candles, np.ones(candles.height), costs, **{"name": "buy_and_hold", **options})
 
 
-def _walk(lanes: Lanes, target: NDArray[np.float64], costs: CostModel, *, close_at_end: bool) -> Walk:
-    shape = target.shape
-    initial = costs.initial_equity / len(lanes.symbols)
-    state = AccountState.open(initial, shape[1:])
-    equity, units, traded = (np.empty(shape) for _ in range(3))
-    charged = lanes.funding_rate is not None or costs.borrow_rate > 0
-    holding = np.empty(shape) if charged else None
-    for i in range(shape[0]):
-        out = step(
-            state,
-            target[i],
-            lanes.fill[i],
-            lanes.mark[i],
-            costs,
-            volume=lanes.volume[i],
-            funding_rate=None if lanes.funding_rate is None else lanes.funding_rate[i],
-            bars=lanes.bars[i],
+def _require_payable(lanes: Lanes, costs: CostModel) -> None:
+    largest = float(np.abs(lanes.target).max())
+    if largest * costs.per_side_rate >= 1.0:
+        raise AccountingError(
+            f"a target of {largest:g} at {costs.per_side_bps:g} basis points per side costs the whole account to trade; "
+            "smaller targets or costs were expected."
         )
-        state = out.state
-        equity[i], units[i], traded[i] = state.equity, state.units, out.traded
-        if holding is not None:
-            holding[i] = out.funding + out.borrow
-    final_price = lanes.mark[-1]
-    if close_at_end:
-        anything = replace(costs, lot_size=0.0, minimum_notional=0.0, max_volume_share=None, borrow_bps_per_bar=0.0)
-        out = step(state._replace(target=np.full(shape[1:], np.nan)), np.zeros(shape[1:]), final_price, final_price, anything)
-        equity[-1] = out.state.equity
-        traded[-1] += out.traded
-        state = out.state
-    return Walk(equity, units, traded, holding, state.units, final_price, initial)

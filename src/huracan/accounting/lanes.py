@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -41,9 +42,31 @@ class Lanes:
     mark_ts: tuple[NDArray[np.datetime64], ...]
     bar_length: np.timedelta64
 
+    @cached_property
+    def grid(self) -> NDArray[np.datetime64]:
+        """Every time at which some symbol is valued; the first symbol's own array where all share it."""
+        first = self.mark_ts[0]
+        if all(np.array_equal(first, other) for other in self.mark_ts[1:]):
+            return first
+        return np.unique(np.concatenate(self.mark_ts))
+
     def of(self, symbol: int) -> slice:
         """The rows in which ``symbol`` has bars."""
         return slice(len(self.fill) - int(self.n_steps[symbol]), None)
+
+    def only(self, symbol: int) -> Lanes:
+        """The lanes of one symbol."""
+        arrays = ("fill", "mark", "volume", "bars")
+        cut = {name: getattr(self, name)[:, [symbol]] for name in arrays}
+        return replace(
+            self,
+            symbols=(self.symbols[symbol],),
+            target=self.target[:, :, [symbol]],
+            funding_rate=None if self.funding_rate is None else self.funding_rate[:, [symbol]],
+            n_steps=self.n_steps[[symbol]],
+            mark_ts=(self.mark_ts[symbol],),
+            **cut,
+        )
 
 
 def make_lanes(
@@ -55,10 +78,13 @@ def make_lanes(
     frame = _checked_candles(candles)
     ts = frame["ts"].to_numpy()
     bar = bar_length_of(frame)
-    aligned = {name: _align(frame, name, given) for name, given in targets.items()}
-    if not aligned:
+    if not targets:
         raise AccountingError("no targets were given; at least one strategy was expected.")
-    named = np.any([has_row for _, has_row in aligned.values()], axis=0)
+    rows = _Rows(frame)
+    found = {name: rows.find(name, given) for name, given in targets.items()}
+    named = np.zeros(frame.height, dtype=bool)
+    for at, _ in found.values():
+        named[at] = True
     if not named.any():
         raise NotEnoughData("the targets hold no rows; at least one target weight was expected.")
     first, last = ts[named].min(), ts[named].max()
@@ -83,7 +109,7 @@ def make_lanes(
     rate = frame["funding_rate"].fill_null(0.0).fill_nan(0.0).to_numpy() if "funding_rate" in frame.columns else None
     out = {"fill": np.ones(shape), "mark": np.ones(shape), "volume": np.zeros(shape), "bars": np.ones(shape)}
     funding = None if rate is None else np.zeros(shape)
-    target = np.zeros((n, len(aligned), len(spans)))
+    target = np.zeros((n, len(found), len(spans)))
     mark_ts = []
     for s, (_, low, high, stop) in enumerate(spans):
         at = slice(n - (high - low), None)
@@ -104,12 +130,16 @@ def make_lanes(
         out["bars"][at, s] = np.where(has_next, (ts[following] - ts[entry]) / bar, 1.0)
         if funding is not None and rate is not None:
             funding[at, s] = rate[entry]
-        for k, (values, _) in enumerate(aligned.values()):
-            target[at, k, s] = values[low:high]
         mark_ts.append(when)
+    weight = np.zeros(frame.height)
+    for k, (named_rows, values) in enumerate(found.values()):
+        weight[:] = 0.0
+        weight[named_rows] = values
+        for s, (_, low, high, _) in enumerate(spans):
+            target[n - (high - low) :, k, s] = weight[low:high]
     return Lanes(
         symbols=tuple(name for name, *_ in spans),
-        strategies=tuple(aligned),
+        strategies=tuple(found),
         target=target,
         funding_rate=funding,
         n_steps=np.array([high - low for _, low, high, _ in spans]),
@@ -130,6 +160,8 @@ def bar_length_of(candles: pl.DataFrame) -> np.timedelta64:
 
 
 def _checked_candles(candles: pl.DataFrame) -> pl.DataFrame:
+    if candles.is_empty():
+        raise NotEnoughData("there are no candles.")
     missing = [c for c in ("symbol", "ts", "open", "close") if c not in candles.columns]
     if missing:
         raise AccountingError(f"candles lack column '{missing[0]}'; they have {', '.join(candles.columns)}.")
@@ -166,46 +198,71 @@ def _blocks(symbol: pl.Series) -> list[tuple[str, int, int]]:
     return [(name, stop - size, stop) for name, size, stop in zip(runs["value"], runs["len"], stops, strict=True)]
 
 
-def _align(frame: pl.DataFrame, name: str, targets: Any) -> tuple[Floats, NDArray[np.bool_]]:
-    """Target weight of every candle (0 where there is none), and which candles the targets name."""
-    if not isinstance(targets, pl.DataFrame):
-        values = np.asarray(targets, dtype=np.float64)
-        if values.shape != (frame.height,):
+class _Rows:
+    """Finds the candle row of every target; targets on the same bars as the ones before are not looked up again."""
+
+    def __init__(self, frame: pl.DataFrame) -> None:
+        self.frame = frame
+        self.symbols = pl.Enum(frame["symbol"].unique(maintain_order=True))
+        self.low, self.width = _bounds(frame["ts"])
+        self.keys = self._key(frame)
+        self.latest: tuple[pl.DataFrame, NDArray[np.int64]] | None = None
+
+    def find(self, name: str, targets: Any) -> tuple[NDArray[np.int64], Floats]:
+        """Candle rows that the targets name, and the weight for each (0 for a null)."""
+        if not isinstance(targets, pl.DataFrame):
+            values = np.asarray(targets, dtype=np.float64)
+            if values.shape != (self.frame.height,):
+                raise AccountingError(
+                    f"targets of '{name}' have shape {values.shape}; "
+                    f"one weight per candle, ({self.frame.height},), was expected."
+                )
+            at = np.arange(self.frame.height)
+        else:
+            missing = [c for c in ("symbol", "ts", "target") if c not in targets.columns]
+            if missing:
+                raise AccountingError(f"targets of '{name}' lack column '{missing[0]}'; [symbol, ts, target] was expected.")
+            named = targets.select(pl.col("symbol").cast(pl.String), _naive_ts())
+            if self.latest is None or not self.latest[0].equals(named):
+                self.latest = (named, self._look_up(name, named))
+            at = self.latest[1]
+            values = targets["target"].cast(pl.Float64).fill_null(np.nan).to_numpy()
+        return at, _finite(self.frame, name, at, values)
+
+    def _look_up(self, name: str, named: pl.DataFrame) -> NDArray[np.int64]:
+        key = self._key(named)
+        at = np.searchsorted(self.keys, key).clip(max=len(self.keys) - 1)
+        lost = self.keys[at] != key
+        if lost.any():
+            symbol, ts = named.row(int(np.argmax(lost)))
             raise AccountingError(
-                f"targets of '{name}' have shape {values.shape}; one weight per candle, ({frame.height},), was expected."
+                f"{int(lost.sum())} target(s) of '{name}' have no candle, the first {symbol} at {ts}; "
+                "a target belongs to the bar it was decided on."
             )
-        return _finite(frame, name, values), np.ones(frame.height, dtype=bool)
-    missing = [c for c in ("symbol", "ts", "target") if c not in targets.columns]
-    if missing:
-        raise AccountingError(f"targets of '{name}' lack column '{missing[0]}'; [symbol, ts, target] was expected.")
-    mine = targets.select(pl.col("symbol").cast(pl.String), _naive_ts(), pl.col("target").cast(pl.Float64))
-    keys = frame.select("symbol", "ts")
-    if mine.height == keys.height and mine.select("symbol", "ts").equals(keys):
-        return _finite(frame, name, mine["target"].to_numpy()), np.ones(frame.height, dtype=bool)
-    row = mine.join(keys.with_row_index("row"), on=["symbol", "ts"], how="left", maintain_order="left")["row"]
-    if row.null_count():
-        lost = mine.filter(row.is_null()).row(0, named=True)
-        raise AccountingError(
-            f"{row.null_count()} target(s) of '{name}' have no candle, the first {lost['symbol']} at {lost['ts']}; "
-            "a target belongs to the bar it was decided on."
-        )
-    at = row.to_numpy()
-    count = np.bincount(at, minlength=frame.height)
-    if count.max(initial=0) > 1:
-        twice = keys.row(int(np.argmax(count > 1)), named=True)
-        raise AccountingError(
-            f"targets of '{name}' give {twice['symbol']} at {twice['ts']} more than once; one weight per bar was expected."
-        )
-    values = np.zeros(frame.height)
-    values[at] = mine["target"].fill_null(np.nan).to_numpy()
-    return _finite(frame, name, values), count > 0
+        count = np.bincount(at, minlength=len(self.keys))
+        if count.max(initial=0) > 1:
+            symbol, ts = self.frame.select("symbol", "ts").row(int(np.argmax(count > 1)))
+            raise AccountingError(f"targets of '{name}' give {symbol} at {ts} more than once; one weight per bar was expected.")
+        return at
+
+    def _key(self, frame: pl.DataFrame) -> NDArray[np.int64]:
+        """One increasing integer per (symbol, ts) of the candles; -1 for what lies outside."""
+        code = frame["symbol"].cast(self.symbols, strict=False).to_physical().cast(pl.Int64).fill_null(-1).to_numpy()
+        offset = frame["ts"].to_numpy().astype(np.int64) - self.low
+        inside = (code >= 0) & (offset >= 0) & (offset < self.width)
+        return np.where(inside, code * self.width + offset, -1)
 
 
-def _finite(frame: pl.DataFrame, name: str, values: Floats) -> Floats:
+def _bounds(ts: pl.Series) -> tuple[int, int]:
+    stamps = ts.to_numpy().astype(np.int64)
+    return int(stamps.min()), int(stamps.max() - stamps.min()) + 1
+
+
+def _finite(frame: pl.DataFrame, name: str, at: NDArray[np.int64], values: Floats) -> Floats:
     if np.isinf(values).any():
-        row = int(np.argmax(np.isinf(values)))
+        first = int(np.argmax(np.isinf(values)))
+        symbol, ts = frame.select("symbol", "ts").row(int(at[first]))
         raise AccountingError(
-            f"target of '{name}' for {frame['symbol'][row]} at {frame['ts'][row]} is {values[row]}; "
-            "a finite weight or null was expected."
+            f"target of '{name}' for {symbol} at {ts} is {values[first]}; a finite weight or null was expected."
         )
     return np.nan_to_num(values)

@@ -21,7 +21,7 @@ _LARGEST_EXPONENT = 700.0
 
 
 def performance_metrics(
-    returns: ArrayLike, *, bars_per_year: float, convention: Convention = "arithmetic", confidence: float = 0.95
+    returns: ArrayLike, *, bars_per_year: float, convention: Convention = "arithmetic", confidence: float | None = 0.95
 ) -> dict[str, float]:
     """Describe a series of simple returns per bar.
 
@@ -32,7 +32,7 @@ def performance_metrics(
     convention : "arithmetic": volatility is std * sqrt(bars), the Sharpe and Sortino ratios use the mean return.
         "geometric": they use the compounded annual return, over the volatility of compounded annual returns
         (Tolley, "Sharpe ratio in compounding returns"; the convention of backtesting.py).
-    confidence : level of the Sharpe ratio's interval.
+    confidence : level of the Sharpe ratio's interval; ``None`` leaves the interval out.
 
     Returns
     -------
@@ -64,20 +64,22 @@ def performance_metrics(
         volatility, earned = spread * math.sqrt(bars_per_year), float(r.mean()) * bars_per_year
     else:
         volatility, earned = _compounded_volatility(math.exp(log_growth / n), spread, bars_per_year), annual
-    low, high = sharpe_interval(r, bars_per_year=bars_per_year, confidence=confidence)
     deepest = float(drawdown(r).min())
-    return {
+    figures = {
         "n_bars": float(n),
         "total_return": math.expm1(log_growth),
         "annualised_return": annual,
         "annualised_volatility": volatility,
         "sharpe": _ratio(earned, volatility),
-        "sharpe_ci_low": low,
-        "sharpe_ci_high": high,
         "sortino": _ratio(earned, downside),
         "max_drawdown": deepest,
         "calmar": _ratio(annual, -deepest),
     }
+    if confidence is not None:
+        figures["sharpe_ci_low"], figures["sharpe_ci_high"] = sharpe_interval(
+            r, bars_per_year=bars_per_year, confidence=confidence
+        )
+    return figures
 
 
 def sharpe_interval(returns: ArrayLike, *, bars_per_year: float, confidence: float = 0.95) -> tuple[float, float]:

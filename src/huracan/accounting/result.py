@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +14,9 @@ from huracan.accounting.costs import CostModel
 from huracan.accounting.lanes import Lanes
 from huracan.accounting.metrics import Convention, performance_metrics
 from huracan.accounting.round_trips import RoundTrips, find_round_trips, trade_metrics
+from huracan.accounting.walks import LaneRecord
 
-__all__ = ["BacktestResult", "Walk", "summarise"]
+__all__ = ["BacktestResult", "summarise"]
 
 Floats = NDArray[np.float64]
 _BASIS_POINTS = 10_000.0
@@ -64,117 +66,88 @@ class BacktestResult:
         return len(self.round_trips)
 
 
-@dataclass(frozen=True, eq=False)
-class Walk:
-    """What the loop over time recorded, (steps, strategies, symbols); ``final_units`` is the position after the end."""
-
-    equity: Floats
-    units: Floats
-    traded: Floats
-    holding_cost: Floats | None
-    final_units: Floats
-    final_price: Floats
-    initial: float
-
-
 def summarise(
-    lanes: Lanes,
-    walk: Walk,
-    strategy: int,
     name: str,
+    lanes: Lanes,
+    strategy: int,
+    records: Iterable[LaneRecord],
     costs: CostModel,
     *,
+    exit_costs: CostModel | None = None,
     bars_per_year: float,
     convention: Convention,
     keep_bars: bool,
 ) -> BacktestResult:
-    """Turn one strategy's recorded lanes into portfolio and per-symbol figures."""
-    grid = lanes.mark_ts[0] if _shared(lanes) else np.unique(np.concatenate(lanes.mark_ts))
-    portfolio = _Portfolio(grid, lanes, walk.initial)
+    """Turn the accounts of one strategy, one record per symbol, into portfolio and per-symbol figures."""
+    portfolio = _Portfolio(lanes, costs.initial_equity / len(lanes.symbols))
     trips: list[RoundTrips] = []
     rows, kept = [], []
     hits = moved = invested = 0
-    for s, symbol in enumerate(lanes.symbols):
-        at = lanes.of(s)
-        equity, units, traded = (a[at, strategy, s] for a in (walk.equity, walk.units, walk.traded))
-        holding = walk.holding_cost[at, strategy, s] if walk.holding_cost is not None else np.zeros(len(equity))
-        cost = traded * costs.per_side_rate
-        before = np.concatenate(([walk.initial], equity[:-1]))
-        gross = equity - before + cost + holding
-        notional = np.abs(units) * lanes.fill[at, s]
-        portfolio.add(s, equity, gross, cost, holding, traded, notional)
+    for s, (symbol, record) in enumerate(zip(lanes.symbols, records, strict=True)):
+        fill = lanes.fill[lanes.of(s), s]
+        units = record.units[:-1]
+        before = np.concatenate(([record.initial], record.equity[:-1]))
+        gross = record.equity - before + record.cost + record.holding_cost
+        portfolio.add(s, record, gross, np.abs(units) * fill)
         mine = find_round_trips(
-            np.append(units, walk.final_units[strategy, s]),
-            np.append(lanes.fill[at, s], walk.final_price[s]),
-            np.append(holding, 0.0),
+            record.units,
+            np.append(fill, lanes.mark[-1, s]),
+            np.append(record.holding_cost, 0.0),
             costs.per_side_rate,
+            (exit_costs or costs).per_side_rate,
         )
         trips.append(mine)
         inside = units != 0
-        hits += int(((gross > 0) & inside).sum())
-        moved += int(((gross != 0) & inside).sum())
-        invested += int(inside.sum())
-        rows.append(
-            {"symbol": symbol, **_symbol_figures(equity, before, cost, traded, inside, mine, bars_per_year, convention)}
-        )
+        earned = gross[inside]
+        hits += int(np.count_nonzero(earned > 0))
+        moved += int(np.count_nonzero(earned))
+        invested += len(earned)
+        rows.append({"symbol": symbol, **_symbol_figures(record, before, inside, mine, bars_per_year, convention)})
         if keep_bars:
-            kept.append(
-                pl.DataFrame(
-                    {
-                        "symbol": [symbol] * len(equity),
-                        "ts": lanes.mark_ts[s].astype("datetime64[ms]"),
-                        "fill": lanes.fill[at, s],
-                        "mark": lanes.mark[at, s],
-                        "target": lanes.target[at, strategy, s],
-                        "units": units,
-                        "equity": equity,
-                        "cost": cost,
-                        "holding_cost": holding,
-                    }
-                )
-            )
-    equity_frame = portfolio.frame()
+            kept.append(_bars(symbol, lanes, strategy, s, record))
+    equity = portfolio.frame()
     all_trips = RoundTrips.join(trips)
-    metrics = performance_metrics(equity_frame["return_net"].to_numpy(), bars_per_year=bars_per_year, convention=convention)
-    metrics |= _portfolio_figures(equity_frame, bars_per_year)
+    metrics = performance_metrics(equity["return_net"].to_numpy(), bars_per_year=bars_per_year, convention=convention)
+    metrics |= _portfolio_figures(equity, bars_per_year)
     metrics |= {"exposure": invested / int(lanes.n_steps.sum()), "hit_rate": hits / moved if moved else math.nan}
     metrics |= trade_metrics(all_trips)
     return BacktestResult(
         name=name,
-        equity=equity_frame,
+        equity=equity,
         per_symbol=pl.DataFrame(rows),
         metrics=metrics,
         round_trips=all_trips,
         costs=costs,
         bars_per_year=bars_per_year,
-        bars=pl.concat(kept).with_columns(pl.col("ts").dt.replace_time_zone("UTC")) if keep_bars else None,
+        bars=pl.concat(kept) if keep_bars else None,
     )
 
 
 class _Portfolio:
     """Adds sub-accounts up on one time grid; a symbol without a bar at a time counts with its last value."""
 
-    def __init__(self, grid: NDArray[np.datetime64], lanes: Lanes, initial: float) -> None:
-        self.grid, self.lanes, self.initial = grid, lanes, initial
+    def __init__(self, lanes: Lanes, initial: float) -> None:
+        self.lanes, self.initial = lanes, initial
+        self.grid = grid = lanes.grid
         self.equity, self.notional = np.zeros(len(grid)), np.zeros(len(grid))
         self.gross, self.cost, self.holding, self.traded = (np.zeros(len(grid)) for _ in range(4))
 
-    def add(
-        self, s: int, equity: Floats, gross: Floats, cost: Floats, holding: Floats, traded: Floats, notional: Floats
-    ) -> None:
-        """Add the sub-account of symbol ``s``."""
+    def add(self, s: int, record: LaneRecord, gross: Floats, notional: Floats) -> None:
+        """Add the account of symbol ``s``."""
         times = self.lanes.mark_ts[s]
-        if times is self.grid or np.array_equal(times, self.grid):
-            self.equity += equity
+        at: NDArray[np.int64] | slice = slice(None)
+        if self.grid is self.lanes.mark_ts[0] or np.array_equal(times, self.grid):
+            self.equity += record.equity
             self.notional += notional
-            at: NDArray[np.int64] | slice = slice(None)
         else:
             latest = np.searchsorted(times, self.grid, side="right") - 1
-            self.equity += np.where(latest >= 0, equity[latest], self.initial)
-            self.notional += np.where(latest >= 0, notional[latest], 0.0) * (self.grid <= times[-1])
+            self.equity += np.where(latest >= 0, record.equity[latest], self.initial)
+            self.notional += np.where((latest >= 0) & (self.grid <= times[-1]), notional[latest], 0.0)
             at = np.searchsorted(self.grid, times)
-        for total, part in ((self.gross, gross), (self.cost, cost), (self.holding, holding), (self.traded, traded)):
-            total[at] += part
+        self.gross[at] += gross
+        self.cost[at] += record.cost
+        self.holding[at] += record.holding_cost
+        self.traded[at] += record.traded
 
     def frame(self) -> pl.DataFrame:
         """The portfolio, as growth of one unit of capital."""
@@ -218,31 +191,42 @@ def _portfolio_figures(equity: pl.DataFrame, bars_per_year: float) -> dict[str, 
 
 
 def _symbol_figures(
-    equity: Floats,
+    record: LaneRecord,
     before: Floats,
-    cost: Floats,
-    traded: Floats,
     inside: NDArray[np.bool_],
     trips: RoundTrips,
     bars_per_year: float,
     convention: Convention,
 ) -> dict[str, float | int]:
     alive = before > 0
-    returns = np.divide(equity - before, before, out=np.zeros(len(before)), where=alive)
-    paid = np.divide(cost, before, out=np.zeros(len(before)), where=alive)
-    turned = np.divide(traded, before, out=np.zeros(len(before)), where=alive)
-    figures = performance_metrics(returns, bars_per_year=bars_per_year, convention=convention)
-    wanted = ("total_return", "annualised_volatility", "sharpe", "sharpe_ci_low", "sharpe_ci_high", "max_drawdown")
+    over = 1.0 / np.where(alive, before, np.inf)
+    figures = performance_metrics(
+        (record.equity - before) * over, bars_per_year=bars_per_year, convention=convention, confidence=None
+    )
+    wanted = ("total_return", "annualised_volatility", "sharpe", "max_drawdown")
     return {
-        "n_bars": len(equity),
+        "n_bars": len(before),
         **{key: figures[key] for key in wanted},
         "trades": len(trips),
         "win_rate": float((trips.pnl > 0).mean()) if len(trips) else math.nan,
         "exposure": float(inside.mean()),
-        "turnover": float(turned.mean()),
-        "cost_bps": float(paid.sum()) * _BASIS_POINTS,
+        "turnover": float((record.traded * over).mean()),
+        "cost_bps": float((record.cost * over).sum()) * _BASIS_POINTS,
     }
 
 
-def _shared(lanes: Lanes) -> bool:
-    return all(np.array_equal(lanes.mark_ts[0], other) for other in lanes.mark_ts[1:])
+def _bars(symbol: str, lanes: Lanes, strategy: int, s: int, record: LaneRecord) -> pl.DataFrame:
+    at = lanes.of(s)
+    columns = {
+        "ts": lanes.mark_ts[s].astype("datetime64[ms]"),
+        "fill": lanes.fill[at, s],
+        "mark": lanes.mark[at, s],
+        "target": lanes.target[at, strategy, s],
+        "units": record.units[:-1],
+        "equity": record.equity,
+        "cost": record.cost,
+        "holding_cost": record.holding_cost,
+    }
+    return pl.DataFrame(columns).select(
+        pl.lit(symbol).alias("symbol"), pl.col("ts").dt.replace_time_zone("UTC"), pl.exclude("ts")
+    )

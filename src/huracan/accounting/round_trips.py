@@ -50,7 +50,7 @@ class RoundTrips:
         return cls(*(np.concatenate([getattr(p, name) for p in parts]) for name in cls.__dataclass_fields__))
 
 
-def find_round_trips(units: Floats, price: Floats, holding_cost: Floats, rate: float) -> RoundTrips:
+def find_round_trips(units: Floats, price: Floats, holding_cost: Floats, entry_rate: float, exit_rate: float) -> RoundTrips:
     """Find the completed round trips of one account.
 
     Parameters
@@ -58,7 +58,7 @@ def find_round_trips(units: Floats, price: Floats, holding_cost: Floats, rate: f
     units : (n + 1,) position after the fill of every step; the last entry is the position after the end (0 if closed).
     price : (n + 1,) fill prices; the last one is the price of the final close.
     holding_cost : (n + 1,) funding and borrow of every step, in currency.
-    rate : cost of a fill as a fraction of its notional.
+    entry_rate, exit_rate : cost of opening and of closing, as a fraction of the notional.
 
     Notes
     -----
@@ -67,7 +67,7 @@ def find_round_trips(units: Floats, price: Floats, holding_cost: Floats, rate: f
 
     Examples
     --------
-    >>> trips = find_round_trips(np.array([0.0, 2, 2, 0]), np.array([9.0, 10, 11, 12]), np.zeros(4), rate=0.0)
+    >>> trips = find_round_trips(np.array([0.0, 2, 2, 0]), np.array([9.0, 10, 11, 12]), np.zeros(4), 0.0, 0.0)
     >>> trips.entry.tolist(), trips.exit.tolist(), trips.pnl.tolist(), trips.net_return.tolist()
     ([1], [3], [4.0], [0.2])
     """
@@ -91,7 +91,7 @@ def find_round_trips(units: Floats, price: Floats, holding_cost: Floats, rate: f
     opened = _sums(np.concatenate((grown, flat)), start, stop)
     closed = _sums(np.concatenate((shrunk, flat)), start, stop) + np.abs(before[stop]) * price[stop]
     held = _sums(np.concatenate((holding_cost, flat)), start, stop)
-    pnl = total - rate * (opened + closed) - held
+    pnl = total - entry_rate * opened - exit_rate * closed - held
     return RoundTrips(start, stop, side[start].astype(np.int8), pnl, opened, total / opened)
 
 

@@ -142,9 +142,10 @@ def step(
 
     units = state.units + trade
     notional = units * fill
-    traded = np.abs(trade) * fill
+    bought = trade * fill
+    traded = np.abs(bought)
     cost = traded * rate
-    cash = state.cash - trade * fill - cost
+    cash = state.cash - bought - cost
     funding = borrow = _NOTHING
     if funding_rate is not None:
         funding = notional * funding_rate
@@ -159,8 +160,8 @@ def step(
         cash=cash * alive,
         units=units * alive,
         equity=equity,
-        target=target + np.zeros_like(equity),
-        pending=pending * alive,
+        target=np.asarray(target, dtype=np.float64),
+        pending=pending * alive if costs.max_volume_share is not None else pending,
     )
     return StepResult(after, state.equity, trade, traded, cost, funding, borrow)
 
