@@ -69,8 +69,7 @@ def bollinger(bars: Bars, window: int, deviations: float, volatility_window: int
 def stochastic(bars: Bars, window: int, smooth: int, signal: int) -> tuple[Array, ...]:
     """Place of the close within the range of the last bars, smoothed, from -1 to 1."""
     low = bn.move_min(bars.low, window)
-    hundredth = (bn.move_max(bars.high, window) - low) / 100.0
-    place = ratio(bars.close - low, hundredth, otherwise=50.0)
+    place = 100.0 * ratio(bars.close - low, bn.move_max(bars.high, window) - low, otherwise=0.5)
     k = _sma(place, smooth)
     d = _sma(k, signal)
     k = np.where(np.isnan(d), np.nan, k)

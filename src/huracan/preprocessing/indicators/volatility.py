@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 
+import bottleneck as bn
 import numpy as np
 import talib
 
 from huracan.preprocessing.indicators.bars import Bars
 from huracan.preprocessing.indicators.registry import choice, indicator, window
-from huracan.preprocessing.normalization import Array, log_ratio, ratio, rolling_sum_of_sizes, rolling_zscore
+from huracan.preprocessing.normalization import RESIDUE, Array, log_ratio, ratio, rolling_sum_of_sizes, rolling_zscore
 
 __all__ = [
     "atr",
@@ -122,26 +123,18 @@ def volatility_ratio(bars: Bars, estimator: str, window: int, long_window: int) 
     parameters=(choice("estimator", *_ESTIMATORS), window("window", 12), window("long_window", 168)),
     columns=_OHLC,
     lookback=lambda estimator, window, long_window: window + long_window - 1,
-    formula="z-score over the long window of log(volatility_w), volatility_w floored at a hundredth of its long-run level",
-    undefined="null where nothing moved for a whole long window",
+    formula="z-score over the long window of log(volatility_w), floored at a hundredth of its mean square over the long window",
+    undefined="null where nothing moved for a whole long window, and until that stretch has left the next one",
     source="Parkinson 1980; Garman & Klass 1980; Rogers & Satchell 1991",
 )
 def volatility_zscore(bars: Bars, estimator: str, window: int, long_window: int) -> Array:
     """Level of volatility against its own past: comparable between symbols and over years."""
     short = _mean_variance(bars, estimator, window)
-    usual = rolling_sum_of_sizes(short, long_window) / long_window
-    result = np.full(len(bars), np.nan)
-    begun = np.flatnonzero(~np.isnan(short))
-    if not len(begun):
-        return result
-    start = begun[0]
-    mean_so_far = np.cumsum(short[start:]) / np.arange(1, len(short) - start + 1)
-    with np.errstate(divide="ignore"):
-        level = 0.5 * np.log(np.maximum(short[start:], 1e-4 * mean_so_far))
-    level[np.isinf(level)] = np.nan
-    result[start:] = rolling_zscore(level, long_window)
-    result[usual == 0.0] = np.nan
-    return result
+    usual = bn.move_mean(short, long_window, min_count=1)
+    with np.errstate(invalid="ignore"):
+        usual[usual <= RESIDUE * np.fmax.accumulate(usual)] = 0.0
+    floored = np.where(usual > 0.0, np.maximum(short, 1e-4 * usual), np.nan)
+    return rolling_zscore(0.5 * np.log(floored), long_window)
 
 
 @indicator(

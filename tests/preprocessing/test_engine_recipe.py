@@ -1,0 +1,103 @@
+"""The Engine's six keys and its hash, read and written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import pytest
+
+from huracan.errors import FeatureError, UnknownName
+from huracan.preprocessing import FeatureRecipe, feature
+
+ENGINE = {
+    "symbol": "BTC-USDT",
+    "timeframes": ["1h"],
+    "indicators": {
+        "rsi": {"period": 14},
+        "macd": {"fast_period": 12, "slow_period": 26, "signal_period": 9},
+        "bbands": {"period": 20, "std": 2},
+        "ema": {"period": [12, 48]},
+    },
+    "fill_rules": {"strategy": "forward_fill"},
+    "normalization": {"type": "standard", "scaler": "StandardScaler"},
+    "window_sizes": {"lookback": 100, "prediction": 1},
+}
+
+
+def engine_hash(document: dict) -> str:
+    """As the Engine does it: sixteen digits of SHA-256 over the six keys, sorted, timeframes sorted."""
+    six = {k: document[k] for k in ENGINE}
+    six["timeframes"] = sorted(six["timeframes"])
+    return hashlib.sha256(json.dumps(six, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def written(**changed: object) -> str:
+    document = {**ENGINE, **changed}
+    return json.dumps({**document, "hash": engine_hash(document)})
+
+
+def test_the_engines_recipe_is_understood_and_its_hash_kept() -> None:
+    recipe = FeatureRecipe.from_engine_json(written())
+    assert recipe.engine_hash == engine_hash(ENGINE)
+    assert json.loads(recipe.to_engine_json()) == json.loads(written())
+    assert recipe == FeatureRecipe(
+        [
+            feature("rsi", window=14),
+            feature("macd"),
+            feature("bollinger", window=20, deviations=2),
+            feature("ema_distance", window=12),
+            feature("ema_distance", window=48),
+        ]
+    )
+
+
+def test_the_engines_fields_survive_our_own_json() -> None:
+    recipe = FeatureRecipe.from_engine_json(written())
+    again = FeatureRecipe.from_json(recipe.to_json())
+    assert (again.engine_hash, again.hash) == (recipe.engine_hash, recipe.hash)
+    assert again.to_engine_json() == recipe.to_engine_json()
+
+
+@pytest.mark.parametrize("recipe", [FeatureRecipe.default(), FeatureRecipe.minimal(), FeatureRecipe.calendar()])
+def test_shipped_recipes_go_there_and_back(recipe: FeatureRecipe) -> None:
+    text = recipe.to_engine_json(symbol="SOL", timeframes=["4h"])
+    document = json.loads(text)
+    assert document.pop("hash") == engine_hash(document)
+    back = FeatureRecipe.from_engine_json(text)
+    assert (back, back.columns, back.hash) == (recipe, recipe.columns, recipe.hash)
+    assert back.engine_hash == recipe.for_engine(symbol="SOL", timeframes=["4h"]).engine_hash != recipe.engine_hash
+
+
+def test_what_six_keys_cannot_say_is_refused_with_the_reason() -> None:
+    rsi = feature("rsi")
+    with pytest.raises(FeatureError, match="'rsi_14__lag_1' cannot be written for the Engine: its six keys know no step 'lag'"):
+        FeatureRecipe([rsi]).with_lags([1]).to_engine_json()
+    apart = FeatureRecipe([rsi, feature("cci"), feature("rsi", window=7)])
+    for ask in (lambda: apart.engine_hash, apart.to_engine_json):
+        with pytest.raises(FeatureError, match="features of 'rsi' stand apart"):
+            ask()
+    with pytest.raises(FeatureError, match="exactly one timeframe"):
+        FeatureRecipe.from_engine_json(written(timeframes=["1h", "4h"]))
+
+
+def test_a_damaged_or_foreign_recipe_is_refused() -> None:
+    changed = json.loads(written())
+    changed["symbol"] = "ETH-USDT"
+    with pytest.raises(FeatureError, match="states hash .*; its content has"):
+        FeatureRecipe.from_engine_json(json.dumps(changed))
+    del changed["fill_rules"]
+    with pytest.raises(FeatureError, match="key 'fill_rules' is missing"):
+        FeatureRecipe.from_engine_json(json.dumps(changed))
+    with pytest.raises(UnknownName, match="unknown indicator 'supertrendd'"):
+        FeatureRecipe.from_engine_json(written(indicators={"supertrendd": {}}))
+    with pytest.raises(FeatureError, match="lists have lengths"):
+        FeatureRecipe.from_engine_json(written(indicators={"macd": {"fast": [5, 6], "slow": [20, 30, 40]}}))
+    with pytest.raises(FeatureError, match="'rsi' has 14; an object"):
+        FeatureRecipe.from_engine_json(written(indicators={"rsi": 14}))
+    with pytest.raises(FeatureError, match="expected as JSON"):
+        FeatureRecipe.from_engine_json("{")
+    with pytest.raises(UnknownName, match="did you mean 'timeframes'"):
+        FeatureRecipe.default().to_engine_json(timeframe=["1h"])
+    with pytest.raises(FeatureError, match="given twice"):
+        FeatureRecipe.from_engine_json(written(indicators={"rsi": {"period": 3, "window": 3}}))
