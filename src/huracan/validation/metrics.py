@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import bottleneck as bn
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 
 from huracan.dataset import TrainingSet
 from huracan.errors import DataError, NotEnoughData
@@ -240,11 +240,11 @@ def _auc(truth: NDArray[np.bool_], score: NDArray[np.float64]) -> float:
     negative = len(truth) - positive
     if not positive or not negative:
         return float("nan")
-    return float((rankdata(score)[truth].sum() - positive * (positive + 1) / 2) / (positive * negative))
+    return float((bn.rankdata(score)[truth].sum() - positive * (positive + 1) / 2) / (positive * negative))
 
 
 def _standardised(values: NDArray[np.float64], ranks: bool) -> NDArray[np.float64]:
-    number = rankdata(values) if ranks else values
+    number = bn.rankdata(values) if ranks else values
     centred = number - number.mean()
     return centred / np.sqrt(np.mean(centred**2))
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from itertools import combinations
 from math import comb
 
+import bottleneck as bn
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri
-from scipy.stats import kurtosis, rankdata, skew
 
 from huracan.errors import DataError, NotEnoughData
 
@@ -104,8 +104,9 @@ def deflated_sharpe_ratio(
         raise DataError("how much was tried is not told; trial_sharpe_ratios, or n_trials and trial_variance, were expected.")
     sharpe = float(series.mean() / series.std(ddof=1))
     best = expected_maximum_sharpe(n_trials, trial_variance)
+    standard = (series - series.mean()) / series.std()
     probability = probabilistic_sharpe_ratio(
-        sharpe, len(series), benchmark=best, skewness=float(skew(series)), kurtosis=float(kurtosis(series, fisher=False))
+        sharpe, len(series), benchmark=best, skewness=float(np.mean(standard**3)), kurtosis=float(np.mean(standard**4))
     )
     return DeflatedSharpe(probability, sharpe, best, int(n_trials), len(series))
 
@@ -216,7 +217,7 @@ def probability_of_backtest_overfitting(returns: ArrayLike, *, n_blocks: int = 1
     out_of_sample, out_mean = _sharpe(1.0 - inside, count, total, square, mean)
     best = in_sample.argmax(axis=1)
     split = np.arange(len(inside))
-    rank = rankdata(out_of_sample, axis=1)[split, best] / (table.shape[1] + 1)
+    rank = bn.rankdata(out_of_sample, axis=1)[split, best] / (table.shape[1] + 1)
     logits = np.log(rank / (1.0 - rank))
     return OverfittingReport(
         probability=float(np.mean(logits <= 0.0)),

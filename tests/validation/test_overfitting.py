@@ -1,0 +1,128 @@
+"""Deflated Sharpe ratio and probability of backtest overfitting against the published numbers and theory."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from huracan.errors import DataError, NotEnoughData
+from huracan.validation import (
+    deflated_sharpe_ratio,
+    expected_maximum_sharpe,
+    probabilistic_sharpe_ratio,
+    probability_of_backtest_overfitting,
+)
+
+
+def test_published_example_of_the_deflated_sharpe_ratio():
+    # Bailey and López de Prado (2014), numerical example: annual Sharpe 2.5 over 1,250 days of 250 a year, skewness -3,
+    # kurtosis 10, best of 100 trials with variance 1/2: expected maximum .1132, deflated Sharpe ratio .9004
+    best = expected_maximum_sharpe(100, 0.5 / 250)
+    assert best == pytest.approx(0.1132, abs=5e-5)
+    deflated = probabilistic_sharpe_ratio(2.5 / np.sqrt(250), 1250, benchmark=best, skewness=-3, kurtosis=10)
+    assert deflated == pytest.approx(0.9004, abs=5e-5)
+    # the same paper: had only 46 trials been made, .9505
+    best = expected_maximum_sharpe(46, 0.5 / 250)
+    assert probabilistic_sharpe_ratio(2.5 / np.sqrt(250), 1250, benchmark=best, skewness=-3, kurtosis=10) == pytest.approx(
+        0.9505, abs=5e-5
+    )
+
+
+def test_expected_maximum_is_that_of_normal_draws():
+    draws = np.random.default_rng(0).normal(0, 0.2, (20_000, 50)).max(axis=1).mean()
+    assert expected_maximum_sharpe(50, 0.04) == pytest.approx(draws, rel=0.02)
+    assert expected_maximum_sharpe(1, 0.04) == 0.0
+
+
+def test_from_returns_uses_their_own_moments():
+    returns = stats.skewnorm.rvs(-4, loc=0.01, scale=0.1, size=800, random_state=1)
+    result = deflated_sharpe_ratio(returns, n_trials=10, trial_variance=0.001)
+    sharpe = returns.mean() / returns.std(ddof=1)
+    expected = probabilistic_sharpe_ratio(
+        sharpe,
+        800,
+        benchmark=expected_maximum_sharpe(10, 0.001),
+        skewness=stats.skew(returns),
+        kurtosis=stats.kurtosis(returns, fisher=False),
+    )
+    assert result.probability == pytest.approx(expected, rel=1e-9)
+    assert result.sharpe_ratio == pytest.approx(sharpe)
+
+
+def test_the_best_of_many_without_skill_is_not_believed():
+    # with independent trials without skill, confidence above 95 % should come in about 5 % of worlds; 300 worlds, +2 se
+    rng = np.random.default_rng(2)
+    believed = naive = 0
+    for _ in range(300):
+        tried = rng.normal(0, 0.01, (500, 40))
+        sharpes = tried.mean(axis=0) / tried.std(axis=0, ddof=1)
+        best = tried[:, sharpes.argmax()]
+        believed += deflated_sharpe_ratio(best, trial_sharpe_ratios=sharpes).probability > 0.95
+        naive += probabilistic_sharpe_ratio(sharpes.max(), 500) > 0.95
+    assert believed / 300 <= 0.075
+    assert naive / 300 > 0.7
+
+
+def plain_cscv(returns: np.ndarray, n_blocks: int) -> tuple[float, list[float]]:
+    """The algorithm of Bailey et al. (2017), section 3, written out."""
+    blocks = np.split(returns, n_blocks)
+    logits = []
+    for chosen in combinations(range(n_blocks), n_blocks // 2):
+        inside = np.concatenate([blocks[i] for i in chosen])
+        outside = np.concatenate([blocks[i] for i in range(n_blocks) if i not in chosen])
+        best = (inside.mean(0) / inside.std(0, ddof=1)).argmax()
+        rank = stats.rankdata(outside.mean(0) / outside.std(0, ddof=1))[best] / (returns.shape[1] + 1)
+        logits.append(np.log(rank / (1 - rank)))
+    return float(np.mean(np.array(logits) <= 0)), logits
+
+
+def test_overfitting_probability_equals_the_algorithm_written_out():
+    returns = np.random.default_rng(3).normal(0.02, 1, (320, 15))
+    mine = probability_of_backtest_overfitting(returns, n_blocks=8)
+    expected, logits = plain_cscv(returns, 8)
+    assert mine.probability == expected
+    np.testing.assert_allclose(mine.logits, logits, atol=1e-9)
+    assert (mine.n_strategies, mine.n_splits) == (15, 70)
+
+
+def test_luck_is_overfitting_and_skill_is_not():
+    rng = np.random.default_rng(4)
+    luck = [probability_of_backtest_overfitting(rng.normal(size=(200, 20)), n_blocks=8).probability for _ in range(60)]
+    assert np.mean(luck) == pytest.approx(0.5, abs=0.1)
+    noise = rng.normal(size=(1000, 20))
+    noise[:, 7] += 0.3
+    assert probability_of_backtest_overfitting(noise, n_blocks=10).probability == 0.0
+
+
+def test_unequal_blocks_level_and_idle_strategies_are_handled():
+    rng = np.random.default_rng(5)
+    returns = rng.normal(size=(203, 5))
+    one = probability_of_backtest_overfitting(returns, n_blocks=8)
+    assert probability_of_backtest_overfitting(1e-4 * returns, n_blocks=8).probability == one.probability
+    idle = returns.copy()
+    idle[:, 2] = 0.0
+    idle[:110, 3] = 0.0
+    assert np.isfinite(probability_of_backtest_overfitting(idle, n_blocks=8).logits).all()
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: deflated_sharpe_ratio(np.ones(50), n_trials=3, trial_variance=0.1), DataError, "is 1 in every period"),
+        (lambda: deflated_sharpe_ratio(np.arange(5.0), n_trials=3, trial_variance=0.1), NotEnoughData, "5 periods"),
+        (lambda: deflated_sharpe_ratio(np.arange(50.0)), DataError, "how much was tried"),
+        (lambda: deflated_sharpe_ratio([np.nan] * 50, n_trials=3, trial_variance=0.1), DataError, "nan in period 0"),
+        (lambda: expected_maximum_sharpe(0, 0.1), DataError, "n_trials is 0"),
+        (lambda: probabilistic_sharpe_ratio(1.0, 1), NotEnoughData, "n_periods is 1"),
+        (lambda: probability_of_backtest_overfitting(np.zeros((50, 1))), NotEnoughData, "at least 2 strategies"),
+        (lambda: probability_of_backtest_overfitting(np.zeros((50, 3)), n_blocks=7), DataError, "n_blocks is 7"),
+        (lambda: probability_of_backtest_overfitting(np.zeros((20, 3))), NotEnoughData, "20 periods; 16 blocks"),
+        (lambda: probability_of_backtest_overfitting(np.ones((50, 3))), DataError, "strategy 0 returns 1"),
+    ],
+)
+def test_bad_input_is_refused_with_numbers(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
