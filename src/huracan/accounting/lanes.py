@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -82,71 +82,90 @@ def make_lanes(
         raise AccountingError("no targets were given; at least one strategy was expected.")
     rows = _Rows(frame)
     found = {name: rows.find(name, given) for name, given in targets.items()}
+    spans = _spans(frame, [row for row, _ in found.values()], ahead=2 if fill == "close" else 1)
+
+    shape = (max(span.n for span in spans), len(spans))
+    out = {"fill": np.ones(shape), "mark": np.ones(shape), "volume": np.zeros(shape), "bars": np.ones(shape)}
+    funding = np.zeros(shape) if "funding_rate" in frame.columns else None
+    price = {name: frame[name].to_numpy() for name in ("open", "close")}
+    volume = frame["volume"].to_numpy()
+    mark_ts = []
+    for s, span in enumerate(spans):
+        at = slice(shape[0] - span.n, None)
+        entry = np.arange(span.low + 1, span.high + 1)
+        following = np.minimum(entry + 1, span.stop - 1)
+        has_next = entry + 1 < span.stop
+        out["fill"][at, s] = price[fill][entry]
+        out["volume"][at, s] = volume[entry]
+        out["bars"][at, s] = np.where(has_next, (ts[following] - ts[entry]) / bar, 1.0)
+        if funding is not None:
+            funding[at, s] = frame["funding_rate"].fill_null(0.0).fill_nan(0.0).to_numpy()[entry]
+        valued = following if fill == "close" else entry
+        if mark == "open":
+            out["mark"][at, s] = np.where(has_next, price["open"][following], price["close"][entry])
+            mark_ts.append(np.where(has_next, ts[following], ts[entry] + bar))
+        else:
+            out["mark"][at, s] = price["close"][valued]
+            mark_ts.append(ts[valued] + bar)
+    return Lanes(
+        symbols=tuple(span.symbol for span in spans),
+        strategies=tuple(found),
+        target=_target_lanes(frame.height, list(found.values()), spans),
+        funding_rate=funding,
+        n_steps=np.array([span.n for span in spans]),
+        mark_ts=tuple(mark_ts),
+        bar_length=bar,
+        **out,
+    )
+
+
+class _Span(NamedTuple):
+    """Candle rows ``[low, high)`` of a symbol are decided on; its rows end before ``stop``."""
+
+    symbol: str
+    low: int
+    high: int
+    stop: int
+
+    @property
+    def n(self) -> int:
+        return self.high - self.low
+
+
+def _spans(frame: pl.DataFrame, named_rows: list[NDArray[np.int64]], *, ahead: int) -> list[_Span]:
+    """The rows of every symbol between the first and the last target that have ``ahead`` bars after them."""
+    ts = frame["ts"].to_numpy()
     named = np.zeros(frame.height, dtype=bool)
-    for at, _ in found.values():
-        named[at] = True
+    for rows in named_rows:
+        named[rows] = True
     if not named.any():
         raise NotEnoughData("the targets hold no rows; at least one target weight was expected.")
     first, last = ts[named].min(), ts[named].max()
-
-    ahead = 1 if mark == "open" or fill == "open" else 2
-    spans: list[tuple[str, int, int, int]] = []
+    spans = []
     for name, start, stop in _blocks(frame["symbol"]):
         if named[start:stop].any():
             low = start + int(np.searchsorted(ts[start:stop], first))
             high = min(start + int(np.searchsorted(ts[start:stop], last, side="right")), stop - ahead)
             if high > low:
-                spans.append((name, low, high, stop))
+                spans.append(_Span(name, low, high, stop))
     if not spans:
         raise NotEnoughData(
             f"targets run from {first} to {last}, and no symbol has {ahead + 1} bars from there on; "
             "a decision needs the next bar to fill in."
         )
+    return spans
 
-    n = max(high - low for _, low, high, _ in spans)
-    shape = (n, len(spans))
-    column = {c: frame[c].to_numpy() for c in ("open", "close", "volume")}
-    rate = frame["funding_rate"].fill_null(0.0).fill_nan(0.0).to_numpy() if "funding_rate" in frame.columns else None
-    out = {"fill": np.ones(shape), "mark": np.ones(shape), "volume": np.zeros(shape), "bars": np.ones(shape)}
-    funding = None if rate is None else np.zeros(shape)
+
+def _target_lanes(n_rows: int, found: list[tuple[NDArray[np.int64], Floats]], spans: list[_Span]) -> Floats:
+    n = max(span.n for span in spans)
     target = np.zeros((n, len(found), len(spans)))
-    mark_ts = []
-    for s, (_, low, high, stop) in enumerate(spans):
-        at = slice(n - (high - low), None)
-        entry = slice(low + 1, high + 1)
-        out["fill"][at, s] = column[fill][entry]
-        out["volume"][at, s] = column["volume"][entry]
-        following = np.minimum(np.arange(low + 2, high + 2), stop - 1)
-        has_next = np.arange(low + 2, high + 2) < stop
-        if fill == mark == "open":
-            out["mark"][at, s] = np.where(has_next, column["open"][following], column["close"][entry])
-            when = np.where(has_next, ts[following], ts[entry] + bar)
-        elif fill == "open":
-            out["mark"][at, s] = column["close"][entry]
-            when = ts[entry] + bar
-        else:
-            out["mark"][at, s] = column["close"][following]
-            when = ts[following] + bar
-        out["bars"][at, s] = np.where(has_next, (ts[following] - ts[entry]) / bar, 1.0)
-        if funding is not None and rate is not None:
-            funding[at, s] = rate[entry]
-        mark_ts.append(when)
-    weight = np.zeros(frame.height)
-    for k, (named_rows, values) in enumerate(found.values()):
+    weight = np.zeros(n_rows)
+    for k, (rows, values) in enumerate(found):
         weight[:] = 0.0
-        weight[named_rows] = values
-        for s, (_, low, high, _) in enumerate(spans):
-            target[n - (high - low) :, k, s] = weight[low:high]
-    return Lanes(
-        symbols=tuple(name for name, *_ in spans),
-        strategies=tuple(found),
-        target=target,
-        funding_rate=funding,
-        n_steps=np.array([high - low for _, low, high, _ in spans]),
-        mark_ts=tuple(mark_ts),
-        bar_length=bar,
-        **out,
-    )
+        weight[rows] = values
+        for s, span in enumerate(spans):
+            target[n - span.n :, k, s] = weight[span.low : span.high]
+    return target
 
 
 def bar_length_of(candles: pl.DataFrame) -> np.timedelta64:

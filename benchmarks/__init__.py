@@ -1,0 +1,41 @@
+"""Benchmarks: each checks that its numbers are right before it reports them, and writes ``results/<name>.md``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+__all__ = ["data_folder", "markdown_table", "write_result"]
+
+_HERE = Path(__file__).resolve().parent
+
+
+def data_folder() -> Path | None:
+    """Folder of real market data and public benchmarks, as the tests look for it; ``None`` where it is absent."""
+    folder = Path(os.environ.get("HURACAN_TEST_DATA", _HERE.parent.parent / "shared" / "data"))
+    return folder if folder.is_dir() else None
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A small markdown table.
+
+    >>> print(markdown_table(["a", "b"], [[1, 2]]))
+    | a | b |
+    |---|---|
+    | 1 | 2 |
+    """
+    lines = [header, ["---"] * len(header), *rows]
+    text = ["| " + " | ".join(str(cell) for cell in line) + " |" for line in lines]
+    text[1] = "|" + "---|" * len(header)
+    return "\n".join(text)
+
+
+def write_result(name: str, text: str) -> Path:
+    """Write ``results/<name>.md`` aside and rename it into place."""
+    folder = _HERE / "results"
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{name}.md"
+    aside = path.with_suffix(".part")
+    aside.write_text(text.rstrip() + "\n", encoding="utf-8")
+    return aside.rename(path)
