@@ -147,7 +147,14 @@ def test_recipes_that_are_none_are_refused() -> None:
         FeatureRecipe([feature("rsi"), feature("rsi", window=14)])
     with pytest.raises(FeatureError, match="'rsi' is not a feature"):
         FeatureRecipe(["rsi"])  # type: ignore[list-item]
-    for text in ("", "[]", "{}", '{"format": 2, "features": []}', '{"format": 1, "features": [3]}', '{"format": 1, "features": []}'):
+    for text in (
+        "",
+        "[]",
+        "{}",
+        '{"format": 2, "features": []}',
+        '{"format": 1, "features": [3]}',
+        '{"format": 1, "features": []}',
+    ):
         with pytest.raises(FeatureError):
             FeatureRecipe.from_json(text)
 

@@ -152,7 +152,9 @@ moves = st.lists(st.sampled_from([0.0, 0.0, 1e-9, -1e-9, 0.01, -0.02, 0.5, -1.5]
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(moves=moves, start=st.sampled_from([1e-9, 0.3, 6e4]), volumes=st.lists(st.sampled_from([0.0, 1e-8, 5.0, 1e12]), min_size=1))
+@given(
+    moves=moves, start=st.sampled_from([1e-9, 0.3, 6e4]), volumes=st.lists(st.sampled_from([0.0, 1e-8, 5.0, 1e12]), min_size=1)
+)
 def test_any_market_gives_finite_values_within_bounds_or_null(moves: list[float], start: float, volumes: list[float]) -> None:
     close = start * np.exp(np.cumsum(np.clip(moves, -30, 30)) * 0.2)
     features = everything().compute(candles_of(close, np.resize(volumes, len(close)), 1e-6))

@@ -155,7 +155,8 @@ def test_volatility_features_are_the_formulas_in_pandas(candles: pl.DataFrame) -
         "realised": np.log(c.close).diff() ** 2,
         "parkinson": np.log(c.high / c.low) ** 2 / (4 * math.log(2)),
         "garman_klass": 0.5 * np.log(c.high / c.low) ** 2 - (2 * math.log(2) - 1) * np.log(c.close / c.open) ** 2,
-        "rogers_satchell": np.log(c.high / c.close) * np.log(c.high / c.open) + np.log(c.low / c.close) * np.log(c.low / c.open),
+        "rogers_satchell": np.log(c.high / c.close) * np.log(c.high / c.open)
+        + np.log(c.low / c.close) * np.log(c.low / c.open),
     }
     for estimator, variance in per_bar.items():
         variance = variance.where(np.arange(N) > 0)
@@ -165,7 +166,9 @@ def test_volatility_features_are_the_formulas_in_pandas(candles: pl.DataFrame) -
         np.testing.assert_allclose(raw(candles, "volatility_level", estimator=estimator)[0], np.log(short), rtol=1e-10)
         level = np.log(short)
         oracle = (level - level.rolling(168).mean()) / level.rolling(168).std()
-        np.testing.assert_allclose(raw(candles, "volatility_zscore", estimator=estimator, window=24)[0], oracle, rtol=1e-6, atol=1e-8)
+        np.testing.assert_allclose(
+            raw(candles, "volatility_zscore", estimator=estimator, window=24)[0], oracle, rtol=1e-6, atol=1e-8
+        )
 
 
 def test_returns_are_the_formulas_in_pandas(candles: pl.DataFrame) -> None:
@@ -173,7 +176,9 @@ def test_returns_are_the_formulas_in_pandas(candles: pl.DataFrame) -> None:
     r = np.log(c.close).diff()
     for h in (1, 6, 48, 100):
         oracle = np.log(c.close).diff(h) / (volatility(c, 48) * math.sqrt(h))
-        np.testing.assert_allclose(raw(candles, "log_return", horizon=h)[0], oracle.where(np.arange(N) >= 48), rtol=1e-8, atol=1e-10)
+        np.testing.assert_allclose(
+            raw(candles, "log_return", horizon=h)[0], oracle.where(np.arange(N) >= 48), rtol=1e-8, atol=1e-10
+        )
     skew = r.rolling(72).apply(lambda x: np.mean((x - x.mean()) ** 3) / np.mean((x - x.mean()) ** 2) ** 1.5)
     np.testing.assert_allclose(raw(candles, "return_skew", window=72)[0], skew, rtol=1e-6, atol=1e-8)
     together = (r * r.shift()).rolling(48).sum() / np.maximum(r**2, r.shift() ** 2).rolling(48).sum()
@@ -183,7 +188,9 @@ def test_returns_are_the_formulas_in_pandas(candles: pl.DataFrame) -> None:
     np.testing.assert_allclose(
         raw(candles, "return_zscore", window=96)[0], (r - r.rolling(96).mean()) / r.rolling(96).std(), rtol=1e-7, atol=1e-9
     )
-    np.testing.assert_allclose(raw(candles, "open_gap")[0], np.log(c.open / c.close.shift()) / volatility(c, 48), rtol=1e-8, atol=1e-12)
+    np.testing.assert_allclose(
+        raw(candles, "open_gap")[0], np.log(c.open / c.close.shift()) / volatility(c, 48), rtol=1e-8, atol=1e-12
+    )
 
 
 def test_trend_features_are_the_formulas_in_pandas(candles: pl.DataFrame) -> None:
@@ -205,7 +212,9 @@ def test_volume_features_are_the_formulas_in_pandas(candles: pl.DataFrame) -> No
     r, v, scale = np.log(c.close).diff(), c.volume, volatility(c, 48)
     mean = v.rolling(48).mean()
     np.testing.assert_allclose(raw(candles, "relative_volume", window=48)[0], np.log(0.01 + v / mean), rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose(raw(candles, "volume_ratio")[0], np.log(0.01 + v.rolling(6).mean() / mean), rtol=1e-8, atol=1e-11)
+    np.testing.assert_allclose(
+        raw(candles, "volume_ratio")[0], np.log(0.01 + v.rolling(6).mean() / mean), rtol=1e-8, atol=1e-11
+    )
     padded = np.log(v + 0.01 * mean)
     oracle = (padded - padded.rolling(48).mean()) / padded.rolling(48).std()
     np.testing.assert_allclose(raw(candles, "volume_zscore", window=48)[0], oracle, rtol=1e-8, atol=1e-10)
@@ -215,7 +224,9 @@ def test_volume_features_are_the_formulas_in_pandas(candles: pl.DataFrame) -> No
     short, long = (r.abs().rolling(w).sum() / money.rolling(w).sum() for w in (24, 168))
     np.testing.assert_allclose(raw(candles, "amihud")[0], np.log(0.01 + short / long), rtol=1e-8, atol=1e-11)
     paid = ((c.high + c.low + c.close) / 3 * v).rolling(24).sum() / v.rolling(24).sum()
-    np.testing.assert_allclose(raw(candles, "vwap_distance")[0], np.log(c.close / paid) / (scale * math.sqrt(24)), rtol=1e-7, atol=1e-10)
+    np.testing.assert_allclose(
+        raw(candles, "vwap_distance")[0], np.log(c.close / paid) / (scale * math.sqrt(24)), rtol=1e-7, atol=1e-10
+    )
 
 
 def test_shape_features_are_the_formulas_in_pandas(candles: pl.DataFrame) -> None:

@@ -53,7 +53,7 @@ class FeatureFrame:
         if self.keys is not None and "ts" in self.keys.columns and len(self.keys):
             column = self.keys["ts"]
             return str(column.min()), str(column.max())
-        if self.index is not None and np.issubdtype(getattr(self.index, "dtype", np.dtype(object)), np.datetime64):
+        if getattr(getattr(self.index, "dtype", None), "kind", "") == "M" and len(self.index):
             return str(self.index.min()), str(self.index.max())
         return None
 
