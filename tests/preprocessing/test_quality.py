@@ -27,7 +27,7 @@ def random_walk(n: int = 2000, symbol: str = "A", seed: int = 0, step: dt.timede
     opened = np.concatenate([[100.0], close[:-1]])
     frame = {
         "symbol": [symbol] * n,
-        "ts": [START + i * step for i in range(n)],
+        "ts": pl.datetime_range(START, START + (n - 1) * step, step, time_unit="ms", eager=True),
         "open": opened,
         "high": np.maximum(opened, close) * (1 + generator.uniform(0, 0.0005, n)),
         "low": np.minimum(opened, close) * (1 - generator.uniform(0, 0.0005, n)),

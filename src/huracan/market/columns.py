@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from huracan.errors import CandleError
 
-__all__ = ["ALIASES", "TIME_NAMES", "find_column", "missing_column", "plain_name"]
+__all__ = ["ALIASES", "TIME_NAMES", "find_column", "missing_column", "plain_name", "shown"]
 
 TIME_NAMES = (
     "ts",
@@ -77,7 +77,7 @@ def find_column(canonical: str, columns: Iterable[str]) -> str | None:
     for alias in ALIASES[canonical]:
         found = [name for name in columns if plain_name(name) == alias]
         if len(found) > 1:
-            raise CandleError(f"columns {', '.join(map(repr, found))} could all be '{canonical}'; keep the one that is meant.")
+            raise CandleError(f"columns {', '.join(map(shown, found))} could all be '{canonical}'; keep the one that is meant.")
         if found:
             return found[0]
     return None
@@ -88,9 +88,19 @@ def missing_column(canonical: str, columns: Iterable[str], *, where: str) -> Can
     columns = tuple(columns)
     names = TIME_NAMES if canonical == "ts" else ALIASES[canonical]
     close = [name for name in columns if difflib.get_close_matches(plain_name(name), names, n=1, cutoff=0.6)]
-    hint = f"; '{close[0]}' looks near, rename it to '{canonical}' if it is meant" if close else ""
+    hint = f"; {shown(close[0])} looks near, rename it to '{canonical}' if it is meant" if close else ""
     if canonical == "ts":
         end = [name for name in columns if plain_name(name) in _END_NAMES]
-        hint = f"; '{end[0]}' is the end of the bar, and 'ts' is its open: subtract the bar length" if end else hint
-    listed = ", ".join(map(repr, columns[:20])) + (f" and {len(columns) - 20} more" if len(columns) > 20 else "")
+        hint = f"; {shown(end[0])} is the end of the bar, and 'ts' is its open: subtract the bar length" if end else hint
+    listed = ", ".join(map(shown, columns[:20])) + (f" and {len(columns) - 20} more" if len(columns) > 20 else "")
     return CandleError(f"{where} has no column '{canonical}' among {listed or 'no columns at all'}{hint}.")
+
+
+def shown(value: object) -> str:
+    """Quote a name or a value for a message, on one line and not longer than a glance.
+
+    >>> print(shown("open"), len(shown("a" * 99)))
+    'open' 60
+    """
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

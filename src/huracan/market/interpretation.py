@@ -7,7 +7,7 @@ import datetime as dt
 import polars as pl
 
 from huracan.errors import CandleError, NotEnoughData
-from huracan.market.columns import TIME_NAMES, find_column, missing_column, plain_name
+from huracan.market.columns import TIME_NAMES, find_column, missing_column, plain_name, shown
 from huracan.market.schema import CANDLE_SCHEMA, OPTIONAL_COLUMNS, written_time
 from huracan.market.sources import Table
 from huracan.market.timestamps import NoteKind, ReadNote, ReadTimes, read_times
@@ -37,12 +37,12 @@ def canonical_table(table: Table, *, symbol: str | None, now: dt.datetime) -> tu
             column, said = _numbers(frame[name], canonical, table)
             columns.append(column)
             notes.extend(said)
-    aliased = [f"'{name}' for {canonical}" for canonical, name in renamed.items() if name != canonical]
+    aliased = [f"{shown(name)} for {canonical}" for canonical, name in renamed.items() if name != canonical]
     if aliased:
         notes.append(ReadNote(NoteKind.COLUMN, f"columns are named {', '.join(aliased)}.", file))
     ignored = [name for name in names if name not in renamed.values()]
     if ignored:
-        listed = ", ".join(map(repr, ignored[:12])) + (f" and {len(ignored) - 12} more" if len(ignored) > 12 else "")
+        listed = ", ".join(map(shown, ignored[:12])) + (f" and {len(ignored) - 12} more" if len(ignored) > 12 else "")
         notes.append(ReadNote(NoteKind.COLUMN, f"columns {listed} are not used.", file))
     of_rows, said = _symbols(table, found["symbol"], symbol)
     notes.extend(said)
@@ -56,12 +56,18 @@ def _symbols(table: Table, column: str | None, symbol: str | None) -> tuple[pl.S
     if column is not None:
         named = table.frame[column]
         if not isinstance(named.dtype, (pl.String, pl.Categorical, pl.Enum)):
-            raise CandleError(f"symbol column '{column}' of {table.where} holds {named.dtype}; names were expected.")
+            raise CandleError(f"symbol column {shown(column)} of {table.where} holds {named.dtype}; names were expected.")
         named = named.cast(pl.String).str.strip_chars().alias("symbol")
         empty = named.is_null() | (named == "")
         if empty.any():
             raise CandleError(
-                f"symbol column '{column}' of {table.where} is empty in row {empty.arg_max()} ({empty.sum()} rows)."
+                f"symbol column {shown(column)} of {table.where} is empty in row {empty.arg_max()} ({empty.sum()} rows)."
+            )
+        control = named.str.contains(r"[[:cntrl:]]")
+        if control.any():
+            row = int(control.arg_max() or 0)
+            raise CandleError(
+                f"symbol column {shown(column)} of {table.where} says {shown(named[row])} in row {row}; a name was expected."
             )
         return named, []
     if symbol is None and table.symbol is None:
@@ -103,12 +109,12 @@ def _time_of(table: Table, *, now: dt.datetime) -> tuple[str, pl.Series, list[Re
         row = int(differ.arg_max() or 0)
         mine, other = (read[n].times.dt.epoch("ms")[row] for n in (chosen, name))
         raise CandleError(
-            f"{table.where}: columns '{chosen}' and '{name}' tell different times, {written_time(mine)} and "
+            f"{table.where}: columns {shown(chosen)} and {shown(name)} tell different times, {written_time(mine)} and "
             f"{written_time(other)} in row {row} ({differ.sum()} rows); keep the one that is the bar's open."
         )
     notes = list(read[chosen].notes)
     for name, reason in refused.items():
-        said = f"time is taken from column '{chosen}', not from '{name}': {reason}"
+        said = f"time is taken from column {shown(chosen)}, not from {shown(name)}: {reason}"
         notes.append(ReadNote(NoteKind.TIME_COLUMN, said, table.file))
     return chosen, read[chosen].times, notes
 
@@ -129,9 +135,9 @@ def _numbers(column: pl.Series, canonical: str, table: Table) -> tuple[pl.Series
         if unread.any():
             row = int(unread.arg_max() or 0)
             raise CandleError(
-                f"{table.where}: column '{name}' says '{column[row]}' in row {row} ({unread.sum()} rows); "
+                f"{table.where}: column {shown(name)} says {shown(column[row])} in row {row} ({unread.sum()} rows); "
                 "a number was expected."
             )
-        said = f"column '{name}' holds numbers written as text and was converted."
+        said = f"column {shown(name)} holds numbers written as text and was converted."
         return numbers.alias(canonical), [ReadNote(NoteKind.NUMBER, said, table.file)]
-    raise CandleError(f"{table.where}: column '{name}' holds {kind}; numbers were expected.")
+    raise CandleError(f"{table.where}: column {shown(name)} holds {kind}; numbers were expected.")

@@ -14,6 +14,7 @@ import polars as pl
 from polars.exceptions import PanicException, PolarsError
 
 from huracan.errors import CandleError
+from huracan.market.columns import shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -173,7 +174,7 @@ def _from_pandas(frame: pd.DataFrame) -> pl.DataFrame:
             columns[str(values.name) if values.name is not None else "index"] = pd.Series(values)
     for position, name in enumerate(map(str, frame.columns)):
         if name in columns and name not in frame.index.names:
-            raise CandleError(f"the frame has two columns '{name}'; one of each was expected.")
+            raise CandleError(f"the frame has two columns {shown(name)}; one of each was expected.")
         columns[name] = frame.iloc[:, position]
     return pl.DataFrame([_pandas_column(name, values) for name, values in columns.items()])
 
@@ -187,7 +188,7 @@ def _pandas_column(name: str, values: Any) -> pl.Series:
         return pl.from_pandas(values, nan_to_null=False).alias(name)
     except (TypeError, ValueError, OverflowError, PolarsError) as error:  # pyarrow's errors are among these
         raise CandleError(
-            f"column '{name}' holds values of mixed or unknown types ({_first_line(error)}); one type was expected."
+            f"column {shown(name)} holds values of mixed or unknown types ({_first_line(error)}); one type was expected."
         ) from error
 
 

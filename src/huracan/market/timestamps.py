@@ -13,6 +13,7 @@ from enum import StrEnum
 import polars as pl
 
 from huracan.errors import CandleError
+from huracan.market.columns import shown
 from huracan.market.schema import written_time
 
 __all__ = ["FIRST_BLOCK", "NoteKind", "ReadNote", "ReadTimes", "read_times"]
@@ -101,14 +102,16 @@ def read_times(column: pl.Series, *, now: dt.datetime, file: str | None = None) 
     name, kind = column.name, column.dtype
     if column.null_count():
         row = int(column.is_null().arg_max() or 0)
-        raise CandleError(f"time column '{name}' is empty in row {row} ({column.null_count()} rows); every bar needs its time.")
+        raise CandleError(
+            f"time column {shown(name)} is empty in row {row} ({column.null_count()} rows); every bar needs its time."
+        )
     if isinstance(kind, (pl.String, pl.Categorical, pl.Enum)):
         return _from_text(column.cast(pl.String), now=now, file=file)
     if isinstance(kind, (pl.Datetime, pl.Date)):
         return _from_datetimes(column, now=now, file=file)
     if kind.is_integer() or kind.is_float() or kind.is_decimal():
         return _from_numbers(column, now=now, file=file)
-    raise CandleError(f"time column '{name}' holds {kind}; datetimes, ISO strings or numbers since 1970 were expected.")
+    raise CandleError(f"time column {shown(name)} holds {kind}; datetimes, ISO strings or numbers since 1970 were expected.")
 
 
 def _from_numbers(column: pl.Series, *, now: dt.datetime, file: str | None) -> ReadTimes:
@@ -118,7 +121,9 @@ def _from_numbers(column: pl.Series, *, now: dt.datetime, file: str | None) -> R
         bad = ~column.is_finite()
         if bad.any():
             row = int(bad.arg_max() or 0)
-            raise CandleError(f"time column '{name}' is {column[row]} in row {row} ({bad.sum()} rows); a number was expected.")
+            raise CandleError(
+                f"time column {shown(name)} is {column[row]} in row {row} ({bad.sum()} rows); a number was expected."
+            )
     low, high = float(column.min()), float(column.max())  # type: ignore[arg-type]
     first, last = FIRST_BLOCK.timestamp(), now.timestamp() + 86_400
     for unit, per_second in _UNITS:
@@ -129,10 +134,10 @@ def _from_numbers(column: pl.Series, *, now: dt.datetime, file: str | None) -> R
                 whole = column.cast(pl.Int64) // (per_second // 1000)
             times = whole.cast(pl.Int64).cast(pl.Datetime("ms")).dt.replace_time_zone("UTC").alias(name)
             since = written_time(times.dt.epoch("ms").min())
-            said = f"column '{name}' holds numbers, recognised as {unit} since 1970 ({since} and later)."
+            said = f"column {shown(name)} holds numbers, recognised as {unit} since 1970 ({since} and later)."
             return ReadTimes(times, (ReadNote(NoteKind.TIME_UNIT, said, file),))
     raise CandleError(
-        f"time column '{name}' holds numbers from {low:.15g} to {high:.15g}; in no unit (seconds, milliseconds, "
+        f"time column {shown(name)} holds numbers from {low:.15g} to {high:.15g}; in no unit (seconds, milliseconds, "
         f"microseconds, nanoseconds) do all of them lie between {FIRST_BLOCK:%Y-%m-%d} and tomorrow."
     )
 
@@ -143,10 +148,10 @@ def _from_datetimes(column: pl.Series, *, now: dt.datetime, file: str | None) ->
     moved = column.cast(pl.Datetime("ms", zone)) if isinstance(column.dtype, pl.Datetime) else column.cast(pl.Datetime("ms"))
     if zone is None:
         moved = moved.dt.replace_time_zone("UTC")
-        notes.append(ReadNote(NoteKind.TIME_ZONE, f"column '{name}' names no time zone and is read as UTC.", file))
+        notes.append(ReadNote(NoteKind.TIME_ZONE, f"column {shown(name)} names no time zone and is read as UTC.", file))
     elif zone != "UTC":
         moved = moved.dt.convert_time_zone("UTC")
-        notes.append(ReadNote(NoteKind.TIME_ZONE, f"column '{name}' is in {zone} and was converted to UTC.", file))
+        notes.append(ReadNote(NoteKind.TIME_ZONE, f"column {shown(name)} is in {zone} and was converted to UTC.", file))
     notes.extend(_require_plausible(moved, now=now, file=file))
     return ReadTimes(moved, tuple(notes))
 
@@ -166,13 +171,17 @@ def _from_text(column: pl.Series, *, now: dt.datetime, file: str | None) -> Read
         if not times.null_count():
             notes = []
             if not text.str.contains(r"[+-]00:?00$").all():
-                notes.append(ReadNote(NoteKind.TIME_ZONE, f"column '{name}' gives UTC offsets and was converted to UTC.", file))
+                notes.append(
+                    ReadNote(NoteKind.TIME_ZONE, f"column {shown(name)} gives UTC offsets and was converted to UTC.", file)
+                )
             notes.extend(_require_plausible(times.cast(UTC_MS), now=now, file=file))
             return ReadTimes(times.cast(UTC_MS), tuple(notes))
         row = int(times.is_null().arg_max() or 0)
     elif zoned.any():
         row = int((zoned != zoned[0]).arg_max() or 0)
-        raise CandleError(f"time column '{name}' gives a UTC offset in some rows only: row {row} says '{column[row]}'.")
+        raise CandleError(
+            f"time column {shown(name)} gives a UTC offset in some rows only: row {row} says {shown(column[row])}."
+        )
     else:
         tried = [text.str.to_datetime(form, strict=False, time_unit="ms") for form in _FORMATS]
         times = min(tried, key=lambda series: series.null_count())
@@ -180,14 +189,14 @@ def _from_text(column: pl.Series, *, now: dt.datetime, file: str | None) -> Read
             return _from_datetimes(times.alias(name), now=now, file=file)
         row = int(times.is_null().arg_max() or 0)
     raise CandleError(
-        f"time column '{name}' says '{column[row]}' in row {row}; ISO 8601 like '2025-11-01T03:18:00Z' was expected, "
+        f"time column {shown(name)} says {shown(column[row])} in row {row}; ISO 8601 like '2025-11-01T03:18:00Z' was expected, "
         "one format for the whole column."
     )
 
 
 def _require_plausible(times: pl.Series, *, now: dt.datetime, file: str | None) -> tuple[ReadNote, ...]:
     """Refuse what unit mistakes look like: January 1970, and the future."""
-    name = times.name
+    name = shown(times.name)
     if times.is_empty():
         return ()
     since = times.dt.epoch("ms")
@@ -195,21 +204,21 @@ def _require_plausible(times: pl.Series, *, now: dt.datetime, file: str | None) 
     epoch = (since >= 0) & (since < 31 * 86_400_000)
     if epoch.any() and first >= 0:
         raise CandleError(
-            f"column '{name}' says {written_time(since.filter(epoch)[0])} ({epoch.sum()} of {times.len()} rows); candles of "
+            f"column {name} says {written_time(since.filter(epoch)[0])} ({epoch.sum()} of {times.len()} rows); candles of "
             "January 1970 are times read in the wrong unit (milliseconds as microseconds, seconds as milliseconds) or "
             "missing ones."
         )
     late = since > tomorrow
     if late.any():
         raise CandleError(
-            f"column '{name}' says {written_time(since.filter(late)[0])} ({late.sum()} of {times.len()} rows), later than "
+            f"column {name} says {written_time(since.filter(late)[0])} ({late.sum()} of {times.len()} rows), later than "
             f"now ({now:%Y-%m-%d %H:%M} UTC); the unit or the clock is wrong."
         )
     if first < _EARLIEST:
-        raise CandleError(f"column '{name}' says {written_time(first)}; no candle is older than the year 1700.")
+        raise CandleError(f"column {name} says {written_time(first)}; no candle is older than the year 1700.")
     if first < FIRST_BLOCK.timestamp() * 1000:
         said = (
-            f"column '{name}' starts {written_time(first)}, before {FIRST_BLOCK:%Y-%m-%d}; dates, unlike numbers, are believed."
+            f"column {name} starts {written_time(first)}, before {FIRST_BLOCK:%Y-%m-%d}; dates, unlike numbers, are believed."
         )
         return (ReadNote(NoteKind.TIME_UNIT, said, file),)
     return ()
