@@ -333,10 +333,10 @@ def _times_of(X: Any, ts: ArrayLike | None, n: int) -> tuple[NDArray[np.datetime
             raise DataError(f"ts has {len(times)} rows where X has {n}.")
         return times.astype("datetime64[ms]"), TimeSource.GIVEN
     index: Any = getattr(X, "index", None)
-    if index is not None and np.issubdtype(getattr(index, "dtype", np.dtype(object)), np.datetime64):
-        return np.asarray(index).astype("datetime64[ms]"), TimeSource.INDEX
     if getattr(getattr(index, "dtype", None), "tz", None) is not None:
         return np.asarray(index.tz_convert("UTC").tz_localize(None)).astype("datetime64[ms]"), TimeSource.INDEX
+    if getattr(getattr(index, "dtype", None), "kind", "") == "M":
+        return np.asarray(index).astype("datetime64[ms]"), TimeSource.INDEX
     return (np.datetime64("2000-01-01", "ms") + np.arange(n) * np.timedelta64(86_400_000, "ms")), TimeSource.ROW_ORDER
 
 

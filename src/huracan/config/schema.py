@@ -226,18 +226,18 @@ _PROFILES = {
         n_splits=5,
         learners={
             **_RULES,
-            **_caps(linear_regression=200_000, ridge=200_000, logistic_regression=60_000, k_nearest_neighbors=5_000),
-            **_caps(linear_svm=20_000, rbf_svm=2_000, naive_bayes=200_000, decision_tree=60_000),
-            **_caps(random_forest=40_000, extra_trees=60_000, xgboost=100_000, lightgbm=100_000),
+            **_caps(linear_regression=200_000, ridge=200_000, logistic_regression=100_000, k_nearest_neighbors=5_000),
+            **_caps(linear_svm=50_000, rbf_svm=2_000, naive_bayes=200_000, decision_tree=100_000),
+            **_caps(random_forest=60_000, extra_trees=100_000, xgboost=300_000, lightgbm=300_000),
         },
     ),
     "standard": ProfileConfig(
         n_splits=6,
         learners={
             **_RULES,
-            **_caps(linear_regression=None, ridge=None, logistic_regression=250_000, k_nearest_neighbors=20_000),
-            **_caps(linear_svm=60_000, rbf_svm=5_000, naive_bayes=None, decision_tree=250_000),
-            **_caps(random_forest=150_000, extra_trees=250_000, xgboost=500_000, lightgbm=500_000),
+            **_caps(linear_regression=1_000_000, ridge=1_000_000, logistic_regression=500_000, k_nearest_neighbors=10_000),
+            **_caps(linear_svm=200_000, rbf_svm=4_000, naive_bayes=1_000_000, decision_tree=500_000),
+            **_caps(random_forest=200_000, extra_trees=300_000, xgboost=1_000_000, lightgbm=1_000_000),
         },
     ),
     "full": ProfileConfig(
@@ -245,8 +245,8 @@ _PROFILES = {
         learners={
             **_RULES,
             **_caps(linear_regression=None, ridge=None, logistic_regression=None, k_nearest_neighbors=50_000),
-            **_caps(linear_svm=250_000, rbf_svm=10_000, naive_bayes=None, decision_tree=None),
-            **_caps(random_forest=None, extra_trees=None, xgboost=None, lightgbm=None),
+            **_caps(linear_svm=500_000, rbf_svm=10_000, naive_bayes=None, decision_tree=None),
+            **_caps(random_forest=1_000_000, extra_trees=1_000_000, xgboost=None, lightgbm=None),
         },
     ),
 }

@@ -1,0 +1,119 @@
+"""Configuration: complete, documented, and its faults named where they stand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from huracan.catalogue import MODEL_CATALOGUE
+from huracan.config import HuracanConfig, commented_yaml, config_hash, load_config, parameter_table
+from huracan.errors import ConfigError, HuracanError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_shipped_file_is_the_generated_default() -> None:
+    assert (ROOT / "config" / "ml_framework.yaml").read_text() == commented_yaml(), "run `make docs`"
+    assert load_config(ROOT / "config" / "ml_framework.yaml", environ={}) == HuracanConfig()
+
+
+def test_parameter_table_is_the_generated_one_and_explains_every_key() -> None:
+    table = parameter_table()
+    assert table in (ROOT / "docs" / "configuration.md").read_text(), "run `make docs`"
+    for line in table.splitlines()[2:]:
+        assert line.rstrip(" |").count("|") >= 5, f"no meaning: {line}"
+
+
+def test_profiles_name_every_learner_of_the_catalogue_with_the_catalogues_caps() -> None:
+    for name, profile in HuracanConfig().profiles.items():
+        assert set(profile.learners) == set(MODEL_CATALOGUE)
+        for learner, entry in profile.learners.items():
+            assert entry.max_train_rows == MODEL_CATALOGUE[learner].row_cap(name), (name, learner)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("seed: 1\nlables:\n  horizon: 3\n", "line 2: unknown key 'lables'; did you mean 'labels'?"),
+        ("labels:\n  horizn: 3\n", "line 2: unknown key 'labels.horizn'; did you mean 'labels.horizon'?"),
+        ("labels:\n  horizon: none\n", "line 2: 'labels.horizon' is 'none'"),
+        ("seed: -1\n", "line 1: 'seed' is -1: input should be greater than or equal to 0"),
+        ("profile: quik\n", "profile 'quik' is not among quick, standard, full"),
+        ("seed: 1\nseed: 2\n", "line 2: key 'seed' stands twice"),
+        ("seed: [1\n", "not valid YAML"),
+        ("- 1\n", "keys and values were expected"),
+        (
+            "profiles:\n  quick:\n    learners:\n      ridge: {max_rows: 3}\n",
+            "did you mean 'profiles.quick.learners.ridge.max_train_rows'?",
+        ),
+        ("costs:\n  fee_bps: 20000\n", "line 2: 'costs.fee_bps' is 20000"),
+    ],
+)
+def test_faults_are_named_with_line_value_and_nearest_key(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "wrong.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_config(file, environ={})
+    assert said in str(caught.value)
+
+
+def test_unreadable_files_are_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    for path in (tmp_path / "missing.yaml", tmp_path, tmp_path / "binary.yaml"):
+        with pytest.raises(ConfigError, match="cannot be read"):
+            load_config(path, environ={})
+
+
+def test_environment_overrides_the_file_and_is_named_when_wrong(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("labels:\n  horizon: 3\nhome: elsewhere\n")
+    loaded = load_config(file, environ={"HURACAN__LABELS__HORIZON": "7", "HURACAN_HOME": "/tmp/h"})
+    assert (loaded.labels.horizon, loaded.home) == (7, Path("/tmp/h"))
+    with pytest.raises(ConfigError, match="environment variable HURACAN__LABELS__HORIZN: unknown key"):
+        load_config(file, environ={"HURACAN__LABELS__HORIZN": "7"})
+
+
+def test_a_users_profile_leaves_the_others_in_place() -> None:
+    loaded = load_config({"profile": "mine", "profiles": {"mine": {"n_splits": 2, "learners": {"ridge": {}}}}}, environ={})
+    assert set(loaded.profiles) == {"mine", "quick", "standard", "full"}
+
+
+def test_hash_follows_what_changes_results_and_nothing_else() -> None:
+    same = [
+        load_config(c, environ={})
+        for c in ({}, {"home": "x"}, {"training": {"n_jobs": 1}}, {"logging": {"file_level": "info"}})
+    ]
+    assert len({config_hash(c) for c in same}) == 1
+    other = [load_config(c, environ={}) for c in ({"seed": 1}, {"labels": {"horizon": 2}}, {"profile": "full"})]
+    assert len({config_hash(c) for c in [same[0], *other]}) == 4
+
+
+json_like = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+sections = st.sampled_from([*HuracanConfig.model_fields, "nonsense"])
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(sections, json_like, max_size=4))
+def test_random_configurations_load_or_are_refused_in_a_sentence(content: dict[str, object]) -> None:
+    try:
+        load_config(content, environ={})
+    except HuracanError as error:
+        assert "\n" not in str(error)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=80) | st.text(max_size=80).map(str.encode))
+def test_random_files_load_or_are_refused(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "random.yaml"
+    file.write_bytes(content)
+    try:
+        load_config(file, environ={})
+    except HuracanError as error:
+        assert str(file) in str(error) or "configuration" in str(error) or "profile" in str(error)
