@@ -84,7 +84,7 @@ def test_what_six_keys_cannot_say_is_refused_with_the_reason() -> None:
 def test_a_damaged_or_foreign_recipe_is_refused() -> None:
     changed = json.loads(written())
     changed["symbol"] = "ETH-USDT"
-    with pytest.raises(FeatureError, match="states hash .*; its content has"):
+    with pytest.raises(FeatureError, match=r"states hash .*; its content has"):
         FeatureRecipe.from_engine_json(json.dumps(changed))
     del changed["fill_rules"]
     with pytest.raises(FeatureError, match="key 'fill_rules' is missing"):

@@ -29,7 +29,7 @@ PLAIN = EnhancedPreprocessor(outliers="none")
         EnhancedPreprocessor(imputation="constant", outliers="none", scaling="none"),
     ]
 )
-def test_scikit_learn_contract(estimator, check) -> None:  # noqa: ANN001
+def test_scikit_learn_contract(estimator, check) -> None:
     check(estimator)
 
 
@@ -195,7 +195,7 @@ def test_bad_values_are_named() -> None:
     frame = pl.DataFrame({"x": [1.0, 2.0, float("inf")]})
     with pytest.raises(FeatureError, match="'x' holds inf in row 2; a finite or missing value"):
         EnhancedPreprocessor().fit(frame)
-    with pytest.raises(FeatureError, match="'when' is .*numbers were expected"):
+    with pytest.raises(FeatureError, match=r"'when' is .*numbers were expected"):
         EnhancedPreprocessor().fit(pd.DataFrame({"when": pd.date_range("2025", periods=3)}))
     with pytest.raises(FeatureError, match="'word' is String"):
         EnhancedPreprocessor().fit(pl.DataFrame({"word": ["a"]}))
@@ -244,7 +244,7 @@ def test_a_frame_that_is_neither_says_what_is_missing() -> None:
 @pytest.mark.parametrize(
     "data", [holes(), pd.DataFrame(holes(), columns=list("abcd")), candles()], ids=["numpy", "pandas", "candles"]
 )
-def test_state_as_json_transforms_bit_for_bit(data) -> None:  # noqa: ANN001
+def test_state_as_json_transforms_bit_for_bit(data) -> None:
     fitted = EnhancedPreprocessor(imputation="forward_fill", scaling="robust").fit(data)
     again = EnhancedPreprocessor.from_json(fitted.to_json())
     a, b = fitted.transform(data), again.transform(data)

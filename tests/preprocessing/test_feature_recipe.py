@@ -121,12 +121,12 @@ def test_unknown_names_offer_the_nearest() -> None:
 
 @pytest.mark.parametrize("value", [1, 0, -5, 2.5, "14", None, True, 10**9])
 def test_a_parameter_out_of_bounds_names_the_bounds(value: object) -> None:
-    with pytest.raises(FeatureError, match="window is .*; a whole number from 2 to 100000 was expected"):
+    with pytest.raises(FeatureError, match=r"window is .*; a whole number from 2 to 100000 was expected"):
         feature("rsi", window=value)
 
 
 def test_senseless_combinations_are_refused() -> None:
-    for name, given in (
+    for name, values in (
         ("macd", {"fast": 26, "slow": 12}),
         ("volatility_ratio", {"window": 50, "long_window": 50}),
         ("atr", {"window": 97}),
@@ -135,7 +135,7 @@ def test_senseless_combinations_are_refused() -> None:
         ("ema_cross", {"fast": 50, "slow": 40}),
     ):
         with pytest.raises(FeatureError, match="must be shorter than"):
-            feature(name, **given)
+            feature(name, **values)
     with pytest.raises(FeatureError, match="estimator is 'gk'; one of realised, parkinson"):
         feature("volatility_level", estimator="gk")
 
@@ -168,7 +168,7 @@ def test_lags_are_the_same_in_recipe_and_on_frames() -> None:
     assert lagged.compute(candles).equals(with_lags(recipe.compute(candles), [1, 5], ["rsi_14"]))
     assert lagged.warmup == max(27, 14 + 5)
     for bad in (0, -1, 1.5, True):
-        with pytest.raises(FeatureError, match="lag .* from 1 was expected"):
+        with pytest.raises(FeatureError, match=r"lag .* from 1 was expected"):
             with_lags(recipe.compute(candles), [bad])  # type: ignore[list-item]
     with pytest.raises(FeatureError, match="column 'rsi' is not among"):
         recipe.with_lags([1], ["rsi"])
@@ -200,7 +200,7 @@ def test_a_users_indicator_takes_ten_lines(monkeypatch: pytest.MonkeyPatch) -> N
     @indicator(
         family="mine", parameters=(window("window", 20),), lookback=lambda window: window, formula="close / close[t-w] - 1"
     )
-    def simple_return(bars, window):  # noqa: ANN001, ANN202
+    def simple_return(bars, window):
         """Simple return over a window."""
         return np.r_[np.full(window, np.nan), bars.close[window:] / bars.close[:-window] - 1]
 
@@ -226,7 +226,7 @@ def test_forty_thousand_rows_take_less_than_a_second() -> None:
     assert fastest < 1.0
 
 
-def _seconds(work) -> float:  # noqa: ANN001
+def _seconds(work) -> float:
     begun = time.perf_counter()
     work()
     return time.perf_counter() - begun

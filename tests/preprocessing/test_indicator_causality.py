@@ -48,7 +48,7 @@ def walk(n: int, seed: int = 0, symbol: str = "A", flat: float = 0.0) -> pl.Data
 
 def same_bits(a: pl.DataFrame, b: pl.DataFrame) -> list[str]:
     """Names of columns that differ in any bit."""
-    return [c for c in a.columns if a[c].dtype == pl.Float32 and not _bits(a[c]).tobytes() == _bits(b[c]).tobytes()]
+    return [c for c in a.columns if a[c].dtype == pl.Float32 and _bits(a[c]).tobytes() != _bits(b[c]).tobytes()]
 
 
 def _bits(column: pl.Series) -> np.ndarray:
@@ -83,7 +83,7 @@ def test_the_prefix_test_catches_a_look_ahead(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(registry, "_REGISTER", dict(registry._REGISTER))
 
     @indicator(family="test", lookback=lambda: 0, formula="close[t+1] / close[t]")
-    def tomorrow(bars):  # noqa: ANN001, ANN202
+    def tomorrow(bars):
         return np.r_[bars.close[1:] / bars.close[:-1], np.nan]
 
     recipe, candles = FeatureRecipe([feature("tomorrow")]), walk(50)

@@ -187,9 +187,9 @@ def test_bad_frames_are_refused_in_a_sentence() -> None:
     bars, recipe = candles_of(walk(6, 0)), FeatureRecipe.default()
     with pytest.raises(CandleError, match="column 'volume' is missing; the recipe reads symbol, ts, open"):
         recipe.compute(bars.drop("volume"))
-    with pytest.raises(CandleError, match="row 3 .* does not come after row 2"):
+    with pytest.raises(CandleError, match=r"row 3 .* does not come after row 2"):
         recipe.compute(pl.concat([bars[:3], bars[2:]]))
-    with pytest.raises(CandleError, match="row 6 .* does not come after"):
+    with pytest.raises(CandleError, match=r"row 6 .* does not come after"):
         recipe.compute(pl.concat([bars.with_columns(pl.lit("B").alias("symbol")), bars]))
     with pytest.raises(CandleError, match="column 'ts' is Int64"):
         recipe.compute(bars.with_columns(pl.col("ts").dt.epoch("ms")))
@@ -209,11 +209,11 @@ def test_an_infinite_or_misshapen_indicator_is_caught(monkeypatch: pytest.Monkey
     monkeypatch.setattr(registry, "_REGISTER", dict(registry._REGISTER))
 
     @indicator(family="test", lookback=lambda: 0, formula="1 / 0")
-    def broken(bars):  # noqa: ANN001, ANN202
+    def broken(bars):
         return np.where(np.arange(len(bars)) == 2, np.inf, 0.0)
 
     @indicator(family="test", lookback=lambda: 0, formula="too short")
-    def short(bars):  # noqa: ANN001, ANN202
+    def short(bars):
         return bars.close[1:]
 
     with pytest.raises(FeatureError, match=r"feature 'broken' is infinite in row 2 \(A, 2025-01-01 00:02"):

@@ -137,7 +137,7 @@ def test_variance_estimators_are_the_published_formulas() -> None:
 
 
 def test_variance_estimators_are_unbiased_and_sharper_on_brownian_motion() -> None:
-    """Efficiency against the squared return: 4.9 (Parkinson), 7.4 (Garman-Klass); seen at finitely many ticks, a little less."""
+    """Efficiency against the squared return: 4.9 (Parkinson), 7.4 (Garman-Klass); at finitely many ticks a little less."""
     rng = np.random.default_rng(2)
     path = np.cumsum(rng.normal(0, 1 / math.sqrt(2000), (4000, 2000)), axis=1)
     o, c = np.ones(4000), np.exp(path[:, -1])
