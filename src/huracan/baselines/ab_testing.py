@@ -142,28 +142,28 @@ def compare_models(
         raise nearest_name(baseline, table, kind="baseline")
     names = list(table)
     chosen = list(combinations(names, 2)) if baseline is None else [(name, baseline) for name in names if name != baseline]
-    matrix = np.column_stack(list(table.values()))
     if times is not None:
-        matrix = average_by_time(matrix, _plain(times))[1]
+        moments = _plain(times)
+        table = {name: average_by_time(values, moments)[1] for name, values in table.items()}
+    n_times = len(table[names[0]])
     fewest = MINIMUM_OBSERVATIONS if dependence == "auto" else 2
-    if len(matrix) < fewest:
+    if n_times < fewest:
         what = "rows" if times is None else "different times"
-        raise NotEnoughData(f"the losses cover {len(matrix)} {what}; at least {fewest} are needed to compare models.")
-    column = {name: matrix[:, i] for i, name in enumerate(names)}
-    raw = [_compare_pair(a, b, column[a], column[b], dependence, alternative, 1.0 - alpha) for a, b in chosen]
+        raise NotEnoughData(f"the losses cover {n_times} {what}; at least {fewest} are needed to compare models.")
+    raw = [_compare_pair(a, b, table[a], table[b], dependence, alternative, 1.0 - alpha) for a, b in chosen]
     adjusted = adjust_p_values([item.p_value for item in raw], correction)
     pairs = tuple(_with_adjusted(item, float(p)) for item, p in zip(raw, adjusted))
-    mean_loss = {name: float(column[name].mean()) for name in names}
+    mean_loss = {name: float(table[name].mean()) for name in names}
     decision = _winner(pairs, mean_loss, baseline, alpha)
     return Comparison(
         pairs=pairs,
         mean_loss=mean_loss,
         decision=decision,
-        sentence=_sentence(pairs, decision, baseline, alpha, correction, len(matrix)),
+        sentence=_sentence(pairs, decision, baseline, alpha, correction, n_times),
         alpha=alpha,
         correction=correction,
         dependence=dependence,
-        n_times=len(matrix),
+        n_times=n_times,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
@@ -55,7 +56,7 @@ class Fold:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PurgedSplitter:
+class PurgedSplitter(ABC):
     """Common part of the purged splitters; use one of those.
 
     A training row before a test span is kept only if its label ends strictly before the first decision of the span; one
@@ -98,8 +99,8 @@ class PurgedSplitter:
         """Yield each :class:`Fold` with its times and the number of rows purged; takes what :meth:`split` takes."""
         yield from self._folds(self._times(X, decision_time, label_end))
 
-    def _folds(self, times: RowTimes) -> Iterator[Fold]:
-        raise NotImplementedError
+    @abstractmethod
+    def _folds(self, times: RowTimes) -> Iterator[Fold]: ...
 
     def _times(self, X: Any, decision_time: ArrayLike | None, label_end: ArrayLike | None) -> RowTimes:
         if self.bound is None or decision_time is not None or isinstance(X, TrainingSet):

@@ -41,7 +41,9 @@ def assert_purged(training_set: TrainingSet, train: ArrayLike, test: ArrayLike, 
     """
     times = RowTimes.of(training_set)
     learned, judged = _row_numbers(train, len(times), "train"), _row_numbers(test, len(times), "test")
-    shared = np.intersect1d(learned, judged)
+    tested = np.zeros(len(times), dtype=bool)
+    tested[judged] = True
+    shared = learned[tested[learned]]
     if len(shared):
         raise LeakageError(f"row {shared[0]} is in both the training and the test rows ({len(shared)} such rows).")
     judged = judged[np.argsort(times.decision[judged], kind="stable")]
