@@ -52,7 +52,8 @@ def engine(database: Database) -> Iterator[Engine]:
 
 def test_models_insert_upsert_read(engine: Engine) -> None:
     statement = (
-        "INSERT INTO models (model_id, parent_id, kind, created_at, s3_path, features_used, params) VALUES (?, ?, ?, ?, ?, ?, ?) "
+        "INSERT INTO models (model_id, parent_id, kind, created_at, s3_path, features_used, params) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (model_id) DO UPDATE SET kind = excluded.kind, params = excluded.params"
     )
     row = ("BTC-1", None, "baseline", "2025-11-11T00:00:00+00:00", "s3://b/m", json.dumps(["rsi"]), json.dumps({"depth": 3}))

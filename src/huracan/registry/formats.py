@@ -5,13 +5,14 @@ inner model       how it is stored
 ================  ===============================================================================================
 none (a rule)     only its state, in ``format.json``
 scikit-learn      ``model.skops``, every part checked against the fixed list of :mod:`huracan.registry.allowed_types`
-XGBoost booster   ``model.ubj``, XGBoost's own universal binary JSON
+XGBoost booster   ``model.json``, XGBoost's own JSON
 LightGBM booster  ``model.txt``, LightGBM's own text
 ================  ===============================================================================================
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -23,7 +24,7 @@ from huracan.storage import from_json, to_json
 __all__ = ["dump_model", "load_model"]
 
 _FORMAT = "format.json"
-_FILES = {"sklearn": "model.skops", "xgboost": "model.ubj", "lightgbm": "model.txt"}
+_FILES = {"sklearn": "model.skops", "xgboost": "model.json", "lightgbm": "model.txt"}
 
 
 def dump_model(model: Any) -> dict[str, bytes]:
@@ -98,7 +99,7 @@ def _dump_inner(inner: Any) -> tuple[str, bytes | None, dict[str, Any]]:
         return "none", None, {}
     # a booster can only exist where its library was imported already
     if (xgboost := sys.modules.get("xgboost")) is not None and isinstance(inner, xgboost.Booster):
-        return "xgboost", bytes(inner.save_raw("ubj")), {}
+        return "xgboost", bytes(inner.save_raw("json")), {}
     if (lightgbm := sys.modules.get("lightgbm")) is not None and isinstance(inner, lightgbm.Booster):
         text = inner.model_to_string(num_iteration=-1)
         return "lightgbm", text.encode(), {"best_iteration": int(inner.best_iteration)}
@@ -130,8 +131,10 @@ def _load_xgboost(data: bytes) -> Any:
 
     booster = xgboost.Booster()
     try:
+        if not isinstance(json.loads(data), dict):  # XGBoost itself ends the whole process over bytes that are not JSON
+            raise ValueError("it is not a JSON object")
         booster.load_model(bytearray(data))
-    except (xgboost.core.XGBoostError, ValueError) as error:
+    except (xgboost.core.XGBoostError, ValueError, RecursionError) as error:
         raise ArtifactError(f"the stored XGBoost model is damaged: {str(error).splitlines()[0]}.") from error
     return booster
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -20,6 +21,7 @@ _SCHEMA = "schema.json"
 _MAX_BYTES = 8 << 30
 _MAX_SCHEMA = 512 << 20
 _TRUSTED = sorted(frozenset().union(*ALLOWED.values()))
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RecursionError, OSError)
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -68,16 +70,7 @@ def load_sklearn(data: bytes) -> Any:
         model = loads(data, trusted=_TRUSTED)
     except UntrustedTypesFoundException as error:
         raise ArtifactError(f"the stored model is refused: {error}.") from error
-    except (
-        TypeError,
-        ValueError,
-        AttributeError,
-        KeyError,
-        ImportError,
-        EOFError,
-        RecursionError,
-        zipfile.BadZipFile,
-    ) as error:
+    except (*_DAMAGE, TypeError, ValueError, AttributeError, LookupError, ImportError, MemoryError) as error:
         raise ArtifactError(
             f"the stored scikit-learn model cannot be rebuilt with the versions here: {type(error).__name__}: {error}."
         ) from error
@@ -98,7 +91,7 @@ def _open(data: bytes) -> tuple[dict[str, Any], dict[str, bytes]]:
                 raise ArtifactError(f"the stored model is refused: its description is larger than {_MAX_SCHEMA} bytes.")
             schema = json.loads(archive.read(_SCHEMA))
             files = {name: archive.read(name) for name in names if name != _SCHEMA}
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, RecursionError, NotImplementedError, RuntimeError) as error:
+    except (*_DAMAGE, KeyError, ValueError, NotImplementedError, RuntimeError) as error:
         raise ArtifactError(f"the stored scikit-learn model is not a readable skops file: {error}.") from error
     if not isinstance(schema, dict):
         raise ArtifactError("the stored scikit-learn model is not a skops file: its description is not a dictionary.")
@@ -133,20 +126,29 @@ def _audit(schema: dict[str, Any], what: str) -> None:
 
 def _canonical(schema: dict[str, Any], files: dict[str, bytes]) -> bytes:
     """Replace memory addresses, times and random names, so that equal models are equal bytes."""
-    seen = Counter(part["__id__"] for part in _parts(schema) if "__id__" in part)
-    numbers: dict[Any, int] = {}
-    renamed: dict[str, str] = {}
+    arrays: dict[bytes, str] = {}
     for part in _parts(schema):
-        identity = part.pop("__id__", None)
-        if seen[identity] > 1 and part["__loader__"] not in ("JsonNode", "TypeNode"):
-            part["__id__"] = numbers.setdefault(identity, len(numbers) + 1)
+        part.pop("__id__", None)
         if part["__loader__"] == "NdArrayNode" and "file" in part:
-            part["file"] = renamed.setdefault(part["file"], f"{len(renamed)}.npy")
+            part["file"] = arrays.setdefault(_without_padding(files[part["file"]]), f"{len(arrays)}.npy")
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
         description = json.dumps(schema, separators=(",", ":")).encode()
-        for name, data in [(_SCHEMA, description), *((new, files[old]) for old, new in renamed.items())]:
+        for name, data in [(_SCHEMA, description), *((new, data) for data, new in arrays.items())]:
             archive.writestr(zipfile.ZipInfo(name, _EPOCH), data, zipfile.ZIP_DEFLATED, 6)
+    return buffer.getvalue()
+
+
+def _without_padding(data: bytes) -> bytes:
+    """Clear the bytes between the fields of records (the nodes of trees), which hold whatever was in memory."""
+    array = np.load(io.BytesIO(data), allow_pickle=False)
+    if array.dtype.names is None:
+        return data
+    clean = np.zeros(array.shape, array.dtype)
+    for name in array.dtype.names:
+        clean[name] = array[name]
+    buffer = io.BytesIO()
+    np.save(buffer, clean, allow_pickle=False)
     return buffer.getvalue()
 
 
