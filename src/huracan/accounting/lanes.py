@@ -89,6 +89,7 @@ def make_lanes(
     funding = np.zeros(shape) if "funding_rate" in frame.columns else None
     price = {name: frame[name].to_numpy() for name in ("open", "close")}
     volume = frame["volume"].to_numpy()
+    rate = frame["funding_rate"].to_numpy() if funding is not None else None
     mark_ts = []
     for s, span in enumerate(spans):
         at = slice(shape[0] - span.n, None)
@@ -98,8 +99,8 @@ def make_lanes(
         out["fill"][at, s] = price[fill][entry]
         out["volume"][at, s] = volume[entry]
         out["bars"][at, s] = np.where(has_next, (ts[following] - ts[entry]) / bar, 1.0)
-        if funding is not None:
-            funding[at, s] = frame["funding_rate"].fill_null(0.0).fill_nan(0.0).to_numpy()[entry]
+        if funding is not None and rate is not None:
+            funding[at, s] = rate[entry]
         valued = following if fill == "close" else entry
         if mark == "open":
             out["mark"][at, s] = np.where(has_next, price["open"][following], price["close"][entry])
@@ -181,16 +182,17 @@ def bar_length_of(candles: pl.DataFrame) -> np.timedelta64:
 def _checked_candles(candles: pl.DataFrame) -> pl.DataFrame:
     if candles.is_empty():
         raise NotEnoughData("there are no candles.")
-    missing = [c for c in ("symbol", "ts", "open", "close") if c not in candles.columns]
-    if missing:
-        raise AccountingError(f"candles lack column '{missing[0]}'; they have {', '.join(candles.columns)}.")
+    _require_columns(candles, ("symbol", "ts", "open", "close"), "candles")
     volume = pl.col("volume") if "volume" in candles.columns else pl.lit(np.inf)
+    funding = (
+        [pl.col("funding_rate").cast(pl.Float64).fill_null(0.0).fill_nan(0.0)] if "funding_rate" in candles.columns else []
+    )
     frame = candles.select(
         pl.col("symbol").cast(pl.String),
         _naive_ts(),
         pl.col("open", "close").cast(pl.Float64),
         volume.cast(pl.Float64).fill_null(0.0).fill_nan(0.0).alias("volume"),
-        *([pl.col("funding_rate").cast(pl.Float64)] if "funding_rate" in candles.columns else []),
+        *funding,
     )
     if (
         not frame.select((pl.col("symbol") <= pl.col("symbol").shift(-1)).all()).item()
@@ -205,6 +207,18 @@ def _checked_candles(candles: pl.DataFrame) -> pl.DataFrame:
                 f"{name} of {row['symbol']} at {row['ts']} (row {row['row']}) is {row[name]}; a price above zero was expected."
             )
     return frame
+
+
+def _require_columns(frame: pl.DataFrame, columns: tuple[str, ...], what: str) -> None:
+    missing = [c for c in columns if c not in frame.columns]
+    if missing:
+        raise AccountingError(f"{what} lack column '{missing[0]}'; they have {', '.join(frame.columns)}.")
+    if not isinstance(frame.schema["ts"], pl.Datetime):
+        raise AccountingError(f"column 'ts' of {what} is {frame.schema['ts']}; UTC datetimes were expected.")
+    for name in ("symbol", "ts"):
+        if frame[name].null_count():
+            row = int(frame[name].is_null().arg_max() or 0)
+            raise AccountingError(f"column '{name}' of {what} is null in row {row}; a value was expected.")
 
 
 def _naive_ts() -> pl.Expr:
@@ -238,9 +252,7 @@ class _Rows:
                 )
             at = np.arange(self.frame.height)
         else:
-            missing = [c for c in ("symbol", "ts", "target") if c not in targets.columns]
-            if missing:
-                raise AccountingError(f"targets of '{name}' lack column '{missing[0]}'; [symbol, ts, target] was expected.")
+            _require_columns(targets, ("symbol", "ts", "target"), f"targets of '{name}'")
             named = targets.select(pl.col("symbol").cast(pl.String), _naive_ts())
             if self.latest is None or not self.latest[0].equals(named):
                 self.latest = (named, self._look_up(name, named))
