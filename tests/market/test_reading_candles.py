@@ -221,6 +221,13 @@ def test_an_open_bar_is_dropped_only_when_told_and_otherwise_said() -> None:
     assert ingest_candles(bars, now=during_last + dt.timedelta(minutes=1)).notes == ()
 
 
+def test_datetimes_ahead_of_the_clock_are_read_and_noted() -> None:
+    bars = make_bars()
+    read = ingest_candles(bars, now=START - dt.timedelta(days=30))
+    assert_frame_equal(read.candles, bars)
+    assert (read.notes[0].kind, read.notes[0].count) == (NoteKind.FUTURE, 50)
+
+
 def test_numbers_as_text_are_numbers_and_words_are_refused_by_row() -> None:
     bars = make_bars()
     text = bars.with_columns(pl.col("open").cast(pl.String))
@@ -309,7 +316,9 @@ def test_missing_and_misnamed_columns_name_the_nearest() -> None:
         (["01/11/2025", "02/11/2025"], "ISO 8601"),
         (["2025-11-01 03:18Z", "2025-11-01 03:19"], "some rows only: row 1"),
         ([dt.timedelta(1), dt.timedelta(2)], "datetimes, ISO strings or numbers"),
-        ([dt.datetime(2100, 1, 1), dt.datetime(2100, 1, 2)], "later than now"),
+        ([dt.datetime(2300, 1, 1), dt.datetime(2300, 1, 2)], "more than a century"),
+        ([dt.datetime(7000, 1, 1), dt.datetime(7000, 1, 2)], "more than a century"),
+        ([4102444800, 4102444860], "in no unit"),
         ([dt.datetime(1970, 1, 21, 9, 26), dt.datetime(1970, 1, 21, 9, 27)], "January 1970"),
         ([dt.datetime(1970, 1, 1), dt.datetime(2025, 1, 1)], r"January 1970|1 of 2 rows"),
     ],

@@ -94,7 +94,8 @@ def ingest_candles(
         value; rows that contradict each other are always refused.
     drop_open_bar : drop the last bar of every symbol, because it was still open when the data was taken. Whether it
         was is never guessed; a note says where the clock shows that it still is.
-    now : the clock that times are judged by; the default is the present. Later than a day after it is refused.
+    now : the clock that times are judged by; the default is the present. Numbers later than a day after it are
+        refused; datetimes ahead of it, as simulated markets have them, are noted.
 
     Raises
     ------
@@ -146,7 +147,7 @@ def ingest_candles(
         candles = candles.filter(~last)
     validate_candles(candles)
     bar = bar_length(candles)
-    still_open = candles.filter(pl.col("ts") + bar > clock)
+    still_open = candles.filter((pl.col("ts") <= clock) & (pl.col("ts") + bar > clock))
     if still_open.height:
         first = still_open.row(0, named=True)
         notes.append(

@@ -21,6 +21,7 @@ __all__ = ["FIRST_BLOCK", "NoteKind", "ReadNote", "ReadTimes", "read_times"]
 FIRST_BLOCK = dt.datetime(2009, 1, 3, tzinfo=dt.UTC)
 """Numeric times before the first Bitcoin block are not believed."""
 
+_CENTURY = 100 * 365 * 86_400_000
 _EARLIEST = int(dt.datetime(1700, 1, 1, tzinfo=dt.UTC).timestamp() * 1000)
 UTC_MS = pl.Datetime("ms", "UTC")
 _UNITS = (("seconds", 1), ("milliseconds", 1_000), ("microseconds", 1_000_000), ("nanoseconds", 1_000_000_000))
@@ -50,6 +51,7 @@ class NoteKind(StrEnum):
     ORDER = "order"
     DUPLICATE = "duplicate"
     OPEN_BAR = "open bar"
+    FUTURE = "future"
     FILES = "files"
 
 
@@ -83,13 +85,14 @@ def read_times(column: pl.Series, *, now: dt.datetime, file: str | None = None) 
     Parameters
     ----------
     column : datetimes (naive ones are read as UTC, other zones converted), dates, ISO 8601 strings, or numbers since 1970.
-    now : the clock; times later than a day after it are not believed.
+    now : the clock. Numbers later than a day after it are not believed; datetimes may lie ahead (simulated markets
+        do), which is noted.
     file : named in the notes.
 
     Raises
     ------
     CandleError : the column is of another type, holds a time that cannot be read (row and value named), or says a
-        time that cannot be true: January 1970 or the future.
+        time that cannot be true: January 1970, or a century ahead.
 
     Examples
     --------
@@ -195,7 +198,7 @@ def _from_text(column: pl.Series, *, now: dt.datetime, file: str | None) -> Read
 
 
 def _require_plausible(times: pl.Series, *, now: dt.datetime, file: str | None) -> tuple[ReadNote, ...]:
-    """Refuse what unit mistakes look like: January 1970, and the future."""
+    """Refuse what unit mistakes look like, January 1970 and the far future; note what no market has had yet."""
     name = shown(times.name)
     if times.is_empty():
         return ()
@@ -208,12 +211,19 @@ def _require_plausible(times: pl.Series, *, now: dt.datetime, file: str | None) 
             "January 1970 are times read in the wrong unit (milliseconds as microseconds, seconds as milliseconds) or "
             "missing ones."
         )
-    late = since > tomorrow
+    late = since > tomorrow + _CENTURY
     if late.any():
         raise CandleError(
             f"column {name} says {written_time(since.filter(late)[0])} ({late.sum()} of {times.len()} rows), later than "
-            f"now ({now:%Y-%m-%d %H:%M} UTC); the unit or the clock is wrong."
+            f"now ({now:%Y-%m-%d %H:%M} UTC) by more than a century; the unit is wrong."
         )
+    ahead = since > tomorrow
+    if ahead.any():
+        said = (
+            f"column {name} says {written_time(since.filter(ahead)[0])} ({ahead.sum()} of {times.len()} rows), later than now "
+            f"({now:%Y-%m-%d %H:%M} UTC): simulated, or the clock is wrong."
+        )
+        return (ReadNote(NoteKind.FUTURE, said, file, int(ahead.sum())),)
     if first < _EARLIEST:
         raise CandleError(f"column {name} says {written_time(first)}; no candle is older than the year 1700.")
     if first < FIRST_BLOCK.timestamp() * 1000:

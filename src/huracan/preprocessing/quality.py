@@ -27,8 +27,8 @@ from huracan.preprocessing.quality_findings import QualityCheck, Severity, said_
 __all__ = ["QualityCheck", "QualityReport", "Severity", "quality_report"]
 
 
-_BELIEVED = 100 * 365 * 86_400_000
-"""Times further than a century from 1970 are refused; the unit mistakes reported on are nearer."""
+_BELIEVED = 280 * 365 * 86_400_000
+"""Times further than this from 1970 are refused."""
 
 _REPORT_SCHEMA = pl.Schema(
     {

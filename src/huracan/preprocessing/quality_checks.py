@@ -27,7 +27,7 @@ def times_as_found(frame: pl.DataFrame, zone: str | None, now: dt.datetime) -> I
     epoch = (since >= 0) & (since < 31 * 86_400_000)
     yield from found(frame, "epoch", epoch, Severity.ERROR, "{count} bars say January 1970, first {first}: a unit mistake")
     late = since > int(now.timestamp() * 1000) + 86_400_000
-    yield from found(frame, "future", late, Severity.ERROR, "{count} bars lie in the future, first {first}")
+    yield from found(frame, "future", late, Severity.WARNING, "{count} bars lie in the future, first {first}")
     if zone == "UTC":
         yield none_found("time zone", "times are UTC.")
     else:
