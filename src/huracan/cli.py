@@ -10,7 +10,7 @@ import sys
 import traceback
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -48,8 +48,11 @@ def run(
     from huracan.integration.unified_pipeline import UnifiedMLPipeline
 
     pipeline = UnifiedMLPipeline(_load(config, profile=profile, seed=seed, home=home))
-    with _progress() as progress:
-        result = pipeline.run(candles, progress=progress)
+    try:
+        with _progress() as progress:
+            result = pipeline.run(candles, progress=progress)
+    except KeyboardInterrupt:
+        _fail("stopped; the same command goes on where it stopped.", 130)
     _print_result(result)
 
 
@@ -99,8 +102,6 @@ def main() -> None:
         app()
     except HuracanError as error:
         _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        _fail("stopped; the same command goes on where it stopped.", 130)
     except MemoryError:
         _fail("out of memory; fewer symbols, a shorter span or a profile with lower row caps would fit.", 2)
     except Exception as error:  # noqa: BLE001 - the outermost door: a defect is written down, not shown
@@ -111,7 +112,7 @@ def _stop(*_: Any) -> None:
     raise KeyboardInterrupt
 
 
-def _fail(sentence: str, code: int) -> None:
+def _fail(sentence: str, code: int) -> NoReturn:
     typer.echo(f"huracan: {sentence}", err=True)
     raise SystemExit(code)
 
