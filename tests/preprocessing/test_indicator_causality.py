@@ -135,7 +135,7 @@ def test_recipe_warm_up_is_the_first_complete_row(recipe: FeatureRecipe) -> None
 
 
 def test_no_default_feature_alone_predicts_a_random_walk() -> None:
-    """Rank correlation with the next return is N(0, 1/n); the largest of 45 stays under 4 / sqrt(n) but once in 350."""
+    """Rank correlation with the next return is N(0, 1/n); the largest of 48 stays under 4 / sqrt(n) but once in 330."""
     candles = walk(20_000, 11)
     recipe = FeatureRecipe.default()
     coming = candles["close"].log().diff().shift(-1).alias("coming")

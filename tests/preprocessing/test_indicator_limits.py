@@ -125,7 +125,7 @@ def test_no_volume_at_all_takes_only_what_needs_volume() -> None:
     features = FeatureRecipe.default().compute(candles_of(walk(400, 2), 0.0, 0.001))
     assert finite_or_null(features)
     undefined = {c for c in features.columns if features[c][-1] is None}
-    assert undefined == {"volume_zscore_48", "volume_ratio_6_48", "amihud_24_168"}
+    assert undefined == {"volume_zscore_48", "volume_ratio_6_48", "volume_ratio_24_168", "amihud_24_168"}
 
 
 def test_flat_and_empty_bars_of_a_real_coin_cost_less_than_a_hundredth(market_data: Path) -> None:

@@ -242,12 +242,12 @@ class FeatureRecipe:
 
     @classmethod
     def default(cls) -> FeatureRecipe:
-        """The general recipe: momentum, volatility, trend, stretch, volume and shape; 45 columns, for any bar length.
+        """The general recipe: momentum, volatility, trend, stretch, volume and shape; 48 columns, for any bar length.
 
         Windows are the usual ones and were tuned to no data. Hour and weekday are in :meth:`calendar`.
 
         >>> len(FeatureRecipe.default()), FeatureRecipe.default().warmup
-        (45, 179)
+        (48, 179)
         """
         from huracan.preprocessing.recipes import DEFAULT
 
