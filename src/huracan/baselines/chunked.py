@@ -41,7 +41,10 @@ def blocks_of_rows(
 
 
 def standard_output(estimator: Any, X: NDArray[np.float32], n_jobs: int) -> NDArray[np.float64]:
-    """What a scikit-learn estimator says: probabilities, else margins for a classifier, else forecasts."""
+    """What a scikit-learn estimator says: probabilities, else margins for a classifier, else forecasts.
+
+    Trees get float32, which is what they compare; all else sums in float64.
+    """
     if hasattr(estimator, "predict_proba"):
         call = estimator.predict_proba
     elif hasattr(estimator, "classes_") and hasattr(estimator, "decision_function"):
@@ -50,7 +53,9 @@ def standard_output(estimator: Any, X: NDArray[np.float32], n_jobs: int) -> NDAr
         call = estimator.predict
     if getattr(estimator, "n_jobs", None) not in (None, 1):
         estimator.n_jobs = 1  # threads go over blocks of rows: trees summed in parallel would differ in the last bit
-    return blocks_of_rows(call, X, n_jobs)
+    if hasattr(estimator, "feature_importances_"):
+        return blocks_of_rows(call, X, n_jobs)
+    return blocks_of_rows(lambda rows: call(rows.astype(np.float64)), X, n_jobs)
 
 
 def rbf_decision(machine: Any, X: NDArray[np.float32], n_jobs: int) -> NDArray[np.float64]:

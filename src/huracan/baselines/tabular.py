@@ -423,7 +423,7 @@ class TabularClassifier(ClassifierMixin, TabularLearner):
         self.classes_, codes = np.unique(target, return_inverse=True)
         if len(self.classes_) < 2:
             raise ModelError(
-                f"y holds one class only, {self.classes_[0]!r}, in {len(target)} rows; at least two classes are needed."
+                f"y holds one class only, {self.classes_.tolist()[0]!r}, in {len(target)} rows; at least two classes are needed."
             )
         return codes.astype(np.int64)
 
