@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -127,3 +129,13 @@ def test_the_migrations_make_the_tables_of_the_code(database: Database) -> None:
         assert compare_metadata(context, metadata) == []
     database.upgrade()
     database.check()
+
+
+def test_processes_that_create_the_schema_at_once_all_succeed(database_url: str) -> None:
+    if database_url.startswith("sqlite"):
+        pytest.skip("done in tests/storage/test_database.py")
+    code = "import sys; from huracan.storage import Database; Database(sys.argv[1]).upgrade()"
+    started = [subprocess.Popen([sys.executable, "-c", code, database_url], stderr=subprocess.PIPE) for _ in range(3)]
+    outcomes = [(process.communicate(timeout=120)[1], process.returncode) for process in started]
+    assert [code for _, code in outcomes] == [0, 0, 0], outcomes
+    Database(database_url).check()

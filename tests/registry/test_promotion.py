@@ -1,0 +1,167 @@
+"""Promotion on both databases: exactly one winner, an audit of every step, the Engine's tables told."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from huracan.errors import PromotionConflict, RegistryError
+from huracan.model_info import ModelInfo
+from huracan.model_registry import ModelRegistry
+from huracan.storage.tables import aliases, model_metrics, models, promotions
+
+
+@pytest.fixture
+def registry(database_url: str, tmp_path: Path) -> Iterator[ModelRegistry]:
+    made = ModelRegistry(database_url, artifacts=tmp_path / "artifacts")
+    yield made
+    made.database.close()
+
+
+def line(slope: float) -> Any:
+    from sklearn.linear_model import Ridge  # here, so that the racing processes need not import it
+
+    return Ridge().fit([[0.0], [1.0]], [0.0, slope])
+
+
+@pytest.fixture
+def three(registry: ModelRegistry, card: ModelInfo) -> ModelRegistry:
+    for slope in (1.0, 2.0, 3.0):
+        registry.register(line(slope), card, name="btc", metrics={"sharpe": slope, "net_bps": float("nan")})
+    return registry
+
+
+def rows(registry: ModelRegistry, *columns: Any) -> list[tuple[Any, ...]]:
+    with registry.database.reading() as connection:
+        return [tuple(row) for row in connection.execute(sa.select(*columns).order_by(columns[0]))]
+
+
+def test_versions_are_counted_by_the_database(three: ModelRegistry) -> None:
+    found = three.versions("btc")
+    assert [version.version for version in found] == [1, 2, 3]
+    assert len({version.digest for version in found}) == 3
+    with three.database.transaction() as connection:  # a number is never given twice, even after a deletion
+        connection.exec_driver_sql("delete from model_versions where version = 3")
+        connection.exec_driver_sql("delete from models where model_id = 'btc/3'")
+        connection.exec_driver_sql("delete from model_metrics where model_id = 'btc/3'")
+    assert three.register(line(4.0), found[0].info, name="btc") == 4
+
+
+def test_expected_is_compared_before_it_is_set(three: ModelRegistry) -> None:
+    with pytest.raises(PromotionConflict, match=r"points to nobody, version 2 was expected"):
+        three.promote("btc", 1, expected=2, reason="r")
+    three.promote("btc", 1, expected=None, reason="first")
+    with pytest.raises(PromotionConflict, match=r"points to version 1, nobody was expected"):
+        three.promote("btc", 2, expected=None, reason="r")
+    three.promote("btc", 2, expected=1, reason="better")
+    three.promote("btc", 3, reason="not checked")
+    assert three.aliases("btc") == {"champion": 3}
+    assert three.history("btc").filter(action="promote")["reason"].to_list() == ["first", "better", "not checked"]
+
+
+def test_a_conflict_leaves_no_trace(three: ModelRegistry) -> None:
+    three.promote("btc", 1, reason="first")
+    before = (three.history("btc"), rows(three, models.c.model_id, models.c.kind), rows(three, promotions.c.id))
+    with pytest.raises(PromotionConflict):
+        three.promote("btc", 2, expected=3, reason="r")
+    after = (three.history("btc"), rows(three, models.c.model_id, models.c.kind), rows(three, promotions.c.id))
+    assert before[0].equals(after[0])
+    assert before[1:] == after[1:]
+
+
+def test_the_engine_sees_every_change_of_champion(three: ModelRegistry) -> None:
+    three.promote("btc", 1, reason="first", metrics={"p": 0.01})
+    three.promote("btc", 2, reason="better")
+    three.promote("btc", 3, alias="shadow", reason="watch it")
+    three.rollback("btc", reason="it broke")
+    kinds = rows(three, models.c.model_id, models.c.kind)
+    assert kinds == [("btc/1", "champion"), ("btc/2", "challenger"), ("btc/3", "challenger")]
+    told = rows(three, promotions.c.id, promotions.c.from_model_id, promotions.c.to_model_id, promotions.c.reason)
+    assert [row[1:] for row in told] == [
+        (None, "btc/1", "first"),
+        ("btc/1", "btc/2", "better"),
+        ("btc/2", "btc/1", "it broke"),
+    ]
+    assert rows(three, promotions.c.id, promotions.c.snapshot)[0][1]["metrics"] == {"p": 0.01}
+    assert rows(three, model_metrics.c.model_id, model_metrics.c.sharpe, model_metrics.c.promoted) == [
+        ("btc/1", 1.0, True),
+        ("btc/2", 2.0, True),
+        ("btc/3", 3.0, False),
+    ]
+
+
+def test_a_baseline_can_be_champion_and_stays_a_baseline(three: ModelRegistry, card: ModelInfo) -> None:
+    version = three.register(line(0.0), card, name="btc", kind="baseline")
+    three.promote("btc", version, reason="nothing beats it")
+    assert three.get("btc").kind == "baseline"
+    three.promote("btc", 1, reason="now something does")
+    assert dict(rows(three, models.c.model_id, models.c.kind))["btc/4"] == "baseline"
+
+
+def test_rollback_goes_back_step_by_step(three: ModelRegistry) -> None:
+    for version in (1, 2, 3):
+        three.promote("btc", version, reason="better")
+    assert three.rollback("btc") == 2
+    assert three.rollback("btc") == 1
+    with pytest.raises(RegistryError, match="nobody held it before 1"):
+        three.rollback("btc")
+    three.promote("btc", 3, reason="again")
+    assert three.rollback("btc", reason="again wrong") == 1
+    assert three.history("btc")["to_version"].to_list() == [1, 2, 3, 1, 2, 3, 2, 1, 3, 1]
+
+
+def test_promoting_the_holder_again_changes_nothing(three: ModelRegistry) -> None:
+    three.promote("btc", 1, reason="first")
+    three.promote("btc", 2, reason="better")
+    three.promote("btc", 2, expected=2, reason="still")
+    assert three.rollback("btc") == 1
+
+
+def _race(url: str, folder: str, barrier: Any, outcomes: Any, rounds: int) -> None:
+    registry = ModelRegistry(url, artifacts=folder)
+    wins = errors = 0
+    for _ in range(rounds):
+        barrier.wait(60)
+        held = registry.aliases("btc").get("champion")
+        barrier.wait(60)
+        try:
+            registry.promote("btc", 1 + (held or 0) % 3, expected=held, reason="race")
+            wins += 1
+        except PromotionConflict:
+            continue
+        except Exception as error:  # noqa: BLE001 - any other error is what the test counts
+            errors += 1
+            print(repr(error))
+    outcomes.put((wins, errors))
+
+
+@pytest.mark.parametrize("rounds", [25])
+def test_of_four_processes_that_promote_at_once_one_wins_each_round(three: ModelRegistry, rounds: int) -> None:
+    context = multiprocessing.get_context("spawn")
+    barrier, outcomes = context.Barrier(4), context.Queue()
+    url = three.database.url.render_as_string(hide_password=False)
+    work = (url, str(three.artifacts.folder), barrier, outcomes, rounds)
+    processes = [context.Process(target=_race, args=work) for _ in range(4)]
+    for process in processes:
+        process.start()
+    found = [outcomes.get(timeout=120) for _ in processes]
+    for process in processes:
+        process.join(60)
+    assert sum(errors for _, errors in found) == 0
+    assert sum(wins for wins, _ in found) == rounds
+    moves = three.history("btc").filter(action="promote")
+    assert moves.height == rounds
+    assert moves["from_version"].to_list() == [None, *moves["to_version"].to_list()[:-1]]
+    assert rows(three, aliases.c.version) == [(moves["to_version"].to_list()[-1],)]
+
+
+def test_names_do_not_get_in_each_others_way(three: ModelRegistry, card: ModelInfo) -> None:
+    assert three.register(line(0.0), card, name="BTC/USDT:USDT 1h") == 1
+    three.promote("BTC/USDT:USDT 1h", 1, reason="first")
+    assert three.aliases("btc") == {}
+    assert three.names() == sorted(["BTC/USDT:USDT 1h", "btc"])
