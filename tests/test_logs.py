@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import warnings
 from pathlib import Path
 
 import pytest
@@ -36,3 +38,14 @@ def test_a_failing_stage_is_written_down_and_raises_on(tmp_path: Path) -> None:
         _ = 1 / 0
     last = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
     assert (last["event"], last["kind"]) == ("stage failed", "ZeroDivisionError")
+
+
+def test_warnings_of_others_go_to_the_file_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = warnings.showwarning
+    with warnings.catch_warnings(), run_log(tmp_path / "log.jsonl", run_id="r"):
+        warnings.simplefilter("always")
+        warnings.showwarning = logging._showwarning  # pytest records warnings itself; a plain process does this
+        warnings.warn("from elsewhere", UserWarning, stacklevel=1)
+    assert "from elsewhere" in (tmp_path / "log.jsonl").read_text()
+    assert "from elsewhere" not in capsys.readouterr().err
+    assert warnings.showwarning is before

@@ -63,8 +63,11 @@ def stage(name: str, **context: Any) -> Iterator[structlog.stdlib.BoundLogger]:
 
 @contextmanager
 def run_log(file: Path, *, run_id: str, terminal_level: str = "warning", file_level: str = "debug") -> Iterator[None]:
-    """Write every event of one run as JSON lines to ``file``, appended, and the important ones to standard error."""
-    standard = _standard_logger()
+    """Write every event of one run as JSON lines to ``file``, appended, and the important ones to standard error.
+
+    Warnings of other libraries go to the file as well, not to the terminal.
+    """
+    standard, warned = _standard_logger(), logging.getLogger("py.warnings")
     file.parent.mkdir(parents=True, exist_ok=True)
     to_file = logging.FileHandler(file, encoding="utf-8")
     to_file.setFormatter(_formatter(structlog.processors.JSONRenderer()))
@@ -75,10 +78,16 @@ def run_log(file: Path, *, run_id: str, terminal_level: str = "warning", file_le
         standard.addHandler(handler)
     before = standard.level
     standard.setLevel(logging.DEBUG)
+    warned.addHandler(to_file)
+    propagated, warned.propagate = warned.propagate, False
+    logging.captureWarnings(True)
     try:
         with structlog.contextvars.bound_contextvars(run_id=run_id):
             yield
     finally:
+        logging.captureWarnings(False)
+        warned.removeHandler(to_file)
+        warned.propagate = propagated
         standard.setLevel(before)
         for handler in (to_file, to_terminal):
             standard.removeHandler(handler)

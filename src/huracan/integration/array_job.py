@@ -159,7 +159,7 @@ def _labels(given: Mapping[str, Any]) -> tuple[dict[str, NDArray[np.float64]], T
 def _features(preprocessor: EnhancedPreprocessor, X: Any, part: str) -> Any:
     try:
         return preprocessor.fit(X).transform(X) if part == "train" else preprocessor.transform(X)
-    except HuracanError as error:
+    except ValueError as error:  # scikit-learn's own checks raise plain ones
         raise DataError(f"X_{part}: {error}") from error
 
 

@@ -73,7 +73,7 @@ def fit_final(config: HuracanConfig, rows: TrainingSet, name: str) -> dict[str |
 
 def fit_baseline(rows: TrainingSet, seed: int) -> Any:
     """The constant prediction, as a model that can be registered and served."""
-    return build_model("majority", random_state=seed).fit(rows)
+    return build_model("majority", task="regression", random_state=seed).fit(rows)
 
 
 def score_with(models: FinalModels, rows: TrainingSet) -> NDArray[np.float64]:

@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from huracan.accounting import CostModel, PositionPolicy
 from huracan.baselines.ab_testing import Comparison, compare_models
 from huracan.dataset import REGIME_ORDER, TrainingSet
+from huracan.errors import DataError
 from huracan.integration.out_of_fold import LearnerRun
 from huracan.model_info import RegimeSkill
-from huracan.statistics import Correction, EwcTest, adjust_p_values, average_by_time, ewc_t_test
+from huracan.statistics import Correction, adjust_p_values, average_by_time, ewc_t_test
 from huracan.validation import Fold
 from huracan.validation.metrics import directional_payoff
 
-__all__ = ["BASELINE", "Judged", "Scale", "best_learner", "compare", "judge", "regime_skills", "skill_of", "targets"]
+__all__ = ["BASELINE", "Judged", "Scale", "Skill", "best_learner", "compare", "judge", "regime_skills", "skill_of", "targets"]
 
 BASELINE = "baseline"
 """Constant prediction, no position."""
@@ -139,9 +140,25 @@ def best_learner(judged: Mapping[str, Judged]) -> str:
     return max(judged, key=lambda name: float(np.mean(judged[name].payoff)))
 
 
-def skill_of(payoff: NDArray[np.float64], times: NDArray[np.datetime64]) -> EwcTest:
-    """Mean payoff a moment with its dependence-robust interval."""
-    return ewc_t_test(average_by_time(payoff, times)[1])
+@dataclass(frozen=True)
+class Skill:
+    """Mean payoff a moment with its dependence-robust 95 % interval; the whole line where nothing can be said."""
+
+    mean: float
+    ci_low: float
+    ci_high: float
+    p_value: float
+    n_effective: float
+
+
+def skill_of(payoff: NDArray[np.float64], times: NDArray[np.datetime64]) -> Skill:
+    """Average the symbols of a moment, then test the mean over time; too few moments, or no variation, decide nothing."""
+    series = average_by_time(payoff, times)[1]
+    try:
+        test = ewc_t_test(series)
+    except DataError:
+        return Skill(float(np.mean(series)), -np.inf, np.inf, 1.0, 0.0)
+    return Skill(test.mean, test.ci_low, test.ci_high, test.p_value, test.n_effective)
 
 
 def regime_skills(rows: TrainingSet, judged: Mapping[str, Judged]) -> dict[str, tuple[RegimeSkill, ...]]:

@@ -7,8 +7,10 @@ fold 1, folds 0 and 1 those of fold 2, and so on. No row is ever judged with any
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -100,12 +102,18 @@ def run_out_of_fold(
             folder.save(piece, arrays, facts)
         return arrays, facts
 
-    with threadpool_limits(limits=1), ThreadPoolExecutor(n_jobs) as pool:
+    # scikit-learn's forests change the warning filters from inside their threads; they are put back afterwards
+    with warnings.catch_warnings(), threadpool_limits(limits=1), ThreadPoolExecutor(n_jobs) as pool:
+
+        def submit(k: int, name: str) -> Future[Any]:
+            context = copy_context()  # so that the logs of the worker carry the run and the stage
+            return pool.submit(lambda: context.run(work, k, name))
+
         pending: dict[Future[Any], tuple[int, str]] = {}
         try:
             queue = iter(jobs)
             for k, name in _next(queue, n_jobs):
-                pending[pool.submit(work, k, name)] = (k, name)
+                pending[submit(k, name)] = (k, name)
             while pending:
                 done, _ = wait(pending, return_when=FIRST_COMPLETED)
                 for future in done:
@@ -114,7 +122,7 @@ def run_out_of_fold(
                     if tick:
                         tick(f"{name}, fold {k + 1} of {len(folds)}", weight[k] / total)
                     for job in _next(queue, 1):
-                        pending[pool.submit(work, *job)] = job
+                        pending[submit(*job)] = job
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
     return runs
@@ -141,7 +149,7 @@ def _one_fold(
             task = model.model_info().task
             fitted_rows += min(len(past), settings.max_train_rows or len(past))
     except HuracanError as error:
-        logger().warning("a learner could not be trained", learner=name, reason=str(error))
+        logger().info("a learner could not be trained", learner=name, reason=str(error))
         return {"score": score}, {"failure": str(error), "task": task, "train_rows": 0, "seconds": 0.0, "importance": {}}
     if not np.isfinite(score).all():
         bad = int(np.flatnonzero(~np.isfinite(score))[0])

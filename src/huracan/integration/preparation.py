@@ -13,7 +13,7 @@ from huracan.dataset import TrainingSet
 from huracan.errors import DataError
 from huracan.labels import forward_return_labels, triple_barrier_labels
 from huracan.logs import stage
-from huracan.market import SimulatedMarket, ingest_candles, simulate_market, validate_candles
+from huracan.market import ReadNote, SimulatedMarket, ingest_candles, simulate_market, validate_candles
 from huracan.preprocessing import FeatureRecipe, QualityReport, quality_report
 from huracan.regimes import RegimeClassifier
 
@@ -26,7 +26,7 @@ class Source:
 
     candles: pl.DataFrame
     name: str
-    notes: tuple[str, ...] = ()
+    notes: tuple[ReadNote, ...] = ()
     truth: SimulatedMarket | None = None
 
 
@@ -70,14 +70,14 @@ def read_source(config: HuracanConfig, candles: Any = None) -> Source:
         log.info("candles read", rows=read.candles.height, notes=len(read.notes))
         name = str(given) if isinstance(given, str | Path) else "a frame"
         kept = validate_candles(_wanted(read.candles, config))
-        return Source(kept, name, tuple(str(note) for note in read.notes))
+        return Source(kept, name, tuple(read.notes))
 
 
 def prepare(config: HuracanConfig, source: Source) -> Prepared:
     """Check the candles, compute features, labels and regimes, and join them."""
     candles = source.candles
     with stage("quality"):
-        quality = quality_report(candles)
+        quality = quality_report(candles, notes=source.notes)
     recipe = load_recipe(config)
     with stage("features", recipe=recipe.hash):
         features = recipe.compute(candles)

@@ -152,13 +152,13 @@ def report_content(
     importance_of, importance = _importance(evidence, shown)
     profile = config.active_profile
     failed = {name: run.failure for name, run in evidence.runs.items() if run.failure}
-    notes = [*prepared.source.notes]
+    notes = [note.sentence for note in prepared.source.notes]
     notes += [f"{count:,} rows left out: {reason}." for reason, count in rows.dropped.items() if count]
     notes += [f"{name} could not be trained: {reason}" for name, reason in failed.items()]
     if looked_before:
         notes.append(
-            f"The hold-out of these data had been looked at {looked_before} times before this run; what it says is worth less "
-            "each time."
+            f"The hold-out of these data had been looked at {looked_before} time{'s' if looked_before > 1 else ''} before this "
+            "run; what it says is worth less each time."
         )
     caps = {n: s.max_train_rows for n, s in profile.learners.items() if s.max_train_rows is not None}
     cut = [f"{n} {cap:,}" for n, cap in caps.items() if cap < len(evidence.folds[-1].train)]
