@@ -6,15 +6,22 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["data_folder", "markdown_table", "write_result"]
+__all__ = ["markdown_table", "market_data", "write_result"]
 
 _HERE = Path(__file__).resolve().parent
 
 
-def data_folder() -> Path | None:
-    """Folder of real market data and public benchmarks, as the tests look for it; ``None`` where it is absent."""
+def market_data() -> Path:
+    """Folder of real market data and public benchmarks, as the tests look for it.
+
+    Raises
+    ------
+    FileNotFoundError : it is absent; ``python -m benchmarks`` then skips the benchmark and says so.
+    """
     folder = Path(os.environ.get("HURACAN_TEST_DATA", _HERE.parent.parent / "shared" / "data"))
-    return folder if folder.is_dir() else None
+    if not folder.is_dir():
+        raise FileNotFoundError(f"real market data is not at {folder}; set HURACAN_TEST_DATA to its folder.")
+    return folder
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from benchmarks import data_folder, markdown_table
+from benchmarks import markdown_table, market_data
 from huracan.accounting import BacktestResult, CostModel, backtest, buy_and_hold, performance_metrics
 
 __all__ = ["CONVENTIONS", "PUBLISHED", "figures", "main", "read_goog", "run_goog", "sma_cross_targets"]
@@ -116,10 +116,7 @@ def figures(candles: pl.DataFrame) -> dict[str, float]:
 
 def main() -> str:
     """Compare with the published figures to the printed digit and write both down."""
-    folder = data_folder()
-    if folder is None:
-        raise FileNotFoundError("goog_daily.parquet is not there; set HURACAN_TEST_DATA to its folder.")
-    ours = figures(read_goog(folder))
+    ours = figures(read_goog(market_data()))
     rows, wrong = [], []
     for name, published in PUBLISHED.items():
         decimals = len(published.partition(".")[2])
