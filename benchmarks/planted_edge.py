@@ -41,8 +41,8 @@ def main() -> str:
     text = (
         "# The planted edge\n\n"
         f"Simulated market, 8 symbols x 5,400 hourly bars (at least {rows:,} training rows), signal strength 1, profile "
-        "`quick`. Found and attainable are rank information coefficients within symbols over time, on the same out-of-fold rows; a run "
-        f"that crowned nothing counts 0.\n\n{table}\n\n"
+        "`quick`. Found and attainable are rank information coefficients within symbols over time, on the same out-of-fold "
+        f"rows; a run that crowned nothing counts 0.\n\n{table}\n\n"
         f"Mean share **{shares.mean():.1%}** (bar >= {BAR:.0%}), standard error {error:.1%}; "
         f"mean attainable {attainable:.3f}.\n"
     )
