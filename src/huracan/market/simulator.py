@@ -12,22 +12,36 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from huracan.dataset import REGIME_ORDER
-from huracan.errors import DataError, nearest_name
+from huracan.errors import DataError, NotEnoughData, nearest_name
+from huracan.market.simulator_chance import draw_open_slots, draw_shared, draw_shocks, draw_symbol, segments
 from huracan.market.simulator_filter import Bars, forecast_segment
-from huracan.market.simulator_process import MarketLaw, SymbolLaw, SymbolPath, SymbolShocks, draw_path
+from huracan.market.simulator_process import MarketLaw, SymbolLaw, SymbolPath, draw_path
 
 __all__ = ["BAR_MINUTES", "SimulatedMarket", "simulate_market"]
 
-BAR_MINUTES = {"1m": 1, "5m": 5, "1h": 60, "4h": 240, "1d": 1440}
+BAR_MINUTES = {"1m": 1, "5m": 5, "15m": 15, "1h": 60, "4h": 240, "1d": 1440}
 """Bar lengths that can be simulated, in minutes."""
 
-_HOURLY_VOLATILITY = 0.007
-_HOURLY_TURNOVER = 2.0e6
-_MEAN_OUTAGE = 12.0
+_LEAST_BARS = 30
+_MOST_STRENGTH = 3.0
 
 
 @dataclass(frozen=True, eq=False)
 class SimulatedMarket:
+    """What :func:`simulate_market` made, and the truth about it.
+
+    Attributes
+    ----------
+    candles : ``[symbol, ts, open, high, low, close, volume]``, sorted by symbol and time.
+    regimes : ``[symbol, ts, regime]``, the true regime that bar ``ts`` was made in; no candle tells it for sure.
+    best_scores : ``[symbol, ts, score]``, the optimal filter's forecast when bar ``ts`` has closed of the log return
+        ``open[t+1] -> open[t+2]``; on any subset of rows no causal forecast of one symbol ranks better, up to chance.
+    best_accuracy : share of rows where the sign of the score is the sign of that return; 0.5 where nothing predicts.
+    best_information_coefficient : rank correlation of score and that return within a symbol over time, mean over
+        symbols; 0 where nothing predicts. It is measured on this draw, so it scatters around its expectation with a
+        standard error of about ``1 / sqrt(rows)``.
+    """
+
     candles: pl.DataFrame
     regimes: pl.DataFrame
     best_scores: pl.DataFrame
@@ -44,94 +58,101 @@ def simulate_market(
     gap_share: float = 0.0,
     start: str = "2024-01-01",
 ) -> SimulatedMarket:
-    """Simulate candles with a planted edge, and say how much of it can be found."""
+    """Simulate candles with a planted edge, and say how much of it can be found.
+
+    Each symbol goes through regimes by a Markov chain. The log return of bar t+1, in regime s, is ::
+
+        r[t+1] = k_s * sqrt(h[t+1]) * (m_s[t] + e[t+1])
+        h[t+1] = w + (a + b * (r[t] < 0)) * r[t]**2 + c * h[t]                     GJR-GARCH(1,1)
+
+    with e Student-t (8 degrees of freedom, variance 1, correlated .5 between symbols, large for all at once) and k_s
+    = 1, .75, 1.4, .5 for trending, ranging, volatile, illiquid. High and low are the extremes of a Brownian bridge
+    from open to close; log volume is an AR(1) whose level depends on the regime and on the size of the move; the next
+    bar opens at the close. The planted edge is the conditional mean, in units of the bar's own volatility ::
+
+        m_s[t] = signal_strength * u * ( p_s * g(T) * (1 + tanh(V) / 2)            momentum, confirmed by volume
+                                       - q_s * g(D)                                reversal of a stretched price
+                                       + w_s * g(W) )                              rejection of the bar's extreme
+        g(x) = x * abs(x) / (1 + x**2)                                             only what is large counts
+
+                    p_s   q_s   w_s    why
+        trending    1.2   0.8   0.6    trends continue when volume confirms them; dips are bought
+        ranging     0.5   1.2   0.9    a stretched price comes back, a rejected extreme is not tried again
+        volatile    0.9   1.2   0.9    large shocks overshoot and reverse, yet direction persists
+        illiquid    0.0   0.0   0.0    no edge: noise
+
+    T and D are exponential averages (spans 40 and 3) of returns divided by ``sqrt(h)``, V is the average of log volume
+    over span 8 less that over span 60, W is (lower wick - upper wick) / range of the last bar; each is in its own unit
+    (:class:`~huracan.market.simulator_process.MarketLaw`). All are functions of candles up to t. Momentum and reversal
+    pull against each other, so no ordinary feature alone carries much more than half of the attainable rank
+    correlation, and how much each counts must be told from volatility and volume, which show the regime only in part.
+
+    Nothing else predicts the sign of a return: shocks are symmetric and independent over time, so at
+    ``signal_strength=0`` log returns have conditional mean and median zero, in trends too; regimes still show in
+    volatility and volume. At strength 1 the best attainable rank correlation is .10 and accuracy .535 (mean over
+    seeds); both grow with strength.
+
+    The best attainable score is that of Hamilton's exact forward filter, which knows this law but sees candles only:
+    the expected rank of the next return among the symbol's returns. It uses the symbol's own candles; what the other
+    symbols add through the common shock is not counted (knowing that shock exactly adds under 1 % to the rank
+    correlation).
+
+    Parameters
+    ----------
+    n_bars : length of the calendar, bars, from 30.
+    n_symbols : symbols, named ``SIM01-USD`` and so on; a symbol does not change when more are asked for.
+    seed : same seed and arguments, same market, bit for bit.
+    signal_strength : from 0 (nothing predicts) to 3.
+    bar : ``"1m"``, ``"5m"``, ``"15m"``, ``"1h"``, ``"4h"`` or ``"1d"``; volatility is about 0.7 % an hour and grows
+        with the square root of time. Spells of a regime are counted in bars (40 to 80 on average).
+    gap_share : share of each symbol's bars that are missing, up to .5, in outages of 12 bars on average. After an
+        outage the symbol starts afresh: regime from its stationary law, averages and variance from their means.
+    start : open of the first bar, ISO date or time, UTC.
+
+    Raises
+    ------
+    DataError : an argument out of bounds, named with its value.
+    UnknownName : ``bar`` is none of the six.
+    NotEnoughData : gaps leave a symbol fewer than 3 rows with a future.
+
+    References
+    ----------
+    Hamilton (1989), Econometrica 57(2), section 4, for the filter; Glosten, Jagannathan and Runkle (1993), Journal of
+    Finance 48(5), for the variance.
+
+    Examples
+    --------
+    >>> market = simulate_market(n_bars=500, n_symbols=2, seed=7)
+    >>> market.candles.shape, market.candles["symbol"].unique().sort().to_list()
+    ((1000, 7), ['SIM01-USD', 'SIM02-USD'])
+    >>> nothing = simulate_market(n_bars=500, n_symbols=2, seed=7, signal_strength=0)
+    >>> nothing.best_accuracy, nothing.best_information_coefficient
+    (0.5, 0.0)
+    """
     opening = _require_arguments(n_bars, n_symbols, seed, signal_strength, bar, gap_share, start)
     law = MarketLaw()
+    shared = draw_shared(np.random.default_rng([seed, 0]), law, n_bars)
     kept = n_bars - round(gap_share * n_bars)
-    common = np.random.default_rng([seed, 0])
-    shared = common.standard_normal(n_bars)
-    mixing = np.sqrt((law.tail - 2.0) / common.chisquare(law.tail, n_bars))
-    frames, accuracies, coefficients = [], [], []
+    frames, attained = [], []
     for i in range(n_symbols):
-        name = f"SIM{i + 1:02d}-USD"
+        name = f"SIM{i + 1:0{max(2, len(str(n_symbols)))}d}-USD"
         rng = np.random.default_rng([seed, i + 1])
-        symbol = _symbol(rng, bar)
-        slots = _open_slots(rng, n_bars, kept)
-        shocks = _shocks(rng, law, symbol, slots, shared, mixing)
+        symbol = draw_symbol(rng, BAR_MINUTES[bar] / 60.0)
+        slots = draw_open_slots(rng, n_bars, kept)
+        shocks = draw_shocks(rng, law, symbol, slots, shared)
         path = draw_path(law, symbol, shocks, signal_strength)
         score = _best_score(law, symbol, path, shocks.restart, signal_strength)
-        accuracy, coefficient = _attainable(path, shocks.restart, score)
-        accuracies.append(accuracy)
-        coefficients.append(coefficient)
+        attained.append(_attained(name, path, shocks.restart, score))
         frames.append(_frame(name, opening, bar, slots, path, shocks.regime, score))
     table = pl.concat(frames)
+    accuracy, coefficient = np.mean(attained, axis=0).tolist() if signal_strength else (0.5, 0.0)
     return SimulatedMarket(
         candles=table.select("symbol", "ts", "open", "high", "low", "close", "volume"),
         regimes=table.select("symbol", "ts", "regime"),
         best_scores=table.select("symbol", "ts", "score"),
-        best_accuracy=float(np.mean(accuracies)) if signal_strength else 0.5,
-        best_information_coefficient=float(np.mean(coefficients)) if signal_strength else 0.0,
+        best_accuracy=accuracy,
+        best_information_coefficient=coefficient,
     )
-
-
-def _symbol(rng: np.random.Generator, bar: str) -> SymbolLaw:
-    hours = BAR_MINUTES[bar] / 60.0
-    price = float(np.exp(rng.uniform(math.log(0.1), math.log(50_000.0))))
-    volatility = float(_HOURLY_VOLATILITY * math.sqrt(hours) * np.exp(rng.uniform(-0.15, 0.15)))
-    turnover = float(_HOURLY_TURNOVER * hours * np.exp(rng.normal(0.0, 1.0)))
-    return SymbolLaw(price, volatility, math.log(turnover / price))
-
-
-def _open_slots(rng: np.random.Generator, n_bars: int, kept: int) -> NDArray[np.int64]:
-    """Which bars of the calendar exist: outages of geometric length between bars that stay."""
-    missing = n_bars - kept
-    lengths: list[int] = []
-    while sum(lengths) < missing:
-        lengths.append(int(min(rng.geometric(1.0 / _MEAN_OUTAGE), missing - sum(lengths))))
-    before = np.zeros(kept, np.int64)
-    if lengths:
-        count = min(len(lengths), kept - 1)
-        where = rng.choice(np.arange(1, kept), size=count, replace=False)
-        before[where] = np.bincount(np.arange(len(lengths)) % count, weights=lengths, minlength=count).astype(np.int64)
-    return np.arange(kept) + np.cumsum(before)
-
-
-def _shocks(
-    rng: np.random.Generator,
-    law: MarketLaw,
-    symbol: SymbolLaw,
-    slots: NDArray[np.int64],
-    shared: NDArray[np.float64],
-    mixing: NDArray[np.float64],
-) -> SymbolShocks:
-    n = len(shared)
-    own = rng.standard_normal(n)
-    shock = mixing * (math.sqrt(law.correlation) * shared + math.sqrt(1.0 - law.correlation) * own)
-    up, down, volume = rng.exponential(size=n), rng.exponential(size=n), rng.standard_normal(n)
-    outage = np.diff(slots, prepend=-1) - 1
-    restart = outage > 0
-    restart[0] = True
-    jump = symbol.volatility * np.sqrt(outage) * rng.standard_normal(n)[slots]
-    regime = _regimes(rng, law, restart)
-    return SymbolShocks(regime, shock[slots], up[slots], down[slots], volume[slots], restart, jump)
-
-
-def _regimes(rng: np.random.Generator, law: MarketLaw, restart: NDArray[np.bool_]) -> NDArray[np.int64]:
-    n = len(restart)
-    regime = np.empty(n, np.int64)
-    starts = [*np.flatnonzero(restart).tolist(), n]
-    for begin, end in zip(starts[:-1], starts[1:]):
-        state, t = int(rng.choice(4, p=law.stationary)), begin
-        while t < end:
-            stop = t + int(rng.geometric(1.0 / law.duration[state]))
-            regime[t : min(stop, end)] = state
-            state, t = int(rng.choice(4, p=law.next_regime[state])), stop
-    return regime
-
-
-def _segments(restart: NDArray[np.bool_]) -> list[slice]:
-    starts = [*np.flatnonzero(restart).tolist(), len(restart)]
-    return [slice(a, b) for a, b in zip(starts[:-1], starts[1:])]
 
 
 def _best_score(
@@ -140,20 +161,25 @@ def _best_score(
     if not strength:
         return np.zeros(len(restart))
     parts = []
-    for s in _segments(restart):
-        bars = Bars(path.open[s], path.high[s], path.low[s], path.close[s], path.volume[s])
+    for part in segments(restart):
+        bars = Bars(path.open[part], path.high[part], path.low[part], path.close[part], path.volume[part])
         parts.append(forecast_segment(law, symbol, bars, strength).score)
     return np.concatenate(parts)
 
 
-def _attainable(path: SymbolPath, restart: NDArray[np.bool_], score: NDArray[np.float64]) -> tuple[float, float]:
-    log_open = np.log(path.open)
+def _attained(name: str, path: SymbolPath, restart: NDArray[np.bool_], score: NDArray[np.float64]) -> tuple[float, float]:
+    """Accuracy and rank correlation of the score with the return from the next open to the one after."""
     rows = np.flatnonzero(~(restart[1:-1] | restart[2:]))
-    target = log_open[rows + 2] - log_open[rows + 1]
-    forecast = score[rows]
-    accuracy = float(np.mean((forecast > 0) == (target > 0)))
-    coefficient = float(np.corrcoef(rankdata(forecast), rankdata(target))[0, 1])
-    return accuracy, coefficient
+    if len(rows) < 3:
+        raise NotEnoughData(
+            f"{name} has {len(rows)} bars with two more behind them; at least 3 are needed: fewer gaps, more bars."
+        )
+    log_open = np.log(path.open)
+    future, forecast = log_open[rows + 2] - log_open[rows + 1], score[rows]
+    accuracy = float(np.mean((forecast > 0) == (future > 0)))
+    if not np.ptp(forecast):
+        return accuracy, 0.0
+    return accuracy, float(np.corrcoef(rankdata(forecast), rankdata(future))[0, 1])
 
 
 def _frame(
@@ -165,18 +191,17 @@ def _frame(
     regime: NDArray[np.int64],
     score: NDArray[np.float64],
 ) -> pl.DataFrame:
-    first = int(opening.timestamp() * 1000)
-    names = pl.Series([str(r) for r in REGIME_ORDER])
+    milliseconds = round(opening.timestamp() * 1000) + slots * (BAR_MINUTES[bar] * 60_000)
     return pl.DataFrame(
         {
             "symbol": pl.repeat(name, len(slots), eager=True),
-            "ts": pl.Series(first + slots * (BAR_MINUTES[bar] * 60_000)).cast(pl.Datetime("ms", "UTC")),
+            "ts": pl.Series(milliseconds).cast(pl.Datetime("ms", "UTC")),
             "open": path.open,
             "high": path.high,
             "low": path.low,
             "close": path.close,
             "volume": path.volume,
-            "regime": names.gather(pl.Series(regime)),
+            "regime": pl.Series([str(r) for r in REGIME_ORDER]).gather(pl.Series(regime)),
             "score": score,
         }
     )
@@ -185,20 +210,16 @@ def _frame(
 def _require_arguments(
     n_bars: int, n_symbols: int, seed: int, signal_strength: float, bar: str, gap_share: float, start: str
 ) -> datetime:
-    if n_bars < 3:
-        raise DataError(f"n_bars is {n_bars}; a simulated market needs at least 3 bars.")
-    if n_symbols < 1:
-        raise DataError(f"n_symbols is {n_symbols}; a simulated market needs at least 1 symbol.")
-    if seed < 0:
-        raise DataError(f"seed is {seed}; a whole number from 0 was expected.")
-    if not (math.isfinite(signal_strength) and 0.0 <= signal_strength <= 3.0):
-        raise DataError(f"signal_strength is {signal_strength}; a number from 0 (nothing predicts) to 3 was expected.")
+    for name, value, least in (("n_bars", n_bars, _LEAST_BARS), ("n_symbols", n_symbols, 1), ("seed", seed, 0)):
+        if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
+            raise DataError(f"{name} is {value!r}; a whole number from {least} was expected.")
+    for name, number, most in (("signal_strength", signal_strength, _MOST_STRENGTH), ("gap_share", gap_share, 0.5)):
+        if isinstance(number, str) or not (math.isfinite(number) and 0.0 <= number <= most):
+            raise DataError(f"{name} is {number!r}; a number from 0 to {most} was expected.")
     if bar not in BAR_MINUTES:
-        raise nearest_name(bar, BAR_MINUTES, kind="bar")
-    if not 0.0 <= gap_share <= 0.5:
-        raise DataError(f"gap_share is {gap_share}; a fraction from 0 to 0.5 was expected.")
+        raise nearest_name(str(bar), BAR_MINUTES, kind="bar")
     try:
         moment = datetime.fromisoformat(start)
-    except ValueError as error:
-        raise DataError(f"start is '{start}'; an ISO date such as 2024-01-01 was expected.") from error
+    except (TypeError, ValueError) as error:
+        raise DataError(f"start is {start!r}; an ISO date such as 2024-01-01 was expected.") from error
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
-from huracan.market.simulator_process import MarketLaw, SymbolLaw, edge_by_regime, unit_of_average
+from huracan.market.simulator_process import MarketLaw, SymbolLaw, average_unit, edge_by_regime
 
 __all__ = ["Bars", "Forecast", "forecast_segment"]
 
@@ -74,10 +74,11 @@ def forecast_segment(
     z = move / np.sqrt(before)
     log_volume = np.log(bars.volume) - symbol.log_volume
 
+    above, below = np.log(bars.high / bars.open), np.log(bars.low / bars.open)
     drivers = (
-        _average(z / unit_of_average(law.trend_span), law.trend_span),
-        _average(z / unit_of_average(law.stretch_span), law.stretch_span),
-        z,
+        _average(z, law.trend_span) / average_unit(law.trend_span),
+        _average(z, law.stretch_span) / average_unit(law.stretch_span) / law.stretch_unit,
+        (move - above - below) / (above - below) / law.rejection_unit,
         _average(log_volume, law.flow_fast) - _average(log_volume, law.flow_slow),
     )
     edge = strength * edge_by_regime(law, *drivers)

@@ -15,14 +15,14 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MarketLaw", "SymbolLaw", "SymbolPath", "SymbolShocks", "draw_path", "edge_by_regime"]
+__all__ = ["MarketLaw", "SymbolLaw", "SymbolPath", "SymbolShocks", "average_unit", "draw_path", "edge_by_regime", "large"]
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class MarketLaw:
-    """Every number of the market's law; tuples go by ``REGIME_ORDER``: trending, ranging, volatile, illiquid.
+    """Every number of the market's law; tuples go by regime: trending, ranging, volatile, illiquid.
 
     Attributes
     ----------
@@ -35,34 +35,44 @@ class MarketLaw:
     volume_level : mean of log volume in each regime, around the symbol's own level.
     volume_memory, volume_response, volume_noise : AR(1) coefficient of log volume, its response to the size of the
         bar's move, the standard deviation of its own shocks.
-    edge : weight of each regime's edge.
-    edge_unit : expected next return in units of its volatility, per unit of ``edge``, at signal strength 1.
-    trend_span, stretch_span, flow_fast, flow_slow : spans of the moving averages that drive the edge, bars.
+    edge : weight of momentum, reversal and rejection in each regime.
+    edge_unit : expected next return in units of its volatility, per unit of weight, at signal strength 1.
+    trend_span, stretch_span : spans of the moving averages of returns behind momentum and reversal, bars.
+    flow_fast, flow_slow : spans of the two averages of log volume whose difference confirms momentum, bars.
+    stretch_unit, rejection_unit : what counts as a large stretch (standard deviations of a bar) and a large wick
+        imbalance (share of the bar's range).
     """
 
-    duration: tuple[float, ...] = (90.0, 90.0, 60.0, 60.0)
+    duration: tuple[float, ...] = (80.0, 80.0, 60.0, 40.0)
     next_regime: tuple[tuple[float, ...], ...] = (
         (0.00, 0.50, 0.40, 0.10),
         (0.50, 0.00, 0.25, 0.25),
         (0.45, 0.45, 0.00, 0.10),
         (0.25, 0.55, 0.20, 0.00),
     )
-    scale: tuple[float, ...] = (1.0, 0.7, 1.5, 0.5)
-    reaction: float = 0.035
+    scale: tuple[float, ...] = (1.0, 0.75, 1.4, 0.5)
+    reaction: float = 0.025
     leverage: float = 0.01
     persistence: float = 0.90
-    tail: float = 5.0
+    tail: float = 8.0
     correlation: float = 0.5
-    volume_level: tuple[float, ...] = (0.35, -0.15, 0.6, -1.0)
+    volume_level: tuple[float, ...] = (0.5, -0.3, 0.9, -1.5)
     volume_memory: float = 0.6
     volume_response: float = 0.2
     volume_noise: float = 0.35
-    edge: tuple[float, ...] = (1.0, 1.0, 1.0, 0.0)
-    edge_unit: float = 0.12
+    edge: tuple[tuple[float, ...], ...] = (
+        (1.2, 0.8, 0.6),
+        (0.5, 1.2, 0.9),
+        (0.9, 1.2, 0.9),
+        (0.0, 0.0, 0.0),
+    )
+    edge_unit: float = 0.16
     trend_span: int = 40
-    stretch_span: int = 8
+    stretch_span: int = 3
     flow_fast: int = 8
     flow_slow: int = 60
+    stretch_unit: float = 0.7
+    rejection_unit: float = 0.27
 
     @cached_property
     def transition(self) -> Floats:
@@ -131,22 +141,33 @@ class SymbolPath:
     deviation: Floats
 
 
-def edge_by_regime(law: MarketLaw, trend: Floats, stretch: Floats, shock: Floats, flow: Floats) -> Floats:
+def edge_by_regime(law: MarketLaw, trend: Floats, stretch: Floats, rejection: Floats, flow: Floats) -> Floats:
     """Expected next return of each regime in units of its volatility, at signal strength 1, (n, 4).
 
-    The arguments are the drivers after bar t, (n,). This is the formula of ``simulate_market``'s docstring.
+    The arguments are the drivers after bar t, (n,), each in its own unit. This is the formula that the docstring of
+    ``simulate_market`` gives.
     """
-    confirmed = 1.0 + np.tanh(flow)
-    unit = np.asarray(law.edge) * law.edge_unit
-    return np.stack(
-        [
-            unit[0] * np.tanh(trend) * confirmed,
-            -unit[1] * np.tanh(stretch),
-            -unit[2] * shock * np.abs(shock) / (1.0 + shock * shock),
-            np.zeros_like(trend),
-        ],
-        axis=1,
-    )
+    momentum = large(trend) * (1.0 + 0.5 * np.tanh(flow))
+    parts = np.stack([momentum, -large(stretch), large(rejection)], axis=1)
+    return law.edge_unit * parts @ np.asarray(law.edge).T
+
+
+def large(x: Floats) -> Floats:
+    """Little near zero, the sign far out: a move counts once it is large.
+
+    >>> large(np.array([-9.0, 0.1, 1.0])).round(2).tolist()
+    [-0.99, 0.01, 0.5]
+    """
+    return x * np.abs(x) / (1.0 + x * x)
+
+
+def average_unit(span: int) -> float:
+    """Standard deviation of an exponential moving average of unit white noise.
+
+    >>> average_unit(4)
+    0.5
+    """
+    return math.sqrt(1.0 / span)
 
 
 def draw_path(law: MarketLaw, symbol: SymbolLaw, shocks: SymbolShocks, strength: float) -> SymbolPath:
@@ -154,52 +175,46 @@ def draw_path(law: MarketLaw, symbol: SymbolLaw, shocks: SymbolShocks, strength:
     n = len(shocks.shock)
     trend_gain, stretch_gain = 2.0 / (law.trend_span + 1), 2.0 / (law.stretch_span + 1)
     fast_gain, slow_gain = 2.0 / (law.flow_fast + 1), 2.0 / (law.flow_slow + 1)
-    trend_unit, stretch_unit = unit_of_average(law.trend_span), unit_of_average(law.stretch_span)
-    on_trend, on_stretch, on_shock, _ = (strength * law.edge_unit * e for e in law.edge)
-    constant = symbol.volatility**2 / law.variance_ratio
-    start = constant * law.variance_ratio
-    reaction, leverage, persistence = law.reaction, law.leverage, law.persistence
+    trend_unit = average_unit(law.trend_span)
+    stretch_unit = law.stretch_unit * average_unit(law.stretch_span)
+    rejection_unit = law.rejection_unit
+    edge = [[strength * law.edge_unit * weight for weight in row] for row in law.edge]
+    start = symbol.volatility**2
+    constant = start / law.variance_ratio
+    reaction, leverage, persistence, scale = law.reaction, law.leverage, law.persistence, law.scale
     memory, response, noise, mean_move = law.volume_memory, law.volume_response, law.volume_noise, law.mean_move
     level = [(1.0 - memory) * v for v in law.volume_level]
-    scale = law.scale
     tanh, sqrt = math.tanh, math.sqrt
 
     returns, means, deviations, log_volume = [0.0] * n, [0.0] * n, [0.0] * n, [0.0] * n
-    variance, trend, stretch, shock, fast, slow, volume = start, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    rows = zip(shocks.regime.tolist(), shocks.shock.tolist(), shocks.volume.tolist(), shocks.restart.tolist(), strict=True)
-    for t, (regime, draw, volume_draw, restart) in enumerate(rows):
+    variance, trend, stretch, rejection, fast, slow, volume = start, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    draws = (shocks.regime, shocks.shock, shocks.up, shocks.down, shocks.volume, shocks.restart)
+    rows = zip(*(column.tolist() for column in draws), strict=True)
+    for t, (regime, shock, up, down, volume_shock, restart) in enumerate(rows):
         if restart:
-            variance, trend, stretch, shock, fast, slow, volume = start, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-        if regime == 0:
-            mean = on_trend * tanh(trend) * (1.0 + tanh(fast - slow))
-        elif regime == 1:
-            mean = -on_stretch * tanh(stretch)
-        elif regime == 2:
-            mean = -on_shock * shock * abs(shock) / (1.0 + shock * shock)
-        else:
-            mean = 0.0
+            variance, trend, stretch, rejection, fast, slow, volume = start, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+        on_momentum, on_reversal, on_rejection = edge[regime]
+        mean = (
+            on_momentum * trend * abs(trend) / (1.0 + trend * trend) * (1.0 + 0.5 * tanh(fast - slow))
+            - on_reversal * stretch * abs(stretch) / (1.0 + stretch * stretch)
+            + on_rejection * rejection * abs(rejection) / (1.0 + rejection * rejection)
+        )
         root = sqrt(variance)
         deviation = scale[regime] * root
-        move = deviation * (mean + draw)
+        move = deviation * (mean + shock)
         z = move / root
-        volume = memory * volume + level[regime] + response * (abs(z) - mean_move) + noise * volume_draw
+        volume = memory * volume + level[regime] + response * (abs(z) - mean_move) + noise * volume_shock
         returns[t], means[t], deviations[t], log_volume[t] = move, deviation * mean, deviation, volume
+
+        above = 0.5 * (move + sqrt(move * move + 2.0 * deviation * deviation * up))
+        below = 0.5 * (move - sqrt(move * move + 2.0 * deviation * deviation * down))
+        rejection = (move - above - below) / (above - below) / rejection_unit
         variance = constant + (reaction + leverage if move < 0.0 else reaction) * move * move + persistence * variance
         trend += trend_gain * (z / trend_unit - trend)
         stretch += stretch_gain * (z / stretch_unit - stretch)
-        shock = z
         fast += fast_gain * (volume - fast)
         slow += slow_gain * (volume - slow)
     return _candles(symbol, shocks, np.array(returns), np.array(means), np.array(deviations), np.array(log_volume))
-
-
-def unit_of_average(span: int) -> float:
-    """Standard deviation of an exponential moving average of unit white noise.
-
-    >>> round(unit_of_average(3), 4)
-    0.5774
-    """
-    return math.sqrt(1.0 / span)
 
 
 def _candles(
