@@ -31,7 +31,7 @@ from huracan.report.tables import LEVEL, hold_out_rows, leaderboard_rows, qualit
 
 __all__ = ["render_report"]
 
-_WHOLE, _LATEST = 400, 200
+_WHOLE, _LATEST = 500, 200
 _MOST_FEATURES = 20
 
 
@@ -58,7 +58,7 @@ def render_report(content: ReportContent) -> str:
 
     Returns
     -------
-    The page. Candles are drawn for the eight most traded symbols, over the whole span in at most 400 bars and for the last
+    The page. Candles are drawn for the eight most traded symbols, over the whole span in at most 500 bars and for the last
     200 bars as they are; the page says so.
     """
     template, style, script = _template()

@@ -114,7 +114,7 @@ def regime_rows(skills: pl.DataFrame, order: list[str]) -> dict[str, Any]:
         rows.append({"learner": learner, "cells": cells})
     heads = [{"name": r, "known": r in REGIMES, "rows": plural(rows_in[r], "row")} for r in regimes]
     found = sum(interval.sure for interval, _ in by_place.values())
-    return {"axis": scale.axis(2), "regimes": heads, "rows": rows, "found": found, "looked_at": len(by_place)}
+    return {"axis": scale.axis(), "regimes": heads, "rows": rows, "found": found, "looked_at": len(by_place)}
 
 
 def hold_out_rows(look: HoldOutResult, before: Mapping[str, Any] | None) -> dict[str, Any]:

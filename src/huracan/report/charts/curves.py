@@ -38,7 +38,7 @@ def equity_chart(equity: pl.DataFrame, held_out_from: datetime | None) -> Markup
         polyline(_points(place, curve, scale), f"curve {column}") for column, curve in reversed(curves.items())
     )
     one = Markup('<path class="one" d="M0 {}H{}"/>').format(f"{_TALL * (1 - scale(1.0)):.5g}", _WIDTH)
-    ticks = [Tick(1 - scale(v), _multiple(v)) for v in scale.ticks() if 0.02 < scale(v) < 0.98]
+    ticks = [Tick(1 - scale(v), f"{v:,.4g}×") for v in scale.ticks() if 0.02 < scale(v) < 0.98]
     band, label = _held_out(time, held_out_from)
     names = ", ".join(f"{_NAMES[c].lower()} {_multiple(_last(curve))}" for c, curve in curves.items())
     drawn = plot(

@@ -105,7 +105,7 @@ def plot(
         drawing=drawing,
         points=crosshair.to_script() if crosshair else "",
         ys=_labels(y_ticks, "top"),
-        xs=_labels([t for t in x_ticks if _EDGE < t.at < 1 - _EDGE], "left"),
+        xs=_labels(_thinned([t for t in x_ticks if _EDGE < t.at < 1 - _EDGE]), "left"),
     )
 
 
@@ -125,6 +125,11 @@ def dot(x: float, y: float, css: str, title: str = "") -> Markup:
     """Draw a point that stays round however the drawing is stretched; ``title`` is what hovering says."""
     said = Markup("<title>{}</title>").format(title) if title else ""
     return Markup('<path class="dot {}" d="M{} {}h0">{}</path>').format(css, f"{x:.5g}", f"{y:.5g}", said)
+
+
+def _thinned(ticks: list[Tick]) -> list[Tick]:
+    """Mark every other label of many as one that a narrow chart leaves out."""
+    return [Tick(t.at, t.text, "spare") if len(ticks) > 4 and i % 2 else t for i, t in enumerate(ticks)]
 
 
 def _labels(ticks: Iterable[Tick], side: str) -> Markup:

@@ -93,5 +93,7 @@ class ForestScale:
         )
 
     def _ticks(self, about: int) -> Sequence[float]:
-        ticks = [t for t in nice_ticks(self.scale.low, self.scale.high, about) if 0.06 < self.scale(t) < 0.94]
-        return ticks if len(ticks) <= about + 1 else [t for i, t in enumerate(ticks) if (i - ticks.index(0.0)) % 2 == 0]
+        ticks = nice_ticks(self.scale.low, self.scale.high, about)
+        if len(ticks) > about + 1:
+            ticks = [t for i, t in enumerate(ticks) if (i - ticks.index(0.0)) % 2 == 0]
+        return ticks
