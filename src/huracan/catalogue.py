@@ -27,7 +27,8 @@ from huracan.models.boosting import BOOSTERS
 from huracan.models.trees import FORESTS
 
 if TYPE_CHECKING:
-    from huracan.baselines.tabular import TabularClassifier, TabularLearner, TabularRegressor
+    from huracan.baselines.tabular import TabularClassifier, TabularRegressor
+    from huracan.baselines.wrapper import TabularLearner
 
 __all__ = [
     "MODEL_CATALOGUE",
@@ -180,7 +181,7 @@ def signal_score(model: Any, X: Any) -> NDArray[np.float64]:
     -------
     float64 (n,), finite.
     """
-    from huracan.baselines.tabular import TabularLearner
+    from huracan.baselines.wrapper import TabularLearner
 
     if isinstance(model, TabularLearner) and model.spec.is_rule:
         return model.rule_score(X)

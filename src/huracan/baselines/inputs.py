@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from huracan.errors import DataError
 
-__all__ = ["InputScaler", "require_finite", "winsor_bounds"]
+__all__ = ["InputScaler", "checked_weight", "other_columns", "require_finite", "weighted_rows", "winsor_bounds"]
 
 _SAMPLE = 100_000
 
@@ -81,3 +81,41 @@ class InputScaler:
         """Scaled copy, float32."""
         Z = (X - self.center.astype(np.float32)) * (1.0 / self.scale).astype(np.float32)
         return np.clip(Z, -self.clip, self.clip, out=Z)
+
+
+def checked_weight(sample_weight: Any, n_rows: int) -> NDArray[np.float64] | None:
+    """Weights as float64, refused where negative, not finite or of another length."""
+    if sample_weight is None:
+        return None
+    weight = np.asarray(sample_weight, dtype=np.float64)
+    if weight.ndim != 1:
+        raise DataError(f"sample_weight has shape {weight.shape}; Sample weights must be 1D array or scalar.")
+    if len(weight) != n_rows:
+        raise DataError(f"sample_weight has {len(weight)} rows where X has {n_rows}.")
+    bad = ~(np.isfinite(weight) & (weight >= 0))
+    if bad.any():
+        raise DataError(f"sample_weight is {weight[bad][0]} in row {int(np.argmax(bad))}; finite numbers >= 0 were expected.")
+    return weight
+
+
+def weighted_rows(
+    X: NDArray[np.float32], y: NDArray[Any], weight: NDArray[np.float64]
+) -> tuple[NDArray[np.float32], NDArray[Any], NDArray[np.float64] | None]:
+    """Leave out rows of weight 0; weights get mean 1, and equal weights are none."""
+    kept = weight > 0
+    if not kept.any():
+        raise DataError(f"sample_weight is zero in all {len(weight)} rows; at least one positive weight is needed.")
+    if not kept.all():
+        X, y, weight = X[kept], y[kept], weight[kept]
+    if np.all(weight == weight[0]):
+        return X, y, None
+    return X, y, weight / weight.mean()
+
+
+def other_columns(learner: str, got: tuple[str, ...], expected: tuple[str, ...]) -> DataError:
+    """The error for the first column that is not the one a learner was fitted on."""
+    for position, name in enumerate(expected):
+        if position >= len(got) or got[position] != name:
+            found = f"'{got[position]}'" if position < len(got) else "nothing"
+            return DataError(f"{learner} expects the feature '{name}' at column {position} and got {found}.")
+    return DataError(f"{learner} was fitted on {len(expected)} features and got {len(got)}; '{got[len(expected)]}' is new.")

@@ -1,0 +1,319 @@
+"""What regressors and classifiers on tables share: checks, row cap, scaling, storage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+
+from huracan.baselines.chunked import one_blas_thread, standard_output
+from huracan.baselines.inputs import InputScaler, checked_weight, other_columns, require_finite, weighted_rows
+from huracan.baselines.rules import rule_score
+from huracan.baselines.spec import FitContext, LearnerSpec, SupervisedTask
+from huracan.dataset import TrainingSet
+from huracan.errors import DataError, ModelError, NotEnoughData
+from huracan.model_info import ModelInfo
+
+__all__ = ["MIN_TRAIN_ROWS", "TabularLearner"]
+
+MIN_TRAIN_ROWS = 10
+_FORMAT = 1
+
+
+class TabularLearner(BaseEstimator):
+    """What :class:`~huracan.baselines.tabular.TabularRegressor` and ``TabularClassifier`` share; use one of those two."""
+
+    _task: SupervisedTask
+
+    def __init__(
+        self,
+        spec: LearnerSpec,
+        *,
+        hyperparameters: Mapping[str, Any] | None = None,
+        random_state: int = 0,
+        n_jobs: int = 1,
+        max_train_rows: int | str | None = "standard",
+        clip: float = 8.0,
+        winsorize: float = 0.005,
+    ) -> None:
+        self.spec = spec
+        self.hyperparameters = hyperparameters
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+        self.max_train_rows = max_train_rows
+        self.clip = clip
+        self.winsorize = winsorize
+
+    # --- scikit-learn parameters: hyperparameters also count one by one --------------------------------------------
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Parameters of the wrapper and, with ``deep``, each hyperparameter of the learner under its own name."""
+        params = super().get_params(deep=False)
+        return {**params, **self.spec.complete(self.hyperparameters)} if deep else params
+
+    def set_params(self, **params: Any) -> Self:
+        """Set parameters of the wrapper or hyperparameters of the learner; an unknown name is refused."""
+        own = super().get_params(deep=False)
+        for key in own.keys() & params.keys():
+            setattr(self, key, params.pop(key))
+        if params:
+            self.spec.complete(params)
+            self.hyperparameters = {**(self.hyperparameters or {}), **params}
+        return self
+
+    # --- fitting ---------------------------------------------------------------------------------------------------
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Fit on a :class:`~huracan.dataset.TrainingSet`, or on ``X`` (n, d) and ``y`` (n,) in time order.
+
+        The last ``max_train_rows`` rows are used (see ``n_train_rows_``). A ``TrainingSet`` brings its label or, for
+        a classifier, the label's sign (1 up, 0 down or flat), and its weights; rows of weight 0 are left out.
+
+        Raises
+        ------
+        DataError : not finite (column and row are named), of unequal length, or nothing but zero weights.
+        NotEnoughData : fewer than 10 rows.
+        ModelError : one class only.
+        """
+        cap = self._row_cap()
+        if isinstance(X, TrainingSet):
+            if y is not None:
+                raise DataError("fit got a TrainingSet and y; a TrainingSet brings its own labels.")
+            if sample_weight is not None and len(sample_weight) != len(X):
+                raise DataError(f"sample_weight has {len(sample_weight)} rows where the TrainingSet has {len(X)}.")
+            rows = X.most_recent(cap)
+            weight = rows.weight if sample_weight is None else np.asarray(sample_weight)[len(X) - len(rows) :]
+            target = rows.y if self._task == "regression" else rows.direction()
+            return self._fit(rows.X, target, weight, names=rows.feature_names, cap=cap)
+        if y is None:
+            raise DataError("fit got no y: requires y to be passed, but the target y is None.")
+        return self._fit(X, y, sample_weight, names=None, cap=cap)
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, *, names: tuple[str, ...] | None, cap: int | None) -> Self:
+        matrix = self._matrix(X, reset=True, names=names)
+        target = self._target(y, len(matrix))
+        weight = checked_weight(sample_weight, len(matrix))
+        if cap is not None and len(matrix) > cap:
+            matrix, target = matrix[-cap:], target[-cap:]
+            weight = None if weight is None else weight[-cap:]
+        if weight is not None:
+            matrix, target, weight = weighted_rows(matrix, target, weight)
+        params = self.spec.complete(self.hyperparameters)
+        coded = self._encode(target)
+        if len(matrix) < MIN_TRAIN_ROWS:
+            raise NotEnoughData(
+                f"{self.spec.name} got {len(matrix)} sample(s) to learn from; at least {MIN_TRAIN_ROWS} are needed."
+            )
+        self.scaler_ = InputScaler.fit(matrix, clip=self.clip) if self.spec.scale_inputs else None
+        context = FitContext(
+            task=self._task,
+            params=params,
+            n_rows=len(matrix),
+            n_features=matrix.shape[1],
+            n_classes=len(getattr(self, "classes_", ())),
+            feature_names=self.feature_names_,
+            random_state=int(self.random_state or 0),
+            n_jobs=int(self.n_jobs or 1),
+        )
+        self.weight_used_ = weight is not None and self.spec.supports_weight
+        self.n_train_rows_ = len(matrix)
+        ready = matrix if self.scaler_ is None else self.scaler_(matrix)
+        with one_blas_thread():
+            self.estimator_ = _fit_inner(self.spec, context, ready, coded, weight if self.weight_used_ else None)
+        return self
+
+    def _row_cap(self) -> int | None:
+        if isinstance(self.max_train_rows, str):
+            return self.spec.row_cap(self.max_train_rows)
+        if self.max_train_rows is not None and self.max_train_rows < MIN_TRAIN_ROWS:
+            raise ModelError(
+                f"max_train_rows is {self.max_train_rows}; at least {MIN_TRAIN_ROWS}, a profile or None was expected."
+            )
+        return self.max_train_rows
+
+    def _matrix(self, X: Any, *, reset: bool, names: tuple[str, ...] | None = None) -> NDArray[np.float32]:
+        try:
+            matrix = validate_data(
+                self, X, reset=reset, dtype=np.float32, order="C", ensure_all_finite=False, ensure_min_samples=int(reset)
+            )
+        except (TypeError, ValueError) as error:
+            kind: type[Exception] = DataError if isinstance(error, ValueError) else _DataTypeError
+            raise kind(str(error)) from error
+        if reset:
+            columns = getattr(self, "feature_names_in_", None) if names is None else names
+            self.feature_names_ = (
+                tuple(f"x{i}" for i in range(matrix.shape[1])) if columns is None else tuple(map(str, columns))
+            )
+        elif names is not None and names != self.feature_names_:
+            raise other_columns(self.spec.name, names, self.feature_names_)
+        require_finite(matrix, self.feature_names_)
+        return matrix
+
+    def _target(self, y: Any, n_rows: int) -> NDArray[Any]:
+        try:
+            target = column_or_1d(y.to_numpy() if hasattr(y, "to_numpy") else y, warn=True)
+        except ValueError as error:
+            raise DataError(str(error)) from error
+        if len(target) != n_rows:
+            raise DataError(f"y has {len(target)} rows where X has {n_rows}; inconsistent numbers of samples.")
+        if np.issubdtype(target.dtype, np.floating):
+            require_finite(target[:, None], ("y",))
+        return target
+
+    def _encode(self, target: NDArray[Any]) -> NDArray[Any]:
+        raise NotImplementedError
+
+    def _raw(self, X: Any) -> NDArray[np.float64]:
+        check_is_fitted(self, "estimator_")
+        if isinstance(X, TrainingSet):
+            matrix = self._matrix(X.X, reset=False, names=X.feature_names)
+        else:
+            matrix = self._matrix(X, reset=False)
+        output = self.spec.output or standard_output
+        if not len(matrix):
+            probe = np.zeros((1, matrix.shape[1]), np.float32)
+            return np.asarray(output(self.estimator_, probe, 1), np.float64)[:0]
+        with one_blas_thread():
+            return np.asarray(_scaled_output(output, self.estimator_, matrix, self.scaler_, int(self.n_jobs or 1)), np.float64)
+
+    def rule_score(self, X: Any) -> NDArray[np.float64]:
+        """The score (n,) of a rule; a ``ModelError`` for any other learner."""
+        check_is_fitted(self, "estimator_")
+        if not self.spec.is_rule:
+            raise ModelError(f"{self.spec.name} is no rule; use huracan.catalogue.signal_score.")
+        named = X.feature_names if isinstance(X, TrainingSet) else None
+        return rule_score(self.estimator_, self._matrix(X.X if isinstance(X, TrainingSet) else X, reset=False, names=named))
+
+    # --- what it is, and storage -----------------------------------------------------------------------------------
+
+    def model_info(self) -> ModelInfo:
+        """The learner's card with the hyperparameters it was built with."""
+        return self.spec.info(
+            self._task,
+            hyperparameters=self.hyperparameters,
+            max_train_rows=self._row_cap(),
+            feature_names=getattr(self, "feature_names_", None),
+        )
+
+    def feature_importance(self) -> dict[str, float] | None:
+        """Importance of each feature as the learner itself sees it, summing to 1; None where it has no such notion."""
+        check_is_fitted(self, "estimator_")
+        if self.spec.importance is None:
+            return None
+        values = self.spec.importance(self.estimator_, self.n_features_in_)
+        if values is None:
+            return None
+        total = float(np.sum(values))
+        return {name: float(v) / total if total > 0 else 0.0 for name, v in zip(self.feature_names_, values, strict=True)}
+
+    def to_parts(self) -> tuple[dict[str, Any], Any]:
+        """The fitted model as plain JSON values and one inner object (an estimator, a booster, or None for a rule).
+
+        ``huracan.catalogue.model_from_parts`` puts them together again.
+        """
+        check_is_fitted(self, "estimator_")
+        plain_inner = isinstance(self.estimator_, dict)
+        state: dict[str, Any] = {
+            "format": _FORMAT,
+            "name": self.spec.name,
+            "task": self._task,
+            "hyperparameters": self.spec.complete(self.hyperparameters),
+            "random_state": self.random_state,
+            "max_train_rows": self.max_train_rows,
+            "clip": self.clip,
+            "winsorize": self.winsorize,
+            "feature_names": list(self.feature_names_),
+            "named_columns": hasattr(self, "feature_names_in_"),
+            "n_train_rows": self.n_train_rows_,
+            "weight_used": self.weight_used_,
+            "scaler": None if self.scaler_ is None else [self.scaler_.center.tolist(), _finite_list(self.scaler_.scale)],
+            "fitted": self.estimator_ if plain_inner else None,
+            **self._target_state(),
+        }
+        return state, None if plain_inner else self.estimator_
+
+    def state_dict(self) -> dict[str, Any]:
+        """The JSON part of :meth:`to_parts`."""
+        return self.to_parts()[0]
+
+    @property
+    def inner(self) -> Any:
+        """The fitted inner object; None for a rule."""
+        return self.to_parts()[1]
+
+    @classmethod
+    def from_state(cls, spec: LearnerSpec, state: Mapping[str, Any], inner: Any) -> Self:
+        """Rebuild a fitted model from what :meth:`to_parts` gave.
+
+        Raises
+        ------
+        ModelError : the state is of another learner, task or format, or lacks a key.
+        """
+        if (state.get("name"), state.get("task"), state.get("format")) != (spec.name, cls._task, _FORMAT):
+            raise ModelError(
+                f"the stored model is {state.get('name')}/{state.get('task')} in format {state.get('format')}; "
+                f"{spec.name}/{cls._task} in format {_FORMAT} was expected."
+            )
+        try:
+            model = cls(
+                spec,
+                hyperparameters=dict(state["hyperparameters"]),
+                random_state=state["random_state"],
+                max_train_rows=state["max_train_rows"],
+                clip=state["clip"],
+                winsorize=state["winsorize"],
+            )
+            model.feature_names_ = tuple(state["feature_names"])
+            model.n_features_in_ = len(model.feature_names_)
+            if state["named_columns"]:
+                model.feature_names_in_ = np.asarray(model.feature_names_, dtype=object)
+            model.n_train_rows_ = state["n_train_rows"]
+            model.weight_used_ = state["weight_used"]
+            model.scaler_ = None
+            if state["scaler"] is not None:
+                center, scale = state["scaler"]
+                spread = np.asarray([np.inf if s is None else s for s in scale], np.float64)
+                model.scaler_ = InputScaler(np.asarray(center, np.float64), spread, float(state["clip"]))
+            model.estimator_ = inner if state["fitted"] is None else dict(state["fitted"])
+            model._restore_target(state)
+        except KeyError as error:
+            raise ModelError(f"the stored state of {spec.name} lacks the key {error}.") from error
+        return model
+
+    def _target_state(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def _restore_target(self, state: Mapping[str, Any]) -> None:
+        raise NotImplementedError
+
+
+class _DataTypeError(DataError, TypeError):
+    """Data of a type no matrix can be made of."""
+
+
+def _fit_inner(
+    spec: LearnerSpec, context: FitContext, X: NDArray[np.float32], y: NDArray[Any], weight: NDArray[np.float64] | None
+) -> Any:
+    if spec.fit is not None:
+        return spec.fit(context, X, y, weight)
+    assert spec.build is not None
+    estimator = spec.build(context)
+    return estimator.fit(X, y) if weight is None else estimator.fit(X, y, sample_weight=weight)
+
+
+def _scaled_output(
+    output: Any, inner: Any, X: NDArray[np.float32], scaler: InputScaler | None, n_jobs: int, block: int = 262_144
+) -> NDArray[np.float64]:
+    """Scale and evaluate in blocks, so that memory stays flat on millions of rows."""
+    if scaler is None:
+        return output(inner, X, n_jobs)
+    parts = [output(inner, scaler(X[at : at + block]), n_jobs) for at in range(0, len(X), block)]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _finite_list(values: NDArray[np.float64]) -> list[float | None]:
+    return [float(v) if np.isfinite(v) else None for v in values]
