@@ -68,7 +68,7 @@ def leaderboard_rows(board: pl.DataFrame) -> dict[str, Any]:
                 "sharpe_drawn": _cell(sharpe_scale, sharpe, r["learner"], "Sharpe ratio", 2),
                 "max_drawdown": percent(r["max_drawdown"]),
                 "turnover": DASH if not is_number(r["turnover_per_year"]) else number(r["turnover_per_year"], 0) + "×",
-                "break_even": DASH if not is_number(r["break_even_bps"]) else number(r["break_even_bps"], 1) + " bps",
+                "break_even": _break_even(r["break_even_bps"]),
                 "train_rows": count(r["train_rows"]),
                 "fit": seconds(r["fit_seconds"]),
             }
@@ -204,6 +204,12 @@ def _cell(scale: ForestScale, interval: Interval, who: str, what: str, decimals:
     return scale.cell(
         interval, f"{who}: {what} {said}, 95 % interval {bounds(interval.low, interval.high, decimals, signed=True)}"
     )
+
+
+def _break_even(bps: float | None) -> str:
+    if bps is None or not is_number(bps):
+        return DASH
+    return "below 0" if bps < 0.0 else f"{number(bps, 0 if bps >= 100.0 else 1)} bps"
 
 
 def _sure(p_adjusted: float | None, low: float | None) -> bool:

@@ -77,9 +77,9 @@ class ForestScale:
             "<title>{t}</title>{m}</svg>"
         ).format(w=_WIDTH, h=_HEIGHT, t=title, m=marks)
 
-    def axis(self, about: int = 3) -> Markup:
+    def axis(self) -> Markup:
         """The ticks of the scale, to stand in the head of the column."""
-        ticks = self._ticks(about)
+        ticks = self._ticks()
         decimals = suitable_decimals(ticks, 1)
         if any(abs(round(t, decimals) - t) > 1e-9 for t in ticks):
             decimals += 1
@@ -92,8 +92,8 @@ class ForestScale:
             )
         )
 
-    def _ticks(self, about: int) -> Sequence[float]:
-        ticks = nice_ticks(self.scale.low, self.scale.high, about)
-        if len(ticks) > about + 1:
+    def _ticks(self) -> Sequence[float]:
+        ticks = nice_ticks(self.scale.low, self.scale.high, 4)
+        if len(ticks) > 4:
             ticks = [t for i, t in enumerate(ticks) if (i - ticks.index(0.0)) % 2 == 0]
         return ticks

@@ -44,7 +44,10 @@ def reliability_chart(bins: pl.DataFrame) -> Markup:
         marks += Markup('<path class="counted" d="M{x} {b}v-{t}"><title>{s}</title></path>').format(
             x=f"{x:.5g}", b=tall, t=f"{bar:.4g}", s=said
         )
-        marks += dot(x, _SIDE * (1 - scale(observed)), f"plain {css}", said)
+        y = _SIDE * (1 - scale.clipped(observed))
+        marks += dot(x, y, f"plain {css}", said)
+        if css:
+            marks += dot(x, y, "hole", said)
     ticks = scale.ticks(5)
     digits = 0 if all(abs(round(t, 2) - t) < 1e-9 for t in ticks) else 1
     error = float(np.average(np.abs(rows["mean_probability"] - rows["observed"]), weights=rows["n"]))

@@ -60,7 +60,7 @@ def nice_ticks(low: float, high: float, about: int = 5) -> list[float]:
     """Multiples of 1, 2 or 5 times a power of ten between ``low`` and ``high``.
 
     >>> nice_ticks(0.93, 1.22)
-    [0.95, 1.0, 1.05, 1.1, 1.15, 1.2]
+    [1.0, 1.1, 1.2]
     """
     if not high > low:
         return [low]
