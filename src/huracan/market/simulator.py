@@ -66,7 +66,7 @@ def simulate_market(
         h[t+1] = w + (a + b * (r[t] < 0)) * r[t]**2 + c * h[t]                     GJR-GARCH(1,1)
 
     with e Student-t (8 degrees of freedom, variance 1, correlated .5 between symbols, large for all at once) and k_s
-    = 1, .75, 1.4, .5 for trending, ranging, volatile, illiquid. High and low are the extremes of a Brownian bridge
+    = 1, .8, 1.3, .6 for trending, ranging, volatile, illiquid. High and low are the extremes of a Brownian bridge
     from open to close; log volume is an AR(1) whose level depends on the regime and on the size of the move; the next
     bar opens at the close. The planted edge is the conditional mean, in units of the bar's own volatility ::
 
@@ -76,9 +76,9 @@ def simulate_market(
         g(x) = x * abs(x) / (1 + x**2)                                             only what is large counts
 
                     p_s   q_s   w_s    why
-        trending    1.2   0.8   0.6    trends continue when volume confirms them; dips are bought
-        ranging     0.5   1.2   0.9    a stretched price comes back, a rejected extreme is not tried again
-        volatile    0.9   1.2   0.9    large shocks overshoot and reverse, yet direction persists
+        trending    1.2   0.9   0.65   trends continue when volume confirms them; dips are bought
+        ranging     0.7   1.2   0.85   a stretched price comes back, a rejected extreme is not tried again
+        volatile    1.0   1.2   0.85   large shocks overshoot and reverse, yet direction persists
         illiquid    0.0   0.0   0.0    no edge: noise
 
     T and D are exponential averages (spans 40 and 3) of returns divided by ``sqrt(h)``, V is the average of log volume

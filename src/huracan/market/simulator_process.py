@@ -50,7 +50,7 @@ class MarketLaw:
         (0.45, 0.45, 0.00, 0.10),
         (0.25, 0.55, 0.20, 0.00),
     )
-    scale: tuple[float, ...] = (1.0, 0.75, 1.4, 0.5)
+    scale: tuple[float, ...] = (1.0, 0.8, 1.3, 0.6)
     reaction: float = 0.025
     leverage: float = 0.01
     persistence: float = 0.90
@@ -61,9 +61,9 @@ class MarketLaw:
     volume_response: float = 0.2
     volume_noise: float = 0.35
     edge: tuple[tuple[float, ...], ...] = (
-        (1.2, 0.8, 0.6),
-        (0.5, 1.2, 0.9),
-        (0.9, 1.2, 0.9),
+        (1.2, 0.9, 0.65),
+        (0.7, 1.2, 0.85),
+        (1.0, 1.2, 0.85),
         (0.0, 0.0, 0.0),
     )
     edge_unit: float = 0.16
