@@ -117,7 +117,7 @@ def test_ticks_are_round_evenly_spaced_and_inside(low: float, span: float, about
         return
     ticks = nice_ticks(low, high, about)
     slack = 1e-6 * span + 1e-9 * max(abs(low), abs(high))
-    assert 1 <= len(ticks) <= 2 * about + 3
+    assert 2 <= len(ticks) <= 2 * about + 3
     assert all(low - slack <= t <= high + slack for t in ticks)
     if len(ticks) > 2:
         steps = np.diff(ticks)

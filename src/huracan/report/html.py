@@ -141,11 +141,12 @@ def _tiles(content: ReportContent, shown: dict[str, Any] | None) -> list[dict[st
             }
         )
     if content.planted is not None:
+        something = content.planted.attainable_information_coefficient > 0.0
         tiles.append(
             {
                 "name": "Planted edge found",
-                "value": formatting.percent(content.planted.share_found, 0),
-                "note": "of what can be found in this simulated market",
+                "value": formatting.percent(content.planted.share_found, 0) if something else "nothing to find",
+                "note": "of what can be found in this simulated market" if something else "this simulated market has no edge",
             }
         )
     return tiles
@@ -174,7 +175,7 @@ def _market(content: ReportContent) -> dict[str, Any]:
     """Two charts a symbol, and how much of the time each regime held."""
     symbols = most_traded(content.candles)
     known = content.regimes.select(pl.col("regime").cast(pl.String)).to_series()
-    total = max(int(known.is_in(REGIMES).sum()), 1)
+    total = int(known.is_in(REGIMES).sum())
     views = []
     for i, symbol in enumerate(symbols):
         whole = shown_candles(content.candles, content.regimes, symbol, most=_WHOLE)
@@ -186,7 +187,7 @@ def _market(content: ReportContent) -> dict[str, Any]:
         "of": content.candles["symbol"].n_unique(),
         "most": MOST_SYMBOLS,
         "views": views,
-        "regimes": [(name, formatting.percent(int((known == name).sum()) / total, 0)) for name in REGIMES],
+        "regimes": [(name, formatting.percent(int((known == name).sum()) / total, 0)) for name in REGIMES] if total else [],
     }
 
 

@@ -217,4 +217,4 @@ def _sure(p_adjusted: float | None, low: float | None) -> bool:
 
 
 def _traded(row: Mapping[str, Any]) -> bool:
-    return is_number(row["net_sharpe"]) and row["turnover_per_year"] != 0.0
+    return bool(row["turnover_per_year"] != 0.0)

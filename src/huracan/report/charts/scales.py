@@ -66,9 +66,14 @@ def nice_ticks(low: float, high: float, about: int = 5) -> list[float]:
         return [low]
     raw = (high - low) / max(about, 1)
     power = 10.0 ** math.floor(math.log10(raw))
-    step = next(m * power for m in (1.0, 2.0, 5.0, 10.0) if m * power >= raw * 0.9)
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [float(f"{i * step:.12g}") for i in range(first, last + 1)]
+    steps = [m * power for m in (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)]
+    chosen = next(i for i, step in enumerate(steps) if step >= raw * 0.9 and i >= 2)
+    while True:
+        step = steps[chosen]
+        first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+        if last > first or chosen == 0:
+            return [float(f"{i * step:.12g}") for i in range(first, last + 1)]
+        chosen -= 1
 
 
 def time_ticks(start: float, end: float, about: int = 7) -> list[tuple[float, str]]:
