@@ -94,6 +94,6 @@ class ForestScale:
 
     def _ticks(self) -> Sequence[float]:
         ticks = nice_ticks(self.scale.low, self.scale.high, 4)
-        if len(ticks) > 4:
+        if len(ticks) > 3:
             ticks = [t for i, t in enumerate(ticks) if (i - ticks.index(0.0)) % 2 == 0]
         return ticks
