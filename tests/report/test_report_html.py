@@ -130,6 +130,7 @@ def content_of(
         facts={"data": "random walks", "symbols": str(len(symbols)), "seed": "0"},
         notes=("40 rows left out: features warming up.",),
         quality=quality_report(candles, now=START + timedelta(days=900)),
+        alpha=0.05,
         candles=candles,
         regimes=regimes,
         leaderboard=board_of(LEARNERS, champion),

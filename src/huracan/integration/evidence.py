@@ -16,7 +16,7 @@ from huracan.config import HuracanConfig, config_hash
 from huracan.dataset import TrainingSet
 from huracan.errors import ModelError
 from huracan.integration import judging
-from huracan.integration.judging import Judged
+from huracan.integration.judging import Judged, Skill
 from huracan.integration.out_of_fold import LearnerRun, run_out_of_fold
 from huracan.integration.preparation import Prepared, Source
 from huracan.integration.run_folder import RunFolder
@@ -52,7 +52,8 @@ class Evidence:
     ----------
     folds : fold 0 tunes only. runs : all learners. judged : those that could be trained. comparison : against the baseline,
         None when no learner said anything but a constant. champion : the crowned learner, or None. finalist : the champion, or
-        the best-looking learner where none is crowned; None when there is none.
+        the best-looking learner where none is crowned; None when there is none. skills : of every learner that says more than
+        a constant, with 95 % intervals.
     """
 
     development: TrainingSet
@@ -63,6 +64,7 @@ class Evidence:
     comparison: Comparison | None
     champion: str | None
     finalist: str | None
+    skills: Mapping[str, Skill]
     skills_by_regime: Mapping[str, tuple[RegimeSkill, ...]]
 
 
@@ -129,5 +131,6 @@ def gather_evidence(config: HuracanConfig, prepared: Prepared, folder: RunFolder
             comparison = judging.compare(rows, speaking, alpha=config.comparison.alpha, correction=config.comparison.correction)
             champion = comparison.decision if comparison.decision in speaking else None
             finalist = champion or judging.best_learner(speaking)
-        skills = judging.regime_skills(rows, speaking)
-    return Evidence(rows, hold_out, folds, runs, judged, comparison, champion, finalist, skills)
+        skills = {name: judging.skill_of(one.payoff, rows.decision_time[one.at]) for name, one in speaking.items()}
+        by_regime = judging.regime_skills(rows, speaking)
+    return Evidence(rows, hold_out, folds, runs, judged, comparison, champion, finalist, skills, by_regime)

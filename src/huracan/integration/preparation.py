@@ -68,7 +68,7 @@ def read_source(config: HuracanConfig, candles: Any = None) -> Source:
             return Source(_wanted(truth.candles, config), name, truth=truth)
         read = ingest_candles(given, on_unsorted=config.data.on_unsorted, on_duplicate=config.data.on_duplicate)
         log.info("candles read", rows=read.candles.height, notes=len(read.notes))
-        name = str(given) if isinstance(given, str | Path) else "a frame"
+        name = Path(given).name if isinstance(given, str | Path) else "a frame"
         kept = validate_candles(_wanted(read.candles, config))
         return Source(kept, name, tuple(read.notes))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from huracan.integration.closing import Accounts, HoldOutLook
 from huracan.integration.evidence import Evidence, RunFacts
 from huracan.integration.judging import Judged
 from huracan.integration.preparation import Prepared
+from huracan.market import written_length
 from huracan.report.content import PlantedEdge, ReportContent
 from huracan.validation import calibration_table, rank_information_coefficient
 
@@ -37,9 +38,10 @@ def verdict(evidence: Evidence, accounts: Accounts, look: HoldOutLook | None) ->
         return Verdict("Keep the baseline: every learner that could be trained says the same about every bar.", (), False)
     name = evidence.finalist
     pair = next(p for p in evidence.comparison.pairs if p.model_a == name)
+    found = evidence.skills[name]
     skill = (
-        f"its mean payoff is {-pair.difference:+.4f} a bar (95 % interval {-pair.ci_high:+.4f} to {-pair.ci_low:+.4f}, "
-        f"adjusted p = {written_p(pair.p_adjusted)})"
+        f"its mean payoff is {found.mean:+.4f} a bar (95 % interval {found.ci_low:+.4f} to {found.ci_high:+.4f}, "
+        f"adjusted p {written_p(pair.p_adjusted)})"
     )
     money = accounts.by_learner[name].metrics
     net = (
@@ -49,7 +51,11 @@ def verdict(evidence: Evidence, accounts: Accounts, look: HoldOutLook | None) ->
     idle = money["turnover"] == 0.0
     if idle:
         net = "no position was worth its costs, so it stayed out of the market"
-    reasons = [f"{name}: {skill}.", f"{name}: {net}.", evidence.comparison.sentence]
+    compared = (
+        f"{len(evidence.comparison.pairs)} learners were compared with the baseline at {evidence.comparison.n_times:,} moments "
+        f"in time; p-values are corrected for that ({evidence.comparison.correction})."
+    )
+    reasons = [f"{name}: {skill}.", f"{name}: {net}.", compared]
     earns = not idle and money["sharpe_ci_low"] > 0.0
     agrees = look is None or look.result.net_return > 0.0
     if look is not None:
@@ -80,16 +86,16 @@ def leaderboard(evidence: Evidence, accounts: Accounts) -> pl.DataFrame:
     rows = evidence.development
     entries = []
     for name, one in evidence.judged.items():
-        pair, money = pairs.get(name), accounts.by_learner[name].metrics
+        pair, skill, money = pairs.get(name), evidence.skills.get(name), accounts.by_learner[name].metrics
         y, up = rows.y[one.at], rows.y[one.at] > 0
         entries.append(
             {
                 "learner": name,
                 "task": one.run.task,
                 "rank_ic": rank_information_coefficient(one.z, y, rows.symbol_code[one.at]) if pair else None,
-                "skill": -pair.difference if pair else None,
-                "ci_low": -pair.ci_high if pair else None,
-                "ci_high": -pair.ci_low if pair else None,
+                "skill": skill.mean if skill else None,
+                "ci_low": skill.ci_low if skill else None,
+                "ci_high": skill.ci_high if skill else None,
                 "p_value": pair.p_value if pair else None,
                 "p_adjusted": pair.p_adjusted if pair else None,
                 "accuracy": float(np.mean((one.probability > 0.5) == up)),
@@ -171,7 +177,7 @@ def report_content(
         "training rows capped (most recent kept)": ", ".join(cut) or "none",
         "hold-out looks before this one": str(looked_before),
     }
-    bar = timedelta(milliseconds=int(rows.bar_length.astype("timedelta64[ms]").astype(int)))
+    bar = written_length(int(rows.bar_length.astype("timedelta64[ms]").astype(int)))
     return ReportContent(
         title="Candles to champion",
         created_at=created_at,
@@ -197,6 +203,7 @@ def report_content(
         },
         notes=tuple(notes),
         quality=prepared.quality,
+        alpha=config.comparison.alpha,
         candles=candles,
         regimes=prepared.regimes,
         leaderboard=leaderboard(evidence, accounts),
@@ -235,9 +242,9 @@ def written_p(p: float) -> str:
     """A p-value as one would write it.
 
     >>> written_p(0.0321), written_p(1e-9)
-    ('0.032', '< 0.0001')
+    ('= 0.032', '< 0.0001')
     """
-    return "< 0.0001" if p < 1e-4 else f"{p:.2g}"
+    return "< 0.0001" if p < 1e-4 else f"= {p:.2g}"
 
 
 def _equity(accounts: Accounts, name: str, look: HoldOutLook | None) -> pl.DataFrame:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from huracan.market.reading import CandleIngest, CandleSource, ingest_candles, read_candles
 from huracan.market.schema import CANDLE_SCHEMA, candles_hash
-from huracan.market.segments import bar_length, with_segments
+from huracan.market.segments import bar_length, with_segments, written_length
 from huracan.market.timestamps import NoteKind, ReadNote
 from huracan.market.validity import validate_candles
 
@@ -34,6 +34,7 @@ __all__ = [
     "simulate_market",
     "validate_candles",
     "with_segments",
+    "written_length",
 ]
 
 

@@ -56,10 +56,11 @@ class ReportContent:
     champion : name of the crowned learner, or None for "keep the baseline". deserves_money : whether its net return, out of
         fold, is above zero beyond doubt as well.
     facts : label -> value for the head of the page (data span, symbols, bars, profile, folds, duration ...).
-    notes : what reading the data had to say. quality : the checks.
+    notes : what reading the data had to say. quality : the checks. alpha : level at which an adjusted p-value is evidence.
     candles : ``[symbol, ts, open, high, low, close, volume]``; regimes : ``[symbol, ts, regime]``.
     leaderboard : ``[learner, task, rank_ic, skill, ci_low, ci_high, p_value, p_adjusted, accuracy, auc, net_return, net_sharpe,
-        sharpe_low, sharpe_high, max_drawdown, turnover_per_year, break_even_bps, train_rows, fit_seconds, crowned]``, best first;
+        sharpe_low, sharpe_high, max_drawdown, turnover_per_year, break_even_bps, train_rows, fit_seconds, crowned]``, best
+        first; intervals are 95 %;
         skill is the mean payoff of the standardised score per bar, in units of the label; null where it does not apply.
     equity : ``[ts, net, gross, buy_and_hold]``, multiples of the starting capital, for the champion (or the best learner when
         none is crowned), out of fold and then on the hold-out. hold_out : the one look, None where nothing was held out.
@@ -79,6 +80,7 @@ class ReportContent:
     facts: Mapping[str, str]
     notes: tuple[str, ...]
     quality: QualityReport
+    alpha: float
     candles: pl.DataFrame
     regimes: pl.DataFrame
     leaderboard: pl.DataFrame

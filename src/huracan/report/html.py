@@ -27,7 +27,7 @@ from huracan.report.charts.curves import drawdown_chart, equity_chart
 from huracan.report.charts.reliability import reliability_chart
 from huracan.report.content import ReportContent
 from huracan.report.display import MOST_SYMBOLS, REGIMES, most_traded, shown_candles
-from huracan.report.tables import LEVEL, hold_out_rows, leaderboard_rows, quality_rows, regime_rows
+from huracan.report.tables import hold_out_rows, leaderboard_rows, quality_rows, regime_rows
 
 __all__ = ["render_report"]
 
@@ -71,18 +71,18 @@ def render_report(content: ReportContent) -> str:
         meaning=_meaning(content),
         headline=_headline(content.verdict),
         tiles=_tiles(content, shown),
-        board=leaderboard_rows(board),
+        board=leaderboard_rows(board, content.alpha),
         equity=equity_chart(content.equity, held_from) if content.equity.height > 1 else None,
         drawdown=drawdown_chart(content.equity, held_from) if content.equity.height > 1 else None,
         hold_out=hold_out_rows(content.hold_out, shown) if content.hold_out else None,
-        by_regime=regime_rows(content.regime_skill, order) if content.regime_skill.height else None,
+        by_regime=regime_rows(content.regime_skill, order, content.alpha) if content.regime_skill.height else None,
         planted=_planted(content),
         importance=importance_bars(content.importance, _MOST_FEATURES),
         n_features=min(_MOST_FEATURES, content.importance.height),
         reliability=reliability_chart(content.calibration) if content.calibration.height else None,
         market=_market(content),
         quality=quality_rows(content.quality),
-        level=LEVEL,
+        level=content.alpha,
         style=style,
         script=script,
         script_hash=_policy_hash(script),

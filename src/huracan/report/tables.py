@@ -26,17 +26,16 @@ from huracan.report.formatting import (
     suitable_decimals,
 )
 
-__all__ = ["LEVEL", "hold_out_rows", "leaderboard_rows", "quality_rows", "regime_rows"]
+__all__ = ["hold_out_rows", "leaderboard_rows", "quality_rows", "regime_rows"]
 
-LEVEL = 0.05
 """Adjusted p-values below this are marked."""
 
 
-def leaderboard_rows(board: pl.DataFrame) -> dict[str, Any]:
+def leaderboard_rows(board: pl.DataFrame, alpha: float) -> dict[str, Any]:
     """The leaderboard with a forest plot of skill and one of Sharpe ratios."""
     rows = board.to_dicts()
     decimals = suitable_decimals([r["skill"] for r in rows], least=2)
-    skills = [Interval(r["skill"], r["ci_low"], r["ci_high"], _sure(r["p_adjusted"], r["ci_low"])) for r in rows]
+    skills = [Interval(r["skill"], r["ci_low"], r["ci_high"], _sure(r["p_adjusted"], r["ci_low"], alpha)) for r in rows]
     sharpes = [
         Interval(r["net_sharpe"], r["sharpe_low"], r["sharpe_high"], is_number(r["sharpe_low"]) and r["sharpe_low"] > 0.0)
         if _traded(r)
@@ -77,13 +76,13 @@ def leaderboard_rows(board: pl.DataFrame) -> dict[str, Any]:
     }
 
 
-def regime_rows(skills: pl.DataFrame, order: list[str]) -> dict[str, Any]:
+def regime_rows(skills: pl.DataFrame, order: list[str], alpha: float) -> dict[str, Any]:
     """Learners by regimes, every cell on one scale; learners in the order of the leaderboard."""
     entries = skills.to_dicts()
     decimals = suitable_decimals([e["skill"] for e in entries], least=2)
     by_place: dict[tuple[str, str], tuple[Interval, dict[str, Any]]] = {
         (e["learner"], e["regime"]): (
-            Interval(e["skill"], e["ci_low"], e["ci_high"], is_number(e["p_adjusted"]) and e["p_adjusted"] < LEVEL),
+            Interval(e["skill"], e["ci_low"], e["ci_high"], is_number(e["p_adjusted"]) and e["p_adjusted"] < alpha),
             e,
         )
         for e in entries
@@ -212,8 +211,8 @@ def _break_even(bps: float | None) -> str:
     return "below 0" if bps < 0.0 else f"{number(bps, 0 if bps >= 100.0 else 1)} bps"
 
 
-def _sure(p_adjusted: float | None, low: float | None) -> bool:
-    return p_adjusted is not None and p_adjusted < LEVEL and is_number(low) and (low or 0.0) > 0.0
+def _sure(p_adjusted: float | None, low: float | None, alpha: float) -> bool:
+    return p_adjusted is not None and p_adjusted < alpha and is_number(low) and (low or 0.0) > 0.0
 
 
 def _traded(row: Mapping[str, Any]) -> bool:
