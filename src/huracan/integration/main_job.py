@@ -100,9 +100,11 @@ def _run(
     champion = finalist if evidence.champion else None
     predictions = ending.latest_predictions(prepared, evidence, champion, models)
     outcome = verdict(evidence, accounts, look)
+    table = leaderboard(evidence, accounts)
+    cards = learner_cards(evidence, table)
     with stage("registration"):
         version = register_outcome(
-            registry, config, prepared, evidence, models, accounts, look, facts, run_id=folder.run_id, reason=outcome.sentence
+            registry, config, prepared, evidence, models, cards, look, facts, run_id=folder.run_id, reason=outcome.sentence
         )
     content = report_content(
         config,
@@ -111,6 +113,7 @@ def _run(
         accounts,
         look,
         outcome,
+        table,
         facts,
         looked_before=looked_before,
         duration=time.monotonic() - started,
@@ -127,11 +130,10 @@ def _run(
         "champion": evidence.champion,
         "deserves_money": outcome.deserves_money,
         "model_version": version,
-        "models": {name: card.model_dump(mode="json") for name, card in learner_cards(evidence, accounts).items()},
+        "models": {name: card.model_dump(mode="json") for name, card in cards.items()},
     }
     log.finish_run(folder.run_id, result_hash=result_hash, report_path=str(report), summary=summary)
     folder.finish({"verdict": outcome.sentence, "result_hash": result_hash})
-    table = leaderboard(evidence, accounts)
     not_built = "drift detection and the feedback loop are not part of this version"
     return PipelineResult(
         stages={

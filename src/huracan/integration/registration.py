@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import polars as pl
+
 from huracan.config import HuracanConfig
-from huracan.integration.closing import Accounts, HoldOutLook, fit_baseline
+from huracan.integration.closing import HoldOutLook, fit_baseline
 from huracan.integration.evidence import Evidence, RunFacts
 from huracan.integration.preparation import Prepared
 from huracan.model_info import FeatureSignature, ModelInfo
@@ -15,12 +17,11 @@ from huracan.model_registry import ModelRegistry
 __all__ = ["learner_cards", "register_outcome"]
 
 
-def learner_cards(evidence: Evidence, accounts: Accounts) -> dict[str, ModelInfo]:
+def learner_cards(evidence: Evidence, leaderboard: pl.DataFrame) -> dict[str, ModelInfo]:
     """The card of every learner judged, completed by what was measured out of fold."""
     from huracan.catalogue import build_model
-    from huracan.integration.reporting import leaderboard
 
-    table = {row["learner"]: row for row in leaderboard(evidence, accounts).iter_rows(named=True)}
+    table = {row["learner"]: row for row in leaderboard.iter_rows(named=True)}
     kept = (
         "rank_ic",
         "skill",
@@ -48,7 +49,7 @@ def register_outcome(
     prepared: Prepared,
     evidence: Evidence,
     models: Mapping[str | None, Any],
-    accounts: Accounts,
+    cards: Mapping[str, ModelInfo],
     look: HoldOutLook | None,
     facts: RunFacts,
     *,
@@ -70,7 +71,6 @@ def register_outcome(
         "trained_until": str(evidence.development.decision_time[-1]),
     }
     extras: dict[str, Any] = {"recipe": prepared.recipe.to_json(), "config": config.model_dump(mode="json")}
-    cards = learner_cards(evidence, accounts)
     kind: Literal["challenger", "baseline"] = "challenger" if evidence.champion else "baseline"
     if evidence.champion is not None:
         judged = evidence.judged[evidence.champion]
