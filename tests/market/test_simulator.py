@@ -108,12 +108,12 @@ def test_strength_zero_says_exactly_that_nothing_predicts() -> None:
 def test_strength_zero_has_no_drift_in_any_regime_and_no_memory_of_direction() -> None:
     rows = _future(simulate_market(20_000, 4, seed=10, signal_strength=0))
     for _, one in rows.group_by("regime"):
-        z = one["past"].mean() / (one["past"].std() / np.sqrt(one.height / 2.5))  # the common factor: 1 + 3 * .5
+        z = one["past"].mean() / (one["past"].std() / np.sqrt(one.height / 1.9))  # the common factor: 1 + 3 * .3
         assert abs(z) < 3.5
     for lag in (1, 2, 5, 20):
         known = rows.select(past=pl.col("past").rolling_sum(lag).over("symbol"), future="future").drop_nulls()
         coefficient = spearmanr(known["past"], known["future"]).statistic
-        assert abs(coefficient) < 4.0 * np.sqrt(2.5 / known.height)
+        assert abs(coefficient) < 4.0 * np.sqrt(1.9 / known.height)
 
 
 def test_returns_are_fat_tailed_clustered_and_correlated_as_markets_are(market: SimulatedMarket) -> None:
@@ -123,7 +123,7 @@ def test_returns_are_fat_tailed_clustered_and_correlated_as_markets_are(market: 
     assert (kurtosis(returns, axis=0) > 1.0).all()
     absolute = np.abs(returns)
     assert all(np.corrcoef(a[:-1], a[1:])[0, 1] > 0.05 for a in absolute.T)
-    assert np.corrcoef(returns.T)[np.triu_indices(4, 1)].mean() == pytest.approx(0.45, abs=0.12)
+    assert np.corrcoef(returns.T)[np.triu_indices(4, 1)].mean() == pytest.approx(0.28, abs=0.1)
 
 
 def test_volume_remembers_and_goes_with_the_size_of_moves_and_the_regime(market: SimulatedMarket) -> None:

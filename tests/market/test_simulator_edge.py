@@ -85,10 +85,10 @@ def test_no_ordinary_feature_carries_much_more_than_half_and_none_beats_the_filt
 
 
 def test_without_an_edge_no_ordinary_feature_ranks_the_next_return() -> None:
-    """The largest of forty-odd correlations; correlated symbols leave about 40,000 / 2.5 independent rows."""
+    """The largest of forty-odd correlations; correlated symbols leave about 40,000 / 2 independent rows."""
     rows = _table(simulate_market(5_000, 8, seed=21, signal_strength=0))
     largest = max(abs(_rank_correlation(rows, rows[name])) for name in rows if name not in _NOT_FEATURES)
-    assert largest < 4.0 / np.sqrt(len(rows["t"]) / 2.5)
+    assert largest < 4.0 / np.sqrt(len(rows["t"]) / 2.0)
 
 
 @pytest.mark.slow

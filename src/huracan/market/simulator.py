@@ -65,7 +65,7 @@ def simulate_market(
         r[t+1] = k_s * sqrt(h[t+1]) * (m_s[t] + e[t+1])
         h[t+1] = w + (a + b * (r[t] < 0)) * r[t]**2 + c * h[t]                     GJR-GARCH(1,1)
 
-    with e Student-t (8 degrees of freedom, variance 1, correlated .5 between symbols, large for all at once) and k_s
+    with e Student-t (8 degrees of freedom, variance 1, correlated .3 between symbols, large for all at once) and k_s
     = 1, .8, 1.3, .6 for trending, ranging, volatile, illiquid. High and low are the extremes of a Brownian bridge
     from open to close; log volume is an AR(1) whose level depends on the regime and on the size of the move; the next
     bar opens at the close. The planted edge is the conditional mean, in units of the bar's own volatility ::

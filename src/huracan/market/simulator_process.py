@@ -55,7 +55,7 @@ class MarketLaw:
     leverage: float = 0.01
     persistence: float = 0.90
     tail: float = 8.0
-    correlation: float = 0.5
+    correlation: float = 0.3
     volume_level: tuple[float, ...] = (0.5, -0.3, 0.9, -1.5)
     volume_memory: float = 0.6
     volume_response: float = 0.2
