@@ -32,6 +32,7 @@ REGIME_ORDER: tuple[MarketRegime, ...] = tuple(MarketRegime)
 """``regime_code`` i stands for ``REGIME_ORDER[i]``; -1 for unknown."""
 
 _KEYS = ("symbol", "ts", "segment")
+_NO_LABEL = "no label: its future, or the volatility it is scaled by, is not known"
 
 
 class Recipe(Protocol):
@@ -124,6 +125,21 @@ class TrainingSet:
         cut = {f.name: getattr(self, f.name)[at] for f in fields(self) if isinstance(getattr(self, f.name), np.ndarray)}
         return replace(self, **cut)
 
+    @property
+    def labelled(self) -> NDArray[np.bool_]:
+        """Whether the label of each row is known."""
+        return np.isfinite(self.y)
+
+    def labelled_only(self) -> TrainingSet:
+        """The rows whose label is known; those left out are counted in ``dropped``."""
+        known = self.labelled
+        missing = int((~known).sum())
+        return replace(self.take(known), dropped={**self.dropped, _NO_LABEL: missing}) if missing else self
+
+    def without_features(self) -> TrainingSet:
+        """The same rows without ``X``: all that judging needs, at a fraction of the memory."""
+        return replace(self, X=np.empty((len(self), 0), np.float32), feature_names=())
+
     def select(self, columns: Sequence[str]) -> TrainingSet:
         """Keep the features named, in the order given."""
         missing = [c for c in columns if c not in self.feature_names]
@@ -168,7 +184,13 @@ class TrainingSet:
 
     @classmethod
     def from_candles(
-        cls, candles: pl.DataFrame, *, recipe: Recipe, labels: pl.DataFrame, regimes: pl.DataFrame | None = None
+        cls,
+        candles: pl.DataFrame,
+        *,
+        recipe: Recipe,
+        labels: pl.DataFrame,
+        regimes: pl.DataFrame | None = None,
+        keep_unlabelled: bool = False,
     ) -> TrainingSet:
         """Join features, labels and regimes on ``(symbol, ts)``.
 
@@ -179,6 +201,8 @@ class TrainingSet:
         labels : what a function of ``huracan.labels`` gives: ``[symbol, ts, label, label_end]`` and, where there are
             any, ``execution_return``, ``weight``, ``volatility``.
         regimes : ``[symbol, ts, regime]``.
+        keep_unlabelled : keep rows whose label is not known (``y`` is nan, ``label_end`` NaT): a model must answer on them
+            too, since nobody knows at t whether a gap or the end of the data follows. See :meth:`labelled_only`.
 
         Raises
         ------
@@ -189,11 +213,12 @@ class TrainingSet:
         features = recipe.compute(candles)
         names = tuple(c for c in features.columns if c not in _KEYS)
         joined = features.join(labels, on=["symbol", "ts"], how="left", maintain_order="left")
-        no_label = joined["label"].is_null() | joined["label_end"].is_null()
         undefined = joined.select(pl.any_horizontal(pl.col(c).is_null() | pl.col(c).is_nan() for c in names)).to_series()
-        dropped = _reasons(joined, names, no_label, undefined, int(getattr(recipe, "warmup", 0)))
-        kept = joined.filter(~(no_label | undefined)).sort("ts", "symbol")
-        if kept.is_empty():
+        dropped = _reasons(joined, names, undefined, int(getattr(recipe, "warmup", 0)))
+        kept = joined.filter(~undefined).sort("ts", "symbol")
+        kept = kept.with_columns(label=pl.when(pl.col("label_end").is_not_null()).then("label"))
+        if kept["label"].is_null().all():
+            dropped |= {_NO_LABEL: kept.height} if kept.height else {}
             worst = max(dropped.items(), key=lambda item: item[1])
             longest = int(joined.group_by("symbol", "segment").len()["len"].max() or 0)  # type: ignore[arg-type]
             raise NotEnoughData(
@@ -205,7 +230,7 @@ class TrainingSet:
         ts: NDArray[np.datetime64] = kept["ts"].dt.replace_time_zone(None).cast(pl.Datetime("ms")).to_numpy()
         rows = cls(
             X=np.ascontiguousarray(kept.select(pl.col(names).cast(pl.Float32)).to_numpy()),
-            y=kept["label"].cast(pl.Float64).to_numpy().copy(),
+            y=kept["label"].cast(pl.Float64).fill_null(np.nan).to_numpy().copy(),
             ts=ts,
             decision_time=(ts + bar).astype("datetime64[ms]"),
             label_end=kept["label_end"].dt.replace_time_zone(None).cast(pl.Datetime("ms")).to_numpy(),
@@ -222,7 +247,8 @@ class TrainingSet:
             recipe_hash=recipe.hash,
             dropped=dropped,
         )
-        return rows if regimes is None else rows.with_regimes(regimes)
+        rows = rows if regimes is None else rows.with_regimes(regimes)
+        return rows if keep_unlabelled else rows.labelled_only()
 
     @classmethod
     def from_arrays(
@@ -289,10 +315,8 @@ class TrainingSet:
         )
 
 
-def _reasons(
-    joined: pl.DataFrame, names: Sequence[str], no_label: pl.Series, undefined: pl.Series, warmup: int
-) -> dict[str, int]:
-    """Why rows are left out, each row under one reason only."""
+def _reasons(joined: pl.DataFrame, names: Sequence[str], undefined: pl.Series, warmup: int) -> dict[str, int]:
+    """Why rows have no features, each row under one reason only."""
     import polars as pl
 
     age = joined.select(pl.int_range(pl.len()).over("symbol", "segment")).to_series()
@@ -304,7 +328,6 @@ def _reasons(
         if here.any():
             reasons[f"feature {name} is undefined"] = int(here.sum())
             later = later.filter(~here)
-    reasons["no label: its future, or the volatility it is scaled by, is not known"] = int((no_label & ~undefined).sum())
     return {reason: count for reason, count in reasons.items() if count}
 
 

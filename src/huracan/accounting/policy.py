@@ -131,6 +131,14 @@ class PositionPolicy:
         AccountingError : lengths differ, or a volatility target lacks volatility or ``bars_per_year``.
         """
         decided = self.decisions(score, volatility=volatility, bars_per_year=bars_per_year)
+        return self.held(decided, symbol_code=symbol_code, segment=segment)
+
+    def held(self, decided: ArrayLike, *, symbol_code: ArrayLike | None = None, segment: ArrayLike | None = None) -> Floats:
+        """Apply the holding rule to decisions that may come from several policies of one kind, in time order.
+
+        Parameters are those of :meth:`targets`; with "overlap" the position is the mean of the last ``horizon`` decisions.
+        """
+        decided = np.asarray(decided, dtype=np.float64)
         if self.holding == "latest" or self.horizon == 1 or not len(decided):
             return decided
         n = len(decided)
