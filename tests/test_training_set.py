@@ -104,6 +104,34 @@ def test_a_time_index_is_used_and_converted_to_utc() -> None:
     assert built.bar_length == np.timedelta64(1, "h")
 
 
+def test_labels_end_at_the_open_of_their_exit_bar_also_over_weekends() -> None:
+    days = np.datetime64("2024-01-01", "ms") + np.timedelta64(1, "D") * np.arange(60)
+    business = days[np.is_busday(days.astype("M8[D]"))]
+    for horizon in (1, 3, 7):
+        built = TrainingSet.from_arrays(
+            np.zeros((len(business), 1)), np.zeros(len(business)), ts=business, label_horizon=horizon
+        )
+        known = len(business) - 1 - horizon
+        assert np.array_equal(built.label_end[:known], business[1 + horizon :])
+        assert np.array_equal(np.diff(built.label_end[known - 1 :]), np.full(1 + horizon, np.timedelta64(1, "D")))
+        assert np.all(np.diff(built.label_end) > np.timedelta64(0)) and np.all(built.label_end >= built.decision_time)
+
+
+def test_a_label_never_ends_before_its_decision_however_irregular_the_times() -> None:
+    steps = np.random.default_rng(0).choice([1, 2, 600, 86_400], size=300)
+    ts = np.datetime64("2024-01-01", "ms") + np.cumsum(steps) * np.timedelta64(1000, "ms")
+    built = TrainingSet.from_arrays(np.zeros((300, 1)), np.zeros(300), ts=ts)
+    assert np.all(built.label_end >= built.decision_time)
+    assert np.all(np.diff(built.label_end) >= np.timedelta64(0))
+
+
+def test_given_times_are_converted_to_utc() -> None:
+    index = pd.date_range("2024-01-01", periods=5, freq="1h", tz="Europe/Berlin")
+    for ts in (index, pd.Series(index), pl.Series(index)):
+        built = TrainingSet.from_arrays(np.zeros((5, 1)), np.zeros(5), ts=ts)
+        assert built.ts[0] == np.datetime64("2023-12-31T23:00")
+
+
 @pytest.mark.parametrize(
     ("X", "y", "options", "said"),
     [
@@ -112,6 +140,10 @@ def test_a_time_index_is_used_and_converted_to_utc() -> None:
         ([[1.0], [2.0]], [0, 1, 2], {}, "y has 3 rows where X has 2"),
         ([["a"], ["b"]], [0, 1], {}, "not a number"),
         ([[1.0], [2.0]], [0, 1], {"ts": np.array(["2024-01-02", "2024-01-01"], "M8[D]")}, "times must increase"),
+        ([[1.0], [2.0]], [0, 1], {"ts": np.array(["2024-01-02", "NaT"], "M8[D]")}, "ts is missing in row 1"),
+        ([[1.0], [2.0]], [0, 1], {"ts": ["then", "now"]}, "ts holds a value that is not a time"),
+        ([[1.0], [2.0]], [0, 1], {"label_end": ["2024-01-02"]}, "label_end has 1 rows where X has 2"),
+        ([[1.0], [2.0]], [0, 1], {"prices": [1.0, 0.0]}, "prices holds 0.0 in row 1; a price above zero"),
         ([[1.0], [2.0]], [0, 1], {"label_horizon": 0}, "at least 1 bar"),
         ([[1.0], [2.0]], [0, 1], {"prices": [1.0]}, "prices has 1 rows where X has 2"),
     ],

@@ -26,7 +26,7 @@ from huracan.model_info import MarketRegime
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["REGIME_ORDER", "Recipe", "TimeSource", "TrainingSet", "as_matrix"]
+__all__ = ["REGIME_ORDER", "Recipe", "TimeSource", "TrainingSet", "as_matrix", "exit_times"]
 
 REGIME_ORDER: tuple[MarketRegime, ...] = tuple(MarketRegime)
 """``regime_code`` i stands for ``REGIME_ORDER[i]``; -1 for unknown."""
@@ -266,12 +266,21 @@ class TrainingSet:
         """Build from plain ``X, y`` of one series in time order.
 
         Times come from ``ts``, else from a pandas time index, else from the order of the rows (one day each);
-        ``time_source`` says which. ``label_end`` defaults to ``label_horizon`` bars after the decision. With
-        ``prices`` (open of each bar) the execution return is the one from the next open over the horizon.
+        ``time_source`` says which. ``label_end`` defaults to the open time of the bar ``label_horizon`` rows after the next
+        one (see :func:`exit_times`). With ``prices`` (open of each bar) the execution return is the one from the next open
+        over the horizon, 0 where the exit lies beyond the last row.
 
         Raises
         ------
-        DataError : lengths differ, a value is not finite (named by row and column), or times do not increase.
+        DataError : lengths differ, a value is not finite (named by row and column), a time is missing or not after the one
+            above it, or a price is not above zero.
+
+        Examples
+        --------
+        >>> days = np.array(["2024-01-04", "2024-01-05", "2024-01-08", "2024-01-09"], "M8[D]")  # a weekend in between
+        >>> rows = TrainingSet.from_arrays(np.zeros((4, 1)), np.arange(4), ts=days)
+        >>> str(rows.label_end[0])[:10]
+        '2024-01-08'
         """
         matrix, names = as_matrix(X)
         target = np.asarray(y.to_numpy() if hasattr(y, "to_numpy") else y).reshape(-1).astype(np.float64)
@@ -283,20 +292,11 @@ class TrainingSet:
         _require_finite(matrix, names)
         _require_finite(target[:, None], ("y",))
         times, source = _times_of(X, ts, n)
-        bar = np.median(np.diff(times)).astype("timedelta64[ms]") if n > 1 else np.timedelta64(86_400_000, "ms")
         if n > 1 and np.any(np.diff(times) <= np.timedelta64(0, "ms")):
             where = int(np.argmax(np.diff(times) <= np.timedelta64(0, "ms"))) + 1
             raise DataError(f"row {where} is at {times[where]}, not after the row above it; times must increase.")
-        end = times + bar * (1 + label_horizon) if label_end is None else np.asarray(label_end).astype("datetime64[ms]")
-        moved = None
-        if prices is not None:
-            price = np.asarray(prices, dtype=np.float64)
-            if len(price) != n:
-                raise DataError(f"prices has {len(price)} rows where X has {n}.")
-            moved = np.zeros(n)
-            stop = n - 1 - label_horizon
-            if stop > 0:
-                moved[:stop] = price[1 + label_horizon :] / price[1 : 1 + stop] - 1.0
+        bar = np.median(np.diff(times)).astype("timedelta64[ms]") if n > 1 else np.timedelta64(86_400_000, "ms")
+        end = exit_times(times, label_horizon, bar) if label_end is None else _given_times(label_end, "label_end", n)
         return cls(
             X=matrix,
             y=target,
@@ -308,7 +308,7 @@ class TrainingSet:
             segment=np.zeros(n, np.int32),
             regime_code=np.full(n, -1, np.int8),
             weight=np.ones(n) if weight is None else np.asarray(weight, np.float64),
-            execution_return=moved,
+            execution_return=None if prices is None else _return_to_exit(prices, n, label_horizon),
             symbols=(symbol,),
             bar_length=bar,
             time_source=source,
@@ -331,6 +331,21 @@ def _reasons(joined: pl.DataFrame, names: Sequence[str], undefined: pl.Series, w
     return {reason: count for reason, count in reasons.items() if count}
 
 
+def exit_times(ts: NDArray[np.datetime64], label_horizon: int, bar_length: np.timedelta64) -> NDArray[np.datetime64]:
+    """When the label of each bar of one series is known: the open time of the bar it is left at, counted in rows.
+
+    Beyond the last row time goes on by ``bar_length``. Never before ``ts + bar_length``, the moment of the decision.
+
+    >>> ts = np.array([0, 1, 5, 6], "M8[h]")
+    >>> exit_times(ts, 1, np.timedelta64(1, "h")).astype("M8[h]").astype(int).tolist()
+    [5, 6, 7, 8]
+    """
+    if not len(ts):
+        return ts
+    padded = np.concatenate((ts, ts[-1] + bar_length * np.arange(1, label_horizon + 2)))
+    return np.maximum(padded[1 + label_horizon :], ts + bar_length)
+
+
 def as_matrix(X: Any) -> tuple[NDArray[np.float32], tuple[str, ...]]:
     """Turn a pandas or polars frame, or a 2-D array, into a float32 matrix and its column names.
 
@@ -351,16 +366,42 @@ def as_matrix(X: Any) -> tuple[NDArray[np.float32], tuple[str, ...]]:
 
 def _times_of(X: Any, ts: ArrayLike | None, n: int) -> tuple[NDArray[np.datetime64], TimeSource]:
     if ts is not None:
-        times = np.asarray(ts.to_numpy() if hasattr(ts, "to_numpy") else ts)
-        if len(times) != n:
-            raise DataError(f"ts has {len(times)} rows where X has {n}.")
-        return times.astype("datetime64[ms]"), TimeSource.GIVEN
+        return _given_times(ts, "ts", n), TimeSource.GIVEN
     index: Any = getattr(X, "index", None)
-    if getattr(getattr(index, "dtype", None), "tz", None) is not None:
-        return np.asarray(index.tz_convert("UTC").tz_localize(None)).astype("datetime64[ms]"), TimeSource.INDEX
-    if getattr(getattr(index, "dtype", None), "kind", "") == "M":
-        return np.asarray(index).astype("datetime64[ms]"), TimeSource.INDEX
+    kind = getattr(index, "dtype", None)
+    if getattr(kind, "tz", None) is not None or getattr(kind, "kind", "") == "M":
+        return _given_times(index, "the time index", n), TimeSource.INDEX
     return (np.datetime64("2000-01-01", "ms") + np.arange(n) * np.timedelta64(86_400_000, "ms")), TimeSource.ROW_ORDER
+
+
+def _given_times(given: Any, name: str, n: int) -> NDArray[np.datetime64]:
+    if getattr(getattr(given, "dtype", None), "tz", None) is not None:  # pandas
+        given = getattr(given, "dt", given).tz_convert("UTC")
+        given = getattr(given, "dt", given).tz_localize(None)
+    try:
+        times = np.asarray(given.to_numpy() if hasattr(given, "to_numpy") else given).astype("datetime64[ms]")
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{name} holds a value that is not a time: {error}.") from error
+    if times.shape != (n,):
+        raise DataError(f"{name} has {len(times)} rows where X has {n}.")
+    if np.isnat(times).any():
+        raise DataError(f"{name} is missing in row {int(np.argmax(np.isnat(times)))}; every row needs one.")
+    return times
+
+
+def _return_to_exit(prices: Any, n: int, label_horizon: int) -> NDArray[np.float64]:
+    """Simple return from the next row's price to that ``label_horizon`` rows later, 0 where that is beyond the last row."""
+    price = np.asarray(prices, dtype=np.float64)
+    if len(price) != n:
+        raise DataError(f"prices has {len(price)} rows where X has {n}.")
+    bad = ~(np.isfinite(price) & (price > 0))
+    if bad.any():
+        where = int(np.argmax(bad))
+        raise DataError(f"prices holds {price[where]} in row {where}; a price above zero was expected.")
+    moved, stop = np.zeros(n), n - 1 - label_horizon
+    if stop > 0:
+        moved[:stop] = price[1 + label_horizon :] / price[1 : 1 + stop] - 1.0
+    return moved
 
 
 def _require_finite(matrix: NDArray[Any], names: Sequence[str]) -> None:
