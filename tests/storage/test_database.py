@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from huracan.errors import StorageError
 from huracan.storage import Database
-from huracan.storage.schema import VERSION_TABLE
+from huracan.storage.schema import VERSION_TABLE, downgrade, revision_of
 from huracan.storage.tables import SHARED_TABLES, daily_equity, live_trades, metadata, models, runs
 
 UPGRADE = "import sys; from huracan.storage import Database; Database(sys.argv[1]).upgrade()"
@@ -40,6 +40,23 @@ def test_the_migrations_make_exactly_the_tables_that_the_code_uses(database: Dat
 def test_the_revisions_travel_inside_the_package() -> None:
     folder = resources.files("huracan.storage") / "migrations" / "versions"
     assert (folder / "r0001_first_schema.py").is_file()
+
+
+def test_an_older_schema_is_brought_up_and_back_and_keeps_its_rows(database: Database) -> None:
+    count = sa.text("select count(*) from hold_out_uses where data_hash = 'd'")
+    with database.transaction() as connection:
+        connection.exec_driver_sql("insert into hold_out_uses (data_hash, why, symbols) values ('d', 'w', '[]')")
+        downgrade(connection, "0001")
+        assert revision_of(connection) == "0001"
+        columns = [column["name"] for column in sa.inspect(connection).get_columns("hold_out_uses")]
+        assert columns == ["id", "at", "data_hash", "config_hash", "run_id", "why"]
+        assert connection.execute(count).scalar() == 1
+    with pytest.raises(StorageError, match=r"older than this version.*upgrade\(\)"):
+        database.check()
+    database.upgrade()
+    test_the_migrations_make_exactly_the_tables_that_the_code_uses(database)
+    with database.reading() as connection:
+        assert connection.execute(count).scalar() == 1
 
 
 def test_upgrading_again_changes_nothing(database: Database) -> None:

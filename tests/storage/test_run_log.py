@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -69,12 +70,79 @@ def test_an_unknown_run_is_named(log: RunLog) -> None:
             act("x")
 
 
-def test_every_look_at_a_hold_out_is_counted(log: RunLog) -> None:
-    run_id = log.start_run()
-    looks = [log.use_hold_out("d", why="report", config_hash="c", run_id=run_id) for _ in range(3)]
-    assert looks == [0, 1, 2]
-    assert log.use_hold_out("other", why="report") == 0
-    assert [(use.why, use.run_id) for use in log.hold_out_uses("d")] == [("report", run_id)] * 3
+def day(number: int) -> datetime:
+    return datetime(2025, 1, 1, tzinfo=UTC) + timedelta(days=number)
+
+
+def look(log: RunLog, first: int, last: int, symbols: str = "A", *, data: str = "d", run_id: str | None = None) -> int:
+    """Look at days ``first`` to ``last``; each letter is a symbol."""
+    if run_id is not None and not any(run.run_id == run_id for run in log.find()):
+        log.start_run(run_id=run_id)
+    return log.use_hold_out(
+        data_hash=data, symbols=list(symbols), start=day(first), end=day(last), why="report", config_hash="c", run_id=run_id
+    )
+
+
+def test_every_look_at_a_hold_out_is_counted_whatever_was_appended_to_the_data(log: RunLog) -> None:
+    looks = [look(log, 10 + k, 20 + k, data=f"with {k} more bars", run_id=f"r{k}") for k in range(4)]
+    assert looks == [0, 1, 2, 3]
+
+
+def test_other_days_and_other_symbols_are_other_hold_outs(log: RunLog) -> None:
+    look(log, 10, 20, "AB", run_id="first")
+    assert look(log, 21, 30, "AB") == 0, "later days"
+    assert look(log, 0, 9, "AB") == 0, "earlier days"
+    assert look(log, 10, 20, "CD") == 0, "other symbols"
+    assert look(log, 20, 20, "BZ") == 1, "one day and one symbol are enough"
+    assert look(log, 0, 40, "A") == 3
+
+
+def test_a_run_that_looks_again_counts_once_and_does_not_count_itself(log: RunLog) -> None:
+    assert look(log, 10, 20, run_id="first") == 0
+    assert look(log, 10, 20, run_id="first") == 0
+    assert look(log, 10, 20, run_id="second") == 1
+    assert look(log, 10, 20, run_id="first") == 0, "what others looked at since does not change the past"
+    assert [use.run_id for use in log.hold_out_uses("d")] == ["first", "second"]
+
+
+@given(st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8), st.sets(st.sampled_from("ABC"), min_size=1)), max_size=8))
+def test_the_count_is_the_number_of_earlier_spans_that_overlap(spans: list[tuple[int, int, set[str]]]) -> None:
+    log = RunLog(Database("sqlite://"))
+    log.database.upgrade()
+    seen: list[set[tuple[int, str]]] = []
+    for one, other, symbols in spans:
+        first, last = min(one, other), max(one, other)
+        cells = {(number, symbol) for number in range(first, last + 1) for symbol in symbols}
+        assert look(log, first, last, "".join(symbols)) == sum(not cells.isdisjoint(earlier) for earlier in seen)
+        seen.append(cells)
+
+
+def test_looks_are_listed_by_data_or_by_symbols(log: RunLog) -> None:
+    look(log, 1, 2, "AB", data="d", run_id="r")
+    look(log, 3, 4, "BC", data="e")
+    assert [use.symbols for use in log.hold_out_uses()] == [("A", "B"), ("B", "C")]
+    [use] = log.hold_out_uses("d")
+    assert (use.why, use.run_id, use.config_hash, use.span_start, use.span_end) == ("report", "r", "c", day(1), day(2))
+    assert [use.data_hash for use in log.hold_out_uses(symbols=["C", "X"])] == ["e"]
+    assert log.hold_out_uses("d", symbols=["C"]) == []
+
+
+def test_a_look_logged_before_spans_were_kept_counts_on_the_same_data(log: RunLog) -> None:
+    with log.database.transaction() as connection:
+        connection.exec_driver_sql("insert into hold_out_uses (data_hash, why) values ('d', 'early')")
+    assert look(log, 1, 2, data="e") == 0
+    assert look(log, 1, 2, data="d") == 2
+    assert log.hold_out_uses("d")[0].symbols == ()
+
+
+def test_a_look_that_makes_no_sense_is_refused(log: RunLog) -> None:
+    with pytest.raises(StorageError, match="names no symbol"):
+        look(log, 1, 2, "")
+    with pytest.raises(StorageError, match="ends before it starts"):
+        look(log, 2, 1)
+    with pytest.raises(StorageError, match="has no time zone"):
+        log.use_hold_out(data_hash="d", symbols=["A"], start=datetime(2025, 1, 1), end=day(3), why="report")
+    assert log.hold_out_uses() == []
 
 
 plain = st.recursive(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -50,7 +50,7 @@ class Run:
 
 @dataclass(frozen=True)
 class HoldOutUse:
-    """One look at the locked hold-out of some data."""
+    """One look at a locked hold-out; symbols and span are unknown where an early version of Huracan logged it."""
 
     id: int
     at: datetime
@@ -58,6 +58,20 @@ class HoldOutUse:
     config_hash: str | None
     run_id: str | None
     why: str
+    symbols: tuple[str, ...] = ()
+    span_start: datetime | None = None
+    span_end: datetime | None = None
+
+    @classmethod
+    def of(cls, row: sa.Row[Any]) -> HoldOutUse:
+        """From a row of the table."""
+        return cls(**{**row._mapping, "symbols": tuple(row.symbols or ())})
+
+    def touches(self, data_hash: str, symbols: Sequence[str], start: datetime, end: datetime) -> bool:
+        """Whether any of ``symbols`` was seen anywhere from ``start`` to ``end``."""
+        if self.span_start is None or self.span_end is None:
+            return self.data_hash == data_hash
+        return self.span_start <= end and self.span_end >= start and not set(self.symbols).isdisjoint(symbols)
 
 
 class RunLog:
@@ -204,24 +218,68 @@ class RunLog:
         with self.database.reading() as connection:
             return [_run_of(row) for row in connection.execute(query)]
 
-    def use_hold_out(self, data_hash: str, *, why: str, config_hash: str | None = None, run_id: str | None = None) -> int:
-        """Write down that the hold-out of some data is looked at; returns how often it had been looked at before."""
-        with self.database.transaction() as connection:
-            before = connection.execute(
-                sa.select(sa.func.count()).select_from(hold_out_uses).where(hold_out_uses.c.data_hash == data_hash)
-            ).scalar_one()
-            connection.execute(
-                sa.insert(hold_out_uses).values(
-                    at=utc_now(), data_hash=data_hash, config_hash=config_hash, run_id=run_id, why=why
-                )
-            )
-        return before
+    def use_hold_out(
+        self,
+        *,
+        data_hash: str,
+        symbols: Sequence[str],
+        start: datetime,
+        end: datetime,
+        why: str,
+        config_hash: str | None = None,
+        run_id: str | None = None,
+    ) -> int:
+        """Write down that a hold-out is looked at; returns how often other runs had looked at any of it before.
 
-    def hold_out_uses(self, data_hash: str) -> list[HoldOutUse]:
-        """Every look at the hold-out of some data, oldest first."""
-        query = sa.select(hold_out_uses).where(hold_out_uses.c.data_hash == data_hash).order_by(hold_out_uses.c.id)
+        A look counts if its span overlaps this one and it shares a symbol with it, whatever else differs: a bar appended to
+        the candles makes no new hold-out. A run counts once, also where it is continued after a kill.
+
+        Parameters
+        ----------
+        data_hash : of all candles of the run. Looks that were logged before spans were kept count where it is the same.
+        symbols : in the hold-out. start, end : first and last moment of it, aware.
+
+        Raises
+        ------
+        StorageError : no symbol is named, a time has no zone, or the span ends before it starts.
+        """
+        names = tuple(dict.fromkeys(symbols))
+        if not names:
+            raise StorageError("a look at a hold-out names no symbol; at least one was expected.")
+        for moment in (start, end):
+            if moment.tzinfo is None:
+                raise StorageError(f"the time {moment} has no time zone; times are stored in UTC, give an aware one.")
+        if end < start:
+            raise StorageError(f"a hold-out from {start} to {end} ends before it starts.")
+        row = {
+            "data_hash": data_hash,
+            "config_hash": config_hash,
+            "run_id": run_id,
+            "why": why,
+            "symbols": list(names),
+            "span_start": start,
+            "span_end": end,
+        }
+        with self.database.transaction() as connection:
+            if not self.database.is_sqlite:  # SQLite's transactions queue by themselves
+                connection.execute(sa.text("lock table hold_out_uses in share row exclusive mode"))
+            looks = [
+                HoldOutUse.of(found) for found in connection.execute(sa.select(hold_out_uses).order_by(hold_out_uses.c.id))
+            ]
+            mine = next((look.id for look in looks if run_id is not None and look.run_id == run_id), None)
+            if mine is None:
+                connection.execute(sa.insert(hold_out_uses).values(at=utc_now(), **row))
+        before = [look for look in looks if mine is None or look.id < mine]
+        return sum(look.touches(data_hash, names, start, end) for look in before)
+
+    def hold_out_uses(self, data_hash: str | None = None, *, symbols: Sequence[str] | None = None) -> list[HoldOutUse]:
+        """Looks at hold-outs, oldest first: all, or those at some data, at any of some symbols, or both."""
+        query = sa.select(hold_out_uses).order_by(hold_out_uses.c.id)
+        if data_hash is not None:
+            query = query.where(hold_out_uses.c.data_hash == data_hash)
         with self.database.reading() as connection:
-            return [HoldOutUse(**row._mapping) for row in connection.execute(query)]
+            looks = [HoldOutUse.of(row) for row in connection.execute(query)]
+        return [look for look in looks if symbols is None or set(symbols) & set(look.symbols)]
 
     def _change(self, run_id: str, values: dict[str, Any]) -> None:
         if not values:

@@ -15,7 +15,7 @@ from huracan.errors import StorageError
 if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
 
-__all__ = ["UPGRADE_LOCK", "VERSION_TABLE", "is_current", "revision_of", "upgrade", "use_write_ahead_log"]
+__all__ = ["UPGRADE_LOCK", "VERSION_TABLE", "downgrade", "is_current", "revision_of", "upgrade", "use_write_ahead_log"]
 
 VERSION_TABLE = "huracan_schema"
 """Holds the revision; not Alembic's default name, so that another program's Alembic can live in the same database."""
@@ -61,15 +61,24 @@ def is_current(connection: sa.Connection, where: str) -> bool:
 
 def upgrade(connection: sa.Connection) -> None:
     """Run the missing revisions inside the transaction that ``connection`` is in."""
+    script = _script()
+    _run(connection, lambda revision, _context: script._upgrade_revs("head", revision))
+
+
+def downgrade(connection: sa.Connection, revision: str) -> None:
+    """Take back every revision after ``revision``, so that an earlier version of Huracan can use the database again.
+
+    What the later revisions added is lost.
+    """
+    script = _script()
+    _run(connection, lambda current, _context: script._downgrade_revs(revision, current))
+
+
+def _run(connection: sa.Connection, steps: Any) -> None:
     from alembic.config import Config
     from alembic.runtime.environment import EnvironmentContext
 
-    script = _script()
-
-    def steps(revision: Any, _context: Any) -> Any:
-        return script._upgrade_revs("head", revision)
-
-    with EnvironmentContext(Config(), script, fn=steps, destination_rev="head") as environment:
+    with EnvironmentContext(Config(), _script(), fn=steps) as environment:
         environment.configure(connection=connection, version_table=VERSION_TABLE)
         environment.run_migrations()
 

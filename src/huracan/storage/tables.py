@@ -223,5 +223,8 @@ hold_out_uses = sa.Table(
     sa.Column("config_hash", sa.Text),
     sa.Column("run_id", sa.ForeignKey("runs.run_id")),
     sa.Column("why", sa.Text, nullable=False),
+    sa.Column("symbols", sa.JSON),
+    _moment("span_start", given=False),
+    _moment("span_end", given=False),
     sqlite_autoincrement=True,
 )
