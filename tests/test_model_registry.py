@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 from sklearn.linear_model import Ridge
+from sklearn.pipeline import Pipeline
 
 from huracan.catalogue import build_model
 from huracan.errors import ArtifactError, RegistryError, StorageError
@@ -60,15 +61,12 @@ def test_what_is_registered_comes_back(registry: ModelRegistry) -> None:
     info = card(evidence=(skill("trending", 0.2),))
     extras = {"position_policy": {"rule": "threshold", "cap": 1.0}, "recipe": {"window": [1, 2]}}
     given = Provenance(data_hash="d", seed=7, symbols=("BTC",), versions={"numpy": "2.4"})
-    version = registry.register(
-        *(model, info), name="m", metrics={"sharpe": 1.5, "ic": math.nan}, provenance=given, extras=extras
-    )
+    version = registry.register(*(model, info), name="m", metrics={"sharpe": 1.5, "ic": -0.5}, provenance=given, extras=extras)
     found = registry.get("m", version=version)
     assert (found.model_id, found.kind, found.aliases, found.parent_id) == ("m/1", "challenger", (), None)
     assert found.provenance == given
     assert found.extras == extras
-    assert found.metrics["sharpe"] == 1.5
-    assert math.isnan(found.metrics["ic"])
+    assert found.metrics == {"sharpe": 1.5, "ic": -0.5}
     assert found.info.signature == info.signature
     assert found.info.regime_evidence == info.regime_evidence
     assert math.isnan(found.info.hyperparameters["missing"])
@@ -136,6 +134,8 @@ def test_unknown_names_offer_the_nearest(registry: ModelRegistry) -> None:
         ({"name": "a\nb"}, "printable"),
         ({"kind": "champion"}, "'challenger' or 'baseline' was expected"),
         ({"metrics": {"sharpe": "good"}}, "metric 'sharpe' is 'good'; a number was expected"),
+        ({"metrics": {"ic": 0.1, "sharpe": math.nan}}, "metric 'sharpe' is nan; a finite number was expected"),
+        ({"metrics": {"sharpe": np.float32("inf")}}, "metric 'sharpe' is inf; a finite number was expected"),
         ({"provenance": {"seed": "x"}}, "provenance 'seed' is 'x'"),
         ({"extras": {"f": object()}}, r"extras\.f is a builtins\.object"),
         ({"info": None}, "a ModelInfo is needed to register a Ridge"),
@@ -149,12 +149,22 @@ def test_bad_input_is_a_sentence_and_leaves_nothing(registry: ModelRegistry, cha
     assert registry.artifacts.digests() == []
 
 
+@pytest.mark.parametrize("model", [Ridge(), Pipeline([("line", Ridge())]), build_model("ridge"), build_model("majority")])
+def test_a_model_that_is_not_fitted_is_refused_in_a_sentence_and_leaves_nothing(registry: ModelRegistry, model: Any) -> None:
+    with pytest.raises(RegistryError, match=f"this {type(model).__name__} is not fitted; fit it before"):
+        registry.register(model, card(), name="m")
+    assert registry.names() == []
+    assert registry.artifacts.digests() == []
+
+
 def test_a_promotion_needs_a_reason_and_a_version_that_is_there(registry: ModelRegistry) -> None:
     registry.register(Ridge().fit(X, Y), card(), name="m")
     with pytest.raises(RegistryError, match="needs a reason"):
         registry.promote("m", 1, reason=" ")
     with pytest.raises(RegistryError, match="has no version 2"):
         registry.promote("m", 2, reason="r")
+    with pytest.raises(RegistryError, match="metric 'p' is nan"):
+        registry.promote("m", 1, reason="r", metrics={"p": math.nan})
     assert registry.aliases("m") == {}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,7 +83,7 @@ class ModelRegistry:
         ----------
         model : what :func:`huracan.registry.dump_model` accepts.
         info : its card; by default ``model.model_info()``.
-        metrics : name -> value. ``sharpe, hit_rate, drawdown, net_bps, cost_bps`` also go into ``model_metrics``.
+        metrics : name -> finite value. ``sharpe, hit_rate, drawdown, net_bps, cost_bps`` also go into ``model_metrics``.
         parent : the version (of the same name) or ``model_id`` it was derived from.
         kind : ``baseline`` for a model that every other has to beat, such as a rule.
         extras : further JSON to keep with the model: position policy, recipe, preprocessing, ...
@@ -93,7 +94,7 @@ class ModelRegistry:
 
         Raises
         ------
-        RegistryError : the name, kind, parent, metrics or provenance cannot be what they are.
+        RegistryError : the model is not fitted, or the name, kind, parent, metrics or provenance cannot be what they are.
         ArtifactError : the model holds a part that is not stored.
         """
         _check_label(name, "model name")
@@ -111,7 +112,7 @@ class ModelRegistry:
             plain = {key: from_json(to_json(value, where=key)) for key, value in values.items()}
         except StorageError as error:
             raise RegistryError(f"model '{name}' cannot be registered: {error}") from error
-        files = dump_model(model)
+        files = _dump_fitted(model)
         files["info.json"] = to_json(plain["info"], indent=1).encode()
         files["extras.json"] = to_json(plain["extras"], indent=1).encode()
         ref = self.artifacts.put(files)
@@ -277,7 +278,22 @@ def _checked_metrics(metrics: Mapping[str, float]) -> dict[str, float]:
             checked[str(key)] = float(value)
         except (TypeError, ValueError) as error:
             raise RegistryError(f"metric '{key}' is {value!r}; a number was expected.") from error
+        if not math.isfinite(checked[str(key)]):
+            raise RegistryError(f"metric '{key}' is {float(value)}; a finite number was expected, leave out what is not known.")
     return checked
+
+
+def _dump_fitted(model: Any) -> dict[str, bytes]:
+    from sklearn.base import BaseEstimator
+    from sklearn.exceptions import NotFittedError
+    from sklearn.utils.validation import check_is_fitted
+
+    try:
+        if isinstance(model, BaseEstimator):
+            check_is_fitted(model)  # scikit-learn's own estimators would be stored without a word
+        return dump_model(model)
+    except NotFittedError as error:
+        raise RegistryError(f"this {type(model).__name__} is not fitted; fit it before it is registered.") from error
 
 
 def _checked_provenance(provenance: Provenance | Mapping[str, Any] | None) -> Provenance:

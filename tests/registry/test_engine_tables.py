@@ -7,12 +7,14 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from huracan.storage import Database
+from huracan.storage import Database, RunLog
 
 
 class Engine:
@@ -129,6 +131,35 @@ def test_the_migrations_make_the_tables_of_the_code(database: Database) -> None:
         assert compare_metadata(context, metadata) == []
     database.upgrade()
     database.check()
+
+
+def test_looks_at_a_hold_out_are_counted_once_a_run_however_many_look_at_once(database: Database) -> None:
+    log = RunLog(database)
+    for number in range(4):
+        log.start_run(run_id=f"r{number}")
+
+    def look(number: int) -> int:
+        day = datetime(2025, 1, 1 + number % 4, tzinfo=UTC)
+        return log.use_hold_out(
+            data_hash="d", symbols=["A"], start=day, end=day + timedelta(days=9), why="w", run_id=f"r{number % 4}"
+        )
+
+    with ThreadPoolExecutor(4) as pool:
+        counts = list(pool.map(look, range(8)))
+    assert sorted(counts) == [0, 0, 1, 1, 2, 2, 3, 3]
+    assert counts[:4] == counts[4:]
+    assert len(log.hold_out_uses(symbols=["A"])) == 4
+
+
+def test_an_older_schema_is_brought_up_and_back(database: Database) -> None:
+    from huracan.storage.schema import downgrade, revision_of
+
+    with database.transaction() as connection:
+        downgrade(connection, "0001")
+        assert revision_of(connection) == "0001"
+        assert "span_start" not in [column["name"] for column in sa.inspect(connection).get_columns("hold_out_uses")]
+    database.upgrade()
+    test_the_migrations_make_the_tables_of_the_code(database)
 
 
 def test_processes_that_create_the_schema_at_once_all_succeed(database_url: str) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sklearn.linear_model import Ridge
 
 from huracan.errors import PromotionConflict, RegistryError
 from huracan.model_info import ModelInfo
@@ -24,15 +26,13 @@ def registry(database_url: str, tmp_path: Path) -> Iterator[ModelRegistry]:
 
 
 def line(slope: float) -> Any:
-    from sklearn.linear_model import Ridge  # here, so that the racing processes need not import it
-
     return Ridge().fit([[0.0], [1.0]], [0.0, slope])
 
 
 @pytest.fixture
 def three(registry: ModelRegistry, card: ModelInfo) -> ModelRegistry:
     for slope in (1.0, 2.0, 3.0):
-        registry.register(line(slope), card, name="btc", metrics={"sharpe": slope, "net_bps": float("nan")})
+        registry.register(line(slope), card, name="btc", metrics={"sharpe": slope})
     return registry
 
 
@@ -122,38 +122,53 @@ def test_promoting_the_holder_again_changes_nothing(three: ModelRegistry) -> Non
     assert three.rollback("btc") == 1
 
 
-def _race(url: str, folder: str, barrier: Any, outcomes: Any, rounds: int) -> None:
-    registry = ModelRegistry(url, artifacts=folder)
-    wins = errors = 0
-    for _ in range(rounds):
-        barrier.wait(60)
-        held = registry.aliases("btc").get("champion")
-        barrier.wait(60)
-        try:
-            registry.promote("btc", 1 + (held or 0) % 3, expected=held, reason="race")
-            wins += 1
-        except PromotionConflict:
-            continue
-        except Exception as error:  # noqa: BLE001 - any other error is what the test counts
-            errors += 1
-            print(repr(error))
-    outcomes.put((wins, errors))
+RACER = """
+import sys
+from huracan.errors import PromotionConflict
+from huracan.model_registry import ModelRegistry
+
+def say(word):
+    print(word, flush=True)
+
+registry = ModelRegistry(sys.argv[1], artifacts=sys.argv[2])
+say("ready")
+for _ in sys.stdin:  # a line starts a round, the next lets all promote at once
+    held = registry.aliases("btc").get("champion")
+    say("set")
+    sys.stdin.readline()
+    try:
+        registry.promote("btc", 1 + (held or 0) % 3, expected=held, reason="race")
+    except PromotionConflict:
+        say("lost")
+    else:
+        say("won")
+"""
 
 
 @pytest.mark.parametrize("rounds", [25])
 def test_of_four_processes_that_promote_at_once_one_wins_each_round(three: ModelRegistry, rounds: int) -> None:
-    context = multiprocessing.get_context("spawn")
-    barrier, outcomes = context.Barrier(4), context.Queue()
-    url = three.database.url.render_as_string(hide_password=False)
-    work = (url, str(three.artifacts.folder), barrier, outcomes, rounds)
-    processes = [context.Process(target=_race, args=work) for _ in range(4)]
-    for process in processes:
-        process.start()
-    found = [outcomes.get(timeout=120) for _ in processes]
-    for process in processes:
-        process.join(60)
-    assert sum(errors for _, errors in found) == 0
-    assert sum(wins for wins, _ in found) == rounds
+    where = (three.database.url.render_as_string(hide_password=False), str(three.artifacts.folder))
+    pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    racers = [subprocess.Popen([sys.executable, "-c", RACER, *where], **pipes) for _ in range(4)]
+
+    def heard() -> list[str]:
+        return [racer.stdout.readline().strip() or racer.communicate()[1] for racer in racers]
+
+    def call() -> list[str]:
+        for racer in racers:
+            racer.stdin.write("go\n")
+            racer.stdin.flush()
+        return heard()
+
+    try:
+        assert heard() == ["ready"] * 4
+        for _ in range(rounds):
+            assert call() == ["set"] * 4
+            assert sorted(call()) == ["lost", "lost", "lost", "won"]
+    finally:
+        for racer in racers:
+            racer.kill()
+            racer.communicate()
     moves = three.history("btc").filter(action="promote")
     assert moves.height == rounds
     assert moves["from_version"].to_list() == [None, *moves["to_version"].to_list()[:-1]]
