@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from huracan.config import HuracanConfig, load_config
 from huracan.integration.evidence import Progress
 from huracan.integration.results import PipelineResult
 from huracan.model_info import MarketRegime, ModelInfo
 from huracan.model_registry import ModelRegistry
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 __all__ = ["UnifiedMLPipeline"]
 
@@ -62,15 +65,77 @@ class UnifiedMLPipeline:
 
         return run_on_candles(self.config, lambda: self.registry, candles, progress)
 
-    def run_complete_pipeline(self, **data: Any) -> PipelineResult:
-        """Run on ready features: ``X_train, y_train, X_val, y_val, X_test, y_test``.
+    def run_complete_pipeline(
+        self,
+        *,
+        X_train: Any,
+        y_train: Any,
+        X_val: Any,
+        y_val: Any,
+        X_test: Any,
+        y_test: Any,
+        ts: Mapping[str, ArrayLike] | None = None,
+        label_end: Mapping[str, ArrayLike] | None = None,
+        prices: Mapping[str, ArrayLike] | None = None,
+        label_horizon: int | None = None,
+    ) -> PipelineResult:
+        """Run on ready features of one series: train every learner of the profile, calibrate on validation, judge on test.
 
-        See :func:`huracan.integration.array_job.run_on_arrays` for what is done with each part and which further inputs
-        (times, label ends, prices) can be given.
+        The three parts follow each other in time. Rows whose label is not known before the next part begins, less
+        ``validation.embargo_bars``, are left out. The baseline is a constant, the mean label of validation; every learner's
+        forecast is a line in its score, fitted on validation, with that same level. Squared errors on test (for classes
+        Brier scores) decide, corrected for the number of learners. Nothing is written to disk.
+
+        Parameters
+        ----------
+        X_train, X_val, X_test : pandas or polars frames, or arrays, (n, d), the same columns in each; missing values are
+            filled by what the training part teaches.
+        y_train, y_val, y_test : (n,). Two different values of any kind are classes; more numbers, -1, 0 and 1 among them,
+            are a regression.
+        ts, label_end : ``{"train": ..., "val": ..., "test": ...}``, open time of each row's bar and the time its label is
+            known, UTC. Without ``ts`` a pandas time index is used, else the order of the rows; without ``label_end`` a
+            label ends when the bar ``label_horizon`` rows after the next one opens.
+        prices : the same keys, open price of each row's bar; they give a backtest net of all configured costs.
+        label_horizon : bars a label looks ahead; by default ``labels.horizon`` of the configuration.
+
+        Returns
+        -------
+        PipelineResult. ``result["preprocessing"]`` says what the label was taken for and what was left out;
+        ``result["training"]`` has each learner's model or its failure; ``result["evaluation"]`` the ``leaderboard`` on test
+        and ``net``, one row a learner; ``result["predictions"]`` what the champion (the baseline where none is crowned)
+        says about test: ``[ts, model, forecast]``, for classes ``predicted`` and ``probability``, with prices ``position``.
+
+        Raises
+        ------
+        DataError, ModelError : which part, column or row is wrong, and what was expected.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> pipeline = UnifiedMLPipeline({"profile": "mine", "profiles": {"mine": {"learners": {"ridge": {}}}}})
+        >>> X = np.random.default_rng(0).normal(size=(600, 3))
+        >>> y = X[:, 0] + np.random.default_rng(1).normal(size=600)
+        >>> result = pipeline.run_complete_pipeline(
+        ...     X_train=X[:300], y_train=y[:300], X_val=X[300:450], y_val=y[300:450], X_test=X[450:], y_test=y[450:]
+        ... )
+        >>> result.champion, result["predictions"].columns, result["evaluation"]["leaderboard"]["learner"].to_list()
+        ('ridge', ['ts', 'model', 'forecast'], ['ridge', 'baseline'])
         """
         from huracan.integration.array_job import run_on_arrays
 
-        return run_on_arrays(self.config, **data)
+        return run_on_arrays(
+            self.config,
+            X_train=X_train,
+            y_train=y_train,
+            X_val=X_val,
+            y_val=y_val,
+            X_test=X_test,
+            y_test=y_test,
+            ts=ts,
+            label_end=label_end,
+            prices=prices,
+            label_horizon=label_horizon,
+        )
 
     def get_all_models_info(self) -> dict[str, dict[str, Any]]:
         """The card of every learner in the catalogue, with what the latest finished run measured."""
