@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-__all__ = ["logger", "run_log", "stage"]
+__all__ = ["kept_events", "logger", "run_log", "stage"]
 
 _shared: list[Any] = [
     structlog.contextvars.merge_contextvars,
@@ -62,7 +62,30 @@ def stage(name: str, **context: Any) -> Iterator[structlog.stdlib.BoundLogger]:
 
 
 @contextmanager
-def run_log(file: Path, *, run_id: str, terminal_level: str = "warning", file_level: str = "debug") -> Iterator[None]:
+def kept_events() -> Iterator[list[logging.LogRecord]]:
+    """Keep events in memory while no run has a file yet; hand them to :func:`run_log` as ``earlier``."""
+    kept: list[logging.LogRecord] = []
+    handler = _Keeper(kept)
+    standard = _standard_logger()
+    before = standard.level
+    standard.addHandler(handler)
+    standard.setLevel(logging.DEBUG)
+    try:
+        yield kept
+    finally:
+        standard.setLevel(before)
+        standard.removeHandler(handler)
+
+
+@contextmanager
+def run_log(
+    file: Path,
+    *,
+    run_id: str,
+    terminal_level: str = "warning",
+    file_level: str = "debug",
+    earlier: Sequence[logging.LogRecord] = (),
+) -> Iterator[None]:
     """Write every event of one run as JSON lines to ``file``, appended, and the important ones to standard error.
 
     Warnings of other libraries go to the file as well, not to the terminal.
@@ -76,6 +99,11 @@ def run_log(file: Path, *, run_id: str, terminal_level: str = "warning", file_le
     for handler, level in ((to_file, file_level), (to_terminal, terminal_level)):
         handler.setLevel(level.upper())
         standard.addHandler(handler)
+    for record in earlier:
+        if record.levelno >= to_file.level:
+            if isinstance(record.msg, dict):
+                record.msg["run_id"] = run_id
+            to_file.handle(record)
     before = standard.level
     standard.setLevel(logging.DEBUG)
     warned.addHandler(to_file)
@@ -92,6 +120,17 @@ def run_log(file: Path, *, run_id: str, terminal_level: str = "warning", file_le
         for handler in (to_file, to_terminal):
             standard.removeHandler(handler)
             handler.close()
+
+
+class _Keeper(logging.Handler):
+    """Appends every record to a list."""
+
+    def __init__(self, kept: list[logging.LogRecord]) -> None:
+        super().__init__()
+        self._kept = kept
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._kept.append(record)
 
 
 def _standard_logger() -> logging.Logger:

@@ -12,63 +12,83 @@ import polars as pl
 from numpy.typing import NDArray
 
 from huracan.accounting import BacktestResult, CostModel, backtest_many, targets_frame
-from huracan.catalogue import build_model, signal_score
+from huracan.catalogue import build_model
 from huracan.config import HuracanConfig
-from huracan.dataset import REGIME_ORDER, TrainingSet
+from huracan.dataset import TrainingSet
 from huracan.integration.evidence import Evidence
-from huracan.integration.judging import Judged, skill_of, targets
-from huracan.integration.out_of_fold import fit_learner
+from huracan.integration.judging import Judged, Skill, decisions, mean_with_interval, skill_of
+from huracan.integration.out_of_fold import FittedLearner, fit_learner
 from huracan.integration.preparation import Prepared
 from huracan.report.content import HoldOutResult
+from huracan.statistics import adjust_p_values
 from huracan.validation.metrics import directional_payoff, rank_information_coefficient
 
-__all__ = ["BUY_AND_HOLD", "Accounts", "HoldOutLook", "fit_final", "latest_predictions", "look_at_hold_out", "run_accounts"]
+__all__ = [
+    "BUY_AND_HOLD",
+    "Accounts",
+    "HoldOutLook",
+    "fit_baseline",
+    "fit_final",
+    "latest_predictions",
+    "look_at_hold_out",
+    "run_accounts",
+]
+
+_RECENT = 3
 
 BUY_AND_HOLD = "buy and hold"
 """Name of the benchmark account."""
 
-FinalModels = Mapping[str | None, Any]
-"""Symbol -> fitted model; the one key None where a model serves all symbols."""
-
 
 @dataclass(frozen=True)
 class Accounts:
-    """One account a learner over the rows judged, all over the same bars, beside buy and hold."""
+    """One account a learner over the judged span, all over the same bars, beside buy and hold.
+
+    ``net`` says of each learner's mean net return a bar what can be said: intervals that hold together, and ``p_adjusted``
+    corrected for all of them (Holm).
+    """
 
     by_learner: Mapping[str, BacktestResult]
     buy_and_hold: BacktestResult
+    net: Mapping[str, Skill]
+    p_adjusted: Mapping[str, float]
 
 
 @dataclass(frozen=True)
 class HoldOutLook:
-    """The finalist on the locked end of the data: figures, and the accounts behind them."""
+    """The finalist on the locked end of the data: figures, and the accounts behind them; looks of other runs before it."""
 
     result: HoldOutResult
     account: BacktestResult
     buy_and_hold: BacktestResult
+    looked_before: int
 
 
-def run_accounts(candles: pl.DataFrame, rows: TrainingSet, judged: Mapping[str, Judged], costs: CostModel) -> Accounts:
+def run_accounts(candles: pl.DataFrame, evidence: Evidence, costs: CostModel) -> Accounts:
     """Backtest every learner's out-of-fold positions, net of costs, beside buying and holding."""
-    at = next(iter(judged.values())).at
-    span = rows.take(at)
-    frames = {name: targets_frame(span, _positions(one, at)) for name, one in judged.items()}
-    frames[BUY_AND_HOLD] = targets_frame(span, np.ones(len(span)))
+    span = evidence.plan.times.take(evidence.plan.judged_span)
+    frames = {name: targets_frame(span, one.target) for name, one in evidence.judged.items()}
+    frames[BUY_AND_HOLD] = _always_long(candles, span)
     results = backtest_many(candles, frames, costs)
-    return Accounts({k: v for k, v in results.items() if k != BUY_AND_HOLD}, results[BUY_AND_HOLD])
+    benchmark = results.pop(BUY_AND_HOLD)
+    confidence = evidence.single_confidence
+    net = {name: mean_with_interval(results[name].returns, confidence=confidence) for name in evidence.skills}
+    p_adjusted = {}
+    if net:
+        p_adjusted = dict(zip(net, adjust_p_values([test.p_value for test in net.values()], method="holm").tolist()))
+    return Accounts(results, benchmark, net, p_adjusted)
 
 
-def _positions(one: Judged, at: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Positions of a learner; one that says the same about every row holds what it says: long, nothing or short."""
-    return np.sign(one.run.score[at]) if one.run.is_constant else one.target
+def _always_long(candles: pl.DataFrame, span: TrainingSet) -> pl.DataFrame:
+    """Long every symbol on every candle of the span, features or not: what buying and holding is."""
+    first, last = (pl.lit(t).cast(pl.Datetime("ms")).dt.replace_time_zone("UTC") for t in (span.ts[0], span.ts[-1]))
+    return candles.filter(pl.col("ts").is_between(first, last)).select("symbol", "ts", target=pl.lit(1.0))
 
 
-def fit_final(config: HuracanConfig, rows: TrainingSet, name: str) -> dict[str | None, Any]:
+def fit_final(config: HuracanConfig, rows: TrainingSet, name: str) -> FittedLearner:
     """Fit one learner on all development rows: one model, or one a symbol as configured."""
-    settings = config.active_profile.learners[name]
-    if config.training.pooling == "pooled":
-        return {None: fit_learner(name, settings, rows, seed=config.seed)}
-    return {s: fit_learner(name, settings, rows.of_symbol(s), seed=config.seed) for s in rows.symbols}
+    per_symbol = config.training.pooling == "per_symbol"
+    return fit_learner(name, config.active_profile.learners[name], rows, seed=config.seed, per_symbol=per_symbol)
 
 
 def fit_baseline(rows: TrainingSet, seed: int) -> Any:
@@ -76,95 +96,76 @@ def fit_baseline(rows: TrainingSet, seed: int) -> Any:
     return build_model("majority", task="regression", random_state=seed).fit(rows)
 
 
-def score_with(models: FinalModels, rows: TrainingSet) -> NDArray[np.float64]:
-    """Scores of the rows by the model, or by the model of their symbol."""
-    if None in models:
-        return signal_score(models[None], rows.X)
-    score = np.full(len(rows), np.nan)
-    for symbol, model in models.items():
-        if symbol in rows.symbols:
-            mine = rows.symbol_code == rows.symbols.index(symbol)
-            score[mine] = signal_score(model, rows.X[mine])
-    return score
-
-
 def look_at_hold_out(
-    candles: pl.DataFrame, evidence: Evidence, finalist: Judged, models: FinalModels, costs: CostModel
+    candles: pl.DataFrame, evidence: Evidence, fitted: FittedLearner, costs: CostModel, *, horizon: int, looked_before: int
 ) -> HoldOutLook:
-    """Open the hold-out, once, and judge the finalist with the scale and policy its out-of-fold scores taught."""
-    assert evidence.hold_out is not None
-    rows = evidence.hold_out.open(f"the report judges {finalist.run.name}")
-    score = score_with(models, rows)
-    mean_label = float(np.mean(evidence.development.y))
-    payoff = directional_payoff(score, rows.y - mean_label, center=finalist.scale.center, spread=finalist.scale.spread)
-    test = skill_of(payoff, rows.decision_time)
-    frames = {"finalist": targets_frame(rows, targets(finalist.policy, rows, score))}
-    frames[BUY_AND_HOLD] = targets_frame(rows, np.ones(len(rows)))
+    """Open the hold-out, once, and judge the finalist with the spread and policy its out-of-fold scores taught."""
+    plan = evidence.plan
+    assert plan.hold_out is not None
+    assert evidence.finalist is not None
+    finalist = evidence.judged[evidence.finalist]
+    held = plan.hold_out.open(f"the report judges {finalist.run.name}").without_features()
+    score, target, rows = _answer(plan.rows, plan.spans[-1].stop, fitted, finalist, horizon)
+    score = score[rows.labelled]
+    label = held.y - plan.mean_label(len(plan.folds))[held.symbol_code]
+    payoff = directional_payoff(score, label, center=0.0, spread=finalist.scale.spread or 1.0)
+    test = skill_of(payoff, held.decision_time)
+    frames = {"finalist": targets_frame(rows, target), BUY_AND_HOLD: _always_long(candles, rows)}
     accounts = backtest_many(candles, frames, costs)
     metrics = accounts["finalist"].metrics
     result = HoldOutResult(
-        start=_moment(rows.decision_time[0]),
-        end=_moment(rows.label_end.max()),
-        n_rows=len(rows),
+        start=_moment(held.decision_time[0]),
+        end=_moment(held.label_end.max()),
+        n_rows=len(held),
         skill=test.mean,
         ci_low=test.ci_low,
         ci_high=test.ci_high,
-        rank_information_coefficient=rank_information_coefficient(score, rows.y, rows.symbol_code),
+        rank_information_coefficient=rank_information_coefficient(score, held.y, held.symbol_code),
         net_return=metrics["total_return"],
         net_sharpe=metrics["sharpe"],
         sharpe_low=metrics["sharpe_ci_low"],
         sharpe_high=metrics["sharpe_ci_high"],
     )
-    return HoldOutLook(result, accounts["finalist"], accounts[BUY_AND_HOLD])
+    return HoldOutLook(result, accounts["finalist"], accounts[BUY_AND_HOLD], looked_before)
 
 
-def latest_predictions(prepared: Prepared, evidence: Evidence, finalist: Judged | None, models: FinalModels) -> pl.DataFrame:
+def latest_predictions(prepared: Prepared, evidence: Evidence, fitted: FittedLearner | None, *, horizon: int) -> pl.DataFrame:
     """What is said now: one row a symbol for its last closed bar, ``[symbol, ts, regime, score, probability_up, position]``.
 
-    Without a champion the answer is the baseline's: no score, no position.
+    Without a champion the answer is the baseline's: no score, no position. A symbol whose features are not known on its
+    last bar gets no score and no position either.
     """
-    like = evidence.development
     keys = ["symbol", "ts"]
-    last = (
-        prepared.features.group_by("symbol", maintain_order=True)
-        .last()
-        .join(prepared.regimes.select(*keys, "regime"), on=keys, how="left")
-        .join(prepared.labels.select(*keys, "volatility"), on=keys, how="left")
-        .sort("ts", "symbol")
+    last = prepared.regimes.select(*keys, "regime").group_by("symbol", maintain_order=True).last()
+    if fitted is None or evidence.champion is None:
+        empty = pl.lit(None, pl.Float64)
+        return last.with_columns(score=empty, probability_up=empty, position=pl.lit(0.0))
+    champion, rows = evidence.judged[evidence.champion], prepared.everything
+    first = int(np.searchsorted(rows.decision_time, rows.decision_time[-1] - rows.bar_length * _RECENT))
+    score, position, rows = _answer(rows, first, fitted, champion, horizon)
+    said = pl.DataFrame(
+        {
+            "symbol": pl.Series(list(rows.symbols), dtype=pl.String).gather(rows.symbol_code),
+            "ts": pl.Series(rows.ts).dt.replace_time_zone("UTC"),
+            "score": score,
+            "probability_up": champion.scale.probability(score),
+            "position": position,
+        }
     )
-    needed = [pl.col(n).is_not_null() & pl.col(n).is_not_nan() for n in (*like.feature_names, "volatility")]
-    known = last.select(pl.col("symbol").is_in(list(like.symbols)) & pl.all_horizontal(needed)).to_series().to_numpy()
-    score, probability = np.full(last.height, np.nan), np.full(last.height, np.nan)
-    position = np.zeros(last.height)
-    if finalist is not None and known.any():
-        rows = _unlabelled(last.filter(known), like)
-        score[known] = score_with(models, rows)
-        probability[known] = finalist.scale.probability(score[known])
-        position[known] = targets(finalist.policy, rows, score[known])
-    columns = {"score": score, "probability_up": probability, "position": position}
-    return last.select(*keys, "regime").with_columns(pl.Series(k, v).fill_nan(None) for k, v in columns.items())
+    return last.join(said, on=keys, how="left", maintain_order="left").with_columns(pl.col("position").fill_null(0.0))
 
 
-def _unlabelled(frame: pl.DataFrame, like: TrainingSet) -> TrainingSet:
-    """Feature rows whose label lies in the future; ``y`` is 0 and never read."""
-    ts = frame["ts"].dt.replace_time_zone(None).cast(pl.Datetime("ms")).to_numpy()
-    symbols = {s: i for i, s in enumerate(like.symbols)}
-    regimes = {str(r): i for i, r in enumerate(REGIME_ORDER)}
-    return TrainingSet(
-        X=np.ascontiguousarray(frame.select(pl.col(like.feature_names).cast(pl.Float32)).to_numpy()),
-        y=np.zeros(frame.height),
-        ts=ts,
-        decision_time=(ts + like.bar_length).astype("datetime64[ms]"),
-        label_end=(ts + 2 * like.bar_length).astype("datetime64[ms]"),
-        feature_names=like.feature_names,
-        symbol_code=frame["symbol"].replace_strict(symbols, return_dtype=pl.Int32).to_numpy(),
-        segment=frame["segment"].to_numpy().astype(np.int32),
-        regime_code=frame["regime"].replace_strict(regimes, default=-1, return_dtype=pl.Int8).fill_null(-1).to_numpy(),
-        weight=np.ones(frame.height),
-        volatility=frame["volatility"].to_numpy(),
-        symbols=like.symbols,
-        bar_length=like.bar_length,
-    )
+def _answer(
+    rows: TrainingSet, first: int, fitted: FittedLearner, judged: Judged, horizon: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], TrainingSet]:
+    """Scores and positions from row ``first`` on, and those rows; decisions still held from before count in."""
+    lead = int(np.searchsorted(rows.decision_time, rows.decision_time[first] - rows.bar_length * (horizon - 1)))
+    span = rows.take(slice(lead, None))
+    score = fitted.score(span)
+    decided = decisions(judged.policy, span, score)
+    target = judged.policy.held(decided, symbol_code=span.symbol_code, segment=span.segment)
+    cut = slice(first - lead, None)
+    return score[cut], target[cut], span.without_features().take(cut)
 
 
 def _moment(time: np.datetime64) -> datetime:

@@ -7,23 +7,29 @@ import json
 import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import CodeType
+from typing import Any
 
 import huracan
 from huracan.accounting import CostModel, PositionPolicy
 from huracan.baselines.ab_testing import Comparison
+from huracan.baselines.spec import LearnerSpec
+from huracan.catalogue import find_learner
 from huracan.config import HuracanConfig, config_hash
 from huracan.dataset import TrainingSet
 from huracan.errors import ModelError
 from huracan.integration import judging
 from huracan.integration.judging import Judged, Skill
 from huracan.integration.out_of_fold import LearnerRun, run_out_of_fold
-from huracan.integration.preparation import Prepared, Source
+from huracan.integration.plan import Plan
+from huracan.integration.preparation import Prepared
 from huracan.integration.run_folder import RunFolder
 from huracan.logs import stage
 from huracan.market import candles_hash
 from huracan.model_info import RegimeSkill
-from huracan.validation import Fold, HoldOut, PurgedWalkForward, lock_hold_out
 
 __all__ = ["Evidence", "Progress", "RunFacts", "gather_evidence", "library_versions", "run_key"]
 
@@ -50,15 +56,14 @@ class Evidence:
 
     Attributes
     ----------
-    folds : fold 0 tunes only. runs : all learners. judged : those that could be trained. comparison : against the baseline,
-        None when no learner said anything but a constant. champion : the crowned learner, or None. finalist : the champion, or
-        the best-looking learner where none is crowned; None when there is none. skills : of every learner that says more than
-        a constant, with 95 % intervals.
+    plan : how time was divided. runs : all learners. judged : those that could be trained. comparison : against the
+        baseline, None when no learner said anything but a constant. champion : the crowned learner, or None. finalist : the
+        champion, or the best-looking learner where none is crowned; None when there is none.
+    skills : of every learner that says more than a constant; their intervals hold together at ``confidence``, whichever of
+        them one picks afterwards (Bonferroni).
     """
 
-    development: TrainingSet
-    hold_out: HoldOut | None
-    folds: list[Fold]
+    plan: Plan
     runs: Mapping[str, LearnerRun]
     judged: Mapping[str, Judged]
     comparison: Comparison | None
@@ -66,13 +71,51 @@ class Evidence:
     finalist: str | None
     skills: Mapping[str, Skill]
     skills_by_regime: Mapping[str, tuple[RegimeSkill, ...]]
+    alpha: float
+
+    @property
+    def development(self) -> TrainingSet:
+        """The labelled rows before the hold-out."""
+        return self.plan.development
+
+    @property
+    def single_confidence(self) -> float:
+        """Level of one interval, so that all learners' intervals hold together at 95 %."""
+        return _single_confidence(len(self.skills))
 
 
-def run_key(config: HuracanConfig, source: Source) -> RunFacts:
-    """Hash everything the result depends on."""
-    data, settings, versions = candles_hash(source.candles), config_hash(config), library_versions()
-    content = json.dumps([data, settings, config.seed, versions], sort_keys=True)
+def run_key(config: HuracanConfig, prepared: Prepared) -> RunFacts:
+    """Hash everything the result depends on: data, settings, recipe, learners, versions and this package's own code."""
+    data, settings, versions = candles_hash(prepared.source.candles), config_hash(config), library_versions()
+    learners = [_fingerprint(find_learner(name)) for name in config.active_profile.learners]
+    content = json.dumps([data, settings, prepared.recipe.hash, learners, config.seed, versions, _code_hash()], sort_keys=True)
     return RunFacts(hashlib.sha256(content.encode()).hexdigest(), data, settings, config.seed, versions)
+
+
+def _single_confidence(n: int) -> float:
+    return 1.0 - 0.05 / max(1, n)
+
+
+def _fingerprint(spec: LearnerSpec) -> str:
+    """What identifies a learner, a user's own included: its settings and the code of its functions."""
+    functions = (spec.build, spec.fit, spec.output, spec.importance)
+    code = [_code_of(getattr(function, "__code__", None)) for function in functions]
+    return json.dumps([spec.name, spec.tasks, dict(spec.defaults), spec.scale_inputs, code], sort_keys=True, default=str)
+
+
+def _code_of(code: Any) -> Any:
+    if not isinstance(code, CodeType):
+        return repr(code)
+    return [code.co_code.hex(), code.co_names, [_code_of(part) for part in code.co_consts]]
+
+
+@cache
+def _code_hash() -> str:
+    """SHA-256 of the package's source files."""
+    digest = hashlib.sha256()
+    for file in sorted(Path(huracan.__file__).parent.rglob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def library_versions() -> dict[str, str]:
@@ -86,28 +129,17 @@ def library_versions() -> dict[str, str]:
     return found
 
 
-def gather_evidence(config: HuracanConfig, prepared: Prepared, folder: RunFolder | None, progress: Progress | None) -> Evidence:
+def gather_evidence(config: HuracanConfig, plan: Plan, folder: RunFolder | None, progress: Progress | None) -> Evidence:
     """Train and judge every learner of the profile on the development span.
 
     Raises
     ------
     ModelError : no learner of the profile could be trained; the first reason is given.
     """
-    profile = config.active_profile
-    rows, hold_out = prepared.rows, None
-    if config.validation.hold_out_share > 0:
-        rows, hold_out = lock_hold_out(rows, share=config.validation.hold_out_share, embargo=config.validation.embargo_bars)
-    splitter = PurgedWalkForward(
-        n_splits=profile.n_splits + 1,
-        embargo=config.validation.embargo_bars,
-        min_train_share=config.validation.min_train_share,
-    )
-    folds = list(splitter.folds(rows))
     with stage("training"):
         runs = run_out_of_fold(
-            rows,
-            folds,
-            profile.learners,
+            plan,
+            config.active_profile.learners,
             per_symbol=config.training.pooling == "per_symbol",
             seed=config.seed,
             n_jobs=config.training.n_jobs,
@@ -119,18 +151,19 @@ def gather_evidence(config: HuracanConfig, prepared: Prepared, folder: RunFolder
         name, run = next(iter(runs.items()))
         raise ModelError(f"none of {len(runs)} learners could be trained; {name}: {run.failure}")
     with stage("judging"):
-        costs = CostModel(**config.costs.model_dump())
-        template = PositionPolicy(**config.policy.model_dump())
+        costs, template = CostModel(**config.costs.model_dump()), PositionPolicy(**config.policy.model_dump())
         judged = {
-            name: judging.judge(rows, run, folds, costs, template, horizon=config.labels.horizon)
-            for name, run in trained.items()
+            name: judging.judge(plan, run, costs, template, horizon=config.labels.horizon) for name, run in trained.items()
         }
-        speaking = {name: one for name, one in judged.items() if not one.run.is_constant}
+        speaking = {name: one for name, one in judged.items() if not one.run.constant}
+        alpha = config.comparison.alpha
+        times = plan.rows.decision_time[plan.judged]
+        level = _single_confidence(len(speaking))
+        skills = {name: judging.skill_of(one.payoff, times, confidence=level) for name, one in speaking.items()}
         comparison, champion, finalist = None, None, None
         if speaking:
-            comparison = judging.compare(rows, speaking, alpha=config.comparison.alpha, correction=config.comparison.correction)
+            comparison = judging.compare(plan, speaking, alpha=alpha, correction=config.comparison.correction)
             champion = comparison.decision if comparison.decision in speaking else None
-            finalist = champion or judging.best_learner(speaking)
-        skills = {name: judging.skill_of(one.payoff, rows.decision_time[one.at]) for name, one in speaking.items()}
-        by_regime = judging.regime_skills(rows, speaking)
-    return Evidence(rows, hold_out, folds, runs, judged, comparison, champion, finalist, skills, by_regime)
+            finalist = champion or max(skills, key=lambda name: skills[name].mean)
+        by_regime = judging.regime_skills(plan, speaking)
+    return Evidence(plan, runs, judged, comparison, champion, finalist, skills, by_regime, alpha)

@@ -1,14 +1,17 @@
 """From out-of-fold scores to positions, evidence and a champion.
 
-The *skill* of a learner is the mean payoff of its standardised score: at each decision a position z = (score - centre) /
-spread, clipped at 3, is held on the label. Centre, spread and position policy come from earlier folds only. A constant
-prediction earns 0 by construction, so "better than the baseline" is "mean payoff above 0". Symbols decided at one moment
-are averaged before inference (they are not independent), and the inference is robust to autocorrelation.
+The *skill* of a learner is the mean payoff of its standardised score: at each decision a position z = score / spread,
+clipped at 3, is held on the label less its symbol's mean label in training. Scores are less their model's own mean on
+its training rows, so neither a market that drifts nor a model whose level moves earns skill; a constant prediction earns
+exactly 0, and "better than the baseline" is "mean payoff above 0". Spread, calibration and position policy come from
+the scores of earlier folds whose labels were known, so no row is judged with anything its own fold taught. Symbols
+decided at one moment are averaged before inference (they are not independent), and the inference is robust to
+autocorrelation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,24 +22,37 @@ from huracan.baselines.ab_testing import Comparison, compare_models
 from huracan.dataset import REGIME_ORDER, TrainingSet
 from huracan.errors import DataError
 from huracan.integration.out_of_fold import LearnerRun
+from huracan.integration.plan import Plan
 from huracan.model_info import RegimeSkill
 from huracan.statistics import Correction, adjust_p_values, average_by_time, ewc_t_test
-from huracan.validation import Fold
 from huracan.validation.metrics import directional_payoff
 
-__all__ = ["BASELINE", "Judged", "Scale", "Skill", "best_learner", "compare", "judge", "regime_skills", "skill_of", "targets"]
+__all__ = [
+    "BASELINE",
+    "Judged",
+    "Scale",
+    "Skill",
+    "compare",
+    "decisions",
+    "judge",
+    "mean_with_interval",
+    "regime_skills",
+    "skill_of",
+    "tune",
+]
 
 BASELINE = "baseline"
 """Constant prediction, no position."""
 
 _TUNING_ROWS = 200_000
+_ROUNDING = 1e-9
 _YEAR = np.timedelta64(365 * 86_400_000, "ms")
 _REGIME_MINIMUM = 100
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Where scores lie and how wide, and the log-odds of a positive label as a line in the standardised score."""
+    """Where scores lie and how wide they are, and the log-odds of a positive label as a line in the standardised score."""
 
     center: float
     spread: float
@@ -44,11 +60,14 @@ class Scale:
     slope: float
 
     @classmethod
-    def learn(cls, score: NDArray[np.float64], positive: NDArray[np.bool_]) -> Scale:
-        """From out-of-fold scores and what became of them (Platt 1999 for the probability)."""
+    def learn(cls, score: NDArray[np.float64], positive: NDArray[np.bool_], *, center: float | None = None) -> Scale:
+        """From scores and what became of them (Platt 1999 for the probability); ``center`` is their mean unless given."""
         from sklearn.linear_model import LogisticRegression
 
-        center, spread = float(np.mean(score)), float(np.std(score))
+        center = float(np.mean(score)) if center is None else center
+        spread = float(np.std(score))
+        if spread <= _ROUNDING * float(np.abs(score).max()):
+            spread = 0.0
         share = float(np.clip(np.mean(positive), 1e-6, 1 - 1e-6))
         if spread == 0.0 or positive.all() or not positive.any():
             return cls(center, 0.0, float(np.log(share / (1 - share))), 0.0)
@@ -65,47 +84,51 @@ class Scale:
 
 @dataclass(frozen=True)
 class Judged:
-    """What the scores of one learner are worth on the rows judged, in time order.
+    """What the scores of one learner are worth.
 
     Attributes
     ----------
-    at : indices of the rows judged. z : the standardised score, not clipped. payoff, target, probability : float64, one a
-        row judged.
+    z, payoff, probability : float64, one a row of ``plan.judged``; z is not clipped.
+    target : float64, position on each row of ``plan.judged_span``, labelled or not.
     scale, policy : learned from all its out-of-fold scores, for use on later data. n_policies : policies looked at.
     """
 
     run: LearnerRun
-    at: NDArray[np.intp]
     z: NDArray[np.float64]
     payoff: NDArray[np.float64]
-    target: NDArray[np.float64]
     probability: NDArray[np.float64]
+    target: NDArray[np.float64]
     scale: Scale
     policy: PositionPolicy
     n_policies: int
 
 
-def judge(
-    rows: TrainingSet, run: LearnerRun, folds: Sequence[Fold], costs: CostModel, template: PositionPolicy, *, horizon: int
-) -> Judged:
+def judge(plan: Plan, run: LearnerRun, costs: CostModel, template: PositionPolicy, *, horizon: int) -> Judged:
     """Judge one learner on folds 1, 2, ..., each with what the folds before it taught."""
-    z, payoff, target, probability = (np.zeros(len(rows)) for _ in range(4))
+    rows = plan.times
+    z, payoff, probability, decided = (np.zeros(len(rows)) for _ in range(4))
     n_policies = 0
-    for k in range(1, len(folds) + 1):
-        before = np.flatnonzero((run.fold >= 0) & (run.fold < k))
-        scale = Scale.learn(run.score[before], rows.y[before] > 0)
+    for k in range(1, len(plan.folds) + 1):
+        before = plan.known_before(k)
+        scale = Scale.learn(run.score[before], rows.y[before] > 0, center=0.0)
         policy = tune(rows.take(before), run.score[before], costs, template, horizon=horizon)
         n_policies += policy.n_tried
-        if k == len(folds):
+        if k == len(plan.folds):
             break
-        now = np.flatnonzero(run.fold == k)
-        mean_label = float(np.mean(rows.y[folds[k].train]))
-        payoff[now] = directional_payoff(run.score[now], rows.y[now] - mean_label, center=scale.center, spread=scale.spread)
-        z[now] = (run.score[now] - scale.center) / (scale.spread or 1.0)
-        probability[now] = scale.probability(run.score[now])
-        target[now] = targets(policy, rows.take(now), run.score[now])
-    at = np.flatnonzero(run.fold >= 1)
-    return Judged(run, at, z[at], payoff[at], target[at], probability[at], scale, policy, n_policies)
+        tested, span = plan.tested(k), plan.spans[k]
+        score, label = run.score[tested], rows.y[tested] - plan.mean_label(k)[rows.symbol_code[tested]]
+        if scale.spread > 0.0:
+            z[tested] = score / scale.spread
+            payoff[tested] = directional_payoff(score, label, center=0.0, spread=scale.spread)
+        probability[tested] = scale.probability(score)
+        decided[span] = decisions(policy, rows.take(span), run.score[span])
+    span = plan.judged_span
+    if run.constant:
+        target = run.stance[span].astype(np.float64)
+    else:
+        target = policy.held(decided[span], symbol_code=rows.symbol_code[span], segment=rows.segment[span])
+    at = plan.judged
+    return Judged(run, z[at], payoff[at], probability[at], target, scale, policy, n_policies)
 
 
 def tune(
@@ -116,33 +139,22 @@ def tune(
     return PositionPolicy.tune(rows.take(slice(first, None)), score[first:], costs, horizon=horizon, base=template)
 
 
-def targets(policy: PositionPolicy, rows: TrainingSet, score: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Positions for the rows, decided at their decision times."""
-    return policy.targets(
-        score,
-        volatility=rows.volatility,
-        symbol_code=rows.symbol_code,
-        segment=rows.segment,
-        bars_per_year=float(_YEAR / rows.bar_length),
-    )
+def decisions(policy: PositionPolicy, rows: TrainingSet, score: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What each row asks for on its own, before the holding rule."""
+    return policy.decisions(score, volatility=rows.volatility, bars_per_year=float(_YEAR / rows.bar_length))
 
 
-def compare(rows: TrainingSet, judged: Mapping[str, Judged], *, alpha: float, correction: Correction) -> Comparison:
+def compare(plan: Plan, judged: Mapping[str, Judged], *, alpha: float, correction: Correction) -> Comparison:
     """Compare every learner that says anything with the baseline; losses are negative payoffs."""
-    at = next(iter(judged.values())).at
+    at = plan.judged
     losses = {name: -one.payoff for name, one in judged.items()}
     losses[BASELINE] = np.zeros(len(at))
-    return compare_models(losses, baseline=BASELINE, times=rows.decision_time[at], alpha=alpha, correction=correction)
-
-
-def best_learner(judged: Mapping[str, Judged]) -> str:
-    """Name of the learner with the largest mean payoff."""
-    return max(judged, key=lambda name: float(np.mean(judged[name].payoff)))
+    return compare_models(losses, baseline=BASELINE, times=plan.rows.decision_time[at], alpha=alpha, correction=correction)
 
 
 @dataclass(frozen=True)
 class Skill:
-    """Mean payoff a moment with its dependence-robust 95 % interval; the whole line where nothing can be said."""
+    """Mean payoff a moment with its dependence-robust interval; the whole line where nothing can be said."""
 
     mean: float
     ci_low: float
@@ -151,26 +163,31 @@ class Skill:
     n_effective: float
 
 
-def skill_of(payoff: NDArray[np.float64], times: NDArray[np.datetime64]) -> Skill:
+def skill_of(payoff: NDArray[np.float64], times: NDArray[np.datetime64], *, confidence: float = 0.95) -> Skill:
     """Average the symbols of a moment, then test the mean over time; too few moments, or no variation, decide nothing."""
-    series = average_by_time(payoff, times)[1]
+    return mean_with_interval(average_by_time(payoff, times)[1], confidence=confidence)
+
+
+def mean_with_interval(series: NDArray[np.float64], *, confidence: float) -> Skill:
+    """The mean of a series in time order and what can be said of it."""
     try:
-        test = ewc_t_test(series)
+        test = ewc_t_test(series, confidence=confidence)
     except DataError:
         return Skill(float(np.mean(series)), -np.inf, np.inf, 1.0, 0.0)
     return Skill(test.mean, test.ci_low, test.ci_high, test.p_value, test.n_effective)
 
 
-def regime_skills(rows: TrainingSet, judged: Mapping[str, Judged]) -> dict[str, tuple[RegimeSkill, ...]]:
+def regime_skills(plan: Plan, judged: Mapping[str, Judged]) -> dict[str, tuple[RegimeSkill, ...]]:
     """Skill within each regime, out of fold, with p-values corrected over every pair of learner and regime (Holm).
 
     Regimes seen at fewer than 100 moments are left out: nothing can be said of them.
     """
     found: list[tuple[str, RegimeSkill]] = []
+    regime_code, decision_time = plan.rows.regime_code[plan.judged], plan.rows.decision_time[plan.judged]
     for name, one in judged.items():
         for code, regime in enumerate(REGIME_ORDER):
-            inside = rows.regime_code[one.at] == code
-            times = rows.decision_time[one.at][inside]
+            inside = regime_code == code
+            times = decision_time[inside]
             if len(np.unique(times)) < _REGIME_MINIMUM or np.ptp(one.payoff[inside]) == 0.0:
                 continue
             test = skill_of(one.payoff[inside], times)

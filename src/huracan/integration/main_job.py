@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from huracan.accounting import CostModel
+from huracan.catalogue import check_learners
 from huracan.config import HuracanConfig
-from huracan.errors import HuracanError
 from huracan.integration import closing as ending
 from huracan.integration.closing import Accounts, HoldOutLook
 from huracan.integration.evidence import Evidence, Progress, RunFacts, gather_evidence, run_key
+from huracan.integration.out_of_fold import FittedLearner
+from huracan.integration.plan import Plan, make_plan
 from huracan.integration.preparation import Prepared, prepare, read_source
-from huracan.integration.registration import learner_cards, register_outcome
-from huracan.integration.reporting import leaderboard, report_content, verdict
+from huracan.integration.registration import Registered, learner_cards, register_outcome
+from huracan.integration.reporting import Verdict, leaderboard, report_content, verdict
 from huracan.integration.results import PipelineResult, not_run
 from huracan.integration.run_folder import RunFolder, write_aside
-from huracan.logs import run_log, stage
+from huracan.logs import kept_events, run_log, stage
+from huracan.model_info import ModelInfo
 from huracan.model_registry import ModelRegistry
-from huracan.report import render_report
+from huracan.report import ReportContent, render_report
 from huracan.storage import RunLog, RunStatus
+from huracan.validation import HoldOut
 
 __all__ = ["run_on_candles"]
 
@@ -35,11 +42,14 @@ def run_on_candles(
 ) -> PipelineResult:
     """Run the main job; see :meth:`huracan.UnifiedMLPipeline.run`.
 
-    Nothing is written before the candles have given training rows: bad input leaves no trace.
+    Nothing is written before the candles have given training rows and folds: bad input leaves no trace.
     """
-    source = read_source(config, candles)
-    prepared = prepare(config, source)
-    facts = run_key(config, source)
+    started = time.monotonic()
+    with kept_events() as earlier:
+        check_learners(config.active_profile.learners)
+        prepared = prepare(config, read_source(config, candles))
+        plan = make_plan(config, prepared.everything)
+        facts = run_key(config, prepared)
     registry = open_registry()
     with closing(RunFolder.open(config.home, facts.key)) as folder:
         log = RunLog(registry.database)
@@ -53,122 +63,181 @@ def run_on_candles(
             seed=facts.seed,
             versions=facts.versions,
         )
+        run = _Run(config, registry, log, prepared, plan, facts, folder, started)
         try:
             with run_log(
                 folder.path / "log.jsonl",
                 run_id=folder.run_id,
                 terminal_level=config.logging.terminal_level,
                 file_level=config.logging.file_level,
+                earlier=earlier,
             ):
-                return _run(config, registry, log, prepared, facts, folder, progress)
-        except KeyboardInterrupt:
-            log.finish_run(folder.run_id, status=RunStatus.INTERRUPTED)
-            raise
-        except HuracanError as error:
-            log.finish_run(folder.run_id, status=RunStatus.FAILED, summary={"error": str(error)})
-            raise
-
-
-def _run(
-    config: HuracanConfig,
-    registry: ModelRegistry,
-    log: RunLog,
-    prepared: Prepared,
-    facts: RunFacts,
-    folder: RunFolder,
-    progress: Progress | None,
-) -> PipelineResult:
-    started = time.monotonic()
-    evidence = gather_evidence(config, prepared, folder, progress)
-    costs = CostModel(**config.costs.model_dump())
-    candles = prepared.source.candles
-    with stage("accounts"):
-        accounts = ending.run_accounts(candles, evidence.development, evidence.judged, costs)
-    finalist = evidence.judged[evidence.finalist] if evidence.finalist else None
-    with stage("final fit", learner=evidence.finalist):
-        models: dict[str | None, Any] = (
-            ending.fit_final(config, evidence.development, evidence.finalist) if evidence.finalist else {}
-        )
-    look: HoldOutLook | None = None
-    looked_before = 0
-    if finalist is not None and evidence.hold_out is not None:
-        with stage("hold-out"):
-            looked_before = log.use_hold_out(
-                facts.data_hash, why=f"report on {evidence.finalist}", config_hash=facts.config_hash, run_id=folder.run_id
+                return run.to_the_end(progress)
+        except BaseException as error:
+            stopped = isinstance(error, KeyboardInterrupt)
+            reason = "stopped by the user" if stopped else f"{type(error).__name__}: {error}"
+            folder.fail(reason)
+            log.finish_run(
+                folder.run_id, status=RunStatus.INTERRUPTED if stopped else RunStatus.FAILED, summary={"error": reason}
             )
-            look = ending.look_at_hold_out(candles, evidence, finalist, models, costs)
-    champion = finalist if evidence.champion else None
-    predictions = ending.latest_predictions(prepared, evidence, champion, models)
-    outcome = verdict(evidence, accounts, look)
-    table = leaderboard(evidence, accounts)
-    cards = learner_cards(evidence, table)
-    with stage("registration"):
-        version = register_outcome(
-            registry, config, prepared, evidence, models, cards, look, facts, run_id=folder.run_id, reason=outcome.sentence
+            raise
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Everything one run works with, from the moment it may write."""
+
+    config: HuracanConfig
+    registry: ModelRegistry
+    log: RunLog
+    prepared: Prepared
+    plan: Plan
+    facts: RunFacts
+    folder: RunFolder
+    started: float
+
+    def to_the_end(self, progress: Progress | None) -> PipelineResult:
+        """Gather the evidence, draw the conclusions, keep them."""
+        config, prepared, horizon = self.config, self.prepared, self.config.labels.horizon
+        evidence = gather_evidence(config, self.plan, self.folder, progress)
+        costs = CostModel(**config.costs.model_dump())
+        with stage("accounts"):
+            accounts = ending.run_accounts(prepared.source.candles, evidence, costs)
+        fitted: FittedLearner | None = None
+        look: HoldOutLook | None = None
+        if evidence.finalist is not None:
+            with stage("final fit", learner=evidence.finalist):
+                fitted = ending.fit_final(config, evidence.development, evidence.finalist)
+            if self.plan.hold_out is not None:
+                with stage("hold-out"):
+                    look = ending.look_at_hold_out(
+                        prepared.source.candles,
+                        evidence,
+                        fitted,
+                        costs,
+                        horizon=horizon,
+                        looked_before=self._count_the_look(self.plan.hold_out, evidence.finalist),
+                    )
+        predictions = ending.latest_predictions(prepared, evidence, fitted, horizon=horizon)
+        outcome = verdict(evidence, accounts, look)
+        table = leaderboard(evidence, accounts)
+        cards = learner_cards(config, evidence, table)
+        with stage("registration"):
+            registered = self._register(evidence, fitted, cards, look, outcome)
+        content = report_content(
+            config,
+            prepared,
+            evidence,
+            accounts,
+            look,
+            outcome,
+            table,
+            self.facts,
+            duration=time.monotonic() - self.started,
+            created_at=datetime.now(UTC),
+            run_id=self.folder.run_id,
+            registered=registered.sentence,
         )
-    content = report_content(
-        config,
-        prepared,
-        evidence,
-        accounts,
-        look,
-        outcome,
-        table,
-        facts,
-        looked_before=looked_before,
-        duration=time.monotonic() - started,
-        created_at=datetime.now(UTC),
-        run_id=folder.run_id,
-        version=version,
-    )
-    report = folder.path / "report.html"
-    with stage("report"):
-        write_aside(report, render_report(content).encode())
-    result_hash = _result_hash(evidence, accounts, look)
-    summary = {
-        "verdict": outcome.sentence,
-        "champion": evidence.champion,
-        "deserves_money": outcome.deserves_money,
-        "model_version": version,
-        "models": {name: card.model_dump(mode="json") for name, card in cards.items()},
-    }
-    log.finish_run(folder.run_id, result_hash=result_hash, report_path=str(report), summary=summary)
-    folder.finish({"verdict": outcome.sentence, "result_hash": result_hash})
-    not_built = "drift detection and the feedback loop are not part of this version"
-    return PipelineResult(
-        stages={
-            "preprocessing": {
-                "rows": len(prepared.rows),
-                "columns": list(prepared.rows.feature_names),
-                "recipe_hash": prepared.recipe.hash,
-                "dropped": dict(prepared.rows.dropped),
-                "time_source": prepared.rows.time_source.value,
-                "quality": prepared.quality,
-            },
-            "training": {
-                name: {"task": run.task, "train_rows": run.train_rows, "seconds": run.fit_seconds, "failure": run.failure}
-                for name, run in evidence.runs.items()
-            },
-            "evaluation": {"leaderboard": table, "hold_out": look.result if look else not_run(_no_hold_out(evidence))},
-            "ab_testing": evidence.comparison if evidence.comparison is not None else not_run("every learner said a constant"),
-            "predictions": predictions,
-            "drift_detection": not_run(not_built),
-            "should_retrain": not_run(not_built),
-            "feedback": not_run(not_built),
-            "performance_report": {"path": report, "content": content},
+        report = self.folder.path / "report.html"
+        with stage("report"):
+            write_aside(report, render_report(content).encode())
+        result_hash = _result_hash(evidence, accounts, look)
+        summary = {
+            "verdict": outcome.sentence,
+            "champion": evidence.champion,
+            "deserves_money": outcome.deserves_money,
+            "registered": registered.sentence,
+            "models": {name: card.model_dump(mode="json") for name, card in cards.items()},
+        }
+        self.log.finish_run(self.folder.run_id, result_hash=result_hash, report_path=str(report), summary=summary)
+        self.folder.finish({"verdict": outcome.sentence, "result_hash": result_hash})
+        return PipelineResult(
+            stages=_stages(prepared, evidence, look, table, predictions, content, report),
+            verdict=outcome.sentence,
+            champion=evidence.champion,
+            deserves_money=outcome.deserves_money,
+            result_hash=result_hash,
+            run_id=self.folder.run_id,
+            model_version=registered.version,
+            report_path=report,
+        )
+
+    def _count_the_look(self, hold_out: HoldOut, finalist: str) -> int:
+        """How many other runs have looked at this span of these symbols before; this one is written down."""
+        first, last = (
+            moment.astype("datetime64[ms]").astype(datetime).replace(tzinfo=UTC) for moment in (hold_out.start, hold_out.end)
+        )
+        return self.log.use_hold_out(
+            data_hash=self.facts.data_hash,
+            symbols=self.prepared.rows.symbols,
+            start=first,
+            end=last,
+            why=f"report on {finalist}",
+            config_hash=self.facts.config_hash,
+            run_id=self.folder.run_id,
+        )
+
+    def _register(
+        self,
+        evidence: Evidence,
+        fitted: FittedLearner | None,
+        cards: Mapping[str, ModelInfo],
+        look: HoldOutLook | None,
+        outcome: Verdict,
+    ) -> Registered:
+        extras: dict[str, Any] = {}
+        if fitted is not None and evidence.champion is not None:
+            champion = evidence.judged[evidence.champion]
+            levels = {symbol or "all": level for symbol, level in fitted.levels.items()}
+            extras = {"policy": champion.policy.to_dict(), "scale": vars(champion.scale), "levels": levels}
+        return register_outcome(
+            self.registry,
+            self.config,
+            self.prepared,
+            evidence,
+            fitted.models if fitted is not None else {},
+            cards,
+            look,
+            self.facts,
+            run_id=self.folder.run_id,
+            reason=outcome.sentence,
+            deserves_money=outcome.deserves_money,
+            finalist_extras=extras,
+        )
+
+
+def _stages(
+    prepared: Prepared,
+    evidence: Evidence,
+    look: HoldOutLook | None,
+    table: pl.DataFrame,
+    predictions: pl.DataFrame,
+    content: ReportContent,
+    report: Path,
+) -> dict[str, Any]:
+    not_built = not_run("drift detection and the feedback loop are not part of this version")
+    no_look = "no hold-out was set aside" if evidence.plan.hold_out is None else "no learner said anything but a constant"
+    return {
+        "preprocessing": {
+            "rows": len(prepared.rows),
+            "columns": list(prepared.rows.feature_names),
+            "recipe_hash": prepared.recipe.hash,
+            "dropped": dict(prepared.rows.dropped),
+            "time_source": prepared.rows.time_source.value,
+            "quality": prepared.quality,
         },
-        verdict=outcome.sentence,
-        champion=evidence.champion,
-        deserves_money=outcome.deserves_money,
-        result_hash=result_hash,
-        run_id=folder.run_id,
-        model_version=version,
-        report_path=report,
-    )
-
-
-def _no_hold_out(evidence: Evidence) -> str:
-    return "no hold-out was set aside" if evidence.hold_out is None else "no learner said anything but a constant"
+        "training": {
+            name: {"task": run.task, "train_rows": run.train_rows, "seconds": run.fit_seconds, "failure": run.failure}
+            for name, run in evidence.runs.items()
+        },
+        "evaluation": {"leaderboard": table, "hold_out": look.result if look else not_run(no_look)},
+        "ab_testing": evidence.comparison if evidence.comparison is not None else not_run("every learner said a constant"),
+        "predictions": predictions,
+        "drift_detection": not_built,
+        "should_retrain": not_built,
+        "feedback": not_built,
+        "performance_report": {"verdict": content.verdict, "leaderboard": table, "path": report, "content": content},
+    }
 
 
 def _result_hash(evidence: Evidence, accounts: Accounts, look: HoldOutLook | None) -> str:

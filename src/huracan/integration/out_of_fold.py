@@ -1,14 +1,14 @@
 """Every learner trained on every fold's past and asked about its future.
 
-Fold 0 is there for tuning only: its scores set the scale of scores, the position policy and the calibration used in
-fold 1, folds 0 and 1 those of fold 2, and so on. No row is ever judged with anything its own fold taught.
+Models answer on every row of a fold's span, also where no label will ever be known (before a gap, at the end), because
+at that moment nobody knows it. How the scores are judged is in :mod:`huracan.integration.judging`.
 """
 
 from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import dataclass, field
@@ -21,12 +21,16 @@ from threadpoolctl import threadpool_limits
 from huracan.catalogue import build_model, feature_importance, signal_score
 from huracan.config import LearnerConfig
 from huracan.dataset import TrainingSet
-from huracan.errors import HuracanError, ModelError
+from huracan.errors import HuracanError, ModelError, NotEnoughData
+from huracan.integration.plan import Plan
 from huracan.integration.run_folder import RunFolder
 from huracan.logs import logger
-from huracan.validation import Fold
 
-__all__ = ["LearnerRun", "Tick", "fit_learner", "run_out_of_fold"]
+__all__ = ["FittedLearner", "LearnerRun", "Tick", "fit_learner", "run_out_of_fold"]
+
+_FEWEST_ROWS = 50
+_LEVEL_ROWS = 20_000
+_ROUNDING = 1e-9
 
 Tick = Callable[[str, float], None]
 """Called after each finished fit with its description and its share of all the work."""
@@ -34,20 +38,25 @@ Tick = Callable[[str, float], None]
 
 @dataclass
 class LearnerRun:
-    """One learner's out-of-fold scores on the development rows.
+    """One learner's out-of-fold scores on the rows of a plan.
 
     Attributes
     ----------
-    score : float64 (n,), NaN on rows no fold tested. fold : int8 (n,), -1 on those rows, else the fold.
+    score : float64 (n,), less the model's mean score on its own training rows, so that a level that moves from refit to
+        refit is no bet; NaN on rows no fold answers on. stance : int8 (n,), sign of the score before that.
     importance_by_fold : fold -> feature -> weight; empty where the learner has none.
+    constant : whether it says the same about every row of each fold: a constant prediction, which is the baseline itself.
+    unserved : symbols that had too little history in some fold; their rows score 0.
     failure : why it could not be trained, None when it could.
     """
 
     name: str
     task: str
     score: NDArray[np.float64]
-    fold: NDArray[np.int8]
+    stance: NDArray[np.int8]
     importance_by_fold: dict[int, dict[str, float]] = field(default_factory=dict)
+    constant: bool = True
+    unserved: set[str] = field(default_factory=set)
     train_rows: int = 0
     fit_seconds: float = 0.0
     failure: str | None = None
@@ -59,21 +68,75 @@ class LearnerRun:
         mean = {f: float(np.mean([one.get(f, 0.0) for one in folds])) for f in (folds[0] if folds else ())}
         return dict(sorted(mean.items(), key=lambda item: -item[1]))
 
-    @property
-    def is_constant(self) -> bool:
-        """Whether it says the same about every row of a fold: a constant prediction, which is the baseline itself."""
-        return all(np.ptp(self.score[self.fold == k]) == 0.0 for k in np.unique(self.fold[self.fold >= 0]))
+
+@dataclass(frozen=True)
+class FittedLearner:
+    """One fitted model for all symbols, or one for each.
+
+    Attributes
+    ----------
+    models : symbol -> model; the one key None where a model serves all symbols. levels : the same keys -> mean score on
+        training rows. unserved : symbols with too little history to fit.
+    """
+
+    models: Mapping[str | None, Any]
+    levels: Mapping[str | None, float]
+    unserved: tuple[str, ...] = ()
+
+    def score(self, rows: TrainingSet) -> NDArray[np.float64]:
+        """Scores less the level of their model; 0 for a symbol without a model."""
+        return self.raw_score(rows) - self.level_of(rows)
+
+    def raw_score(self, rows: TrainingSet) -> NDArray[np.float64]:
+        """Scores as the models give them; 0 for a symbol without a model."""
+        if None in self.models:
+            return signal_score(self.models[None], rows.X)
+        score = np.zeros(len(rows))
+        for symbol, model in self.models.items():
+            mine = np.flatnonzero(rows.symbol_code == rows.symbols.index(str(symbol)))
+            if len(mine):
+                score[mine] = signal_score(model, rows.X[mine])
+        return score
+
+    def level_of(self, rows: TrainingSet) -> NDArray[np.float64]:
+        """Mean training score of the model that answers for each row."""
+        if None in self.levels:
+            return np.full(len(rows), self.levels[None])
+        return np.array([self.levels.get(symbol, 0.0) for symbol in rows.symbols])[rows.symbol_code]
+
+    def importance(self) -> dict[str, float]:
+        """Mean importance over the models."""
+        each = [feature_importance(model) or {} for model in self.models.values()]
+        return {f: float(np.mean([one.get(f, 0.0) for one in each])) for f in each[0]}
 
 
-def fit_learner(name: str, settings: LearnerConfig, rows: TrainingSet, *, seed: int) -> Any:
-    """Build and fit one learner on the most recent rows its settings allow."""
-    model = build_model(name, task=settings.task, random_state=seed, max_train_rows=settings.max_train_rows, **settings.params)
-    return model.fit(rows)
+def fit_learner(name: str, settings: LearnerConfig, rows: TrainingSet, *, seed: int, per_symbol: bool = False) -> FittedLearner:
+    """Build and fit one learner on the most recent rows its settings allow.
+
+    With ``per_symbol`` each symbol with at least 50 rows gets its own model.
+    """
+    groups: dict[str | None, TrainingSet] = {None: rows}
+    unserved: tuple[str, ...] = ()
+    if per_symbol:
+        counts = np.bincount(rows.symbol_code, minlength=len(rows.symbols))
+        groups = {s: rows.of_symbol(s) for s, n in zip(rows.symbols, counts) if n >= _FEWEST_ROWS}
+        unserved = tuple(s for s, n in zip(rows.symbols, counts) if n < _FEWEST_ROWS)
+        if not groups:
+            raise NotEnoughData(f"no symbol has {_FEWEST_ROWS} training rows; one model a symbol needs at least that.")
+    models: dict[str | None, Any] = {}
+    levels: dict[str | None, float] = {}
+    for symbol, past in groups.items():
+        model = build_model(
+            name, task=settings.task, random_state=seed, max_train_rows=settings.max_train_rows, **settings.params
+        )
+        models[symbol] = model.fit(past)
+        step = max(1, len(past) // _LEVEL_ROWS)
+        levels[symbol] = float(np.mean(signal_score(models[symbol], past.X[::step])))
+    return FittedLearner(models, levels, unserved)
 
 
 def run_out_of_fold(
-    rows: TrainingSet,
-    folds: Sequence[Fold],
+    plan: Plan,
     learners: Mapping[str, LearnerConfig],
     *,
     per_symbol: bool,
@@ -87,9 +150,10 @@ def run_out_of_fold(
     Each fit runs on one core, so the result does not depend on ``n_jobs``. A learner that cannot be trained on this
     data (one class only, say) is reported with its reason and leaves the others alone.
     """
-    runs = {name: LearnerRun(name, "", np.full(len(rows), np.nan), np.full(len(rows), -1, np.int8)) for name in learners}
-    jobs = [(k, name) for k in range(len(folds)) for name in learners]
-    weight = {k: len(fold.train) for k, fold in enumerate(folds)}
+    n = len(plan.rows)
+    runs = {name: LearnerRun(name, "", np.full(n, np.nan), np.zeros(n, np.int8)) for name in learners}
+    jobs = [(k, name) for k in range(len(plan.folds)) for name in learners]
+    weight = {k: len(fold.train) for k, fold in enumerate(plan.folds)}
     total = float(sum(weight[k] for k, _ in jobs)) or 1.0
 
     def work(k: int, name: str) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
@@ -97,8 +161,8 @@ def run_out_of_fold(
         kept = folder.load(piece) if folder else None
         if kept is not None:
             return kept
-        arrays, facts = _one_fold(name, learners[name], rows, folds[k], per_symbol=per_symbol, seed=seed)
-        if folder:
+        arrays, facts = _one_fold(name, learners[name], plan, k, per_symbol=per_symbol, seed=seed)
+        if folder and not facts["failure"]:
             folder.save(piece, arrays, facts)
         return arrays, facts
 
@@ -118,9 +182,9 @@ def run_out_of_fold(
                 done, _ = wait(pending, return_when=FIRST_COMPLETED)
                 for future in done:
                     k, name = pending.pop(future)
-                    _take_in(runs[name], k, folds[k], *future.result())
+                    _take_in(runs[name], k, plan.spans[k], *future.result())
                     if tick:
-                        tick(f"{name}, fold {k + 1} of {len(folds)}", weight[k] / total)
+                        tick(f"{name}, fold {k + 1} of {len(plan.folds)}", weight[k] / total)
                     for job in _next(queue, 1):
                         pending[submit(*job)] = job
         finally:
@@ -129,55 +193,52 @@ def run_out_of_fold(
 
 
 def _one_fold(
-    name: str, settings: LearnerConfig, rows: TrainingSet, fold: Fold, *, per_symbol: bool, seed: int
+    name: str, settings: LearnerConfig, plan: Plan, k: int, *, per_symbol: bool, seed: int
 ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     started = time.perf_counter()
-    train, test = rows.take(fold.train), rows.take(fold.test)
-    score = np.full(len(test), np.nan)
-    importances: list[dict[str, float]] = []
-    task, fitted_rows = settings.task, 0
-    groups: list[int | None] = list(range(len(rows.symbols))) if per_symbol else [None]
+    fold, ahead = plan.folds[k], plan.rows.take(plan.spans[k])
     try:
-        for group in groups:
-            past = train if group is None else train.take(train.symbol_code == group)
-            ahead = np.arange(len(test)) if group is None else np.flatnonzero(test.symbol_code == group)
-            if not len(ahead):
-                continue
-            model = fit_learner(name, settings, past, seed=seed)
-            score[ahead] = signal_score(model, test.take(ahead).X)
-            importances.append(feature_importance(model) or {})
-            task = model.model_info().task
-            fitted_rows += min(len(past), settings.max_train_rows or len(past))
+        fitted = fit_learner(name, settings, plan.development.take(fold.train_rows), seed=seed, per_symbol=per_symbol)
+        raw = fitted.raw_score(ahead)
+        score = raw - fitted.level_of(ahead)
     except HuracanError as error:
-        logger().info("a learner could not be trained", learner=name, reason=str(error))
-        return {"score": score}, {"failure": str(error), "task": task, "train_rows": 0, "seconds": 0.0, "importance": {}}
+        logger().info("a learner could not be trained", learner=name, fold=k, reason=str(error))
+        return {}, {"failure": str(error)}
     if not np.isfinite(score).all():
         bad = int(np.flatnonzero(~np.isfinite(score))[0])
-        raise ModelError(f"learner '{name}' predicts {score[bad]} at {test.ts[bad]} ({test.symbol[bad]}); finite was expected.")
-    mean = {f: float(np.mean([i.get(f, 0.0) for i in importances])) for f in importances[0]} if importances else {}
+        raise ModelError(
+            f"learner '{name}' predicts {score[bad]} at {ahead.ts[bad]} ({ahead.symbol[bad]}); finite was expected."
+        )
+    cap = settings.max_train_rows
     facts = {
-        "task": task,
-        "train_rows": fitted_rows,
-        "seconds": time.perf_counter() - started,
-        "importance": mean,
         "failure": None,
+        "task": next(iter(fitted.models.values())).model_info().task,
+        "train_rows": len(fold.train) if cap is None else min(len(fold.train), cap * len(fitted.models)),
+        "seconds": time.perf_counter() - started,
+        "importance": fitted.importance(),
+        "constant": bool(np.ptp(score) <= _ROUNDING * np.abs(raw).max(initial=0.0)),
+        "unserved": list(fitted.unserved),
     }
     logger().debug(
         "learner scored a fold",
         learner=name,
+        fold=k,
+        symbols=list(map(str, plan.rows.symbols)) if per_symbol else "pooled",
         test_start=str(fold.test_start),
-        **{k: facts[k] for k in ("seconds", "train_rows")},
+        **{fact: facts[fact] for fact in ("seconds", "train_rows", "unserved")},
     )
-    return {"score": score}, facts
+    return {"score": score, "stance": np.sign(raw).astype(np.int8)}, facts
 
 
-def _take_in(run: LearnerRun, k: int, fold: Fold, arrays: dict[str, NDArray[Any]], facts: dict[str, Any]) -> None:
+def _take_in(run: LearnerRun, k: int, span: slice, arrays: dict[str, NDArray[Any]], facts: dict[str, Any]) -> None:
     if facts["failure"]:
-        run.failure = facts["failure"]
+        run.failure = run.failure or facts["failure"]
         return
-    run.score[fold.test] = arrays["score"]
-    run.fold[fold.test] = k
+    run.score[span] = arrays["score"]
+    run.stance[span] = arrays["stance"]
     run.task = facts["task"]
+    run.constant &= facts["constant"]
+    run.unserved |= set(facts["unserved"])
     run.train_rows = max(run.train_rows, facts["train_rows"])
     run.fit_seconds += facts["seconds"]
     run.importance_by_fold[k] = facts["importance"]

@@ -32,7 +32,10 @@ class Source:
 
 @dataclass(frozen=True)
 class Prepared:
-    """Rows ready for training, and what they were made of."""
+    """Rows ready for training, and what they were made of.
+
+    ``everything`` holds every row with features, ``rows`` those of them whose label is known.
+    """
 
     source: Source
     quality: QualityReport
@@ -40,6 +43,7 @@ class Prepared:
     features: pl.DataFrame
     labels: pl.DataFrame
     regimes: pl.DataFrame
+    everything: TrainingSet
     rows: TrainingSet
 
 
@@ -86,9 +90,12 @@ def prepare(config: HuracanConfig, source: Source) -> Prepared:
     with stage("regimes"):
         regimes = RegimeClassifier(**config.regimes.model_dump()).classify(candles)
     with stage("join") as log:
-        rows = TrainingSet.from_candles(candles, recipe=_Computed(recipe, features), labels=labels, regimes=regimes)
+        everything = TrainingSet.from_candles(
+            candles, recipe=_Computed(recipe, features), labels=labels, regimes=regimes, keep_unlabelled=True
+        )
+        rows = everything.labelled_only()
         log.info("rows ready", rows=len(rows), columns=len(rows.feature_names), dropped=dict(rows.dropped))
-    return Prepared(source, quality, recipe, features, labels, regimes, rows)
+    return Prepared(source, quality, recipe, features, labels, regimes, everything, rows)
 
 
 def load_recipe(config: HuracanConfig) -> FeatureRecipe:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from huracan.accounting import BacktestResult, sharpe_interval
 from huracan.config import HuracanConfig
 from huracan.integration.closing import Accounts, HoldOutLook
 from huracan.integration.evidence import Evidence, RunFacts
@@ -32,37 +33,42 @@ class Verdict:
 
 
 def verdict(evidence: Evidence, accounts: Accounts, look: HoldOutLook | None) -> Verdict:
-    """Say which model, if any, deserves money, and how sure that is."""
+    """Say which model, if any, deserves money, and how sure that is.
+
+    Money needs all of: a champion; a mean net return above zero beyond doubt, corrected for every learner whose account was
+    looked at; a hold-out on which skill and net return are above zero.
+    """
     n = len(evidence.judged)
     if evidence.finalist is None or evidence.comparison is None:
         return Verdict("Keep the baseline: every learner that could be trained says the same about every bar.", (), False)
     name = evidence.finalist
     pair = next(p for p in evidence.comparison.pairs if p.model_a == name)
-    found = evidence.skills[name]
+    found, account = evidence.skills[name], accounts.by_learner[name]
     skill = (
-        f"its mean payoff is {found.mean:+.4f} a bar (95 % interval {found.ci_low:+.4f} to {found.ci_high:+.4f}, "
+        f"its mean payoff is {found.mean:+.4f} a bar ({_interval(found.ci_low, found.ci_high, '+.4f')}, "
         f"adjusted p {written_p(pair.p_adjusted)})"
     )
-    money = accounts.by_learner[name].metrics
+    idle = account.metrics["turnover"] == 0.0
+    low, high = _sharpe_interval(account, evidence)
     net = (
-        f"net of costs its positions returned {money['total_return']:+.1%} out of fold, Sharpe ratio {money['sharpe']:.2f} "
-        f"(95 % interval {money['sharpe_ci_low']:.2f} to {money['sharpe_ci_high']:.2f})"
+        "no position was worth its costs, so it stayed out of the market"
+        if idle
+        else f"net of costs its positions returned {account.metrics['total_return']:+.1%} out of fold, Sharpe ratio "
+        f"{account.metrics['sharpe']:.2f} ({_interval(low, high, '.2f')})"
     )
-    idle = money["turnover"] == 0.0
-    if idle:
-        net = "no position was worth its costs, so it stayed out of the market"
     compared = (
         f"{len(evidence.comparison.pairs)} learners were compared with the baseline at {evidence.comparison.n_times:,} moments "
-        f"in time; p-values are corrected for that ({evidence.comparison.correction})."
+        f"in time; p-values ({evidence.comparison.correction}) and intervals allow for having looked at all of them."
     )
     reasons = [f"{name}: {skill}.", f"{name}: {net}.", compared]
-    earns = not idle and money["sharpe_ci_low"] > 0.0
-    agrees = look is None or look.result.net_return > 0.0
+    earns = not idle and accounts.net[name].mean > 0.0 and accounts.p_adjusted[name] < evidence.alpha
+    agrees = look is not None and look.result.net_return > 0.0 and look.result.skill > 0.0
     if look is not None:
         held = look.result
+        times = "once" if not look.looked_before else f"by this run and {look.looked_before} before it"
         reasons.append(
-            f"Hold-out, looked at once: mean payoff {held.skill:+.4f} a bar (95 % interval {held.ci_low:+.4f} to "
-            f"{held.ci_high:+.4f}), net return {held.net_return:+.1%}."
+            f"Hold-out, looked at {times}: mean payoff {held.skill:+.4f} a bar "
+            f"({_interval(held.ci_low, held.ci_high, '+.4f')}), net return {held.net_return:+.1%}."
         )
     if evidence.champion is None:
         sentence = (
@@ -72,27 +78,38 @@ def verdict(evidence: Evidence, accounts: Accounts, look: HoldOutLook | None) ->
     if earns and agrees:
         return Verdict(f"{name} deserves money: {skill}, and {net}.", tuple(reasons), True)
     if earns:
-        sentence = (
-            f"{name} beats the baseline, but the hold-out does not confirm that it earns its costs: {skill}; no money yet."
-        )
-    else:
-        sentence = f"{name} beats the baseline, but is not shown to earn its costs: {skill}; {net}."
+        missing = "no hold-out was set aside to confirm it" if look is None else "the hold-out does not confirm it"
+        return Verdict(f"{name} beats the baseline and earned its costs, but {missing}: {skill}.", tuple(reasons), False)
+    sentence = f"{name} beats the baseline, but is not shown to earn its costs: {skill}; {net}."
     return Verdict(sentence, tuple(reasons), False)
+
+
+def _interval(low: float, high: float, style: str) -> str:
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return "too few moments for an interval"
+    return f"95 % interval {low:{style}} to {high:{style}}"
+
+
+def _sharpe_interval(account: BacktestResult, evidence: Evidence) -> tuple[float, float]:
+    """Interval of the Sharpe ratio that holds for all learners together."""
+    return sharpe_interval(account.returns, bars_per_year=account.bars_per_year, confidence=evidence.single_confidence)
 
 
 def leaderboard(evidence: Evidence, accounts: Accounts) -> pl.DataFrame:
     """One row a learner, best skill first; columns as in :class:`ReportContent`."""
     pairs = {pair.model_a: pair for pair in evidence.comparison.pairs} if evidence.comparison else {}
-    rows = evidence.development
+    at = evidence.plan.judged
+    y, code = evidence.plan.rows.y[at], evidence.plan.rows.symbol_code[at]
+    up = y > 0
     entries = []
     for name, one in evidence.judged.items():
         pair, skill, money = pairs.get(name), evidence.skills.get(name), accounts.by_learner[name].metrics
-        y, up = rows.y[one.at], rows.y[one.at] > 0
+        sharpe_low, sharpe_high = _sharpe_interval(accounts.by_learner[name], evidence)
         entries.append(
             {
                 "learner": name,
                 "task": one.run.task,
-                "rank_ic": rank_information_coefficient(one.z, y, rows.symbol_code[one.at]) if pair else None,
+                "rank_ic": rank_information_coefficient(one.z, y, code) if pair else None,
                 "skill": skill.mean if skill else None,
                 "ci_low": skill.ci_low if skill else None,
                 "ci_high": skill.ci_high if skill else None,
@@ -102,8 +119,8 @@ def leaderboard(evidence: Evidence, accounts: Accounts) -> pl.DataFrame:
                 "auc": _auc(one.z, up) if pair else None,
                 "net_return": money["total_return"],
                 "net_sharpe": money["sharpe"],
-                "sharpe_low": money["sharpe_ci_low"],
-                "sharpe_high": money["sharpe_ci_high"],
+                "sharpe_low": sharpe_low,
+                "sharpe_high": sharpe_high,
                 "max_drawdown": money["max_drawdown"],
                 "turnover_per_year": money["turnover_per_year"],
                 "break_even_bps": money["break_even_cost_bps"],
@@ -122,8 +139,7 @@ def planted_edge(prepared: Prepared, evidence: Evidence) -> PlantedEdge | None:
     truth = prepared.source.truth
     if truth is None or evidence.finalist is None:
         return None
-    one, rows = evidence.judged[evidence.finalist], evidence.development
-    span = rows.take(one.at)
+    one, span = evidence.judged[evidence.finalist], evidence.plan.times.take(evidence.plan.judged)
     keys = pl.DataFrame({"symbol": span.symbol.astype(str), "ts": span.ts}).with_columns(
         pl.col("ts").cast(pl.Datetime("ms")).dt.replace_time_zone("UTC")
     )
@@ -146,11 +162,10 @@ def report_content(
     table: pl.DataFrame,
     facts: RunFacts,
     *,
-    looked_before: int,
     duration: float,
     created_at: datetime,
     run_id: str,
-    version: int | None,
+    registered: str,
 ) -> ReportContent:
     """Everything the report shows."""
     candles, rows = prepared.source.candles, prepared.rows
@@ -162,13 +177,19 @@ def report_content(
     notes = [note.sentence for note in prepared.source.notes]
     notes += [f"{count:,} rows left out: {reason}." for reason, count in rows.dropped.items() if count]
     notes += [f"{name} could not be trained: {reason}" for name, reason in failed.items()]
+    looked_before = look.looked_before if look else 0
+    unserved = sorted({symbol for run in evidence.runs.values() for symbol in run.unserved})
+    notes += [
+        f"{symbol} had too little history for a model of its own in some folds and got no position there."
+        for symbol in unserved
+    ]
     if looked_before:
         notes.append(
-            f"The hold-out of these data had been looked at {looked_before} time{'s' if looked_before > 1 else ''} before this "
+            f"This hold-out had been looked at {looked_before} time{'s' if looked_before > 1 else ''} before this "
             "run; what it says is worth less each time."
         )
     caps = {n: s.max_train_rows for n, s in profile.learners.items() if s.max_train_rows is not None}
-    cut = [f"{n} {cap:,}" for n, cap in caps.items() if cap < len(evidence.folds[-1].train)]
+    cut = [f"{n} {cap:,}" for n, cap in caps.items() if cap < len(evidence.plan.folds[-1].train)]
     n_pairs = len(evidence.comparison.pairs) if evidence.comparison else 0
     tried = {
         "learners": f"{len(profile.learners)}: {', '.join(profile.learners)}",
@@ -192,14 +213,14 @@ def report_content(
             "symbols": f"{candles['symbol'].n_unique()}",
             "bars": f"{candles.height:,} of {bar}",
             "training rows": f"{len(rows):,} x {len(rows.feature_names)} features",
-            "judged out of fold": f"{len(one.at):,} rows",
+            "judged out of fold": f"{len(evidence.plan.judged):,} rows",
             "label": _label_in_words(config),
             "costs per side": f"{config.costs.fee_bps + config.costs.half_spread_bps + config.costs.slippage_bps:g} bps",
             "profile": f"{config.profile}, {profile.n_splits} folds",
             "models": config.training.pooling.replace("_", " "),
             "seed": str(config.seed),
             "run": run_id,
-            "registered version": "none" if version is None else str(version),
+            "registered": registered,
             "duration": f"{duration:.0f} s",
         },
         notes=tuple(notes),
@@ -289,7 +310,7 @@ def _importance(evidence: Evidence, shown: str) -> tuple[str, pl.DataFrame]:
 
 
 def _calibration(evidence: Evidence, one: Judged) -> pl.DataFrame:
-    table = calibration_table(one.probability, evidence.development.y[one.at] > 0).to_frame()
+    table = calibration_table(one.probability, evidence.plan.rows.y[evidence.plan.judged] > 0).to_frame()
     return table.select("mean_probability", "observed", "ci_low", "ci_high", "n")
 
 

@@ -117,6 +117,14 @@ class RunFolder:
         write_aside(self.path / _STATE, _json({**state, **summary, "status": "finished"}))
         shutil.rmtree(self.path / "folds", ignore_errors=True)
 
+    def fail(self, reason: str) -> None:
+        """Write down that the run ended before its time; without any finished piece the folder goes."""
+        if any(self.path.glob("folds/*/*.npz")):
+            state = _read_json(self.path / _STATE) or {}
+            write_aside(self.path / _STATE, _json({**state, "status": "stopped", "reason": reason}))
+        else:
+            shutil.rmtree(self.path, ignore_errors=True)
+
     def close(self) -> None:
         """Give the folder back."""
         self._lock.close()
