@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from huracan.catalogue import (
     PROFILES,
     LearnerSpec,
     build_model,
+    check_learners,
     feature_importance,
     find_learner,
     model_from_parts,
@@ -29,8 +32,9 @@ from huracan.catalogue import (
     signal_score,
     up_probability,
 )
+from huracan.config import HuracanConfig, LearnerConfig, load_config
 from huracan.dataset import TrainingSet
-from huracan.errors import ModelError, UnknownName
+from huracan.errors import HuracanError, ModelError, UnknownName
 
 LEARNERS = {
     "linear_regression", "ridge", "logistic_regression", "k_nearest_neighbors", "linear_svm", "rbf_svm", "naive_bayes",
@@ -44,7 +48,8 @@ def market(n: int = 600, d: int = 5, seed: int = 0) -> TrainingSet:
     """Rows whose first column pushes the label up."""
     rng = np.random.default_rng(seed)
     X = rng.standard_normal((n, d)).astype(np.float32)
-    return TrainingSet.from_arrays(X, 0.01 * X[:, 0] + 0.02 * rng.standard_normal(n))
+    rows = TrainingSet.from_arrays(X, 0.01 * X[:, 0] + 0.02 * rng.standard_normal(n))
+    return replace(rows, feature_names=("return_1", *rows.feature_names[1:]))
 
 
 @pytest.fixture
@@ -105,6 +110,88 @@ def test_wrong_names_and_tasks_are_refused_with_the_reason() -> None:
         build_model("ridge", max_train_rows="quik").fit(market())
 
 
+@pytest.mark.parametrize("name", MODEL_CATALOGUE)
+def test_every_hyperparameter_has_a_meaning(name: str) -> None:
+    spec = MODEL_CATALOGUE[name]
+    assert set(spec.meanings) == set(spec.defaults)
+    assert all(len(meaning) > 10 and "|" not in meaning for meaning in spec.meanings.values())
+    assert not set(spec.aliases) & set(spec.defaults)
+
+
+def test_the_page_of_learners_is_the_generated_one() -> None:
+    docs = Path(__file__).resolve().parents[1] / "docs"
+    page = runpy.run_path(str(docs / "generate.py"))["learners_page"]()
+    assert (docs / "learners.md").read_text() == page, "run `make docs`"
+    for spec in MODEL_CATALOGUE.values():
+        assert f"## {spec.name}\n" in page
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs", "ours"),
+    [
+        ("lightgbm", {"n_estimators": 30}, {"n_rounds": 30}),
+        ("lightgbm", {"num_boost_round": 30, "colsample_bytree": 0.9}, {"n_rounds": 30, "colsample": 0.9}),
+        ("lightgbm", {"min_child_samples": 40}, {"min_samples_leaf": 40}),
+        ("xgboost", {"n_estimators": 30, "eta": 0.1}, {"n_rounds": 30, "learning_rate": 0.1}),
+    ],
+)
+def test_well_known_names_are_the_same_hyperparameter(name: str, theirs: dict[str, Any], ours: dict[str, Any]) -> None:
+    rows = market(400)
+    one, two = (build_model(name, **given).fit(rows) for given in (theirs, ours))
+    np.testing.assert_array_equal(signal_score(one, rows), signal_score(two, rows))
+    assert one.model_info() == two.model_info()
+    assert one.state_dict() == two.state_dict()
+
+
+def test_a_hyperparameter_set_again_under_another_name_is_replaced_and_given_twice_at_once_refused() -> None:
+    model = build_model("lightgbm", n_estimators=20)
+    assert clone(model).set_params(n_rounds=30).get_params()["n_rounds"] == 30
+    assert clone(model).set_params(num_boost_round=40).get_params()["n_rounds"] == 40
+    with pytest.raises(ModelError, match="lightgbm got 'n_rounds' twice"):
+        build_model("lightgbm", n_rounds=20, n_estimators=30)
+
+
+@pytest.mark.parametrize("name", ["decision_tree", "random_forest", "extra_trees", "lightgbm"])
+def test_a_leaf_of_more_rows_than_there_are_makes_a_constant(name: str) -> None:
+    rows = market(400)
+    score = signal_score(build_model(name, task="regression", min_samples_leaf=399).fit(rows), rows)
+    np.testing.assert_allclose(score, score[0])
+
+
+def test_a_value_that_fits_no_hyperparameter_is_one_sentence() -> None:
+    for name, given in (("decision_tree", {"max_depth": "deep"}), ("ridge", {"alpha": "much"}), ("ridge", {"expected_ic": 0})):
+        with pytest.raises(ModelError, match=f"{name} cannot be fitted with") as caught:
+            build_model(name, **given).fit(market(400))
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("learners", "said"),
+    [
+        ({"rigde": {}}, "profiles.mine.learners.rigde: unknown learner 'rigde'; did you mean 'ridge'?"),
+        (
+            {"ridge": {"params": {"alfa": 3}}},
+            "profiles.mine.learners.ridge: unknown hyperparameter of ridge 'alfa'; did you mean",
+        ),
+        ({"ridge": {"task": "classification"}}, "profiles.mine.learners.ridge: ridge does not do classification"),
+        ({"lightgbm": {"params": {"n_rounds": 1, "n_estimators": 1}}}, "lightgbm: lightgbm got 'n_rounds' twice"),
+        ({"ridge": {"params": {"random_state": 3}}}, "unknown hyperparameter of ridge 'random_state'"),
+    ],
+)
+def test_learners_of_a_profile_are_checked_before_anything_runs(learners: Any, said: str) -> None:
+    config = load_config({"profiles": {"mine": {"learners": learners}}, "profile": "mine"}, environ={})
+    with pytest.raises(HuracanError) as caught:
+        check_learners(config.active_profile.learners, where="profiles.mine.learners")
+    assert said in str(caught.value)
+    assert isinstance(caught.value, ModelError | UnknownName)
+
+
+def test_learners_of_every_shipped_profile_pass_and_so_do_settings_of_the_wrapper() -> None:
+    for profile in HuracanConfig().profiles.values():
+        check_learners(profile.learners)
+    check_learners({"knn": LearnerConfig(params={"clip": 5.0, "winsorize": 0.0, "n_neighbors": 30})})
+
+
 @pytest.mark.parametrize(("name", "task"), EVERY_TASK)
 def test_larger_score_means_up(name: str, task: Any) -> None:
     rows = market(2_000)
@@ -160,7 +247,7 @@ def test_importance_finds_the_column_that_matters_or_says_nothing(name: str, tas
     silent = {"k_nearest_neighbors", "rbf_svm", "naive_bayes", *RULES}
     assert (importance is None) == (name in silent)
     if importance is not None:
-        assert max(importance, key=lambda feature: importance[feature]) == "x0"
+        assert max(importance, key=lambda feature: importance[feature]) == "return_1"
         assert sum(importance.values()) == pytest.approx(1.0)
 
 
@@ -178,7 +265,8 @@ def test_scores_of_plain_scikit_learn_models() -> None:
 def test_three_classes_down_flat_up(name: str) -> None:
     rows = market(900)
     barrier = np.digitize(rows.y, [-0.01, 0.01]) - 1
-    model = build_model(name, task="classification").fit(rows.X, barrier)
+    chosen = {"column": "x0"} if name == "last_value" else {}
+    model = build_model(name, task="classification", **chosen).fit(rows.X, barrier)
     assert model.classes_.tolist() == [-1, 0, 1]
     assert set(model.predict(rows.X)) <= {-1, 0, 1}
     if name != "majority":

@@ -22,13 +22,14 @@ from huracan.baselines.classifiers import SIMPLE_LEARNERS
 from huracan.baselines.linear import LINEAR_LEARNERS
 from huracan.baselines.rules import RULES
 from huracan.baselines.spec import PROFILES, FitContext, LearnerSpec, SupervisedTask
-from huracan.errors import ModelError, nearest_name
+from huracan.errors import ModelError, UnknownName, nearest_name
 from huracan.models.boosting import BOOSTERS
 from huracan.models.trees import FORESTS
 
 if TYPE_CHECKING:
     from huracan.baselines.tabular import TabularClassifier, TabularRegressor
     from huracan.baselines.wrapper import TabularLearner
+    from huracan.config import LearnerConfig
 
 __all__ = [
     "MODEL_CATALOGUE",
@@ -36,6 +37,7 @@ __all__ = [
     "FitContext",
     "LearnerSpec",
     "build_model",
+    "check_learners",
     "feature_importance",
     "find_learner",
     "model_from_parts",
@@ -118,12 +120,13 @@ def build_model(
         it), or None for all.
     clip : inputs are cut at this many standard deviations, where the learner scales its inputs.
     winsorize : share of a regression target cut at each end before fitting; 0 for none.
-    hyperparameters : those of the learner, see ``MODEL_CATALOGUE[name].defaults``.
+    hyperparameters : those of the learner, see ``docs/learners.md`` or ``MODEL_CATALOGUE[name].defaults`` and
+        ``.meanings``. Well-known names are understood where they mean the same (``n_estimators`` for ``n_rounds``).
 
     Raises
     ------
     UnknownName : no such learner or hyperparameter.
-    ModelError : the learner cannot do the task.
+    ModelError : the learner cannot do the task, or a hyperparameter is given under two names.
 
     Examples
     --------
@@ -148,6 +151,40 @@ def build_model(
         clip=clip,
         winsorize=winsorize,
     )
+
+
+_OF_THE_WRAPPER = ("clip", "winsorize")
+
+
+def check_learners(learners: Mapping[str, LearnerConfig], *, where: str = "learners") -> None:
+    """Refuse settings of learners that :func:`build_model` would refuse, before anything is computed.
+
+    Parameters
+    ----------
+    learners : name -> settings, as in a profile of the configuration.
+    where : key of the configuration they stand under, for the message.
+
+    Raises
+    ------
+    UnknownName : no such learner or hyperparameter; the message offers the nearest.
+    ModelError : a learner cannot do its task, or a hyperparameter is given under two names.
+
+    Examples
+    --------
+    >>> from huracan.config import LearnerConfig
+    >>> check_learners({"ridge": LearnerConfig(params={"alpha": 3.0})})
+    >>> check_learners({"rigde": LearnerConfig()}, where="profiles.quick.learners")
+    Traceback (most recent call last):
+    ...
+    huracan.errors.UnknownName: profiles.quick.learners.rigde: unknown learner 'rigde'; did you mean 'ridge'? Known: ...
+    """
+    for name, settings in learners.items():
+        try:
+            spec = find_learner(name)
+            _checked_task(spec, settings.task)
+            spec.canonical({key: value for key, value in settings.params.items() if key not in _OF_THE_WRAPPER})
+        except (ModelError, UnknownName) as error:
+            raise type(error)(f"{where}.{name}: {error}") from None
 
 
 def register_learner(spec: LearnerSpec, *, replace: bool = False) -> LearnerSpec:

@@ -41,7 +41,7 @@ def test_a_better_model_is_found_and_named():
     assert against.decision == "ridge"
     assert [item.pair for item in against.pairs] == ["ridge - constant", "knn - constant"]
     assert against.pairs[0].difference < 0 < against.pairs[1].difference
-    assert "'ridge' is better than 'constant'" in against.sentence
+    assert "'ridge' is better than 'constant': mean loss lower by 0." in against.sentence
     everyone = compare_models(losses)
     assert len(everyone.pairs) == 3
     assert everyone.decision == "ridge"

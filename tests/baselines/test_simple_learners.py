@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import norm
-from sklearn.linear_model import LinearRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 
 from huracan.baselines.chunked import blocks_of_rows, neighbor_average, rbf_decision
 from huracan.baselines.linear import prior_penalty
+from huracan.baselines.rules import RULES as RULE_SPECS
 from huracan.catalogue import build_model, signal_score, up_probability
 from huracan.dataset import TrainingSet
-from huracan.errors import UnknownName
+from huracan.errors import DataError, ModelError, UnknownName
 
 # --- linear ---------------------------------------------------------------------------------------------------------
 
@@ -113,6 +115,38 @@ def test_blocks_cover_all_rows_once() -> None:
         np.testing.assert_array_equal(blocks_of_rows(lambda rows: rows[:, 0], X, n_jobs, block=4), np.arange(23.0))
 
 
+# --- the libraries' own names ---------------------------------------------------------------------------------------
+
+
+def test_penalties_under_their_well_known_names_mean_what_they_mean_in_scikit_learn() -> None:
+    X, y = faint(8, 400, 5, 0.3)
+    up = (y > 0).astype(int)
+    ridge = build_model("ridge", alpha=7.0, winsorize=0.0).fit(X, y)
+    Z, t = ridge.scaler_(X).astype(float), (y - y.mean()) / y.std()
+    np.testing.assert_allclose(ridge.estimator_.coef_, Ridge(alpha=7.0).fit(Z, t).coef_, rtol=1e-6)
+    logistic = build_model("logistic_regression", C=0.02).fit(X, up)
+    oracle = LogisticRegression(C=0.02, tol=1e-5, max_iter=200).fit(Z, up)
+    np.testing.assert_allclose(logistic.predict_proba(X), oracle.predict_proba(Z), atol=1e-5)
+    assert build_model("linear_svm", C=0.02).fit(X, up).estimator_.C == 0.02
+    assert build_model("rbf_svm", gamma=0.02).fit(X, up).estimator_.gamma == 0.02
+
+
+@pytest.mark.parametrize("name", ["ridge", "logistic_regression", "linear_svm", "k_nearest_neighbors", "decision_tree"])
+def test_a_well_known_name_at_the_derived_value_changes_nothing(name: str) -> None:
+    X, y = faint(9, 1_000, 5, 0.3)
+    penalty = prior_penalty(0.05, 5)
+    same = {
+        "ridge": {"alpha": penalty},
+        "logistic_regression": {"C": 4 / penalty},
+        "linear_svm": {"C": 0.5 / penalty},
+        "k_nearest_neighbors": {"n_neighbors": 100},
+        "decision_tree": {"min_samples_leaf": 50},
+    }[name]
+    target = y if name == "ridge" else (y > 0).astype(int)
+    one, two = (build_model(name, **chosen).fit(X, target) for chosen in ({}, same))
+    np.testing.assert_array_equal(signal_score(one, X), signal_score(two, X))
+
+
 # --- rules ----------------------------------------------------------------------------------------------------------
 
 
@@ -121,6 +155,22 @@ def series(n: int = 200) -> TrainingSet:
     returns = rng.standard_normal(n) * 0.01
     X = np.column_stack([rng.standard_normal(n), returns])
     return replace(TrainingSet.from_arrays(X, np.roll(returns, -1) + 0.001), feature_names=("noise", "log_return_1"))
+
+
+@pytest.mark.parametrize("name", [spec.name for spec in RULE_SPECS])
+def test_rules_refuse_nan_exactly_where_their_card_asks_for_finite_inputs(name: str) -> None:
+    rows = series()
+    broken = rows.X.copy()
+    broken[3, 1], broken[4, 0] = np.nan, np.inf
+    names = pd.DataFrame(broken, columns=list(rows.feature_names))
+    model = build_model(name)
+    if any("finite" in need for need in model.model_info().feature_requirements):
+        with pytest.raises(DataError, match="holds NaN in row 3"):
+            model.fit(names, rows.y)
+        return
+    y = rows.direction() if name == "majority" else rows.y
+    score = signal_score(model.fit(names, y), names)
+    np.testing.assert_array_equal(score, signal_score(build_model(name).fit(rows.X, y), rows.X))
 
 
 def test_majority_is_the_mean_or_the_share_of_each_class() -> None:
@@ -137,8 +187,10 @@ def test_last_value_finds_the_return_column_or_takes_the_one_it_is_told() -> Non
     np.testing.assert_array_equal(found.predict(rows), rows.X[:, 1].astype(np.float64))
     told = build_model("last_value", column="noise").fit(rows)
     np.testing.assert_array_equal(signal_score(told, rows), rows.X[:, 0].astype(np.float64))
-    first = build_model("last_value").fit(rows.X, rows.y)
-    np.testing.assert_array_equal(first.predict(rows.X), rows.X[:, 0].astype(np.float64))
+    with pytest.raises(ModelError, match=r"among x0, x1; it looks for return_1, log_return_1, .* Name another with column="):
+        build_model("last_value").fit(rows.X, rows.y)
+    second = build_model("last_value", column="x1").fit(rows.X, rows.y)
+    np.testing.assert_array_equal(second.predict(rows.X), rows.X[:, 1].astype(np.float64))
     with pytest.raises(UnknownName, match="did you mean 'log_return_1'"):
         build_model("last_value", column="log_return1").fit(rows)
 

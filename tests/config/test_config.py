@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from huracan.catalogue import MODEL_CATALOGUE
 from huracan.config import HuracanConfig, commented_yaml, config_hash, load_config, parameter_table
 from huracan.errors import ConfigError, HuracanError
+from huracan.market import simulate_market
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -41,7 +42,13 @@ def test_profiles_name_every_learner_of_the_catalogue_with_the_catalogues_caps()
         ("labels:\n  horizn: 3\n", "line 2: unknown key 'labels.horizn'; did you mean 'labels.horizon'?"),
         ("labels:\n  horizon: none\n", "line 2: 'labels.horizon' is 'none'"),
         ("seed: -1\n", "line 1: 'seed' is -1: input should be greater than or equal to 0"),
-        ("profile: quik\n", "profile 'quik' is not among quick, standard, full"),
+        ("profile: quik\n", "profile 'quik' is not among quick, standard, full; did you mean 'quick'?"),
+        ("seed: 3\nprofile: quik\n", "line 2: profile 'quik'"),
+        ("seed: true\n", "line 1: 'seed' is True"),
+        ("costs:\n  fee_bps: false\n", "line 2: 'costs.fee_bps' is False"),
+        ("costs:\n  initial_equity: .inf\n", "line 2: 'costs.initial_equity' is inf: input should be a finite number"),
+        ("data:\n  simulation:\n    signal_strength: 4\n", "line 3: 'data.simulation.signal_strength' is 4"),
+        ("home: ~nobody-of-this-name/h\n", "the home folder of '~nobody-of-this-name' is not known"),
         ("seed: 1\nseed: 2\n", "line 2: key 'seed' stands twice"),
         ("seed: [1\n", "not valid YAML"),
         ("- 1\n", "keys and values were expected"),
@@ -79,6 +86,35 @@ def test_environment_overrides_the_file_and_is_named_when_wrong(tmp_path: Path) 
 def test_a_users_profile_leaves_the_others_in_place() -> None:
     loaded = load_config({"profile": "mine", "profiles": {"mine": {"n_splits": 2, "learners": {"ridge": {}}}}}, environ={})
     assert set(loaded.profiles) == {"mine", "quick", "standard", "full"}
+
+
+@pytest.mark.parametrize("profile", ["quick", "full"])
+def test_a_key_left_out_of_a_default_profile_keeps_its_default(profile: str) -> None:
+    default = HuracanConfig().profiles[profile]
+    shorter = load_config({"profiles": {profile: {"n_splits": 3}}}, environ={}).profiles[profile]
+    assert (shorter.n_splits, shorter.learners) == (3, default.learners)
+    other = load_config({"profiles": {profile: {"learners": {"ridge": {}}}}}, environ={}).profiles[profile]
+    assert (other.n_splits, list(other.learners)) == (default.n_splits, ["ridge"])
+    told = load_config(None, environ={f"HURACAN__PROFILES__{profile.upper()}__N_SPLITS": "3"})
+    assert told.profiles[profile] == shorter
+
+
+def test_paths_begin_at_the_users_home_and_an_empty_variable_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/trader")
+    content = {"data": {"source": "~/candles"}, "features": {"recipe": "~/r.json"}}
+    loaded = load_config(content, environ={"HURACAN_HOME": "~/q"})
+    assert (str(loaded.home), str(loaded.data.source)) == ("/home/trader/q", "/home/trader/candles")
+    assert loaded.features.recipe == "/home/trader/r.json"
+    assert load_config(None, environ={"HURACAN_HOME": ""}).home == HuracanConfig().home
+
+
+def test_the_simulated_market_takes_what_its_section_allows() -> None:
+    bounds = HuracanConfig.model_json_schema()["$defs"]["SimulationConfig"]["properties"]
+    least = {"n_bars": bounds["n_bars"]["minimum"], "n_symbols": bounds["n_symbols"]["minimum"], "seed": 0}
+    strength, gaps = bounds["signal_strength"]["maximum"], bounds["gap_share"]["maximum"]
+    assert simulate_market(**least, signal_strength=strength, gap_share=gaps).candles.height > 0
+    with pytest.raises(HuracanError, match="signal_strength"):
+        simulate_market(**least, signal_strength=strength + 0.01)
 
 
 def test_hash_follows_what_changes_results_and_nothing_else() -> None:

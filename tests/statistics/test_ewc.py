@@ -166,3 +166,10 @@ def test_settings_out_of_bounds_are_refused():
         ewc_t_test(x, alternative="both")
     with pytest.raises(DataError, match="confidence is 95"):
         ewc_t_test(x, confidence=95)
+
+
+def test_messages_call_the_series_by_its_name() -> None:
+    with pytest.raises(NotEnoughData, match=r"^the series has 10 observation\(s\) in time; at least 20 are needed"):
+        ewc_t_test(np.arange(10.0))
+    with pytest.raises(NotEnoughData, match=r"^the daily payoff has 10 observation\(s\)"):
+        ewc_t_test(np.arange(10.0), name="the daily payoff")

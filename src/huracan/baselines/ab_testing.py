@@ -295,7 +295,7 @@ def _compare_pair(
         paired = t_test(loss_a, loss_b, paired=True, alternative=alternative, confidence=confidence)
         n = float(len(difference))
         return PairResult(a, b, mean, paired.ci_low, paired.ci_high, paired.p_value, paired.p_value, effect, n)
-    robust = ewc_t_test(difference, alternative=alternative, confidence=confidence)
+    robust = ewc_t_test(difference, name=f"the loss difference '{a}' - '{b}'", alternative=alternative, confidence=confidence)
     note = "" if robust.decidable else f"the difference remembers too long to be tested on {robust.n} points in time"
     p = robust.p_value
     return PairResult(a, b, mean, robust.ci_low, robust.ci_high, p, p, effect, robust.n_effective, note)
@@ -334,8 +334,8 @@ def _sentence(
     decisive = [item for item in pairs if decision in (item.model_a, item.model_b)]
     worst = max(decisive, key=lambda item: item.p_adjusted)
     over = f"'{baseline}'" if baseline else "every other model"
-    gain = worst.difference if worst.model_a == decision else -worst.difference
-    return f"'{decision}' is better than {over}: mean loss {gain:+.4g}, adjusted p = {worst.p_adjusted:.3g} ({rest}).{tail}"
+    gain = f"mean loss lower by {abs(worst.difference):.4g}, adjusted p = {worst.p_adjusted:.3g}"
+    return f"'{decision}' is better than {over}: {gain} ({rest}).{tail}"
 
 
 def _loss_table(losses: Mapping[str, ArrayLike] | Any) -> dict[str, NDArray[np.float64]]:

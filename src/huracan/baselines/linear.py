@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from huracan.baselines.spec import FitContext, LearnerSpec
 from huracan.model_info import MarketRegime
 
-__all__ = ["LINEAR_LEARNERS", "absolute_coefficients", "prior_penalty"]
+__all__ = ["EXPECTED_IC", "LINEAR_LEARNERS", "absolute_coefficients", "prior_penalty"]
 
 
 def prior_penalty(expected_ic: float, n_features: int) -> float:
@@ -45,15 +45,17 @@ def _fit_least_squares(context: FitContext, X: NDArray[np.float32], y: NDArray[A
 def _fit_ridge(context: FitContext, X: NDArray[np.float32], y: NDArray[Any], weight: NDArray[np.float64] | None) -> Any:
     from sklearn.linear_model import Ridge
 
-    penalty = prior_penalty(context.params["expected_ic"], context.n_features)
+    given = context.params["alpha"]
+    penalty = prior_penalty(context.params["expected_ic"], context.n_features) if given is None else float(given)
     return _fit_in_float64(Ridge(alpha=penalty, solver="cholesky"), X, y, weight)
 
 
 def _fit_logistic(context: FitContext, X: NDArray[np.float32], y: NDArray[Any], weight: NDArray[np.float64] | None) -> Any:
     from sklearn.linear_model import LogisticRegression
 
-    penalty = prior_penalty(context.params["expected_ic"], context.n_features)
-    machine = LogisticRegression(C=4.0 / penalty, max_iter=int(context.params["max_iter"]), tol=1e-5)
+    given = context.params["C"]
+    cost = 4.0 / prior_penalty(context.params["expected_ic"], context.n_features) if given is None else float(given)
+    machine = LogisticRegression(C=cost, max_iter=int(context.params["max_iter"]), tol=1e-5)
     return _fit_in_float64(machine, X, y, weight)
 
 
@@ -61,6 +63,9 @@ def _fit_in_float64(estimator: Any, X: NDArray[np.float32], y: NDArray[Any], wei
     """Fit in float64: normal equations of a million rows lose too much in float32."""
     return estimator.fit(X.astype(np.float64), y, sample_weight=weight)
 
+
+EXPECTED_IC = "correlation with the label that a forecast is expected to reach; sets how hard coefficients are shrunk"
+"""Meaning of ``expected_ic``, wherever it is a hyperparameter."""
 
 _REQUIREMENTS = ("numeric", "finite: no nulls, no infinities", "effects roughly linear in the features")
 
@@ -84,7 +89,11 @@ LINEAR_LEARNERS: tuple[LearnerSpec, ...] = (
         tasks=("regression",),
         fit=_fit_ridge,
         importance=absolute_coefficients,
-        defaults={"expected_ic": 0.05},
+        defaults={"expected_ic": 0.05, "alpha": None},
+        meanings={
+            "expected_ic": EXPECTED_IC,
+            "alpha": "penalty on coefficients of standardised features, as in scikit-learn; none takes it from expected_ic",
+        },
         max_train_rows={"quick": 200_000, "standard": 1_000_000},
         market_regimes={
             MarketRegime.TRENDING: "momentum is close to linear in past returns",
@@ -99,7 +108,12 @@ LINEAR_LEARNERS: tuple[LearnerSpec, ...] = (
         tasks=("classification",),
         fit=_fit_logistic,
         importance=absolute_coefficients,
-        defaults={"expected_ic": 0.05, "max_iter": 200},
+        defaults={"expected_ic": 0.05, "C": None, "max_iter": 200},
+        meanings={
+            "expected_ic": EXPECTED_IC,
+            "C": "inverse penalty on coefficients of standardised features, as in scikit-learn; none takes it from expected_ic",
+            "max_iter": "most steps of the solver",
+        },
         max_train_rows={"quick": 100_000, "standard": 500_000},
         market_regimes={
             MarketRegime.TRENDING: "direction follows past direction",

@@ -72,7 +72,14 @@ def _return_column(context: FitContext) -> int:
         if wanted not in names:
             raise nearest_name(wanted, names, kind="feature column for last_value")
         return names.index(wanted)
-    return next((names.index(name) for name in _RETURN_NAMES if name in names), 0)
+    found = next((names.index(name) for name in _RETURN_NAMES if name in names), None)
+    if found is None:
+        shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+        raise ModelError(
+            f"last_value finds no column with the last return among {shown}; it looks for {', '.join(_RETURN_NAMES)}. "
+            "Name another with column=."
+        )
+    return found
 
 
 def rule_score(fitted: dict[str, Any], X: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -84,7 +91,7 @@ def rule_score(fitted: dict[str, Any], X: NDArray[np.float32]) -> NDArray[np.flo
     raise ModelError(f"a rule with the fitted values {sorted(fitted)} has no score.")
 
 
-_NO_NEEDS = ("any: it is not looked at",)
+_NO_NEEDS = ("any numbers: they are not looked at, and may be missing",)
 
 RULES: tuple[LearnerSpec, ...] = (
     LearnerSpec(
@@ -96,6 +103,7 @@ RULES: tuple[LearnerSpec, ...] = (
         fit=_majority,
         output=_constant,
         scale_inputs=False,
+        looks_at_inputs=False,
         is_rule=True,
         market_regimes=dict.fromkeys(MarketRegime, "loses nothing where nothing is predictable"),
     ),
@@ -104,12 +112,14 @@ RULES: tuple[LearnerSpec, ...] = (
         purpose="What went up goes on: the last one-bar return is the forecast.",
         ideal_dataset_shape="(any rows, 1+ features)",
         feature_requirements=(
-            "a column with the most recent one-bar return: column=, else 'return_1' or alike, else the first",
+            f"a column with the most recent one-bar return: the one named by column=, else {' or '.join(_RETURN_NAMES)}",
+            "finite: no nulls, no infinities",
         ),
         tasks=("regression", "classification"),
         fit=_last_value,
         output=_last_value_output,
         defaults={"column": None},
+        meanings={"column": f"name of the feature to repeat; none looks for {', '.join(_RETURN_NAMES)}"},
         scale_inputs=False,
         is_rule=True,
         market_regimes={MarketRegime.TRENDING: "a trend is the last move repeated"},
@@ -123,6 +133,7 @@ RULES: tuple[LearnerSpec, ...] = (
         fit=_always_up,
         output=_constant,
         scale_inputs=False,
+        looks_at_inputs=False,
         is_rule=True,
         market_regimes={MarketRegime.TRENDING: "pays in an upward drift"},
     ),

@@ -65,6 +65,13 @@ class FitContext:
         floor = min(at_least, max(1, self.n_rows // 20))
         return max(floor, int(np.ceil(float(self.params[fraction_name]) * self.n_rows)))
 
+    def rows_given(self, name: str) -> int | None:
+        """A hyperparameter given in rows, or as a share below 1 of them, in rows; None where it is None."""
+        given = self.params[name]
+        if given is None:
+            return None
+        return max(1, int(np.ceil(given * self.n_rows)) if 0 < given < 1 else int(given))
+
 
 Fit = Callable[[FitContext, NDArray[np.float32], NDArray[Any], NDArray[np.float64] | None], Any]
 Output = Callable[[Any, NDArray[np.float32], int], NDArray[np.float64]]
@@ -88,8 +95,11 @@ class LearnerSpec:
         ``margin_only``. Default: ``predict`` / ``predict_proba`` / ``decision_function`` of the estimator.
     importance : ``importance(fitted, n_features)``: one non-negative number a feature, or None where it has none.
     defaults : every hyperparameter with its default; others are refused.
+    meanings : what each of them means, in a few words; ``docs/learners.md`` is made of these.
+    aliases : well-known name -> the hyperparameter here that means the same.
     max_train_rows : profile -> cap on training rows, the most recent ones are taken; None is no cap.
     scale_inputs : standardise inputs (see :class:`~huracan.baselines.tabular.TabularRegressor`).
+    looks_at_inputs : whether values of ``X`` matter; where not, NaN and infinity are let through.
     supports_weight : whether ``sample_weight`` is used; where not, it is ignored and ``weight_used_`` says so.
     margin_only : the classifier has a margin and no probability.
     is_rule : a fixed rule that learns next to nothing; its ``ModelInfo.task`` is ``"rule"``.
@@ -97,7 +107,8 @@ class LearnerSpec:
 
     Raises
     ------
-    ModelError : neither or both of ``build`` and ``fit`` are given, a task is unknown, or a profile is.
+    ModelError : neither or both of ``build`` and ``fit`` are given, or a task is unknown.
+    UnknownName : a profile is unknown, or ``meanings`` or ``aliases`` speak of a hyperparameter without a default.
 
     Examples
     --------
@@ -120,8 +131,11 @@ class LearnerSpec:
     feature_requirements: tuple[str, ...] = ("numeric", "finite: no nulls, no infinities")
     market_regimes: Mapping[MarketRegime, str] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    meanings: Mapping[str, str] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
     max_train_rows: Mapping[str, int | None] = field(default_factory=dict)
     scale_inputs: bool = True
+    looks_at_inputs: bool = True
     supports_weight: bool = True
     margin_only: bool = False
     is_rule: bool = False
@@ -138,10 +152,13 @@ class LearnerSpec:
         for profile in self.max_train_rows:
             if profile not in PROFILES:
                 raise nearest_name(profile, PROFILES, kind="profile")
+        for name in (*self.meanings, *self.aliases.values()):
+            if name not in self.defaults:
+                raise nearest_name(name, self.defaults, kind=f"hyperparameter of {self.name}")
         regimes = {MarketRegime(regime): reason for regime, reason in self.market_regimes.items()}
         object.__setattr__(self, "market_regimes", MappingProxyType(regimes))
-        object.__setattr__(self, "defaults", MappingProxyType(dict(self.defaults)))
-        object.__setattr__(self, "max_train_rows", MappingProxyType(dict(self.max_train_rows)))
+        for name in ("defaults", "meanings", "aliases", "max_train_rows"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     def __repr__(self) -> str:
         return f"<LearnerSpec {self.name}>"
@@ -165,13 +182,26 @@ class LearnerSpec:
             raise nearest_name(profile, PROFILES, kind="profile")
         return self.max_train_rows.get(profile)
 
+    def canonical(self, hyperparameters: Mapping[str, Any] | None) -> dict[str, Any]:
+        """``hyperparameters`` under the names used here.
+
+        Raises
+        ------
+        UnknownName : there is no hyperparameter of a name given. ModelError : one is given under two names.
+        """
+        named: dict[str, Any] = {}
+        for key, value in (hyperparameters or {}).items():
+            name = self.aliases.get(key, key)
+            if name not in self.defaults:
+                raise nearest_name(key, (*self.defaults, *self.aliases), kind=f"hyperparameter of {self.name}")
+            if name in named:
+                raise ModelError(f"{self.name} got '{name}' twice, once as '{key}' or another of its names; one was expected.")
+            named[name] = value
+        return named
+
     def complete(self, hyperparameters: Mapping[str, Any] | None) -> dict[str, Any]:
-        """``hyperparameters`` with every default filled in; an unknown name is refused."""
-        given = dict(hyperparameters or {})
-        for key in given:
-            if key not in self.defaults:
-                raise nearest_name(key, self.defaults, kind=f"hyperparameter of {self.name}")
-        return {**self.defaults, **given}
+        """``hyperparameters`` under the names used here, every default filled in; an unknown name is refused."""
+        return {**self.defaults, **self.canonical(hyperparameters)}
 
     def info(
         self,

@@ -15,7 +15,7 @@ from huracan.baselines.inputs import InputScaler, checked_weight, other_columns,
 from huracan.baselines.rules import rule_score
 from huracan.baselines.spec import FitContext, LearnerSpec, SupervisedTask
 from huracan.dataset import TrainingSet
-from huracan.errors import DataError, ModelError, NotEnoughData
+from huracan.errors import DataError, HuracanError, ModelError, NotEnoughData
 from huracan.model_info import ModelInfo
 
 __all__ = ["MIN_TRAIN_ROWS", "TabularLearner"]
@@ -61,9 +61,13 @@ class TabularLearner(BaseEstimator):
         for key in own.keys() & params.keys():
             setattr(self, key, params.pop(key))
         if params:
-            self.spec.complete(params)
-            self.hyperparameters = {**(self.hyperparameters or {}), **params}
+            self.hyperparameters = {**self.spec.canonical(self.hyperparameters), **self.spec.canonical(params)}
         return self
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = not self.spec.looks_at_inputs
+        return tags
 
     # --- fitting ---------------------------------------------------------------------------------------------------
 
@@ -150,7 +154,8 @@ class TabularLearner(BaseEstimator):
             )
         elif names is not None and names != self.feature_names_:
             raise other_columns(self.spec.name, names, self.feature_names_)
-        require_finite(matrix, self.feature_names_)
+        if self.spec.looks_at_inputs:
+            require_finite(matrix, self.feature_names_)
         return matrix
 
     def _target(self, y: Any, n_rows: int) -> NDArray[Any]:
@@ -298,11 +303,20 @@ class _DataTypeError(DataError, TypeError):
 def _fit_inner(
     spec: LearnerSpec, context: FitContext, X: NDArray[np.float32], y: NDArray[Any], weight: NDArray[np.float64] | None
 ) -> Any:
-    if spec.fit is not None:
-        return spec.fit(context, X, y, weight)
-    assert spec.build is not None
-    estimator = spec.build(context)
-    return estimator.fit(X, y) if weight is None else estimator.fit(X, y, sample_weight=weight)
+    try:
+        if spec.fit is not None:
+            return spec.fit(context, X, y, weight)
+        assert spec.build is not None
+        estimator = spec.build(context)
+        return estimator.fit(X, y) if weight is None else estimator.fit(X, y, sample_weight=weight)
+    except HuracanError:
+        raise
+    except (TypeError, ValueError, ZeroDivisionError) as error:
+        changed = {key: value for key, value in context.params.items() if value != spec.defaults[key]}
+        if not changed:
+            raise
+        said = " ".join(str(error).split())
+        raise ModelError(f"{spec.name} cannot be fitted with {changed}: {said}") from error
 
 
 def _scaled_output(

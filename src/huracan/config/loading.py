@@ -1,6 +1,7 @@
 """Reading the configuration: file, then environment, then what the caller says; the later wins.
 
-``HURACAN_HOME`` sets ``home``; ``HURACAN__LABELS__HORIZON=4`` sets ``labels.horizon`` (two underscores a level).
+``HURACAN_HOME`` sets ``home`` (where it is empty it counts as not set); ``HURACAN__LABELS__HORIZON=4`` sets
+``labels.horizon`` (two underscores a level).
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def load_config(
     else:
         values, places = _read_yaml(Path(source))
     _apply_environment(values, places, os.environ if environ is None else environ)
-    _keep_other_profiles(values)
+    _complete_profiles(values)
     try:
         return HuracanConfig.model_validate(values)
     except ValidationError as error:
@@ -116,8 +117,9 @@ def _build(loader: yaml.SafeLoader, node: yaml.Node, at: _Path, places: dict[_Pa
 
 
 def _apply_environment(values: dict[str, Any], places: dict[_Path, str], environ: Mapping[str, str]) -> None:
-    if "HURACAN_HOME" in environ:
+    if environ.get("HURACAN_HOME"):
         values["home"] = environ["HURACAN_HOME"]
+        places[("home",)] = "environment variable HURACAN_HOME: "
     for name in sorted(environ):
         if not name.startswith(_PREFIX):
             continue
@@ -137,12 +139,21 @@ def _apply_environment(values: dict[str, Any], places: dict[_Path, str], environ
         places[keys] = f"environment variable {name}: "
 
 
-def _keep_other_profiles(values: dict[str, Any]) -> None:
-    """Profiles the user does not mention stay what they are by default."""
+def _complete_profiles(values: dict[str, Any]) -> None:
+    """Fill in what the user leaves out: profiles not mentioned, and keys of those that exist by default.
+
+    A list of learners that is given replaces the default list as a whole.
+    """
     given = values.get("profiles")
-    if isinstance(given, dict):
-        defaults = HuracanConfig().profiles
-        values["profiles"] = {**{k: v for k, v in defaults.items() if k not in given}, **given}
+    if not isinstance(given, dict):
+        return
+    profiles: dict[str, Any] = dict(HuracanConfig().profiles)
+    for name, profile in given.items():
+        default = profiles.get(name)
+        if default is not None and isinstance(profile, dict):
+            profile = {"n_splits": default.n_splits, "learners": default.learners, **profile}
+        profiles[name] = profile
+    values["profiles"] = profiles
 
 
 def _explain(error: ValidationError, places: Mapping[_Path, str]) -> str:
@@ -160,9 +171,12 @@ def _explain(error: ValidationError, places: Mapping[_Path, str]) -> str:
         sentence = f"{where}unknown key '{dotted}'; {hint}"
     else:
         message = fault["msg"].removeprefix("Value error, ")
-        key = f"'{dotted}'" if dotted else "the configuration"
-        shown = "" if not dotted or isinstance(fault["input"], Mapping) else f" is {fault['input']!r}"
-        sentence = f"{where}{key}{shown}: {message[:1].lower()}{message[1:]}."
+        if dotted:
+            shown = "" if isinstance(fault["input"], Mapping) else f" is {fault['input']!r}"
+            sentence = f"{where}'{dotted}'{shown}: {message[:1].lower()}{message[1:]}."
+        else:  # a fault between keys: the sentence begins with the key it is about
+            where = places.get((message.split()[0],), where)
+            sentence = where + message + ("" if message.endswith("?") else ".")
     more = len(faults) - 1
     return sentence + (f" ({more} more fault{'s' if more > 1 else ''} in this configuration.)" if more else "")
 

@@ -6,10 +6,11 @@ The field descriptions are the documentation: ``docs/configuration.md`` and the 
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 __all__ = [
     "ComparisonConfig",
@@ -29,14 +30,30 @@ __all__ = [
     "ValidationConfig",
 ]
 
+
+def _from_the_users_home(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"the home folder of '{path.parts[0]}' is not known") from error
+
+
 Rows = Annotated[int, Field(ge=50)]
 BasisPoints = Annotated[float, Field(ge=0.0, le=10_000.0)]
+UserPath = Annotated[Path, AfterValidator(_from_the_users_home)]
 
 
 class Section(BaseModel):
     """A group of keys; unknown keys are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _yes_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool) and cls.model_fields[info.field_name or ""].annotation is not bool:
+            raise ValueError("true and false do not fit here; the key is no switch")
+        return value
 
 
 class SimulationConfig(Section):
@@ -46,7 +63,7 @@ class SimulationConfig(Section):
     n_bars: int = Field(5_000, ge=200, le=1_000_000, description="Bars per symbol.")
     bar: Literal["1m", "5m", "15m", "1h", "4h", "1d"] = Field("1h", description="Length of a bar.")
     signal_strength: float = Field(
-        1.0, ge=0.0, le=10.0, description="Strength of the planted edge; 0 is a market that nothing predicts."
+        1.0, ge=0.0, le=3.0, description="Strength of the planted edge; 0 is a market that nothing predicts."
     )
     gap_share: float = Field(0.0, ge=0.0, le=0.2, description="Share of bars left out, so that there are gaps.")
 
@@ -54,7 +71,7 @@ class SimulationConfig(Section):
 class DataConfig(Section):
     """Where candles come from and what is done with flaws."""
 
-    source: Path | None = Field(None, description="File or folder of candles; none means the simulated market.")
+    source: UserPath | None = Field(None, description="File or folder of candles; none means the simulated market.")
     symbols: tuple[str, ...] = Field((), description="Symbols to keep; empty keeps all.")
     on_unsorted: Literal["refuse", "sort"] = Field(
         "refuse", description="Bars out of order: refuse them or sort them and say so."
@@ -70,6 +87,11 @@ class FeatureConfig(Section):
 
     recipe: str = Field("default", description="'default', 'minimal', or the path of a recipe's JSON file.")
 
+    @field_validator("recipe")
+    @classmethod
+    def _is_found_from_the_users_home(cls, value: str) -> str:
+        return str(_from_the_users_home(Path(value))) if value.startswith("~") else value
+
 
 class LabelConfig(Section):
     """What is predicted."""
@@ -79,11 +101,19 @@ class LabelConfig(Section):
         description="Return from the next open over the horizon, or which of three barriers is touched first.",
     )
     horizon: int = Field(1, ge=1, le=10_000, description="Bars from entry to exit (to the vertical barrier).")
-    volatility_scaled: bool = Field(True, description="Divide the return by its causal volatility over the horizon.")
-    cost_bps: BasisPoints = Field(0.0, description="Shrink the label towards zero by this round-trip cost, in basis points.")
+    volatility_scaled: bool = Field(
+        True, description="Divide the return by its causal volatility over the horizon; forward_return only."
+    )
+    cost_bps: BasisPoints = Field(
+        0.0, description="Shrink the label towards zero by this round-trip cost, in basis points; forward_return only."
+    )
     volatility_span: int = Field(100, ge=5, le=10_000, description="Span of the exponentially weighted volatility, in bars.")
-    take_profit: float = Field(2.0, gt=0.0, le=100.0, description="Upper barrier, in units of volatility over the horizon.")
-    stop_loss: float = Field(2.0, gt=0.0, le=100.0, description="Lower barrier, in units of volatility over the horizon.")
+    take_profit: float = Field(
+        2.0, gt=0.0, le=100.0, description="Upper barrier, in units of volatility over the horizon; triple_barrier only."
+    )
+    stop_loss: float = Field(
+        2.0, gt=0.0, le=100.0, description="Lower barrier, in units of volatility over the horizon; triple_barrier only."
+    )
     weights: Literal["uniform", "uniqueness"] = Field(
         "uniform", description="Weigh rows equally, or by how little their labels overlap with others."
     )
@@ -141,7 +171,9 @@ class CostConfig(Section):
     max_volume_share: float | None = Field(
         None, gt=0.0, le=1.0, description="Largest share of a bar's volume that can be filled; none means unlimited."
     )
-    initial_equity: float = Field(100_000.0, gt=0.0, description="Capital per symbol at the start, in quote currency.")
+    initial_equity: float = Field(
+        100_000.0, gt=0.0, description="Capital at the start, in quote currency, divided equally among the symbols."
+    )
 
 
 class PolicyConfig(Section):
@@ -181,7 +213,9 @@ class LearnerConfig(Section):
     max_train_rows: Rows | None = Field(
         None, description="At most this many training rows, the most recent ones; none means all."
     )
-    params: dict[str, Any] = Field(default_factory=dict, description="Hyperparameters that replace the catalogue's defaults.")
+    params: dict[str, Any] = Field(
+        default_factory=dict, description="Hyperparameters that replace the catalogue's defaults, see learners.md."
+    )
 
 
 class ProfileConfig(Section):
@@ -255,7 +289,7 @@ _PROFILES = {
 class HuracanConfig(Section):
     """The whole configuration."""
 
-    home: Path = Field(
+    home: UserPath = Field(
         Path("huracan_home"), description="Folder for database, artifacts, runs and reports; HURACAN_HOME overrides it."
     )
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of everything random.")
@@ -276,7 +310,9 @@ class HuracanConfig(Section):
     @model_validator(mode="after")
     def _profile_exists(self) -> HuracanConfig:
         if self.profile not in self.profiles:
-            raise ValueError(f"profile '{self.profile}' is not among {', '.join(self.profiles)}")
+            close = difflib.get_close_matches(self.profile, self.profiles, n=1, cutoff=0.5)
+            hint = f"; did you mean '{close[0]}'?" if close else ""
+            raise ValueError(f"profile '{self.profile}' is not among {', '.join(self.profiles)}{hint}")
         return self
 
     @property

@@ -27,7 +27,7 @@ def _fit_xgboost(context: FitContext, X: NDArray[np.float32], y: NDArray[Any], w
         "tree_method": "hist",
         "max_depth": context.params["max_depth"],
         "learning_rate": context.params["learning_rate"],
-        "min_child_weight": context.rows_of("leaf_fraction", at_least=20) * hessian * context.params["subsample"],
+        "min_child_weight": _least_weight(context, hessian),
         "reg_lambda": context.params["reg_lambda"] * hessian,
         "subsample": context.params["subsample"],
         "colsample_bytree": context.params["colsample"],
@@ -42,6 +42,13 @@ def _fit_xgboost(context: FitContext, X: NDArray[np.float32], y: NDArray[Any], w
     settings = {key: value for key, value in settings.items() if value is not None}
     rows = xgboost.QuantileDMatrix(X, label=y, weight=weight, max_bin=context.params["max_bin"], nthread=context.n_jobs)
     return xgboost.train(settings, rows, num_boost_round=context.params["n_rounds"])
+
+
+def _least_weight(context: FitContext, hessian: float) -> float:
+    given = context.params["min_child_weight"]
+    if given is not None:
+        return float(given)
+    return context.rows_of("leaf_fraction", at_least=20) * hessian * context.params["subsample"]
 
 
 def _xgboost_output(booster: Any, X: NDArray[np.float32], n_jobs: int) -> NDArray[np.float64]:
@@ -69,7 +76,8 @@ def _fit_lightgbm(context: FitContext, X: NDArray[np.float32], y: NDArray[Any], 
         "objective": _objective(context, "regression", "binary", "multiclass"),
         "num_leaves": context.params["num_leaves"],
         "learning_rate": context.params["learning_rate"],
-        "min_data_in_leaf": max(1, round(context.rows_of("leaf_fraction", at_least=20) * context.params["subsample"])),
+        "max_depth": context.params["max_depth"],
+        "min_data_in_leaf": _least_rows(context),
         "min_sum_hessian_in_leaf": 0.0,
         "lambda_l2": context.params["reg_lambda"] * hessian,
         "bagging_fraction": context.params["subsample"],
@@ -88,6 +96,11 @@ def _fit_lightgbm(context: FitContext, X: NDArray[np.float32], y: NDArray[Any], 
         settings |= {"num_class": context.n_classes}
     rows = lightgbm.Dataset(X, label=y, weight=weight, params=settings, free_raw_data=True)
     return lightgbm.train(settings, rows, num_boost_round=context.params["n_rounds"])
+
+
+def _least_rows(context: FitContext) -> int:
+    share = context.rows_of("leaf_fraction", at_least=20) * context.params["subsample"]
+    return context.rows_given("min_samples_leaf") or max(1, round(share))
 
 
 def _lightgbm_output(booster: Any, X: NDArray[np.float32], n_jobs: int) -> NDArray[np.float64]:
@@ -121,6 +134,17 @@ _REGIMES = {
     MarketRegime.VOLATILE: "splits calm from storm and fits each",
 }
 
+_MEANINGS = {
+    "n_rounds": "number of trees, one after the other",
+    "learning_rate": "share of each tree that is added",
+    "leaf_fraction": "share of the training rows that a leaf holds at least (and never under 20 rows)",
+    "reg_lambda": "shrinkage of a leaf's value, in rows: a leaf of so many rows counts half; the library's own for regression",
+    "subsample": "share of the rows that a tree sees",
+    "colsample": "share of the features that a tree sees",
+    "max_bin": "most different values of a feature that are told apart",
+}
+_ALIASES = {"n_estimators": "n_rounds", "num_boost_round": "n_rounds", "colsample_bytree": "colsample"}
+
 BOOSTERS: tuple[LearnerSpec, ...] = (
     LearnerSpec(
         name="xgboost",
@@ -135,11 +159,18 @@ BOOSTERS: tuple[LearnerSpec, ...] = (
             "max_depth": 3,
             "learning_rate": 0.03,
             "leaf_fraction": 0.02,
+            "min_child_weight": None,
             "reg_lambda": 300.0,
             "subsample": 0.5,
             "colsample": 0.3,
             "max_bin": 16,
         },
+        meanings={
+            **_MEANINGS,
+            "max_depth": "most questions from root to leaf",
+            "min_child_weight": "sum of second derivatives a leaf holds at least, as in XGBoost; none takes leaf_fraction",
+        },
+        aliases={**_ALIASES, "eta": "learning_rate"},
         max_train_rows={"quick": 300_000, "standard": 1_000_000},
         scale_inputs=False,
         threads=True,
@@ -156,13 +187,30 @@ BOOSTERS: tuple[LearnerSpec, ...] = (
         defaults={
             "n_rounds": 200,
             "num_leaves": 16,
+            "max_depth": -1,
             "learning_rate": 0.03,
             "leaf_fraction": 0.01,
+            "min_samples_leaf": None,
             "reg_lambda": 1000.0,
             "subsample": 0.5,
             "colsample": 0.5,
             "max_bin": 64,
             "random_thresholds": True,
+        },
+        meanings={
+            **_MEANINGS,
+            "num_leaves": "most leaves of a tree",
+            "max_depth": "most questions from root to leaf; -1 is no limit",
+            "min_samples_leaf": "rows (a share, where below 1) that a leaf holds at least; none takes leaf_fraction",
+            "random_thresholds": "try one random threshold a feature at each split instead of all",
+        },
+        aliases={
+            **_ALIASES,
+            "min_child_samples": "min_samples_leaf",
+            "min_data_in_leaf": "min_samples_leaf",
+            "bagging_fraction": "subsample",
+            "feature_fraction": "colsample",
+            "extra_trees": "random_thresholds",
         },
         max_train_rows={"quick": 300_000, "standard": 1_000_000},
         scale_inputs=False,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from huracan.baselines.classifiers import split_importance
+from huracan.baselines.classifiers import LEAF_MEANINGS, split_importance
 from huracan.baselines.spec import FitContext, LearnerSpec
 from huracan.model_info import MarketRegime
 
@@ -15,8 +15,9 @@ def _random_forest(context: FitContext) -> Any:
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
     kind = RandomForestClassifier if context.classifies else RandomForestRegressor
-    # the leaf is counted on the rows one tree sees
-    leaf = max(1, round(context.rows_of("leaf_fraction", at_least=50) * context.params["max_samples"]))
+    # a share is of all rows, the leaf is counted on those that one tree sees
+    share = 1.0 if context.params["max_samples"] is None else context.params["max_samples"]
+    leaf = context.rows_given("min_samples_leaf") or max(1, round(context.rows_of("leaf_fraction", at_least=50) * share))
     return kind(
         n_estimators=context.params["n_estimators"],
         max_depth=context.params["max_depth"],
@@ -35,12 +36,19 @@ def _extra_trees(context: FitContext) -> Any:
     return kind(
         n_estimators=context.params["n_estimators"],
         max_depth=context.params["max_depth"],
-        min_samples_leaf=context.rows_of("leaf_fraction", at_least=50),
+        min_samples_leaf=context.rows_given("min_samples_leaf") or context.rows_of("leaf_fraction", at_least=50),
         max_features=context.params["max_features"],
         random_state=context.random_state,
         n_jobs=context.n_jobs,
     )
 
+
+_MEANINGS = {
+    "n_estimators": "number of trees",
+    "max_depth": "most questions from root to leaf; none is no limit",
+    **LEAF_MEANINGS,
+    "max_features": "share (or number, or 'sqrt', 'log2') of the features tried at each split",
+}
 
 FORESTS: tuple[LearnerSpec, ...] = (
     LearnerSpec(
@@ -50,7 +58,15 @@ FORESTS: tuple[LearnerSpec, ...] = (
         tasks=("regression", "classification"),
         build=_random_forest,
         importance=split_importance,
-        defaults={"n_estimators": 100, "max_depth": 6, "leaf_fraction": 0.05, "max_features": 0.15, "max_samples": 0.5},
+        defaults={
+            "n_estimators": 100,
+            "max_depth": 6,
+            "leaf_fraction": 0.05,
+            "min_samples_leaf": None,
+            "max_features": 0.15,
+            "max_samples": 0.5,
+        },
+        meanings={**_MEANINGS, "max_samples": "share of the rows that a tree sees; none is as many as there are"},
         max_train_rows={"quick": 60_000, "standard": 200_000, "full": 1_000_000},
         scale_inputs=False,
         threads=True,
@@ -66,7 +82,8 @@ FORESTS: tuple[LearnerSpec, ...] = (
         tasks=("regression", "classification"),
         build=_extra_trees,
         importance=split_importance,
-        defaults={"n_estimators": 100, "max_depth": 8, "leaf_fraction": 0.01, "max_features": 0.2},
+        defaults={"n_estimators": 100, "max_depth": 8, "leaf_fraction": 0.01, "min_samples_leaf": None, "max_features": 0.2},
+        meanings=_MEANINGS,
         max_train_rows={"quick": 100_000, "standard": 300_000, "full": 1_000_000},
         scale_inputs=False,
         threads=True,

@@ -87,6 +87,7 @@ def ewc_t_test(
     alternative: Alternative = "two-sided",
     n_cosines: int | Literal["auto"] = "auto",
     confidence: float = 0.95,
+    name: str = "the series",
 ) -> EwcTest:
     """Test the mean of an autocorrelated series, such as the loss difference of two models over time.
 
@@ -104,6 +105,7 @@ def ewc_t_test(
     alternative : "two-sided", "less" (mean below ``null_mean``) or "greater".
     n_cosines : degrees of freedom; "auto" follows the sample size and the measured persistence.
     confidence : level of the interval, between 0 and 1.
+    name : what error messages call ``x``.
 
     Raises
     ------
@@ -125,7 +127,7 @@ def ewc_t_test(
         raise DataError(f"alternative is '{alternative}'; 'two-sided', 'less' or 'greater' was expected.")
     if not 0.0 < confidence < 1.0:
         raise DataError(f"confidence is {confidence}; a number between 0 and 1 was expected.")
-    values = as_series(x)
+    values = as_series(x, name)
     batch = np.atleast_2d(values)
     n = batch.shape[1]
     if n_cosines == "auto":
@@ -133,7 +135,7 @@ def ewc_t_test(
     else:
         cosines = np.full(len(batch), _checked(n_cosines, n))
         hopeless = np.zeros(len(batch), dtype=bool)
-    long_run = _long_run_variance(batch, cosines)
+    long_run = _long_run_variance(batch, cosines, name)
     mean = batch.mean(axis=1)
     error = np.sqrt(long_run / n)
     t = (mean - null_mean) / error
@@ -176,14 +178,14 @@ def effective_sample_size(x: ArrayLike) -> float:
     return float(len(values) * values.var() / ewc_long_run_variance(values))
 
 
-def _long_run_variance(batch: NDArray[np.float64], cosines: NDArray[np.int64]) -> NDArray[np.float64]:
+def _long_run_variance(batch: NDArray[np.float64], cosines: NDArray[np.int64], name: str = "the series") -> NDArray[np.float64]:
     n = batch.shape[1]
     centred = batch - batch.mean(axis=1, keepdims=True)
     projection = fft.dct(centred, type=2, axis=1)[:, 1 : int(cosines.max()) + 1] / np.sqrt(2 * n)
     total = np.cumsum(projection**2, axis=1)
     variance = total[np.arange(len(batch)), np.broadcast_to(cosines, len(batch)) - 1] / cosines
     if np.any(variance <= 0.0):
-        raise DataError(f"the lowest {int(cosines.max())} frequencies of x hold no variation; its mean cannot be tested.")
+        raise DataError(f"the lowest {int(cosines.max())} frequencies of {name} hold no variation; its mean cannot be tested.")
     return variance
 
 

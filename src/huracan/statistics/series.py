@@ -13,7 +13,7 @@ MINIMUM_OBSERVATIONS = 20
 """Fewer time points than this leave no long-run variance to estimate."""
 
 
-def as_series(x: ArrayLike, name: str = "x", *, minimum: int = MINIMUM_OBSERVATIONS) -> NDArray[np.float64]:
+def as_series(x: ArrayLike, name: str = "the series", *, minimum: int = MINIMUM_OBSERVATIONS) -> NDArray[np.float64]:
     """Return ``x`` as a finite float64 array, one series (n,) or a batch of them (repetitions, n), or say why not.
 
     Raises
