@@ -1,45 +1,81 @@
-"""What a run leaves in the registry: the champion, or the baseline where there was none before."""
+"""What a run leaves in the registry: the champion, or the baseline where there was none before.
+
+Models are kept under ``registry.model_name``; those trained on the simulated market under ``<model_name>.simulated``, so
+that a demonstration never takes the place of a model for real candles. With one model a symbol, ``.<symbol>`` follows.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
 
+import numpy as np
 import polars as pl
 
+from huracan.baselines.wrapper import MIN_TRAIN_ROWS
 from huracan.config import HuracanConfig
+from huracan.dataset import TrainingSet
+from huracan.errors import PromotionConflict
 from huracan.integration.closing import HoldOutLook, fit_baseline
 from huracan.integration.evidence import Evidence, RunFacts
 from huracan.integration.preparation import Prepared
 from huracan.model_info import FeatureSignature, ModelInfo
 from huracan.model_registry import ModelRegistry
+from huracan.registry.records import ModelKind, ModelVersion, Provenance
 
-__all__ = ["learner_cards", "register_outcome"]
+__all__ = ["Registered", "learner_cards", "register_outcome"]
+
+_CHAMPION = "champion"
+_MEASURED = (
+    "rank_ic",
+    "skill",
+    "ci_low",
+    "ci_high",
+    "p_adjusted",
+    "accuracy",
+    "auc",
+    "net_return",
+    "net_sharpe",
+    "max_drawdown",
+)
+_UNITS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s"), (1, "ms"))
 
 
-def learner_cards(evidence: Evidence, leaderboard: pl.DataFrame) -> dict[str, ModelInfo]:
-    """The card of every learner judged, completed by what was measured out of fold."""
+@dataclass(frozen=True)
+class Registered:
+    """What a run left in the registry.
+
+    Attributes
+    ----------
+    name : registered under; with one model a symbol, what their names begin with. None where nothing was registered.
+    version : of the model, of the last symbol where there is one a symbol. None where nothing was registered.
+    promoted : whether what was registered, all of it, is champion now. sentence : the same in words.
+    """
+
+    name: str | None
+    version: int | None
+    promoted: bool
+    sentence: str
+
+
+def learner_cards(config: HuracanConfig, evidence: Evidence, leaderboard: pl.DataFrame) -> dict[str, ModelInfo]:
+    """The card of every learner judged: as it is configured, completed by what was measured out of fold."""
     from huracan.catalogue import build_model
 
     table = {row["learner"]: row for row in leaderboard.iter_rows(named=True)}
-    kept = (
-        "rank_ic",
-        "skill",
-        "ci_low",
-        "ci_high",
-        "p_adjusted",
-        "accuracy",
-        "auc",
-        "net_return",
-        "net_sharpe",
-        "max_drawdown",
-    )
     cards = {}
-    for name, one in evidence.judged.items():
-        info = build_model(name, task="classification" if one.run.task == "classification" else "auto").model_info()
-        metrics = {k: float(table[name][k]) for k in kept if table[name][k] is not None}
-        skills = evidence.skills_by_regime.get(name, ())
-        cards[name] = info.model_copy(update={"performance_metrics": metrics, "regime_evidence": skills})
+    for name in evidence.judged:
+        settings = config.active_profile.learners[name]
+        model = build_model(name, task=settings.task, max_train_rows=settings.max_train_rows, **settings.params)
+        measured = {
+            "performance_metrics": _finite({key: table[name].get(key) for key in _MEASURED}),
+            "regime_evidence": tuple(evidence.skills_by_regime.get(name, ())),
+        }
+        cards[name] = model.model_info().model_copy(update=measured)
     return cards
 
 
@@ -55,40 +91,216 @@ def register_outcome(
     *,
     run_id: str,
     reason: str,
-) -> int | None:
-    """Register and promote the champion; without one, the baseline becomes champion only where there is no champion yet.
+    deserves_money: bool,
+    finalist_extras: Mapping[str, Any],
+) -> Registered:
+    """Register and promote the crowned learner; without one, the baseline, only where there is no champion yet.
 
-    With one model a symbol, each is registered under ``<model_name>.<symbol>``. Returns the version (of the last symbol),
-    or None where an earlier champion stays.
+    A champion that was trained on other symbols or on bars of another length keeps its place; the new model is registered
+    beside it. A run that was killed and is continued finds what it had registered, by its ``run_id``, and goes on from there.
+
+    Parameters
+    ----------
+    models : symbol -> fitted model of the crowned learner, None for all symbols; not looked at where none is crowned. With one
+        model a symbol, a symbol that has none gets the baseline.
+    cards : of :func:`learner_cards`; what was measured out of fold is taken from there, all else from the fitted model.
+    reason : of the promotion, in words. finalist_extras : JSON kept with the crowned model: policy, scale, levels, ...
     """
+    rows, champion = evidence.development, evidence.champion
+    simulated = prepared.source.truth is not None
+    prefix = f"{config.registry.model_name}.simulated" if simulated else config.registry.model_name
     signature = FeatureSignature(columns=prepared.rows.feature_names, recipe_hash=prepared.recipe.hash)
-    provenance = {
+    shared = {
+        # where the run was at home and how it reached its database say nothing about the model
+        "config": config.model_dump(mode="json", exclude={"home": True, "registry": {"url"}}),
+        "recipe": prepared.recipe.to_json(),
+    }
+    origin = {
         "run_id": run_id,
         "data_hash": facts.data_hash,
         "config_hash": facts.config_hash,
         "recipe_hash": prepared.recipe.hash,
         "seed": facts.seed,
-        "trained_until": str(evidence.development.decision_time[-1]),
+        "versions": dict(facts.versions),
+        "simulated": simulated,
     }
-    extras: dict[str, Any] = {"recipe": prepared.recipe.to_json(), "config": config.model_dump(mode="json")}
-    kind: Literal["challenger", "baseline"] = "challenger" if evidence.champion else "baseline"
-    if evidence.champion is not None:
-        judged = evidence.judged[evidence.champion]
-        extras |= {"policy": judged.policy.to_dict(), "scale": vars(judged.scale)}
-        info, chosen = cards[evidence.champion], models
-    else:
-        baseline = fit_baseline(evidence.development, config.seed)
-        info, chosen = baseline.model_info(), {None: baseline}
-    info = info.model_copy(update={"signature": signature})
-    metrics = dict(info.performance_metrics)
-    if look is not None and evidence.champion is not None:
-        metrics |= {"hold_out_skill": look.result.skill, "hold_out_net_return": look.result.net_return}
-    version = None
-    for symbol, model in chosen.items():
-        name = config.registry.model_name if symbol is None else f"{config.registry.model_name}.{symbol}"
-        holder = registry.aliases(name).get("champion") if name in registry.names() else None
-        if evidence.champion is None and holder is not None:
-            continue
-        version = registry.register(model, info, name=name, metrics=metrics, provenance=provenance, kind=kind, extras=extras)
-        registry.promote(name, version, alias="champion", expected=holder, reason=reason)
-    return version
+
+    def crowned(name: str, model: Any, mine: TrainingSet) -> _Kept:
+        card = cards[str(champion)]
+        measured = {key: getattr(card, key) for key in ("performance_metrics", "regime_evidence")}
+        info = model.model_info().model_copy(update={"signature": signature, **measured})
+        held_out = {} if look is None else {"hold_out_skill": look.result.skill, "hold_out_net_return": look.result.net_return}
+        metrics = {**card.performance_metrics, **_finite(held_out), "deserves_money": float(deserves_money)}
+        extras = {**shared, **finalist_extras, "deserves_money": bool(deserves_money)}
+        entry = _Entry(name, model, info, "challenger", metrics, _provenance(model, mine, origin), extras)
+        return _keep_crowned(registry, entry, reason)
+
+    def baseline(name: str, mine: TrainingSet, why: str) -> _Kept:
+        enough = len(mine) >= MIN_TRAIN_ROWS
+        model = fit_baseline(mine if enough else rows, config.seed)
+        provenance = _provenance(model, mine if enough else rows, origin)
+        if not enough:  # a constant of all symbols, for one of them
+            provenance = provenance.model_copy(update={"symbols": ()})
+        info = model.model_info().model_copy(update={"signature": signature})
+        extras = {**shared, "deserves_money": False}
+        entry = _Entry(name, model, info, "baseline", {"deserves_money": 0.0}, provenance, extras)
+        return _keep_baseline(registry, entry, reason, why=why)
+
+    def keep(name: str, symbol: str | None) -> _Kept:
+        mine = rows if symbol is None else rows.of_symbol(symbol)
+        if champion is None:
+            return baseline(name, mine, "crowned nothing")
+        if symbol is None or symbol in models:
+            return crowned(name, models[symbol], mine)
+        return baseline(name, mine, f"has no model of {symbol}")
+
+    if config.training.pooling == "pooled":
+        return keep(prefix, None).registered
+    return _together(prefix, [keep(f"{prefix}.{symbol}", symbol) for symbol in rows.symbols])
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One model with all that is registered of it."""
+
+    name: str
+    model: Any
+    info: ModelInfo
+    kind: ModelKind
+    metrics: Mapping[str, float]
+    provenance: Provenance
+    extras: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """``has`` : what there is under the name now, in words."""
+
+    registered: Registered
+    has: str
+
+
+def _keep_crowned(registry: ModelRegistry, entry: _Entry, reason: str) -> _Kept:
+    earlier = _of_this_run(registry, entry)
+    version = _register(registry, entry) if earlier is None else earlier.version
+    label = f"version {version} of '{entry.name}'"
+    holder = registry.aliases(entry.name).get(_CHAMPION)
+    if holder != version:
+        if earlier is not None and _was_promoted(registry, entry.name, version):
+            return _challenger(entry, version, f"{label} was champion, and version {holder} has taken its place since")
+        other = None if holder is None else _other_market(registry.get(entry.name, version=holder).provenance, entry.provenance)
+        if other is not None:
+            return _challenger(entry, version, f"{label} is registered as challenger: {other}")
+        try:
+            registry.promote(entry.name, version, alias=_CHAMPION, expected=holder, reason=reason, metrics=entry.metrics)
+        except PromotionConflict:
+            return _challenger(
+                entry, version, f"{label} is registered as challenger: another run promoted its own at that moment"
+            )
+    return _Kept(Registered(entry.name, version, True, f"{label} is the new champion"), "a new champion")
+
+
+def _keep_baseline(registry: ModelRegistry, entry: _Entry, reason: str, *, why: str) -> _Kept:
+    earlier = _of_this_run(registry, entry)
+    version = None if earlier is None else earlier.version
+    holder = registry.aliases(entry.name).get(_CHAMPION) if entry.name in registry.names() else None
+    if holder is None:
+        version = _register(registry, entry) if version is None else version
+        try:
+            registry.promote(entry.name, version, alias=_CHAMPION, expected=None, reason=reason)
+            holder = version
+        except PromotionConflict:
+            holder = registry.aliases(entry.name).get(_CHAMPION)
+    if holder == version:
+        sentence = f"version {version} of '{entry.name}', the baseline, is champion until a run crowns a learner"
+        return _Kept(Registered(entry.name, version, True, sentence), "the baseline")
+    return _Kept(
+        Registered(None, None, False, f"the earlier champion (version {holder}) stays: this run {why}"), "an earlier champion"
+    )
+
+
+def _challenger(entry: _Entry, version: int, sentence: str) -> _Kept:
+    return _Kept(Registered(entry.name, version, False, sentence), "a challenger beside an earlier champion")
+
+
+def _register(registry: ModelRegistry, entry: _Entry) -> int:
+    return registry.register(
+        entry.model,
+        entry.info,
+        name=entry.name,
+        metrics=entry.metrics,
+        provenance=entry.provenance,
+        kind=entry.kind,
+        extras=entry.extras,
+    )
+
+
+def _of_this_run(registry: ModelRegistry, entry: _Entry) -> ModelVersion | None:
+    """What the same run registered before it was killed."""
+    versions = registry.versions(entry.name) if entry.name in registry.names() else []
+    return next((one for one in versions if one.provenance.run_id == entry.provenance.run_id), None)
+
+
+def _was_promoted(registry: ModelRegistry, name: str, version: int) -> bool:
+    moves = registry.history(name).filter(action="promote", alias=_CHAMPION)
+    return version in moves["to_version"].to_list()
+
+
+def _together(prefix: str, kept: Sequence[_Kept]) -> Registered:
+    """One outcome of several, one a symbol."""
+    each = [one.registered for one in kept]
+    versions = [one.version for one in each if one.version is not None]
+    counts = Counter(one.has for one in kept)
+    listed = ", ".join(f"{number} {'has' if number == 1 else 'have'} {what}" for what, number in counts.items())
+    sentence = f"of {len(each)} symbols, each under '{prefix}.<symbol>', {listed}"
+    return Registered(
+        prefix if versions else None, versions[-1] if versions else None, all(one.promoted for one in each), sentence
+    )
+
+
+def _provenance(model: Any, rows: TrainingSet, origin: Mapping[str, Any]) -> Provenance:
+    """Where a model comes from; ``trained_until`` is the moment the last of its labels was known."""
+    used = rows.most_recent(model.model_info().max_train_rows)
+    there = np.unique(used.symbol_code)
+    return Provenance.model_validate(
+        {
+            **origin,
+            "n_rows": int(getattr(model, "n_train_rows_", len(used))),
+            "symbols": tuple(used.symbols[code] for code in there),
+            "trained_from": _moment(used.ts[0]),
+            "trained_until": _moment(used.label_end.max()),
+            "bar_length_ms": _milliseconds(used.bar_length),
+        }
+    )
+
+
+def _other_market(champion: Provenance, new: Provenance) -> str | None:
+    """How the champion's candles differ from these in kind; None where they do not, or it does not say."""
+    if champion.symbols and set(champion.symbols) != set(new.symbols):
+        return f"the champion was trained on {_listed(champion.symbols)}, these candles are {_listed(new.symbols)}"
+    theirs, mine = ((one.model_extra or {}).get("bar_length_ms") for one in (champion, new))
+    if theirs is not None and theirs != mine:
+        return f"the champion was trained on bars of {_length(theirs)}, these are bars of {_length(mine)}"
+    return None
+
+
+def _listed(symbols: Sequence[str]) -> str:
+    shown = ", ".join(symbols[:3])
+    return shown if len(symbols) <= 3 else f"{shown} and {len(symbols) - 3} more"
+
+
+def _length(milliseconds: Any) -> str:
+    size, unit = next((size, unit) for size, unit in _UNITS if int(milliseconds) % size == 0)
+    return f"{int(milliseconds) // size} {unit}"
+
+
+def _finite(values: Mapping[str, Any]) -> dict[str, float]:
+    return {key: float(value) for key, value in values.items() if value is not None and math.isfinite(value)}
+
+
+def _milliseconds(length: np.timedelta64) -> int:
+    return int(length / np.timedelta64(1, "ms"))
+
+
+def _moment(time: np.datetime64) -> datetime:
+    return datetime.fromtimestamp(time.astype("datetime64[ms]").astype(np.int64) / 1000, tz=UTC)
