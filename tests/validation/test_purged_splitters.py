@@ -69,13 +69,13 @@ def spans_of(test, decision):
 @given(panels(), splitters)
 def test_no_training_label_reaches_into_a_test_span(panel, splitter):
     decision, end = panel
-    step = int(np.median(np.diff(np.unique(decision))))
+    step = int(np.quantile(np.diff(np.unique(decision)), 0.5, method="higher"))
     embargo = splitter.embargo * step
     X = np.zeros((len(decision), 1))
     try:
         folds = list(splitter.folds(X, decision_time=hours(decision), label_end=hours(end)))
     except NotEnoughData as error:
-        assert "has no training row" in str(error)  # noqa: PT017  every fold that exists is checked below
+        assert "has no training row" in str(error)  # every fold that exists is checked below
         return
     assert len(folds) == splitter.get_n_splits()
     for fold in folds:
@@ -97,7 +97,7 @@ def test_no_training_label_reaches_into_a_test_span(panel, splitter):
 @given(panels(), st.sampled_from([0, 1, 3]))
 def test_nothing_is_purged_that_need_not_be(panel, bars):
     decision, end = panel
-    embargo = bars * int(np.median(np.diff(np.unique(decision))))
+    embargo = bars * int(np.quantile(np.diff(np.unique(decision)), 0.5, method="higher"))
     rows = np.arange(len(decision))
     try:
         folds = list(PurgedKFold(3, embargo=bars).folds(rows, decision_time=hours(decision), label_end=hours(end)))
@@ -285,3 +285,52 @@ def test_broken_times_are_refused_by_row():
         list(PurgedKFold(3).split(X, decision_time=t[1:]))
     with pytest.raises(DataError, match="decision_time is int64"):
         list(PurgedKFold(3).split(X, decision_time=np.arange(30)))
+
+
+# --- where only a matrix can be handed on ---------------------------------------------------------------------------
+
+
+def three_at_a_time() -> TrainingSet:
+    """Three rows at each of 60 times, labels of five bars."""
+    X = np.random.default_rng(0).standard_normal((180, 2))
+    decision = hours(np.repeat(np.arange(60), 3))
+    rows = TrainingSet.from_arrays(X, X[:, 0])
+    return replace(rows, ts=decision - HOUR, decision_time=decision, label_end=decision + 5 * HOUR, bar_length=HOUR)
+
+
+SPLITTERS = [PurgedKFold(4), PurgedWalkForward(4, embargo=2), CombinatorialPurgedCV(4, 2)]
+
+
+@pytest.mark.parametrize("splitter", SPLITTERS, ids=lambda s: type(s).__name__)
+def test_a_training_set_as_groups_gives_the_folds_of_the_training_set_itself(splitter) -> None:
+    rows = three_at_a_time()
+    direct, bound = list(splitter.split(rows)), list(splitter.bind(rows).split(rows.X, rows.y))
+    grouped = list(splitter.split(rows.X, rows.y, groups=rows))
+    for folds in (bound, grouped):
+        for (train, test), (other_train, other_test) in zip(direct, folds, strict=True):
+            np.testing.assert_array_equal(train, other_train)
+            np.testing.assert_array_equal(test, other_test)
+    for train, test in grouped:
+        assert not set(rows.decision_time[train]) & set(rows.decision_time[test]), "a time lies on one side only"
+        before = rows.decision_time[train] < rows.decision_time[test].min()
+        assert np.all(rows.label_end[train][before] < rows.decision_time[test].min())
+
+
+@pytest.mark.parametrize("splitter", SPLITTERS, ids=lambda s: type(s).__name__)
+def test_scikit_learn_hands_the_times_on(splitter) -> None:
+    rows = three_at_a_time()
+    score = cross_val_score(Ridge(), rows.X, rows.y, groups=rows, cv=splitter)
+    np.testing.assert_array_equal(score, cross_val_score(Ridge(), rows.X, rows.y, cv=splitter.bind(rows)))
+    assert len(score) == splitter.get_n_splits()
+
+
+def test_groups_that_are_no_times_are_refused() -> None:
+    rows, splitter = three_at_a_time(), PurgedKFold(4)
+    with pytest.raises(DataError, match="groups is a list; the TrainingSet that X was taken from, or None"):
+        next(splitter.split(rows.X, rows.y, groups=[1] * len(rows)))
+    with pytest.raises(DataError, match="X has 10 rows, but groups has 180"):
+        next(splitter.split(rows.X[:10], groups=rows))
+    with pytest.raises(DataError, match="times were given twice"):
+        next(splitter.split(rows.X, groups=rows, decision_time=rows.decision_time))
+    with pytest.raises(DataError, match="bind got a ndarray"):
+        splitter.bind(rows.X)  # type: ignore[arg-type]

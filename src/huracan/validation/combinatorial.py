@@ -29,7 +29,8 @@ class CombinatorialPurgedCV(PurgedSplitter):
     ----------
     n_groups : spans of time, equal in number of times.
     n_test_groups : how many of them are tested at once, fewer than ``n_groups``.
-    embargo : as for :class:`PurgedKFold`. label_horizon : bars until the label is known, where ``X`` does not say it.
+    embargo : as for :class:`PurgedKFold`.
+    label_horizon : bars until the label is known, where neither ``X`` nor ``groups`` says it.
 
     Raises
     ------
@@ -46,6 +47,18 @@ class CombinatorialPurgedCV(PurgedSplitter):
     (15, 5)
     >>> cv.paths[0].tolist()
     [0, 0, 1, 2, 3, 4]
+
+    Where only a matrix can be handed on, the times go in as ``groups``, or are bound beforehand:
+
+    >>> from sklearn.linear_model import Ridge
+    >>> from sklearn.model_selection import cross_val_score
+    >>> from huracan.dataset import TrainingSet
+    >>> rows = TrainingSet.from_arrays(np.arange(200.0).reshape(100, 2), np.arange(100.0), label_horizon=3)
+    >>> splitter = CombinatorialPurgedCV(n_groups=4, n_test_groups=2)
+    >>> by_groups = cross_val_score(Ridge(), rows.X, rows.y, groups=rows, cv=splitter)
+    >>> bound = cross_val_score(Ridge(), rows.X, rows.y, cv=splitter.bind(rows))
+    >>> len(bound), bool((by_groups == bound).all())
+    (6, True)
     """
 
     n_groups: int = 6

@@ -71,7 +71,13 @@ class PurgedSplitter(ABC):
         """Remember the times of ``rows``, for use where only a matrix arrives, as in ``cross_val_score``.
 
         Returns a new splitter; it then splits only data of as many rows.
+
+        Raises
+        ------
+        DataError : ``rows`` is no ``TrainingSet``.
         """
+        if not isinstance(rows, TrainingSet):
+            raise DataError(f"bind got a {type(rows).__name__}; a TrainingSet was expected.")
         return replace(self, bound=RowTimes.of(rows))
 
     def split(
@@ -89,10 +95,12 @@ class PurgedSplitter(ABC):
         ----------
         X : a ``TrainingSet``; or a pandas frame with a time index; or any rows, with ``decision_time`` (and
             ``label_end``) given, with times bound by :meth:`bind`, else taken as one series in time order.
-        y, groups : not used.
+        y : not used.
+        groups : the ``TrainingSet`` whose rows ``X`` holds, where only a matrix can be handed on, as by
+            ``cross_val_score(model, rows.X, rows.y, groups=rows, cv=splitter)``; anything else is refused.
         decision_time, label_end : datetime64 (n,); without ``label_end`` a label ends ``label_horizon`` bars later.
         """
-        for fold in self._folds(self._times(X, decision_time, label_end)):
+        for fold in self._folds(self._times(X, decision_time, label_end, groups)):
             yield fold.train, fold.test
 
     def folds(self, X: Any, *, decision_time: ArrayLike | None = None, label_end: ArrayLike | None = None) -> Iterator[Fold]:
@@ -102,21 +110,35 @@ class PurgedSplitter(ABC):
     @abstractmethod
     def _folds(self, times: RowTimes) -> Iterator[Fold]: ...
 
-    def _times(self, X: Any, decision_time: ArrayLike | None, label_end: ArrayLike | None) -> RowTimes:
+    def _times(self, X: Any, decision_time: ArrayLike | None, label_end: ArrayLike | None, groups: Any = None) -> RowTimes:
+        if groups is not None:
+            return self._times_of_groups(X, decision_time, label_end, groups)
         if self.bound is None or decision_time is not None or isinstance(X, TrainingSet):
             return RowTimes.of(X, decision_time=decision_time, label_end=label_end, label_horizon=self.label_horizon)
-        n = X.shape[0] if hasattr(X, "shape") else len(X)
-        if n != len(self.bound):
+        return _for_rows(self.bound, X, "the splitter is bound to the times of {n}; bind it to these rows.")
+
+    def _times_of_groups(self, X: Any, decision_time: ArrayLike | None, label_end: ArrayLike | None, groups: Any) -> RowTimes:
+        if not isinstance(groups, TrainingSet):
             raise DataError(
-                f"X has {n} rows, but the splitter is bound to the times of {len(self.bound)}; bind it to these rows."
+                f"groups is a {type(groups).__name__}; the TrainingSet that X was taken from, or None, was expected: "
+                "these splits go by time, not by group."
             )
-        return self.bound
+        if decision_time is not None or label_end is not None or (isinstance(X, TrainingSet) and X is not groups):
+            raise DataError("times were given twice, by groups and otherwise; one of the two was expected.")
+        return _for_rows(RowTimes.of(groups), X, "groups has {n}; the TrainingSet that X was taken from was expected.")
 
     def _require_times(self, times: RowTimes, blocks: int, what: str) -> None:
         if times.n_times < blocks:
             raise NotEnoughData(
                 f"{len(times)} rows at {times.n_times} different times cannot make {what}; {blocks} are needed."
             )
+
+
+def _for_rows(times: RowTimes, X: Any, otherwise: str) -> RowTimes:
+    n = X.shape[0] if hasattr(X, "shape") else len(X)
+    if n != len(times):
+        raise DataError(f"X has {n} rows, but {otherwise.format(n=len(times))}")
+    return times
 
 
 def purged_fold(

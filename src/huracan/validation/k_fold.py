@@ -27,7 +27,7 @@ class PurgedKFold(PurgedSplitter):
     n_splits : number of spans, equal in number of times.
     embargo : after the last label end of the test span, nothing is learned for so long: bars (int), share of all times
         (float), or a timedelta.
-    label_horizon : bars until the label is known, where ``X`` does not say it.
+    label_horizon : bars until the label is known, where neither ``X`` nor ``groups`` says it.
 
     Raises
     ------
@@ -44,6 +44,18 @@ class PurgedKFold(PurgedSplitter):
     [6, 7, 8, 9, 10, 11] [0, 1, 2, 3]
     [0, 1, 2, 10, 11] [4, 5, 6, 7]
     [0, 1, 2, 3, 4, 5, 6] [8, 9, 10, 11]
+
+    Where only a matrix can be handed on, the times go in as ``groups``, or are bound beforehand:
+
+    >>> from sklearn.linear_model import Ridge
+    >>> from sklearn.model_selection import cross_val_score
+    >>> from huracan.dataset import TrainingSet
+    >>> rows = TrainingSet.from_arrays(np.arange(200.0).reshape(100, 2), np.arange(100.0), label_horizon=3)
+    >>> splitter = PurgedKFold(4)
+    >>> by_groups = cross_val_score(Ridge(), rows.X, rows.y, groups=rows, cv=splitter)
+    >>> bound = cross_val_score(Ridge(), rows.X, rows.y, cv=splitter.bind(rows))
+    >>> len(bound), bool((by_groups == bound).all())
+    (4, True)
     """
 
     n_splits: int = 5

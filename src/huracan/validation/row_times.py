@@ -79,7 +79,7 @@ class RowTimes:
         if len(decision) != n:
             raise DataError(f"decision_time has {len(decision)} rows where X has {n}.")
         unique = np.unique(decision)
-        step = max(1, int(np.median(np.diff(unique)))) if len(unique) > 1 else 1
+        step = max(1, int(np.quantile(np.diff(unique), 0.5, method="higher"))) if len(unique) > 1 else 1
         if label_end is not None:
             end = _milliseconds(label_end, "label_end")
             if len(end) != n:

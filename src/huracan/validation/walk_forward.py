@@ -29,7 +29,7 @@ class PurgedWalkForward(PurgedSplitter):
     embargo : further distance before the test span: bars (int), share of all times (float), or a timedelta.
     expanding : learn from everything before; else from a window that keeps the length of the first.
     min_train_share : share of all times before the first test span; by default 1 / (n_splits + 1).
-    label_horizon : bars until the label is known, where ``X`` does not say it.
+    label_horizon : bars until the label is known, where neither ``X`` nor ``groups`` says it.
 
     Raises
     ------
@@ -46,6 +46,18 @@ class PurgedWalkForward(PurgedSplitter):
     [0, 1] [4, 7]
     [0, 5] [8, 11]
     [0, 9] [12, 15]
+
+    Where only a matrix can be handed on, the times go in as ``groups``, or are bound beforehand:
+
+    >>> from sklearn.linear_model import Ridge
+    >>> from sklearn.model_selection import cross_val_score
+    >>> from huracan.dataset import TrainingSet
+    >>> rows = TrainingSet.from_arrays(np.arange(200.0).reshape(100, 2), np.arange(100.0), label_horizon=3)
+    >>> splitter = PurgedWalkForward(4)
+    >>> by_groups = cross_val_score(Ridge(), rows.X, rows.y, groups=rows, cv=splitter)
+    >>> bound = cross_val_score(Ridge(), rows.X, rows.y, cv=splitter.bind(rows))
+    >>> len(bound), bool((by_groups == bound).all())
+    (4, True)
     """
 
     n_splits: int = 5
