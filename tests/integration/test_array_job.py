@@ -86,6 +86,25 @@ def test_noise_is_not_crowned_nor_is_a_constant_that_knows_the_level(
     assert crowned <= 3, "5 % of 20 is 1; more than 3 has probability below 2 %"
 
 
+def test_a_slow_feature_on_the_right_side_of_a_new_level_is_not_crowned() -> None:
+    """Features that drift (AR 0.99) and labels that are noise about a level that moves between validation and test."""
+    pipeline = _pipeline({"ridge": {}, "lightgbm": {}})
+    crowned, only_by_level = 0, 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        X = np.zeros((900, 3))
+        for i in range(1, 900):
+            X[i] = 0.99 * X[i - 1] + rng.normal(size=3)
+        y = rng.normal(size=900) + np.where(np.arange(900) < 675, 0.0, 0.5)
+        cuts = zip(PARTS, (slice(0, 450), slice(450, 675), slice(675, 900)))
+        result = pipeline.run_complete_pipeline(**{k: v for p, c in cuts for k, v in ((f"X_{p}", X[c]), (f"y_{p}", y[c]))})
+        crowned += result.champion is not None
+        assert result["ab_testing"].decision == result.champion
+        only_by_level += "only by its level" in result.verdict
+    assert crowned <= 3, "5 % of 20 is 1; more than 3 has probability below 2 %"
+    assert only_by_level >= 2, "the temptation was there"
+
+
 def test_a_learner_that_says_a_constant_scores_what_the_baseline_scores(pipeline: UnifiedMLPipeline) -> None:
     for classes in (False, True):
         table = pipeline.run_complete_pipeline(**_data(classes=classes))["evaluation"]["leaderboard"]
