@@ -54,7 +54,7 @@ def test_leaderboard_holds_every_learner_and_orders_by_skill(small_run: SmallRun
 
 def test_registry_holds_a_champion_that_predicts_like_the_one_evaluated(small_run: SmallRun) -> None:
     pipeline, result = small_run
-    name = pipeline.config.registry.model_name
+    name = f"{pipeline.config.registry.model_name}.simulated"
     entry = pipeline.registry.get(name, alias="champion")
     assert entry.version == result.model_version
     assert entry.info.signature is not None

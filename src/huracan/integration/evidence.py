@@ -104,6 +104,8 @@ def _fingerprint(spec: LearnerSpec) -> str:
 
 
 def _code_of(code: Any) -> Any:
+    if isinstance(code, frozenset):
+        return sorted(map(repr, code))  # the order of a set changes from process to process
     if not isinstance(code, CodeType):
         return repr(code)
     return [code.co_code.hex(), code.co_names, [_code_of(part) for part in code.co_consts]]
