@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -77,6 +78,12 @@ def assert_same(one: Any, other: Any) -> None:
         np.testing.assert_array_equal(a, b)
 
 
+def small(name: str) -> dict[str, Any]:
+    """Hyperparameters that keep a learner of the catalogue quick."""
+    wanted = {"n_rounds": 10, "n_trees": 10, "column": "x0"}
+    return {key: value for key, value in wanted.items() if key in MODEL_CATALOGUE[name].defaults}
+
+
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_a_standard_estimator_comes_back_bit_for_bit(name: str) -> None:
     model = fitted(ESTIMATORS[name])
@@ -91,8 +98,7 @@ def test_a_standard_estimator_comes_back_bit_for_bit(name: str) -> None:
 def test_every_learner_of_the_catalogue_comes_back_bit_for_bit(name: str, task: str) -> None:
     if task not in MODEL_CATALOGUE[name].tasks:
         pytest.skip(f"{name} does not do {task}")
-    small = {key: 10 for key in ("n_rounds", "n_trees") if key in MODEL_CATALOGUE[name].defaults}
-    model = build_model(name, task=task, **small).fit(X, Y if task == "regression" else (Y > 0).astype(int))
+    model = build_model(name, task=task, **small(name)).fit(X, Y if task == "regression" else (Y > 0).astype(int))
     files = dump_model(model)
     again = load_model(files)
     assert type(again) is type(model)
@@ -127,26 +133,28 @@ def test_boosters_come_back_bit_for_bit_early_stopping_included(stopped: bool) -
 
 
 FRESH = """
-import hashlib, sys, numpy as np
+import json, sys, numpy as np
 from huracan.catalogue import build_model
 from huracan.storage import ArtifactStore
 from huracan.registry import dump_model, load_model
 store, rows = ArtifactStore(sys.argv[1]), np.load(sys.argv[2])
 X, Y = rows["X"], rows["Y"]
 np.savez(sys.argv[3], **{digest: np.asarray(load_model(store.get(digest)).predict(X)) for digest in store.digests()})
-for name in sys.argv[4:]:
-    print(store.put(dump_model(build_model(name, task="regression").fit(X, Y))).digest)
+for name, params in json.loads(sys.argv[4]).items():
+    print(store.put(dump_model(build_model(name, task="regression", **params).fit(X, Y))).digest)
 """
 
 
 def test_a_fresh_process_predicts_the_same_bits_and_trains_the_same_bytes(tmp_path: Path) -> None:
     store = ArtifactStore(tmp_path / "store")
     names = ["ridge", "extra_trees", "k_nearest_neighbors", "xgboost", "lightgbm", "majority"]
-    models = [build_model(name, task="regression").fit(X, Y) for name in names]
+    params = {name: small(name) for name in names}
+    models = [build_model(name, task="regression", **params[name]).fit(X, Y) for name in names]
     models += [fitted(ESTIMATORS["logistic pipeline"]), fitted(ESTIMATORS["support vector classes"])]
     digests = [store.put(dump_model(model)).digest for model in models]
     np.savez(tmp_path / "rows.npz", X=X, Y=Y)
-    command = [sys.executable, "-c", FRESH, tmp_path / "store", tmp_path / "rows.npz", tmp_path / "out.npz", *names]
+    files = [tmp_path / "store", tmp_path / "rows.npz", tmp_path / "out.npz"]
+    command = [sys.executable, "-c", FRESH, *files, json.dumps(params)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env={**os.environ, "PYTHONHASHSEED": "1"})
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == digests[: len(names)]

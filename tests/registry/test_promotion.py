@@ -145,7 +145,7 @@ for _ in sys.stdin:  # a line starts a round, the next lets all promote at once
 """
 
 
-@pytest.mark.parametrize("rounds", [25])
+@pytest.mark.parametrize("rounds", [12])
 def test_of_four_processes_that_promote_at_once_one_wins_each_round(three: ModelRegistry, rounds: int) -> None:
     where = (three.database.url.render_as_string(hide_password=False), str(three.artifacts.folder))
     pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from huracan.errors import StorageError
@@ -105,6 +105,7 @@ def test_a_run_that_looks_again_counts_once_and_does_not_count_itself(log: RunLo
     assert [use.run_id for use in log.hold_out_uses("d")] == ["first", "second"]
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8), st.sets(st.sampled_from("ABC"), min_size=1)), max_size=8))
 def test_the_count_is_the_number_of_earlier_spans_that_overlap(spans: list[tuple[int, int, set[str]]]) -> None:
     log = RunLog(Database("sqlite://"))
