@@ -5,6 +5,7 @@ Exit codes: 0 done, 2 bad input or environment (one sentence on standard error),
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import traceback
@@ -48,20 +49,31 @@ def run(
     from huracan.integration.unified_pipeline import UnifiedMLPipeline
 
     pipeline = UnifiedMLPipeline(_load(config, profile=profile, seed=seed, home=home))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on there is work to put in order
     try:
         with _progress() as progress:
             result = pipeline.run(candles, progress=progress)
     except KeyboardInterrupt:
-        _fail("stopped; the same command goes on where it stopped.", 130)
+        raise SystemExit(_STOPPED_BY_HAND) from None
     _print_result(result)
 
 
 @config_app.command()
 def validate(file: Annotated[Path, typer.Argument(help="Configuration file.")]) -> None:
-    """Check a configuration file."""
+    """Check a configuration file: keys and values, learners and hyperparameters of all profiles, recipe, database URL."""
+    from huracan.catalogue import check_learners
     from huracan.config import load_config
+    from huracan.integration.preparation import load_recipe
+    from huracan.storage import Database
 
     settings = load_config(file)
+    for name, profile in settings.profiles.items():
+        check_learners(profile.learners, where=f"profiles.{name}.learners")
+    with _named_fault("features.recipe", settings.features.recipe):
+        load_recipe(settings)
+    if settings.registry.url is not None:
+        with _named_fault("registry.url", settings.registry.url):
+            Database(settings.registry.url)
     typer.echo(f"{file}: valid; profile {settings.profile} with {len(settings.active_profile.learners)} learners.")
 
 
@@ -93,13 +105,24 @@ def version() -> None:
     typer.echo(huracan.__version__)
 
 
+_STOPPED_BY_HAND = 130
+_STOPPED = "stopped; the same command goes on where it stopped."
+
+
 def main() -> None:
     """Run a command; no traceback reaches the user."""
+    signal.signal(signal.SIGINT, _stop_at_once)
+    signal.signal(signal.SIGTERM, _stop)
     from huracan.errors import HuracanError
 
-    signal.signal(signal.SIGTERM, _stop)
     try:
         app()
+    except SystemExit as end:
+        if end.code == _STOPPED_BY_HAND:
+            _fail(_STOPPED, _STOPPED_BY_HAND)
+        raise
+    except KeyboardInterrupt:
+        _fail(_STOPPED, _STOPPED_BY_HAND)
     except HuracanError as error:
         _fail(str(error), error.exit_code)
     except MemoryError:
@@ -110,6 +133,12 @@ def main() -> None:
 
 def _stop(*_: Any) -> None:
     raise KeyboardInterrupt
+
+
+def _stop_at_once(*_: Any) -> NoReturn:
+    """End while libraries are being loaded, when an exception could be lost and there is nothing to put in order."""
+    os.write(2, f"huracan: {_STOPPED}\n".encode())
+    os._exit(_STOPPED_BY_HAND)
 
 
 def _fail(sentence: str, code: int) -> NoReturn:
@@ -134,15 +163,27 @@ def _load(config: Path | None, **changes: Any) -> HuracanConfig:
     return load_config({**_as_given(loaded), **given}, environ={}) if given else loaded
 
 
+@contextmanager
+def _named_fault(key: str, value: str) -> Iterator[None]:
+    """Say which key a fault found elsewhere belongs to."""
+    from huracan.errors import ConfigError, HuracanError
+
+    try:
+        yield
+    except (HuracanError, UnicodeDecodeError) as error:
+        said = str(error) if key in str(error) else f"{key} is '{value}': {error}"
+        raise ConfigError(said) from error
+
+
 def _as_given(config: HuracanConfig) -> dict[str, Any]:
     return config.model_dump(mode="json")
 
 
 @contextmanager
 def _progress() -> Iterator[Any]:
-    """A bar with the time left, on a terminal; nothing elsewhere."""
+    """A bar with the time left on a terminal; elsewhere a plain line each tenth of the way."""
     if not sys.stderr.isatty():
-        yield None
+        yield _PlainProgress()
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -159,6 +200,20 @@ def _progress() -> Iterator[Any]:
     with Progress(*columns, console=Console(stderr=True), transient=True, speed_estimate_period=120) as bars:
         task = bars.add_task("reading candles", total=1.0)
         yield lambda description, share: bars.update(task, description=description, advance=share)
+
+
+class _PlainProgress:
+    """Lines for a log file or a pipe."""
+
+    def __init__(self) -> None:
+        self.done = 0.0
+        self.tenths = 0
+
+    def __call__(self, description: str, share: float) -> None:
+        self.done += share
+        if int(self.done * 10 + 1e-6) > self.tenths:
+            self.tenths = int(self.done * 10 + 1e-6)
+            typer.echo(f"huracan: {self.tenths * 10} % done, {description}", err=True)
 
 
 def _print_result(result: PipelineResult) -> None:
