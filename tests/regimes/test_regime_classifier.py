@@ -283,14 +283,14 @@ def test_regimes_of_a_simulated_market_are_found_better_than_by_chance() -> None
         market.regimes.select("symbol", "ts", truth=pl.col("regime").cast(pl.String)), on=["symbol", "ts"]
     )
     found = found.drop_nulls("regime")
-    names = [str(r) for r in MarketRegime]
-    truth, guess = (found[c].to_numpy() for c in ("truth", "regime"))
-    agreement = np.mean(truth == guess)
-    chance = sum(np.mean(truth == r) * np.mean(guess == r) for r in names)
-    # a label shuffled in blocks of 80 bars (about 200 spells) has a standard error of about 0.03
-    assert agreement - chance > 0.15
-    for r in names:
-        assert np.mean(guess[truth == r] == r) > np.mean(guess[truth != r] == r)
+    lanes = [(one["truth"].to_numpy(), one["regime"].to_numpy()) for one in found.partition_by("symbol")]
+    truth, guess = (np.concatenate(column) for column in zip(*lanes))
+    # chance, autocorrelation included: the same guesses, turned by a random stretch of time
+    rng = np.random.default_rng(0)
+    turned = [np.mean(np.concatenate([t == np.roll(g, rng.integers(500, len(g) - 500)) for t, g in lanes])) for _ in range(100)]
+    assert np.mean(truth == guess) - np.mean(turned) > 4 * np.std(turned)  # measured on eight markets: 6 to 12
+    for regime in ("trending", "volatile", "illiquid"):  # ranging is what is left over
+        assert np.mean(guess[truth == regime] == regime) > np.mean(guess[truth != regime] == regime)
 
 
 def test_no_regime_is_degenerate_on_real_days(market_data: Path) -> None:
