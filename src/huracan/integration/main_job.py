@@ -46,7 +46,7 @@ def run_on_candles(
     """
     started = time.monotonic()
     with kept_events() as earlier:
-        check_learners(config.active_profile.learners)
+        check_learners(config.active_profile.learners, where=f"profiles.{config.profile}.learners")
         prepared = prepare(config, read_source(config, candles))
         plan = make_plan(config, prepared.everything)
         facts = run_key(config, prepared)

@@ -10,7 +10,7 @@ import polars as pl
 
 from huracan.config import HuracanConfig
 from huracan.dataset import TrainingSet
-from huracan.errors import DataError
+from huracan.errors import DataError, FeatureError
 from huracan.labels import forward_return_labels, triple_barrier_labels
 from huracan.logs import stage
 from huracan.market import ReadNote, SimulatedMarket, ingest_candles, simulate_market, validate_candles
@@ -103,13 +103,16 @@ def load_recipe(config: HuracanConfig) -> FeatureRecipe:
     name = config.features.recipe
     if name in ("default", "minimal"):
         return getattr(FeatureRecipe, name)()
-    path = Path(name)
+    path = Path(name).expanduser()
     try:
         return FeatureRecipe.from_json(path.read_text(encoding="utf-8"))
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else "not UTF-8 text"
         raise DataError(
-            f"features.recipe is '{name}': {error.strerror}; 'default', 'minimal' or a recipe's JSON file was expected."
+            f"features.recipe is '{name}': {reason}; 'default', 'minimal' or a recipe's JSON file was expected."
         ) from error
+    except FeatureError as error:
+        raise FeatureError(f"features.recipe is '{name}': {error}") from error
 
 
 def make_labels(config: HuracanConfig, candles: pl.DataFrame) -> pl.DataFrame:
