@@ -235,7 +235,13 @@ class RegistryConfig(Section):
     """Where models are kept."""
 
     url: str | None = Field(None, description="Database URL; none is SQLite in the home folder.")
-    model_name: str = Field("champion", min_length=1, max_length=100, description="Name the run's winner is registered under.")
+    model_name: str = Field(
+        "champion",
+        min_length=1,
+        max_length=100,
+        description="Name the run's winner is registered under; with '.simulated' for the simulated market, with the symbol "
+        "where each has a model of its own.",
+    )
 
 
 class LoggingConfig(Section):
