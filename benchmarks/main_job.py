@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import data_folder, markdown_table
+from benchmarks import market_data, markdown_table
 
 
 def timed(source: str | None) -> tuple[float, float, float, str]:
@@ -39,9 +39,7 @@ def eight_minute_symbols(folder: Path) -> str:
 
 def main() -> str:
     """Time the three."""
-    data = data_folder()
-    if data is None:
-        raise FileNotFoundError("real candles are not here; set HURACAN_TEST_DATA")
+    data = market_data()
     cases = [
         ("simulated, 5 symbols x 5,000 hourly bars", None, 120, 2.0),
         ("`daily_40.parquet`, 40 symbols x 1,095 daily bars", str(data / "candles" / "daily_40.parquet"), 180, None),
