@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import market_data, markdown_table
+from benchmarks import markdown_table, market_data
 
 
 def timed(source: str | None) -> tuple[float, float, float, str]:
