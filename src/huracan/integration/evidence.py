@@ -87,7 +87,7 @@ class Evidence:
 def run_key(config: HuracanConfig, prepared: Prepared) -> RunFacts:
     """Hash everything the result depends on: data, settings, recipe, learners, versions and this package's own code."""
     data, settings, versions = candles_hash(prepared.source.candles), config_hash(config), library_versions()
-    learners = [_fingerprint(find_learner(name)) for name in config.active_profile.learners]
+    learners = [_fingerprint(find_learner(name)) for name in sorted(config.active_profile.learners)]
     content = json.dumps([data, settings, prepared.recipe.hash, learners, config.seed, versions, _code_hash()], sort_keys=True)
     return RunFacts(hashlib.sha256(content.encode()).hexdigest(), data, settings, config.seed, versions)
 
