@@ -182,3 +182,20 @@ def test_speed_of_sixteen_strategies_on_eight_symbols_of_minutes() -> None:
     started = time.process_time()
     backtest_many(candles, targets, CostModel())
     assert time.process_time() - started < 15
+
+
+def test_ruined_accounts_are_the_same_by_runs_and_by_steps() -> None:
+    ruined = 0
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        candles = make_candles(seed, 300, gaps=seed % 2 == 0, funding=seed % 3 == 0)
+        wild = pl.col("open") * pl.Series(np.exp(np.cumsum(rng.normal(0, 0.08, 300))))
+        candles = candles.with_columns(open=wild, close=wild)
+        target = rng.choice([-2.5, -1.5, 2.5, 3.0, 0.0], 50).repeat(6)
+        costs = CostModel(borrow_bps_per_bar=float(seed % 4))
+        runs, steps = (backtest(candles, target, costs, stepwise=stepwise, keep_bars=True).bars for stepwise in (False, True))
+        assert runs is not None and steps is not None
+        for column in ("equity", "units", "cost", "holding_cost"):
+            np.testing.assert_allclose(runs[column].to_numpy(), steps[column].to_numpy(), rtol=1e-11, atol=1e-9)
+        ruined += steps["equity"][-1] == 0.0
+    assert ruined >= 10

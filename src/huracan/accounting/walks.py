@@ -112,10 +112,21 @@ def walk_runs(
 ) -> LaneRecord | None:
     """One account in closed form; ``target`` is (steps,), those of ``symbol``.
 
-    Returns ``None`` where the account is ruined on the way: that is left to :func:`walk_steps`.
+    A position that loses everything ends the account at that bar. Returns ``None`` where a fill or its cost does: that is
+    left to :func:`walk_steps`.
     """
     at = lanes.of(symbol)
+    full = len(target)
     fill, mark, bars = lanes.fill[at, symbol], lanes.mark[at, symbol], lanes.bars[at, symbol]
+    # funding and borrow of each bar, per unit of position
+    charge = np.zeros(full)
+    if lanes.funding_rate is not None:
+        charge += fill * lanes.funding_rate[at, symbol]
+    if costs.borrow_rate:
+        charge -= np.where(target < 0, fill * (costs.borrow_rate * bars), 0.0)
+    ruin = _first_ruin(fill, mark, charge, target)
+    if ruin < full:
+        fill, mark, charge, target = (a[: ruin + 1] for a in (fill, mark, charge, target))
     rate = costs.per_side_rate
     n = len(target)
     changed = np.concatenate(([True], target[1:] != target[:-1]))
@@ -123,12 +134,6 @@ def walk_runs(
     run = np.cumsum(changed) - 1
     weight, entry = target[start], fill[start]
 
-    # charges since the last trade, per unit of position
-    charge = np.zeros(n)
-    if lanes.funding_rate is not None:
-        charge += fill * lanes.funding_rate[at, symbol]
-    if costs.borrow_rate:
-        charge -= np.where(target < 0, fill * (costs.borrow_rate * bars), 0.0)
     paid = np.cumsum(charge)
     paid_before = paid - charge
 
@@ -141,7 +146,9 @@ def walk_runs(
     before[0] = 1.0
     earlier = run[:-1]
     before[1:] = cash_per_worth[earlier] + units_per_worth[earlier] * (fill[1:] - (paid[:-1] - paid_before[start][earlier]))
-    if np.any(growth <= 0.0) or np.any(before <= 0.0):
+    if ruin < full:
+        growth[-1] = 0.0
+    if np.any(growth[:ruin] <= 0.0) or np.any(before <= 0.0):
         return None
 
     held = np.zeros(len(start))
@@ -158,6 +165,12 @@ def walk_runs(
     holding = units * charge
     if np.any(kept <= 0.0):
         return None
+    if ruin < full:
+        units[-1] = 0.0
+        equity, units, traded, cost, holding = (
+            np.append(a, np.zeros(full - n)) for a in (equity, units, traded, cost, holding)
+        )
+        return LaneRecord(initial, equity, np.append(units, 0.0), traded, cost, holding)
     last = units[-1]
     if close_at_end:
         state = AccountState.open(equity[-1])._replace(cash=equity[-1] - last * mark[-1], units=last)
@@ -167,6 +180,18 @@ def walk_runs(
         cost[-1] += closed.cost
         last = closed.state.units
     return LaneRecord(initial, equity, np.append(units, last), traded, cost, holding)
+
+
+def _first_ruin(fill: Floats, mark: Floats, charge: Floats, target: Floats) -> int:
+    """Index of the first bar at whose mark a position has lost everything; the number of bars where none does."""
+    changed = np.concatenate(([True], target[1:] != target[:-1]))
+    start = np.flatnonzero(changed)
+    run = np.cumsum(changed) - 1
+    paid = np.cumsum(charge)
+    weight = target[start][run]
+    growth = 1.0 - weight + weight / fill[start][run] * (mark - (paid - (paid - charge)[start][run]))
+    lost = np.flatnonzero(growth <= 0.0)
+    return int(lost[0]) if len(lost) else len(target)
 
 
 def _close(state: AccountState, price: Floats, costs: CostModel) -> StepResult:
