@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 
 from huracan.accounting.costs import CostModel
 from huracan.accounting.lanes import Lanes, PriceKind, make_lanes
-from huracan.accounting.metrics import Convention
+from huracan.accounting.metrics import Convention, bars_in_a_year
 from huracan.accounting.result import BacktestResult, summarise
 from huracan.accounting.walks import LaneRecord, Steps, walk_runs, walk_steps
 from huracan.errors import AccountingError
 
 __all__ = ["backtest", "backtest_many", "buy_and_hold"]
 
-_YEAR = np.timedelta64(365 * 86_400_000, "ms")
 _CELLS_AT_ONCE = 30_000_000
 
 
@@ -137,7 +136,7 @@ def backtest_many(
         raise AccountingError(f"annualisation is {annualisation}; a positive number of bars per year was expected.")
     lanes = make_lanes(candles, targets, fill=fill, mark=mark)
     _require_payable(lanes, costs)
-    bars_per_year = float(annualisation or _YEAR / lanes.bar_length)
+    bars_per_year = float(annualisation or bars_in_a_year(lanes.bar_length))
     initial = costs.initial_equity / len(lanes.symbols)
     closed_form = costs.scale_free and exit_costs is None and not stepwise
     at_once = len(targets) if closed_form else max(1, _CELLS_AT_ONCE // lanes.fill.size)

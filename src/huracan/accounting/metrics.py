@@ -11,13 +11,23 @@ from numpy.typing import ArrayLike, NDArray
 from huracan.errors import AccountingError
 from huracan.statistics import ewc_t_test
 
-__all__ = ["Convention", "drawdown", "performance_metrics", "sharpe_interval"]
+__all__ = ["Convention", "bars_in_a_year", "drawdown", "performance_metrics", "sharpe_interval"]
 
 Convention = Literal["arithmetic", "geometric"]
 Floats = NDArray[np.float64]
 
+_YEAR = np.timedelta64(365 * 86_400_000, "ms")
 _MINIMUM_FOR_INTERVAL = 20
 _LARGEST_EXPONENT = 700.0
+
+
+def bars_in_a_year(bar_length: np.timedelta64) -> float:
+    """Bars of this length in a year of 365 days.
+
+    >>> bars_in_a_year(np.timedelta64(1, "h"))
+    8760.0
+    """
+    return float(_YEAR / bar_length)
 
 
 def performance_metrics(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from huracan.accounting.costs import CostModel
+from huracan.accounting.metrics import bars_in_a_year
 from huracan.accounting.policy import Holding, PositionPolicy
 from huracan.dataset import TrainingSet
 from huracan.errors import AccountingError
@@ -17,7 +18,6 @@ from huracan.statistics import ewc_t_test
 __all__ = ["default_grid", "tune_policy"]
 
 Floats = NDArray[np.float64]
-_YEAR = np.timedelta64(365 * 86_400_000, "ms")
 
 
 def default_grid(base: PositionPolicy | None = None) -> tuple[PositionPolicy, ...]:
@@ -96,7 +96,7 @@ def tune_policy(
         replace(policy, holding=holding, horizon=horizon, center=center, spread=spread)
         for policy in (default_grid(base) if grid is None else grid)
     ]
-    bars_per_year = float(_YEAR / rows.bar_length)
+    bars_per_year = bars_in_a_year(rows.bar_length)
     account = _Account(rows, earned / horizon, costs)
     net = np.stack(
         [

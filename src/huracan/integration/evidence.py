@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -30,13 +28,12 @@ from huracan.integration.run_folder import RunFolder
 from huracan.logs import stage
 from huracan.market import candles_hash
 from huracan.model_info import RegimeSkill
+from huracan.storage import library_versions
 
-__all__ = ["Evidence", "Progress", "RunFacts", "gather_evidence", "library_versions", "run_key"]
+__all__ = ["Evidence", "Progress", "RunFacts", "gather_evidence", "run_key"]
 
 Progress = Callable[[str, float], None]
 """Called with what was finished and the share of the whole run that it was (0 to 1, summing to 1)."""
-
-_LIBRARIES = ("huracan", "numpy", "polars", "scikit-learn", "scipy", "lightgbm", "xgboost-cpu", "TA-Lib", "bottleneck")
 
 
 @dataclass(frozen=True)
@@ -118,17 +115,6 @@ def _code_hash() -> str:
     for file in sorted(Path(huracan.__file__).parent.rglob("*.py")):
         digest.update(file.read_bytes())
     return digest.hexdigest()
-
-
-def library_versions() -> dict[str, str]:
-    """Versions of everything a result depends on."""
-    found = {"python": platform.python_version(), "huracan": huracan.__version__}
-    for name in _LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found.setdefault(name, "not installed")
-    return found
 
 
 def gather_evidence(config: HuracanConfig, plan: Plan, folder: RunFolder | None, progress: Progress | None) -> Evidence:

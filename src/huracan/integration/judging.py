@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from huracan.accounting import CostModel, PositionPolicy
+from huracan.accounting import CostModel, PositionPolicy, bars_in_a_year
 from huracan.baselines.ab_testing import Comparison, compare_models
 from huracan.dataset import REGIME_ORDER, TrainingSet
 from huracan.errors import DataError
@@ -46,7 +46,6 @@ BASELINE = "baseline"
 
 _TUNING_ROWS = 200_000
 _ROUNDING = 1e-9
-_YEAR = np.timedelta64(365 * 86_400_000, "ms")
 _REGIME_MINIMUM = 100
 
 
@@ -141,7 +140,7 @@ def tune(
 
 def decisions(policy: PositionPolicy, rows: TrainingSet, score: NDArray[np.float64]) -> NDArray[np.float64]:
     """What each row asks for on its own, before the holding rule."""
-    return policy.decisions(score, volatility=rows.volatility, bars_per_year=float(_YEAR / rows.bar_length))
+    return policy.decisions(score, volatility=rows.volatility, bars_per_year=bars_in_a_year(rows.bar_length))
 
 
 def compare(plan: Plan, judged: Mapping[str, Judged], *, alpha: float, correction: Correction) -> Comparison:

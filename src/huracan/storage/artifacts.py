@@ -23,7 +23,10 @@ __all__ = ["ArtifactRef", "ArtifactStore", "library_versions"]
 _MANIFEST = "manifest.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_LIBRARIES = ("huracan", "numpy", "polars", "scikit-learn", "skops", "xgboost-cpu", "xgboost", "lightgbm", "torch")
+_LIBRARIES = (
+    *("huracan", "numpy", "polars", "scipy", "bottleneck", "TA-Lib"),
+    *("scikit-learn", "skops", "xgboost-cpu", "xgboost", "lightgbm", "torch"),
+)
 
 
 @dataclass(frozen=True)
@@ -215,7 +218,7 @@ class ArtifactStore:
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of Python and of the installed libraries that a stored model depends on."""
+    """Versions of Python and of the installed libraries that a result or a stored model depends on."""
     import platform
     from importlib.metadata import PackageNotFoundError, version
 
