@@ -83,14 +83,12 @@ def test_every_end_has_its_code_and_no_traceback(tmp_path: Path, words: tuple[st
     assert "Traceback" not in done.stderr
 
 
-_ALL_THERE = (
-    "import sys, time, huracan.cli as c; c.{name} = lambda *a, **k: (print('here', flush=True), time.sleep(30)); c.main()"
-)
+_ALL_THERE = "import sys, time, huracan.cli as c, huracan.cli.running as r; r.{name} = lambda *a, **k: (print('here', flush=True), time.sleep(30)); c.main()"
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_a_command_stopped_before_the_job_begins_says_so(tmp_path: Path, how: signal.Signals) -> None:
-    program = _ALL_THERE.format(name="_load")
+    program = _ALL_THERE.format(name="load")
     process = subprocess.Popen(
         [sys.executable, "-c", program, "run"],
         stdout=subprocess.PIPE,
