@@ -55,7 +55,7 @@ def rank_correlation(
     (('a', 'b', 'c'), [1.0, -1.0, nan])
     """
     columns, values = _matrix(frame, names, max_rows)
-    ranks = bn.nanrankdata(np.ascontiguousarray(values.T), axis=1).T  # several times quicker along memory
+    ranks = bn.nanrankdata(np.ascontiguousarray(values.T), axis=1).T
     known = ~np.isnan(ranks)
     ranks = np.where(known, ranks - (known.sum(axis=0) + 1) / 2, 0.0)
     mask = known.astype(np.float64)

@@ -11,7 +11,7 @@ import numpy as np
 from huracan.errors import FeatureError, nearest_name
 from huracan.preprocessing.indicators import Bars, Parameter, get_indicator, window
 from huracan.preprocessing.indicators.registry import Value
-from huracan.preprocessing.normalization import Array, lag, rolling_minmax, rolling_rank, rolling_zscore, volatility_scale
+from huracan.preprocessing.rolling import Array, lag, rolling_minmax, rolling_rank, rolling_zscore, volatility_scale
 
 __all__ = ["STEPS", "FeatureSpec", "StepKind", "feature"]
 

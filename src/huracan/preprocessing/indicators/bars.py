@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from huracan.preprocessing.normalization import Array, ratio, rolling_sum_of_sizes
+from huracan.preprocessing.rolling import Array, ratio, rolling_sum_of_sizes
 
 __all__ = ["Bars"]
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from huracan.preprocessing.indicators.bars import Bars
 from huracan.preprocessing.indicators.registry import indicator
-from huracan.preprocessing.normalization import Array
+from huracan.preprocessing.rolling import Array
 
 __all__ = ["day_of_week", "time_of_day"]
 

@@ -8,7 +8,7 @@ import talib
 
 from huracan.preprocessing.indicators.bars import Bars
 from huracan.preprocessing.indicators.registry import indicator, number, window
-from huracan.preprocessing.normalization import Array, ratio
+from huracan.preprocessing.rolling import Array, ratio
 
 __all__ = ["bollinger", "cci", "rsi", "stochastic"]
 

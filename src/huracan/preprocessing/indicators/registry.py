@@ -25,7 +25,7 @@ from typing import Any, TypeAlias
 
 from huracan.errors import FeatureError, UnknownName, nearest_name
 from huracan.preprocessing.indicators.bars import Bars
-from huracan.preprocessing.normalization import Array
+from huracan.preprocessing.rolling import Array
 
 __all__ = ["Indicator", "Parameter", "Value", "choice", "get_indicator", "indicator", "known_indicators", "number", "window"]
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from huracan.preprocessing.indicators.bars import Bars
 from huracan.preprocessing.indicators.registry import indicator, window
-from huracan.preprocessing.normalization import Array, ratio, rolling_mean, rolling_rank, rolling_sum_of_sizes, rolling_zscore
+from huracan.preprocessing.rolling import Array, ratio, rolling_mean, rolling_rank, rolling_sum_of_sizes, rolling_zscore
 
 __all__ = ["log_return", "open_gap", "return_autocorrelation", "return_rank", "return_skew", "return_zscore"]
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from huracan.preprocessing.indicators.bars import Bars
 from huracan.preprocessing.indicators.registry import indicator, window
-from huracan.preprocessing.normalization import Array, ratio, rolling_mean
+from huracan.preprocessing.rolling import Array, ratio, rolling_mean
 
 __all__ = ["candle_shape", "close_location", "high_distance", "low_distance", "range_position"]
 

@@ -7,7 +7,7 @@ import talib
 
 from huracan.preprocessing.indicators.bars import Bars
 from huracan.preprocessing.indicators.registry import indicator, window
-from huracan.preprocessing.normalization import Array, ratio, rolling_sum_of_sizes
+from huracan.preprocessing.rolling import Array, ratio, rolling_sum_of_sizes
 
 __all__ = [
     "adx",

@@ -10,7 +10,7 @@ import talib
 
 from huracan.preprocessing.indicators.bars import Bars
 from huracan.preprocessing.indicators.registry import choice, indicator, window
-from huracan.preprocessing.normalization import RESIDUE, Array, log_ratio, ratio, rolling_sum_of_sizes, rolling_zscore
+from huracan.preprocessing.rolling import RESIDUE, Array, log_ratio, ratio, rolling_sum_of_sizes, rolling_zscore
 
 __all__ = [
     "atr",

@@ -6,7 +6,7 @@ import numpy as np
 
 from huracan.preprocessing.indicators.bars import Bars
 from huracan.preprocessing.indicators.registry import indicator, window
-from huracan.preprocessing.normalization import (
+from huracan.preprocessing.rolling import (
     Array,
     log_ratio,
     ratio,

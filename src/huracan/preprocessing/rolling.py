@@ -1,5 +1,6 @@
 """Rolling statistics that look only backwards, and stay true after a crash or through a flat stretch.
 
+They are the operations indicators are written with, in batch here and bar by bar in :mod:`huracan.preprocessing.streams`.
 Every function takes a float64 series in time order and gives one value per row, NaN until its window is full. Each value
 depends on the rows up to its own only, bit for bit: running sums go forward in time. Two things ordinary rolling code gets
 wrong are handled here: a running sum keeps a rounding residue of a spike that has left its window (so that a flat stretch
@@ -14,13 +15,19 @@ import bottleneck as bn
 import numpy as np
 from numpy.typing import NDArray
 
+from huracan.preprocessing.tracing import operation
+
 __all__ = [
     "lag",
     "log_ratio",
     "ratio",
+    "rolling_max",
     "rolling_mean",
+    "rolling_min",
     "rolling_minmax",
     "rolling_rank",
+    "rolling_std",
+    "rolling_sum",
     "rolling_sum_of_sizes",
     "rolling_zscore",
     "volatility_scale",
@@ -32,8 +39,9 @@ RESIDUE = 1e-12
 """A rolling sum of sizes below this share of the largest it ever was is rounding residue, and is read as 0."""
 
 
+@operation
 def rolling_mean(x: Array, window: int) -> Array:
-    """Mean over the last ``window`` values.
+    """Mean over the last ``window`` values; NaN while one of them is.
 
     >>> rolling_mean(np.array([1.0, 2.0, 6.0]), 2)
     array([nan, 1.5, 4. ])
@@ -41,6 +49,47 @@ def rolling_mean(x: Array, window: int) -> Array:
     return bn.move_mean(x, window) if window <= len(x) else np.full(len(x), np.nan)
 
 
+@operation
+def rolling_sum(x: Array, window: int) -> Array:
+    """Sum over the last ``window`` values; NaN while one of them is.
+
+    >>> rolling_sum(np.array([1.0, 2.0, -6.0]), 2)
+    array([nan,  3., -4.])
+    """
+    return bn.move_sum(x, window) if window <= len(x) else np.full(len(x), np.nan)
+
+
+@operation
+def rolling_std(x: Array, window: int, *, ddof: int = 1) -> Array:
+    """Standard deviation of the last ``window`` values with divisor ``window - ddof``; NaN while one of them is NaN.
+
+    >>> rolling_std(np.array([1.0, 2.0, 3.0]), 3)
+    array([nan, nan,  1.])
+    """
+    return bn.move_std(x, window, ddof=ddof) if window <= len(x) else np.full(len(x), np.nan)
+
+
+@operation
+def rolling_max(x: Array, window: int) -> Array:
+    """Largest of the last ``window`` values; NaN while one of them is.
+
+    >>> rolling_max(np.array([3.0, 2.0, 1.0]), 2)
+    array([nan,  3.,  2.])
+    """
+    return bn.move_max(x, window) if window <= len(x) else np.full(len(x), np.nan)
+
+
+@operation
+def rolling_min(x: Array, window: int) -> Array:
+    """Smallest of the last ``window`` values; NaN while one of them is.
+
+    >>> rolling_min(np.array([3.0, 2.0, 1.0]), 2)
+    array([nan,  2.,  1.])
+    """
+    return bn.move_min(x, window) if window <= len(x) else np.full(len(x), np.nan)
+
+
+@operation
 def rolling_sum_of_sizes(x: Array, window: int) -> Array:
     """Sum over the last ``window`` values of a series that is never negative; exactly 0 where all of them are 0.
 
@@ -56,6 +105,7 @@ def rolling_sum_of_sizes(x: Array, window: int) -> Array:
     return total
 
 
+@operation
 def ratio(numerator: Array, denominator: Array, *, otherwise: float = np.nan) -> Array:
     """Divide, with ``otherwise`` where the denominator is 0; NaN stays NaN.
 
@@ -68,6 +118,7 @@ def ratio(numerator: Array, denominator: Array, *, otherwise: float = np.nan) ->
     return result
 
 
+@operation
 def log_ratio(numerator: Array, denominator: Array, *, softness: float = 0.0) -> Array:
     """``log(softness + numerator / denominator)`` of two sizes; NaN where the denominator is 0.
 
@@ -87,13 +138,12 @@ def rolling_zscore(x: Array, window: int) -> Array:
     >>> rolling_zscore(np.array([1.0, 2.0, 3.0, 3.0, 3.0, 3.0]), 3).round(3)
     array([  nan,   nan, 1.   , 0.577, 0.   , 0.   ])
     """
-    if window > len(x):
-        return np.full(len(x), np.nan)
-    still = bn.move_max(x, window) == bn.move_min(x, window)
-    spread = np.where(still, 0.0, bn.move_std(x, window, ddof=1))
-    return ratio(x - bn.move_mean(x, window), spread, otherwise=0.0)
+    still = rolling_max(x, window) == rolling_min(x, window)
+    spread = np.where(still, 0.0, rolling_std(x, window))
+    return ratio(x - rolling_mean(x, window), spread, otherwise=0.0)
 
 
+@operation
 def rolling_rank(x: Array, window: int) -> Array:
     """Rank of each value within the last ``window``, from -1 (lowest) to 1 (highest), ties in the middle.
 
@@ -109,9 +159,7 @@ def rolling_minmax(x: Array, window: int) -> Array:
     >>> rolling_minmax(np.array([1.0, 5.0, 4.0, 4.0, 4.0]), 3)
     array([ nan,  nan,  0.5, -1. ,  0. ])
     """
-    if window > len(x):
-        return np.full(len(x), np.nan)
-    low, high = bn.move_min(x, window), bn.move_max(x, window)
+    low, high = rolling_min(x, window), rolling_max(x, window)
     return ratio((x - low) - (high - x), high - low, otherwise=0.0)
 
 
@@ -124,6 +172,7 @@ def volatility_scale(x: Array, window: int) -> Array:
     return ratio(x, np.sqrt(rolling_sum_of_sizes(x * x, window) / window))
 
 
+@operation
 def lag(x: Array, bars: int) -> Array:
     """The value ``bars`` rows earlier.
 
