@@ -16,6 +16,7 @@ __all__ = [
     "ConfigError",
     "DataError",
     "DependencyMissing",
+    "ExchangeError",
     "FeatureError",
     "HuracanError",
     "LeakageError",
@@ -45,6 +46,10 @@ class DataError(HuracanError, ValueError):
 
 class CandleError(DataError):
     """Candles that are not candles: missing columns, impossible prices, broken time."""
+
+
+class ExchangeError(HuracanError):
+    """An exchange could not be reached, refused, or answered what cannot be used."""
 
 
 class NotEnoughData(DataError):
