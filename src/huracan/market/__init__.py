@@ -17,13 +17,21 @@ from huracan.market.validity import validate_candles
 
 if TYPE_CHECKING:
     from huracan.market.simulator import SimulatedMarket, simulate_market
+    from huracan.market.store import AppendReport, CandleStore
 
-_HOME = {"SimulatedMarket": "huracan.market.simulator", "simulate_market": "huracan.market.simulator"}
+_HOME = {
+    "AppendReport": "huracan.market.store",
+    "CandleStore": "huracan.market.store",
+    "SimulatedMarket": "huracan.market.simulator",
+    "simulate_market": "huracan.market.simulator",
+}
 
 __all__ = [
     "CANDLE_SCHEMA",
+    "AppendReport",
     "CandleIngest",
     "CandleSource",
+    "CandleStore",
     "NoteKind",
     "ReadNote",
     "SimulatedMarket",

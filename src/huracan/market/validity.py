@@ -15,7 +15,7 @@ from huracan.market.columns import missing_column
 from huracan.market.schema import CANDLE_SCHEMA, OPTIONAL_COLUMNS, PRICES, written_time
 from huracan.market.segments import steps_of, written_length
 
-__all__ = ["impossible_values", "lasting_step", "require_times", "require_values", "validate_candles"]
+__all__ = ["impossible_values", "lasting_step", "require_possible", "require_times", "require_values", "validate_candles"]
 
 
 def validate_candles(frame: pl.DataFrame) -> pl.DataFrame:
@@ -85,8 +85,8 @@ def impossible_values(columns: list[str]) -> list[tuple[str, pl.Expr, str]]:
     return rules
 
 
-def require_values(frame: pl.DataFrame) -> None:
-    """Refuse impossible prices and volumes, and symbols that never move or never trade."""
+def require_possible(frame: pl.DataFrame) -> None:
+    """Refuse impossible prices and volumes."""
     rules = impossible_values(frame.columns)
     counts = frame.select(bad.sum().alias(str(i)) for i, (_, bad, _) in enumerate(rules)).row(0)
     for count, (name, bad, expected) in zip(counts, rules):
@@ -102,6 +102,11 @@ def require_values(frame: pl.DataFrame) -> None:
             said = f"'{name}' is {'missing' if value is None else value}"
         bars = f"{count} bar{'s' if count > 1 else ''}"
         raise CandleError(f"{first['symbol']}: {said} at {written_time(first['__ms'])} ({bars}); {expected}.")
+
+
+def require_values(frame: pl.DataFrame) -> None:
+    """Refuse impossible prices and volumes, and symbols that never move or never trade."""
+    require_possible(frame)
     per_symbol = frame.group_by("symbol", maintain_order=True).agg(
         pl.len().alias("bars"),
         (pl.max_horizontal(pl.col(PRICES).max()) == pl.min_horizontal(pl.col(PRICES).min())).alias("constant"),

@@ -1,0 +1,111 @@
+"""What may enter a store: rows that could be true, one of each time, closed by the time they were fetched."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Sequence
+
+import polars as pl
+
+from huracan.errors import CandleError
+from huracan.market.columns import missing_column
+from huracan.market.schema import written_time
+from huracan.market.segments import steps_of, written_length
+from huracan.market.timestamps import read_times
+
+__all__ = ["moment", "require_columns", "require_grid", "seen_moment", "unique_rows"]
+
+_CLOCK_TOLERANCE = dt.timedelta(days=1)
+
+
+def moment(value: dt.datetime | dt.date | str, *, what: str) -> dt.datetime:
+    """Read a moment: a datetime (without zone: UTC), a date (its midnight, UTC) or ISO text.
+
+    >>> moment("2025-06-01", what="start").isoformat()
+    '2025-06-01T00:00:00+00:00'
+    """
+    if isinstance(value, str):
+        try:
+            value = dt.datetime.fromisoformat(value)
+        except ValueError as error:
+            raise CandleError(
+                f"{what} is '{value}'; a time such as '2025-06-01' or '2025-06-01T12:00Z' was expected."
+            ) from error
+    if not isinstance(value, dt.datetime):
+        if not isinstance(value, dt.date):
+            raise CandleError(f"{what} is a {type(value).__name__}; a datetime or ISO text was expected.")
+        value = dt.datetime(value.year, value.month, value.day)
+    return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
+
+
+def seen_moment(fetched_at: dt.datetime | dt.date | str | None, now: dt.datetime) -> dt.datetime:
+    """When the rows were seen: what the caller says, unless the clock says that this is still to come."""
+    if fetched_at is None:
+        return now
+    seen = moment(fetched_at, what="fetched_at")
+    if seen > now + _CLOCK_TOLERANCE:
+        raise CandleError(
+            f"fetched_at is {seen:%Y-%m-%d %H:%M} UTC, and now is {now:%Y-%m-%d %H:%M} UTC; a time past was expected."
+        )
+    return seen
+
+
+def require_columns(frame: pl.DataFrame, schema: pl.Schema, *, what: str, now: dt.datetime) -> pl.DataFrame:
+    """Select the columns of ``schema``; refuse what lacks them, other types, empty keys and times that cannot be."""
+    if not isinstance(frame, pl.DataFrame):
+        raise CandleError(f"{what} are a {type(frame).__name__}; a polars DataFrame was expected (read_candles makes one).")
+    for name, expected in schema.items():
+        if name not in frame.columns:
+            raise missing_column(name, frame.columns, where="the frame")
+        if frame.schema[name] != expected:
+            raise CandleError(f"column '{name}' is {frame.schema[name]}; {expected} was expected (read_candles converts).")
+    if frame["symbol"].null_count():
+        row = frame["symbol"].is_null().arg_max()
+        raise CandleError(f"column 'symbol' is empty in row {row} ({frame['symbol'].null_count()} rows); every row needs it.")
+    read_times(frame["ts"], now=now)
+    return frame.select(schema.names())
+
+
+def unique_rows(frame: pl.DataFrame, values: Sequence[str]) -> tuple[pl.DataFrame, int]:
+    """Sort by ``(symbol, ts)`` and keep one of rows that agree; refuse rows that contradict each other."""
+    frame = frame.sort("symbol", "ts", maintain_order=True)
+    again = (pl.col("symbol") == pl.col("symbol").shift(1)) & (pl.col("ts") == pl.col("ts").shift(1))
+    twice = frame.filter(again.fill_null(False))
+    if twice.is_empty():
+        return frame, 0
+    differs = again & pl.any_horizontal(pl.col(name) != pl.col(name).shift(1) for name in values)
+    contradicting = frame.filter(differs.fill_null(False))
+    if contradicting.height:
+        symbol, ts = contradicting.row(0)[:2]
+        raise CandleError(
+            f"{symbol}: {_said(ts)} is there more than once with different values ({contradicting.height} such rows) and "
+            "nothing was stored; one row a time was expected."
+        )
+    return frame.filter(~again.fill_null(False)), twice.height
+
+
+def require_grid(frame: pl.DataFrame, bar_ms: int) -> None:
+    """Refuse rows off the grid of the bar, and rows that are plainly bars of another length.
+
+    Rows of a longer bar lie on the grid of a shorter one. Where all of n steps are multiples of k bars, chance would
+    have done that once in ``k**n``; beyond one in a billion they are taken for the longer bars that they look like.
+    """
+    steps = steps_of(frame).with_columns(off=pl.col("step") % bar_ms != 0)
+    if steps["off"].any():
+        at = steps.filter("off").row(0, named=True)
+        raise CandleError(
+            f"{at['symbol']}: {_said(at['ts'])} is off the grid of its {written_length(bar_ms)} bars ({steps['off'].sum()} "
+            "steps that are no multiple of it); bars of one length were expected."
+        )
+    for (symbol,), part in steps.group_by("symbol", maintain_order=True):
+        common = math.gcd(*part["step"].unique().to_list())
+        if part.height * math.log10(common / bar_ms) > 9:
+            raise CandleError(
+                f"{symbol}: all {part.height + 1} rows are {written_length(common)} apart or multiples of it; bars of "
+                f"{written_length(bar_ms)} were expected."
+            )
+
+
+def _said(ts: dt.datetime) -> str:
+    return written_time(round(ts.timestamp() * 1000))
