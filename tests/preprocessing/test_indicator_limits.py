@@ -54,14 +54,14 @@ def test_constant_prices_give_the_limits_that_are_documented() -> None:
     assert finite_or_null(features)
     last = features.row(-1, named=True)
     limits = {
-        "rsi_14": 0.0,
-        "bollinger_20_position": 0.0,
-        "stochastic_14_3_3_k": 0.0,
-        "cci_20": 0.0,
+        "rsi_scaled_14": 0.0,
+        "bollinger_scaled_20_position": 0.0,
+        "stochastic_scaled_14_3_3_k": 0.0,
+        "cci_scaled_20": 0.0,
         "range_position_48": 0.0,
         "candle_shape_body": 0.0,
         "efficiency_ratio_24": 0.0,
-        "adx_14_strength": 0.0,
+        "adx_scaled_14_strength": 0.0,
         "signed_volume_12": 0.0,
         "return_zscore_1_96": 0.0,
         "return_rank_1_96": 0.0,
@@ -70,22 +70,24 @@ def test_constant_prices_give_the_limits_that_are_documented() -> None:
         "volume_zscore_48": 0.0,
         "log_return_1": None,
         "volatility_ratio_realised_24_168": None,
-        "atr_14_96": None,
+        "atr_ratio_14_96": None,
         "amihud_24_168": None,
     }
     assert {name: last[name] for name in limits} == limits
 
 
-@pytest.mark.parametrize("name", ["cci", "bollinger", "rsi", "stochastic", "return_zscore", "efficiency_ratio"])
+@pytest.mark.parametrize(
+    "name", ["cci_scaled", "bollinger_scaled", "rsi_scaled", "stochastic_scaled", "return_zscore", "efficiency_ratio"]
+)
 def test_a_flat_stretch_after_movement_is_still(name: str) -> None:
     """Running sums keep rounding residue: TA-Lib's CCI of a flat stretch can be +-66, a rolling deviation 3e-8."""
     close = np.r_[walk(300, 1, 7.3), np.full(110, 7.3)]
     recipe = FeatureRecipe([feature(name)])
     last = recipe.compute(candles_of(close)).row(-1, named=True)
     for column in recipe.columns:
-        if name == "rsi":
+        if name == "rsi_scaled":
             assert -1.0 < last[column] < 1.0  # Wilder's average remembers the walk
-        elif column == "bollinger_20_width":
+        elif column == "bollinger_scaled_20_width":
             assert last[column] is None  # nothing moved for a whole volatility window: no unit
         else:
             assert last[column] == pytest.approx(0.0, abs=1e-9), column
@@ -134,7 +136,7 @@ def test_flat_and_empty_bars_of_a_real_coin_cost_less_than_a_hundredth(market_da
     features = recipe.compute(candles)
     assert finite_or_null(features)
     complete = features.drop_nulls().height
-    assert complete >= 0.99 * (candles.height - recipe.warmup)
+    assert complete >= 0.99 * (candles.height - recipe.lookback)
 
 
 def test_the_flash_crash_stays_finite_and_moderate(market_data: Path) -> None:
@@ -143,7 +145,7 @@ def test_the_flash_crash_stays_finite_and_moderate(market_data: Path) -> None:
     )
     features = FeatureRecipe.default().compute(candles)
     assert finite_or_null(features)
-    assert features.drop_nulls().height == candles.height - FeatureRecipe.default().warmup
+    assert features.drop_nulls().height == candles.height - FeatureRecipe.default().lookback
     largest = features.select(pl.selectors.float().abs().max()).row(0)
     assert max(largest) < 60.0
 
@@ -161,7 +163,14 @@ def test_any_market_gives_finite_values_within_bounds_or_null(moves: list[float]
     assert finite_or_null(features)
     slack = 1.0 + 1e-5
     for column in features.columns[3:]:
-        if column.split("_1")[0].split("_2")[0] in ("rsi", "stochastic", "adx", "candle_shape_body", "signed_volume", "aroon"):
+        if column.split("_1")[0].split("_2")[0] in (
+            "rsi_scaled",
+            "stochastic_scaled",
+            "adx_scaled",
+            "candle_shape_body",
+            "signed_volume",
+            "aroon",
+        ):
             assert (features[column].drop_nulls().abs() <= slack).all(), column
 
 

@@ -67,13 +67,13 @@ def assert_bitwise(ours: np.ndarray, oracle: np.ndarray) -> None:
 @pytest.mark.parametrize("window", [2, 6, 14, 28, 200])
 def test_rsi_is_talib_bit_for_bit(candles: pl.DataFrame, window: int) -> None:
     oracle = talib.RSI(candles["close"].to_numpy(), window)
-    assert_bitwise(raw(candles, "rsi", window=window)[0], (oracle - 50.0) / 50.0)
+    assert_bitwise(raw(candles, "rsi_scaled", window=window)[0], (oracle - 50.0) / 50.0)
 
 
 def test_adx_and_aroon_are_talib_bit_for_bit(candles: pl.DataFrame) -> None:
     c = columns_of(candles)
     hlc = (c["high"], c["low"], c["close"])
-    strength, direction = raw(candles, "adx", window=14)
+    strength, direction = raw(candles, "adx_scaled", window=14)
     assert_bitwise(strength, talib.ADX(*hlc, 14) / 100.0)
     oracle = (talib.PLUS_DI(*hlc, 14) - talib.MINUS_DI(*hlc, 14)) / 100.0
     assert_bitwise(direction[27:], oracle[27:])
@@ -82,14 +82,14 @@ def test_adx_and_aroon_are_talib_bit_for_bit(candles: pl.DataFrame) -> None:
 
 def test_cci_is_talib_bit_for_bit(candles: pl.DataFrame) -> None:
     c = columns_of(candles)
-    assert_bitwise(raw(candles, "cci", window=20)[0], talib.CCI(c["high"], c["low"], c["close"], 20) / 100.0)
+    assert_bitwise(raw(candles, "cci_scaled", window=20)[0], talib.CCI(c["high"], c["low"], c["close"], 20) / 100.0)
 
 
 @pytest.mark.parametrize(("window", "smooth", "signal"), [(14, 3, 3), (9, 1, 3), (30, 5, 1)])
 def test_stochastic_is_talib_bit_for_bit(candles: pl.DataFrame, window: int, smooth: int, signal: int) -> None:
     c = columns_of(candles)
     k, d = talib.STOCH(c["high"], c["low"], c["close"], window, smooth, 0, signal, 0)
-    ours = raw(candles, "stochastic", window=window, smooth=smooth, signal=signal)
+    ours = raw(candles, "stochastic_scaled", window=window, smooth=smooth, signal=signal)
     assert_bitwise(ours[0], (k - 50.0) / 50.0)
     assert_bitwise(ours[1], (d - 50.0) / 50.0)
 
@@ -97,10 +97,10 @@ def test_stochastic_is_talib_bit_for_bit(candles: pl.DataFrame, window: int, smo
 def test_macd_atr_and_averages_are_talib_in_their_units(candles: pl.DataFrame) -> None:
     c = columns_of(candles)
     scale = volatility(frame(candles), 48).to_numpy()
-    for ours, oracle in zip(raw(candles, "macd"), talib.MACD(c["close"], 12, 26, 9)):
+    for ours, oracle in zip(raw(candles, "macd_scaled"), talib.MACD(c["close"], 12, 26, 9)):
         np.testing.assert_allclose(ours, oracle / (c["close"] * scale), rtol=1e-9)
     short, long = (talib.ATR(c["high"], c["low"], c["close"], n) for n in (14, 96))
-    np.testing.assert_allclose(raw(candles, "atr")[0], np.log(0.01 + short / long), rtol=1e-12)
+    np.testing.assert_allclose(raw(candles, "atr_ratio")[0], np.log(0.01 + short / long), rtol=1e-12)
     for name, average in (("sma_distance", talib.SMA), ("ema_distance", talib.EMA)):
         oracle = np.log(c["close"] / average(c["close"], 30)) / (scale * math.sqrt(30))
         np.testing.assert_allclose(raw(candles, name, window=30)[0], oracle, rtol=1e-8, atol=1e-12)
@@ -110,7 +110,7 @@ def test_bollinger_is_talib(candles: pl.DataFrame) -> None:
     close = candles["close"].to_numpy()
     upper, middle, lower = talib.BBANDS(close, 20, 2.5, 2.5)
     scale = volatility(frame(candles), 48).to_numpy()
-    position, width = raw(candles, "bollinger", deviations=2.5)
+    position, width = raw(candles, "bollinger_scaled", deviations=2.5)
     np.testing.assert_allclose(position[48:], (2 * ((close - lower) / (upper - lower) - 0.5))[48:], rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(width, (upper - lower) / (5.0 * middle * scale * math.sqrt(20)), rtol=1e-9)
 
@@ -253,7 +253,7 @@ def test_calendar_is_a_circle_from_midnight_and_monday(candles: pl.DataFrame) ->
 
 
 def test_the_cast_to_float32_comes_last(candles: pl.DataFrame) -> None:
-    ours = FeatureRecipe([feature("macd")]).compute(candles)
-    for column, values in zip(ours.columns[3:], raw(candles, "macd")):
+    ours = FeatureRecipe([feature("macd_scaled")]).compute(candles)
+    for column, values in zip(ours.columns[3:], raw(candles, "macd_scaled")):
         assert ours[column].dtype == pl.Float32
         np.testing.assert_array_equal(ours[column].fill_null(float("nan")).to_numpy(), values.astype(np.float32))

@@ -18,7 +18,10 @@ from numpy.typing import NDArray
 from huracan.preprocessing.tracing import operation
 
 __all__ = [
+    "first_value",
+    "from_row",
     "lag",
+    "log_of_size",
     "log_ratio",
     "ratio",
     "rolling_max",
@@ -30,6 +33,7 @@ __all__ = [
     "rolling_sum",
     "rolling_sum_of_sizes",
     "rolling_zscore",
+    "running_max",
     "volatility_scale",
 ]
 
@@ -40,13 +44,17 @@ RESIDUE = 1e-12
 
 
 @operation
-def rolling_mean(x: Array, window: int) -> Array:
-    """Mean over the last ``window`` values; NaN while one of them is.
+def rolling_mean(x: Array, window: int, *, min_count: int | None = None) -> Array:
+    """Mean over the last ``window`` values; NaN while one of them is, or while fewer than ``min_count`` are numbers.
 
     >>> rolling_mean(np.array([1.0, 2.0, 6.0]), 2)
     array([nan, 1.5, 4. ])
+    >>> rolling_mean(np.array([np.nan, 2.0, 6.0]), 3, min_count=1)
+    array([nan,  2.,  4.])
     """
-    return bn.move_mean(x, window) if window <= len(x) else np.full(len(x), np.nan)
+    if min_count is None:
+        return bn.move_mean(x, window) if window <= len(x) else np.full(len(x), np.nan)
+    return bn.move_mean(x, min(window, len(x)), min_count=min_count) if min_count <= len(x) else np.full(len(x), np.nan)
 
 
 @operation
@@ -127,9 +135,17 @@ def log_ratio(numerator: Array, denominator: Array, *, softness: float = 0.0) ->
     >>> log_ratio(np.array([1.0, 0.0]), np.array([1.0, 2.0]), softness=0.01).round(3)
     array([ 0.01 , -4.605])
     """
-    quotient = ratio(numerator, denominator) + softness
-    quotient[~(quotient > 0.0)] = np.nan
-    return np.log(quotient)
+    return log_of_size(ratio(numerator, denominator) + softness)
+
+
+@operation
+def log_of_size(x: Array) -> Array:
+    """Natural logarithm where ``x`` is positive, NaN elsewhere.
+
+    >>> log_of_size(np.array([1.0, 0.0, -1.0]))
+    array([ 0., nan, nan])
+    """
+    return np.log(np.where(x > 0.0, x, np.nan))
 
 
 def rolling_zscore(x: Array, window: int) -> Array:
@@ -183,3 +199,35 @@ def lag(x: Array, bars: int) -> Array:
     if bars < len(x):
         moved[bars:] = x[: len(x) - bars]
     return moved
+
+
+@operation
+def first_value(x: Array) -> Array:
+    """The first row's value, in every row.
+
+    >>> first_value(np.array([3.0, 2.0]))
+    array([3., 3.])
+    """
+    return np.full(len(x), x[0]) if len(x) else x
+
+
+@operation
+def from_row(x: Array, row: int) -> Array:
+    """``x`` without its first ``row`` values.
+
+    >>> from_row(np.array([3.0, 2.0, 1.0]), 2)
+    array([nan, nan,  1.])
+    """
+    kept = np.array(x, dtype=np.float64)
+    kept[:row] = np.nan
+    return kept
+
+
+@operation
+def running_max(x: Array) -> Array:
+    """Largest value so far; NaN until there is one.
+
+    >>> running_max(np.array([np.nan, 2.0, 1.0, 3.0]))
+    array([nan,  2.,  2.,  3.])
+    """
+    return np.fmax.accumulate(x)

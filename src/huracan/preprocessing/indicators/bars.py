@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from huracan.preprocessing.rolling import Array, ratio, rolling_sum_of_sizes
+from huracan.preprocessing.rolling import Array, lag, ratio, rolling_sum_of_sizes
 
 __all__ = ["Bars"]
 
@@ -97,10 +97,7 @@ class Bars:
 
     def log_return_over(self, horizon: int) -> Array:
         """Log return over ``horizon`` bars; NaN on the first ``horizon``."""
-        moved = np.full(self.length, np.nan)
-        if horizon < self.length:
-            moved[horizon:] = np.log(self.close[horizon:] / self.close[:-horizon])
-        return moved
+        return np.log(self.close / lag(self.close, horizon))
 
     def volatility(self, window: int) -> Array:
         """Root mean square of the last ``window`` one-bar log returns; 0 where nothing moved, NaN on the first ``window``."""

@@ -39,5 +39,5 @@ def day_of_week(bars: Bars) -> tuple[Array, ...]:
 
 
 def _circle(milliseconds: np.ndarray, period: int) -> tuple[Array, ...]:
-    angle = (2.0 * np.pi / period) * (milliseconds % period).astype(np.float64)
+    angle = (2.0 * np.pi / period) * (milliseconds % period)
     return np.sin(angle), np.cos(angle)

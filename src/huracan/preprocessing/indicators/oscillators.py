@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import bottleneck as bn
 import numpy as np
-import talib
 
 from huracan.preprocessing.indicators.bars import Bars
-from huracan.preprocessing.indicators.registry import indicator, number, window
-from huracan.preprocessing.rolling import Array, ratio
+from huracan.preprocessing.indicators.registry import forgetting_time, indicator, number, window
+from huracan.preprocessing.rolling import Array, first_value, ratio, rolling_max, rolling_min, running_max
+from huracan.preprocessing.ta import ta
 
-__all__ = ["bollinger", "cci", "rsi", "stochastic"]
+__all__ = ["bollinger_scaled", "cci_scaled", "rsi_scaled", "stochastic_scaled"]
 
 _FAMILY = "oscillators"
 
@@ -23,12 +22,13 @@ _FAMILY = "oscillators"
     undefined="0 while the price has not moved since the segment began (TA-Lib would say -1)",
     source="Wilder, New Concepts in Technical Trading Systems, 1978",
     memory="recursive",
+    settle=lambda window: window + forgetting_time(1.0 / window),
 )
-def rsi(bars: Bars, window: int) -> Array:
+def rsi_scaled(bars: Bars, window: int) -> Array:
     """Share of recent movement that went up, from -1 to 1."""
-    centred = (talib.RSI(bars.close, window) - 50.0) / 50.0
-    moved = bars.once("moved", lambda: np.maximum.accumulate(bars.close != bars.close[0]))
-    return np.where(moved | np.isnan(centred), centred, 0.0)
+    centred = (ta("RSI", bars.close, timeperiod=window) - 50.0) / 50.0
+    moves = bars.once("moves", lambda: running_max(np.where(bars.close != first_value(bars.close), 1.0, 0.0)))
+    return np.where((moves > 0.0) | np.isnan(centred), centred, 0.0)
 
 
 @indicator(
@@ -43,15 +43,13 @@ def rsi(bars: Bars, window: int) -> Array:
     formula="position = 2 * (%b - .5); width = (upper - lower) / (2 k * middle * volatility_w * sqrt(n)); bands of n bars",
     undefined="position 0 and width 0 where the bands have no width; width null where nothing moved for a volatility window",
     source="Bollinger, Bollinger on Bollinger Bands, 2001",
-    aliases=("bbands", "bollinger_bands", "bb"),
 )
-def bollinger(bars: Bars, window: int, deviations: float, volatility_window: int) -> tuple[Array, ...]:
+def bollinger_scaled(bars: Bars, window: int, deviations: float, volatility_window: int) -> tuple[Array, ...]:
     """Place of the close between the Bollinger bands (-1 lower, 1 upper) and their width against volatility."""
-    upper, middle, lower = talib.BBANDS(bars.close, window, deviations, deviations)
-    still = bn.move_max(bars.close, window) == bn.move_min(bars.close, window)
+    upper, middle, lower = ta("BBANDS", bars.close, timeperiod=window, nbdevup=deviations, nbdevdn=deviations)
+    still = rolling_max(bars.close, window) == rolling_min(bars.close, window)
     span = np.where(still, 0.0, upper - lower)
     position = ratio((bars.close - lower) - (upper - bars.close), span, otherwise=0.0)
-    position[:volatility_window] = np.nan
     return position, bars.per_volatility(span / (2.0 * deviations * middle), window, volatility_window)
 
 
@@ -64,15 +62,13 @@ def bollinger(bars: Bars, window: int, deviations: float, volatility_window: int
     formula="(%K - 50) / 50 and (%D - 50) / 50 of the slow stochastic: %K smoothed by SMA_smooth, %D by SMA_signal",
     undefined="a window without range counts as 50 (TA-Lib: 0)",
     source="Lane, Lane's stochastics, 1984",
-    aliases=("stoch",),
 )
-def stochastic(bars: Bars, window: int, smooth: int, signal: int) -> tuple[Array, ...]:
+def stochastic_scaled(bars: Bars, window: int, smooth: int, signal: int) -> tuple[Array, ...]:
     """Place of the close within the range of the last bars, smoothed, from -1 to 1."""
-    low = bn.move_min(bars.low, window)
-    place = 100.0 * ratio(bars.close - low, bn.move_max(bars.high, window) - low, otherwise=0.5)
+    low = rolling_min(bars.low, window)
+    place = 100.0 * ratio(bars.close - low, rolling_max(bars.high, window) - low, otherwise=0.5)
     k = _sma(place, smooth)
     d = _sma(k, signal)
-    k = np.where(np.isnan(d), np.nan, k)
     return (k - 50.0) / 50.0, (d - 50.0) / 50.0
 
 
@@ -85,12 +81,12 @@ def stochastic(bars: Bars, window: int, smooth: int, signal: int) -> tuple[Array
     undefined="0 where the typical price did not move within the window",
     source="Lambert, Commodity Channel Index, 1980",
 )
-def cci(bars: Bars, window: int) -> Array:
+def cci_scaled(bars: Bars, window: int) -> Array:
     """Distance of the typical price from its mean, in mean deviations."""
     typical = (bars.high + bars.low + bars.close) / 3.0
-    still = bn.move_max(typical, window) == bn.move_min(typical, window)
-    return np.where(still, 0.0, talib.CCI(bars.high, bars.low, bars.close, window) / 100.0)
+    still = rolling_max(typical, window) == rolling_min(typical, window)
+    return np.where(still, 0.0, ta("CCI", bars.high, bars.low, bars.close, timeperiod=window) / 100.0)
 
 
 def _sma(x: Array, window: int) -> Array:
-    return talib.SMA(x, window) if window > 1 else x
+    return ta("SMA", x, timeperiod=window) if window > 1 else x

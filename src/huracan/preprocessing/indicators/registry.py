@@ -19,15 +19,27 @@ proves the last.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from huracan.errors import FeatureError, UnknownName, nearest_name
 from huracan.preprocessing.indicators.bars import Bars
-from huracan.preprocessing.rolling import Array
+from huracan.preprocessing.rolling import Array, from_row
 
-__all__ = ["Indicator", "Parameter", "Value", "choice", "get_indicator", "indicator", "known_indicators", "number", "window"]
+__all__ = [
+    "Indicator",
+    "Parameter",
+    "Value",
+    "choice",
+    "forgetting_time",
+    "get_indicator",
+    "indicator",
+    "known_indicators",
+    "number",
+    "window",
+]
 
 Value: TypeAlias = int | float | str
 Result: TypeAlias = Array | tuple[Array, ...]
@@ -116,6 +128,7 @@ class Indicator:
     lookback_of: Callable[..., int]
     refusal_of: Callable[..., str | None] | None = None
     aliases: tuple[str, ...] = ()
+    settle_of: Callable[..., int] | None = None
 
     @property
     def purpose(self) -> str:
@@ -146,6 +159,17 @@ class Indicator:
         """Rows at the start of a segment for which it has no value."""
         return self.lookback_of(**values)
 
+    def settle(self, values: Mapping[str, Value]) -> int:
+        """Bars of history after which its values no longer depend on where the series began.
+
+        "No longer" means by less than 1e-7 of their standard deviation. An indicator that accumulates over the whole
+        segment never settles; its :meth:`lookback` is given.
+
+        >>> get_indicator("rsi_scaled").settle({"window": 14})
+        263
+        """
+        return max(self.settle_of(**values) if self.settle_of else 0, self.lookback(values))
+
     def column_names(self, values: Mapping[str, Value]) -> tuple[str, ...]:
         """Names of its columns: ``rsi_14``, ``macd_12_26_9_line``."""
         parts = [self.name]
@@ -162,15 +186,17 @@ class Indicator:
         """One array per output, NaN in the warm-up; a segment too short for the warm-up is NaN throughout."""
         import numpy as np
 
-        if len(bars) <= self.lookback(values):
+        lookback = self.lookback(values)
+        if len(bars) <= lookback:
             return tuple(np.full(len(bars), np.nan) for _ in self.outputs)
-        result = self.function(bars, **values)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            result = self.function(bars, **values)
         arrays = result if isinstance(result, tuple) else (result,)
         if len(arrays) != len(self.outputs) or any(len(a) != len(bars) for a in arrays):
             shapes = ", ".join(str(np.shape(a)) for a in arrays)
             expected = f"{len(self.outputs)} of shape ({len(bars)},)"
             raise FeatureError(f"indicator '{self.name}' returned arrays of shape {shapes}; {expected} were expected.")
-        return arrays
+        return tuple(a if np.isnan(a[:lookback]).all() else from_row(a, lookback) for a in arrays)
 
 
 def indicator(
@@ -186,6 +212,7 @@ def indicator(
     memory: str = "window",
     version: int = 1,
     refuse: Callable[..., str | None] | None = None,
+    settle: Callable[..., int] | None = None,
     aliases: tuple[str, ...] = (),
     replace: bool = False,
 ) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
@@ -199,15 +226,18 @@ def indicator(
     parameters : see :func:`window`, :func:`number`, :func:`choice`.
     columns : candle columns it reads.
     outputs : suffix of each column it gives.
-    memory : ``"window"`` where a value depends on a bounded past, ``"recursive"`` where it depends on the whole segment.
+    memory : ``"window"`` where a value depends on the last ``lookback + 1`` bars; ``"recursive"`` where it depends on the whole
+        segment but forgets its beginning; ``"cumulative"`` where it never forgets.
     version : raise it when the formula changes: recipes stored with another version are then refused instead of misread.
     refuse : the parameters by keyword -> why this combination makes no sense, or None.
+    settle : for ``"recursive"``: the parameters by keyword -> bars after which the beginning is forgotten, to 1e-7 of the
+        values' standard deviation. :func:`forgetting_time` counts them for an exponential average.
     aliases : other names it is known by in recipes from elsewhere.
     replace : allow taking the name of an indicator that is there already.
 
     Raises
     ------
-    FeatureError : the name is taken, or a column is not one of a candle.
+    FeatureError : the name is taken, a column is not one of a candle, or ``memory`` and ``settle`` do not fit.
 
     Examples
     --------
@@ -223,8 +253,10 @@ def indicator(
     strange = [c for c in columns if c not in _CANDLE_COLUMNS]
     if strange:
         raise FeatureError(f"column '{strange[0]}' is not one of a candle: {', '.join(_CANDLE_COLUMNS)}.")
-    if memory not in ("window", "recursive"):
-        raise FeatureError(f"memory is {memory!r}; 'window' or 'recursive' was expected.")
+    if memory not in ("window", "recursive", "cumulative"):
+        raise FeatureError(f"memory is {memory!r}; 'window', 'recursive' or 'cumulative' was expected.")
+    if (memory == "recursive") != (settle is not None):
+        raise FeatureError("settle goes with memory='recursive': bars after which a value no longer depends on where it began.")
 
     def register(function: Callable[..., Result]) -> Callable[..., Result]:
         name = function.__name__
@@ -245,11 +277,21 @@ def indicator(
             lookback,
             refuse,
             aliases,
+            settle,
         )
         _ALIASES.update(dict.fromkeys(aliases, name))
         return function
 
     return register
+
+
+def forgetting_time(weight: float) -> int:
+    """Bars after which an exponential average, ``weight`` on the newest value, remembers 1e-8 of where it began.
+
+    >>> forgetting_time(1.0 / 14), forgetting_time(2.0 / (12 + 1))
+    (249, 111)
+    """
+    return math.ceil(math.log(1e8) / -math.log1p(-weight)) if weight < 1.0 else 0
 
 
 def get_indicator(name: str) -> Indicator:
@@ -261,8 +303,8 @@ def get_indicator(name: str) -> Indicator:
 
     Examples
     --------
-    >>> get_indicator("bbands").name
-    'bollinger'
+    >>> get_indicator("donchian").name
+    'range_position'
     """
     found = _REGISTER.get(name) or _REGISTER.get(_ALIASES.get(name.lower(), name.lower()))
     if found is None:
@@ -274,7 +316,7 @@ def get_indicator(name: str) -> Indicator:
 def known_indicators() -> tuple[str, ...]:
     """Names of every registered indicator, in order of registration.
 
-    >>> "rsi" in known_indicators()
+    >>> "rsi_scaled" in known_indicators()
     True
     """
     return tuple(_REGISTER)

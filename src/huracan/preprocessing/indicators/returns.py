@@ -6,7 +6,16 @@ import numpy as np
 
 from huracan.preprocessing.indicators.bars import Bars
 from huracan.preprocessing.indicators.registry import indicator, window
-from huracan.preprocessing.rolling import Array, ratio, rolling_mean, rolling_rank, rolling_sum_of_sizes, rolling_zscore
+from huracan.preprocessing.rolling import (
+    Array,
+    lag,
+    ratio,
+    rolling_mean,
+    rolling_rank,
+    rolling_sum_of_sizes,
+    rolling_zscore,
+    running_max,
+)
 
 __all__ = ["log_return", "open_gap", "return_autocorrelation", "return_rank", "return_skew", "return_zscore"]
 
@@ -59,11 +68,10 @@ def return_rank(bars: Bars, horizon: int, window: int) -> Array:
 def return_skew(bars: Bars, window: int) -> Array:
     """Skewness of one-bar returns: whether the large moves went up or down."""
     r = bars.log_return
-    unit = bars.once("largest_return", lambda: np.fmax.accumulate(np.abs(r)))
+    unit = bars.once("largest_return", lambda: running_max(np.abs(r)))
     moment = [rolling_mean(r, window), rolling_mean(r * r, window), rolling_mean(r * r * r, window)]
     variance = moment[1] - moment[0] ** 2
-    with np.errstate(invalid="ignore"):
-        still = variance <= 1e-12 * unit * unit
+    still = variance <= 1e-12 * unit * unit
     third = moment[2] - 3.0 * moment[0] * moment[1] + 2.0 * moment[0] ** 3
     return ratio(third, np.where(still, 0.0, np.maximum(variance, 0.0) ** 1.5), otherwise=0.0)
 
@@ -78,7 +86,7 @@ def return_skew(bars: Bars, window: int) -> Array:
 def return_autocorrelation(bars: Bars, window: int) -> Array:
     """Whether moves have lately been followed by moves the same way (to 1) or back (to -1)."""
     r = bars.log_return
-    before = np.r_[np.nan, r[:-1]]
+    before = lag(r, 1)
     product = r * before
     sizes = np.maximum(r * r, before * before)
     together = rolling_mean(product, window) * window
@@ -95,6 +103,4 @@ def return_autocorrelation(bars: Bars, window: int) -> Array:
 )
 def open_gap(bars: Bars, volatility_window: int) -> Array:
     """Jump from the last close to this open, in standard deviations of one bar."""
-    gap = np.full(len(bars), np.nan)
-    gap[1:] = np.log(bars.open[1:] / bars.close[:-1])
-    return bars.per_volatility(gap, 1.0, volatility_window)
+    return bars.per_volatility(np.log(bars.open / lag(bars.close, 1)), 1.0, volatility_window)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import bottleneck as bn
 import numpy as np
 
 from huracan.preprocessing.indicators.bars import Bars
 from huracan.preprocessing.indicators.registry import indicator, window
-from huracan.preprocessing.rolling import Array, ratio, rolling_mean
+from huracan.preprocessing.rolling import Array, ratio, rolling_max, rolling_mean, rolling_min
 
 __all__ = ["candle_shape", "close_location", "high_distance", "low_distance", "range_position"]
 
@@ -58,7 +57,7 @@ def close_location(bars: Bars, window: int) -> Array:
 )
 def range_position(bars: Bars, window: int) -> Array:
     """Place of the close between the lowest low (-1) and the highest high (1)."""
-    low, high = bn.move_min(bars.low, window), bn.move_max(bars.high, window)
+    low, high = rolling_min(bars.low, window), rolling_max(bars.high, window)
     return ratio((bars.close - low) - (high - bars.close), high - low, otherwise=0.0)
 
 
@@ -72,7 +71,7 @@ def range_position(bars: Bars, window: int) -> Array:
 )
 def high_distance(bars: Bars, window: int, volatility_window: int) -> Array:
     """How far below its recent high the price stands (at most 0), in volatilities of the window."""
-    return bars.per_volatility(np.log(bars.close / bn.move_max(bars.high, window)), window, volatility_window)
+    return bars.per_volatility(np.log(bars.close / rolling_max(bars.high, window)), window, volatility_window)
 
 
 @indicator(
@@ -85,4 +84,4 @@ def high_distance(bars: Bars, window: int, volatility_window: int) -> Array:
 )
 def low_distance(bars: Bars, window: int, volatility_window: int) -> Array:
     """How far above its recent low the price stands (at least 0), in volatilities of the window."""
-    return bars.per_volatility(np.log(bars.close / bn.move_min(bars.low, window)), window, volatility_window)
+    return bars.per_volatility(np.log(bars.close / rolling_min(bars.low, window)), window, volatility_window)

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import numpy as np
-import talib
 
 from huracan.preprocessing.indicators.bars import Bars
-from huracan.preprocessing.indicators.registry import indicator, window
-from huracan.preprocessing.rolling import Array, ratio, rolling_sum_of_sizes
+from huracan.preprocessing.indicators.registry import forgetting_time, indicator, window
+from huracan.preprocessing.rolling import Array, first_value, ratio, rolling_sum_of_sizes
+from huracan.preprocessing.ta import ta
 
 __all__ = [
-    "adx",
+    "adx_scaled",
     "aroon",
     "directional_efficiency",
     "efficiency_ratio",
     "ema_cross",
     "ema_distance",
     "linear_trend",
-    "macd",
+    "macd_scaled",
     "sma_distance",
 ]
 
@@ -31,11 +31,10 @@ _NO_MOVE = "null where nothing moved for a whole volatility window"
     lookback=lambda window, volatility_window: max(window - 1, volatility_window),
     formula="log(close / SMA_n) / (volatility_w * sqrt(n))",
     undefined=_NO_MOVE,
-    aliases=("sma",),
 )
 def sma_distance(bars: Bars, window: int, volatility_window: int) -> Array:
     """Distance of the price from its simple moving average, in volatilities of the window."""
-    return bars.per_volatility(np.log(bars.close / talib.SMA(bars.close, window)), window, volatility_window)
+    return bars.per_volatility(np.log(bars.close / ta("SMA", bars.close, timeperiod=window)), window, volatility_window)
 
 
 @indicator(
@@ -45,11 +44,11 @@ def sma_distance(bars: Bars, window: int, volatility_window: int) -> Array:
     formula="log(close / EMA_n) / (volatility_w * sqrt(n))",
     undefined=_NO_MOVE,
     memory="recursive",
-    aliases=("ema",),
+    settle=lambda window, volatility_window: max(window + _ema_time(window), volatility_window),
 )
 def ema_distance(bars: Bars, window: int, volatility_window: int) -> Array:
     """Distance of the price from its exponential moving average, in volatilities of the window."""
-    return bars.per_volatility(np.log(bars.close / talib.EMA(bars.close, window)), window, volatility_window)
+    return bars.per_volatility(np.log(bars.close / ta("EMA", bars.close, timeperiod=window)), window, volatility_window)
 
 
 @indicator(
@@ -60,10 +59,11 @@ def ema_distance(bars: Bars, window: int, volatility_window: int) -> Array:
     formula="log(EMA_fast / EMA_slow) / (volatility_w * sqrt(slow))",
     undefined=_NO_MOVE,
     memory="recursive",
+    settle=lambda fast, slow, volatility_window: max(slow + _ema_time(slow), volatility_window),
 )
 def ema_cross(bars: Bars, fast: int, slow: int, volatility_window: int) -> Array:
     """Distance of a fast from a slow exponential average, in volatilities of the slow window."""
-    apart = np.log(talib.EMA(bars.close, fast) / talib.EMA(bars.close, slow))
+    apart = np.log(ta("EMA", bars.close, timeperiod=fast) / ta("EMA", bars.close, timeperiod=slow))
     return bars.per_volatility(apart, slow, volatility_window)
 
 
@@ -84,11 +84,14 @@ def ema_cross(bars: Bars, fast: int, slow: int, volatility_window: int) -> Array
     undefined=_NO_MOVE,
     source="Appel, The Moving Average Convergence Divergence Trading Method, 1979",
     memory="recursive",
+    settle=lambda fast, slow, signal, volatility_window: max(
+        slow + signal + _ema_time(slow) + _ema_time(signal), volatility_window
+    ),
 )
-def macd(bars: Bars, fast: int, slow: int, signal: int, volatility_window: int) -> tuple[Array, ...]:
+def macd_scaled(bars: Bars, fast: int, slow: int, signal: int, volatility_window: int) -> tuple[Array, ...]:
     """Moving average convergence and divergence, in volatilities of one bar."""
     unit = bars.close * bars.volatility(volatility_window)
-    line, smooth, gap = talib.MACD(bars.close, fast, slow, signal)
+    line, smooth, gap = ta("MACD", bars.close, fastperiod=fast, slowperiod=slow, signalperiod=signal)
     return ratio(line, unit), ratio(smooth, unit), ratio(gap, unit)
 
 
@@ -102,13 +105,17 @@ def macd(bars: Bars, fast: int, slow: int, signal: int, volatility_window: int) 
     undefined="0 where no range was ever seen",
     source="Wilder, New Concepts in Technical Trading Systems, 1978",
     memory="recursive",
+    settle=lambda window: 2 * window + 2 * forgetting_time(1.0 / window),
 )
-def adx(bars: Bars, window: int) -> tuple[Array, ...]:
+def adx_scaled(bars: Bars, window: int) -> tuple[Array, ...]:
     """Strength of the trend (0 to 1) and its direction (-1 to 1) by Wilder's directional movement."""
-    candle = (bars.high, bars.low, bars.close, window)
-    direction = (talib.PLUS_DI(*candle) - talib.MINUS_DI(*candle)) / 100.0
-    direction[: 2 * window - 1] = np.nan
-    return talib.ADX(*candle) / 100.0, direction
+    candle = (bars.high, bars.low, bars.close)
+    up, down = ta("PLUS_DI", *candle, timeperiod=window), ta("MINUS_DI", *candle, timeperiod=window)
+    return ta("ADX", *candle, timeperiod=window) / 100.0, (up - down) / 100.0
+
+
+def _ema_time(window: int) -> int:
+    return forgetting_time(2.0 / (window + 1.0))
 
 
 def _efficiency(bars: Bars, window: int) -> Array:
@@ -151,7 +158,7 @@ def directional_efficiency(bars: Bars, window: int) -> Array:
 )
 def linear_trend(bars: Bars, window: int, volatility_window: int) -> Array:
     """Slope of the straight line through the last log prices, in volatilities of the window."""
-    slope = talib.LINEARREG_SLOPE(np.log(bars.close / bars.close[0]), window) * window
+    slope = ta("LINEARREG_SLOPE", np.log(bars.close / first_value(bars.close)), timeperiod=window) * window
     return bars.per_volatility(slope, window, volatility_window)
 
 
@@ -165,4 +172,4 @@ def linear_trend(bars: Bars, window: int, volatility_window: int) -> Array:
 )
 def aroon(bars: Bars, window: int) -> Array:
     """Which came later, the highest high (to 1) or the lowest low (to -1)."""
-    return talib.AROONOSC(bars.high, bars.low, window) / 100.0
+    return ta("AROONOSC", bars.high, bars.low, timeperiod=window) / 100.0

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import math
 
-import bottleneck as bn
 import numpy as np
-import talib
 
 from huracan.preprocessing.indicators.bars import Bars
-from huracan.preprocessing.indicators.registry import choice, indicator, window
-from huracan.preprocessing.rolling import RESIDUE, Array, log_ratio, ratio, rolling_sum_of_sizes, rolling_zscore
+from huracan.preprocessing.indicators.registry import choice, forgetting_time, indicator, window
+from huracan.preprocessing.rolling import (
+    RESIDUE,
+    Array,
+    from_row,
+    log_of_size,
+    log_ratio,
+    ratio,
+    rolling_mean,
+    rolling_sum_of_sizes,
+    rolling_zscore,
+    running_max,
+)
+from huracan.preprocessing.ta import ta
 
 __all__ = [
-    "atr",
+    "atr_ratio",
     "garman_klass_variance",
     "parkinson_variance",
     "relative_range",
@@ -74,8 +84,7 @@ def _variance(bars: Bars, estimator: str) -> Array:
             values = garman_klass_variance(bars.open, bars.high, bars.low, bars.close)
         else:
             values = rogers_satchell_variance(bars.open, bars.high, bars.low, bars.close)
-        values[0] = np.nan  # every estimator warms up alike: one bar for the first return
-        return np.maximum(values, 0.0)
+        return np.maximum(from_row(values, 1), 0.0)  # every estimator warms up alike: one bar for the first return
 
     return bars.once(("variance", estimator), make)
 
@@ -97,7 +106,7 @@ def _mean_variance(bars: Bars, estimator: str, window: int) -> Array:
 )
 def volatility_level(bars: Bars, estimator: str, window: int) -> Array:
     """Log of the volatility of one bar. Differs between symbols; the ratio and the z-score do not."""
-    return 0.5 * log_ratio(_mean_variance(bars, estimator, window), np.ones(len(bars)))
+    return 0.5 * log_of_size(_mean_variance(bars, estimator, window))
 
 
 @indicator(
@@ -130,10 +139,9 @@ def volatility_ratio(bars: Bars, estimator: str, window: int, long_window: int) 
 def volatility_zscore(bars: Bars, estimator: str, window: int, long_window: int) -> Array:
     """Level of volatility against its own past: comparable between symbols and over years."""
     short = _mean_variance(bars, estimator, window)
-    usual = bn.move_mean(short, long_window, min_count=1)
-    with np.errstate(invalid="ignore"):
-        usual[usual <= RESIDUE * np.fmax.accumulate(usual)] = 0.0
-    floored = np.where(usual > 0.0, np.maximum(short, 1e-4 * usual), np.nan)
+    usual = rolling_mean(short, long_window, min_count=1)
+    moved = (usual > RESIDUE * running_max(usual)) & (usual > 0.0)
+    floored = np.where(moved, np.maximum(short, 1e-4 * usual), np.nan)
     return rolling_zscore(0.5 * np.log(floored), long_window)
 
 
@@ -149,12 +157,13 @@ def volatility_zscore(bars: Bars, estimator: str, window: int, long_window: int)
     undefined="null where no range was ever seen",
     source="Wilder, New Concepts in Technical Trading Systems, 1978",
     memory="recursive",
-    version=1,
+    settle=lambda window, long_window: long_window + forgetting_time(1.0 / long_window),
 )
-def atr(bars: Bars, window: int, long_window: int) -> Array:
+def atr_ratio(bars: Bars, window: int, long_window: int) -> Array:
     """Average true range against its longer past, in logs."""
-    short = talib.ATR(bars.high, bars.low, bars.close, window)
-    return log_ratio(short, talib.ATR(bars.high, bars.low, bars.close, long_window), softness=0.01)
+    candle = (bars.high, bars.low, bars.close)
+    short, long = ta("ATR", *candle, timeperiod=window), ta("ATR", *candle, timeperiod=long_window)
+    return log_ratio(short, long, softness=0.01)
 
 
 @indicator(

@@ -8,6 +8,8 @@ from huracan.preprocessing.indicators.bars import Bars
 from huracan.preprocessing.indicators.registry import indicator, window
 from huracan.preprocessing.rolling import (
     Array,
+    lag,
+    log_of_size,
     log_ratio,
     ratio,
     rolling_mean,
@@ -60,7 +62,7 @@ def relative_volume(bars: Bars, window: int) -> Array:
 def volume_zscore(bars: Bars, window: int) -> Array:
     """Log volume against its own recent mean and deviation."""
     padded = bars.volume + 0.01 * _mean_volume(bars, window)
-    return rolling_zscore(log_ratio(padded, np.ones(len(bars))), window)
+    return rolling_zscore(log_of_size(padded), window)
 
 
 @indicator(
@@ -87,7 +89,6 @@ def volume_ratio(bars: Bars, window: int, long_window: int) -> Array:
     formula="sum_w(sign(r) * volume) / sum_w(volume): the change of on-balance volume as a share of volume",
     undefined="0 where nothing was traded",
     source="Granville, New Key to Stock Market Profits, 1963 (on-balance volume)",
-    aliases=("obv",),
 )
 def signed_volume(bars: Bars, window: int) -> Array:
     """Volume of rising bars less that of falling ones, as a share of all volume, from -1 to 1."""
@@ -155,12 +156,11 @@ def vwap_distance(bars: Bars, window: int, volatility_window: int) -> Array:
     lookback=lambda window: window,
     formula="(up - down) / (up + down), up = sum_w of price * volume where the typical price rose: (MFI - 50) / 50",
     undefined="0 where no money flowed",
-    aliases=("mfi",),
 )
 def money_flow(bars: Bars, window: int) -> Array:
     """Money traded on rising less on falling typical prices, as a share, from -1 to 1."""
     typical = (bars.high + bars.low + bars.close) / 3.0
-    change = np.r_[np.nan, np.diff(typical)]
+    change = typical - lag(typical, 1)
     money = np.where(np.isnan(change), np.nan, typical * bars.volume)
     up = rolling_sum_of_sizes(np.where(change > 0.0, money, 0.0 * money), window)
     down = rolling_sum_of_sizes(np.where(change < 0.0, money, 0.0 * money), window)
@@ -177,9 +177,9 @@ def money_flow(bars: Bars, window: int) -> Array:
 )
 def quiet_share(bars: Bars, window: int) -> Array:
     """How often nothing was traded or nothing moved: illiquidity in its plainest form."""
-    quiet = ((bars.volume == 0.0) | (bars.log_return == 0.0)).astype(np.float64)
-    quiet[0] = np.nan
-    return rolling_sum_of_sizes(quiet, window) / window
+    r = bars.log_return
+    quiet = np.where((bars.volume == 0.0) | (r == 0.0), 1.0, 0.0)
+    return rolling_sum_of_sizes(np.where(np.isnan(r), np.nan, quiet), window) / window
 
 
 def _illiquidity(bars: Bars, window: int) -> Array:
