@@ -21,7 +21,7 @@ REAL = ("BTC-USDT-USDT_1m", "LINK-USDT_1m", "DOGE-USDT_1m")
 def everything() -> FeatureRecipe:
     """Every registered indicator at its defaults, and every step after one of them."""
     plain = [feature(name) for name in known_indicators()]
-    return FeatureRecipe([*plain, *(feature("rsi", window=7).followed_by(step) for step in STEPS)])
+    return FeatureRecipe([*plain, *(feature("rsi_scaled", window=7).followed_by(step) for step in STEPS)])
 
 
 def walk(n: int, seed: int = 0, symbol: str = "A", flat: float = 0.0) -> pl.DataFrame:
@@ -101,15 +101,15 @@ def test_features_of_a_segment_depend_on_that_segment_only() -> None:
         assert same_bits(recipe.compute(rows), part) == [], (symbol, segment)
 
 
-@pytest.mark.parametrize("name", [*known_indicators(), *(f"rsi:{step}" for step in STEPS)])
+@pytest.mark.parametrize("name", [*known_indicators(), *(f"rsi_scaled:{step}" for step in STEPS)])
 def test_warm_up_is_exact(name: str) -> None:
-    spec = feature(name) if ":" not in name else feature("rsi", window=5).followed_by(name.split(":")[1])
+    spec = feature(name) if ":" not in name else feature("rsi_scaled", window=5).followed_by(name.split(":")[1])
     recipe = FeatureRecipe([spec])
     values = recipe.compute(walk(700, 3))
     for column in recipe.columns:
         known = values[column].is_not_null().to_numpy()
-        assert int(np.argmax(known)) == recipe.warmup == recipe.lookbacks()[column], column
-        assert known[recipe.warmup :].all(), f"{column} is undefined on a plain random walk"
+        assert int(np.argmax(known)) == recipe.lookback == recipe.lookbacks()[column], column
+        assert known[recipe.lookback :].all(), f"{column} is undefined on a plain random walk"
 
 
 @pytest.mark.parametrize("name", known_indicators())
@@ -120,18 +120,18 @@ def test_warm_up_is_exact_for_other_parameters(name: str) -> None:
     for given in (short, long):
         wide = {p.name: 200 for p in entry.parameters if p.name in ("long_window", "slow")}
         recipe = FeatureRecipe([feature(name, **given, **wide)])
-        values = recipe.compute(walk(recipe.warmup + 40, 4))
+        values = recipe.compute(walk(recipe.lookback + 40, 4))
         for column in recipe.columns:
-            assert int(np.argmax(values[column].is_not_null().to_numpy())) == recipe.warmup, (column, given)
+            assert int(np.argmax(values[column].is_not_null().to_numpy())) == recipe.lookback, (column, given)
 
 
 @pytest.mark.parametrize("recipe", [FeatureRecipe.default(), FeatureRecipe.minimal(), FeatureRecipe.calendar()])
 def test_recipe_warm_up_is_the_first_complete_row(recipe: FeatureRecipe) -> None:
     complete = recipe.compute(walk(600, 6)).with_row_index().drop_nulls()["index"]
-    assert complete[0] == recipe.warmup
-    assert len(complete) == 600 - recipe.warmup
-    assert recipe.compute(walk(recipe.warmup + 1, 6)).drop_nulls().height == 1
-    assert recipe.warmup == 0 or recipe.compute(walk(recipe.warmup, 6)).drop_nulls().height == 0
+    assert complete[0] == recipe.lookback
+    assert len(complete) == 600 - recipe.lookback
+    assert recipe.compute(walk(recipe.lookback + 1, 6)).drop_nulls().height == 1
+    assert recipe.lookback == 0 or recipe.compute(walk(recipe.lookback, 6)).drop_nulls().height == 0
 
 
 def test_no_default_feature_alone_predicts_a_random_walk() -> None:
