@@ -10,6 +10,7 @@ from typing import Literal
 import polars as pl
 
 from huracan.errors import CandleError
+from huracan.market.bar_lengths import length_in_ms
 from huracan.market.interpretation import canonical_table
 from huracan.market.schema import candles_hash, written_time
 from huracan.market.segments import bar_length, steps_of, written_length
@@ -52,6 +53,7 @@ def read_candles(
     source: CandleSource,
     *,
     symbol: str | None = None,
+    bar: str | dt.timedelta | None = None,
     on_unsorted: Literal["refuse", "sort"] = "refuse",
     on_duplicate: Literal["refuse", "drop_exact"] = "refuse",
     drop_open_bar: bool = False,
@@ -68,7 +70,7 @@ def read_candles(
     ['symbol', 'ts', 'open', 'high', 'low', 'close', 'volume']
     """
     return ingest_candles(
-        source, symbol=symbol, on_unsorted=on_unsorted, on_duplicate=on_duplicate, drop_open_bar=drop_open_bar
+        source, symbol=symbol, bar=bar, on_unsorted=on_unsorted, on_duplicate=on_duplicate, drop_open_bar=drop_open_bar
     ).candles
 
 
@@ -76,6 +78,7 @@ def ingest_candles(
     source: CandleSource,
     *,
     symbol: str | None = None,
+    bar: str | dt.timedelta | None = None,
     on_unsorted: Literal["refuse", "sort"] = "refuse",
     on_duplicate: Literal["refuse", "drop_exact"] = "refuse",
     drop_open_bar: bool = False,
@@ -85,10 +88,12 @@ def ingest_candles(
 
     Parameters
     ----------
-    source : path of a parquet, CSV (also gzipped) or Feather (Arrow IPC) file, a folder of them, a pandas frame (times
-        in a column or in the index) or a polars frame, lazy or not. Columns go by their usual names (``Open``, ``o``,
-        ``open_time``, ``ticker``, ...); symbols come from a column, else from the file name (``SOL-USDT_1m.parquet``).
+    source : path of a parquet, CSV (also gzipped) or Feather (Arrow IPC) file, a folder of them, a candle store, a pandas
+        frame (times in a column or in the index) or a polars frame, lazy or not. Columns go by their usual names
+        (``Open``, ``o``, ``open_time``, ``ticker``, ...); symbols come from a column, else from the file name
+        (``SOL-USDT_1m.parquet``).
     symbol : names the series of a source without symbols; where the source has symbols, only this one is kept.
+    bar : the bar length expected, such as ``"1h"``; of a candle store with several, the one that is read.
     on_unsorted : ``"refuse"`` times that go back, or ``"sort"`` them. Rows of several symbols may be interleaved either way.
     on_duplicate : ``"refuse"`` a bar that is there twice, or ``"drop_exact"`` to keep one of rows that agree in every
         value; rows that contradict each other are always refused.
@@ -115,11 +120,12 @@ def ingest_candles(
         raise CandleError(f"on_unsorted is {on_unsorted!r}; 'refuse' or 'sort' was expected.")
     if on_duplicate not in ("refuse", "drop_exact"):
         raise CandleError(f"on_duplicate is {on_duplicate!r}; 'refuse' or 'drop_exact' was expected.")
+    expected = None if bar is None else length_in_ms(bar)
     clock = _clock(now)
     notes: list[ReadNote] = []
     parts: list[tuple[str, pl.DataFrame]] = []
     files: list[Path] = []
-    for table in open_tables(source):
+    for table in open_tables(source, bar=bar, symbol=symbol):
         part, said = canonical_table(table, symbol=symbol, now=clock)
         notes.extend(said)
         files.extend([Path(table.file)] if table.file else [])
@@ -146,8 +152,11 @@ def ingest_candles(
         )
         candles = candles.filter(~last)
     validate_candles(candles)
-    bar = bar_length(candles)
-    still_open = candles.filter((pl.col("ts") <= clock) & (pl.col("ts") + bar > clock))
+    length = bar_length(candles)
+    if expected is not None and length != dt.timedelta(milliseconds=expected):
+        found = written_length(int(length.total_seconds() * 1000))
+        raise CandleError(f"the candles are bars of {found}; bars of {written_length(expected)} were expected.")
+    still_open = candles.filter((pl.col("ts") <= clock) & (pl.col("ts") + length > clock))
     if still_open.height:
         first = still_open.row(0, named=True)
         notes.append(
@@ -158,7 +167,7 @@ def ingest_candles(
                 count=still_open.height,
             )
         )
-    return CandleIngest(candles, tuple(notes), tuple(files), bar)
+    return CandleIngest(candles, tuple(notes), tuple(files), length)
 
 
 def _clock(now: dt.datetime | None) -> dt.datetime:

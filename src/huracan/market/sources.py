@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import re
 import sys
@@ -15,6 +16,7 @@ from polars.exceptions import PanicException, PolarsError
 
 from huracan.errors import CandleError
 from huracan.market.columns import shown
+from huracan.market.store.files import is_store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,8 +48,10 @@ class Table:
     symbol: str | None = None
 
 
-def open_tables(source: Any) -> Iterator[Table]:
-    """Yield the table(s) of a source, files in the order of their names.
+def open_tables(source: Any, *, bar: str | dt.timedelta | None = None, symbol: str | None = None) -> Iterator[Table]:
+    """Yield the table(s) of a source, files in the order of their names; of a candle store, one table.
+
+    ``bar`` and ``symbol`` say what is read of a candle store; other sources do not know before they are read.
 
     Raises
     ------
@@ -65,11 +69,15 @@ def open_tables(source: Any) -> Iterator[Table]:
     elif _is_pandas(source):
         yield Table(_from_pandas(source), "the frame")
     elif isinstance(source, (str, os.PathLike)):
-        yield from _open_path(Path(source))
+        path = Path(source)
+        if is_store(path):
+            yield _open_store(path, bar, symbol)
+        else:
+            yield from _open_path(path)
     else:
         raise CandleError(
-            f"the source is a {type(source).__name__}; a path to a parquet, CSV or Feather file, a folder of them, or a "
-            "pandas or polars frame was expected."
+            f"the source is a {type(source).__name__}; a path to a parquet, CSV or Feather file, a folder of them, a "
+            "candle store, or a pandas or polars frame was expected."
         )
 
 
@@ -83,6 +91,16 @@ def symbol_of_file(path: str | Path) -> str:
     stem = name[: -len(_suffix(Path(path))) or None]
     found = _TIMEFRAME.match(stem)
     return found["symbol"] if found else stem
+
+
+def _open_store(path: Path, bar: str | dt.timedelta | None, symbol: str | None) -> Table:
+    from huracan.market.store import CandleStore
+
+    store = CandleStore(path)
+    frame = store.read(symbol, bar=bar, funding=True)
+    if not frame["funding_rate"].count():
+        frame = frame.drop("funding_rate")
+    return Table(frame, f"the candle store {path}", str(path))
 
 
 def _open_path(path: Path) -> Iterator[Table]:

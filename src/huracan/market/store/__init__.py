@@ -2,8 +2,23 @@
 
 from __future__ import annotations
 
-from huracan.market.store.candle_store import CandleStore
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from huracan.market.store.files import is_store
-from huracan.market.store.reports import AppendReport
+
+if TYPE_CHECKING:
+    from huracan.market.store.candle_store import CandleStore
+    from huracan.market.store.reports import AppendReport
+
+_HOME = {"AppendReport": "huracan.market.store.reports", "CandleStore": "huracan.market.store.candle_store"}
 
 __all__ = ["AppendReport", "CandleStore", "is_store"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'huracan.market.store' has no attribute '{name}'")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
