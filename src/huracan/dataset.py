@@ -214,7 +214,7 @@ class TrainingSet:
         names = tuple(c for c in features.columns if c not in _KEYS)
         joined = features.join(labels, on=["symbol", "ts"], how="left", maintain_order="left")
         undefined = joined.select(pl.any_horizontal(pl.col(c).is_null() | pl.col(c).is_nan() for c in names)).to_series()
-        dropped = _reasons(joined, names, undefined, int(getattr(recipe, "warmup", 0)))
+        dropped = _reasons(joined, names, undefined, int(getattr(recipe, "lookback", 0)))
         kept = joined.filter(~undefined).sort("ts", "symbol")
         kept = kept.with_columns(label=pl.when(pl.col("label_end").is_not_null()).then("label"))
         if kept["label"].is_null().all():
@@ -223,7 +223,7 @@ class TrainingSet:
             longest = int(joined.group_by("symbol", "segment").len()["len"].max() or 0)  # type: ignore[arg-type]
             raise NotEnoughData(
                 f"none of {candles.height} candles gives a training row ({worst[0]}: {worst[1]}); the recipe needs more than "
-                f"{getattr(recipe, 'warmup', 0)} bars in one segment, the longest segment has {longest}."
+                f"{getattr(recipe, 'lookback', 0)} bars in one segment, the longest segment has {longest}."
             )
         bar = _bar_length(candles)
         symbols = tuple(sorted(kept["symbol"].unique().to_list()))

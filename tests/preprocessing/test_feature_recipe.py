@@ -66,7 +66,7 @@ def test_json_gives_back_the_same_recipe(chosen: list[FeatureSpec]) -> None:
     again = FeatureRecipe.from_json(recipe.to_json())
     assert (again, again.hash, again.columns, again.warmup) == (recipe, recipe.hash, recipe.columns, recipe.warmup)
     assert len({recipe, again}) == 1
-    assert recipe.warmup == max(recipe.lookbacks().values())
+    assert recipe.lookback == max(recipe.lookbacks().values())
 
 
 def test_the_hash_is_the_same_in_another_process() -> None:
@@ -166,7 +166,7 @@ def test_lags_are_the_same_in_recipe_and_on_frames() -> None:
     lagged = recipe.with_lags([1, 5], ["rsi_14"])
     assert lagged.columns == (*recipe.columns, "rsi_14__lag_1", "rsi_14__lag_5")
     assert lagged.compute(candles).equals(with_lags(recipe.compute(candles), [1, 5], ["rsi_14"]))
-    assert lagged.warmup == max(27, 14 + 5)
+    assert lagged.lookback == max(27, 14 + 5)
     for bad in (0, -1, 1.5, True):
         with pytest.raises(FeatureError, match=r"lag .* from 1 was expected"):
             with_lags(recipe.compute(candles), [bad])  # type: ignore[list-item]

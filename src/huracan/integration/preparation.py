@@ -149,8 +149,8 @@ class _Computed:
         return self.recipe.hash
 
     @property
-    def warmup(self) -> int:
-        return self.recipe.warmup
+    def lookback(self) -> int:
+        return self.recipe.lookback
 
     def compute(self, candles: pl.DataFrame) -> pl.DataFrame:
         return self.features

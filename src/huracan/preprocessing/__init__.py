@@ -17,18 +17,22 @@ from huracan.preprocessing.spec import FeatureSpec, feature
 if TYPE_CHECKING:
     from huracan.preprocessing.enhanced_preprocessing import EnhancedPreprocessor, PreprocessingReport
     from huracan.preprocessing.quality import QualityReport, quality_report
+    from huracan.preprocessing.window_views import FeatureWindows, windows
 
 _HOME = {
     "EnhancedPreprocessor": "huracan.preprocessing.enhanced_preprocessing",
     "PreprocessingReport": "huracan.preprocessing.enhanced_preprocessing",
+    "FeatureWindows": "huracan.preprocessing.window_views",
     "QualityReport": "huracan.preprocessing.quality",
     "quality_report": "huracan.preprocessing.quality",
+    "windows": "huracan.preprocessing.window_views",
 }
 
 __all__ = [
     "EnhancedPreprocessor",
     "FeatureRecipe",
     "FeatureSpec",
+    "FeatureWindows",
     "Indicator",
     "PreprocessingReport",
     "QualityReport",
@@ -40,6 +44,7 @@ __all__ = [
     "number",
     "quality_report",
     "window",
+    "windows",
     "with_lags",
 ]
 

@@ -2,38 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from huracan.errors import CandleError, FeatureError
-from huracan.market import with_segments
+from huracan.market import bar_length, with_segments
+from huracan.preprocessing.columns import MOST_VIEWS, FeatureColumn
 from huracan.preprocessing.indicators import Bars
+from huracan.preprocessing.longer_bars import LongerBars
+from huracan.preprocessing.rolling import Array
 from huracan.preprocessing.spec import FeatureSpec
 
-__all__ = ["compute_features", "segment_bounds"]
+__all__ = ["compare_across", "compute_features", "segment_bounds"]
 
 _PRICES = ("open", "high", "low", "close")
+_ROWS_A_THREAD = 20_000
+"""Fewer rows than this are not worth a thread."""
 
 
-def compute_features(features: Sequence[FeatureSpec], required: Sequence[str], candles: pl.DataFrame) -> pl.DataFrame:
+def compute_features(
+    features: Sequence[FeatureSpec],
+    required: Sequence[str],
+    candles: pl.DataFrame,
+    *,
+    dtype: type[pl.Float32] | type[pl.Float64] = pl.Float32,
+    materialise: bool = False,
+    threads: int | None = None,
+) -> pl.DataFrame:
     """Compute every feature on every segment; see :meth:`huracan.preprocessing.FeatureRecipe.compute`."""
     keys = _keys(candles, required)
     columns = {name: _values(candles, name) for name in required if name not in ("symbol", "ts")}
     ts = keys["ts"].dt.epoch("ms").to_numpy()
-    names = [column for spec in features for column in spec.columns]
-    out = [np.empty(candles.height, np.float32) for _ in names]
-    with np.errstate(over="ignore"):  # what overflows float32 is found below, by name and time
-        for start, stop in segment_bounds(keys):
-            bars = Bars({name: values[start:stop] for name, values in columns.items()}, ts[start:stop])
-            at = 0
-            for spec in features:
-                for values in spec.compute(bars):
-                    out[at][start:stop] = values
-                    at += 1
-    return keys.with_columns(_series(name, values, keys) for name, values in zip(names, out, strict=True))
+    bounds = segment_bounds(keys)
+    views = not materialise and len(bounds) <= MOST_VIEWS
+    groups = _grouped_by_lag(features, views=views)
+    bar = _bar(candles) if any(spec.every > 1 for spec in groups) else 0
+    stored = {
+        spec: [FeatureColumn(bounds, max(lags), _storage(spec, dtype)) for _ in spec.columns] for spec, lags in groups.items()
+    }
+
+    def work(segment: int) -> None:
+        start, stop = bounds[segment]
+        part = {name: values[start:stop] for name, values in columns.items()}
+        _compute_segment(stored, part, ts[start:stop], bar, segment)
+
+    _run(work, len(bounds), keys.height, threads)
+    _refuse_infinite(stored, keys)
+    series = []
+    for spec in features:
+        places, lag = (stored[spec.before_lag], spec.lag) if views else (stored[spec], 0)
+        series += [place.series(name, lag) for name, place in zip(spec.columns, places, strict=True)]
+    frame = keys.hstack(series)
+    across = [spec for spec in features if spec.cross_section]
+    if across:
+        kind = pl.Float32 if dtype is pl.Float32 else pl.Float64
+        frame = frame.with_columns(
+            compare_across(column, spec.cross_section).cast(kind) for spec in across for column in spec.columns
+        )
+    return frame.rechunk() if materialise else frame
 
 
 def segment_bounds(keys: pl.DataFrame) -> list[tuple[int, int]]:
@@ -47,6 +78,79 @@ def segment_bounds(keys: pl.DataFrame) -> list[tuple[int, int]]:
     new = (keys["symbol"] != keys["symbol"].shift(1)) | (keys["segment"] != keys["segment"].shift(1))
     starts = np.flatnonzero(new.fill_null(True).to_numpy())
     return list(zip(starts.tolist(), [*starts[1:].tolist(), keys.height]))
+
+
+def compare_across(column: str, method: str) -> pl.Expr:
+    """A column compared across the symbols of each ``ts``; null where fewer than two have it."""
+    x = pl.col(column)
+    count = x.count()
+    if method == "rank":
+        value = (2.0 * (x.rank() - 1.0) / (count - 1.0)) - 1.0
+    elif method == "zscore":
+        value = pl.when(x.max() == x.min()).then(0.0).otherwise((x - x.mean()) / x.std())
+    else:
+        value = x - x.mean()
+    return pl.when((count > 1) & x.is_not_null()).then(value).over("ts").alias(column)
+
+
+def _grouped_by_lag(features: Sequence[FeatureSpec], *, views: bool) -> dict[FeatureSpec, set[int]]:
+    """What has to be computed, and the lags it is wanted at; without views every lag is computed by itself."""
+    groups: dict[FeatureSpec, set[int]] = {}
+    for spec in features:
+        if views:
+            groups.setdefault(spec.before_lag, {0}).add(spec.lag)
+        else:
+            groups.setdefault(spec, {0})
+    return groups
+
+
+def _storage(spec: FeatureSpec, dtype: type[pl.DataType]) -> type[np.floating]:
+    return np.float32 if dtype is pl.Float32 and not spec.cross_section else np.float64
+
+
+def _compute_segment(
+    stored: dict[FeatureSpec, list[FeatureColumn]], columns: dict[str, Array], ts: NDArray[np.int64], bar: int, segment: int
+) -> None:
+    bars = Bars(columns, ts)
+    longer: dict[int, LongerBars] = {}
+    with np.errstate(over="ignore"):  # what overflows float32 is found later, by name and time
+        for spec, places in stored.items():
+            if spec.every == 1:
+                arrays = spec.compute(bars)
+            else:
+                if spec.every not in longer:
+                    longer[spec.every] = LongerBars(columns, ts, bar, spec.every)
+                arrays = longer[spec.every].compute(spec)
+            for place, values in zip(places, arrays, strict=True):
+                place.write(segment, values)
+
+
+def _run(work: Callable[[int], None], segments: int, rows: int, threads: int | None) -> None:
+    """Do the segments, several at a time where that pays: the kernels release Python's lock."""
+    workers = min(threads or os.cpu_count() or 1, segments, max(1, rows // _ROWS_A_THREAD))
+    if workers <= 1:
+        for segment in range(segments):
+            work(segment)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        for done in [pool.submit(work, segment) for segment in range(segments)]:
+            done.result()
+
+
+def _refuse_infinite(stored: dict[FeatureSpec, list[FeatureColumn]], keys: pl.DataFrame) -> None:
+    for spec, places in stored.items():
+        for name, place in zip(spec.columns, places, strict=True):
+            row = place.first_infinite()
+            if row is not None:
+                raise FeatureError(
+                    f"feature '{name}' is infinite in row {row} ({keys['symbol'][row]}, {keys['ts'][row]}); "
+                    "an indicator gives NaN where it is undefined."
+                )
+
+
+def _bar(candles: pl.DataFrame) -> int:
+    """Bar length in milliseconds."""
+    return int(bar_length(candles).total_seconds() * 1000)
 
 
 def _keys(candles: pl.DataFrame, required: Sequence[str]) -> pl.DataFrame:
@@ -84,14 +188,3 @@ def _values(candles: pl.DataFrame, name: str) -> NDArray[np.float64]:
         where = f"row {row} ({candles['symbol'][row]}, {candles['ts'][row]})"
         raise CandleError(f"column '{name}' holds {candles[name][row]} in {where}; {expected} was expected.")
     return values
-
-
-def _series(name: str, values: NDArray[np.float32], keys: pl.DataFrame) -> pl.Series:
-    infinite = np.isinf(values)
-    if infinite.any():
-        row = int(np.argmax(infinite))
-        raise FeatureError(
-            f"feature '{name}' is infinite in row {row} ({keys['symbol'][row]}, {keys['ts'][row]}); "
-            "an indicator gives NaN where it is undefined."
-        )
-    return pl.Series(name, values).fill_nan(None)

@@ -105,6 +105,11 @@ def engine_indicators(features: Sequence[FeatureSpec], fields: EngineFields) -> 
             raise FeatureError(
                 f"column '{spec.columns[0]}' cannot be written for the Engine: its six keys know no step '{spec.then[0][0]}'."
             )
+        if spec.every > 1 or spec.cross_section:
+            raise FeatureError(
+                f"column '{spec.columns[0]}' cannot be written for the Engine: its six keys know "
+                + ("no bars longer than the candles'." if spec.every > 1 else "no comparison across symbols.")
+            )
         if spec.indicator in groups and spec.indicator != last:
             raise FeatureError(
                 f"the features of '{spec.indicator}' stand apart from each other; the Engine's six keys name an indicator "

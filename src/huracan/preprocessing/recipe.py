@@ -44,7 +44,7 @@ class FeatureRecipe:
     Examples
     --------
     >>> recipe = FeatureRecipe([feature("rsi", window=14), feature("log_return", horizon=6)])
-    >>> recipe.columns, recipe.warmup
+    >>> recipe.columns, recipe.lookback
     (('rsi_14', 'log_return_6'), 48)
     >>> FeatureRecipe.from_json(recipe.to_json()) == recipe
     True
@@ -83,9 +83,19 @@ class FeatureRecipe:
         return tuple(column for spec in self.features for column in spec.columns)
 
     @property
-    def warmup(self) -> int:
-        """Bars of a segment before its first complete row: row ``warmup`` (counted from 0) is the first with every feature."""
+    def lookback(self) -> int:
+        """Bars of a segment before its first complete row: row ``lookback``, from 0, is the first with every feature."""
         return max(spec.lookback for spec in self.features)
+
+    @property
+    def warmup(self) -> int:
+        """Bars of history after which no feature depends any more on where the segment began.
+
+        Averages that fade (EMA, RSI, ATR, ...) have a value after ``lookback`` bars, but that value still remembers their
+        start. After ``warmup`` bars what is left of it is below 1e-7 of the feature's deviation: give ``OnlineFeatures`` that
+        much history.
+        """
+        return max(spec.warmup for spec in self.features)
 
     @property
     def required_columns(self) -> tuple[str, ...]:
@@ -97,18 +107,29 @@ class FeatureRecipe:
         """Column -> rows without a value at the start of a segment."""
         return {column: spec.lookback for spec in self.features for column in spec.columns}
 
-    def compute(self, candles: pl.DataFrame) -> pl.DataFrame:
+    def compute(
+        self,
+        candles: pl.DataFrame,
+        *,
+        dtype: type[pl.Float32] | type[pl.Float64] | None = None,
+        materialise: bool = False,
+        threads: int | None = None,
+    ) -> pl.DataFrame:
         """Compute the features.
 
         Parameters
         ----------
         candles : sorted by ``(symbol, ts)``, as ``huracan.market.read_candles`` gives them. A column ``segment`` is used
             where there is one; else a new segment begins where bars are missing.
+        dtype : ``pl.Float32`` (the default: what models are given) or ``pl.Float64``.
+        materialise : copy lags into memory of their own, all columns in one piece each, for tools that need it. By default
+            the lags of a column are views of it.
+        threads : how many segments at a time; by default as many as there are cores. The result does not depend on it.
 
         Returns
         -------
-        ``[symbol, ts, segment, features...]``, one row per candle in the same order, features Float32, null while warming
-        up or undefined. The row at t uses bars up to and including t of its own segment, so it is known at ``ts + bar``.
+        ``[symbol, ts, segment, features...]``, one row per candle in the same order, features null while warming up or
+        undefined. The row at t uses bars up to and including t of its own segment, so it is known at ``ts + bar``.
 
         Raises
         ------
@@ -124,7 +145,18 @@ class FeatureRecipe:
         >>> FeatureRecipe([feature("efficiency_ratio", window=2)]).compute(candles)["efficiency_ratio_2"].round(2).to_list()
         [None, None, 1.0, 1.0, 1.0, 0.0]
         """
-        return compute_features(self.features, self.required_columns, candles)
+        import polars as pl
+
+        if dtype not in (None, pl.Float32, pl.Float64):
+            raise FeatureError(f"dtype is {dtype}; pl.Float32 or pl.Float64 was expected.")
+        return compute_features(
+            self.features,
+            self.required_columns,
+            candles,
+            dtype=pl.Float32 if dtype is None else dtype,
+            materialise=materialise,
+            threads=threads,
+        )
 
     def with_lags(self, bars: Sequence[int], columns: Sequence[str] | None = None) -> FeatureRecipe:
         """Add each feature (or those that give one of ``columns``) as it was so many bars earlier.
@@ -246,7 +278,7 @@ class FeatureRecipe:
 
         Windows are the usual ones and were tuned to no data. Hour and weekday are in :meth:`calendar`.
 
-        >>> len(FeatureRecipe.default()), FeatureRecipe.default().warmup
+        >>> len(FeatureRecipe.default()), FeatureRecipe.default().lookback
         (48, 179)
         """
         from huracan.preprocessing.recipes import DEFAULT
@@ -255,9 +287,9 @@ class FeatureRecipe:
 
     @classmethod
     def minimal(cls) -> FeatureRecipe:
-        """Eight columns that warm up in two days of hours.
+        """Eight columns that are complete after two days of hours.
 
-        >>> FeatureRecipe.minimal().columns[:3], FeatureRecipe.minimal().warmup
+        >>> FeatureRecipe.minimal().columns[:3], FeatureRecipe.minimal().lookback
         (('log_return_1', 'log_return_6', 'log_return_24'), 48)
         """
         from huracan.preprocessing.recipes import MINIMAL

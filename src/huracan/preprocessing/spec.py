@@ -1,19 +1,20 @@
-"""One feature of a recipe: an indicator, its parameters, and the steps that follow it."""
+"""One feature of a recipe: an indicator, its parameters, the steps that follow it, and the bars and symbols it looks at."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from huracan.errors import FeatureError, nearest_name
+from huracan.market.bar_lengths import length_in_ms
 from huracan.preprocessing.indicators import Bars, Parameter, get_indicator, window
 from huracan.preprocessing.indicators.registry import Value
 from huracan.preprocessing.rolling import Array, lag, rolling_minmax, rolling_rank, rolling_zscore, volatility_scale
 
-__all__ = ["STEPS", "FeatureSpec", "StepKind", "feature"]
+__all__ = ["CROSS_SECTIONS", "STEPS", "FeatureSpec", "StepKind", "feature"]
 
 Values = tuple[tuple[str, Value], ...]
 
@@ -43,26 +44,57 @@ STEPS: dict[str, StepKind] = {
 }
 """Steps that may follow an indicator, by name."""
 
+CROSS_SECTIONS = {
+    "rank": "rank among the symbols of the same moment, -1 lowest to 1 highest, ties in the middle",
+    "zscore": "standard deviations (n - 1) from the mean of the symbols of the same moment; 0 where all are equal",
+    "demean": "less the mean of the symbols of the same moment",
+}
+"""Ways to compare a feature across symbols; null where fewer than two symbols have it at that moment."""
+
 
 @dataclass(frozen=True)
 class FeatureSpec:
-    """An indicator with every parameter set, and the steps that follow; make one with :func:`feature`."""
+    """An indicator with every parameter set, and what follows; make one with :func:`feature`.
+
+    Attributes
+    ----------
+    indicator, parameters : what is computed.
+    then : steps done to it, in order, as ``(name, bars)``.
+    every : computed on bars so many times as long; 1 is the candles' own.
+    cross_section : how it is compared across symbols in the end, a key of ``CROSS_SECTIONS``; ``""`` is not at all.
+    """
 
     indicator: str
     parameters: Values
     then: tuple[tuple[str, int], ...] = ()
+    every: int = 1
+    cross_section: str = ""
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of its columns."""
         suffix = "".join(f"__{name}_{bars}" for name, bars in self.then)
+        suffix += f"__on_{self.every}" if self.every > 1 else ""
+        suffix += f"__cross_{self.cross_section}" if self.cross_section else ""
         return tuple(name + suffix for name in get_indicator(self.indicator).column_names(dict(self.parameters)))
 
     @property
     def lookback(self) -> int:
-        """Rows without a value at the start of a segment."""
-        own = get_indicator(self.indicator).lookback(dict(self.parameters))
-        return own + sum(STEPS[name].lookback(bars) for name, bars in self.then)
+        """Rows without a value at the start of a segment; with :meth:`on`, the most there can be."""
+        return self._in_rows(self._steps_lookback + get_indicator(self.indicator).lookback(dict(self.parameters)))
+
+    @property
+    def warmup(self) -> int:
+        """Bars of history after which its values no longer depend on where the segment began (1e-7 of their deviation)."""
+        return self._in_rows(self._steps_lookback + get_indicator(self.indicator).settle(dict(self.parameters)))
+
+    @property
+    def _steps_lookback(self) -> int:
+        return sum(STEPS[name].lookback(bars) for name, bars in self.then)
+
+    def _in_rows(self, bars: int) -> int:
+        """Bars of its own length as rows of the candles, where it starts at the worst moment."""
+        return bars if self.every == 1 else (bars + 2) * self.every - 2
 
     def followed_by(self, step: str, **parameters: int) -> FeatureSpec:
         """The same with one more step.
@@ -77,13 +109,61 @@ class FeatureSpec:
         if strange:
             raise nearest_name(strange[0], [kind.parameter.name], kind=f"parameter of step '{step}'")
         value = kind.parameter.check(parameters.get(kind.parameter.name, kind.parameter.default), f"step '{step}'")
-        return FeatureSpec(self.indicator, self.parameters, (*self.then, (step, int(value))))
+        return replace(self, then=(*self.then, (step, int(value))))
+
+    def on(self, every: int | str, *, of: str | None = None) -> FeatureSpec:
+        """The same on longer bars: each is known when it has closed, and holds until the next one has.
+
+        Parameters
+        ----------
+        every : how many times as long, or the longer bar (``"4h"``) together with ``of``, the bar of the candles (``"1h"``).
+            Longer bars begin at multiples of their length since 1970, UTC (a week's on Mondays); one of which a bar is missing
+            is no bar.
+
+        Examples
+        --------
+        >>> feature("efficiency_ratio", window=24).on(4).columns, feature("return_skew").on("1d", of="1h").every
+        (('efficiency_ratio_24__on_4',), 24)
+        """
+        if isinstance(every, str):
+            if of is None:
+                raise FeatureError(f"on('{every}') needs the bar of the candles too, as in on('{every}', of='1h').")
+            long, short = length_in_ms(every), length_in_ms(of)
+            if long % short:
+                raise FeatureError(f"a bar of {every} is no whole number of bars of {of}.")
+            every = long // short
+        if isinstance(every, bool) or not isinstance(every, int) or not 1 <= every <= 100_000:
+            raise FeatureError(f"on({every!r}): a whole number of bars from 1 to 100000 was expected.")
+        return replace(self, every=self.every * every)
+
+    def across(self, method: str = "rank") -> FeatureSpec:
+        """The same compared across the symbols of each moment: see ``CROSS_SECTIONS``.
+
+        >>> feature("efficiency_ratio", window=24).across("rank").columns
+        ('efficiency_ratio_24__cross_rank',)
+        """
+        if method not in CROSS_SECTIONS:
+            raise nearest_name(method, CROSS_SECTIONS, kind="comparison across symbols")
+        if self.cross_section:
+            raise FeatureError(f"column '{self.columns[0]}' is compared across symbols already.")
+        return replace(self, cross_section=method)
+
+    @property
+    def lag(self) -> int:
+        """Bars of the lag it ends in, 0 where it ends in none (or where the lag is counted in longer bars)."""
+        ends_in_lag = self.then and self.then[-1][0] == "lag" and self.every == 1 and not self.cross_section
+        return self.then[-1][1] if ends_in_lag else 0
+
+    @property
+    def before_lag(self) -> FeatureSpec:
+        """The feature without the lag it ends in."""
+        return replace(self, then=self.then[:-1]) if self.lag else self
 
     def compute(self, bars: Bars) -> tuple[Array, ...]:
-        """One float64 array per column, NaN in the warm-up."""
-        if len(bars) <= self.lookback:
-            return tuple(np.full(len(bars), np.nan) for _ in self.columns)
+        """One float64 array per column from bars of its own length, NaN in the warm-up; no comparison across symbols."""
         values = dict(self.parameters)
+        if len(bars) <= get_indicator(self.indicator).lookback(values) + self._steps_lookback:
+            return tuple(np.full(len(bars), np.nan) for _ in self.columns)
 
         def base() -> tuple[Array, ...]:
             return get_indicator(self.indicator).compute(bars, values)
@@ -102,6 +182,10 @@ class FeatureSpec:
         }
         if self.then:
             entry["then"] = [[name, bars] for name, bars in self.then]
+        if self.every > 1:
+            entry["every"] = self.every
+        if self.cross_section:
+            entry["across"] = self.cross_section
         return entry
 
     @classmethod
@@ -120,11 +204,14 @@ class FeatureSpec:
             if not isinstance(step, list) or len(step) != 2 or step[0] not in STEPS:
                 raise FeatureError(f"step {step!r} after '{spec.indicator}' is not one of {', '.join(STEPS)} with its bars.")
             spec = spec.followed_by(step[0], **{STEPS[step[0]].parameter.name: step[1]})
-        return spec
+        spec = spec.on(entry.get("every", 1))
+        return spec.across(entry["across"]) if "across" in entry else spec
 
     def __str__(self) -> str:
         inside = ", ".join([repr(self.indicator), *(f"{k}={v!r}" for k, v in self.parameters)])
         after = "".join(f".followed_by({n!r}, {STEPS[n].parameter.name}={b})" for n, b in self.then)
+        after += f".on({self.every})" if self.every > 1 else ""
+        after += f".across({self.cross_section!r})" if self.cross_section else ""
         return f"feature({inside}){after}"
 
 
