@@ -61,7 +61,7 @@ class FeatureColumn:
         return at - self._starts[segment] + self._bounds[segment][0]
 
     def series(self, name: str, lag: int) -> pl.Series:
-        """The column ``lag`` bars earlier, null where undefined; where there are lags one piece a segment, all of them views."""
+        """The column ``lag`` bars earlier, null where undefined; with lags, one piece a segment, all of them views."""
         if self._padded is None:
             self._padded = pl.Series(name, self.values).fill_nan(None)
         if not self._pad:

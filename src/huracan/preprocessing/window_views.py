@@ -83,7 +83,7 @@ def windows(features: pl.DataFrame, length: int, columns: Sequence[str] | None =
     matrix = np.empty((features.height, len(names)), np.float32)
     for j, name in enumerate(names):
         matrix[:, j] = features[name].cast(pl.Float32).fill_null(np.nan).to_numpy()
-    missing: NDArray[np.bool_] = np.isnan(matrix).any(axis=1)
+    missing: NDArray[np.bool_] = np.asarray(np.isnan(matrix).any(axis=1))
     usable = _complete(missing, segment_bounds(features), length)
     if not usable.any():
         longest = max((stop - start for start, stop in segment_bounds(features)), default=0)
