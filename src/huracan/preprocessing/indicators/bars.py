@@ -10,8 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huracan.preprocessing.rolling import Array, lag, ratio, rolling_sum_of_sizes
+from huracan.preprocessing.tracing import CannotTrace, Graph
 
-__all__ = ["Bars"]
+__all__ = ["PRICES", "Bars", "price_scale", "recorded_bars"]
+
+PRICES = ("open", "high", "low", "close")
 
 T = TypeVar("T")
 
@@ -21,7 +24,8 @@ class Bars:
 
     Prices are multiplied by a power of two chosen from the first close, so that they begin near a million. This changes
     no bit of any ratio, and keeps coins that cost 0.00001 clear of the absolute thresholds inside TA-Lib, below which it
-    reads a movement as none. ``ts`` is the open time in milliseconds since 1970, UTC.
+    reads a movement as none; what is a price divides by :attr:`scale` at the end. ``ts`` is the open time in milliseconds
+    since 1970, UTC.
 
     Examples
     --------
@@ -34,19 +38,21 @@ class Bars:
         self.length = len(next(iter(columns.values()))) if columns else (0 if ts is None else len(ts))
         self._ts = ts
         self._memory: dict[object, object] = {}
+        anchor = next((columns[name] for name in ("close", *PRICES) if name in columns and self.length), None)
+        self.scale = 1.0 if anchor is None else price_scale(float(anchor[0]))
+        """The power of two that prices are multiplied by."""
         self._columns: dict[str, Array] = {}
-        scale = None
         for name, values in columns.items():
             values = np.ascontiguousarray(values, dtype=np.float64)
-            if name in ("open", "high", "low", "close"):
-                if scale is None:
-                    anchor = columns.get("close", values)[0]
-                    scale = math.ldexp(1.0, 20 - math.frexp(float(anchor))[1])
-                values = values * scale
-            self._columns[name] = values
+            self._columns[name] = values * self.scale if name in PRICES else values
 
     def __len__(self) -> int:
         return self.length
+
+    @property
+    def columns(self) -> dict[str, Array]:
+        """Columns by name, prices times :attr:`scale`."""
+        return self._columns
 
     def column(self, name: str) -> Array:
         """A column by name; an indicator may only ask for those it was registered with."""
@@ -111,3 +117,34 @@ class Bars:
     def per_volatility(self, move: Array, horizon: float, window: int) -> Array:
         """A log-price move in units of what ``horizon`` bars of a random walk would do; NaN where volatility is 0."""
         return ratio(move, self.volatility(window) * math.sqrt(horizon))
+
+
+def price_scale(price: float) -> float:
+    """The power of two that brings a price to between 2**19 and 2**20.
+
+    >>> price_scale(3.0) * 3.0
+    786432.0
+    """
+    return math.ldexp(1.0, 20 - math.frexp(price)[1])
+
+
+def recorded_bars(graph: Graph, columns: tuple[str, ...]) -> Bars:
+    """Bars of no length whose columns record in ``graph`` what an indicator does with them.
+
+    >>> graph = Graph()
+    >>> _ = recorded_bars(graph, ("close",)).log_return
+    >>> [getattr(node.what, "__name__", node.what) for node in graph.nodes]
+    ['scale', 'close', 'lag', 'divide', 'log']
+    """
+    return _RecordedBars(graph, columns)
+
+
+class _RecordedBars(Bars):
+    def __init__(self, graph: Graph, columns: tuple[str, ...]) -> None:
+        self._memory = {}
+        self.scale = graph.input("scale")  # type: ignore[assignment]
+        self._ts = graph.input("ts") if "ts" in columns else None  # type: ignore[assignment]
+        self._columns = {name: graph.input(name) for name in columns if name != "ts"}  # type: ignore[misc]
+
+    def __len__(self) -> int:
+        raise CannotTrace("the number of bars was asked for, which has no bar-by-bar form.")
