@@ -90,6 +90,15 @@ class Bars:
         """Volume in base-coin units, as given."""
         return self._columns["volume"]
 
+    def unscaled(self, values: Array, power: int = 1) -> Array:
+        """Values in units of the scaled price to the ``power``, back in units of the candles' price: exactly, bit for bit.
+
+        >>> bars = Bars({"close": np.array([2.0, 3.0])})
+        >>> bars.close, bars.unscaled(bars.close)
+        (array([524288., 786432.]), array([2., 3.]))
+        """
+        return values if power == 0 or self.scale == 1.0 else values * self.scale**-power
+
     def once(self, key: object, make: Callable[[], T]) -> T:
         """Compute a shared intermediate the first time, recall it afterwards."""
         if key not in self._memory:
