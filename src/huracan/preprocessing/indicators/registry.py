@@ -129,6 +129,7 @@ class Indicator:
     refusal_of: Callable[..., str | None] | None = None
     aliases: tuple[str, ...] = ()
     settle_of: Callable[..., int] | None = None
+    names_of: Callable[..., tuple[str, ...]] | None = None
 
     @property
     def purpose(self) -> str:
@@ -172,6 +173,8 @@ class Indicator:
 
     def column_names(self, values: Mapping[str, Value]) -> tuple[str, ...]:
         """Names of its columns: ``rsi_14``, ``macd_12_26_9_line``."""
+        if self.names_of is not None:
+            return self.names_of(**values)
         parts = [self.name]
         for p in self.parameters:
             written = f"{values[p.name]:g}" if isinstance(values[p.name], float) else str(values[p.name])
@@ -213,6 +216,7 @@ def indicator(
     version: int = 1,
     refuse: Callable[..., str | None] | None = None,
     settle: Callable[..., int] | None = None,
+    names: Callable[..., tuple[str, ...]] | None = None,
     aliases: tuple[str, ...] = (),
     replace: bool = False,
 ) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
@@ -232,6 +236,7 @@ def indicator(
     refuse : the parameters by keyword -> why this combination makes no sense, or None.
     settle : for ``"recursive"``: the parameters by keyword -> bars after which the beginning is forgotten, to 1e-7 of the
         values' standard deviation. :func:`forgetting_time` counts them for an exponential average.
+    names : the parameters by keyword -> names of its columns, where a published set of features fixes them (``BETA20``).
     aliases : other names it is known by in recipes from elsewhere.
     replace : allow taking the name of an indicator that is there already.
 
@@ -278,6 +283,7 @@ def indicator(
             refuse,
             aliases,
             settle,
+            names,
         )
         _ALIASES.update(dict.fromkeys(aliases, name))
         return function
