@@ -26,6 +26,7 @@ from typing import Any, TypeAlias
 
 from huracan.errors import FeatureError, UnknownName, nearest_name
 from huracan.preprocessing.indicators.bars import Bars
+from huracan.preprocessing.indicators.refused import refusal_of
 from huracan.preprocessing.rolling import Array, from_row
 
 __all__ = [
@@ -306,6 +307,7 @@ def get_indicator(name: str) -> Indicator:
     Raises
     ------
     UnknownName : nothing of that name; the nearest is offered.
+    FeatureError : the name of something that looks ahead, such as STL.
 
     Examples
     --------
@@ -314,6 +316,9 @@ def get_indicator(name: str) -> Indicator:
     """
     found = _REGISTER.get(name) or _REGISTER.get(_ALIASES.get(name.lower(), name.lower()))
     if found is None:
+        refusal = refusal_of(name)
+        if refusal:
+            raise FeatureError(refusal)
         error: UnknownName = nearest_name(name, _REGISTER, kind="indicator")
         raise error
     return found
