@@ -230,3 +230,11 @@ def _seconds(work) -> float:
     begun = time.perf_counter()
     work()
     return time.perf_counter() - begun
+
+
+def test_a_recipe_changed_after_it_was_written_is_refused() -> None:
+    text = FeatureRecipe.minimal().to_json()
+    with pytest.raises(FeatureError, match=r"the recipe states hash '[0-9a-f]{64}'; its content has '[0-9a-f]{64}'"):
+        FeatureRecipe.from_json(text.replace('"horizon": 24', '"horizon": 25'))
+    without = json.dumps({k: v for k, v in json.loads(text).items() if k != "hash"})
+    assert FeatureRecipe.from_json(without) == FeatureRecipe.minimal(), "a recipe written by hand needs no hash"

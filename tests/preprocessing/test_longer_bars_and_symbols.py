@@ -143,5 +143,17 @@ def test_recipes_with_longer_bars_and_symbols_are_stored_and_hashed() -> None:
     assert len({FeatureRecipe([s]).hash for s in recipe.features}) == 4
     assert recipe.columns[3] == "efficiency_ratio_3__lag_2__on_4__cross_rank"
     assert (recipe.lookback, recipe.warmup) == ((5 + 2) * 4 - 2,) * 2
-    with pytest.raises(FeatureError, match="cannot be written for the Engine"):
+    with pytest.raises(FeatureError, match="is on longer bars, and the Engine computes every"):
         FeatureRecipe([feature("efficiency_ratio").on(4)]).to_engine_json()
+
+
+def test_the_engine_computes_every_indicator_on_every_timeframe() -> None:
+    specs = [feature("efficiency_ratio", window=3), feature("efficiency_ratio", window=9), feature("return_skew")]
+    recipe = FeatureRecipe([*specs, *(s.on(4) for s in specs)]).for_engine(timeframes=["4h", "1h"])
+    document = recipe.to_engine_json()
+    assert FeatureRecipe.from_engine_json(document) == recipe
+    assert FeatureRecipe.from_engine_json(document).engine_hash == recipe.engine_hash
+    with pytest.raises(FeatureError, match="on one length of bars, and the Engine computes every"):
+        FeatureRecipe(specs).for_engine(timeframes=["4h", "1h"]).to_engine_json()
+    with pytest.raises(FeatureError, match="to be a whole number of the shortest"):
+        FeatureRecipe(specs).for_engine(timeframes=["2h", "3h"])

@@ -2,7 +2,8 @@
 
 ``symbol``, ``timeframes``, ``indicators`` {name: {parameter: value}}, ``fill_rules``, ``normalization``, ``window_sizes``;
 ``hash`` is the first 16 hexadecimal digits of SHA-256 over ``json.dumps(six keys, sort_keys=True)``, timeframes sorted.
-Several features of one indicator are written as lists: ``{"rsi": {"window": [6, 14]}}``.
+Several features of one indicator are written as lists: ``{"rsi": {"window": [6, 14]}}``. With several timeframes every
+indicator is computed on each of them: on the shortest, which is the candles' own, and on longer bars as they close.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from huracan.errors import FeatureError, nearest_name
+from huracan.errors import CandleError, FeatureError, nearest_name
+from huracan.market.bar_lengths import length_in_ms
 from huracan.preprocessing.indicators import get_indicator
 from huracan.preprocessing.spec import FeatureSpec, feature
 
@@ -63,8 +65,7 @@ class EngineFields:
             if not isinstance(value, _KINDS[key]):
                 raise FeatureError(f"key '{key}' of the Engine's recipe is {value!r}; {_KINDS[key].__name__} was expected.")
         merged = {**_DEFAULTS, **{k: v for k, v in values.items() if k != "indicators"}}
-        if len(merged["timeframes"]) != 1:
-            raise FeatureError(f"timeframes are {merged['timeframes']}; features of exactly one timeframe can be computed.")
+        multiples(merged["timeframes"])
         merged["timeframes"] = sorted(merged["timeframes"])
         return cls(json.dumps(merged), json.dumps(values["indicators"]) if "indicators" in values else None)
 
@@ -75,6 +76,11 @@ class EngineFields:
         plain = {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()}
         return EngineFields.from_dict({**self.to_dict(), **plain})
 
+    @property
+    def timeframes(self) -> tuple[str, ...]:
+        """Bar lengths as written, sorted as text."""
+        return tuple(json.loads(self.fields)["timeframes"])
+
     def hash_with(self, indicators: Mapping[str, Any]) -> str:
         """The Engine's hash."""
         return engine_hash({**json.loads(self.fields), "indicators": indicators})
@@ -83,6 +89,23 @@ class EngineFields:
         """The Engine's JSON, keys in its order."""
         values = {**json.loads(self.fields), "indicators": indicators}
         return json.dumps({**{key: values[key] for key in ENGINE_KEYS}, "hash": engine_hash(values)}, indent=2)
+
+
+def multiples(timeframes: Sequence[Any]) -> tuple[int, ...]:
+    """How many times as long as the shortest each timeframe is, ascending.
+
+    >>> multiples(["1d", "1h", "4h"])
+    (1, 4, 24)
+    """
+    if not timeframes or not all(isinstance(t, str) for t in timeframes) or len(set(timeframes)) < len(timeframes):
+        raise FeatureError(f"timeframes are {list(timeframes)}; at least one, each once, such as '1h', was expected.")
+    try:
+        lengths = sorted(length_in_ms(t, what="timeframe") for t in timeframes)
+    except CandleError as error:
+        raise FeatureError(f"timeframes are {list(timeframes)}: {error}") from error
+    if any(length % lengths[0] for length in lengths):
+        raise FeatureError(f"timeframes are {list(timeframes)}; each was expected to be a whole number of the shortest.")
+    return tuple(length // lengths[0] for length in lengths)
 
 
 def engine_hash(values: Mapping[str, Any]) -> str:
@@ -96,19 +119,19 @@ def engine_indicators(features: Sequence[FeatureSpec], fields: EngineFields) -> 
     """Features as ``{indicator: {parameter: value or list of values}}``, or ``FeatureError`` with what cannot be said so."""
     if fields.written is not None:
         as_read: dict[str, dict[str, Any]] = json.loads(fields.written)
-        if _features_of(as_read) == tuple(features):
+        if _features_of(as_read, fields.timeframes) == tuple(features):
             return as_read
     groups: dict[str, list[FeatureSpec]] = {}
     last = ""
-    for spec in features:
+    own = [spec for spec in features if spec.every == 1]
+    for spec in own:
         if spec.then:
             raise FeatureError(
                 f"column '{spec.columns[0]}' cannot be written for the Engine: its six keys know no step '{spec.then[0][0]}'."
             )
-        if spec.every > 1 or spec.cross_section:
+        if spec.cross_section:
             raise FeatureError(
-                f"column '{spec.columns[0]}' cannot be written for the Engine: its six keys know "
-                + ("no bars longer than the candles'." if spec.every > 1 else "no comparison across symbols.")
+                f"column '{spec.columns[0]}' cannot be written for the Engine: its six keys know no comparison across symbols."
             )
         if spec.indicator in groups and spec.indicator != last:
             raise FeatureError(
@@ -117,7 +140,15 @@ def engine_indicators(features: Sequence[FeatureSpec], fields: EngineFields) -> 
             )
         groups.setdefault(spec.indicator, []).append(spec)
         last = spec.indicator
-    return {name: _merged(specs) for name, specs in groups.items()}
+    made = {name: _merged(specs) for name, specs in groups.items()}
+    if _features_of(made, fields.timeframes) != tuple(features):
+        longer = next((spec.columns[0] for spec in features if spec.every > 1), None)
+        what = f"column '{longer}' is on longer bars" if longer else "its features are on one length of bars"
+        raise FeatureError(
+            f"the recipe cannot be written for the Engine with timeframes {list(fields.timeframes)}: {what}, and the Engine "
+            "computes every indicator on every timeframe, all of one length before the next."
+        )
+    return made
 
 
 def read_engine_recipe(text: str) -> tuple[tuple[FeatureSpec, ...], EngineFields]:
@@ -132,7 +163,7 @@ def read_engine_recipe(text: str) -> tuple[tuple[FeatureSpec, ...], EngineFields
     fields = EngineFields.from_dict(document)
     if stated is not None and stated != engine_hash(document):
         raise FeatureError(f"the Engine's recipe states hash {stated!r}; its content has {engine_hash(document)!r}.")
-    return _features_of(document["indicators"]), fields
+    return _features_of(document["indicators"], fields.timeframes), fields
 
 
 def _merged(specs: Sequence[FeatureSpec]) -> dict[str, Any]:
@@ -141,7 +172,7 @@ def _merged(specs: Sequence[FeatureSpec]) -> dict[str, Any]:
     return {name: v[0] if len(set(v)) == 1 else v for name, v in values.items()}
 
 
-def _features_of(indicators: Mapping[str, Any]) -> tuple[FeatureSpec, ...]:
+def _features_of(indicators: Mapping[str, Any], timeframes: Sequence[str]) -> tuple[FeatureSpec, ...]:
     specs: list[FeatureSpec] = []
     for name, given in indicators.items():
         entry = get_indicator(name)
@@ -154,4 +185,4 @@ def _features_of(indicators: Mapping[str, Any]) -> tuple[FeatureSpec, ...]:
             )
         for i in range(max(lengths.values(), default=1)):
             specs.append(feature(entry.name, **{k: v[i] if isinstance(v, list) else v for k, v in given.items()}))
-    return tuple(specs)
+    return tuple(spec.on(every) for every in multiples(timeframes) for spec in specs)

@@ -173,8 +173,8 @@ class FeatureRecipe:
         return FeatureRecipe((*self.features, *lagged), self.engine)
 
     def to_json(self, *, indent: int | None = None) -> str:
-        """Write it as JSON; :meth:`from_json` reads it back, and refuses it where an indicator has changed since."""
-        document: dict[str, Any] = {"format": RECIPE_FORMAT, "features": [spec.to_dict() for spec in self.features]}
+        """Write it as JSON with its hash; :meth:`from_json` reads it back, and refuses it where anything has changed since."""
+        document = {"format": RECIPE_FORMAT, "features": [spec.to_dict() for spec in self.features], "hash": self.hash}
         if self.engine is not None:
             document["engine"] = self.engine.to_dict()
         return json.dumps(document, indent=indent)
@@ -185,7 +185,8 @@ class FeatureRecipe:
 
         Raises
         ------
-        FeatureError : not such JSON, an indicator of another version, or a parameter out of bounds.
+        FeatureError : not such JSON, an indicator of another version, a parameter out of bounds, or ``hash`` is there and
+            does not fit the content.
         UnknownName : an indicator or parameter that does not exist; the nearest is offered.
         """
         from huracan.preprocessing.engine import EngineFields
@@ -195,7 +196,10 @@ class FeatureRecipe:
             found = document.get("format")
             raise FeatureError(f"recipe JSON has format {found!r}; format {RECIPE_FORMAT} with a list 'features' was expected.")
         engine = EngineFields.from_dict(document["engine"]) if "engine" in document else None
-        return cls([FeatureSpec.from_dict(entry) for entry in document["features"]], engine)
+        recipe = cls([FeatureSpec.from_dict(entry) for entry in document["features"]], engine)
+        if document.get("hash", recipe.hash) != recipe.hash:
+            raise FeatureError(f"the recipe states hash {document['hash']!r}; its content has {recipe.hash!r}.")
+        return recipe
 
     @property
     def hash(self) -> str:
@@ -244,8 +248,8 @@ class FeatureRecipe:
 
         Raises
         ------
-        FeatureError : a key is missing or of the wrong kind, ``hash`` does not fit the content, or there is more than one
-            timeframe (features of a second timeframe are not computed here).
+        FeatureError : a key is missing or of the wrong kind, ``hash`` does not fit the content, or timeframes are not whole
+            numbers of the shortest.
         UnknownName : an indicator or parameter that does not exist; the nearest is offered.
         """
         from huracan.preprocessing.engine import read_engine_recipe
