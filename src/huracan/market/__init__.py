@@ -16,13 +16,22 @@ from huracan.market.timestamps import NoteKind, ReadNote
 from huracan.market.validity import validate_candles
 
 if TYPE_CHECKING:
+    from huracan.market.external import ExternalJoin, join_external, join_external_report
+    from huracan.market.resampling import ResampleReport, closed_higher_bars, resample_candles, resample_report
     from huracan.market.simulator import SimulatedMarket, simulate_market
     from huracan.market.store import AppendReport, CandleStore
 
 _HOME = {
     "AppendReport": "huracan.market.store",
     "CandleStore": "huracan.market.store",
+    "ExternalJoin": "huracan.market.external",
+    "ResampleReport": "huracan.market.resampling",
     "SimulatedMarket": "huracan.market.simulator",
+    "closed_higher_bars": "huracan.market.resampling",
+    "join_external": "huracan.market.external",
+    "join_external_report": "huracan.market.external",
+    "resample_candles": "huracan.market.resampling",
+    "resample_report": "huracan.market.resampling",
     "simulate_market": "huracan.market.simulator",
 }
 
@@ -32,13 +41,20 @@ __all__ = [
     "CandleIngest",
     "CandleSource",
     "CandleStore",
+    "ExternalJoin",
     "NoteKind",
     "ReadNote",
+    "ResampleReport",
     "SimulatedMarket",
     "bar_length",
     "candles_hash",
+    "closed_higher_bars",
     "ingest_candles",
+    "join_external",
+    "join_external_report",
     "read_candles",
+    "resample_candles",
+    "resample_report",
     "simulate_market",
     "validate_candles",
     "with_segments",

@@ -16,18 +16,18 @@ _UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "min": 60_000, "h": 3_600_000, "d": 
 _WRITTEN = re.compile(r"\s*(\d{1,9})\s*(ms|s|min|m|h|d|w)\s*", re.IGNORECASE)
 
 
-def length_in_ms(length: str | dt.timedelta, *, what: str = "bar") -> int:
+def length_in_ms(length: str | dt.timedelta, *, what: str = "bar", zero: bool = False) -> int:
     """Read a length of time, in milliseconds: the inverse of ``written_length``.
 
     Parameters
     ----------
     length : such as ``"1m"``, ``"4h"``, ``"1d"``, ``"1w"``, or a timedelta. Calendar months have no fixed length and
         are refused, ``"1M"`` too.
-    what : names the argument in the error.
+    what : names the argument in the error. zero : whether no time at all is a length too.
 
     Raises
     ------
-    CandleError : it is neither, is zero or negative, or is no whole number of milliseconds.
+    CandleError : it is neither, is negative or (unless ``zero``) zero, or is no whole number of milliseconds.
 
     Examples
     --------
@@ -40,11 +40,11 @@ def length_in_ms(length: str | dt.timedelta, *, what: str = "bar") -> int:
     """
     if isinstance(length, dt.timedelta):
         milliseconds, rest = divmod(length, dt.timedelta(milliseconds=1))
-        if milliseconds > 0 and not rest:
+        if milliseconds >= (not zero) and not rest:
             return milliseconds
     elif isinstance(length, str):
         found = _WRITTEN.fullmatch(length)
-        if found and found[2] != "M" and int(found[1]):
+        if found and found[2] != "M" and int(found[1]) >= (not zero):
             return int(found[1]) * _UNITS[found[2].lower()]
     raise CandleError(f"{what} is {length!r}; a length such as '1m', '4h' or '1w' was expected; months have no fixed length.")
 
