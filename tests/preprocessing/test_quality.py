@@ -41,7 +41,7 @@ def at(*rows: int) -> pl.Expr:
     return pl.int_range(pl.len()).is_in(rows)
 
 
-def put(bars: pl.DataFrame, column: str, value: float, *rows: int) -> pl.DataFrame:
+def put(bars: pl.DataFrame, column: str, value: float | None, *rows: int) -> pl.DataFrame:
     return bars.with_columns(pl.when(at(*rows)).then(pl.lit(value)).otherwise(column).alias(column))
 
 
@@ -67,7 +67,9 @@ def test_clean_candles_are_clean_and_every_check_says_that_it_was_made() -> None
 @pytest.mark.parametrize(
     ("name", "column", "value"),
     [
-        ("impossible open", "open", float("nan")),
+        ("missing open", "open", float("nan")),
+        ("missing volume", "volume", None),
+        ("impossible open", "open", float("-inf")),
         ("impossible high", "high", float("inf")),
         ("impossible low", "low", 0.0),
         ("impossible close", "close", -1.0),
@@ -77,7 +79,7 @@ def test_clean_candles_are_clean_and_every_check_says_that_it_was_made() -> None
         ("close outside range", "close", 500.0),
     ],
 )
-def test_impossible_values_are_errors_at_their_place(name: str, column: str, value: float) -> None:
+def test_impossible_values_are_errors_at_their_place(name: str, column: str, value: float | None) -> None:
     report = quality_report(put(random_walk(), column, value, 700, 900))
     check = the(report, name)
     assert not report.ok
@@ -195,7 +197,7 @@ def test_another_venue_is_recognised_against_a_reference() -> None:
     assert (same.severity, same.count) == (Severity.OK, 0)
     other = bars.with_columns(pl.col("volume") * 0.3, pl.col("high") * 1.0001)
     found = the(quality_report(other, reference=bars), "other venue")
-    assert (found.severity, found.share) == (Severity.WARNING, 1.0)
+    assert (found.severity, found.share) == (Severity.ERROR, 1.0)
     assert "30% of the reference's volume" in found.sentence
     none = the(quality_report(bars, reference=random_walk(symbol="B")), "other venue")
     assert "no bar in common" in none.sentence
@@ -214,14 +216,12 @@ def test_the_report_survives_json_and_frame() -> None:
 
 def test_what_is_no_frame_of_candles_is_refused() -> None:
     bars = random_walk(10)
-    with pytest.raises(CandleError, match="a dict; a polars DataFrame"):
-        quality_report({})  # type: ignore[arg-type]
+    with pytest.raises(CandleError, match="a dict; a path"):
+        quality_report({})
     with pytest.raises(CandleError, match="no column 'close'"):
         quality_report(bars.drop("close"))
-    with pytest.raises(CandleError, match="'open' is String"):
-        quality_report(bars.with_columns(pl.col("open").cast(pl.String)))
-    with pytest.raises(CandleError, match="'ts' is Int64"):
-        quality_report(bars.with_columns(pl.col("ts").dt.epoch("ms")))
+    with pytest.raises(CandleError, match="no column 'ts'"):
+        quality_report(bars.drop("ts"))
     with pytest.raises(NotEnoughData, match="0 rows"):
         quality_report(bars.clear())
 
@@ -264,14 +264,14 @@ def test_the_other_venue_is_recognised(market_data: Path) -> None:
     other = read_candles(folder / "quirks" / "SOL-USDT_1m_OTHER_VENUE.parquet")
     report = quality_report(other, reference=read_candles(folder / "SOL-USDT_1m.parquet"))
     check = the(report, "other venue", "SOL-USDT")
-    assert check.severity is Severity.WARNING
+    assert check.severity is Severity.ERROR
     assert "another venue" in check.sentence
 
 
 @pytest.mark.slow
-def test_a_million_bars_take_a_second_of_processor_time() -> None:
+def test_a_million_bars_take_half_a_second_of_processor_time() -> None:
     bars = pl.concat([random_walk(125_000, symbol, seed) for seed, symbol in enumerate("ABCDEFGH")])
     quality_report(bars[:1000])
     began = time.process_time()
     quality_report(bars)
-    assert time.process_time() - began <= 1.5
+    assert time.process_time() - began <= 0.5
