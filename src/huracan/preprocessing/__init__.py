@@ -15,11 +15,15 @@ from huracan.preprocessing.recipe import FeatureRecipe
 from huracan.preprocessing.spec import FeatureSpec, feature
 
 if TYPE_CHECKING:
+    from huracan.preprocessing.cleaning import CleanedCandles, CleaningPolicy, clean_candles, hampel, winsorise
     from huracan.preprocessing.enhanced_preprocessing import EnhancedPreprocessor, PreprocessingReport
     from huracan.preprocessing.quality import QualityReport, quality_report
     from huracan.preprocessing.window_views import FeatureWindows, windows
 
 _HOME = {
+    **dict.fromkeys(
+        ("CleanedCandles", "CleaningPolicy", "clean_candles", "hampel", "winsorise"), "huracan.preprocessing.cleaning"
+    ),
     "EnhancedPreprocessor": "huracan.preprocessing.enhanced_preprocessing",
     "PreprocessingReport": "huracan.preprocessing.enhanced_preprocessing",
     "FeatureWindows": "huracan.preprocessing.window_views",
@@ -29,6 +33,8 @@ _HOME = {
 }
 
 __all__ = [
+    "CleanedCandles",
+    "CleaningPolicy",
     "EnhancedPreprocessor",
     "FeatureRecipe",
     "FeatureSpec",
@@ -37,14 +43,17 @@ __all__ = [
     "PreprocessingReport",
     "QualityReport",
     "choice",
+    "clean_candles",
     "feature",
     "get_indicator",
+    "hampel",
     "indicator",
     "indicator_table",
     "number",
     "quality_report",
     "window",
     "windows",
+    "winsorise",
     "with_lags",
 ]
 

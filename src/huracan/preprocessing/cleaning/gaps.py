@@ -1,0 +1,69 @@
+"""Missing bars: filled for a few bars, left as the end of a segment, or taken as a reason to drop short segments."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from huracan.market import with_segments
+from huracan.preprocessing.cleaning.ledger import Ledger
+
+__all__ = ["filled_forward", "with_segment_column", "without_orphans", "without_short_segments"]
+
+
+def filled_forward(frame: pl.DataFrame, ledger: Ledger, bar: int, limit: int) -> pl.DataFrame:
+    """Put flat bars in the first ``limit`` missing places after each real bar that another follows.
+
+    Bars filled earlier count as places taken, so that filling again adds nothing.
+    """
+    real = frame.filter(~pl.col("filled"))
+    ts = real["ts"].dt.epoch("ms").to_numpy()
+    missing = np.diff(ts, append=ts[-1:]) // bar - 1
+    missing[(real["symbol"] != real["symbol"].shift(-1)).fill_null(True).to_numpy()] = 0
+    count = np.clip(missing, 0, limit)
+    if not count.any():
+        return frame
+    source = np.repeat(np.arange(len(ts)), count)
+    place = np.arange(len(source)) - np.repeat(np.cumsum(count) - count, count) + 1
+    times = pl.Series((ts[source] + place * bar).astype("datetime64[ms]")).dt.replace_time_zone("UTC")
+    close = pl.col("close")
+    flat = dict.fromkeys(("open", "high", "low", "close"), close)
+    others = {name: pl.lit(None, kind) for name, kind in frame.schema.items() if name not in (*flat, "symbol", "volume")}
+    made = real.select(frame.columns)[source].with_columns(**others, **flat, volume=0.0)
+    made = made.with_columns(ts=times, filled=True, repaired=False)
+    made = made.join(frame.select("symbol", "ts"), on=["symbol", "ts"], how="anti", maintain_order="left")
+    ledger.record(made, "filled", "no bar was there; flat at the last close", column="close", new=pl.col("close"))
+    return pl.concat([frame, made.select(frame.columns)]).sort("symbol", "ts", maintain_order=True)
+
+
+def without_orphans(frame: pl.DataFrame, ledger: Ledger, bar: int) -> pl.DataFrame:
+    """Take out bars filled earlier whose last close is no longer there to repeat."""
+    while True:
+        repeats = (
+            (pl.col("symbol") == pl.col("symbol").shift(1))
+            & (pl.col("ts").diff().dt.total_milliseconds() == bar)
+            & (pl.col("close") == pl.col("close").shift(1))
+        )
+        orphan = pl.col("filled") & ~repeats.fill_null(False)
+        orphans = frame.filter(orphan)
+        if orphans.is_empty():
+            return frame
+        ledger.set_aside(orphans, "orphan", "a filled bar that repeats no bar before it")
+        frame = frame.filter(~orphan)
+
+
+def without_short_segments(frame: pl.DataFrame, ledger: Ledger, least: int) -> pl.DataFrame:
+    """Take out segments of fewer than ``least`` bars."""
+    segments = with_segment_column(frame).with_columns(pl.len().over("symbol", "segment").alias("bars"))
+    short = segments.filter(pl.col("bars") < least)
+    if short.is_empty():
+        return frame
+    ledger.set_aside(short, "short segment", pl.format(f"one of {{}} bars between gaps; {least} were expected", "bars"))
+    return frame.filter(segments["bars"] >= least)
+
+
+def with_segment_column(frame: pl.DataFrame) -> pl.DataFrame:
+    """``with_segments``, and segment 0 throughout where no symbol has two bars."""
+    if (frame["symbol"] == frame["symbol"].shift(1)).any():
+        return with_segments(frame)
+    return frame.with_columns(segment=pl.lit(0, pl.Int32))
