@@ -20,7 +20,7 @@ _HOUR, _DAY = 3_600_000, 86_400_000
 
 
 def order(back: pl.DataFrame, rows: dict[str, int]) -> Iterator[QualityCheck]:
-    """Rows that came after a later one of their symbol."""
+    """Places where the time of a symbol goes back."""
     if back.is_empty():
         yield none_found("unsorted", "the rows of every symbol are in order of time.")
     for symbol, count, first, last in (
@@ -28,7 +28,7 @@ def order(back: pl.DataFrame, rows: dict[str, int]) -> Iterator[QualityCheck]:
         .agg(pl.len(), pl.col("ts").first().alias("a"), pl.col("ts").last().alias("b"))
         .iter_rows()
     ):
-        said = f"{symbol}: {count:,} row{'s come' if count > 1 else ' comes'} after a later one, first {said_time(first)}."
+        said = f"{symbol}: time goes back in {count:,} place{'s' if count > 1 else ''}, first to {said_time(first)}."
         yield QualityCheck("unsorted", symbol, count, count / rows[symbol], first, last, Severity.ERROR, said)
 
 
