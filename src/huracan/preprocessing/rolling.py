@@ -126,7 +126,6 @@ def ratio(numerator: Array, denominator: Array, *, otherwise: float = np.nan) ->
     return result
 
 
-@operation
 def log_ratio(numerator: Array, denominator: Array, *, softness: float = 0.0) -> Array:
     """``log(softness + numerator / denominator)`` of two sizes; NaN where the denominator is 0.
 

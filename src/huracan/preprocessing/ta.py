@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+import numpy as np
 import talib
 import talib.abstract
 
@@ -37,10 +38,40 @@ def ta_lookback(function: str, **parameters: Any) -> int:
 
 @operation(outputs=lambda function, *series, **parameters: ta_outputs(function))
 def ta(function: str, *series: Any, **parameters: Any) -> Any:
-    """Call a TA-Lib function on float64 series without NaN but at their start.
+    """Call a TA-Lib function on float64 series.
 
-    >>> import numpy as np
+    TA-Lib by itself is undone by a NaN in mid-series (a moving average never recovers, others go on with rubbish). Here a
+    value that is not finite gives NaN, and the function begins anew after it, exactly as on a series that starts there.
+
     >>> ta("SMA", np.array([1.0, 2.0, 6.0]), timeperiod=2)
     array([nan, 1.5, 4. ])
+    >>> ta("SMA", np.array([1.0, 2.0, np.nan, 5.0, 6.0, 7.0]), timeperiod=2)
+    array([nan, 1.5, nan, nan, 5.5, 6.5])
     """
-    return getattr(talib, function)(*series, **parameters)
+    compute = getattr(talib, function)
+    finite = np.isfinite(series[0])
+    for x in series[1:]:
+        finite &= np.isfinite(x)
+    if finite.all():
+        return _floats(compute(*series, **parameters), function, parameters)
+    several = ta_outputs(function) > 1
+    results = [np.full(len(finite), np.nan) for _ in range(ta_outputs(function))]
+    edges = np.flatnonzero(np.diff(np.r_[False, finite, False]))
+    shortest = ta_lookback(function, **parameters)
+    for start, stop in zip(edges[::2].tolist(), edges[1::2].tolist()):
+        if stop - start > shortest:
+            made = _floats(compute(*(np.ascontiguousarray(x[start:stop]) for x in series), **parameters), function, parameters)
+            for result, values in zip(results, made if several else (made,), strict=True):
+                result[start:stop] = values
+    return tuple(results) if several else results[0]
+
+
+def _floats(made: Any, function: str, parameters: dict[str, Any]) -> Any:
+    """Float64, with NaN instead of the zeros that functions of whole numbers begin with."""
+    if isinstance(made, tuple):
+        return tuple(_floats(x, function, parameters) for x in made)
+    if made.dtype == np.float64:
+        return made
+    values = made.astype(np.float64)
+    values[: ta_lookback(function, **parameters)] = np.nan
+    return values

@@ -190,6 +190,7 @@ def operation(function: F | None = None, *, outputs: int | Callable[..., int] = 
                     return x.graph.apply(call, series, parameters, count)
             return inner(*series, **parameters)
 
+        call.is_operation = True  # type: ignore[attr-defined]
         return call  # type: ignore[return-value]
 
     return wrap if function is None else wrap(function)

@@ -1,0 +1,123 @@
+"""Largest, smallest and rank within a window, from the values themselves: nothing accumulates, every bit is batch's."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections import deque
+from collections.abc import Callable
+
+from huracan.preprocessing.rolling import Array, rolling_max, rolling_min, rolling_rank
+from huracan.preprocessing.streams.register import last_values, stream_for
+
+__all__ = ["RollingMax", "RollingMin", "RollingRank"]
+
+_NAN = float("nan")
+
+
+@stream_for(rolling_max)
+class RollingMax:
+    """Largest value of a window: values that a later one exceeds are dropped, so that the largest is always the first."""
+
+    def __init__(self, window: int) -> None:
+        self.window = window
+
+    def open(self, x: Array) -> None:
+        """Start from the last window."""
+        self.update = _largest(last_values(x, self.window), self.window)
+
+
+@stream_for(rolling_min)
+class RollingMin:
+    """Smallest value of a window."""
+
+    def __init__(self, window: int) -> None:
+        self.window = window
+
+    def open(self, x: Array) -> None:
+        """Start from the last window."""
+        self.update = _smallest(last_values(x, self.window), self.window)
+
+
+def _largest(past: list[float], window: int) -> Callable[[float], float]:
+    values: deque[float] = deque()
+    leaves: deque[int] = deque()
+    bar, whole = 0, 0  # `whole`: the bar from which on the window holds no NaN
+
+    def update(x: float) -> float:
+        nonlocal bar, whole
+        bar += 1
+        if leaves and leaves[0] == bar:
+            leaves.popleft()
+            values.popleft()
+        if x != x:
+            whole = bar + window
+            return _NAN
+        while values and values[-1] <= x:
+            values.pop()
+            leaves.pop()
+        values.append(x)
+        leaves.append(bar + window)
+        return values[0] if bar >= whole else _NAN
+
+    for x in past:
+        update(x)
+    return update
+
+
+def _smallest(past: list[float], window: int) -> Callable[[float], float]:
+    values: deque[float] = deque()
+    leaves: deque[int] = deque()
+    bar, whole = 0, 0
+
+    def update(x: float) -> float:
+        nonlocal bar, whole
+        bar += 1
+        if leaves and leaves[0] == bar:
+            leaves.popleft()
+            values.popleft()
+        if x != x:
+            whole = bar + window
+            return _NAN
+        while values and values[-1] >= x:
+            values.pop()
+            leaves.pop()
+        values.append(x)
+        leaves.append(bar + window)
+        return values[0] if bar >= whole else _NAN
+
+    for x in past:
+        update(x)
+    return update
+
+
+@stream_for(rolling_rank)
+class RollingRank:
+    """Rank within a window, from a sorted list of its values."""
+
+    def __init__(self, window: int) -> None:
+        self.window = window
+
+    def open(self, x: Array) -> None:
+        """Start from the last window."""
+        ring = last_values(x, self.window)
+        order = sorted(v for v in ring if v == v)
+        window, last, at = self.window, self.window - 1, 0
+        others = window - 1.0
+
+        def update(x: float) -> float:
+            nonlocal at
+            old = ring[at]
+            ring[at] = x
+            at = at + 1 if at < last else 0
+            if old == old:
+                del order[bisect_left(order, old)]
+            if x != x:
+                return _NAN
+            insort(order, x)
+            if len(order) < window:
+                return _NAN
+            below = bisect_left(order, x)
+            twice = below + bisect_right(order, x, below) - 1.0
+            return 2.0 * (0.5 * twice / others - 0.5) if others else 0.0
+
+        self.update = update
