@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import typer
 
 from huracan.cli.configuring import config_app
+from huracan.cli.fetching import fetch
 from huracan.cli.options import STOPPED_BY_HAND
 from huracan.cli.running import run
 
@@ -27,6 +28,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(run)
+app.command()(fetch)
 app.add_typer(config_app, name="config")
 
 
