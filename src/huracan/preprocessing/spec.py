@@ -13,6 +13,7 @@ from huracan.market.bar_lengths import length_in_ms
 from huracan.preprocessing.indicators import Bars, Parameter, get_indicator, window
 from huracan.preprocessing.indicators.registry import Value
 from huracan.preprocessing.rolling import Array, lag, rolling_minmax, rolling_rank, rolling_zscore, volatility_scale
+from huracan.preprocessing.rolling_median import rolling_mad_score
 
 __all__ = ["CROSS_SECTIONS", "STEPS", "FeatureSpec", "StepKind", "feature"]
 
@@ -35,6 +36,7 @@ STEPS: dict[str, StepKind] = {
     for kind in (
         StepKind("lag", "the value so many bars earlier", window("bars", 1, low=1), lag, lambda bars: bars),
         StepKind("zscore", "standardised by its own past", window("window", 96), rolling_zscore, lambda bars: bars - 1),
+        StepKind("mad", "standardised by its past median", window("window", 96), rolling_mad_score, lambda bars: bars - 1),
         StepKind("rank", "rank within its own past, -1 to 1", window("window", 96), rolling_rank, lambda bars: bars - 1),
         StepKind("minmax", "place within its past range, -1 to 1", window("window", 96), rolling_minmax, lambda bars: bars - 1),
         StepKind(

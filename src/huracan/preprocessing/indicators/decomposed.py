@@ -54,7 +54,7 @@ def ema_trend(bars: Bars, window: int, volatility_window: int) -> tuple[Array, A
 
 @indicator(
     family=_FAMILY,
-    parameters=(window("period", 96, low=4, high=5_000), _VOLATILITY),
+    parameters=(window("period", 96, low=3, high=5_000), _VOLATILITY),
     lookback=lambda period, volatility_window: max(period - 1, volatility_window),
     outputs=_SLOPE_AND_CYCLE,
     formula=(
