@@ -46,8 +46,8 @@ def test_the_engines_recipe_is_understood_and_its_hash_kept() -> None:
             feature("rsi", window=14),
             feature("macd"),
             feature("bollinger", window=20, deviations=2),
-            feature("ema_distance", window=12),
-            feature("ema_distance", window=48),
+            feature("ema", window=12),
+            feature("ema", window=48),
         ]
     )
 

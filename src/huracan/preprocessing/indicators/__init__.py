@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
-from huracan.preprocessing.indicators import calendar, decomposed, oscillators, returns, shape, trend, volatility, volume
+from huracan.preprocessing.indicators import (
+    averages,
+    calendar,
+    channels,
+    decomposed,
+    direction,
+    momentum,
+    oscillators,
+    plain_returns,
+    price_volatility,
+    price_volume,
+    returns,
+    sessions,
+    shape,
+    trend,
+    volatility,
+    volume,
+)
 from huracan.preprocessing.indicators.bars import Bars
 from huracan.preprocessing.indicators.registry import (
     Indicator,
@@ -17,7 +34,24 @@ from huracan.preprocessing.indicators.registry import (
 from huracan.preprocessing.indicators.table import indicator_table
 from huracan.preprocessing.indicators.volatility import garman_klass_variance, parkinson_variance, rogers_satchell_variance
 
-FAMILIES = (returns, volatility, trend, oscillators, volume, shape, calendar, decomposed)
+FAMILIES = (
+    returns,
+    volatility,
+    trend,
+    oscillators,
+    volume,
+    shape,
+    calendar,
+    decomposed,
+    averages,
+    channels,
+    direction,
+    momentum,
+    plain_returns,
+    price_volatility,
+    price_volume,
+    sessions,
+)
 
 __all__ = [
     "FAMILIES",

@@ -311,8 +311,8 @@ def get_indicator(name: str) -> Indicator:
 
     Examples
     --------
-    >>> get_indicator("donchian").name
-    'range_position'
+    >>> get_indicator("bbands").name
+    'bollinger'
     """
     found = _REGISTER.get(name) or _REGISTER.get(_ALIASES.get(name.lower(), name.lower()))
     if found is None:

@@ -28,7 +28,7 @@ _FAMILY = "returns"
     lookback=lambda horizon, volatility_window: max(horizon, volatility_window),
     formula="log(close[t] / close[t-h]) / (volatility_w * sqrt(h)), volatility_w = root mean square of the last w log returns",
     undefined="null where nothing moved for a whole volatility window",
-    aliases=("returns", "return", "momentum", "roc"),
+    aliases=("returns", "return"),
 )
 def log_return(bars: Bars, horizon: int, volatility_window: int) -> Array:
     """Log return over a horizon, in standard deviations of a random walk over that horizon."""

@@ -20,7 +20,7 @@ def indicator_table() -> pl.DataFrame:
     Examples
     --------
     >>> indicator_table().filter(pl.col("indicator") == "rsi").select("family", "parameters", "lookback").row(0)
-    ('oscillators', 'window=14', 14)
+    ('momentum', 'window=14', 14)
     """
     rows = []
     for name in known_indicators():
