@@ -200,9 +200,11 @@ def _pandas_values(column: Any, name: str) -> Array:
     try:
         return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
     except (TypeError, ValueError) as error:
-        raise FeatureError(
-            f"column '{name}' is {column.dtype}; numbers were expected. Keys may be {', '.join(KEYS)}."
-        ) from error
+        raise FeatureError(_not_numeric(name, column.dtype)) from error
+
+
+def _not_numeric(name: str, dtype: Any) -> str:
+    return f"column '{name}' is {dtype}; numbers were expected. Keys may be {', '.join(KEYS)}."
 
 
 def _scored(
