@@ -27,6 +27,7 @@ __all__ = ["CandleStore"]
 
 Moment = dt.datetime | dt.date | str
 Length = str | dt.timedelta
+_ENOUGH_TO_TELL = 20
 
 
 class CandleStore:
@@ -92,6 +93,7 @@ class CandleStore:
         ------
         CandleError : rows are not candles (see ``validate_candles``), contradict each other, are off the grid of the bar
             or of what is stored, carry funding rates (``append_funding`` takes those), or ``fetched_at`` is to come.
+            Without ``bar``: a few rows look like bars of a length that the symbol does not have yet.
         NotEnoughData : ``bar`` is not given and no symbol has two bars.
         StorageError : a partition is damaged or cannot be written; the same append completes it later.
         """
@@ -101,12 +103,13 @@ class CandleStore:
         frame = require_columns(candles, CANDLE_SCHEMA, what="candles", now=now)
         _require_no_funding(candles)
         if frame.is_empty():
-            return _report("bars", frame, written_length(given or 0), 0, 0, [])
+            return _report("bars", frame, "" if given is None else written_length(given), 0, 0, [])
         require_possible(frame)
         frame, repeated = unique_rows(frame, CANDLE_VALUES)
         if given is None:
             require_times(frame)
             bar_ms = int(bar_length(frame).total_seconds() * 1000)
+            self._require_no_doubt(frame, written_length(bar_ms))
         else:
             require_grid(frame, bar_ms := given)
         label = written_length(bar_ms)
@@ -274,6 +277,16 @@ class CandleStore:
                     frames.append(self._series(name, label).revisions())
         return pl.concat(frames)
 
+    def _require_no_doubt(self, frame: pl.DataFrame, label: str) -> None:
+        """Refuse to begin another bar length of a symbol on a few rows: they may be bars with holes between them."""
+        for symbol, rows in frame.group_by("symbol", maintain_order=True).len().iter_rows():
+            stored = set(Series.labels(self.root, symbol)) - {FUNDING}
+            if stored and label not in stored and rows < _ENOUGH_TO_TELL:
+                raise CandleError(
+                    f"{symbol}: {rows} rows look like bars of {label}, and bars of {', '.join(sorted(stored))} are stored; "
+                    "bar= must say which they are."
+                )
+
     def _series(self, symbol: str, label: str) -> Series:
         return Series(self.root, symbol, label)
 
@@ -310,7 +323,7 @@ def _report(
     names = frame["symbol"].unique(maintain_order=True)
     whose = str(names[0]) if names.len() == 1 else f"{names.len()} symbols"
     report = AppendReport(
-        what=f"{what} of {whose}" + ("" if label == FUNDING else f" ({label})"),
+        what=f"{what} of {whose}" + (f" ({label})" if label not in ("", FUNDING) else ""),
         added=sum(part.added for part in done),
         unchanged=sum(part.unchanged for part in done) + repeated,
         revised=sum(part.revised for part in done),

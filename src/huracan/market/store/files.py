@@ -80,15 +80,17 @@ def folder_of_symbol(symbol: str) -> str:
 
     Raises
     ------
-    CandleError : the symbol is empty, holds control characters, or is too long for a file name.
+    CandleError : the symbol is empty, holds control characters or spaces around it, or is too long for a file name.
 
     Examples
     --------
     >>> folder_of_symbol("BTC/USDT:USDT"), folder_of_symbol("..")
     ('BTC%2FUSDT%3AUSDT', '%2E.')
     """
-    if not symbol.strip() or not symbol.isprintable():
-        raise CandleError(f"symbol {symbol!r} cannot be stored; a name of printable characters was expected.")
+    if not symbol or symbol != symbol.strip() or not symbol.isprintable():
+        raise CandleError(
+            f"symbol {symbol!r} cannot be stored; a name of printable characters without spaces around was expected."
+        )
     name = "".join(
         chr(byte) if byte in _PLAIN or (at and byte == 0x2E) else f"%{byte:02X}" for at, byte in enumerate(symbol.encode())
     )

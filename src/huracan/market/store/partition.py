@@ -7,6 +7,7 @@ is refused by name instead of believed.
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 import json
 import zlib
@@ -21,6 +22,7 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from huracan.errors import StorageError
+from huracan.market.schema import written_time
 from huracan.market.store.files import refusal
 from huracan.market.store.versions import SEEN_AT, current
 
@@ -32,6 +34,7 @@ __all__ = [
     "FUNDING",
     "FUNDING_VALUES",
     "PartitionFacts",
+    "iso_time",
     "partition_bytes",
     "partition_facts",
     "read_partition",
@@ -68,6 +71,18 @@ class PartitionFacts:
     gaps: int
     sources: tuple[str, ...]
     checksums: dict[str, int]
+
+
+def iso_time(milliseconds: int) -> str:
+    """A time as ISO text, whose beginning is the name of the partition it belongs to.
+
+    >>> iso_time(1761967080000)
+    '2025-11-01T03:18:00'
+    """
+    try:
+        return (dt.datetime(1970, 1, 1) + dt.timedelta(milliseconds=milliseconds)).isoformat()
+    except OverflowError:  # rounded up past the last moment there is
+        return dt.datetime.max.isoformat()
 
 
 def schema_of(series: str) -> pl.Schema:
@@ -156,11 +171,13 @@ def _facts(file: pyarrow.parquet.ParquetFile, path: Path, symbol: str, series: s
     if said.pop("format") > _FORMAT:
         raise StorageError(f"{path} was written by a newer Huracan; use that one.")
     facts = PartitionFacts(**{**said, "sources": tuple(said["sources"])})
-    if (facts.symbol, facts.series) != (symbol, series):
-        raise StorageError(
-            f"{path} holds {facts.series} of {facts.symbol}, its place says {series} of {symbol}; move it back where it was."
-        )
-    return facts
+    if (facts.symbol, facts.series) == (symbol, series):
+        if {iso_time(facts.first)[: len(path.stem)], iso_time(facts.last)[: len(path.stem)]} == {path.stem}:
+            return facts
+        raise StorageError(f"{path} holds {series} since {written_time(facts.first)}; it was renamed, give it back its name.")
+    raise StorageError(
+        f"{path} holds {facts.series} of {facts.symbol}, its place says {series} of {symbol}; move it back where it was."
+    )
 
 
 @contextmanager

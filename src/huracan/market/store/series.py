@@ -21,6 +21,7 @@ from huracan.market.store.partition import (
     FUNDING,
     FUNDING_VALUES,
     PartitionFacts,
+    iso_time,
     partition_bytes,
     partition_facts,
     read_partition,
@@ -151,12 +152,9 @@ class Series:
 
     def within(self, start: int | None, end: int | None) -> list[str]:
         """Names of the partitions that may hold times in ``[start, end)``, milliseconds since 1970."""
-        names = self.partitions()
-        low = None if start is None else written_time(start)
-        high = None if end is None else written_time(end)
-        return [
-            name for name in names if (low is None or name >= low[: len(name)]) and (high is None or name <= high[: len(name)])
-        ]
+        low = "" if start is None else iso_time(start)
+        high = "9999-12" if end is None else iso_time(end)
+        return [name for name in self.partitions() if low[: len(name)] <= name <= high[: len(name)]]
 
     def read_one(self, name: str, known: dt.datetime | None) -> pl.DataFrame:
         """Values of one partition: current, or as known at a moment."""

@@ -2,8 +2,8 @@
 
 A row is ``[ts, value..., seen_at, source]``: from ``seen_at`` on the value of ``ts`` was known to be this, until a later
 row of the same ``ts`` says otherwise. Rows are sorted by ``(ts, seen_at)``, neighbours of one ``ts`` differ, and the last
-of a ``ts`` is current. Merging is the union of what was seen, brought to that form, so the order in which downloads
-arrive does not matter, nor how often one arrives.
+of a ``ts`` is current. A download that arrives late takes its place by when it was seen, and one that says what is known
+already leaves no trace, so any number of repetitions changes nothing.
 """
 
 from __future__ import annotations
