@@ -30,6 +30,7 @@ ELEMENTWISE: dict[Any, str] = {
     np.multiply: "multiply",
     np.divide: "divide",
     np.remainder: "remainder",
+    np.floor_divide: "floor_divide",
     np.power: "power",
     np.negative: "negative",
     np.absolute: "absolute",
@@ -38,14 +39,20 @@ ELEMENTWISE: dict[Any, str] = {
     np.square: "square",
     np.log: "log",
     np.log1p: "log1p",
+    np.log2: "log2",
+    np.log10: "log10",
     np.exp: "exp",
+    np.expm1: "expm1",
     np.tanh: "tanh",
     np.arctan: "arctan",
     np.sin: "sin",
     np.cos: "cos",
     np.floor: "floor",
+    np.ceil: "ceil",
     np.maximum: "maximum",
     np.minimum: "minimum",
+    np.fmax: "fmax",
+    np.fmin: "fmin",
     np.greater: "greater",
     np.greater_equal: "greater_equal",
     np.less: "less",
@@ -63,6 +70,11 @@ ELEMENTWISE: dict[Any, str] = {
 }
 """numpy functions that are recorded, and the name each has in the graph."""
 
+_BOOLEAN = {
+    *("greater", "greater_equal", "less", "less_equal", "equal", "not_equal"),
+    *("logical_and", "logical_or", "logical_not", "isnan", "isfinite"),
+}
+
 
 class CannotTrace(HuracanError):
     """An indicator does something with its series that has no bar-by-bar form."""
@@ -78,12 +90,14 @@ class Node:
     what : name of the input or elementwise function, the operation itself, or the position of the output.
     inputs : for each argument a node's number (wrapped in :class:`Ref`) or a constant.
     parameters : keyword arguments, sorted by name.
+    outputs : how many series it gives.
     """
 
     kind: str
     what: Any
     inputs: tuple[Any, ...] = ()
     parameters: tuple[tuple[str, Any], ...] = ()
+    outputs: int = 1
 
 
 @dataclass(frozen=True)
@@ -98,13 +112,14 @@ class Graph:
     """Nodes in an order in which each comes after its inputs; equal nodes are one."""
 
     nodes: list[Node] = field(default_factory=list)
-    _known: dict[Node, int] = field(default_factory=dict)
+    _known: dict[tuple[Node, tuple[type, ...]], int] = field(default_factory=dict)
 
     def add(self, node: Node) -> Traced:
         """The value of a node, recorded the first time."""
-        number = self._known.get(node)
+        key = (node, tuple(type(x) for x in node.inputs))  # 1, 1.0 and True are equal but not the same
+        number = self._known.get(key)
         if number is None:
-            number = self._known[node] = len(self.nodes)
+            number = self._known[key] = len(self.nodes)
             self.nodes.append(node)
         return Traced(self, number)
 
@@ -121,11 +136,16 @@ class Graph:
 
     def elementwise(self, name: str, inputs: tuple[Any, ...]) -> Traced:
         """An elementwise function of values and constants."""
+        if name == "add" and all(isinstance(x, Traced) and x.is_boolean for x in inputs):
+            raise CannotTrace("two conditions were added, which numpy reads as 'or'; write | or np.where(condition, 1.0, 0.0).")
         return self.add(Node("elementwise", name, tuple(_argument(x) for x in inputs)))
 
     def apply(self, function: Callable[..., Any], inputs: tuple[Any, ...], parameters: dict[str, Any], outputs: int) -> Any:
         """An operation; a tuple of values where it has several outputs."""
-        made = self.add(Node("operation", function, tuple(_argument(x) for x in inputs), tuple(sorted(parameters.items()))))
+        given = tuple((name, _argument(x)) for name, x in sorted(parameters.items()))
+        if any(isinstance(x, Ref) for _, x in given):
+            raise CannotTrace(f"operation '{function.__name__}' was given a series by keyword; series go by position.")
+        made = self.add(Node("operation", function, tuple(_argument(x) for x in inputs), given, outputs))
         if outputs == 1:
             return made
         return tuple(self.add(Node("output", i, (Ref(made.number),))) for i in range(outputs))
@@ -152,9 +172,17 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin):
             return np.minimum(np.maximum(args[0], args[1]), args[2])
         raise CannotTrace(f"numpy's {getattr(function, '__name__', function)} has no bar-by-bar form.")
 
+    @property
+    def is_boolean(self) -> bool:
+        """Whether it is a condition."""
+        node = self.graph.nodes[self.number]
+        return node.kind == "elementwise" and node.what in _BOOLEAN
+
     def astype(self, dtype: Any, copy: bool = True) -> Traced:
-        """Itself: bar by bar, every number is a Python number."""
-        return self
+        """Itself as float64; other kinds of numbers round, which has no bar-by-bar form here."""
+        if np.dtype(dtype) != np.float64:
+            raise CannotTrace(f"a series was turned into {np.dtype(dtype)}; float64 has a bar-by-bar form.")
+        return self.graph.elementwise("where", (self, 1.0, 0.0)) if self.is_boolean else self
 
     def _refuse(self, *_: Any) -> Any:
         raise CannotTrace("a series was sliced, counted, looped over or used as a condition, which has no bar-by-bar form.")

@@ -59,6 +59,11 @@ class Bars:
         return self._columns[name]
 
     @property
+    def has_times(self) -> bool:
+        """Whether :attr:`ts` is there."""
+        return self._ts is not None
+
+    @property
     def ts(self) -> NDArray[np.int64]:
         """Open time of every bar, milliseconds since 1970, UTC."""
         if self._ts is None:
