@@ -48,7 +48,7 @@ _direction(
     formula="100 |+DI - -DI| / (+DI + -DI)",
     undefined=_NO_RANGE,
     source=_WILDER,
-    settle=wilder_time,
+    settle=lambda window: window + wilder_time(window),
 )
 _direction(
     "plus_di",
@@ -59,7 +59,7 @@ _direction(
     formula="100 W(high[t] - high[t-1] where that is positive and more than the low fell) / W(true range), W Wilder's sum",
     undefined=_NO_RANGE,
     source=_WILDER,
-    settle=wilder_time,
+    settle=lambda window: window + wilder_time(window),
 )
 _direction(
     "minus_di",
@@ -70,7 +70,7 @@ _direction(
     formula="100 W(low[t-1] - low[t] where that is positive and more than the high rose) / W(true range), W Wilder's sum",
     undefined=_NO_RANGE,
     source=_WILDER,
-    settle=wilder_time,
+    settle=lambda window: window + wilder_time(window),
 )
 _direction(
     "aroon_lines",

@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 
 import numpy as np
+from numpy.typing import NDArray
 
 from huracan.preprocessing.indicators.bars import Bars
 from huracan.preprocessing.indicators.from_talib import ORACLES, Oracle, ema_time, register_talib
 from huracan.preprocessing.indicators.registry import indicator, window
 from huracan.preprocessing.rolling import Array, lag, ratio, rolling_sum, rolling_sum_of_sizes
+from huracan.preprocessing.ta import ta
 
 __all__ = ["ad_change", "amihud_illiquidity", "chaikin_money_flow", "obv_change", "vwap", "vwma"]
 
@@ -20,7 +22,7 @@ _HLCV = ("high", "low", "close", "volume")
 _SINCE_START = (
     "TA-Lib's is summed from the first bar on, so that its rounding grows with the series; this is the sum over the window"
 )
-_RESIDUE = "in a window without volume TA-Lib divides rounding residue by rounding residue; this gives {}"
+_RESIDUE = "bitwise where anything was traded; in a window without volume TA-Lib divides rounding residue by rounding residue"
 
 _volume(
     "mfi",
@@ -65,7 +67,8 @@ ORACLES["obv_change"] = Oracle("OBV", _CV, lambda window: {}, difference=_SINCE_
 )
 def ad_change(bars: Bars, window: int) -> Array:
     """Change of Chaikin's accumulation and distribution over a window; the line itself depends on where it began."""
-    return rolling_sum(_money_flow_volume(bars), window)
+    place = ratio((bars.close - bars.low) - (bars.high - bars.close), bars.high - bars.low, otherwise=0.0)
+    return rolling_sum(place * bars.volume, window)
 
 
 ORACLES["ad_change"] = Oracle("AD", _HLCV, lambda window: {}, difference=_SINCE_START)
@@ -83,11 +86,11 @@ ORACLES["ad_change"] = Oracle("AD", _HLCV, lambda window: {}, difference=_SINCE_
 )
 def chaikin_money_flow(bars: Bars, window: int) -> Array:
     """Where bars close within their range, weighted by volume, -1 to 1."""
-    share = ratio(rolling_sum(_money_flow_volume(bars), window), rolling_sum_of_sizes(bars.volume, window), otherwise=0.0)
-    return np.clip(share, -1.0, 1.0)
+    share = ta("CMF", bars.high, bars.low, bars.close, bars.volume, timeperiod=window)
+    return np.where(_traded(bars, window), share, 0.0)
 
 
-ORACLES["chaikin_money_flow"] = Oracle("CMF", _HLCV, lambda window: {"timeperiod": window}, difference=_RESIDUE.format("0"))
+ORACLES["chaikin_money_flow"] = Oracle("CMF", _HLCV, lambda window: {"timeperiod": window}, difference=_RESIDUE)
 
 
 @indicator(
@@ -101,12 +104,12 @@ ORACLES["chaikin_money_flow"] = Oracle("CMF", _HLCV, lambda window: {"timeperiod
 )
 def vwap(bars: Bars, window: int) -> Array:
     """Volume-weighted average price of the last bars, in units of price."""
-    return bars.unscaled(_weighted_by_volume(bars, (bars.high + bars.low + bars.close) / 3.0, window))
+    typical = (bars.high + bars.low + bars.close) / 3.0
+    paid = bars.unscaled(ta("VWMA", typical, bars.volume, timeperiod=window))
+    return np.where(_traded(bars, window), paid, np.nan)
 
 
-ORACLES["vwap"] = Oracle(
-    "VWMA", ("typical", "volume"), lambda window: {"timeperiod": window}, difference=_RESIDUE.format("null")
-)
+ORACLES["vwap"] = Oracle("VWMA", ("typical", "volume"), lambda window: {"timeperiod": window}, difference=_RESIDUE)
 
 
 @indicator(
@@ -120,10 +123,11 @@ ORACLES["vwap"] = Oracle(
 )
 def vwma(bars: Bars, window: int) -> Array:
     """Volume-weighted average of the closes, in units of price."""
-    return bars.unscaled(_weighted_by_volume(bars, bars.close, window))
+    paid = bars.unscaled(ta("VWMA", bars.close, bars.volume, timeperiod=window))
+    return np.where(_traded(bars, window), paid, np.nan)
 
 
-ORACLES["vwma"] = Oracle("VWMA", _CV, lambda window: {"timeperiod": window}, difference=_RESIDUE.format("null"))
+ORACLES["vwma"] = Oracle("VWMA", _CV, lambda window: {"timeperiod": window}, difference=_RESIDUE)
 
 
 @indicator(
@@ -142,16 +146,8 @@ def amihud_illiquidity(bars: Bars, window: int) -> Array:
     return ratio(rolling_sum_of_sizes(impact, window), rolling_sum_of_sizes(traded, window))
 
 
-def _money_flow_volume(bars: Bars) -> Array:
-    def make() -> Array:
-        place = ratio((bars.close - bars.low) - (bars.high - bars.close), bars.high - bars.low, otherwise=0.0)
-        return place * bars.volume
-
-    return bars.once("money_flow_volume", make)
-
-
-def _weighted_by_volume(bars: Bars, price: Array, window: int) -> Array:
-    return ratio(rolling_sum_of_sizes(price * bars.volume, window), rolling_sum_of_sizes(bars.volume, window))
+def _traded(bars: Bars, window: int) -> NDArray[np.bool_]:
+    return bars.once(("traded", window), lambda: rolling_sum_of_sizes(bars.volume, window) > 0.0)
 
 
 _volume(
@@ -176,7 +172,7 @@ _volume(
     price_power=1,
     formula="EMA_w((close[t] - close[t-1]) * volume)",
     source="Elder, Trading for a Living, 1993",
-    settle=ema_time,
+    settle=lambda window: window + ema_time(window),
     aliases=("efi",),
 )
 _volume(
@@ -188,7 +184,7 @@ _volume(
     columns=("volume",),
     formula="100 (EMA_fast(volume) - EMA_slow(volume)) / EMA_slow(volume)",
     undefined="0 while nothing has been traded since the segment began",
-    settle=lambda fast, slow: ema_time(slow),
+    settle=lambda fast, slow: slow + ema_time(slow),
     refuse=lambda fast, slow: None if fast < slow else f"fast {fast} must be shorter than slow {slow}.",
     aliases=("pvo",),
 )
