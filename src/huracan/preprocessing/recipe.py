@@ -301,6 +301,17 @@ class FeatureRecipe:
         return cls(MINIMAL)
 
     @classmethod
+    def alpha158(cls) -> FeatureRecipe:
+        """Alpha158, the price-volume features of Qlib, by their published definitions, names and order.
+
+        >>> len(FeatureRecipe.alpha158()), FeatureRecipe.alpha158().columns[:3], FeatureRecipe.alpha158().lookback
+        (158, ('KMID', 'KLEN', 'KMID2'), 60)
+        """
+        from huracan.preprocessing.recipes_alpha158 import ALPHA158
+
+        return cls(ALPHA158)
+
+    @classmethod
     def calendar(cls) -> FeatureRecipe:
         """Hour and weekday; add it where bars are shorter than a day: ``FeatureRecipe.default() + FeatureRecipe.calendar()``.
 

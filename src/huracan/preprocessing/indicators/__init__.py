@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from huracan.preprocessing.indicators import (
+    alpha158,
     averages,
     calendar,
     channels,
@@ -51,6 +52,7 @@ FAMILIES = (
     price_volatility,
     price_volume,
     sessions,
+    alpha158,
 )
 
 __all__ = [
