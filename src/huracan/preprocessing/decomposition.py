@@ -84,7 +84,7 @@ def hodrick_prescott_trend(x: Array, smoothing: float) -> Array:
     array([0.   , 1.   , 2.   , 3.   , 3.351])
     """
     gains = hodrick_prescott_gains(float(smoothing))
-    return _by_run(x, lambda run: run - gains.remainder_of(_second_difference(run)))
+    return _by_run(x, lambda run: run - gains.remainder_of(second_difference(run)))
 
 
 @operation
@@ -239,6 +239,16 @@ def _runs(x: Array) -> list[tuple[int, int]]:
     return list(zip(edges[::2].tolist(), edges[1::2].tolist()))
 
 
+def last_run(x: Array) -> Array:
+    """The unbroken run of finite values that a series ends with; of no length where it ends with none.
+
+    >>> last_run(np.array([1.0, np.nan, 3.0, 4.0]))
+    array([3., 4.])
+    """
+    parts = _runs(x)
+    return x[parts[-1][0] :] if parts and parts[-1][1] == len(x) else x[:0]
+
+
 def _by_run(x: Array, trend: Callable[[Array], Array]) -> Array:
     parts = _runs(x)
     if parts == [(0, len(x))]:
@@ -253,7 +263,7 @@ def _first_difference(x: Array) -> Array:
     return np.diff(x, prepend=x[:1])
 
 
-def _second_difference(x: Array) -> Array:
+def second_difference(x: Array) -> Array:
     """Second differences; 0 on the first two rows, which fix level and slope."""
     result = np.zeros(len(x))
     if len(x) > 2:
