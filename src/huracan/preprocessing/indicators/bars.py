@@ -102,7 +102,9 @@ class Bars:
         >>> bars.close, bars.unscaled(bars.close)
         (array([524288., 786432.]), array([2., 3.]))
         """
-        return values if power == 0 or self.scale == 1.0 else values * self.scale**-power
+        for _ in range(power):
+            values = values / self.scale
+        return values
 
     def once(self, key: object, make: Callable[[], T]) -> T:
         """Compute a shared intermediate the first time, recall it afterwards."""
