@@ -16,7 +16,10 @@ from huracan.preprocessing.spec import FeatureSpec, feature
 
 if TYPE_CHECKING:
     from huracan.preprocessing.cleaning import CleanedCandles, CleaningPolicy, clean_candles, hampel, winsorise
+    from huracan.preprocessing.decomposition_fit import fit_local_level
+    from huracan.preprocessing.decomposition_viewing import decompose_for_viewing
     from huracan.preprocessing.enhanced_preprocessing import EnhancedPreprocessor, PreprocessingReport
+    from huracan.preprocessing.normalization import normalize
     from huracan.preprocessing.quality import QualityReport, quality_report
     from huracan.preprocessing.window_views import FeatureWindows, windows
 
@@ -28,6 +31,9 @@ _HOME = {
     "PreprocessingReport": "huracan.preprocessing.enhanced_preprocessing",
     "FeatureWindows": "huracan.preprocessing.window_views",
     "QualityReport": "huracan.preprocessing.quality",
+    "decompose_for_viewing": "huracan.preprocessing.decomposition_viewing",
+    "fit_local_level": "huracan.preprocessing.decomposition_fit",
+    "normalize": "huracan.preprocessing.normalization",
     "quality_report": "huracan.preprocessing.quality",
     "windows": "huracan.preprocessing.window_views",
 }
@@ -44,11 +50,14 @@ __all__ = [
     "QualityReport",
     "choice",
     "clean_candles",
+    "decompose_for_viewing",
     "feature",
+    "fit_local_level",
     "get_indicator",
     "hampel",
     "indicator",
     "indicator_table",
+    "normalize",
     "number",
     "quality_report",
     "window",

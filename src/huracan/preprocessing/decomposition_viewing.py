@@ -52,8 +52,8 @@ def decompose_for_viewing(series: Any, method: Method = "stl", *, period: int, t
 
     Raises
     ------
-    UnknownName : no such method. DataError : a value that is not finite, a period below 3. NotEnoughData : under two periods for STL.
-    DependencyMissing : STL without statsmodels.
+    UnknownName : no such method. DataError : a value that is not finite, a period below 3.
+    NotEnoughData : under two periods for STL. DependencyMissing : STL without statsmodels.
 
     References
     ----------
