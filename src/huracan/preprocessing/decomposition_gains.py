@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy.signal import lfilter
 
 from huracan.errors import FeatureError
 from huracan.preprocessing.rolling import Array
@@ -41,6 +40,8 @@ class Gains:
         errors = np.empty(len(d))
         errors[:early], state = self._early(d[:early])
         if early < len(d):
+            from scipy.signal import lfilter  # takes a second to import, and most recipes need none of it
+
             errors[early:], _ = lfilter([1.0], [1.0, -self.a[-1], -self.b[-1]], d[early:], zi=np.array(state))
         return errors
 
