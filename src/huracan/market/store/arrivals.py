@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import math
 from collections.abc import Sequence
 
 import polars as pl
@@ -86,11 +85,7 @@ def unique_rows(frame: pl.DataFrame, values: Sequence[str]) -> tuple[pl.DataFram
 
 
 def require_grid(frame: pl.DataFrame, bar_ms: int) -> None:
-    """Refuse rows off the grid of the bar, and rows that are plainly bars of another length.
-
-    Rows of a longer bar lie on the grid of a shorter one. Where all of n steps are multiples of k bars, chance would
-    have done that once in ``k**n``; beyond one in a billion they are taken for the longer bars that they look like.
-    """
+    """Refuse rows off the grid of the bar. That most bars are missing is no reason: some markets hardly trade."""
     steps = steps_of(frame).with_columns(off=pl.col("step") % bar_ms != 0)
     if steps["off"].any():
         at = steps.filter("off").row(0, named=True)
@@ -98,13 +93,6 @@ def require_grid(frame: pl.DataFrame, bar_ms: int) -> None:
             f"{at['symbol']}: {_said(at['ts'])} is off the grid of its {written_length(bar_ms)} bars ({steps['off'].sum()} "
             "steps that are no multiple of it); bars of one length were expected."
         )
-    for (symbol,), part in steps.group_by("symbol", maintain_order=True):
-        common = math.gcd(*part["step"].unique().to_list())
-        if part.height * math.log10(common / bar_ms) > 9:
-            raise CandleError(
-                f"{symbol}: all {part.height + 1} rows are {written_length(common)} apart or multiples of it; bars of "
-                f"{written_length(bar_ms)} were expected."
-            )
 
 
 def _said(ts: dt.datetime) -> str:
