@@ -18,7 +18,7 @@ from huracan.preprocessing.longer_bars import LongerBars
 from huracan.preprocessing.rolling import Array
 from huracan.preprocessing.spec import FeatureSpec
 
-__all__ = ["compare_across", "compute_features", "segment_bounds"]
+__all__ = ["candle_keys", "candle_values", "compare_across", "compute_features", "segment_bounds"]
 
 _PRICES = ("open", "high", "low", "close")
 _ROWS_A_THREAD = 20_000
@@ -35,8 +35,8 @@ def compute_features(
     threads: int | None = None,
 ) -> pl.DataFrame:
     """Compute every feature on every segment; see :meth:`huracan.preprocessing.FeatureRecipe.compute`."""
-    keys = _keys(candles, required)
-    columns = {name: _values(candles, name) for name in required if name not in ("symbol", "ts")}
+    keys = candle_keys(candles, required)
+    columns = {name: candle_values(candles, name) for name in required if name not in ("symbol", "ts")}
     ts = keys["ts"].dt.epoch("ms").to_numpy()
     bounds = segment_bounds(keys)
     views = not materialise and len(bounds) <= MOST_VIEWS
@@ -153,7 +153,8 @@ def _bar(candles: pl.DataFrame) -> int:
     return int(bar_length(candles).total_seconds() * 1000)
 
 
-def _keys(candles: pl.DataFrame, required: Sequence[str]) -> pl.DataFrame:
+def candle_keys(candles: pl.DataFrame, required: Sequence[str]) -> pl.DataFrame:
+    """``[symbol, ts, segment]`` of candles in order; ``CandleError`` where they are not, or lack a column."""
     if not isinstance(candles, pl.DataFrame):
         raise CandleError(f"a {type(candles).__name__} was given; read_candles turns it into the polars frame expected here.")
     missing = [c for c in required if c not in candles.columns]
@@ -179,7 +180,8 @@ def _keys(candles: pl.DataFrame, required: Sequence[str]) -> pl.DataFrame:
     return keys.with_columns(pl.lit(0, pl.Int32).alias("segment"))
 
 
-def _values(candles: pl.DataFrame, name: str) -> NDArray[np.float64]:
+def candle_values(candles: pl.DataFrame, name: str) -> NDArray[np.float64]:
+    """A column of candles as float64; ``CandleError`` names the first row that is no price or volume."""
     values = candles[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
     bad = ~np.isfinite(values) | ((values <= 0.0) if name in _PRICES else (values < 0.0))
     if bad.any():

@@ -10,7 +10,7 @@ from huracan.preprocessing.indicators import Bars
 from huracan.preprocessing.rolling import Array
 from huracan.preprocessing.spec import FeatureSpec
 
-__all__ = ["LongerBars"]
+__all__ = ["LongerBars", "first_whole_row"]
 
 
 class LongerBars:
@@ -34,8 +34,7 @@ class LongerBars:
     """
 
     def __init__(self, columns: dict[str, Array], ts: NDArray[np.int64], bar: int, every: int) -> None:
-        length = bar * every
-        first = -(-int(-(ts[0] - grid_phase(length)) % length) // bar) if len(ts) else 0
+        first = first_whole_row(int(ts[0]), bar, every) if len(ts) else 0
         count = max(0, (len(ts) - first) // every)
         self._rows = len(ts)
         self._first_known = first + every - 1
@@ -57,6 +56,16 @@ class LongerBars:
         rest = out[self._first_known :]
         rest[:] = np.repeat(values, self._every)[: len(rest)]
         return out
+
+
+def first_whole_row(ts: int, bar: int, every: int) -> int:
+    """Rows of a segment that begins at ``ts`` before its first longer bar that can be complete.
+
+    >>> first_whole_row(3 * 3_600_000, 3_600_000, 4), first_whole_row(8 * 3_600_000, 3_600_000, 4)
+    (1, 0)
+    """
+    length = bar * every
+    return -(-((grid_phase(length) - ts) % length) // bar)
 
 
 _REDUCE = {
