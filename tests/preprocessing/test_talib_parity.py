@@ -11,6 +11,7 @@ import talib
 
 from huracan.preprocessing.indicators import Bars, get_indicator
 from huracan.preprocessing.indicators.from_talib import ORACLES, Oracle
+from huracan.preprocessing.ta import ta_lookback
 
 Columns = dict[str, np.ndarray]
 
@@ -56,6 +57,14 @@ def with_still_stretch(columns: Columns, start: int = 900, stop: int = 1_500) ->
     return held
 
 
+def untraded_after_a_rush(columns: Columns) -> Columns:
+    """The same with one bar of a million times the volume, and then none for a while; prices are quoted and move on."""
+    volume = columns["volume"].copy()
+    volume[950] *= 1e6
+    volume[1_000:1_400] = 0.0
+    return {**columns, "volume": volume}
+
+
 def in_ticks(columns: Columns, tick: float) -> Columns:
     """The same rounded to ticks: many equal prices, as thin coins have."""
     return {name: v if name == "volume" else np.maximum(np.round(v / tick), 1.0) * tick for name, v in columns.items()}
@@ -67,6 +76,7 @@ MARKETS = {
     "a coin of 1e-8": walk(seed=3, start=1e-8, sigma=0.02),
     "a coin of 1e-8 in ticks": in_ticks(walk(seed=4, start=3e-8), 1e-10),
     "still for a while": with_still_stretch(walk(seed=5)),
+    "untraded for a while": untraded_after_a_rush(walk(seed=5)),
     "wild": walk(seed=6, start=3.0, sigma=0.05),
 }
 
@@ -124,3 +134,83 @@ def test_equal_to_talib_bit_for_bit_on_real_candles(market_data: Path, coin: str
         for given in edges_of(name):
             for column, ours, theirs in ours_and_talibs(name, columns, given):
                 np.testing.assert_array_equal(ours, theirs, err_msg=f"{column}, {given}, {coin}")
+
+
+@pytest.mark.parametrize("name", sorted(set(ORACLES) - set(EXACT)))
+def test_those_that_differ_say_why_in_a_sentence(name: str) -> None:
+    assert len(ORACLES[name].difference.split()) > 10
+
+
+@pytest.mark.parametrize("name", ["vwap", "vwma", "chaikin_money_flow"])
+def test_averages_by_volume_are_talibs_bit_for_bit_wherever_anything_was_traded(name: str) -> None:
+    """In a window without volume TA-Lib's running sums leave rounding residue, and it divides residue by residue."""
+    for market, columns in MARKETS.items():
+        for window in (2, 20, 400):
+            idle = talib.MAX(columns["volume"], window) == 0.0
+            for column, ours, theirs in ours_and_talibs(name, columns, {"window": window}):
+                first = len(columns["close"]) - len(ours)
+                there = ~idle[first:]
+                np.testing.assert_array_equal(ours[there], theirs[there], err_msg=f"{column}, {market}")
+                nothing = np.isnan(ours[~there]) if name != "chaikin_money_flow" else ours[~there] == 0.0
+                assert nothing.all(), f"{column}, {market}"
+    untraded = slice(1_100, 1_350)
+    markets = (untraded_after_a_rush(walk(seed=seed)) for seed in range(8))
+    residue = np.concatenate([by_talib(ORACLES[name], market, {"window": 20})[0][untraded] for market in markets])
+    assert np.nanmax(np.abs(residue)) > 0.0, "TA-Lib knows empty windows now: be bitwise there too"
+
+
+@pytest.mark.parametrize(("name", "line"), [("obv_change", talib.OBV), ("ad_change", talib.AD)])
+def test_changes_of_a_running_line_are_closer_to_long_double_than_talibs_line(name: str, line: object) -> None:
+    """Largest error in standard deviations of the change, against exact windows of long double sums."""
+    window = 20
+    for market, columns in MARKETS.items():
+        exact = np.cumsum(np.array(signed_volume(name, columns)))
+        exact = exact[window:] - exact[:-window]
+        series = series_of(columns, ORACLES[name].columns)
+        theirs = line(*series)  # type: ignore[operator]
+        entry = get_indicator(name)
+        ours = entry.compute(Bars(columns), {"window": window})[0]
+        deviation = float(np.std(exact.astype(np.float64)))
+        error = np.abs(ours[window:] - exact).max() / deviation
+        talibs = np.abs((theirs[window:] - theirs[:-window]) - exact).max() / deviation
+        assert error < 1e-13, market
+        assert talibs < 1e-9, market
+        assert np.nanmax(np.abs(ours[window:] - (theirs[window:] - theirs[:-window]))) / deviation < 1e-9, market
+
+
+def signed_volume(name: str, columns: Columns) -> np.ndarray:
+    """One bar's step of on-balance volume, or of accumulation and distribution, in long double."""
+    high, low, close, volume = (columns[c].astype(np.longdouble) for c in ("high", "low", "close", "volume"))
+    if name == "obv_change":
+        return np.sign(np.diff(close, prepend=close[0])) * volume
+    span = high - low
+    return np.where(span > 0, ((close - low) - (high - close)) / np.where(span > 0, span, 1), 0) * volume
+
+
+def test_deviations_of_talib_hold_against_long_double() -> None:
+    """TA-Lib's Bollinger bands and variance are taken as they are: they do not cancel, nor move where the price does not."""
+    for market, columns in MARKETS.items():
+        close = columns["close"].astype(np.longdouble)
+        for window in (2, 20, 200):
+            views = np.lib.stride_tricks.sliding_window_view(close, window)
+            variance = ((views - views.mean(axis=1, keepdims=True)) ** 2).mean(axis=1)
+            entry = get_indicator("bollinger")
+            upper, _, lower, percent_b, width = (
+                x[window - 1 :] for x in entry.compute(Bars(columns), {"window": window, "deviations": 2.0})
+            )
+            highest = np.maximum.accumulate(columns["close"])[window - 1 :]
+            error = np.abs((upper - lower) - 4 * np.sqrt(variance)) / highest
+            assert error.max() < 1e-11, (market, window)
+            moving = variance > 0
+            np.testing.assert_array_equal(width > 0.0, moving, err_msg=f"{market}, {window}")
+            assert (percent_b[~moving] == 0.5).all()
+
+
+@pytest.mark.parametrize("name", sorted(ORACLES))
+def test_bounds_of_the_parameters_are_within_talibs(name: str) -> None:
+    entry, oracle = get_indicator(name), ORACLES[name]
+    usual = dict(entry.values_for({}))
+    for parameter in entry.parameters:
+        for bound in (parameter.low, parameter.high):
+            values = {**usual, parameter.name: type(parameter.default)(bound)}
+            assert ta_lookback(oracle.function, **oracle.arguments(**values)) >= 0, (parameter.name, bound)
