@@ -1,7 +1,8 @@
 """Candles to features: indicators, recipes, and the preparation of feature frames, all without a look ahead.
 
 ``FeatureRecipe`` says which features and computes them; ``EnhancedPreprocessor`` fills gaps, tames outliers and scales, with
-what it learned from its fit window only; ``quality_report`` says what is strange about candles.
+what it learned from its fit window only; ``quality_report`` says what is strange about candles, ``explore``
+what they are like.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from huracan.preprocessing.decomposition_fit import fit_local_level
     from huracan.preprocessing.decomposition_viewing import decompose_for_viewing
     from huracan.preprocessing.enhanced_preprocessing import EnhancedPreprocessor, PreprocessingReport
+    from huracan.preprocessing.exploration import Exploration, explore
     from huracan.preprocessing.normalization import normalize
     from huracan.preprocessing.quality import QualityReport, quality_report
     from huracan.preprocessing.window_views import FeatureWindows, windows
@@ -29,9 +31,11 @@ _HOME = {
     ),
     "EnhancedPreprocessor": "huracan.preprocessing.enhanced_preprocessing",
     "PreprocessingReport": "huracan.preprocessing.enhanced_preprocessing",
+    "Exploration": "huracan.preprocessing.exploration",
     "FeatureWindows": "huracan.preprocessing.window_views",
     "QualityReport": "huracan.preprocessing.quality",
     "decompose_for_viewing": "huracan.preprocessing.decomposition_viewing",
+    "explore": "huracan.preprocessing.exploration",
     "fit_local_level": "huracan.preprocessing.decomposition_fit",
     "normalize": "huracan.preprocessing.normalization",
     "quality_report": "huracan.preprocessing.quality",
@@ -42,6 +46,7 @@ __all__ = [
     "CleanedCandles",
     "CleaningPolicy",
     "EnhancedPreprocessor",
+    "Exploration",
     "FeatureRecipe",
     "FeatureSpec",
     "FeatureWindows",
@@ -51,6 +56,7 @@ __all__ = [
     "choice",
     "clean_candles",
     "decompose_for_viewing",
+    "explore",
     "feature",
     "fit_local_level",
     "get_indicator",

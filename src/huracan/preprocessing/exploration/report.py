@@ -1,0 +1,361 @@
+"""``explore``: one look at candles, and at features where they are given, as frames and JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from huracan.errors import HuracanError, NotEnoughData
+from huracan.preprocessing.correlation import correlation_clusters, correlation_order, rank_correlation
+from huracan.preprocessing.exploration.dependence import autocorrelations
+from huracan.preprocessing.exploration.distributions import QUANTILES, return_distribution
+from huracan.preprocessing.exploration.profiles import calendar_profile, histogram, volatility_over_time
+from huracan.preprocessing.exploration.stationarity import stationarity, verdict_of
+from huracan.preprocessing.frames import read_feature_frame
+from huracan.preprocessing.quality import FoundCandles, read_as_found
+from huracan.preprocessing.quality.series import CandleArrays, candle_arrays
+from huracan.statistics import adjust_p_values
+
+__all__ = ["Exploration", "explore"]
+
+LAGS, DEPENDENCE_ROWS, STATIONARITY_ROWS, CORRELATION_ROWS, MOST_SYMBOLS = 24, 20_000, 2_000, 50_000, 60
+
+
+@dataclass(frozen=True, eq=False)
+class Exploration:
+    """What was found, as frames; p-values are corrected (Holm) for all symbols, lags and columns of their frame.
+
+    Attributes
+    ----------
+    returns : a row a symbol: ``[symbol, n, mean, deviation, annualised_volatility, skewness, excess_kurtosis, smallest,
+        largest, zero_share, q0.001 ... q0.999, left_index, left_low, left_high, right_index, right_low, right_high]``.
+        Returns are log returns of one bar, none of them across a gap.
+    histogram : ``[symbol, left, right, share]``, in deviations from the mean.
+    volatility : ``[symbol, ts, volatility]``, of one bar's return, in at most 150 spans of equal time.
+    profile : ``[symbol, of, slot, relative_volatility, n]``: mean absolute return at an ``"hour"`` of the day (UTC) or on a
+        ``"weekday"`` (1 is Monday) over that of all bars.
+    autocorrelation : ``[symbol, of, lag, correlation, band, ci_low, ci_high, p_value, p_adjusted]`` of ``"return"`` and
+        ``"absolute return"``.
+    stationarity : ``[symbol, series, n, every, adf, adf_p, adf_p_adjusted, kpss, kpss_p, kpss_p_adjusted, verdict]`` of
+        ``log price``, ``return`` and each feature.
+    features : a row a feature: ``[feature, missing, missing_share, first_known, mean, deviation, smallest, largest,
+        distinct_share, cluster, representative, max_abs_correlation]``; empty without features.
+    correlation : ``(names, matrix)`` of features, or of the symbols' returns where there are none, in the order of likeness.
+    correlation_of : ``"features"``, ``"returns"`` or ``""``.
+    notes : caps, assumptions, and what could not be computed and why.
+    """
+
+    returns: pl.DataFrame
+    histogram: pl.DataFrame
+    volatility: pl.DataFrame
+    profile: pl.DataFrame
+    autocorrelation: pl.DataFrame
+    stationarity: pl.DataFrame
+    features: pl.DataFrame
+    correlation: tuple[tuple[str, ...], NDArray[np.float64]]
+    correlation_of: str
+    notes: tuple[str, ...] = field(default_factory=tuple)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values only: frames as lists of rows, times as ISO strings, what is not a number as ``None``."""
+        frames = ("returns", "histogram", "volatility", "profile", "autocorrelation", "stationarity", "features")
+        names, matrix = self.correlation
+        return {
+            **{name: _plain_rows(getattr(self, name)) for name in frames},
+            "correlation": {"of": self.correlation_of, "names": list(names), "matrix": _plain_matrix(matrix)},
+            "notes": list(self.notes),
+        }
+
+    def to_json(self) -> str:
+        """The exploration as JSON."""
+        return json.dumps(self.to_dict(), allow_nan=False)
+
+
+def explore(candles: Any, features: Any = None) -> Exploration:
+    """Describe candles, and features where given, before anything is learned from them.
+
+    It looks at all of the data that it is given: give it training rows only where what it says will steer choices.
+
+    Parameters
+    ----------
+    candles : whatever :func:`huracan.preprocessing.quality_report` takes, dirty or not.
+    features : polars or pandas frame with a column a feature; ``symbol``, ``ts`` and ``segment`` are keys.
+
+    Raises
+    ------
+    CandleError, NotEnoughData : there is nothing to look at.
+
+    Examples
+    --------
+    >>> from huracan.market import simulate_market
+    >>> found = explore(simulate_market(n_bars=600, n_symbols=2, seed=0).candles)
+    >>> found.returns["symbol"].to_list(), found.correlation_of
+    (['SIM01-USD', 'SIM02-USD'], 'returns')
+    """
+    from threadpoolctl import threadpool_limits
+
+    found = candles if isinstance(candles, FoundCandles) else read_as_found(candles)
+    with threadpool_limits(limits=1, user_api="blas"):  # many small decompositions: threads would only wait for each other
+        return _explored(candle_arrays(found.frame), features)
+
+
+def _explored(bars: CandleArrays, features: Any) -> Exploration:
+    notes = _caps(bars)
+    looked: dict[str, list[pl.DataFrame]] = {
+        name: [] for name in ("returns", "histogram", "volatility", "profile", "auto", "level")
+    }
+    for symbol, rows, bar in list(bars.parts())[:MOST_SYMBOLS]:
+        part = _Symbol(symbol, bars, rows, bar)
+        if np.isfinite(part.returns).sum() < 2 or not np.nanstd(part.returns) > 0:
+            notes.append(f"{symbol}: fewer than two returns, or none that moves; it was not explored.")
+            continue
+        looked["returns"].append(part.described())
+        looked["histogram"].append(histogram(symbol, part.returns))
+        looked["volatility"].append(volatility_over_time(symbol, part.ts, part.returns))
+        looked["profile"].append(calendar_profile(symbol, part.ts, part.returns, bar))
+        for name, frames in (("auto", part.dependence()), ("level", part.levels())):
+            for frame in frames:
+                (looked[name].append if isinstance(frame, pl.DataFrame) else notes.append)(frame)  # type: ignore[arg-type]
+    if not looked["returns"]:
+        raise NotEnoughData(f"no symbol has two returns that move: {'; '.join(notes)}")
+    table, of, matrix, levels, said = _features(features) if features is not None else _no_features(bars)
+    notes += said
+    return Exploration(
+        returns=pl.concat(looked["returns"]),
+        histogram=pl.concat(looked["histogram"]),
+        volatility=pl.concat(looked["volatility"]),
+        profile=pl.concat(looked["profile"]),
+        autocorrelation=_adjusted(pl.concat([_NO_AUTO, *looked["auto"]]), "p_value", "p_adjusted"),
+        stationarity=_judged(pl.concat([_NO_LEVEL, *looked["level"], *levels])),
+        features=table,
+        correlation=matrix,
+        correlation_of=of,
+        notes=tuple(notes),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Symbol:
+    symbol: str
+    bars: CandleArrays
+    rows: slice
+    bar: int
+
+    @property
+    def ts(self) -> NDArray[np.int64]:
+        return self.bars.ts[self.rows]
+
+    @property
+    def returns(self) -> NDArray[np.float64]:
+        """Log returns of one bar, NaN at a symbol's first bar and after a gap."""
+        close = self.bars.close[self.rows]
+        change = np.full(len(close), np.nan)
+        sound = (close > 0) & np.isfinite(close)
+        whole = self.bars.regular[self.rows][1:] & sound[1:] & sound[:-1]
+        change[1:][whole] = np.log(close[1:][whole] / close[:-1][whole])
+        return change
+
+    def described(self) -> pl.DataFrame:
+        found = return_distribution(self.returns)
+        row: dict[str, Any] = {"symbol": self.symbol, **asdict(found)}
+        for name, q in zip(QUANTILES, row.pop("quantiles")):
+            row[f"q{name}"] = q
+        for side in ("left", "right"):
+            tail = row.pop(side)
+            row |= {f"{side}_index": tail["index"], f"{side}_low": tail["low"], f"{side}_high": tail["high"]}
+        a_year = 365 * 86_400_000 / self.bar if self.bar else float("nan")
+        row["annualised_volatility"] = found.deviation * np.sqrt(a_year)
+        kinds = {name: pl.String if name == "symbol" else pl.Int64 if name == "n" else pl.Float64 for name in row}
+        return pl.DataFrame([row], schema=kinds)
+
+    def dependence(self) -> Iterator[pl.DataFrame | str]:
+        recent = self.returns[-DEPENDENCE_ROWS:]
+        for of, values in (("return", recent), ("absolute return", np.abs(recent))):
+            try:
+                frame = autocorrelations(values, LAGS)
+            except HuracanError as error:
+                yield f"{self.symbol}: no autocorrelation of the {of}: {error}"
+                continue
+            yield frame.select(pl.lit(self.symbol).alias("symbol"), pl.lit(of).alias("of"), pl.all())
+
+    def levels(self) -> Iterator[pl.DataFrame | str]:
+        close = self.bars.close[self.rows]
+        price = np.log(np.where((close > 0) & np.isfinite(close), close, np.nan))
+        every = max(1, -(-len(price) // STATIONARITY_ROWS))
+        for series, values in (("log price", price), ("return", np.diff(price[::every]))):
+            yield _tested(self.symbol, series, values, every if series == "return" else 1)
+
+
+def _tested(symbol: str, series: str, values: NDArray[np.float64], every: int = 1) -> pl.DataFrame | str:
+    try:
+        found = stationarity(values, STATIONARITY_ROWS)
+    except HuracanError as error:
+        return f"{symbol}, {series}: not tested for stationarity: {error}"
+    row = (symbol, series, found.n, found.every * every, found.adf, found.adf_p, found.kpss, found.kpss_p)
+    return pl.DataFrame([row], schema=_NO_LEVEL.schema, orient="row")
+
+
+_NO_LEVEL = pl.DataFrame(
+    schema={
+        "symbol": pl.String,
+        "series": pl.String,
+        "n": pl.Int64,
+        "every": pl.Int64,
+        "adf": pl.Float64,
+        "adf_p": pl.Float64,
+        "kpss": pl.Float64,
+        "kpss_p": pl.Float64,
+    }
+)
+_NO_AUTO = pl.DataFrame(
+    schema={
+        "symbol": pl.String,
+        "of": pl.String,
+        "lag": pl.Int32,
+        "correlation": pl.Float64,
+        "band": pl.Float64,
+        "ci_low": pl.Float64,
+        "ci_high": pl.Float64,
+        "p_value": pl.Float64,
+    }
+)
+_FEATURE_SCHEMA = pl.Schema(
+    {
+        "feature": pl.String(),
+        "missing": pl.Int64(),
+        "missing_share": pl.Float64(),
+        "first_known": pl.Int64(),
+        "mean": pl.Float64(),
+        "deviation": pl.Float64(),
+        "smallest": pl.Float64(),
+        "largest": pl.Float64(),
+        "distinct_share": pl.Float64(),
+        "cluster": pl.Int32(),
+        "representative": pl.String(),
+        "max_abs_correlation": pl.Float64(),
+    }
+)
+
+_Found = tuple[pl.DataFrame, str, tuple[tuple[str, ...], NDArray[np.float64]], list[pl.DataFrame], list[str]]
+
+
+def _features(features: Any) -> _Found:
+    given = read_feature_frame(features)
+    values = np.asarray(given.matrix(), dtype=np.float64)
+    names = tuple(given.names) if given.names is not None else tuple(f"x{i}" for i in range(values.shape[1]))
+    clusters = correlation_clusters(values, names=names, max_rows=CORRELATION_ROWS)
+    table = pl.DataFrame([_described(name, values[:, i]) for i, name in enumerate(names)])
+    table = table.join(clusters, on="feature", how="left", maintain_order="left")
+    where, mine = _one_symbol(given.keys, len(values))
+    levels: list[pl.DataFrame] = []
+    notes = [f"features were tested for stationarity on {where}."]
+    for i, name in enumerate(names):
+        tested = _tested(where, name, values[mine, i])
+        (levels.append if isinstance(tested, pl.DataFrame) else notes.append)(tested)  # type: ignore[arg-type]
+    return (
+        table.select(pl.col(name).cast(kind) for name, kind in _FEATURE_SCHEMA.items()),
+        "features",
+        _ordered(names, values),
+        levels,
+        notes,
+    )
+
+
+def _no_features(bars: CandleArrays) -> _Found:
+    """The correlation of the symbols' returns, at the times they have in common."""
+    parts = [_Symbol(symbol, bars, rows, bar) for symbol, rows, bar in list(bars.parts())[:MOST_SYMBOLS]]
+    empty = pl.DataFrame(schema=_FEATURE_SCHEMA)
+    if len(parts) < 2:
+        return empty, "", ((), np.empty((0, 0))), [], []
+    times = np.unique(np.concatenate([part.ts for part in parts]))[-CORRELATION_ROWS:]
+    values = np.full((len(times), len(parts)), np.nan)
+    for i, part in enumerate(parts):
+        place = np.searchsorted(times, part.ts)
+        known = (place < len(times)) & (times[np.minimum(place, len(times) - 1)] == part.ts)
+        values[place[known], i] = part.returns[known]
+    names = tuple(part.symbol for part in parts)
+    return empty, "returns", _ordered(names, values), [], []
+
+
+def _ordered(names: tuple[str, ...], values: NDArray[np.float64]) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+    _, matrix = rank_correlation(values, names=names, max_rows=CORRELATION_ROWS)
+    order = correlation_order(matrix)
+    return tuple(names[i] for i in order), matrix[np.ix_(order, order)]
+
+
+def _described(name: str, values: NDArray[np.float64]) -> dict[str, Any]:
+    known = np.isfinite(values)
+    kept = values[known]
+    some = len(kept) > 0
+    return {
+        "feature": name,
+        "missing": int(len(values) - len(kept)),
+        "missing_share": 1 - len(kept) / max(len(values), 1),
+        "first_known": int(known.argmax()) if some else None,
+        "mean": float(kept.mean()) if some else None,
+        "deviation": float(kept.std()) if some else None,
+        "smallest": float(kept.min()) if some else None,
+        "largest": float(kept.max()) if some else None,
+        "distinct_share": len(np.unique(kept)) / len(kept) if some else None,
+    }
+
+
+def _one_symbol(keys: Any, rows: int) -> tuple[str, NDArray[np.bool_]]:
+    """The symbol with the most rows, the first of equals; everything where none is named."""
+    if keys is None or "symbol" not in list(keys.columns):
+        return "all rows", np.ones(rows, bool)
+    symbols = np.asarray(keys["symbol"]).astype(str)
+    names, counts = np.unique(symbols, return_counts=True)
+    chosen = str(names[counts.argmax()])
+    return chosen, symbols == chosen
+
+
+def _adjusted(frame: pl.DataFrame, p: str, name: str) -> pl.DataFrame:
+    """Holm's correction over all rows that have a p-value."""
+    known = frame[p].is_not_null().to_numpy()
+    adjusted = np.full(frame.height, np.nan)
+    adjusted[known] = adjust_p_values(frame[p].drop_nulls().to_numpy())
+    return frame.with_columns(pl.Series(name, adjusted).fill_nan(None))
+
+
+def _judged(frame: pl.DataFrame) -> pl.DataFrame:
+    frame = _adjusted(_adjusted(frame, "adf_p", "adf_p_adjusted"), "kpss_p", "kpss_p_adjusted")
+    verdicts = [verdict_of(a, k) for a, k in frame.select("adf_p_adjusted", "kpss_p_adjusted").iter_rows()]
+    return frame.with_columns(pl.Series("verdict", verdicts, dtype=pl.String))
+
+
+def _caps(bars: CandleArrays) -> list[str]:
+    """Which parts of the data the costly measures looked at."""
+    longest = int(np.diff(bars.start).max())
+    notes = []
+    if len(bars.symbols) > MOST_SYMBOLS:
+        notes.append(f"the first {MOST_SYMBOLS} of {len(bars.symbols)} symbols were explored.")
+    if longest > DEPENDENCE_ROWS:
+        notes.append(f"autocorrelation is that of the last {DEPENDENCE_ROWS:,} bars of each symbol.")
+    if longest > STATIONARITY_ROWS:
+        notes.append(
+            f"stationarity was tested on at most {STATIONARITY_ROWS:,} values spread evenly over the whole span; returns are "
+            "then those from one of these values to the next."
+        )
+    if longest > CORRELATION_ROWS:
+        notes.append(f"correlations are those of at most {CORRELATION_ROWS:,} times.")
+    return notes
+
+
+def _plain_rows(frame: pl.DataFrame) -> list[dict[str, Any]]:
+    def plain(value: Any) -> Any:
+        if isinstance(value, float):
+            return value if np.isfinite(value) else None
+        return value.isoformat() if hasattr(value, "isoformat") else value
+
+    return [{key: plain(value) for key, value in row.items()} for row in frame.iter_rows(named=True)]
+
+
+def _plain_matrix(matrix: NDArray[np.float64]) -> list[list[float | None]]:
+    return [[float(v) if np.isfinite(v) else None for v in row] for row in matrix]
