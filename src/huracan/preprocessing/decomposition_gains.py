@@ -84,14 +84,14 @@ def hodrick_prescott_gains(smoothing: float) -> Gains:
     a, b, r = [1.0, 0.0], [0.0, 0.0], [0.0, 0.0]
     level, both, slope = 1.0, 1.0, 2.0  # variances of level and slope and what they share, in units of the noise
     for _ in range(_LONGEST_START):
-        ahead, shared, slope = level + 2.0 * both + slope + q, both + slope + q, slope + q
+        ahead, shared, drift = level + 2.0 * both + slope + q, both + slope + q, slope + q
         spread = ahead + 1.0
-        gain, slope_gain = ahead / spread, shared / spread
-        slope -= shared * slope_gain
-        still = abs(gain - level) <= _UNCHANGED * gain and abs(slope_gain - both) <= _UNCHANGED * slope_gain
-        level, both = gain, slope_gain
-        a.append(2.0 - gain - slope_gain)
-        b.append(gain - 1.0)
+        now = (ahead / spread, shared / spread, drift - shared * shared / spread)
+        # all three: the gains can stand still for a row while the slope's variance moves on
+        still = all(abs(new - old) <= _UNCHANGED * new for new, old in zip(now, (level, both, slope)))
+        level, both, slope = now  # the variances of level and of what they share are the gains themselves
+        a.append(2.0 - level - both)
+        b.append(level - 1.0)
         r.append(1.0 / spread)
         if still:
             break
