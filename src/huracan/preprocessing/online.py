@@ -1,0 +1,261 @@
+"""``OnlineFeatures``: the features of a recipe one closed bar at a time, the same numbers as in batch."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from struct import Struct
+from struct import error as StructError
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from huracan.errors import CandleError, FeatureError, NotEnoughData, nearest_name
+from huracan.market.bar_lengths import length_in_ms
+from huracan.market.schema import written_time
+from huracan.market.segments import bar_length, written_length
+from huracan.preprocessing.compute import candle_keys, candle_values, segment_bounds
+from huracan.preprocessing.online_across import compared_across
+from huracan.preprocessing.online_candles import CandleReader
+from huracan.preprocessing.online_series import OnlineSeries, plan_features
+
+if TYPE_CHECKING:
+    from huracan.preprocessing.recipe import FeatureRecipe
+
+__all__ = ["OnlineFeatures", "OnlineStatus"]
+
+Features = dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class OnlineStatus:
+    """Where one symbol stands.
+
+    Attributes
+    ----------
+    ts : open of its last bar, None before the first.
+    segment : counted from 0 as in ``FeatureRecipe.compute``; a gap begins the next.
+    bars : of this segment. missing_to_lookback : bars until every feature has a value.
+    missing_to_warmup : bars until no feature depends any more on where the segment began.
+    """
+
+    ts: dt.datetime | None
+    segment: int
+    bars: int
+    missing_to_lookback: int
+    missing_to_warmup: int
+
+
+class OnlineFeatures:
+    """Features brought forward bar by bar; made by :meth:`open`.
+
+    It holds running state (TA-Lib's handles among it) in memory only. A restart opens it again on stored candles: the state
+    after history and then bars is the state after history that holds those bars.
+
+    A bar that does not follow the last one (bars are missing) begins a new segment, as in batch: every feature is None until
+    it has warmed up again, and :meth:`status` says so. A bar is taken once; a later correction of it is refused.
+
+    Attributes
+    ----------
+    symbols : those that are open.
+    last : features of each symbol's last bar, None before the first.
+    recomputed : features whose indicator has no bar-by-bar form, with the reason; they are computed anew from recent bars.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> from huracan.preprocessing import FeatureRecipe, feature
+    >>> hours = pl.datetime_range(pl.datetime(2025, 1, 1), pl.datetime(2025, 1, 1, 4), "1h", time_zone="UTC", eager=True)
+    >>> candles = pl.DataFrame({"symbol": ["A"] * 5, "ts": hours, "close": [1.0, 2.0, 4.0, 4.0, 2.0]})
+    >>> recipe = FeatureRecipe([feature("efficiency_ratio", window=2)])
+    >>> online = OnlineFeatures.open(recipe, candles[:3])
+    >>> online.last, online.update({"ts": hours[3], "close": 4.0}), online.update(candles[4:])
+    ({'A': {'efficiency_ratio_2': 1.0}}, {'efficiency_ratio_2': 1.0}, {'efficiency_ratio_2': 1.0})
+    >>> online.update(candles[4:])
+    Traceback (most recent call last):
+    huracan.errors.CandleError: A: the bar of 2025-01-01 04:00 UTC has been taken already; each bar is taken once, in order.
+    """
+
+    def __init__(self, recipe: FeatureRecipe, bar: int, reader: CandleReader, single: bool) -> None:
+        """Use :meth:`open`."""
+        self.recipe = recipe
+        self._plan = plan_features(recipe.features, recipe.required_columns)
+        self._bar = bar
+        self._read = reader.read
+        self._series: dict[str, OnlineSeries] = {}
+        self._across = [
+            (i, method)
+            for i, (method, _) in enumerate((spec.cross_section, c) for spec in recipe.features for c in spec.columns)
+            if method
+        ]
+        self._names = recipe.columns
+        self._pack = Struct(f"{len(recipe)}f") if single else None
+        self.last: dict[str, Features | None] = {}
+
+    @classmethod
+    def open(
+        cls,
+        recipe: FeatureRecipe,
+        history: pl.DataFrame,
+        *,
+        bar: str | dt.timedelta | None = None,
+        clock: Callable[[], dt.datetime] | None = None,
+        dtype: type[pl.Float32] | type[pl.Float64] | None = None,
+        symbols: Iterable[str] = (),
+    ) -> OnlineFeatures:
+        """Go on from history.
+
+        Parameters
+        ----------
+        recipe : what is computed.
+        history : closed candles of one or more symbols, as ``FeatureRecipe.compute`` takes them. Of each symbol the last
+            unbroken stretch counts. With ``recipe.warmup`` bars of it the features agree with those of the whole past to 1e-6
+            of their deviation; the longer it is, the closer. None at all is allowed.
+        bar : length of a bar; needed only where the history has too few bars to tell.
+        clock : gives the present, to see whether a bar has closed; the computer's clock by default. It is not asked about a
+            candle that says itself whether it is closed (``closed`` or ``is_closed``).
+        dtype : ``pl.Float32`` (the default, rounded as in batch) or ``pl.Float64``.
+        symbols : symbols without history that may come too. Any other symbol is refused.
+
+        Raises
+        ------
+        CandleError : the history is not in order, lacks a column, or holds a price that is none.
+        NotEnoughData : neither history nor ``bar`` says how long a bar is.
+        """
+        if dtype not in (None, pl.Float32, pl.Float64):
+            raise FeatureError(f"dtype is {dtype}; pl.Float32 or pl.Float64 was expected.")
+        keys = candle_keys(history, recipe.required_columns)
+        length = _bar_of(keys, bar)
+        now = None if clock is None else lambda: clock().timestamp() * 1000.0
+        online = cls(recipe, length, CandleReader(recipe.required_columns, length, now), dtype is not pl.Float64)
+        values = {name: candle_values(history, name) for name in recipe.required_columns if name not in ("symbol", "ts")}
+        times = keys["ts"].dt.epoch("ms").to_numpy()
+        for start, stop in segment_bounds(keys):
+            symbol, segment = keys["symbol"][start], keys["segment"][start]
+            if stop < keys.height and keys["symbol"][stop] == symbol:
+                continue  # not its last stretch
+            series = online._series[symbol] = OnlineSeries(online._plan, length, segment)
+            series.open({name: x[start:stop] for name, x in values.items()}, times[start:stop])
+        for symbol in symbols:
+            online._series.setdefault(symbol, OnlineSeries(online._plan, length))
+        online._tell_last()
+        return online
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Symbols that are open."""
+        return tuple(self._series)
+
+    @property
+    def recomputed(self) -> dict[str, str]:
+        """Column -> why it has no bar-by-bar form."""
+        return {column: why for spec, why in self._plan.recomputed.items() for column in spec.columns}
+
+    def update(self, candle: Mapping[str, Any] | pl.DataFrame) -> Features:
+        """Take the next closed bar of one symbol.
+
+        Parameters
+        ----------
+        candle : a mapping, or a frame of one row, with ``ts`` (the bar's open: a time with its zone, or milliseconds since
+            1970), the columns the recipe reads, and ``symbol`` unless there is only one.
+
+        Returns
+        -------
+        Column -> value, None where undefined: the row ``FeatureRecipe.compute`` gives for this bar.
+
+        Raises
+        ------
+        CandleError : the bar is not closed, not after the last one, off the grid, or not a candle; nothing has changed.
+        UnknownName : its symbol is not open; nothing has changed.
+        FeatureError : the recipe compares symbols (see :meth:`update_all`), or an indicator gave an infinite value.
+        """
+        if self._across:
+            column = self._names[self._across[0][0]]
+            raise FeatureError(f"'{column}' compares symbols: give update_all the bars of all of them at once.")
+        symbol, bar = self._read(candle, self._series)
+        features = self.last[symbol] = self._named(self._series[symbol].advance(*bar), symbol)
+        return features
+
+    def update_all(self, candles: Iterable[Mapping[str, Any]] | pl.DataFrame) -> dict[str, Features]:
+        """Take the bars of several symbols that opened at the same moment; all of them or, if one is refused, none.
+
+        Returns
+        -------
+        Symbol -> its features. Those that compare symbols compare the ones given.
+
+        Raises
+        ------
+        As :meth:`update`; and ``CandleError`` where two bars are of one symbol or of different moments.
+        """
+        rows: Iterable[Any] = candles.iter_rows(named=True) if isinstance(candles, pl.DataFrame) else candles
+        bars: dict[str, tuple[int, float, float, float, float, float]] = {}
+        for row in rows:
+            symbol, bar = self._read(row, self._series)
+            if symbol in bars:
+                raise CandleError(f"{symbol}: two bars were given at once; one of each symbol was expected.")
+            first = next(iter(bars.values()), bar)
+            if bar[0] != first[0]:
+                raise CandleError(f"{symbol}: its bar is of {written_time(bar[0])} and others of {written_time(first[0])}.")
+            bars[symbol] = bar
+        return self._compared({symbol: self._series[symbol].advance(*bar) for symbol, bar in bars.items()})
+
+    def status(self, symbol: str | None = None) -> OnlineStatus:
+        """Where a symbol stands; it may be left out where there is one."""
+        if symbol is None and len(self._series) == 1:
+            symbol = next(iter(self._series))
+        if symbol not in self._series:
+            raise nearest_name(str(symbol), self._series, kind="symbol")
+        series = self._series[symbol]
+        ts = None if series.ts is None else dt.datetime.fromtimestamp(series.ts / 1000.0, dt.UTC)
+        missing = [max(0, bars + 1 - series.rows) for bars in (self.recipe.lookback, self.recipe.warmup)]
+        return OnlineStatus(ts, series.segment, series.rows, *missing)
+
+    def _tell_last(self) -> None:
+        """The features of each symbol's last bar of history; compared among symbols that stand at the same moment."""
+        self.last = dict.fromkeys(self._series)
+        moments: dict[int, dict[str, Sequence[float]]] = {}
+        for symbol, series in self._series.items():
+            if series.values is not None and series.ts is not None:
+                moments.setdefault(series.ts, {})[symbol] = series.values
+        for values in moments.values():
+            self._compared(values)
+
+    def _compared(self, values: dict[str, Sequence[float]]) -> dict[str, Features]:
+        if self._across:
+            values = compared_across(values, self._across)
+        made = {symbol: self._named(row, symbol) for symbol, row in values.items()}
+        self.last.update(made)
+        return made
+
+    def _named(self, values: Sequence[float], symbol: str) -> Features:
+        if self._pack is not None:
+            try:
+                values = self._pack.unpack(self._pack.pack(*values))
+            except (StructError, OverflowError):  # beyond float32: infinite, as in batch
+                with np.errstate(over="ignore"):
+                    values = np.array(values, np.float32).tolist()
+        total = sum(values)
+        if total - total == 0.0:
+            return dict(zip(self._names, values))
+        for name, x in zip(self._names, values):
+            if math.isinf(x):
+                moment = written_time(self._series[symbol].ts)
+                raise FeatureError(f"feature '{name}' of {symbol} is infinite at {moment}; an indicator gives NaN there.")
+        return {name: None if x != x else x for name, x in zip(self._names, values)}
+
+
+def _bar_of(keys: pl.DataFrame, bar: str | dt.timedelta | None) -> int:
+    """Length of a bar in milliseconds, as given or as the history has it."""
+    given = None if bar is None else length_in_ms(bar)
+    try:
+        found = int(bar_length(keys).total_seconds() * 1000)
+    except NotEnoughData as error:
+        if given is None:
+            raise NotEnoughData("the history has too few bars to tell how long one is; give bar='1m' or the like.") from error
+        return given
+    if given is not None and found % given:
+        raise CandleError(f"bar is {written_length(given)}, and the bars of the history are {written_length(found)} apart.")
+    return given or found

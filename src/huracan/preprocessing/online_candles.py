@@ -1,0 +1,125 @@
+"""One candle as it comes from a feed: read, and refused in a sentence where it cannot be the next bar."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from huracan.errors import CandleError, nearest_name
+from huracan.market.schema import written_time
+from huracan.market.segments import written_length
+from huracan.preprocessing.online_series import CANDLE_VALUES, OnlineSeries
+
+__all__ = ["CandleReader"]
+
+_ENORMOUS = 1e100
+
+
+class CandleReader:
+    """Reads candles of known symbols and decides whether each may be the next.
+
+    Parameters
+    ----------
+    required : columns the recipe reads. bar : length of a bar in milliseconds.
+    clock : gives the present, milliseconds since 1970; by default the computer's time.
+    """
+
+    def __init__(self, required: Sequence[str], bar: int, clock: Callable[[], float] | None) -> None:
+        self._values = tuple(name if name in required else None for name in CANDLE_VALUES)
+        self._bar = bar
+        self._clock = clock if clock is not None else lambda: time.time() * 1000.0
+
+    def read(
+        self, candle: Any, series: Mapping[str, OnlineSeries]
+    ) -> tuple[str, tuple[int, float, float, float, float, float]]:
+        """Give the symbol, and ``(ts, open, high, low, close, volume)`` with 0 for what is not read.
+
+        Raises
+        ------
+        CandleError : it is no candle, lacks a column, is not closed, or is not after the last one on the grid of bars.
+        UnknownName : its symbol is none of those that were opened.
+        """
+        if not isinstance(candle, dict):
+            candle = _as_mapping(candle)
+        symbol = self._symbol(candle, series)
+        ts = _milliseconds(candle.get("ts"), symbol)
+        self._check_time(candle, symbol, ts, series[symbol].ts)
+        o, h, low, c, v = (0.0 if name is None else self._number(candle, name, symbol, ts) for name in self._values)
+        if h < low and self._values[1] and self._values[2]:
+            raise CandleError(f"{symbol}, {written_time(ts)}: high {h} is below low {low}.")
+        return symbol, (ts, o, h, low, c, v)
+
+    def _symbol(self, candle: Mapping[str, Any], series: Mapping[str, OnlineSeries]) -> str:
+        symbol = candle.get("symbol")
+        if symbol is None:
+            if len(series) == 1:
+                return next(iter(series))
+            raise CandleError(f"the candle has no 'symbol', and {len(series)} symbols are open.")
+        if symbol not in series:
+            raise nearest_name(str(symbol), series, kind="symbol")
+        return symbol
+
+    def _check_time(self, candle: Mapping[str, Any], symbol: str, ts: int, last: int | None) -> None:
+        closed = candle.get("closed", candle.get("is_closed"))
+        if closed is None:
+            now = self._clock()
+            if ts + self._bar > now:
+                end = written_time(ts + self._bar)
+                raise CandleError(f"{symbol}: the bar of {written_time(ts)} ends at {end}, and it is {written_time(int(now))}.")
+        elif not closed:
+            raise CandleError(f"{symbol}: the bar of {written_time(ts)} is marked as not closed; only closed bars are taken.")
+        if last is None:
+            return
+        if ts <= last:
+            kind = "has been taken already" if ts == last else f"comes after {written_time(last)}, which is later"
+            raise CandleError(f"{symbol}: the bar of {written_time(ts)} {kind}; each bar is taken once, in order.")
+        if (ts - last) % self._bar:
+            raise CandleError(
+                f"{symbol}: {written_time(ts)} is no whole number of bars of {written_length(self._bar)} after "
+                f"{written_time(last)}."
+            )
+
+    def _number(self, candle: Mapping[str, Any], name: str, symbol: str, ts: int) -> float:
+        value = candle.get(name)
+        try:
+            number = float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            number = float("nan")
+        if not (0.0 < number < _ENORMOUS) and not (name == "volume" and number == 0.0):
+            expected = "a number of at least 0" if name == "volume" else "a positive number"
+            said = f"is {value!r}" if name in candle else "is missing"
+            raise CandleError(f"{symbol}, {written_time(ts)}: '{name}' {said}; {expected} was expected.")
+        return number
+
+
+def _as_mapping(candle: Any) -> Mapping[str, Any]:
+    if isinstance(candle, pl.DataFrame):
+        if candle.height != 1:
+            raise CandleError(f"a frame of {candle.height} rows was given as a candle; one row was expected.")
+        return candle.row(0, named=True)
+    if isinstance(candle, Mapping):
+        return dict(candle)
+    raise CandleError(f"a {type(candle).__name__} was given as a candle; a mapping or a frame of one row was expected.")
+
+
+def _milliseconds(ts: Any, symbol: str) -> int:
+    """The open as milliseconds since 1970."""
+    if type(ts) is int:
+        return ts
+    if isinstance(ts, dt.datetime) and ts.tzinfo is not None:
+        return round(ts.timestamp() * 1000.0)
+    if isinstance(ts, np.datetime64) and not np.isnat(ts):
+        return int(ts.astype("datetime64[ms]").astype(np.int64))
+    if isinstance(ts, np.integer):
+        return int(ts)
+    if isinstance(ts, float) and isfinite(ts) and ts == int(ts):
+        return int(ts)
+    said = "is missing" if ts is None else f"is {ts!r}"
+    expected = "a time with its zone, or milliseconds since 1970"
+    raise CandleError(f"{symbol}: 'ts' {said}; {expected} was expected.")

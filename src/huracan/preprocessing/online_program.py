@@ -1,0 +1,234 @@
+"""Features as a program: recorded once, compiled once, opened on the history of as many series as there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import CodeType
+from typing import Any
+
+import numpy as np
+
+from huracan.preprocessing.indicators import Bars, get_indicator
+from huracan.preprocessing.indicators.bars import PRICES, recorded_bars
+from huracan.preprocessing.online_source import HELPERS, needed_nodes, needs_stream, step_source
+from huracan.preprocessing.rolling import Array, from_row
+from huracan.preprocessing.spec import STEPS, FeatureSpec
+from huracan.preprocessing.streams import Stream, open_stream
+from huracan.preprocessing.streams.register import stream_class
+from huracan.preprocessing.tracing import ELEMENTWISE, CannotTrace, Graph, Node, Ref, Traced
+
+__all__ = ["Program", "RunningProgram", "Step", "record_program"]
+
+Step = Callable[[int, int, float, float, float, float, float], list[float]]
+"""``step(row, ts, open, high, low, close, volume)``: the next bar of a segment, ``row`` counted from 0, prices as given."""
+
+_UNTRACEABLE = (CannotTrace, TypeError, AttributeError, ValueError, IndexError, KeyError, NotImplementedError)
+"""What an indicator may raise when it is called with recorded values that it cannot use."""
+
+_UFUNCS: dict[str, Any] = {name: function for function, name in reversed(ELEMENTWISE.items())}
+_UFUNCS["where"] = np.where
+
+
+@dataclass(frozen=True)
+class Program:
+    """What one bar of some features takes, for any series.
+
+    Attributes
+    ----------
+    specs : the features it computes, in order.
+    refused : features that could not be recorded, and why.
+    source : the text of the function, for whoever wants to read it.
+    """
+
+    specs: tuple[FeatureSpec, ...]
+    refused: Mapping[FeatureSpec, str]
+    graph: Graph
+    outputs: tuple[int, ...]
+    streams: tuple[int, ...]
+    longest_mask: int
+    source: str
+    masked_code: CodeType
+    code: CodeType
+
+
+def record_program(specs: Sequence[FeatureSpec], columns: tuple[str, ...]) -> Program:
+    """Record features of one bar length and compile them; those that cannot be recorded are named, not lost.
+
+    Examples
+    --------
+    >>> from huracan.preprocessing import feature
+    >>> program = record_program([feature("efficiency_ratio", window=24)], ("close",))
+    >>> program.refused
+    {}
+    >>> bars = Bars({"close": np.linspace(1.0, 2.0, 24)})
+    >>> running = RunningProgram(program, bars, bars.scale)
+    >>> running.step(24, 0, 0.0, 0.0, 0.0, 3.0, 0.0)
+    [1.0]
+    """
+    graph = Graph()
+    bars = recorded_bars(graph, columns)
+    kept: list[FeatureSpec] = []
+    refused: dict[FeatureSpec, str] = {}
+    outputs: list[int] = []
+    for spec in specs:
+        try:
+            values = _recorded(spec, bars)
+            _check_streams(graph, values)
+        except _UNTRACEABLE as error:
+            refused[spec] = str(error) or type(error).__name__
+            continue
+        kept.append(spec)
+        outputs += values
+    nodes = needed_nodes(graph, outputs)
+    masks = [graph.nodes[i].inputs[1] for i in nodes if graph.nodes[i].what is from_row]
+    masked, plain = (step_source(graph, outputs, masked=m) for m in (True, False))
+    return Program(
+        tuple(kept),
+        refused,
+        graph,
+        tuple(outputs),
+        tuple(i for i in nodes if needs_stream(graph.nodes[i])),
+        max(masks, default=0),
+        plain,
+        compile(masked, "<online features, warming up>", "exec"),
+        compile(plain, "<online features>", "exec"),
+    )
+
+
+class RunningProgram:
+    """A program on one segment of one series, opened on its bars so far.
+
+    Parameters
+    ----------
+    bars : may be none at all. scale : the power of two that prices are multiplied by.
+
+    Attributes
+    ----------
+    step : the function that takes the next bar. It changes once, when the segment has warmed up.
+    warming : whether that is still to come; :meth:`warm_up` is to be called after every step until it has.
+    """
+
+    def __init__(self, program: Program, bars: Bars, scale: float) -> None:
+        self._program = program
+        self._scale = scale
+        rows = len(bars)
+        replayed = rows <= program.longest_mask  # too short for operations that expect a whole window
+        self._streams = _opened(program, Bars({}) if replayed else bars)
+        self.warming = True
+        self._bind(program.masked_code)
+        if replayed:
+            self._replay(bars, rows)
+        self.warm_up(rows)
+
+    def warm_up(self, rows: int) -> None:
+        """Change to the quick form if ``rows`` bars are enough for it."""
+        if self.warming and rows >= self._program.longest_mask:
+            if any(getattr(stream, "waiting", False) for stream in self._streams.values()):
+                return
+            self.warming = False
+            self._bind(self._program.code)
+
+    def _bind(self, code: CodeType) -> None:
+        nodes, finite = self._program.graph.nodes, _always_finite(self._program.graph)
+        updates = {
+            number: getattr(stream, "update_finite", stream.update)
+            if all(x.number in finite for x in nodes[number].inputs if isinstance(x, Ref))
+            else stream.update
+            for number, stream in self._streams.items()
+        }
+        words: dict[str, Any] = dict(HELPERS)
+        exec(code, words)  # the text is made by online_source alone
+        self.step: Step = words["make"](updates, self._scale)
+
+    def _replay(self, bars: Bars, rows: int) -> None:
+        nothing = np.full(rows, np.nan)
+        columns = [bars.columns[name] / bars.scale if name in bars.columns else nothing for name in PRICES]
+        columns.append(bars.columns.get("volume", nothing))
+        times = bars.ts.tolist() if bars.has_times else [0] * rows
+        for row, values in enumerate(zip(times, *(x.tolist() for x in columns), strict=True)):
+            self.step(row, *values)
+
+
+def _recorded(spec: FeatureSpec, bars: Bars) -> list[int]:
+    """Node numbers of a feature's columns."""
+    entry, values = get_indicator(spec.indicator), dict(spec.parameters)
+    result = entry.function(bars, **values)
+    series: tuple[Any, ...] = result if isinstance(result, tuple) else (result,)
+    if len(series) != len(entry.outputs) or not all(isinstance(x, Traced) for x in series):
+        raise CannotTrace(f"indicator '{spec.indicator}' did not give one recorded series for each of its outputs.")
+    lookback = entry.lookback(values)
+    series = tuple(from_row(x, lookback) for x in series) if lookback else series
+    for name, bars_of_step in spec.then:
+        series = tuple(STEPS[name].function(x, bars_of_step) for x in series)
+    return [x.number for x in series]
+
+
+def _check_streams(graph: Graph, outputs: Sequence[int]) -> None:
+    for number in needed_nodes(graph, outputs):
+        if needs_stream(graph.nodes[number]):
+            stream_class(graph.nodes[number].what)
+
+
+def _always_finite(graph: Graph) -> set[int]:
+    """Nodes that are finite numbers on every valid bar: prices, volume, and sums and order statistics of prices."""
+    finite: set[int] = set()
+    for number, node in enumerate(graph.nodes):
+        plain = all(
+            x.number in finite if isinstance(x, Ref) else isinstance(x, int | float) and abs(x) < 1e6 for x in node.inputs
+        )
+        quiet = node.what in ("add", "subtract", "negative", "absolute", "maximum", "minimum") or (
+            node.what == "multiply" and any(not isinstance(x, Ref) for x in node.inputs)
+        )
+        divided = node.what == "divide" and isinstance(node.inputs[1], int | float) and abs(node.inputs[1]) > 1e-6
+        if node.kind == "input" or (node.kind == "elementwise" and plain and (quiet or divided)):
+            finite.add(number)
+    return finite
+
+
+def _opened(program: Program, bars: Bars) -> dict[int, Stream]:
+    """Every stream of the program, opened on what its inputs were in history."""
+    nodes = program.graph.nodes
+    feeding = needed_nodes(program.graph, [x.number for i in program.streams for x in nodes[i].inputs if isinstance(x, Ref)])
+    uses = dict.fromkeys((*feeding, *program.streams), 0)
+    for number in uses:
+        for x in nodes[number].inputs:
+            if isinstance(x, Ref):
+                uses[x.number] += 1
+    arrays: dict[int, Any] = {}
+    streams: dict[int, Stream] = {}
+    feeds = set(feeding)
+    with np.errstate(all="ignore"):
+        for number in sorted(uses):
+            node = nodes[number]
+            inputs: list[Any] = [_as_series(arrays[x.number], bars) if isinstance(x, Ref) else x for x in node.inputs]
+            if needs_stream(node):
+                history = [x for x, given in zip(inputs, node.inputs) if isinstance(given, Ref)]
+                constants = [x for x in node.inputs if not isinstance(x, Ref)]
+                streams[number] = open_stream(node.what, constants, dict(node.parameters), history)
+            if number in feeds:
+                arrays[number] = _evaluated(node, inputs, bars)
+            for x in node.inputs:
+                if isinstance(x, Ref):
+                    uses[x.number] -= 1
+                    if not uses[x.number]:
+                        del arrays[x.number]
+    return streams
+
+
+def _evaluated(node: Node, inputs: list[Any], bars: Bars) -> Any:
+    if node.kind == "input" and node.what == "scale":
+        return bars.scale
+    if node.kind == "input" and len(bars):
+        return bars.ts if node.what == "ts" else bars.columns[node.what]
+    if node.kind == "output":
+        return inputs[0][node.what]
+    if not len(bars):
+        return np.empty(0) if node.outputs == 1 else (np.empty(0),) * node.outputs
+    if node.kind == "elementwise":
+        return _UFUNCS[node.what](*inputs)
+    return node.what(*inputs, **dict(node.parameters))
+
+
+def _as_series(value: Any, bars: Bars) -> Array | tuple[Array, ...]:
+    return value if isinstance(value, tuple) or np.ndim(value) else np.full(len(bars), value)
