@@ -135,20 +135,22 @@ def _merge_moments(first: Pieces, first_size: int, second: Pieces, second_size: 
     later_mean, later_squares = (a[first_size:] for a in second)
     mean, squares = (a[: len(later_mean)] for a in first)
     step = later_mean - mean
-    return mean + step * (second_size / size), squares + later_squares + step * step * (first_size * second_size / size)
+    both = step * (first_size * second_size / size)
+    both *= step
+    both += squares
+    both += later_squares
+    step *= second_size / size
+    step += mean
+    return step, both
 
 
 def _merge_lines(first: Pieces, first_size: int, second: Pieces, second_size: int) -> Pieces:
     """Also the products with time; the means of two neighbours are half their sizes apart."""
-    size = first_size + second_size
-    later_mean, later_squares, later_along = (a[first_size:] for a in second)
-    mean, squares, along = (a[: len(later_mean)] for a in first)
-    step = later_mean - mean
-    return (
-        mean + step * (second_size / size),
-        squares + later_squares + step * step * (first_size * second_size / size),
-        along + later_along + step * (first_size * second_size / 2.0),
-    )
+    later_along = second[2][first_size:]
+    along = (second[0][first_size:] - first[0][: len(later_along)]) * (first_size * second_size / 2.0)
+    along += first[2][: len(later_along)]
+    along += later_along
+    return (*_merge_moments(first[:2], first_size, second[:2], second_size), along)
 
 
 def _merge_pairs(first: Pieces, first_size: int, second: Pieces, second_size: int) -> Pieces:
@@ -169,11 +171,15 @@ def _merge_two(first: Pieces, second: Pieces, share: Array | float, weight: Arra
     later_x, later_y, later_xx, later_yy, later_xy = second[:5]
     x, y, xx, yy, xy = (a[: len(later_x)] for a in first[:5])
     step_x, step_y = later_x - x, later_y - y
-    weighted = step_x * weight
-    return (
-        x + step_x * share,
-        y + step_y * share,
-        xx + later_xx + weighted * step_x,
-        yy + later_yy + step_y * weight * step_y,
-        xy + later_xy + weighted * step_y,
-    )
+    both_yy = step_y * weight
+    both_xy = both_yy * step_x
+    both_yy *= step_y
+    both_xx = step_x * weight
+    both_xx *= step_x
+    for both, one, other in ((both_xx, xx, later_xx), (both_yy, yy, later_yy), (both_xy, xy, later_xy)):
+        both += one
+        both += other
+    for step, mean in ((step_x, x), (step_y, y)):
+        step *= share
+        step += mean
+    return step_x, step_y, both_xx, both_yy, both_xy

@@ -56,7 +56,7 @@ def _over_window(
         _operators.append(function.__name__)
         return indicator(
             family=_FAMILY,
-            parameters=(window("window", 20),),
+            parameters=(window("window", 20, low=3),),
             columns=columns,
             lookback=lambda window: window if previous else window - 1,
             names=lambda window: (f"{published}{window}",),
@@ -143,13 +143,13 @@ def alpha158_resi(bars: Bars, window: int) -> Array:
 @_over_window("max_n(high) / close", columns=("high", "close"))
 def alpha158_max(bars: Bars, window: int) -> Array:
     """Highest price in units of the price."""
-    return rolling_max(bars.high, window) / bars.close
+    return _highest(bars, window) / bars.close
 
 
 @_over_window("min_n(low) / close", columns=("low", "close"))
 def alpha158_min(bars: Bars, window: int) -> Array:
     """Lowest price in units of the price."""
-    return rolling_min(bars.low, window) / bars.close
+    return _lowest(bars, window) / bars.close
 
 
 @_over_window("80 % quantile of the last n closes / close")
@@ -173,26 +173,26 @@ def alpha158_rank(bars: Bars, window: int) -> Array:
 @_over_window("(close - min_n(low)) / (max_n(high) - min_n(low))", columns=_HLC, undefined=_NO_RANGE)
 def alpha158_rsv(bars: Bars, window: int) -> Array:
     """Place of the close between the lowest low (0) and the highest high (1)."""
-    low, high = rolling_min(bars.low, window), rolling_max(bars.high, window)
+    low, high = _lowest(bars, window), _highest(bars, window)
     return ratio(bars.close - low, high - low, otherwise=0.0)
 
 
 @_over_window("place of the highest high among the last n bars, 1 = oldest, / n; of equal ones the oldest", columns=("high",))
 def alpha158_imax(bars: Bars, window: int) -> Array:
     """How lately the highest price was."""
-    return window_argmax(bars.high, window) / window
+    return _place_of_highest(bars, window) / window
 
 
 @_over_window("place of the lowest low among the last n bars, 1 = oldest, / n; of equal ones the oldest", columns=("low",))
 def alpha158_imin(bars: Bars, window: int) -> Array:
     """How lately the lowest price was."""
-    return window_argmin(bars.low, window) / window
+    return _place_of_lowest(bars, window) / window
 
 
 @_over_window("(place of the highest high - place of the lowest low) / n", columns=("high", "low"))
 def alpha158_imxd(bars: Bars, window: int) -> Array:
     """Whether the high came after the low, and how long after."""
-    return (window_argmax(bars.high, window) - window_argmin(bars.low, window)) / window
+    return (_place_of_highest(bars, window) - _place_of_lowest(bars, window)) / window
 
 
 @_over_window("correlation over n of close and log(1 + volume)", columns=_CV, undefined=_STILL)
@@ -272,7 +272,7 @@ def alpha158_vstd(bars: Bars, window: int) -> Array:
 )
 def alpha158_wvma(bars: Bars, window: int) -> Array:
     """How uneven the movement is, weighted by volume."""
-    moved = np.abs(bars.close / lag(bars.close, 1) - 1.0) * bars.volume
+    moved = bars.once("alpha158 weighted moves", lambda: np.abs(bars.close / lag(bars.close, 1) - 1.0) * bars.volume)
     mean, deviation = window_moments(moved, window)
     return ratio(deviation, mean, otherwise=0.0)
 
@@ -309,6 +309,22 @@ WINDOW_OPERATORS = tuple(_operators)
 
 def _line(bars: Bars, window: int) -> tuple[Array, ...]:
     return bars.once(("alpha158 line", window), lambda: window_regression(bars.close, window))
+
+
+def _highest(bars: Bars, window: int) -> Array:
+    return bars.once(("alpha158 highest", window), lambda: rolling_max(bars.high, window))
+
+
+def _lowest(bars: Bars, window: int) -> Array:
+    return bars.once(("alpha158 lowest", window), lambda: rolling_min(bars.low, window))
+
+
+def _place_of_highest(bars: Bars, window: int) -> Array:
+    return bars.once(("alpha158 place of highest", window), lambda: window_argmax(bars.high, window))
+
+
+def _place_of_lowest(bars: Bars, window: int) -> Array:
+    return bars.once(("alpha158 place of lowest", window), lambda: window_argmin(bars.low, window))
 
 
 def _quantiles(bars: Bars, window: int) -> tuple[Array, ...]:
