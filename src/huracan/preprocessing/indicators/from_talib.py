@@ -110,18 +110,18 @@ def register_talib(
 def cascade_time(weight: float, stages: int) -> int:
     """Bars after which exponential averages of one another, ``weight`` on the newest value, remember 1e-8 of their start.
 
-    Each stage lets through what is left of a beginning with probability ``weight`` a bar, so that of the beginning remains the
-    chance of fewer than ``stages`` successes in so many trials.
+    What enters a stage leaves it after a number of bars that is geometrically distributed; of a beginning remains the chance
+    that fewer than ``stages`` of ``bars + stages - 1`` trials succeeded.
 
     >>> cascade_time(1.0 / 14, 1), cascade_time(1.0 / 14, 2)
-    (249, 292)
+    (249, 291)
     """
     if weight >= 1.0:
         return 0
 
     def remains(bars: int) -> float:
-        terms = range(min(stages, bars + 1))
-        return sum(math.comb(bars, j) * weight**j * (1.0 - weight) ** (bars - j) for j in terms)
+        trials = bars + stages - 1
+        return sum(math.comb(trials, j) * weight**j * (1.0 - weight) ** (trials - j) for j in range(stages))
 
     low, high = 0, 1
     while remains(high) > 1e-8:
