@@ -22,13 +22,13 @@ from huracan.preprocessing.exploration import autocorrelations, explore, return_
 from huracan.preprocessing.exploration.stationarity import cramer_von_mises_tail, verdict_of
 
 
-def garch(n: int, seed: int) -> np.ndarray:
-    """Unpredictable returns whose volatility clusters: GARCH(1, 1) with .1 and .85, Gaussian."""
+def garch(n: int, seed: int, news: float = 0.1, memory: float = 0.85) -> np.ndarray:
+    """Unpredictable returns whose volatility clusters: GARCH(1, 1), Gaussian, of variance 1."""
     noise = np.random.default_rng(seed).standard_normal(n + 500)
     variance, out = 1.0, np.empty(n + 500)
     for t in range(n + 500):
         out[t] = np.sqrt(variance) * noise[t]
-        variance = 0.05 + 0.1 * out[t] ** 2 + 0.85 * variance
+        variance = 1 - news - memory + news * out[t] ** 2 + memory * variance
     return out[500:]
 
 
@@ -167,33 +167,32 @@ def test_sizes_of_the_stationarity_tests_are_those_that_the_docstring_says() -> 
     assert 0.03 <= np.mean(walk) <= 0.075
     assert 0.03 <= np.mean(clustered) <= 0.10
     assert 0.03 <= level[0.0] <= 0.075 and 0.03 <= level[0.5] <= 0.08
-    assert level[0.9] <= 0.2
+    assert 0.10 <= level[0.9] <= 0.2  # too often, and said so
 
 
 @pytest.mark.slow
 def test_bands_and_intervals_hold_where_volatility_clusters() -> None:
-    """Lag 1 of GARCH returns; the textbook band is left far more often than once in twenty."""
-    frames = [autocorrelations(garch(2000, seed), 1).row(0, named=True) for seed in range(600)]
+    """Lag 1 of GARCH returns with finite fourth moments; the textbook band is left more than twice as often as it says."""
+    frames = [autocorrelations(garch(3000, seed, 0.15, 0.8), 1).row(0, named=True) for seed in range(500)]
     outside = np.mean([abs(f["correlation"]) > f["band"] for f in frames])
     rejected = np.mean([f["p_value"] < 0.05 for f in frames])
-    textbook = np.mean([abs(f["correlation"]) > 1.96 / np.sqrt(2000) for f in frames])
+    textbook = np.mean([abs(f["correlation"]) > 1.96 / np.sqrt(3000) for f in frames])
     print(outside, rejected, textbook)
-    assert 0.03 <= outside <= 0.08 and 0.03 <= rejected <= 0.08
+    assert 0.02 <= outside <= 0.07 and 0.02 <= rejected <= 0.07  # the standard error of .05 is .01
     assert textbook > 0.1
 
 
 @pytest.mark.slow
 def test_the_interval_of_the_tail_index_covers_where_extremes_cluster() -> None:
-    """Pareto tails of index 3, independent and with a common scale for twenty rows at a time; 95 % and at least 88 %."""
+    """Pareto tails of index 3, rows alone and in clusters of twenty (twelve clusters make the tail then)."""
     alone, together, textbook = [], [], []
     for seed in range(400):
         generator = np.random.default_rng(seed)
         alone.append(tail_index((1 - generator.random(10_000)) ** (-1 / 3)))
-        blocks = np.repeat((1 - generator.random(500)) ** (-1 / 3), 20) * generator.uniform(0.5, 1.0, 10_000)
-        found = tail_index(blocks)
+        found = tail_index(np.repeat((1 - generator.random(500)) ** (-1 / 3), 20) * generator.uniform(0.5, 1.0, 10_000))
         together.append(found)
-        textbook.append(abs(found.index / 3 - 1) < 1.96 / np.sqrt(found.n_tail))
-    covered = [np.mean([t.low <= 3 and (t.high is None or t.high >= 3) for t in kind]) for kind in (alone, together)]
+        textbook.append(abs(found.index / 3 - 1) < 1.96 / np.sqrt(found.n_tail))  # type: ignore[operator]
+    covered = [np.mean([t.low <= 3 <= t.high for t in kind]) for kind in (alone, together)]  # type: ignore[operator]
     print(covered, np.mean(textbook))
-    assert covered[0] >= 0.92 and covered[1] >= 0.85
-    assert np.mean(textbook) < 0.7
+    assert covered[0] >= 0.92 and covered[1] >= 0.8
+    assert np.mean(textbook) < 0.5

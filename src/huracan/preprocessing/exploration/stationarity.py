@@ -50,9 +50,9 @@ def stationarity(values: ArrayLike, max_rows: int = 3_000) -> StationarityTest:
     stays the same, and power comes from the span, not from the number of rows.
 
     Neither test is exact. Measured at a nominal 5 % on 1,000 rows (``tests/preprocessing/test_exploration.py``): ADF
-    rejects 5 % of Gaussian random walks and of those with volatility clustering 6 to 8 %; KPSS rejects 5 to 6 % of
-    white noise and of AR(.5), and about 10 % of AR(.9), which on few rows looks like a random walk. Breaks and slow
-    changes of variance make both reject.
+    rejects 4.9 % of Gaussian random walks and 4.8 % of those whose volatility clusters; KPSS rejects 5.4 % of white noise,
+    6.4 % of AR(.5) and 16 % of AR(.9), which on so few rows looks like a random walk. Breaks and slow changes of
+    variance make both reject.
 
     Raises
     ------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
@@ -13,7 +13,11 @@ from numpy.typing import NDArray
 from huracan.market.schema import written_time
 from huracan.preprocessing.quality.series import CandleArrays
 
-__all__ = ["QualityCheck", "Severity", "found", "moment", "none_found", "said_time"]
+__all__ = ["MOST_DRAWN", "QualityCheck", "Severity", "found", "moment", "none_found", "said_time"]
+
+
+MOST_DRAWN = 400
+"""Bars of one finding that a chart marks, evenly chosen where there are more."""
 
 
 class Severity(StrEnum):
@@ -35,6 +39,8 @@ class QualityCheck:
     count : bars concerned. share : of the symbol's bars, a fraction.
     first_time, last_time : open of the first and last bar concerned, UTC, ``None`` where nothing was found.
     severity : how bad it is. sentence : what, where and how much.
+    drawn : opens of at most :data:`MOST_DRAWN` of the bars concerned, milliseconds since 1970, for charts; no part of frame
+        and JSON.
     """
 
     name: str
@@ -45,6 +51,7 @@ class QualityCheck:
     last_time: dt.datetime | None
     severity: Severity
     sentence: str
+    drawn: tuple[int, ...] = field(default=(), repr=False, compare=False)
 
 
 def found(
@@ -84,7 +91,8 @@ def found(
             first=said_time(first),
         )
         level = Severity.WARNING if severity is Severity.NOTE and share >= warn else severity
-        yield QualityCheck(name, symbol, len(mine), float(share), first, last, level, f"{symbol}: {text}.")
+        drawn = tuple(bars.ts[mine[:: -(-len(mine) // MOST_DRAWN)]].tolist())
+        yield QualityCheck(name, symbol, len(mine), float(share), first, last, level, f"{symbol}: {text}.", drawn)
 
 
 def none_found(name: str, sentence: str) -> QualityCheck:

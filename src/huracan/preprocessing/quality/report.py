@@ -10,7 +10,7 @@ import datetime as dt
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
@@ -66,13 +66,13 @@ class QualityReport:
 
     def to_frame(self) -> pl.DataFrame:
         """One row a check: ``[name, symbol, count, share, first_time, last_time, severity, sentence]``."""
-        rows = [{**asdict(check), "severity": str(check.severity)} for check in self.checks]
+        rows = [{**_fields(check), "severity": str(check.severity)} for check in self.checks]
         return pl.DataFrame(rows, schema=_REPORT_SCHEMA)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values only, times as ISO strings: what :meth:`to_json` writes."""
         rows = [
-            {key: value.isoformat() if isinstance(value, dt.datetime) else value for key, value in asdict(check).items()}
+            {key: value.isoformat() if isinstance(value, dt.datetime) else value for key, value in _fields(check).items()}
             for check in self.checks
         ]
         return {"ok": self.ok, "sentence": self.sentence, "checks": [{**row, "severity": str(row["severity"])} for row in rows]}
@@ -127,6 +127,10 @@ def quality_report(
     if found.twins:
         checks += other_venue(found.frame, found.frame, {apart: symbol for symbol, apart in found.twins})
     return QualityReport(_without_hollow(checks), _summary(bars, checks, found))
+
+
+def _fields(check: QualityCheck) -> dict[str, Any]:
+    return {name: getattr(check, name) for name in _REPORT_SCHEMA}
 
 
 def _found(candles: Any, now: dt.datetime) -> FoundCandles:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from huracan.market.segments import written_length
 from huracan.market.validity import lasting_step
-from huracan.preprocessing.quality.findings import QualityCheck, Severity, found, moment, none_found, said_time
+from huracan.preprocessing.quality.findings import MOST_DRAWN, QualityCheck, Severity, found, moment, none_found, said_time
 from huracan.preprocessing.quality.series import FIRST, CandleArrays
 
 __all__ = ["clocks", "gaps", "grid", "order", "spans"]
@@ -82,7 +82,8 @@ def gaps(bars: CandleArrays) -> Iterator[QualityCheck]:
             f"gap{'s' if len(mine) > 1 else ''}, the longest of {lost.max():,} before {said_time(moment(bars.ts[longest]))}; "
             f"first before {said_time(first)}."
         )
-        yield QualityCheck("gaps", symbol, total, share, first, last, severity, said)
+        drawn = tuple(bars.ts[mine[:: -(-len(mine) // MOST_DRAWN)]].tolist())
+        yield QualityCheck("gaps", symbol, total, share, first, last, severity, said, drawn)
         said = f"{symbol}: {1 - share:.2%} of the bars between its first and last time are there."
         yield QualityCheck("coverage", symbol, here, 1 - share, first, last, severity, said)
         if sessions:
