@@ -83,8 +83,8 @@ def join_external(
     frame : ``[symbol, ts, ...]``, sorted by ``(symbol, ts)``; ``ts`` is the bar's open.
     external : polars or pandas frame, or path of a parquet, CSV or Feather file. A ``symbol`` column, if there is one,
         says whose the value is; without one it is everybody's. Rows may be in any order.
-    on : the column that says when a value became known: published, not observed. Any zone and unit; a time between two
-        milliseconds counts as the later one. Dates without time of day are refused without ``delay``.
+    on : the column that says when a value became known: published, not observed. Any zone and unit;
+        what is finer than a microsecond counts as the next one. Dates without time of day are refused without ``delay``.
     delay : how long after that time the value is known: ``"1d"`` for a daily figure dated by its day. Where ``on`` is not
         there, an observation time (``ts``, ``date``, ...) plus ``delay`` takes its place; without either the data are refused.
     observed : column of the time that a value speaks of, where values are revised. The last observation known then wins,
@@ -159,7 +159,7 @@ def join_external_report(
     ("the external data were not in order of 'known_at' and were sorted.",)
     """
     decided = _decision_times(frame, bar)
-    oldest = None if tolerance is None else length_in_ms(tolerance, what="tolerance", zero=True)
+    oldest = None if tolerance is None else length_in_ms(tolerance, what="tolerance", zero=True) * 1_000
     rows = external_rows(external, on=on, delay=delay, observed=observed, columns=columns)
     names = [f"{prefix}{name}" for name in rows.values.columns]
     taken = next((name for name in names if name in frame.columns), None)
@@ -178,6 +178,7 @@ def join_external_report(
 
 
 def _decision_times(frame: pl.DataFrame, bar: Length | None) -> NDArray[np.int64]:
+    """Microseconds since 1970, so that what was known a moment later stays later."""
     for name, kind in (("symbol", pl.String()), ("ts", pl.Datetime("ms", "UTC"))):
         if name not in frame.columns:
             raise FeatureError(f"the frame has no column '{name}'; columns are {', '.join(frame.columns)}.")
@@ -187,7 +188,7 @@ def _decision_times(frame: pl.DataFrame, bar: Length | None) -> NDArray[np.int64
                 f"{kind} without nulls was expected."
             )
     length = int(bar_length(frame).total_seconds() * 1000) if bar is None else length_in_ms(bar)
-    return frame["ts"].dt.epoch("ms").to_numpy() + length
+    return (frame["ts"].dt.epoch("ms").to_numpy() + length) * 1_000
 
 
 def _last_known(

@@ -30,7 +30,7 @@ class ExternalRows:
 
     Attributes
     ----------
-    known : (n,) milliseconds since 1970, ascending (within each symbol where there are symbols).
+    known : (n,) microseconds since 1970, ascending (within each symbol where there are symbols).
     values : (n rows) the external columns.
     spans : symbol -> its half-open range of rows; None where values are everybody's.
     notes : what was recognised, sorted or left out.
@@ -59,7 +59,7 @@ def external_rows(
     keys = {name for name in (time, observed, symbol) if name is not None}
     names = _value_columns(frame, keys, columns)
     rows = frame.select(
-        _times(frame, time, notes, dated=wait is not None).alias(_KNOWN) + (wait or 0),
+        _times(frame, time, notes, dated=wait is not None).alias(_KNOWN) + (wait or 0) * 1_000,
         *([_times(frame, observed, notes, dated=True).alias(_OBSERVED)] if observed else []),
         *([_symbols(frame, symbol)] if symbol else []),
         *names,
@@ -110,7 +110,7 @@ def _value_columns(frame: pl.DataFrame, keys: set[str], columns: Sequence[str] |
 
 
 def _times(frame: pl.DataFrame, name: str, notes: list[str], *, dated: bool) -> pl.Series:
-    """Milliseconds since 1970, never earlier than the time that is said: a fraction of a millisecond counts as one."""
+    """Microseconds since 1970, never earlier than the time that is said."""
     column = frame[name]
     if column.null_count():
         row = int(column.is_null().arg_max() or 0)
@@ -132,7 +132,7 @@ def _times(frame: pl.DataFrame, name: str, notes: list[str], *, dated: bool) -> 
         notes.append(
             f"every time in column '{name}' is a midnight, UTC; if these are dates, delay= says when values are known."
         )
-    return since + _past_millisecond(column, since).cast(pl.Int64)
+    return since * 1_000 + _past_millisecond(column, since)
 
 
 def _only_dates(column: pl.Series) -> bool:
@@ -142,22 +142,29 @@ def _only_dates(column: pl.Series) -> bool:
 
 
 def _past_millisecond(column: pl.Series, since: pl.Series) -> pl.Series:
-    """Whether each time lies after the whole millisecond it was read as."""
-    never = since != since
+    """How far each time lies past the millisecond it was read as: microseconds, rounded up, so never too early."""
     kind = column.dtype
     if isinstance(kind, pl.Datetime):
-        return never if kind.time_unit == "ms" else column.to_physical() % (1_000 if kind.time_unit == "us" else 1_000_000) != 0
+        return _rest(column.to_physical(), {"ms": 1, "us": 1_000, "ns": 1_000_000}[kind.time_unit])
     if kind == pl.Date or column.is_empty():
-        return never
+        return since * 0
     if not kind.is_numeric():
-        text = column.cast(pl.String)
-        if not text.str.contains(r"^\s*\d+(\.\d+)?\s*$").all():
-            return text.str.contains(r"\.\d{3}\d*[1-9]")
-        column = text.str.strip_chars().cast(pl.Float64)
+        text = column.cast(pl.String).str.strip_chars()
+        numbers = text.cast(pl.Int64, strict=False)
+        column = text.cast(pl.Float64, strict=False) if numbers.null_count() else numbers
+        if column.null_count():
+            digits = text.str.extract(r"\.\d{3}(\d+)").fill_null("") + "000"
+            beyond = digits.str.slice(3).str.contains("[1-9]").cast(pl.Int64)
+            return digits.str.slice(0, 3).cast(pl.Int64) + beyond
     per_ms = next(unit for unit in (0.001, 1, 1_000, 1_000_000) if abs(float(column[0]) / unit - since[0]) <= 1)
-    if kind.is_integer() and per_ms >= 1:
-        return column % int(per_ms) != 0
-    return column.cast(pl.Float64) / per_ms > since + 0.001  # what float64 can tell at this distance from 1970
+    if column.dtype.is_integer():
+        return _rest(column.cast(pl.Int64), max(1, int(per_ms)))
+    return ((column.cast(pl.Float64) / per_ms - since) * 1000).round().cast(pl.Int64)  # all that float64 can tell
+
+
+def _rest(numbers: pl.Series, per_ms: int) -> pl.Series:
+    """What is left of integers after whole milliseconds, in microseconds, rounded up."""
+    return -(-(numbers % per_ms) * 1_000 // per_ms)
 
 
 def _symbols(frame: pl.DataFrame, name: str) -> pl.Series:
@@ -188,8 +195,8 @@ def _one_a_moment(rows: pl.DataFrame, by_symbol: list[str], names: list[str], ti
         whose = f"{first[_SYMBOL]}: " if by_symbol else ""
         hint = "" if _OBSERVED in rows.columns else "; observed= names the column that says which one is newer"
         raise FeatureError(
-            f"{whose}the external data have different values known at {written_time(first[_KNOWN])} in column '{time}' "
-            f"({contradicting.height} such rows); one row a moment was expected{hint}."
+            f"{whose}the external data have different values known at {written_time(first[_KNOWN] // 1_000)} in column "
+            f"'{time}' ({contradicting.height} such rows); one row a moment was expected{hint}."
         )
     kept = rows.filter(~again)
     if kept.height < rows.height:

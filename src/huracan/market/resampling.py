@@ -60,7 +60,7 @@ class ResampleReport:
     def sentence(self) -> str:
         """The report as one sentence."""
         source, bar = (written_length(int(length.total_seconds() * 1000)) for length in (self.source_bar, self.bar))
-        said = f"bars of {source} make {self.complete:,} whole bars of {bar}"
+        said = f"bars of {source} make {self.complete:,} whole bar{'' if self.complete == 1 else 's'} of {bar}"
         if self.incomplete.is_empty():
             return f"{said}."
         counts = ", ".join(f"{self.count(reason):,} {_AT[reason]}" for reason in IncompleteReason if self.count(reason))
@@ -208,12 +208,9 @@ def _require_alignment(frame: pl.DataFrame, lower: int, higher: int, phase: int)
     if not off.any():
         return
     row = int(off.arg_max() or 0)
-    shift = (int(since[row]) - phase) % lower
-    hint = (
-        f"; offset='{written_length(shift)}' moves the grid there"
-        if off.all() and not ((since - phase - shift) % lower).any()
-        else ""
-    )
+    shift = (int(since[row]) - grid_phase(higher)) % lower
+    fits = ((since - grid_phase(higher) - shift) % lower == 0).all()
+    hint = f"; offset='{written_length(shift)}' moves the grid there" if fits else ""
     raise CandleError(
         f"{frame['symbol'][row]}: the bar of {written_length(lower)} at {_said(frame['ts'][row])} does not fit into bars of "
         f"{written_length(higher)} ({int(off.sum())} such bars){hint}."
