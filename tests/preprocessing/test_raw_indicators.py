@@ -278,3 +278,26 @@ def test_still_prices_give_what_the_register_says() -> None:
     for name in ("vwap", "vwma", "amihud_illiquidity"):
         assert np.isnan(raw(nothing, name)[0]).all(), name
     assert raw(nothing, "chaikin_money_flow")[0][-1] == 0.0
+
+
+UNITS = {"": (0, 0), "price": (1, 0), "price^2": (2, 0), "volume": (0, 1), "money": (1, 1), "1 / money": (-1, -1)}
+"""Unit -> powers of price and of volume in it."""
+
+
+PUBLISHED_SO = {"alpha158_corr"}
+"""Takes log(volume + 1), which no change of unit leaves as it was."""
+
+
+@pytest.mark.parametrize("name", sorted(set(known_indicators()) - PUBLISHED_SO))
+def test_values_are_in_the_unit_they_are_registered_with(name: str, columns: Columns) -> None:
+    """Prices 8192 times as high and volumes 32 times as large: every output goes along by the powers of its unit."""
+    entry = get_indicator(name)
+    values, ts = dict(entry.values_for({})), hours(N)
+    larger = {c: v * (32.0 if c == "volume" else 8_192.0) for c, v in columns.items()}
+    before, after = entry.compute(Bars(columns, ts), values), entry.compute(Bars(larger, ts), values)
+    for unit, a, b in zip(entry.units, before, after, strict=True):
+        price, volume = UNITS[unit]
+        slack = 1e-9 * np.nanstd(b)
+        np.testing.assert_allclose(
+            a * 8_192.0**price * 32.0**volume, b, rtol=0, atol=slack, err_msg=f"{name}: {unit or 'none'}"
+        )

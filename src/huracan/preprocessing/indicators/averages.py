@@ -9,7 +9,7 @@ from huracan.preprocessing.indicators.registry import number, window
 
 __all__: list[str] = []
 
-_average = functools.partial(register_talib, family="averages", price_power=1)
+_average = functools.partial(register_talib, family="averages", unit="price")
 _WINDOW = (window("window", 20),)
 
 _average(

@@ -13,7 +13,7 @@ from huracan.preprocessing.ta import ta
 __all__ = ["bollinger"]
 
 _FAMILY = "channels"
-_channel = functools.partial(register_talib, family=_FAMILY, price_power=1, outputs=("upper", "middle", "lower"))
+_channel = functools.partial(register_talib, family=_FAMILY, unit="price", outputs=("upper", "middle", "lower"))
 _DEVIATIONS = ("std", "std_dev", "stddev", "num_std", "nbdev", "deviation")
 
 
@@ -22,6 +22,7 @@ _DEVIATIONS = ("std", "std_dev", "stddev", "num_std", "nbdev", "deviation")
     parameters=(window("window", 20), number("deviations", 2.0, low=0.1, high=20.0, aliases=_DEVIATIONS)),
     lookback=lambda window, deviations: window - 1,
     outputs=("upper", "middle", "lower", "percent_b", "width"),
+    unit=("price", "price", "price", "", ""),
     formula="middle = SMA_w, bands k population deviations from it; %b = (close - lower) / (upper - lower); "
     "width = (upper - lower) / middle",
     undefined="%b .5 and width 0 where the window does not move",

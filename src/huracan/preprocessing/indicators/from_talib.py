@@ -38,6 +38,8 @@ class Oracle:
 ORACLES: dict[str, Oracle] = {}
 """Indicator -> the TA-Lib function whose values it has."""
 
+_PRICE_POWERS = {"": 0, "price": 1, "price^2": 2, "volume": 0, "money": 1}
+
 
 def register_talib(
     name: str,
@@ -51,7 +53,7 @@ def register_talib(
     constants: Mapping[str, Any] | None = None,
     columns: tuple[str, ...] = ("close",),
     outputs: tuple[str, ...] = ("",),
-    price_power: int | tuple[int, ...] = 0,
+    unit: str | tuple[str, ...] = "",
     undefined: str = "",
     source: str = "",
     settle: Callable[..., int] | None = None,
@@ -63,19 +65,18 @@ def register_talib(
 
     Parameters
     ----------
-    name, purpose, family, formula, undefined, source, refuse, aliases : as for :func:`~.registry.indicator`.
+    name, purpose, family, formula, unit, undefined, source, refuse, aliases : as for :func:`~.registry.indicator`.
     function : TA-Lib's name.
     parameters : ours. TA-Lib knows ``window`` as ``timeperiod`` and any other as ``NAMEperiod``, unless ``called`` says else.
     called : our name of a parameter -> TA-Lib's.
     constants : TA-Lib's parameters that are fixed.
     columns : candle columns, in the order in which TA-Lib takes them.
     outputs : suffixes of the columns, in the order in which TA-Lib gives them.
-    price_power : 1 where a value is a price, 2 a price squared, 0 without unit; one for all outputs, or one for each.
     settle : bars *beyond the warm-up* after which the beginning is forgotten; given where the formula is recursive.
     cumulative : the value may depend on the whole segment for ever.
     """
     renamed = {"window": "timeperiod", **(called or {})}
-    powers = price_power if isinstance(price_power, tuple) else (price_power,) * len(outputs)
+    powers = [_PRICE_POWERS[one] for one in ((unit,) * len(outputs) if isinstance(unit, str) else unit)]
 
     def arguments(**values: Any) -> dict[str, Any]:
         return {**{renamed.get(key, f"{key}period"): value for key, value in values.items()}, **(constants or {})}
@@ -103,6 +104,7 @@ def register_talib(
         memory="cumulative" if cumulative else "recursive" if settle else "window",
         settle=(lambda **values: lookback(**values) + settle(**values)) if settle else None,
         refuse=refuse,
+        unit=unit,
         aliases=aliases,
     )(compute)
 

@@ -131,6 +131,7 @@ class Indicator:
     aliases: tuple[str, ...] = ()
     settle_of: Callable[..., int] | None = None
     names_of: Callable[..., tuple[str, ...]] | None = None
+    units: tuple[str, ...] = ("",)
 
     @property
     def purpose(self) -> str:
@@ -218,6 +219,7 @@ def indicator(
     refuse: Callable[..., str | None] | None = None,
     settle: Callable[..., int] | None = None,
     names: Callable[..., tuple[str, ...]] | None = None,
+    unit: str | tuple[str, ...] = "",
     aliases: tuple[str, ...] = (),
     replace: bool = False,
 ) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
@@ -238,6 +240,8 @@ def indicator(
     settle : for ``"recursive"``: the parameters by keyword -> bars after which the beginning is forgotten, to 1e-7 of the
         values' standard deviation. :func:`forgetting_time` counts them for an exponential average.
     names : the parameters by keyword -> names of its columns, where a published set of features fixes them (``BETA20``).
+    unit : what its values are counted in where that is no pure number: ``price``, ``price^2``, ``volume``, ``money`` (price
+        times volume) or ``1 / money``; one for all outputs, or one for each. Such values do not compare between symbols.
     aliases : other names it is known by in recipes from elsewhere.
     replace : allow taking the name of an indicator that is there already.
 
@@ -285,6 +289,7 @@ def indicator(
             aliases,
             settle,
             names,
+            (unit,) * len(outputs) if isinstance(unit, str) else unit,
         )
         _ALIASES.update(dict.fromkeys(aliases, name))
         return function
