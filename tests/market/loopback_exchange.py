@@ -31,9 +31,12 @@ DAY = 24 * HOUR
 EIGHT_HOURS = 8 * HOUR
 LENGTHS = {"1m": MINUTE, "5m": 5 * MINUTE, "1h": HOUR, "1d": DAY}
 
-FAULTS = ("429", "418", "500", "502", "503", "drop", "cut", "cut_quietly", "html", "slow", "short", "early", "late_half")
+FAULTS = ("429", "418", "500", "502", "503", "drop", "cut", "cut_quietly", "html", "slow", "short", "early")
 """What may happen to a request. ``cut`` ends in the middle of a body of known length, ``cut_quietly`` in one of unknown
-length; ``early`` begins before what was asked, ``late_half`` gives the newer half of a page."""
+length; ``short`` gives a third of a page, ``early`` begins before what was asked."""
+
+BAD_DAY = dict.fromkeys(FAULTS, 0.025)
+"""Three requests in ten go wrong."""
 
 
 def ms(text: str) -> int:
@@ -56,8 +59,9 @@ class Market:
 
     def trades(self, minute: int) -> bool:
         """Whether there is a bar for a minute."""
-        quiet = self.thin and _chance(self.id, minute, "quiet") < 0.3
-        return minute >= self.listed and not quiet and not any(start <= minute < end for start, end in self.halts)
+        if minute < self.listed or any(start <= minute < end for start, end in self.halts):
+            return False
+        return not (self.thin and _chance(self.id, minute, "quiet") < 0.3)
 
     def bar(self, ts: int, length: int, now: int) -> list[float] | None:
         """``[ts, open, high, low, close, volume]``; a bar that is still open at ``now`` says something else each time."""
@@ -71,8 +75,7 @@ class Market:
                 close, volume = close + random.random(), round(volume * random.random(), 3)
             prices = [round(start, 2), round(max(start, close) + 1, 2), round(min(start, close) - 1, 2), round(close, 2)]
             return [ts, *prices, volume]
-        first = next((m for m in range(ts, min(ts + length, now), MINUTE) if self.trades(m)), None)
-        if first is None:
+        if not any(self.trades(minute) for minute in range(max(ts, self.listed), min(ts + length, now), MINUTE)):
             return None
         price = round(100 + 20 * _chance(self.id, ts, "long"), 2)
         return [ts, price, price + 1, price - 1, price, 5000.0]
@@ -90,6 +93,10 @@ class LoopbackExchange:
     markets : what it lists. now : its clock, milliseconds since 1970; it stands still until it is set anew.
     faults : fault -> share of requests. seed : of the plan of faults.
     page : most bars a page holds. dialect : ``"binance"`` or ``"coinbaseexchange"``.
+    script : faults of the next requests, before the plan; ``""`` is none.
+    delisted : markets that are still listed, and no longer served.
+    manner : a page is ``"from"`` a time on wherever bars are, as Binance does it, the ``"newest"`` of a window of as
+        many as were asked for, or only the ``"latest"`` whatever was asked.
     """
 
     def __init__(
@@ -101,13 +108,16 @@ class LoopbackExchange:
         seed: int = 0,
         page: int = 1000,
         dialect: str = "binance",
+        manner: str = "from",
     ) -> None:
         self.markets = {market.id: market for market in markets}
         self.now = now
         self.faults = faults or {}
         self.script: list[str] = []
+        self.delisted: list[Market] = []
         self.page = page
         self.dialect = dialect
+        self.manner = manner
         self.random = random.Random(seed)
         self.lock = threading.Lock()
         self.log: list[tuple[float, str, dict[str, str], str]] = []
@@ -242,7 +252,8 @@ class _Handler(BaseHTTPRequestHandler):
         if path.endswith("/time"):
             return 200, {"serverTime": exchange.now}
         if path.endswith("/exchangeInfo"):
-            return 200, {"symbols": [_listing(market) for market in exchange.markets.values() if _lives_at(market, path)]}
+            listed = [*exchange.markets.values(), *exchange.delisted]
+            return 200, {"symbols": [_listing(market) for market in listed if _lives_at(market, path)]}
         market = exchange.markets.get(("PERP:" if path.startswith("/fapi") else "") + query.get("symbol", ""))
         if market is None:
             return 400, {"code": -1121, "msg": "Invalid symbol."}
@@ -255,9 +266,13 @@ class _Handler(BaseHTTPRequestHandler):
             start -= 3 * length
         if fault == "short":
             limit = max(1, limit // 3)
-        bars = list(_from(market, start, length, exchange.now, limit))
-        if fault == "late_half":
-            bars = bars[len(bars) // 2 :]
+        if exchange.manner == "newest":
+            last = start + (int(query.get("limit", 500)) - 1) * length
+            bars = list(_between(market, start, last, length, exchange.now))[-limit:]
+        elif exchange.manner == "latest":
+            bars = list(_between(market, exchange.now - 2 * limit * length, exchange.now, length, exchange.now))[-limit:]
+        else:
+            bars = list(_from(market, start, length, exchange.now, limit))
         return 200, [_kline(market.broken.get(bar[0], bar) if length == MINUTE else bar, length) for bar in bars]
 
     def _coinbase(self, path: str, query: dict[str, str]) -> tuple[int, Any]:

@@ -17,6 +17,7 @@ from huracan.market.validity import validate_candles
 
 if TYPE_CHECKING:
     from huracan.market.external import ExternalJoin, join_external, join_external_report
+    from huracan.market.fetching import FetchReport, fetch_candles
     from huracan.market.resampling import ResampleReport, closed_higher_bars, resample_candles, resample_report
     from huracan.market.simulator import SimulatedMarket, simulate_market
     from huracan.market.store import AppendReport, CandleStore
@@ -25,9 +26,11 @@ _HOME = {
     "AppendReport": "huracan.market.store",
     "CandleStore": "huracan.market.store",
     "ExternalJoin": "huracan.market.external",
+    "FetchReport": "huracan.market.fetching",
     "ResampleReport": "huracan.market.resampling",
     "SimulatedMarket": "huracan.market.simulator",
     "closed_higher_bars": "huracan.market.resampling",
+    "fetch_candles": "huracan.market.fetching",
     "join_external": "huracan.market.external",
     "join_external_report": "huracan.market.external",
     "resample_candles": "huracan.market.resampling",
@@ -42,6 +45,7 @@ __all__ = [
     "CandleSource",
     "CandleStore",
     "ExternalJoin",
+    "FetchReport",
     "NoteKind",
     "ReadNote",
     "ResampleReport",
@@ -49,6 +53,7 @@ __all__ = [
     "bar_length",
     "candles_hash",
     "closed_higher_bars",
+    "fetch_candles",
     "ingest_candles",
     "join_external",
     "join_external_report",

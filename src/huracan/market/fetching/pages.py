@@ -135,7 +135,7 @@ def walk(
         else:
             far, known_day = _after_silence(cursor, window, known_day, end, days)
             asked = far <= cursor + window
-        yield from _passed_over(ask, cursor, far, bar_ms=bar_ms, window=0 if asked else window)
+        yield from _passed_over(ask, cursor, far, bar_ms, 0 if asked else window)
         cursor = far
         inside = page.within(cursor, end)
         if inside.times.size:
@@ -159,14 +159,14 @@ def _after_silence(
     return min(max(step, opens[0]), end), known_day
 
 
-def _passed_over(ask: Callable[[int], Page], start: int, far: int, *, bar_ms: int, window: int) -> Iterator[Piece]:
-    """Settle what a page passed over: believed when short, else when the page that ends there is empty too.
+def _passed_over(ask: Callable[[int], Page], start: int, far: int, bar_ms: int, window: int) -> Iterator[Piece]:
+    """Settle what a page passed over: absent when the page that ends there has none of it either.
 
     Exchanges that give the newest bars of a window, or only what is near the present, are caught by this: their bars
-    are taken page by page, backwards.
+    are taken page by page, backwards. A window of 0 means that there is no doubt.
     """
-    while window and far - start > max(bar_ms, window // 10):
-        before = ask(max(start, far - window)).within(start, far)
+    while window and far - start >= bar_ms:
+        before = ask(max(0, far - window)).within(start, far)
         if not before.times.size:
             break
         first = int(before.times[0])

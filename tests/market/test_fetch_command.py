@@ -1,0 +1,152 @@
+"""``huracan fetch`` as a process: killed at any moment it loses nothing, and every end is one sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from huracan.market.store import CandleStore
+
+sys.path.insert(0, str(Path(__file__).parent))
+from loopback_exchange import BAD_DAY, MINUTE, LoopbackExchange, Market, ms
+
+SINCE = "2025-02-28"
+NOW = ms("2025-03-02T10:00:30")
+SYMBOLS = ["BTC/USDT", "BTC/USDT:USDT", "ETH/USDT"]
+STOPPED = "huracan: stopped; the same command goes on where it stopped.\n"
+
+
+def _markets() -> list[Market]:
+    halts = [(ms("2025-02-28T01:00"), ms("2025-02-28T03:30")), (ms("2025-02-28T12:00"), ms("2025-03-01T12:00"))]
+    return [
+        Market("BTC/USDT", "BTCUSDT", ms("2024-12-01"), halts=halts),
+        Market("ETH/USDT", "ETHUSDT", ms("2025-02-28T20:07"), thin=True),
+        Market("BTC/USDT:USDT", "PERP:BTCUSDT", ms("2025-02-20"), kind="swap"),
+    ]
+
+
+def _start(folder: Path, exchange: LoopbackExchange, *words: str) -> subprocess.Popen[str]:
+    (folder / "options.json").write_text(json.dumps(exchange.options))
+    words = words or (*SYMBOLS, "--since", SINCE)
+    return subprocess.Popen(
+        [sys.executable, "-m", "huracan", "fetch", *words, "--store", "candles", "--exchange-options", "options.json"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={name: value for name, value in os.environ.items() if not name.startswith("HURACAN")},
+    )
+
+
+def _killed(process: subprocess.Popen[str], exchange: LoopbackExchange, after: int, delay: float) -> bool:
+    """Kill the process once it has made so many requests more; False where it ended before."""
+    target = len(exchange.log) + after
+    while len(exchange.log) < target and process.poll() is None:
+        time.sleep(0.002)
+    time.sleep(delay)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    return process.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    ("kills", "page"), [(3, 250), pytest.param(20, 40, marks=pytest.mark.slow)], ids=["3 kills", "20 kills"]
+)
+def test_killed_at_any_moment_it_loses_nothing(tmp_path: Path, kills: int, page: int) -> None:
+    chance = random.Random(kills)
+    killed = 0
+    with LoopbackExchange(_markets(), now=NOW, faults=BAD_DAY, page=page) as exchange:
+        while killed < kills:
+            process = _start(tmp_path, exchange)
+            killed += _killed(process, exchange, after=chance.randint(3, 24), delay=chance.uniform(0.0, 0.05))
+            exchange.now += chance.randint(0, 5) * MINUTE  # bars that were open have closed meanwhile, at other values
+        process = _start(tmp_path, exchange)
+        said, complained = process.communicate(timeout=120)
+        assert process.returncode == 0, complained
+        store = CandleStore(tmp_path / "candles")
+        truth = exchange.truth(SYMBOLS, ms(SINCE))
+        assert store.read().equals(truth)
+        assert store.revisions().height == 0
+        assert store.coverage()["bars"].sum() == truth.height
+        failed = {entry[3] for entry in exchange.log}
+        assert failed >= {"429", "502", "drop", "cut", "html", "early"} or kills < 20
+        assert f"3 symbols before {'2025-03-02'}" in said
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_by_hand_it_says_one_sentence_and_goes_on(tmp_path: Path, how: signal.Signals) -> None:
+    with LoopbackExchange(_markets(), now=NOW, page=50) as exchange:
+        process = _start(tmp_path, exchange)
+        while len(exchange.asked("/klines")) < 10:
+            time.sleep(0.002)
+        process.send_signal(how)
+        _, complained = process.communicate(timeout=10)
+        assert process.returncode == 130
+        assert complained.endswith(STOPPED)
+        assert "Traceback" not in complained
+        exchange.page = 1000
+        process = _start(tmp_path, exchange)
+        process.communicate(timeout=60)
+        assert CandleStore(tmp_path / "candles").read().equals(exchange.truth(SYMBOLS, ms(SINCE)))
+
+
+def test_in_a_pipe_it_writes_plain_lines_and_says_what_it_waits_for(tmp_path: Path) -> None:
+    with LoopbackExchange(_markets(), now=NOW) as exchange:
+        exchange.script = ["", "", "", "", "wait1"]
+        process = _start(tmp_path, exchange)
+        said, complained = process.communicate(timeout=60)
+    assert process.returncode == 0
+    lines = complained.splitlines()
+    assert lines[0] == "huracan: asking binance for its markets"
+    assert "huracan: binance: HTTP 429; again in 1 s" in lines
+    assert lines[-1].startswith("huracan: 100 % done, ")
+    assert said.splitlines()[-1].startswith("binance, 1m bars of 3 symbols before 2025-03-02 10:00 UTC: ")
+    assert "\x1b" not in said + complained
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("BTC/USDR", "--since", SINCE), "huracan: binance has no market 'BTC/USDR' among its 3; did you mean 'BTC/USDT'"),
+        (
+            ("BTC/USDT", "--since", SINCE, "--exchange", "binanse"),
+            "huracan: unknown exchange 'binanse'; did you mean 'binance'",
+        ),
+        (("BTC/USDT", "--since", SINCE, "--bar", "7m"), "huracan: binance has no bars of 7m; did you mean '5m'?"),
+        (("BTC/USDT", "--since", "tomorrow"), "huracan: since is 'tomorrow'; a time such as '2025-06-01'"),
+        (("BTC/USDT", "--since", SINCE, "--funding"), "huracan: BTC/USDT is no perpetual and pays no funding"),
+        (("BTC/USDT",), "huracan: candles holds no 1m bars of BTC/USDT to go on from; since= must say from when."),
+    ],
+)
+def test_bad_input_ends_with_code_2_and_one_sentence(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
+    with LoopbackExchange(_markets(), now=NOW) as exchange:
+        process = _start(tmp_path, exchange, *words)
+        shown, complained = process.communicate(timeout=60)
+    *waiting, sentence = complained.splitlines()
+    assert (process.returncode, shown) == (2, "")
+    assert sentence.startswith(said)
+    assert waiting in ([], ["huracan: asking binance for its markets"])
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "No such file"), ("{", "a JSON object was expected."), ("[1]", "holds a list; a JSON object")],
+)
+def test_exchange_options_that_cannot_be_read_are_refused(tmp_path: Path, content: str | None, said: str) -> None:
+    file = tmp_path / "mine.json"
+    if content is not None:
+        file.write_text(content)
+    words = ["fetch", "BTC/USDT", "--store", "candles", "--exchange-options", "mine.json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "huracan", *words], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("huracan: mine.json") and said in done.stderr and done.stderr.count("\n") == 1
