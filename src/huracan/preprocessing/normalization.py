@@ -169,7 +169,7 @@ def _array_scored(features: Any, columns: Any, score: Callable[[Array, int], Arr
         )
     if columns is not None:
         raise FeatureError("an array has no column names; columns can be chosen from a frame.")
-    table = values.reshape(len(values), -1).astype(np.float64)
+    table = (values[:, None] if values.ndim == 1 else values).astype(np.float64)
     made = _scored({str(j): table[:, j].copy() for j in range(table.shape[1])}, pl.DataFrame(), score, window)
     result = np.empty(table.shape, np.float32)
     for j, column in enumerate(made.values()):
