@@ -1,4 +1,4 @@
-"""Write the generated pages: the configuration with its parameter table, and the learners. Run by ``make docs``."""
+"""Write the generated pages: the configuration with its parameter table, learners, indicators. Run by ``make docs``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from huracan.catalogue import MODEL_CATALOGUE, PROFILES, LearnerSpec
 from huracan.config import commented_yaml, parameter_table
+from huracan.preprocessing import indicator_table
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGURATION = """# Configuration
@@ -37,6 +38,86 @@ end; 0.005). A row cap is the number of most recent training rows used in a fit,
 in [your_own_learner.md](your_own_learner.md). This page is generated (`make docs`).
 
 """
+INDICATORS = """# Indicators
+
+Every indicator of the register, by family. In Python:
+
+```python
+from huracan.preprocessing import FeatureRecipe, feature
+
+recipe = FeatureRecipe([feature("rsi", window=14), feature("macd"), feature("realised_volatility", window=48)])
+features = recipe.compute(candles)
+```
+
+**Unit.** Where one is given, values are counted in it and do not compare between symbols; the others are pure numbers.
+Names that end in `_scaled`, and the families trend, oscillators and shape, are made to look alike for every symbol: in
+volatilities, in logs, between -1 and 1. The plain names are the field's own, with TA-Lib's values.
+
+**Warm-up** is two numbers for the default parameters, in bars: rows without a value at the start of a segment, and, where a
+formula is recursive, the history after which a value no longer depends on where it began, to 1e-7 of its standard deviation
+("never" where there is no such number). Seeds and warm-up are TA-Lib's.
+
+**TA-Lib** names the function of TA-Lib (0.8) that gives the same; "bitwise" is tested from the first valid bar on, on
+simulated and real candles from bitcoin to a coin of 1e-8, at the bounds of every parameter. What differs says why. Measured
+on 216,000 real minutes of three coins against long double, in standard deviations: `obv_change` and `ad_change` err by less
+than 5e-14, the difference of TA-Lib's running line by up to 4e-13. TA-Lib's own deviations (Bollinger's bands, variance)
+were held against long double as well and err by less than 1e-11 of the price.
+
+**Parameters** are also understood under the names other libraries use: `period`, `length`, `timeperiod` for `window`,
+`fast_period` for `fast`, and so on. Windows count bars. What is given where a formula has no value stands after
+"undefined"; null is a missing value. Times are UTC and those of the bar's open. Your own indicator takes one decorated
+function: `help(huracan.preprocessing.indicator)`. This page is generated (`make docs`).
+
+"""
+HEADER = ("| indicator | meaning | parameters | of | unit | warm-up | TA-Lib |", "|---|---|---|---|---|---|---|")
+FAMILIES = {
+    "returns": "Returns as they are, and in units of volatility.",
+    "averages": "Moving averages and lines through the price, as TA-Lib has them.",
+    "momentum": "Oscillators and rates of change, as TA-Lib has them.",
+    "direction": "Strength and side of a trend, as TA-Lib has them.",
+    "channels": "Bands around the price.",
+    "volatility": "Ranges and estimators of volatility, in their own units, in logs and against their own past.",
+    "volume": "What was traded, which way, and what moving the price cost.",
+    "trend": "Trend in units of volatility, alike for every symbol.",
+    "oscillators": "Oscillators around 0, alike for every symbol.",
+    "shape": "The form of the candle, and where the price stands against its extremes.",
+    "calendar": "Time as points on a circle and as plain numbers, and the sessions of the day.",
+    "decomposition": "Trend, cycle and remainder, of the past alone.",
+    "alpha158": "The features of Microsoft's Qlib under their published names.",
+}
+
+
+def indicators_page() -> str:
+    """The page about the indicators, made from the register."""
+    table = indicator_table()
+    families = [*FAMILIES, *(name for name in table["family"].unique(maintain_order=True) if name not in FAMILIES)]
+    lines: list[str] = []
+    for family in families:
+        rows = [_indicator(row) for row in table.sort("indicator").iter_rows(named=True) if row["family"] == family]
+        lines += (f"## {family}", "", *((FAMILIES[family], "") if family in FAMILIES else ()))
+        lines += (
+            "| indicator | meaning | parameters | of | unit | warm-up | TA-Lib |",
+            "|---|---|---|---|---|---|---|",
+            *rows,
+            "",
+        )
+    return INDICATORS + "\n".join(lines)
+
+
+def _indicator(row: dict[str, Any]) -> str:
+    name = f"`{row['indicator']}`" + (f"<br>also {row['aliases']}" if row["aliases"] else "")
+    said = [_plain(row["purpose"].replace("``", "`")), f"`{row['formula']}`"]
+    said += [f"Undefined: {_plain(row['undefined'])}."] if row["undefined"] else []
+    said += [f"Source: {_plain(row['source'])}."] if row["source"] else []
+    warm_up = str(row["lookback"])
+    if row["memory"] != "window":
+        warm_up += f" / {'never' if row['settle'] is None else row['settle']}"
+    cells = [name, "<br>".join(said), row["parameters"].replace("=", " "), row["columns"], row["unit"], warm_up, row["talib"]]
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _plain(text: str) -> str:
+    return text.replace("*", "\\*")
 
 
 def learners_page() -> str:
@@ -76,6 +157,7 @@ def main() -> None:
     (ROOT / "config" / "ml_framework.yaml").write_text(commented_yaml(), encoding="utf-8")
     (ROOT / "docs" / "configuration.md").write_text(CONFIGURATION + parameter_table(), encoding="utf-8")
     (ROOT / "docs" / "learners.md").write_text(learners_page(), encoding="utf-8")
+    (ROOT / "docs" / "indicators.md").write_text(indicators_page(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import runpy
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -301,3 +303,22 @@ def test_values_are_in_the_unit_they_are_registered_with(name: str, columns: Col
         np.testing.assert_allclose(
             a * 8_192.0**price * 32.0**volume, b, rtol=0, atol=slack, err_msg=f"{name}: {unit or 'none'}"
         )
+
+
+def test_the_page_of_indicators_is_the_generated_one() -> None:
+    docs = Path(__file__).resolve().parents[2] / "docs"
+    page = runpy.run_path(str(docs / "generate.py"))["indicators_page"]()
+    assert (docs / "indicators.md").read_text() == page, "run `make docs`"
+    for name in known_indicators():
+        assert page.count(f"| `{name}`") == 1, name
+
+
+def test_every_name_and_alias_leads_to_one_indicator_in_any_case() -> None:
+    """``ROC`` from a recipe written elsewhere is what ``roc`` is here."""
+    for name in known_indicators():
+        for known_as in (name, *get_indicator(name).aliases):
+            assert get_indicator(known_as.upper()).name == get_indicator(known_as).name, known_as
+        assert get_indicator(name).name == name
+    names = [alias for name in known_indicators() for alias in get_indicator(name).aliases]
+    assert len(names) == len(set(names))
+    assert not set(names) & set(known_indicators())

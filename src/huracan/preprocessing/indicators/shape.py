@@ -53,7 +53,6 @@ def close_location(bars: Bars, window: int) -> Array:
     formula="2 * (close - lowest low) / (highest high - lowest low) - 1",
     undefined="0 where the window has no range",
     source="Donchian channel",
-    aliases=("donchian",),
 )
 def range_position(bars: Bars, window: int) -> Array:
     """Place of the close between the lowest low (-1) and the highest high (1)."""
