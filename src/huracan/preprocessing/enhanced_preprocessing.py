@@ -1,94 +1,75 @@
-"""``EnhancedPreprocessor``: missing values, outliers and scale, learned on the fit window and on nothing else."""
+"""``EnhancedPreprocessor``: missing values, outliers, scale and redundancy, learned on the fit window and on nothing else."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from dataclasses import replace
+from typing import Any, Literal, Self
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from sklearn import get_config
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from huracan.errors import FeatureError
 from huracan.market import read_candles
-from huracan.preprocessing.column_state import ColumnState, Imputation, Outliers, Scaling, learn_column
-from huracan.preprocessing.frames import FeatureFrame, read_feature_frame
-from huracan.preprocessing.recipe import FeatureRecipe, read_json_object
+from huracan.preprocessing.column_selection import select_columns
+from huracan.preprocessing.column_state import ColumnState, Imputation, Outliers, Runs, Scaling, learn_column
+from huracan.preprocessing.component_reduction import ComponentReduction
+from huracan.preprocessing.frames import FeatureFrame, read_feature_frame, require_same_columns
+from huracan.preprocessing.preprocessing_report import FitWindow, PreprocessingReport
+from huracan.preprocessing.preprocessor_json import read_state, written_state
+from huracan.preprocessing.preprocessor_parameters import check_parameters
+from huracan.preprocessing.recipe import FeatureRecipe
 
 __all__ = ["EnhancedPreprocessor", "FitWindow", "PreprocessingReport"]
 
-STATE_FORMAT = 1
-"""Version of the JSON form of the fitted state."""
-
-_CANDLE_NAMES = frozenset({"symbol", "ts", "segment", "open", "high", "low", "close", "volume", "funding_rate"})
-
-
-@dataclass(frozen=True)
-class FitWindow:
-    """The rows that everything was learned from: their number and, where known, first and last time."""
-
-    n_rows: int
-    first: str | None = None
-    last: str | None = None
+_CANDLE_NAMES = frozenset(
+    {"symbol", "ts", "segment", "open", "high", "low", "close", "volume", "funding_rate", "outlier", "repaired", "filled"}
+)
 
 
-@dataclass(frozen=True)
-class PreprocessingReport:
-    """Every change made to a frame, counted. Columns without changes are left out.
+class EnhancedPreprocessor(  # type: ignore[call-arg]  # scikit-learn's mixin takes the keyword; it has no stubs
+    OneToOneFeatureMixin, TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
+):
+    """Fill missing values, limit outliers, scale, and leave out what is redundant, as a scikit-learn transformer.
 
-    Attributes
-    ----------
-    n_rows : rows of the frame.
-    imputed : column -> missing values filled.
-    clipped_low, clipped_high : column -> values raised to the lower, cut to the upper limit.
-    notes : column -> what was peculiar about it in the fit window (constant, missing throughout, ...).
-    """
-
-    n_rows: int
-    imputed: dict[str, int]
-    clipped_low: dict[str, int]
-    clipped_high: dict[str, int]
-    notes: dict[str, str]
-
-    def to_frame(self) -> pl.DataFrame:
-        """One row per column that something was done to: ``[feature, imputed, clipped_low, clipped_high, note]``."""
-        names = sorted({*self.imputed, *self.clipped_low, *self.clipped_high, *self.notes})
-        counts = {key: [getattr(self, key).get(n, 0) for n in names] for key in ("imputed", "clipped_low", "clipped_high")}
-        schema = {"feature": pl.String, **dict.fromkeys(counts, pl.Int64), "note": pl.String}
-        return pl.DataFrame({"feature": names, **counts, "note": [self.notes.get(n) for n in names]}, schema=schema)
-
-
-class EnhancedPreprocessor(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
-    """Fill missing values, limit outliers and scale, as a scikit-learn transformer; candles become features first.
-
-    The frame kind that came in goes out: pandas, polars or numpy. Columns named ``symbol``, ``ts``, ``segment`` pass through
-    untouched. Fit it on training rows only: whatever it saw in ``fit`` is known to everything it transforms.
+    Candles become features first. The frame kind that came in goes out: pandas, polars or numpy. Columns named ``symbol``,
+    ``ts``, ``segment`` pass through untouched; after ``set_output`` only features come out, as scikit-learn's own pipelines
+    expect. Fit it on training rows only: whatever it saw in ``fit`` is known to everything it transforms.
 
     Parameters
     ----------
     recipe : computed first where candles are given; None means ``FeatureRecipe.default()`` for a frame that has ``ts``,
         ``close`` and no columns but a candle's. A frame that has all columns of the recipe counts as features.
     imputation : ``"median"`` of the fit window; ``"forward_fill"``: the last value of the same symbol and segment within
-        the frame, the median before the first; ``"constant"``: ``fill_value``.
+        the frame, at most ``fill_limit`` rows old, else the median; ``"constant"``: ``fill_value``.
+    fill_limit : rows a value is carried on; None for as many as there are.
     fill_value : for ``"constant"``, and for columns without a single value in the fit window.
-    outliers : limit values to the fitted ``quantiles``, to ``mad_width`` median absolute deviations (scaled to the normal)
-        about the median, or not at all (``"none"``).
-    quantiles, mad_width : see ``outliers``.
+    outliers : limit values to the fitted ``quantiles``; to ``mad_width`` median absolute deviations (scaled to the normal)
+        about the median (``"mad"``); to as many about the median of the ``outlier_window`` values before, within the frame
+        and the same symbol and segment (``"rolling"``, causal; fitted limits until the window is full); or not at all
+        (``"none"``). With ``"rolling"`` a row's result depends on the rows before it: give live rows with their past.
+    quantiles, mad_width, outlier_window : see ``outliers``.
     scaling : ``"standard"`` (mean 0, deviation 1 over the fit window), ``"robust"`` (median 0, interquartile range that of
         a standard normal), ``"none"``.
+    selection : ``"correlation_clusters"`` keeps one column of each cluster in which every two have a rank correlation of at
+        least ``correlation_threshold`` in size, and leaves out columns that were constant or missing throughout.
+    correlation_threshold : above 0, at most 1.
+    components : principal components of the scaled (and selected) columns: how many, or the share of variance they must
+        keep (above 0, below 1). They are named ``component_0``, ``component_1``, ...
 
     Attributes
     ----------
     columns_ : tuple of ColumnState, one per feature. recipe_ : the recipe used, or None. fit_window_ : FitWindow.
+    selected_ : positions of the columns kept. reduction_ : ComponentReduction or None.
     report_ : PreprocessingReport of the fit window. feature_names_in_, n_features_in_ : as in scikit-learn, without keys.
 
     Raises
     ------
     FeatureError : a value is infinite, a column is not numeric, or columns are missing, extra or in another order than
-        in fit (each is named).
+        in fit (the first is named).
 
     Examples
     --------
@@ -96,8 +77,8 @@ class EnhancedPreprocessor(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
     >>> scaler = EnhancedPreprocessor(outliers="none").fit(train)
     >>> scaler.transform(pl.DataFrame({"ts": [5], "x": [3.0]}))["x"].to_list()
     [0.0]
-    >>> scaler.report_.imputed
-    {'x': 1}
+    >>> scaler.report_.imputed, scaler.overlaps_fit_window(pl.DataFrame({"ts": [5], "x": [3.0]}))
+    ({'x': 1}, False)
     >>> EnhancedPreprocessor.from_json(scaler.to_json()).columns_ == scaler.columns_
     True
     """
@@ -105,7 +86,10 @@ class EnhancedPreprocessor(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
     columns_: tuple[ColumnState, ...]
     recipe_: FeatureRecipe | None
     fit_window_: FitWindow
+    selected_: tuple[int, ...]
+    reduction_: ComponentReduction | None
     report_: PreprocessingReport
+    _dropped: dict[str, str]
     n_features_in_: int
     feature_names_in_: NDArray[Any]
 
@@ -114,43 +98,42 @@ class EnhancedPreprocessor(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
         recipe: FeatureRecipe | None = None,
         *,
         imputation: Imputation = "median",
+        fill_limit: int | None = None,
         fill_value: float = 0.0,
         outliers: Outliers = "quantile",
         quantiles: tuple[float, float] = (0.001, 0.999),
         mad_width: float = 10.0,
+        outlier_window: int = 240,
         scaling: Scaling = "standard",
+        selection: Literal["correlation_clusters"] | None = None,
+        correlation_threshold: float = 0.95,
+        components: int | float | None = None,
     ) -> None:
         self.recipe = recipe
         self.imputation = imputation
+        self.fill_limit = fill_limit
         self.fill_value = fill_value
         self.outliers = outliers
         self.quantiles = quantiles
         self.mad_width = mad_width
+        self.outlier_window = outlier_window
         self.scaling = scaling
+        self.selection = selection
+        self.correlation_threshold = correlation_threshold
+        self.components = components
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Learn medians, limits and scales from ``X``: rows x features, or candles; ``y`` is ignored."""
-        self._check_parameters()
-        recipe = self._recipe_for(X)
-        frame = self._features_of(X, recipe)
-        matrix = self._checked_matrix(frame, reset=True)
-        learned = [
-            learn_column(
-                matrix[:, j].astype(np.float64),
-                imputation=self.imputation,
-                fill_value=float(self.fill_value),
-                outliers=self.outliers,
-                quantiles=self.quantiles,
-                mad_width=self.mad_width,
-                scaling=self.scaling,
-            )
-            for j in range(matrix.shape[1])
-        ]
-        self.columns_ = tuple(learned)
-        self.recipe_ = recipe
-        self.fit_window_ = FitWindow(len(matrix), *(frame.times() or (None, None)))
-        self.report_ = self._apply(frame, matrix, write=False)[1]
+        """Learn medians, limits, scales, clusters and components from ``X``: rows x features, or candles; ``y`` is ignored."""
+        self.report_ = self._changed(self._learn(X))[1]
         return self
+
+    def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
+        """The same as ``fit(X).transform(X)``, with candles turned into features once."""
+        if fit_params:
+            raise FeatureError(f"fit takes no '{next(iter(fit_params))}'; X, and a y that is ignored, were expected.")
+        frame = self._learn(X)
+        matrix, self.report_ = self._changed(frame)
+        return self._returned(frame, matrix)
 
     def transform(self, X: Any) -> Any:
         """Apply what was learned; rows stay as many and in order, the frame kind is kept."""
@@ -159,27 +142,40 @@ class EnhancedPreprocessor(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
     def transform_with_report(self, X: Any) -> tuple[Any, PreprocessingReport]:
         """The transformed frame, and the count of every change made to it."""
         check_is_fitted(self)
-        names = self.get_feature_names_out()
-        recipe = self.recipe_ if self.recipe_ is not None and not set(self.recipe_.columns) <= _column_names(X) else None
-        frame = self._features_of(X, recipe)
-        matrix, report = self._apply(frame, self._checked_matrix(frame, reset=False), write=True)
-        return frame.rebuild(matrix, list(names)), report
+        frame = self._checked(self._features_of(X, self._fitted_recipe_for(X)), reset=False)
+        matrix, report = self._changed(frame)
+        return self._returned(frame, matrix), report
+
+    def overlaps_fit_window(self, X: Any) -> bool | None:
+        """Whether ``X`` has rows from the time that was learned from; None where times are not known.
+
+        Right for training rows; a leak where ``X`` is called a test.
+        """
+        check_is_fitted(self)
+        return self.fit_window_.overlaps(read_feature_frame(X).times())
+
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
+        """Names of the columns that come out, keys aside."""
+        names = super().get_feature_names_out(input_features)
+        if self.reduction_ is not None:
+            return np.asarray(self.reduction_.names, dtype=object)
+        return names[list(self.selected_)]
+
+    def set_output(self, *, transform: Literal["default", "pandas", "polars"] | None = None) -> Self:
+        """Choose the frame kind that comes out, as in scikit-learn: features only, without keys.
+
+        ``"default"`` gives the kind that came in, keys first; None leaves the choice as it is.
+        """
+        if transform not in (None, "default", "pandas", "polars"):
+            raise FeatureError(f"transform is {transform!r}; one of default, pandas, polars was expected.")
+        if transform is not None:
+            self._sklearn_output_config = {"transform": transform}
+        return self
 
     def to_json(self) -> str:
         """Parameters and fitted state as JSON; :meth:`from_json` gives a transformer with bitwise the same output."""
         check_is_fitted(self)
-        parameters = {k: v for k, v in self.get_params(deep=False).items() if k != "recipe"}
-        document = {
-            "format": STATE_FORMAT,
-            "parameters": parameters,
-            "recipe": json.loads(self.recipe.to_json()) if self.recipe is not None else None,
-            "recipe_": json.loads(self.recipe_.to_json()) if self.recipe_ is not None else None,
-            "feature_names_in_": list(self.feature_names_in_) if hasattr(self, "feature_names_in_") else None,
-            "fit_window_": asdict(self.fit_window_),
-            "report_": asdict(self.report_),
-            "columns_": [asdict(state) for state in self.columns_],
-        }
-        return json.dumps(document, allow_nan=False)
+        return written_state(self)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -189,27 +185,7 @@ class EnhancedPreprocessor(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
         ------
         FeatureError : not such JSON.
         """
-        document = read_json_object(text, "the state of an EnhancedPreprocessor")
-        if document.get("format") != STATE_FORMAT:
-            raise FeatureError(f"preprocessor state has format {document.get('format')!r}; format {STATE_FORMAT} was expected.")
-        try:
-            parameters = dict(document["parameters"])
-            parameters["quantiles"] = tuple(parameters["quantiles"])
-            made = cls(recipe=_recipe_from(document["recipe"]), **parameters)
-            made.recipe_ = _recipe_from(document["recipe_"])
-            made.columns_ = tuple(ColumnState(**state) for state in document["columns_"])
-            made.fit_window_ = FitWindow(**document["fit_window_"])
-            made.report_ = PreprocessingReport(**document["report_"])
-            names = document["feature_names_in_"]
-        except (KeyError, TypeError) as error:
-            raise FeatureError(f"preprocessor state is damaged: {error}.") from error
-        made._check_parameters()
-        made.n_features_in_ = len(made.columns_)
-        if names is not None:
-            if len(names) != len(made.columns_):
-                raise FeatureError(f"preprocessor state is damaged: {len(names)} names for {len(made.columns_)} columns.")
-            made.feature_names_in_ = np.asarray(names, dtype=object)
-        return made
+        return read_state(cls, text)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -217,28 +193,78 @@ class EnhancedPreprocessor(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 
-    def _apply(self, frame: FeatureFrame, matrix: NDArray[Any], *, write: bool) -> tuple[NDArray[Any], PreprocessingReport]:
-        names = self.get_feature_names_out()
+    def _learn(self, X: Any) -> FeatureFrame:
+        """Learn everything but the report; the features that it was learned from."""
+        check_parameters(self)
+        recipe = self._recipe_for(X)
+        frame = self._checked(self._features_of(X, recipe), reset=True)
+        names = frame.names or tuple(f"x{i}" for i in range(frame.shape[1]))
+        self.columns_ = tuple(self._column_states(frame, names))
+        self.recipe_ = recipe
+        self.fit_window_ = FitWindow(frame.shape[0], *(frame.times() or (None, None)))
+        self.selected_, self._dropped = tuple(range(len(names))), {}
+        self.reduction_ = None
+        if self.selection is not None:
+            self.selected_, self._dropped = select_columns(frame, names, self.columns_, float(self.correlation_threshold))
+        if self.components is not None:
+            scaled = self._scaled(frame, names)[0]
+            self.reduction_ = ComponentReduction.learn(scaled, self.components)
+        return frame
+
+    def _column_states(self, frame: FeatureFrame, names: tuple[str, ...]) -> list[ColumnState]:
+        states = []
+        for name, values in zip(names, frame.columns()):
+            with _named(name):
+                states.append(
+                    learn_column(
+                        values,
+                        imputation=self.imputation,
+                        fill_value=float(self.fill_value),
+                        outliers=self.outliers,
+                        quantiles=self.quantiles,
+                        mad_width=self.mad_width,
+                        scaling=self.scaling,
+                    )
+                )
+        return states
+
+    def _changed(self, frame: FeatureFrame) -> tuple[NDArray[Any], PreprocessingReport]:
+        names = frame.names or tuple(super().get_feature_names_out())
+        matrix, report = self._scaled(frame, names)
+        if self.reduction_ is not None:
+            matrix = self.reduction_.apply(matrix)
+            shares = dict(zip(self.reduction_.names, self.reduction_.explained.tolist()))
+            report = replace(report, components=shares)
+        return matrix, report
+
+    def _scaled(self, frame: FeatureFrame, names: tuple[str, ...]) -> tuple[NDArray[Any], PreprocessingReport]:
+        """Prepared columns that were selected, one after the other, and what was done to them."""
+        rows = frame.shape[0]
         imputed: dict[str, int] = {}
         low: dict[str, int] = {}
         high: dict[str, int] = {}
-        starts = frame.group_starts(len(matrix)) if self.imputation == "forward_fill" else None
-        result = np.empty(matrix.shape, matrix.dtype, order="F") if write else matrix
-        for j, (name, state) in enumerate(zip(names, self.columns_, strict=True)):
-            values = matrix[:, j].astype(np.float64)
-            missing = np.isnan(values)
-            if missing.any():
-                imputed[name] = int(missing.sum())
-                values = _filled(values, missing, state.fill, starts)
-            scaled, below, above = state.apply(values)
-            if below:
-                low[name] = below
-            if above:
-                high[name] = above
-            if write:
-                result[:, j] = scaled
-        notes = {name: state.note for name, state in zip(names, self.columns_, strict=True) if state.note}
-        return result, PreprocessingReport(len(matrix), imputed, low, high, notes)
+        carry = (rows if self.fill_limit is None else self.fill_limit) if self.imputation == "forward_fill" else None
+        rolling = (self.outlier_window, float(self.mad_width)) if self.outliers == "rolling" else None
+        runs = Runs(frame.group_starts(rows)) if carry is not None or rolling is not None else None
+        result = np.empty((rows, len(self.selected_)), frame.dtype, order="F")
+        buffer = np.empty(rows)
+        place = {position: i for i, position in enumerate(self.selected_)}
+        for position, (name, state, values) in enumerate(zip(names, self.columns_, frame.columns(), strict=True)):
+            if position not in place:
+                continue
+            with _named(name):
+                column = state.apply(values, runs=runs, carry=carry, rolling=rolling, buffer=buffer)
+                _write(result[:, place[position]], column.values)
+            for counted, many in ((imputed, column.imputed), (low, column.below), (high, column.above)):
+                if many:
+                    counted[name] = many
+        notes = {names[i]: str(self.columns_[i].note) for i in self.selected_ if self.columns_[i].note}
+        overlaps = self.fit_window_.overlaps(frame.times())
+        return result, PreprocessingReport(rows, imputed, low, high, notes, dict(self._dropped), {}, overlaps)
+
+    def _returned(self, frame: FeatureFrame, matrix: NDArray[Any]) -> Any:
+        wanted = getattr(self, "_sklearn_output_config", {}).get("transform") or get_config()["transform_output"]
+        return frame.rebuild(matrix, list(self.get_feature_names_out()), wanted=wanted)
 
     def _recipe_for(self, X: Any) -> FeatureRecipe | None:
         names = _column_names(X)
@@ -247,6 +273,13 @@ class EnhancedPreprocessor(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
         looks_like_candles = {"ts", "close"} <= names <= _CANDLE_NAMES
         return FeatureRecipe.default() if looks_like_candles else None
 
+    def _fitted_recipe_for(self, X: Any) -> FeatureRecipe | None:
+        """The recipe, where ``X`` has none of its columns and so must be candles."""
+        names = _column_names(X)
+        if self.recipe_ is None or (hasattr(X, "shape") and not names) or names & set(self.recipe_.columns):
+            return None
+        return self.recipe_
+
     def _features_of(self, X: Any, recipe: FeatureRecipe | None) -> FeatureFrame:
         if recipe is None:
             return read_feature_frame(X)
@@ -254,69 +287,49 @@ class EnhancedPreprocessor(OneToOneFeatureMixin, TransformerMixin, BaseEstimator
         features = recipe.compute(candles)
         return read_feature_frame(features if isinstance(X, pl.DataFrame | pl.LazyFrame) else features.to_pandas())
 
-    def _checked_matrix(self, frame: FeatureFrame, *, reset: bool) -> NDArray[Any]:
-        if frame.names is not None:
-            try:
-                validate_data(self, frame.features, reset=reset, skip_check_array=True)
-            except ValueError as error:
-                raise FeatureError(_mismatch(str(error), self, frame)) from error
-            matrix = validate_data(_Unnamed(), frame.matrix(), dtype=[np.float64, np.float32], ensure_all_finite=False)
-        else:
-            values = frame.matrix()
-            matrix = validate_data(self, values, reset=reset, dtype=[np.float64, np.float32], ensure_all_finite=False)
-        infinite = np.isinf(matrix)
-        if infinite.any():
-            row, column = map(int, np.argwhere(infinite)[0])
-            name = frame.names[column] if frame.names else f"x{column}"
-            raise FeatureError(
-                f"column '{name}' holds {matrix[row, column]} in row {row}; a finite or missing value was expected."
-            )
-        return matrix
-
-    def _check_parameters(self) -> None:
-        for name, allowed in (
-            ("imputation", ("median", "forward_fill", "constant")),
-            ("outliers", ("quantile", "mad", "none")),
-            ("scaling", ("standard", "robust", "none")),
-        ):
-            if getattr(self, name) not in allowed:
-                raise FeatureError(f"{name} is {getattr(self, name)!r}; one of {', '.join(allowed)} was expected.")
-        low, high = self.quantiles
-        if not 0.0 <= low < high <= 1.0:
-            raise FeatureError(f"quantiles are {self.quantiles}; 0 <= low < high <= 1 was expected.")
-        if not self.mad_width > 0.0:
-            raise FeatureError(f"mad_width is {self.mad_width}; a positive number was expected.")
-        if not np.isfinite(self.fill_value):
-            raise FeatureError(f"fill_value is {self.fill_value}; a finite number was expected.")
+    def _checked(self, frame: FeatureFrame, *, reset: bool) -> FeatureFrame:
+        """Columns compared with those of the fit; numpy input as scikit-learn takes it, a float matrix."""
+        if frame.names is None:
+            values = frame.matrix() if frame.kind == "pandas" else frame.features
+            checked = validate_data(self, values, reset=reset, dtype=[np.float64, np.float32], ensure_all_finite=False)
+            return frame if frame.kind == "pandas" else replace(frame, features=checked)
+        expected = getattr(self, "feature_names_in_", None)
+        if not reset and expected is not None:
+            require_same_columns(list(expected), frame.names)
+        elif reset:
+            require_same_columns(list(dict.fromkeys(frame.names)), frame.names)
+        rows, columns = frame.shape
+        if not rows or not columns:
+            raise FeatureError(f"there are {rows} rows and {columns} feature columns; at least one of each was expected.")
+        validate_data(self, frame.features, reset=reset, skip_check_array=True)
+        return frame
 
 
-class _Unnamed(BaseEstimator):
-    """Carries scikit-learn's array checks where names were checked already."""
+class _named:
+    """Puts the column's name in front of an error about its values."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, FeatureError):
+            raise FeatureError(f"column '{self.name}' holds {error}") from error
 
 
-def _filled(
-    values: NDArray[np.float64], missing: NDArray[np.bool_], fill: float, starts: NDArray[np.int64] | None
-) -> NDArray[np.float64]:
-    if starts is None:
-        return np.where(missing, fill, values)
-    last = np.maximum.accumulate(np.where(missing, -1, np.arange(len(values))))
-    known = last >= starts
-    return np.where(known, values[np.maximum(last, 0)], fill)
+def _write(place: NDArray[Any], values: NDArray[np.float64]) -> None:
+    try:
+        with np.errstate(over="raise"):
+            place[:] = values
+    except FloatingPointError as error:
+        row = int(np.argmax(np.abs(values)))
+        said = f"{values[row]:g} in row {row} after scaling, beyond float32; limited outliers, or float64, were expected."
+        raise FeatureError(said) from error
 
 
 def _column_names(X: Any) -> set[str]:
     if isinstance(X, pl.LazyFrame):
         return set(X.collect_schema().names())
     return {str(c) for c in X.columns} if hasattr(X, "columns") else set()
-
-
-def _recipe_from(document: Any) -> FeatureRecipe | None:
-    return None if document is None else FeatureRecipe.from_json(json.dumps(document))
-
-
-def _mismatch(said: str, fitted: EnhancedPreprocessor, frame: FeatureFrame) -> str:
-    expected = list(getattr(fitted, "feature_names_in_", ()))
-    if "order" not in said or not expected or frame.names is None:
-        return said
-    at = next(i for i, (a, b) in enumerate(zip(expected, frame.names)) if a != b)
-    return f"{said}Column {at} is '{frame.names[at]}' where '{expected[at]}' was expected."
