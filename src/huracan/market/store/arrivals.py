@@ -13,41 +13,7 @@ from huracan.market.schema import written_time
 from huracan.market.segments import steps_of, written_length
 from huracan.market.timestamps import read_times
 
-__all__ = ["moment", "require_columns", "require_grid", "seen_moment", "unique_rows"]
-
-_CLOCK_TOLERANCE = dt.timedelta(days=1)
-
-
-def moment(value: dt.datetime | dt.date | str, *, what: str) -> dt.datetime:
-    """Read a moment: a datetime (without zone: UTC), a date (its midnight, UTC) or ISO text.
-
-    >>> moment("2025-06-01", what="start").isoformat()
-    '2025-06-01T00:00:00+00:00'
-    """
-    if isinstance(value, str):
-        try:
-            value = dt.datetime.fromisoformat(value)
-        except ValueError as error:
-            raise CandleError(
-                f"{what} is '{value}'; a time such as '2025-06-01' or '2025-06-01T12:00Z' was expected."
-            ) from error
-    if not isinstance(value, dt.datetime):
-        if not isinstance(value, dt.date):
-            raise CandleError(f"{what} is a {type(value).__name__}; a datetime or ISO text was expected.")
-        value = dt.datetime(value.year, value.month, value.day)
-    return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
-
-
-def seen_moment(fetched_at: dt.datetime | dt.date | str | None, now: dt.datetime) -> dt.datetime:
-    """When the rows were seen: what the caller says, unless the clock says that this is still to come."""
-    if fetched_at is None:
-        return now
-    seen = moment(fetched_at, what="fetched_at")
-    if seen > now + _CLOCK_TOLERANCE:
-        raise CandleError(
-            f"fetched_at is {seen:%Y-%m-%d %H:%M} UTC, and now is {now:%Y-%m-%d %H:%M} UTC; a time past was expected."
-        )
-    return seen
+__all__ = ["require_columns", "require_grid", "require_no_funding", "unique_rows"]
 
 
 def require_columns(frame: pl.DataFrame, schema: pl.Schema, *, what: str, now: dt.datetime) -> pl.DataFrame:
@@ -92,6 +58,15 @@ def require_grid(frame: pl.DataFrame, bar_ms: int) -> None:
         raise CandleError(
             f"{at['symbol']}: {_said(at['ts'])} is off the grid of its {written_length(bar_ms)} bars ({steps['off'].sum()} "
             "steps that are no multiple of it); bars of one length were expected."
+        )
+
+
+def require_no_funding(candles: pl.DataFrame) -> None:
+    """Refuse candles that carry funding rates: what is due by the bar is not what is due by the hour."""
+    if "funding_rate" in candles.columns and (count := candles["funding_rate"].count()):
+        raise CandleError(
+            f"the candles carry {count} funding rates in column 'funding_rate'; append_funding stores those by the time they "
+            "fall due, drop the column here."
         )
 
 

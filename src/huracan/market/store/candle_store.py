@@ -5,27 +5,27 @@ from __future__ import annotations
 import datetime as dt
 import os
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 from pathlib import Path
 
 import polars as pl
 
 from huracan.errors import CandleError, nearest_name
 from huracan.logs import logger
-from huracan.market.bar_lengths import first_open, grid_phase, length_in_ms, length_label
-from huracan.market.schema import CANDLE_SCHEMA, written_time
+from huracan.market.bar_lengths import length_in_ms, length_label
+from huracan.market.schema import CANDLE_SCHEMA
 from huracan.market.segments import bar_length, written_length
-from huracan.market.store.arrivals import moment, require_columns, require_grid, seen_moment, unique_rows
+from huracan.market.store.arrivals import require_columns, require_grid, require_no_funding, unique_rows
 from huracan.market.store.files import open_root
 from huracan.market.store.funding import FUNDING_SCHEMA, add_funding, require_rates
+from huracan.market.store.many import append_many, coverage_frame, missing_in, read_many, symbols_in
+from huracan.market.store.moments import Moment, bound_in_ms, moment, seen_moment, span_in_ms, utc
 from huracan.market.store.partition import CANDLE_VALUES, FUNDING, FUNDING_VALUES
 from huracan.market.store.reports import AppendReport
-from huracan.market.store.series import Series, SeriesAppend, missing_in, read_many, symbols_in
+from huracan.market.store.series import Series, SeriesAppend
 from huracan.market.validity import require_possible, require_times
 
 __all__ = ["CandleStore"]
 
-Moment = dt.datetime | dt.date | str
 Length = str | dt.timedelta
 _ENOUGH_TO_TELL = 20
 
@@ -101,7 +101,7 @@ class CandleStore:
         seen = seen_moment(fetched_at, now)
         given = None if bar is None else length_in_ms(bar)
         frame = require_columns(candles, CANDLE_SCHEMA, what="candles", now=now)
-        _require_no_funding(candles)
+        require_no_funding(candles)
         if frame.is_empty():
             return _report("bars", frame, "" if given is None else written_length(given), 0, 0, [])
         require_possible(frame)
@@ -117,7 +117,7 @@ class CandleStore:
         parts = [(self._series(str(symbol), label), rows) for (symbol,), rows in _by_symbol(closed)]
         for series, rows in parts:
             series.require_grid_of(rows)
-        done = [series.append(rows, source=source, seen_at=seen, by_clock=fetched_at is None) for series, rows in parts]
+        done = append_many(parts, source=source, seen_at=seen, by_clock=fetched_at is None)
         return _report("bars", frame, label, repeated, frame.height - closed.height, done)
 
     def read(
@@ -146,9 +146,15 @@ class CandleStore:
         UnknownName : a symbol is not stored. CandleError : the store holds several bar lengths and none is given, or
             not the one that is. StorageError : a partition is damaged; it is named, and other symbols can still be read.
         """
-        label = self._bar_of(bar)
-        names = self._symbols_of(symbols, label)
-        span = _span(start, end)
+        names = self._symbols_of(symbols)
+        if not names and symbols is not None:
+            return read_many(self.root, [], "", (None, None), None)
+        label = self._bar_of(names, bar)
+        lacking = [name for name in names if label not in self._bars_of(name)]
+        if lacking and symbols is not None:
+            raise CandleError(f"{self.root} holds no bars of {label} of {', '.join(lacking)}.")
+        names = [name for name in names if name not in lacking]
+        span = span_in_ms(start, end)
         known = None if as_of is None else moment(as_of, what="as_of")
         frame = read_many(self.root, names, label, span, known)
         if not funding:
@@ -174,10 +180,8 @@ class CandleStore:
         require_rates(frame)
         frame, repeated = unique_rows(frame, FUNDING_VALUES)
         due = frame.filter(pl.col("ts") <= seen)
-        done = [
-            self._series(str(symbol), FUNDING).append(rows, source=source, seen_at=seen, by_clock=fetched_at is None)
-            for (symbol,), rows in _by_symbol(due)
-        ]
+        parts = [(self._series(str(symbol), FUNDING), rows) for (symbol,), rows in _by_symbol(due)]
+        done = append_many(parts, source=source, seen_at=seen, by_clock=fetched_at is None)
         return _report("funding rates", frame, FUNDING, repeated, frame.height - due.height, done)
 
     def read_funding(
@@ -190,8 +194,8 @@ class CandleStore:
     ) -> pl.DataFrame:
         """Funding rates ``[symbol, ts, funding_rate]`` that fall due in ``[start, end)``, as known ``as_of``."""
         known = None if as_of is None else moment(as_of, what="as_of")
-        names = symbols_in(self.root, FUNDING) if symbols is None else self._symbols_of(symbols, None)
-        return read_many(self.root, names, FUNDING, _span(start, end), known)
+        names = symbols_in(self.root, FUNDING) if symbols is None else self._symbols_of(symbols)
+        return read_many(self.root, names, FUNDING, span_in_ms(start, end), known)
 
     def symbols(self, bar: Length | None = None) -> list[str]:
         """Symbols that are stored, sorted; with ``bar``, those that have bars of that length."""
@@ -199,18 +203,18 @@ class CandleStore:
 
     def bars(self) -> list[str]:
         """Bar lengths that are stored, shortest first."""
-        labels = {label for symbol in symbols_in(self.root, None) for label in Series.labels(self.root, symbol)}
-        return sorted(labels - {FUNDING}, key=length_in_ms)
+        labels = {label for symbol in symbols_in(self.root, None) for label in self._bars_of(symbol)}
+        return sorted(labels, key=length_in_ms)
 
     def first_time(self, symbol: str, bar: Length) -> dt.datetime | None:
         """Open of the first bar stored, or None."""
         facts = self._series(symbol, length_label(bar)).first_facts()
-        return None if facts is None else _utc(facts.first)
+        return None if facts is None else utc(facts.first)
 
     def last_time(self, symbol: str, bar: Length) -> dt.datetime | None:
         """Open of the last bar stored, or None: the next one is where a download goes on."""
         facts = self._series(symbol, length_label(bar)).last_facts()
-        return None if facts is None else _utc(facts.last)
+        return None if facts is None else utc(facts.last)
 
     def missing_spans(self, symbol: str, bar: Length, start: Moment, end: Moment) -> list[tuple[dt.datetime, dt.datetime]]:
         """What is missing of the bars that open in ``[start, end)``: half-open spans of opens, in order.
@@ -224,44 +228,17 @@ class CandleStore:
         [(datetime.datetime(2025, 1, 1, 0, 0, tzinfo=datetime.timezone.utc),
           datetime.datetime(2025, 1, 2, 1, 0, tzinfo=datetime.timezone.utc))]
         """
-        series = self._series(symbol, length_label(bar))
-        bar_ms = length_in_ms(bar)
-        facts = series.first_facts()
-        phase = grid_phase(bar_ms) if facts is None else facts.first % bar_ms
-        begin, stop = (_epoch_ms(moment(value, what=what)) for value, what in ((start, "start"), (end, "end")))
-        spans = missing_in(series, first_open(begin, bar_ms, phase), first_open(stop, bar_ms, phase), bar_ms)
-        return [(_utc(first), _utc(last)) for first, last in spans]
+        begin, stop = bound_in_ms(start, what="start"), bound_in_ms(end, what="end")
+        spans = missing_in(self._series(symbol, length_label(bar)), begin, stop)
+        return [(utc(first), utc(last)) for first, last in spans]
 
     def coverage(self, symbols: str | Sequence[str] | None = None) -> pl.DataFrame:
         """What is stored: ``[symbol, bar, bars, first, last, missing, gaps, source]``, a row for each symbol and bar length.
 
         ``missing`` counts the bars that are not there between the first and the last, ``gaps`` the stretches they form.
         """
-        rows = []
-        for symbol in self._symbols_of(symbols, None):
-            for label in sorted(set(Series.labels(self.root, symbol)) - {FUNDING}, key=length_in_ms):
-                facts = self._series(symbol, label).all_facts()
-                if not facts:
-                    continue
-                bar_ms, bars = length_in_ms(label), sum(part.times for part in facts)
-                between = sum(right.first - left.last > bar_ms for left, right in pairwise(facts))
-                first, last = facts[0].first, facts[-1].last
-                rows.append(
-                    {
-                        "symbol": symbol,
-                        "bar": label,
-                        "bars": bars,
-                        "first": _utc(first),
-                        "last": _utc(last),
-                        "missing": (last - first) // bar_ms + 1 - bars,
-                        "gaps": sum(part.gaps for part in facts) + between,
-                        "source": ", ".join(sorted({source for part in facts for source in part.sources})),
-                    }
-                )
-        time = pl.Datetime("ms", "UTC")
-        counts = {"missing": pl.Int64(), "gaps": pl.Int64(), "source": pl.String()}
-        schema = {"symbol": pl.String(), "bar": pl.String(), "bars": pl.Int64(), "first": time, "last": time, **counts}
-        return pl.DataFrame(rows, schema=schema)
+        stored = [(symbol, label) for symbol in self._symbols_of(symbols) for label in self._bars_of(symbol)]
+        return coverage_frame([self._series(symbol, label) for symbol, label in stored])
 
     def revisions(self, symbol: str | None = None, bar: Length | None = None) -> pl.DataFrame:
         """Every revision of a bar, old values and new.
@@ -270,28 +247,31 @@ class CandleStore:
         when the new values were seen, ``old_seen_at`` when the old ones were.
         """
         wanted = None if bar is None else length_label(bar)
-        frames = [Series.no_revisions("")]
-        for name in self._symbols_of(symbol, None):
-            for label in sorted(set(Series.labels(self.root, name)) - {FUNDING}, key=length_in_ms):
-                if wanted in (None, label):
-                    frames.append(self._series(name, label).revisions())
-        return pl.concat(frames)
+        stored = [(name, label) for name in self._symbols_of(symbol) for label in self._bars_of(name)]
+        wanted = None if bar is None else length_label(bar)
+        logs = [self._series(name, label).revisions() for name, label in stored if wanted in (None, label)]
+        return pl.concat([Series.no_revisions(""), *logs])
 
     def _require_no_doubt(self, frame: pl.DataFrame, label: str) -> None:
         """Refuse to begin another bar length of a symbol on a few rows: they may be bars with holes between them."""
         for symbol, rows in frame.group_by("symbol", maintain_order=True).len().iter_rows():
-            stored = set(Series.labels(self.root, symbol)) - {FUNDING}
+            stored = self._bars_of(symbol)
             if stored and label not in stored and rows < _ENOUGH_TO_TELL:
                 raise CandleError(
-                    f"{symbol}: {rows} rows look like bars of {label}, and bars of {', '.join(sorted(stored))} are stored; "
+                    f"{symbol}: {rows} rows look like bars of {label}, and bars of {', '.join(stored)} are stored; "
                     "bar= must say which they are."
                 )
 
     def _series(self, symbol: str, label: str) -> Series:
         return Series(self.root, symbol, label)
 
-    def _bar_of(self, bar: Length | None) -> str:
-        stored = self.bars()
+    def _bars_of(self, symbol: str) -> list[str]:
+        labels = (label for label in Series.labels(self.root, symbol) if label != FUNDING)
+        return sorted((label for label in labels if self._series(symbol, label).partitions()), key=length_in_ms)
+
+    def _bar_of(self, names: Sequence[str], bar: Length | None) -> str:
+        """The bar length that is meant; it may be left out where these symbols have one only."""
+        stored = sorted({label for name in names for label in self._bars_of(name)}, key=length_in_ms)
         if bar is None:
             if len(stored) == 1:
                 return stored[0]
@@ -300,21 +280,19 @@ class CandleStore:
             raise CandleError(f"{self.root} holds bars of {', '.join(stored)}; bar= must say which.")
         label = length_label(bar)
         if label not in stored:
-            raise CandleError(f"{self.root} holds no bars of {label}; it holds {', '.join(stored) or 'none at all'}.")
+            whose = f" of {names[0]}" if len(names) == 1 else ""
+            raise CandleError(f"{self.root} holds no bars of {label}{whose}; it holds {', '.join(stored) or 'none at all'}.")
         return label
 
-    def _symbols_of(self, symbols: str | Sequence[str] | None, label: str | None) -> list[str]:
-        stored = symbols_in(self.root, label)
+    def _symbols_of(self, symbols: str | Sequence[str] | None) -> list[str]:
+        stored = self.symbols()
         if symbols is None:
             return stored
-        names = [symbols] if isinstance(symbols, str) else list(symbols)
-        for name in names:
+        names = {symbols} if isinstance(symbols, str) else set(symbols)
+        for name in sorted(names):
             if name not in stored:
-                others = self.symbols()
-                if name in others:
-                    raise CandleError(f"{self.root} holds no bars of {label} of {name}.")
-                raise nearest_name(name, others, kind="symbol")
-        return sorted(set(names))
+                raise nearest_name(name, stored, kind="symbol")
+        return sorted(names)
 
 
 def _report(
@@ -336,28 +314,3 @@ def _report(
 
 def _by_symbol(frame: pl.DataFrame) -> Iterable[tuple[tuple[object, ...], pl.DataFrame]]:
     return frame.group_by("symbol", maintain_order=True)
-
-
-def _require_no_funding(candles: pl.DataFrame) -> None:
-    if "funding_rate" in candles.columns and (count := candles["funding_rate"].count()):
-        raise CandleError(
-            f"the candles carry {count} funding rates in column 'funding_rate'; append_funding stores those by the time they "
-            "fall due, drop the column here."
-        )
-
-
-def _span(start: Moment | None, end: Moment | None) -> tuple[int | None, int | None]:
-    begin = None if start is None else _epoch_ms(moment(start, what="start"))
-    stop = None if end is None else _epoch_ms(moment(end, what="end"))
-    if begin is not None and stop is not None and stop < begin:
-        raise CandleError(f"end {written_time(stop)} is before start {written_time(begin)}; start <= end was expected.")
-    return begin, stop
-
-
-def _epoch_ms(when: dt.datetime) -> int:
-    """Milliseconds since 1970, up to the next whole one, so that a half-open span keeps its meaning."""
-    return -((dt.datetime(1970, 1, 1, tzinfo=dt.UTC) - when) // dt.timedelta(milliseconds=1))
-
-
-def _utc(milliseconds: int) -> dt.datetime:
-    return dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(milliseconds=milliseconds)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import os
 import re
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +13,7 @@ import polars as pl
 from huracan.errors import CandleError
 from huracan.market.bar_lengths import length_in_ms
 from huracan.market.schema import written_time
-from huracan.market.store.files import folder_of_symbol, locked, put_file, refusal, remove_leftovers, symbol_of_folder
+from huracan.market.store.files import folder_of_symbol, locked, put_file, refusal, remove_leftovers
 from huracan.market.store.partition import (
     CANDLE_VALUES,
     FUNDING,
@@ -29,7 +27,7 @@ from huracan.market.store.partition import (
 )
 from huracan.market.store.versions import current, known_at, merge, revisions_of
 
-__all__ = ["Series", "SeriesAppend", "missing_in", "read_many", "symbols_in"]
+__all__ = ["Series", "SeriesAppend", "listed", "values_of"]
 
 _HOUR = 3_600_000
 _PARTITION = re.compile(r"(\d{4}(?:-\d{2})?)\.parquet")
@@ -57,12 +55,12 @@ class Series:
     @staticmethod
     def labels(root: Path, symbol: str) -> list[str]:
         """Labels of the series a symbol has."""
-        return [name for name in _listed(root / "symbols" / folder_of_symbol(symbol)) if _LABEL.fullmatch(name)]
+        return [name for name in listed(root / "symbols" / folder_of_symbol(symbol)) if _LABEL.fullmatch(name)]
 
     @staticmethod
     def no_revisions(label: str) -> pl.DataFrame:
         """The frame of revisions without rows."""
-        return _named(revisions_of(pl.DataFrame(schema=schema_of(label)), _values_of(label)), "", label)
+        return _named(revisions_of(pl.DataFrame(schema=schema_of(label)), values_of(label)), "", label)
 
     @property
     def folder(self) -> Path:
@@ -72,7 +70,7 @@ class Series:
     @property
     def values(self) -> tuple[str, ...]:
         """Names of the value columns."""
-        return _values_of(self.label)
+        return values_of(self.label)
 
     @property
     def bar_ms(self) -> int | None:
@@ -81,21 +79,21 @@ class Series:
 
     def partitions(self) -> list[str]:
         """Names of the partitions there are, in order of time."""
-        return sorted(found[1] for name in _listed(self.folder) if (found := _PARTITION.fullmatch(name)))
+        return sorted(found[1] for name in listed(self.folder) if (found := _PARTITION.fullmatch(name)))
 
     def first_facts(self) -> PartitionFacts | None:
         """Facts of the first partition, or None."""
         names = self.partitions()
-        return self._facts(names[0]) if names else None
+        return self.facts(names[0]) if names else None
 
     def last_facts(self) -> PartitionFacts | None:
         """Facts of the last partition, or None."""
         names = self.partitions()
-        return self._facts(names[-1]) if names else None
+        return self.facts(names[-1]) if names else None
 
     def all_facts(self) -> list[PartitionFacts]:
         """Facts of every partition, in order of time."""
-        return [self._facts(name) for name in self.partitions()]
+        return [self.facts(name) for name in self.partitions()]
 
     def require_grid_of(self, rows: pl.DataFrame) -> None:
         """Refuse rows that do not lie on the grid of the bars stored already."""
@@ -145,7 +143,7 @@ class Series:
         """Every revision of the series; partitions without one are not read."""
         frames = [self.no_revisions(self.label)]
         for name in self.partitions():
-            facts = self._facts(name)
+            facts = self.facts(name)
             if facts.rows > facts.times:
                 frames.append(_named(revisions_of(self.stored(name), self.values), self.symbol, self.label))
         return pl.concat(frames)
@@ -166,74 +164,26 @@ class Series:
         versions, facts = read_partition(path, symbol=self.symbol, series=self.label, columns=columns)
         return versions if facts.rows == facts.times else current(versions)
 
-    def times_of(self, name: str) -> tuple[pl.Series, PartitionFacts]:
-        """Times of one partition, milliseconds since 1970, and its facts."""
-        frame, facts = read_partition(self._path(name), symbol=self.symbol, series=self.label, columns=["ts"])
-        return frame["ts"].dt.epoch("ms"), facts
+    def whole_runs(self, name: str) -> list[tuple[int, int]]:
+        """First and last open of every stretch without a missing bar; the rows are read only where there are gaps."""
+        facts, bar_ms = self.facts(name), self.bar_ms
+        if facts.gaps == 0 or bar_ms is None:
+            return [(facts.first, facts.last)]
+        frame, _ = read_partition(self._path(name), symbol=self.symbol, series=self.label, columns=["ts"])
+        times = frame["ts"].dt.epoch("ms").unique(maintain_order=True)
+        begins = (times.diff() > bar_ms).fill_null(True)
+        return list(zip(times.filter(begins).to_list(), times.filter(begins.shift(-1).fill_null(True)).to_list()))
 
-    def _facts(self, name: str) -> PartitionFacts:
+    def facts(self, name: str) -> PartitionFacts:
+        """Facts of one partition."""
         return partition_facts(self._path(name), symbol=self.symbol, series=self.label)
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.parquet"
 
 
-def symbols_in(root: Path, label: str | None) -> list[str]:
-    """Symbols of a store that have the series ``label`` (any, where None), sorted."""
-    found = [symbol for name in _listed(root / "symbols") if (symbol := symbol_of_folder(name)) is not None]
-    if label is None:
-        return sorted(
-            symbol for symbol in found if any(Series(root, symbol, one).partitions() for one in Series.labels(root, symbol))
-        )
-    return sorted(symbol for symbol in found if Series(root, symbol, label).partitions())
-
-
-def read_many(
-    root: Path, symbols: Sequence[str], label: str, span: tuple[int | None, int | None], known: dt.datetime | None
-) -> pl.DataFrame:
-    """Read the series ``label`` of symbols, one after another: ``[symbol, ts, value...]`` sorted by ``(symbol, ts)``."""
-    start, end = span
-    series = [Series(root, symbol, label) for symbol in symbols]
-    jobs = [(one, name) for one in series for name in one.within(start, end)]
-    with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        frames = list(pool.map(lambda job: job[0].read_one(job[1], known), jobs))
-    empty = pl.DataFrame(schema=schema_of(label)).select(pl.lit("").alias("symbol"), "ts", *_values_of(label)).clear()
-    named = [frame.select(pl.lit(one.symbol).alias("symbol"), pl.all()) for (one, _), frame in zip(jobs, frames)]
-    frame = pl.concat([empty, *named]).rechunk()
-    since = pl.col("ts").dt.epoch("ms")
-    if start is not None:
-        frame = frame.filter(since >= start)
-    return frame if end is None else frame.filter(since < end)
-
-
-def missing_in(series: Series, start: int, end: int, bar_ms: int) -> list[tuple[int, int]]:
-    """Half-open spans of opens in ``[start, end)``, both on the grid, that are not stored."""
-    spans = []
-    expected = start
-    for name in series.within(start, end):
-        facts = series._facts(name)
-        if facts.last < expected or facts.first >= end:
-            continue
-        if facts.gaps == 0:
-            runs = [(facts.first, facts.last)]
-        else:
-            times = series.times_of(name)[0].unique(maintain_order=True)
-            new_run = (times.diff() > bar_ms).fill_null(True)
-            firsts = times.filter(new_run)
-            lasts = times.filter(new_run.shift(-1).fill_null(True))
-            runs = list(zip(firsts.to_list(), lasts.to_list()))
-        for first, last in runs:
-            if last < expected or first >= end:
-                continue
-            if first > expected:
-                spans.append((expected, first))
-            expected = last + bar_ms
-    if expected < end:
-        spans.append((expected, end))
-    return spans
-
-
-def _values_of(label: str) -> tuple[str, ...]:
+def values_of(label: str) -> tuple[str, ...]:
+    """Names of the value columns of a series."""
     return FUNDING_VALUES if label == FUNDING else CANDLE_VALUES
 
 
@@ -241,7 +191,8 @@ def _named(revisions: pl.DataFrame, symbol: str, label: str) -> pl.DataFrame:
     return revisions.select(pl.lit(symbol).alias("symbol"), pl.lit(label).alias("bar"), pl.all())
 
 
-def _listed(folder: Path) -> list[str]:
+def listed(folder: Path) -> list[str]:
+    """Names in a folder, none where there is none."""
     try:
         return os.listdir(folder)
     except FileNotFoundError:
