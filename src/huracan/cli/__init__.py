@@ -1,6 +1,7 @@
 """``huracan``: the command line, a thin face over the library; one file a command.
 
-Exit codes: 0 done, 2 bad input or environment (one sentence on standard error), 130 stopped by Ctrl-C, 1 a defect.
+Exit codes: 0 done, 2 bad input or environment (one sentence on standard error), 3 defects that ``check``
+found in candles, 130 stopped by Ctrl-C, 1 a defect of ours.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any, NoReturn
 
 import typer
 
+from huracan.cli.checking import check
 from huracan.cli.configuring import config_app
 from huracan.cli.fetching import fetch
 from huracan.cli.options import STOPPED_BY_HAND
@@ -29,6 +31,7 @@ app = typer.Typer(
 )
 app.command()(run)
 app.command()(fetch)
+app.command()(check)
 app.add_typer(config_app, name="config")
 
 

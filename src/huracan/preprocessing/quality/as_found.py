@@ -15,6 +15,7 @@ from huracan.market.columns import TIME_NAMES, find_column, missing_column, plai
 from huracan.market.interpretation import UNNAMED
 from huracan.market.schema import CANDLE_SCHEMA, written_time
 from huracan.market.sources import Table, open_tables
+from huracan.market.store.files import is_store
 from huracan.market.timestamps import NoteKind
 from huracan.preprocessing.quality.findings import QualityCheck, Severity
 from huracan.preprocessing.quality.lenient_times import FoundTimes, TimeFlaw, find_times
@@ -33,7 +34,7 @@ class FoundCandles:
     ----------
     frame : ``[symbol, ts, open, high, low, close, volume]``; a value that is missing or unreadable is null. Rows without
         a readable time or a symbol are left out and counted in ``checks``.
-    checks : what reading found. rows : of the source, used or not. files : read, with the last change of each.
+    checks : what reading found. rows : of the source, used or not. files : those read.
     twins : pairs of series that are one symbol from two files at overlapping times; the second carries its file's name.
     """
 
@@ -44,13 +45,14 @@ class FoundCandles:
     twins: tuple[tuple[str, str], ...] = ()
 
 
-def read_as_found(source: Any, *, now: dt.datetime | None = None) -> FoundCandles:
+def read_as_found(source: Any, *, now: dt.datetime | None = None, bar: str | None = None) -> FoundCandles:
     """Read candles without refusing what is wrong with them.
 
     Parameters
     ----------
     source : whatever :func:`huracan.market.read_candles` takes: a file, a folder, a pandas or polars frame.
     now : the clock that times are judged by; the default is the present.
+    bar : which bars of a candle store.
 
     Raises
     ------
@@ -70,8 +72,8 @@ def read_as_found(source: Any, *, now: dt.datetime | None = None) -> FoundCandle
     checks: list[QualityCheck] = []
     files: list[Path] = []
     rows, refused = 0, None
-    for table in _tables(source, checks):
-        if table.file is not None:
+    for table in _tables(source, checks, bar):
+        if table.file is not None and Path(table.file).is_file():  # a store's folder is older than what is in it
             files.append(Path(table.file))
         try:
             part, said = _interpreted(table, clock)
@@ -104,10 +106,10 @@ def _is_canonical(frame: pl.DataFrame, now: dt.datetime) -> bool:
     return bool(since.min() >= _JANUARY_1970 and since.max() < now.timestamp() * 1000 + _FAR)  # type: ignore[operator]
 
 
-def _tables(source: Any, checks: list[QualityCheck]) -> Iterator[Table]:
+def _tables(source: Any, checks: list[QualityCheck], bar: str | None) -> Iterator[Table]:
     """The tables of a source; in a folder, a file that cannot be opened is a finding and the others are read."""
-    if not isinstance(source, (str, Path)) or not Path(source).is_dir():
-        yield from open_tables(source)
+    if not isinstance(source, (str, Path)) or not Path(source).is_dir() or is_store(Path(source)):
+        yield from open_tables(source, bar=bar)
         return
     first: CandleError | None = None
     opened = False
