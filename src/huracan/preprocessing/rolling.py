@@ -121,6 +121,8 @@ def ratio(numerator: Array, denominator: Array, *, otherwise: float = np.nan) ->
     array([0.25, 0.5 ])
     """
     zero = denominator == 0.0
+    if not zero.any():
+        return numerator / denominator
     result: Array = numerator / np.where(zero, 1.0, denominator)
     result[zero & ~np.isnan(numerator)] = otherwise
     return result
