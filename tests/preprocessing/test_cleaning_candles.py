@@ -182,6 +182,18 @@ def test_forward_fill_stops_at_its_limit_and_marks_what_it_made() -> None:
     assert not clean_candles(bars).candles.columns.count("filled")
 
 
+def test_a_bar_that_arrives_late_takes_the_place_of_the_one_filled_in() -> None:
+    bars = walk(60)
+    cleaned = clean_candles(bars.filter(~at(10, 11)), CleaningPolicy(gaps="forward_fill"))
+    arrived = bars[10:11].with_columns(filled=False)
+    together = pl.concat([cleaned.candles.select(*bars.columns, "filled"), arrived])
+    again = clean_candles(together, CleaningPolicy(unsorted="sort", gaps="forward_fill"))
+    assert_frame_equal(canonical(again)[:11], bars[:11])
+    assert again.candles["filled"].to_list() == [False] * 11 + [True] + [False] * 48
+    assert again.candles["close"][11] == bars["close"][10]
+    assert again.counts["orphan"] == 2  # the stopgap of bar 10, and that of bar 11, which repeated bar 9
+
+
 def test_short_segments_are_set_aside() -> None:
     bars = walk(60).filter(~at(10, 13, 40))
     cleaned = clean_candles(bars, CleaningPolicy(gaps="drop", min_segment=5))

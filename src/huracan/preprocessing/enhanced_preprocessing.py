@@ -6,28 +6,23 @@ from dataclasses import replace
 from typing import Any, Literal, Self
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 from sklearn import get_config
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from huracan.errors import FeatureError
-from huracan.market import read_candles
 from huracan.preprocessing.column_selection import select_columns
 from huracan.preprocessing.column_state import ColumnState, Imputation, Outliers, Runs, Scaling, learn_column
 from huracan.preprocessing.component_reduction import ComponentReduction
 from huracan.preprocessing.frames import FeatureFrame, read_feature_frame, require_same_columns
 from huracan.preprocessing.preprocessing_report import FitWindow, PreprocessingReport
+from huracan.preprocessing.preprocessor_input import features_of, recipe_that_is_needed, recipe_to_fit
 from huracan.preprocessing.preprocessor_json import read_state, written_state
 from huracan.preprocessing.preprocessor_parameters import check_parameters
 from huracan.preprocessing.recipe import FeatureRecipe
 
 __all__ = ["EnhancedPreprocessor", "FitWindow", "PreprocessingReport"]
-
-_CANDLE_NAMES = frozenset(
-    {"symbol", "ts", "segment", "open", "high", "low", "close", "volume", "funding_rate", "outlier", "repaired", "filled"}
-)
 
 
 class EnhancedPreprocessor(  # type: ignore[call-arg]  # scikit-learn's mixin takes the keyword; it has no stubs
@@ -142,7 +137,7 @@ class EnhancedPreprocessor(  # type: ignore[call-arg]  # scikit-learn's mixin ta
     def transform_with_report(self, X: Any) -> tuple[Any, PreprocessingReport]:
         """The transformed frame, and the count of every change made to it."""
         check_is_fitted(self)
-        frame = self._checked(self._features_of(X, self._fitted_recipe_for(X)), reset=False)
+        frame = self._checked(features_of(X, recipe_that_is_needed(X, self.recipe_)), reset=False)
         matrix, report = self._changed(frame)
         return self._returned(frame, matrix), report
 
@@ -196,8 +191,8 @@ class EnhancedPreprocessor(  # type: ignore[call-arg]  # scikit-learn's mixin ta
     def _learn(self, X: Any) -> FeatureFrame:
         """Learn everything but the report; the features that it was learned from."""
         check_parameters(self)
-        recipe = self._recipe_for(X)
-        frame = self._checked(self._features_of(X, recipe), reset=True)
+        recipe = recipe_to_fit(X, self.recipe)
+        frame = self._checked(features_of(X, recipe), reset=True)
         names = frame.names or tuple(f"x{i}" for i in range(frame.shape[1]))
         self.columns_ = tuple(self._column_states(frame, names))
         self.recipe_ = recipe
@@ -207,8 +202,8 @@ class EnhancedPreprocessor(  # type: ignore[call-arg]  # scikit-learn's mixin ta
         if self.selection is not None:
             self.selected_, self._dropped = select_columns(frame, names, self.columns_, float(self.correlation_threshold))
         if self.components is not None:
-            scaled = self._scaled(frame, names)[0]
-            self.reduction_ = ComponentReduction.learn(scaled, self.components)
+            wanted = int(self.components) if self.components >= 1 else float(self.components)
+            self.reduction_ = ComponentReduction.learn(self._scaled(frame, names)[0], wanted)
         return frame
 
     def _column_states(self, frame: FeatureFrame, names: tuple[str, ...]) -> list[ColumnState]:
@@ -266,27 +261,6 @@ class EnhancedPreprocessor(  # type: ignore[call-arg]  # scikit-learn's mixin ta
         wanted = getattr(self, "_sklearn_output_config", {}).get("transform") or get_config()["transform_output"]
         return frame.rebuild(matrix, list(self.get_feature_names_out()), wanted=wanted)
 
-    def _recipe_for(self, X: Any) -> FeatureRecipe | None:
-        names = _column_names(X)
-        if self.recipe is not None:
-            return None if not names or set(self.recipe.columns) <= names else self.recipe
-        looks_like_candles = {"ts", "close"} <= names <= _CANDLE_NAMES
-        return FeatureRecipe.default() if looks_like_candles else None
-
-    def _fitted_recipe_for(self, X: Any) -> FeatureRecipe | None:
-        """The recipe, where ``X`` has none of its columns and so must be candles."""
-        names = _column_names(X)
-        if self.recipe_ is None or (hasattr(X, "shape") and not names) or names & set(self.recipe_.columns):
-            return None
-        return self.recipe_
-
-    def _features_of(self, X: Any, recipe: FeatureRecipe | None) -> FeatureFrame:
-        if recipe is None:
-            return read_feature_frame(X)
-        candles = X if isinstance(X, pl.DataFrame) and set(recipe.required_columns) <= set(X.columns) else read_candles(X)
-        features = recipe.compute(candles)
-        return read_feature_frame(features if isinstance(X, pl.DataFrame | pl.LazyFrame) else features.to_pandas())
-
     def _checked(self, frame: FeatureFrame, *, reset: bool) -> FeatureFrame:
         """Columns compared with those of the fit; numpy input as scikit-learn takes it, a float matrix."""
         if frame.names is None:
@@ -327,9 +301,3 @@ def _write(place: NDArray[Any], values: NDArray[np.float64]) -> None:
         row = int(np.argmax(np.abs(values)))
         said = f"{values[row]:g} in row {row} after scaling, beyond float32; limited outliers, or float64, were expected."
         raise FeatureError(said) from error
-
-
-def _column_names(X: Any) -> set[str]:
-    if isinstance(X, pl.LazyFrame):
-        return set(X.collect_schema().names())
-    return {str(c) for c in X.columns} if hasattr(X, "columns") else set()

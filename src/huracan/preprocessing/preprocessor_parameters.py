@@ -46,11 +46,11 @@ def check_parameters(preprocessor: Any) -> None:
         raise FeatureError(
             f"correlation_threshold is {preprocessor.correlation_threshold}; above 0 and at most 1 was expected."
         )
-    components = preprocessor.components
+    components: Any = preprocessor.components
     if isinstance(components, Integral) and not isinstance(components, bool):
         _whole(components, "components", least=1)
-    elif components is not None and not (
-        isinstance(components, Real) and not isinstance(components, bool) and 0 < components < 1
+    elif components is not None and (
+        isinstance(components, bool) or not isinstance(components, Real) or not 0 < components < 1
     ):
         raise FeatureError(
             f"components is {components!r}; a number of components, a share between 0 and 1, or None was expected."

@@ -33,7 +33,7 @@ def clean_candles(source: CandleSource, policy: CleaningPolicy | None = None) ->
     """Bring candles in order by a stated policy, and account for every change.
 
     Cleaning what was cleaned by the same policy changes nothing. Under a policy whose ``looks_ahead`` is empty, cleaning
-    the first rows alone gives the first rows of cleaning all, bit for bit.
+    the first rows alone gives the first rows of cleaning all, bit for bit (as long as they tell the same bar length).
 
     Parameters
     ----------

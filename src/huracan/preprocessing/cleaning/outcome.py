@@ -40,7 +40,7 @@ _SAID = {
     "duplicate": "set aside as copies",
     "conflicting duplicate": "set aside as contradicted by another row",
     "invalid": "set aside as impossible",
-    "orphan": "filled bars set aside with the bar they repeat",
+    "orphan": "filled bars set aside",
     "outlier": "set aside as outliers",
     "short segment": "set aside in short segments",
     "clipped": "values clipped",

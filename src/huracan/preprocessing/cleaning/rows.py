@@ -45,6 +45,11 @@ def unique_bars(frame: pl.DataFrame, ledger: Ledger, duplicates: str) -> pl.Data
         return frame
     twice = _SAME_BAR.fill_null(False) | _SAME_BAR.shift(-1).fill_null(False)
     columns = ledger.columns
+    stopgap = twice & pl.col("filled") & ~pl.col("filled").all().over("symbol", "ts")
+    ledger.set_aside(frame.filter(stopgap), "orphan", "a filled bar whose real bar is there")
+    frame = frame.filter(~stopgap)
+    if not frame.select(_SAME_BAR.any()).item():
+        return frame
     several = frame.filter(twice).with_columns(
         pl.struct(columns).n_unique().over("symbol", "ts").alias("different"),
         pl.col("row").sort_by("row").get(-1 if duplicates == "last" else 0).over("symbol", "ts").alias("kept"),
