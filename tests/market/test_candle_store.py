@@ -357,6 +357,9 @@ def test_read_candles_opens_a_store_and_says_where_from(tmp_path: Path) -> None:
     assert (read.files, read.notes, read.bar_length) == ((tmp_path,), (), MINUTE)
     assert with_segments(read.candles)["segment"].max() == 0
     assert bar_length(read.candles) == MINUTE
+    for inside in (tmp_path / "symbols", next(tmp_path.rglob("*.parquet")), next(tmp_path.rglob("*.parquet")).parent):
+        with pytest.raises(CandleError, match="lies inside the candle store"):  # a partition holds old values too
+            read_candles(inside)
 
 
 @settings(max_examples=200, deadline=None)

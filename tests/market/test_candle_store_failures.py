@@ -214,6 +214,16 @@ def test_a_damaged_partition_is_named_and_other_symbols_and_months_still_read(tm
     assert_frame_equal(store.read(NAME), bars)
 
 
+def test_one_damaged_symbol_keeps_no_other_from_being_stored(tmp_path: Path) -> None:
+    store, names = CandleStore(tmp_path), ["AAA", "MMM", "ZZZ"]
+    panel = pl.concat(make_bars(20, symbol=name, seed=i) for i, name in enumerate(names))
+    store.append(panel.filter(pl.col("ts").dt.day() < 10))
+    next((tmp_path / "symbols" / "AAA").rglob("*.parquet")).write_bytes(b"PAR1")
+    with pytest.raises(StorageError, match=r"AAA/5m/2025-01.parquet is damaged"):
+        store.append(panel)
+    assert_frame_equal(store.read(names[1:]), panel.filter(pl.col("symbol") != "AAA"))
+
+
 def test_a_flipped_bit_anywhere_is_refused_or_harmless(tmp_path: Path) -> None:
     """Checked at a few hundred places: the value read is the value written, or the file is named as damaged."""
     store, bars = CandleStore(tmp_path), make_bars(1)

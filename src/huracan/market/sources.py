@@ -16,7 +16,7 @@ from polars.exceptions import PanicException, PolarsError
 
 from huracan.errors import CandleError
 from huracan.market.columns import shown
-from huracan.market.store.files import is_store
+from huracan.market.store.files import is_store, store_around
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,6 +104,11 @@ def _open_store(path: Path, bar: str | dt.timedelta | None, symbol: str | None) 
 
 
 def _open_path(path: Path) -> Iterator[Table]:
+    around = store_around(path)
+    if around is not None:
+        raise CandleError(
+            f"{path} lies inside the candle store {around}; read the store, symbol= and bar= say which part of it."
+        )
     try:
         if path.is_dir():
             files = sorted(child for child in path.iterdir() if child.is_file() and _suffix(child) in _READERS)

@@ -25,6 +25,7 @@ __all__ = [
     "put_file",
     "refusal",
     "remove_leftovers",
+    "store_around",
     "symbol_of_folder",
 ]
 
@@ -39,6 +40,11 @@ _LOCK_WAIT_S = 60.0
 def is_store(folder: Path) -> bool:
     """Whether a folder says of itself that it is a candle store."""
     return (folder / MARKER).is_file()
+
+
+def store_around(path: Path) -> Path | None:
+    """The candle store that a path lies inside of, or None."""
+    return next((folder for folder in path.absolute().parents if is_store(folder)), None)
 
 
 def open_root(root: Path) -> None:

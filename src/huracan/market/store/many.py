@@ -101,5 +101,7 @@ def missing_in(series: Series, start: int, end: int) -> list[tuple[int, int]]:
 
 
 def _in_threads(work: Callable[[Job], Done], jobs: Sequence[Job]) -> list[Done]:
+    """All jobs, each to its end; then the first error there was, if any."""
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
-        return list(pool.map(work, jobs))
+        futures = [pool.submit(work, job) for job in jobs]
+    return [future.result() for future in futures]
