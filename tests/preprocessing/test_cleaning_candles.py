@@ -109,6 +109,18 @@ def test_the_flash_crash_of_october_2025_is_flagged_and_stays_as_it_was(market_d
     assert offline.candles["close"].min() / offline.candles["close"].max() == pytest.approx(fall, rel=0.1)
 
 
+@pytest.mark.parametrize("outliers", ["flag", "clip", "winsorise", "drop"])
+def test_within_the_real_crash_nothing_is_known_early(market_data: Path, outliers: str) -> None:
+    hours = dt.datetime(2025, 10, 10, 12, tzinfo=dt.UTC), dt.datetime(2025, 10, 10, 23, tzinfo=dt.UTC)
+    bars = read_candles(market_data / "candles" / "DOGE-USDT_1m.parquet").filter(pl.col("ts").is_between(*hours))
+    policy = CleaningPolicy(outliers=outliers)
+    whole = clean_candles(bars, policy).candles
+    for minute in range(14, 32):
+        moment = dt.datetime(2025, 10, 10, 21, minute, tzinfo=dt.UTC)
+        part = clean_candles(bars.filter(pl.col("ts") <= moment), policy).candles
+        assert_frame_equal(part, whole.filter(pl.col("ts") <= moment), check_exact=True)
+
+
 @pytest.mark.parametrize("outliers", ["clip", "winsorise"])
 def test_online_repair_cuts_shadows_only(outliers: str) -> None:
     bars = walk()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -49,9 +49,7 @@ def check_parameters(preprocessor: Any) -> None:
     components: Any = preprocessor.components
     if isinstance(components, Integral) and not isinstance(components, bool):
         _whole(components, "components", least=1)
-    elif components is not None and (
-        isinstance(components, bool) or not isinstance(components, Real) or not 0 < components < 1
-    ):
+    elif components is not None and not (isinstance(components, float | np.floating) and 0.0 < components < 1.0):
         raise FeatureError(
             f"components is {components!r}; a number of components, a share between 0 and 1, or None was expected."
         )
