@@ -5,11 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import polars as pl
 
-from huracan.errors import CandleError, nearest_name
+from huracan.errors import CandleError, StorageError, nearest_name
 from huracan.logs import logger
 from huracan.market.bar_lengths import length_in_ms, length_label
 from huracan.market.schema import CANDLE_SCHEMA
@@ -116,7 +117,8 @@ class CandleStore:
         closed = frame.filter(pl.col("ts") + pl.duration(milliseconds=bar_ms) <= seen)
         parts = [(self._series(str(symbol), label), rows) for (symbol,), rows in _by_symbol(closed)]
         for series, rows in parts:
-            series.require_grid_of(rows)
+            with suppress(StorageError):  # a damaged partition is named once the other symbols are stored
+                series.require_grid_of(rows)
         done = append_many(parts, source=source, seen_at=seen, by_clock=fetched_at is None)
         return _report("bars", frame, label, repeated, frame.height - closed.height, done)
 
