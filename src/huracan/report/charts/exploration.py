@@ -98,7 +98,7 @@ def profile_chart(profile: pl.DataFrame) -> Markup:
     return plot(
         Markup('<path class="depth solid" d="{}"/>').format(bars) + one,
         size=(_WIDTH, _TALL),
-        label=f"Mean size of a return by {of} against that of all; largest {max(values):.2f} at {slots[int(np.argmax(values))]}",
+        label=f"Mean size of a return by {of} against all; largest {max(values):.2f} at {slots[int(np.argmax(values))]}",
         x_ticks=names,
         y_ticks=[Tick(1 - scale(v), f"{v:g}×") for v in scale.ticks(3) if 0.05 < scale(v) < 0.98],
         height="9rem",
