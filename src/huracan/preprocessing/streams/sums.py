@@ -48,7 +48,7 @@ class RollingSum:
 
     def open(self, x: Array) -> None:
         """Continue bottleneck's ``move_sum``."""
-        self.update = _summing(x, self.window, self.window, 1.0)
+        self.update = _summing(x, self.window, 1)
 
 
 @stream_for(rolling_mean)
@@ -62,32 +62,37 @@ class RollingMean:
     def open(self, x: Array) -> None:
         """Continue bottleneck's ``move_mean``."""
         if self.min_count is None or self.min_count == self.window:
-            self.update = _summing(x, self.window, self.window, 1.0 / self.window)
+            self.update = _summing(x, self.window, self.window)
         else:
             self.update = _counting_mean(x, self.window, self.min_count)
 
 
-def _summing(history: Array, window: int, needed: int, factor: float) -> Callable[[float], float]:
+def _summing(history: Array, window: int, divisor: int) -> Callable[[float], float]:
     ring = last_values(history, window)
     total = running_sum(history, window)
     missing = sum(x != x for x in ring)
-    last, at = window - 1, 0
+    last, at, seen = window - 1, 0, len(history)
+    factor = 1.0 / divisor
 
     def update(x: float) -> float:
-        nonlocal total, at, missing
+        nonlocal total, at, missing, seen
         old = ring[at]
         ring[at] = x
         at = at + 1 if at < last else 0
         change = x - old
         if change == change:
             total += change
-        elif x == x:
+            return _NAN if missing else total * factor
+        seen += 1
+        if x == x:
             total += x
             missing -= 1
         elif old == old:
             total -= old
             missing += 1
-        return _NAN if missing else total * factor
+        if missing:
+            return _NAN
+        return total / divisor if seen == window else total * factor  # bottleneck divides in its first window only
 
     return update
 
@@ -130,7 +135,7 @@ class RollingSumOfSizes:
 
     def open(self, x: Array) -> None:
         """Continue bottleneck's ``move_sum`` and the largest sum so far."""
-        inner = _summing(x, self.window, self.window, 1.0)
+        inner = _summing(x, self.window, 1)
         sums = bn.move_sum(x, self.window) if self.window <= len(x) else np.empty(0)
         known = sums[~np.isnan(sums)]
         floor = RESIDUE * float(known.max()) if len(known) else _NAN
