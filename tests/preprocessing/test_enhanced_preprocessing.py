@@ -202,6 +202,15 @@ def test_columns_that_do_not_match_are_named_in_one_sentence() -> None:
         EnhancedPreprocessor().fit(holes()).transform(holes()[:, :3])
 
 
+@pytest.mark.parametrize(
+    "bad", [None, 5, [1.0, 2.0], np.empty((0, 3)), np.array([["a", "b"]]), np.ones((2, 2, 2)), pl.DataFrame()]
+)
+def test_what_is_no_frame_gets_one_line(bad) -> None:
+    with pytest.raises(FeatureError) as raised:
+        EnhancedPreprocessor().fit(bad)
+    assert "\n" not in str(raised.value)
+
+
 def test_bad_values_are_named() -> None:
     frame = pl.DataFrame({"x": [1.0, 2.0, float("inf")]})
     with pytest.raises(FeatureError, match="'x' holds inf in row 2; a finite or missing value"):
@@ -221,6 +230,9 @@ def test_bad_values_are_named() -> None:
         ({"quantiles": (0.9, 0.1)}, "low < high"),
         ({"mad_width": 0.0}, "mad_width is 0.0"),
         ({"fill_value": float("nan")}, "fill_value is nan"),
+        ({"recipe": "default"}, "recipe is 'default'; a FeatureRecipe"),
+        ({"quantiles": 0.5}, "quantiles are 0.5; two numbers"),
+        ({"mad_width": "wide"}, "mad_width is 'wide'"),
         ({"fill_limit": 0}, "fill_limit is 0; a whole number of at least 1 or None"),
         ({"outlier_window": 1}, "outlier_window is 1"),
         ({"outliers": "rolling", "mad_width": 0.5}, "mad_width is 0.5; a width of at least 1"),

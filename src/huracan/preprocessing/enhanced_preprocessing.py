@@ -265,7 +265,10 @@ class EnhancedPreprocessor(  # type: ignore[call-arg]  # scikit-learn's mixin ta
         """Columns compared with those of the fit; numpy input as scikit-learn takes it, a float matrix."""
         if frame.names is None:
             values = frame.matrix() if frame.kind == "pandas" else frame.features
-            checked = validate_data(self, values, reset=reset, dtype=[np.float64, np.float32], ensure_all_finite=False)
+            try:
+                checked = validate_data(self, values, reset=reset, dtype=[np.float64, np.float32], ensure_all_finite=False)
+            except ValueError as error:  # scikit-learn's, some of several lines
+                raise FeatureError(" ".join(str(error).split())) from error
             return frame if frame.kind == "pandas" else replace(frame, features=checked)
         expected = getattr(self, "feature_names_in_", None)
         if not reset and expected is not None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from huracan.errors import FeatureError
+from huracan.preprocessing.recipe import FeatureRecipe
 
 __all__ = ["check_parameters"]
 
@@ -31,21 +32,26 @@ def check_parameters(preprocessor: Any) -> None:
             raise FeatureError(
                 f"{name} is {getattr(preprocessor, name)!r}; one of {', '.join(str(a) for a in allowed)} was expected."
             )
-    low, high = preprocessor.quantiles
-    if not 0.0 <= low < high <= 1.0:
-        raise FeatureError(f"quantiles are {preprocessor.quantiles}; 0 <= low < high <= 1 was expected.")
-    least_width = 1.0 if preprocessor.outliers == "rolling" else 0.0
-    if not (np.isfinite(preprocessor.mad_width) and preprocessor.mad_width > 0.0 and preprocessor.mad_width >= least_width):
-        said = "a width of at least 1" if least_width else "a positive number"
-        raise FeatureError(f"mad_width is {preprocessor.mad_width}; {said} was expected.")
-    if not np.isfinite(preprocessor.fill_value):
-        raise FeatureError(f"fill_value is {preprocessor.fill_value}; a finite number was expected.")
+    if preprocessor.recipe is not None and not isinstance(preprocessor.recipe, FeatureRecipe):
+        raise FeatureError(
+            f"recipe is {preprocessor.recipe!r}; a FeatureRecipe, such as FeatureRecipe.default(), was expected."
+        )
+    quantiles = preprocessor.quantiles
+    if not (isinstance(quantiles, tuple | list) and len(quantiles) == 2 and all(map(_is_number, quantiles))):
+        raise FeatureError(f"quantiles are {quantiles!r}; two numbers, low and high, were expected.")
+    if not 0.0 <= quantiles[0] < quantiles[1] <= 1.0:
+        raise FeatureError(f"quantiles are {quantiles}; 0 <= low < high <= 1 was expected.")
+    rolls = preprocessor.outliers == "rolling"  # Hampel's filter is no filter below one deviation
+    width = preprocessor.mad_width
+    if not (_is_number(width) and width > 0.0 and (width >= 1.0 or not rolls)):
+        raise FeatureError(f"mad_width is {width!r}; {'a width of at least 1' if rolls else 'a positive number'} was expected.")
+    if not _is_number(preprocessor.fill_value):
+        raise FeatureError(f"fill_value is {preprocessor.fill_value!r}; a finite number was expected.")
     _whole(preprocessor.fill_limit, "fill_limit", least=1, optional=True)
     _whole(preprocessor.outlier_window, "outlier_window", least=2)
-    if not 0.0 < preprocessor.correlation_threshold <= 1.0:
-        raise FeatureError(
-            f"correlation_threshold is {preprocessor.correlation_threshold}; above 0 and at most 1 was expected."
-        )
+    threshold = preprocessor.correlation_threshold
+    if not (_is_number(threshold) and 0.0 < threshold <= 1.0):
+        raise FeatureError(f"correlation_threshold is {threshold!r}; above 0 and at most 1 was expected.")
     components: Any = preprocessor.components
     if isinstance(components, Integral) and not isinstance(components, bool):
         _whole(components, "components", least=1)
@@ -53,6 +59,10 @@ def check_parameters(preprocessor: Any) -> None:
         raise FeatureError(
             f"components is {components!r}; a number of components, a share between 0 and 1, or None was expected."
         )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool) and bool(np.isfinite(value))
 
 
 def _whole(value: Any, name: str, *, least: int, optional: bool = False) -> None:
