@@ -1,4 +1,4 @@
-"""An exchange on 127.0.0.1 that speaks Binance's and Coinbase Exchange's public dialect, with every fault of a bad day.
+"""An exchange on 127.0.0.1 that speaks the public dialects of Binance, Coinbase and Kraken, with every fault of a bad day.
 
 Its bars are a function of symbol and time, so the truth is known without asking it. It answers a real HTTP server's way,
 and misbehaves by a seeded plan: a plan of faults by share of requests, or a list of faults for the next requests.
@@ -13,11 +13,13 @@ import json
 import random
 import socket
 import struct
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlparse
 
@@ -25,12 +27,13 @@ import polars as pl
 
 from huracan.market import CANDLE_SCHEMA
 
+sys.path.insert(0, str(Path(__file__).parent))
+from loopback_dialects import DIALECTS, addresses
+
 MINUTE = 60_000
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 EIGHT_HOURS = 8 * HOUR
-LENGTHS = {"1m": MINUTE, "5m": 5 * MINUTE, "1h": HOUR, "1d": DAY}
-
 FAULTS = ("429", "418", "500", "502", "503", "drop", "cut", "cut_quietly", "html", "slow", "short", "early")
 """What may happen to a request. ``cut`` ends in the middle of a body of known length, ``cut_quietly`` in one of unknown
 length; ``short`` gives a third of a page, ``early`` begins before what was asked."""
@@ -80,6 +83,14 @@ class Market:
         price = round(100 + 20 * _chance(self.id, ts, "long"), 2)
         return [ts, price, price + 1, price - 1, price, 5000.0]
 
+    def between(self, start: int, end: int, length: int, now: int) -> Iterator[list[float]]:
+        """Bars that open in ``[start, end]`` and have begun by ``now``."""
+        start = max(start, self.listed - length)
+        for ts in range(start + -start % length, min(end, now) + 1, length):
+            bar = self.bar(ts, length, now)
+            if bar is not None:
+                yield bar
+
 
 def _chance(*key: object) -> float:
     return int.from_bytes(hashlib.blake2b(repr(key).encode(), digest_size=6).digest(), "big") / 2**48
@@ -92,7 +103,7 @@ class LoopbackExchange:
     ----------
     markets : what it lists. now : its clock, milliseconds since 1970; it stands still until it is set anew.
     faults : fault -> share of requests. seed : of the plan of faults.
-    page : most bars a page holds. dialect : ``"binance"`` or ``"coinbaseexchange"``.
+    page : most bars a page holds. dialect : one of ``DIALECTS``.
     script : faults of the next requests, before the plan; ``""`` is none.
     delisted : markets that are still listed, and no longer served.
     manner : a page is ``"from"`` a time on wherever bars are, as Binance does it, the ``"newest"`` of a window of as
@@ -141,15 +152,7 @@ class LoopbackExchange:
     @property
     def options(self) -> dict[str, Any]:
         """Exchange options that lead ccxt here and nowhere else."""
-        if self.dialect == "coinbaseexchange":
-            return {"urls": {"api": {"public": self.url}}, "rateLimit": 1, "timeout": 2000}
-        paths = {"public": "/api/v3", "fapiPublic": "/fapi/v1", "dapiPublic": "/dapi/v1", "sapi": "/sapi/v1"}
-        return {
-            "urls": {"api": {name: self.url + path for name, path in paths.items()}},
-            "rateLimit": 1,
-            "timeout": 2000,
-            "options": {"fetchMarkets": {"types": ["spot", "linear"]}},
-        }
+        return {"rateLimit": 1, "timeout": 2000, **addresses(self.dialect, self.url)}
 
     def truth(self, symbols: list[str], start: int, *, closed_by: int | None = None, end: int = 2**62) -> pl.DataFrame:
         """The minute bars that open in ``[start, end)`` and have closed, as the store should hold them."""
@@ -206,6 +209,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(url.path, query, fault)
 
     def _answer(self, path: str, query: dict[str, str], fault: str) -> None:
+        exchange = self.loopback
         if fault in ("429", "418"):
             wait = "0" if fault == "429" else "0.05"
             return self._send(int(fault), {"code": -1003, "msg": "Too many requests."}, {"Retry-After": wait})
@@ -213,6 +217,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(418, {"code": -1003, "msg": "Way too many requests."}, {"Retry-After": fault[3:]})
         if fault.startswith("wait"):
             return self._send(429, {"code": -1003, "msg": "Too many requests."}, {"Retry-After": fault[4:]})
+        if fault == "maintenance":
+            return self._send(200, {"status": "maintenance"}, {})
         if fault in ("500", "502", "503"):
             return self._send(int(fault), "<html><body><h1>Bad day</h1></body></html>", {})
         if fault == "451":
@@ -227,7 +233,7 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(0.3)
         if fault == "hang":
             time.sleep(2.5)
-        status, body = self._content(path, query, fault)
+        status, body = DIALECTS[exchange.dialect](exchange, path, query, fault)
         return self._send(status, body, {}, cut=fault if fault.startswith("cut") else "")
 
     def _send(self, status: int, body: Any, headers: dict[str, str], cut: str = "") -> None:
@@ -244,92 +250,3 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content[: len(content) // 2] if cut else content)
         self.wfile.flush()
-
-    def _content(self, path: str, query: dict[str, str], fault: str) -> tuple[int, Any]:
-        exchange = self.loopback
-        if exchange.dialect == "coinbaseexchange":
-            return self._coinbase(path, query)
-        if path.endswith("/time"):
-            return 200, {"serverTime": exchange.now}
-        if path.endswith("/exchangeInfo"):
-            listed = [*exchange.markets.values(), *exchange.delisted]
-            return 200, {"symbols": [_listing(market) for market in listed if _lives_at(market, path)]}
-        market = exchange.markets.get(("PERP:" if path.startswith("/fapi") else "") + query.get("symbol", ""))
-        if market is None:
-            return 400, {"code": -1121, "msg": "Invalid symbol."}
-        start, limit = int(query.get("startTime", exchange.now)), min(int(query.get("limit", 500)), exchange.page)
-        if path.endswith("/fundingRate"):
-            rates = [row for row in exchange.rates(market) if row[0] >= start][:limit]
-            return 200, [{"symbol": query["symbol"], "fundingTime": ts, "fundingRate": str(rate)} for ts, rate in rates]
-        length = LENGTHS[query["interval"]]
-        if fault == "early":
-            start -= 3 * length
-        if fault == "short":
-            limit = max(1, limit // 3)
-        if exchange.manner == "newest":
-            last = start + (int(query.get("limit", 500)) - 1) * length
-            bars = list(_between(market, start, last, length, exchange.now))[-limit:]
-        elif exchange.manner == "latest":
-            bars = list(_between(market, exchange.now - 2 * limit * length, exchange.now, length, exchange.now))[-limit:]
-        else:
-            bars = list(_from(market, start, length, exchange.now, limit))
-        return 200, [_kline(market.broken.get(bar[0], bar) if length == MINUTE else bar, length) for bar in bars]
-
-    def _coinbase(self, path: str, query: dict[str, str]) -> tuple[int, Any]:
-        exchange = self.loopback
-        if path == "/time":
-            return 200, {"iso": "", "epoch": exchange.now / 1000}
-        if path == "/currencies":
-            return 200, [{"id": "BTC", "name": "Bitcoin", "details": {}}, {"id": "USD", "name": "Dollar", "details": {}}]
-        if path == "/products":
-            return 200, [
-                {"id": id, "status": "online", "base_increment": "0.001", "quote_increment": "0.01", "min_market_funds": "1"}
-                for id in exchange.markets
-            ]
-        market = exchange.markets.get(path.split("/")[2])
-        if market is None:
-            return 404, {"message": "NotFound"}
-        length = int(query["granularity"]) * 1000
-        start, end = (ms(query[name].rstrip("Z")) for name in ("start", "end"))
-        if (end - start) // length >= 300:
-            return 400, {"message": "granularity too small for the requested time range."}
-        bars = list(_between(market, start, end, length, exchange.now))
-        return 200, [[ts // 1000, low, high, first, close, volume] for ts, first, high, low, close, volume in reversed(bars)]
-
-
-def _between(market: Market, start: int, end: int, length: int, now: int) -> Iterator[list[float]]:
-    for ts in range(start + -start % length, min(end, now) + 1, length):
-        bar = market.bar(ts, length, now)
-        if bar is not None:
-            yield bar
-
-
-def _from(market: Market, start: int, length: int, now: int, limit: int) -> Iterator[list[float]]:
-    start = max(start, market.listed - length)
-    for count, bar in enumerate(_between(market, start, now, length, now)):
-        if count >= limit:
-            return
-        yield bar
-
-
-def _kline(bar: list[Any], length: int) -> list[Any]:
-    ts, *numbers = bar
-    return [ts, *(None if number is None else str(number) for number in numbers), ts + length - 1, "0", 1, "0", "0", "0"]
-
-
-def _lives_at(market: Market, path: str) -> bool:
-    return (market.kind == "swap") == path.startswith("/fapi") and not path.startswith("/dapi")
-
-
-def _listing(market: Market) -> dict[str, Any]:
-    base, quote = market.symbol.split(":")[0].split("/")
-    said = {
-        "symbol": market.id.removeprefix("PERP:"),
-        "status": "TRADING",
-        "baseAsset": base,
-        "quoteAsset": quote,
-        "filters": [],
-    }
-    if market.kind == "swap":
-        return said | {"contractType": "PERPETUAL", "deliveryDate": 4133404800000, "marginAsset": quote}
-    return said | {"permissions": ["SPOT"], "isSpotTradingAllowed": True}

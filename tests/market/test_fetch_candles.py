@@ -13,6 +13,7 @@ import pytest
 
 from huracan.errors import CandleError, DataError, DependencyMissing, ExchangeError, HuracanError, StorageError, UnknownName
 from huracan.market.fetching import FetchReport, fetch_candles
+from huracan.market.fetching.exchange import Exchange
 from huracan.market.store import CandleStore
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -108,7 +109,7 @@ def test_without_since_a_symbol_goes_on_from_what_is_stored(tmp_path: Path) -> N
         _fetch(tmp_path, exchange, since="2025-03-02", until="2025-03-02T02:00")
         _fetch(tmp_path, exchange, since=None)
         _assert_true(tmp_path, exchange, ["BTC/USDT"], "2025-03-02")
-        with pytest.raises(DataError, match=r"holds no 1m bars of ETH/USDT to go on from; since= must say from when"):
+        with pytest.raises(DataError, match=r"holds no 1m bars of ETH/USDT to go on from; since must say from when"):
             _fetch(tmp_path, exchange, "ETH/USDT", since=None)
 
 
@@ -355,3 +356,40 @@ def test_longer_bars_start_where_the_exchange_starts_them(tmp_path: Path) -> Non
             _fetch(tmp_path, exchange, "BTC/USDT", bar="1d", since="2025-01-01").added
             == (ms("2025-03-02") - ms("2025-01-01")) // DAY
         )
+
+
+def test_errors_in_good_answers_are_tried_again_and_the_latest_720_are_all_there_is(tmp_path: Path) -> None:
+    market = Market("BTC/USD", "XXBTZUSD", ms("2025-01-01"))
+    with LoopbackExchange([market], now=NOW, dialect="kraken", faults={"refused softly": 0.2}, seed=3) as exchange:
+        for written in ("BTC/USD", "XBT-USD", "btcusd"):
+            report = _fetch(tmp_path, exchange, written)
+        latest = exchange.truth(["BTC/USD"], NOW - 720 * MINUTE)
+        assert CandleStore(tmp_path).read().equals(latest)
+        assert report["BTC/USD"].missing_bars == (ms("2025-03-02T10:00") - ms(SINCE)) // MINUTE - 719
+        assert any(entry[3] for entry in exchange.log)
+
+
+def test_an_answer_that_is_no_list_is_not_taken_for_a_market_without_bars(tmp_path: Path) -> None:
+    with LoopbackExchange(_markets(), now=NOW) as exchange:
+        exchange.script = ["", "", "", "maintenance"]
+        with pytest.raises(
+            ExchangeError, match=r"answered \{'status': 'maintenance'\} where 1m candles of BTC/USDT were expected"
+        ):
+            _fetch(tmp_path, exchange)
+        _fetch(tmp_path, exchange)
+        _assert_true(tmp_path, exchange, ["BTC/USDT"])
+
+
+def test_every_exchange_of_ccxt_can_be_opened_or_says_that_it_has_no_candles() -> None:
+    import ccxt
+
+    opened = 0
+    for name in ccxt.exchanges:
+        try:
+            exchange = Exchange(name)
+        except ExchangeError as error:
+            assert "has no candles to download" in str(error)
+        else:
+            opened += 1
+            assert any(exchange.has_bar(bar) for bar in ("1m", "5m", "1h", "1d")), name
+    assert opened > 80

@@ -10,7 +10,6 @@ from huracan.errors import DataError
 from huracan.market.bar_lengths import length_label
 from huracan.market.fetching.download import Download, Progress
 from huracan.market.fetching.exchange import Exchange
-from huracan.market.fetching.pages import DAY
 from huracan.market.fetching.patience import Patience
 from huracan.market.fetching.plan import Moment, read_moment
 from huracan.market.fetching.report import FetchReport
@@ -18,6 +17,10 @@ from huracan.market.fetching.workers import Crew, Notice
 from huracan.market.store import CandleStore
 
 __all__ = ["fetch_candles"]
+
+
+_ANY_NOW = 2**53
+"""Milliseconds, later than any clock says."""
 
 
 def fetch_candles(
@@ -46,15 +49,16 @@ def fetch_candles(
     exchange : ccxt's id, such as ``"binance"``, ``"kraken"``, ``"okx"``.
     symbols : as users write them: ``BTC/USDT``, ``BTC-USDT`` and ``BTCUSDT`` are the spot market (the perpetual where there
         is no spot market), ``BTC/USDT:USDT`` is the perpetual. They are stored under ccxt's unified symbol.
-    bar : bar length, one the exchange has.
+    bar : bar length, one the exchange has. Volume comes in the unit ccxt gives it: coins on spot markets, contracts on
+        some exchanges' perpetuals.
     since : first open, inclusive: datetime, date, ISO text (UTC unless it says otherwise), or ``"90d"`` back from now.
         Without it every symbol goes on from what is stored of it.
     until : last open, exclusive; without it up to the present. The bar that is still open by the exchange's clock is
         never stored.
     funding : fetch funding rates as well; for perpetuals only.
+    exchange_options : handed to ccxt's exchange class, for instance ``{"timeout": 30000, "httpsProxy": "http://..."}``.
     workers : requests under way at a time. They share the exchange's rate limit, which ccxt knows.
     progress : told what is going on.
-    exchange_options : handed to ccxt's exchange class, for instance ``{"timeout": 30000, "httpsProxy": "http://..."}``.
 
     Raises
     ------
@@ -83,7 +87,7 @@ def fetch_candles(
     timeframe = source.timeframe(bar)
     for what, value in (("since", since), ("until", until)):
         if value is not None:
-            read_moment(value, now=source.now() + DAY, what=what)  # before the network: what no clock could make right
+            read_moment(value, now=_ANY_NOW, what=what)  # what no clock can make right is said before the network is used
     kept = store if isinstance(store, CandleStore) else CandleStore(store)
     patience.notice = lambda said: tell(f"{exchange}: {said}", 0.0)
     tell(f"asking {exchange} for its markets", 0.0)

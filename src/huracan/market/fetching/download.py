@@ -19,7 +19,6 @@ from huracan.market.fetching.plan import (
     SETTLING,
     Moment,
     as_ms,
-    as_utc,
     coverage_of,
     funding_spans,
     read_moment,
@@ -29,13 +28,15 @@ from huracan.market.fetching.report import FetchReport, SymbolFetch
 from huracan.market.fetching.workers import Arrived, Crew, Done, Message, Notice, SetAside, Split, Task
 from huracan.market.schema import written_time
 from huracan.market.store import CandleStore
+from huracan.market.store.moments import utc
+from huracan.market.store.partition import FUNDING
+from huracan.market.store.series import Series
 
 __all__ = ["Download", "Progress"]
 
 Progress = Callable[[str, float], None]
 """Called with what is being done and the share of the whole that this settled."""
 
-_FUNDING = "funding"
 _FUNDING_WEIGHT = 0.02
 """Of a span of funding rates in the progress, as they take that much less to ask for than bars."""
 _LASTING_SILENCE = 3 * DAY
@@ -86,7 +87,7 @@ class Download:
             )
         for symbol in symbols:
             self._require_one_source(symbol)
-            bars, rates = (Absences(self.store.root, self.exchange.name, symbol, what) for what in (self.bar, _FUNDING))
+            bars, rates = (Absences(self.store.root, self.exchange.name, symbol, what) for what in (self.bar, FUNDING))
             tally = _Tally(bars, rates)
             tally.span = (self._first_open(symbol) if start is None else start, end)
             self.tallies[symbol] = tally
@@ -149,7 +150,7 @@ class Download:
         entries = tuple(self._entry(symbol, tally) for symbol, tally in self.tallies.items())
         requests = patience.requests + sum(entry.requests for entry in entries)
         retries = patience.retries + sum(entry.retries for entry in entries)
-        start, end = (as_utc(first_open(edge, self.bar_ms, grid_phase(self.bar_ms))) for edge in self.span)
+        start, end = (utc(first_open(edge, self.bar_ms, grid_phase(self.bar_ms))) for edge in self.span)
         report = FetchReport(self.exchange.name, self.bar, start, end, entries, requests, retries)
         logger().info("fetched", said=report.sentence)
         return report
@@ -157,16 +158,15 @@ class Download:
     def _first_open(self, symbol: str) -> int:
         first = self.store.first_time(symbol, self.bar)
         if first is None:
-            raise DataError(f"{self.store.root} holds no {self.bar} bars of {symbol} to go on from; since= must say from when.")
+            raise DataError(f"{self.store.root} holds no {self.bar} bars of {symbol} to go on from; since must say from when.")
         return as_ms(first)
 
     def _require_one_source(self, symbol: str) -> None:
         import ccxt
 
-        if symbol not in self.store.symbols(self.bar):
-            return
-        stored = self.store.coverage(symbol).filter(pl.col("bar") == self.bar)["source"]
-        others = {name for said in stored for name in said.split(", ")} & set(ccxt.exchanges) - {self.exchange.name}
+        series = Series(self.store.root, symbol, self.bar)
+        ends = [facts for facts in (series.first_facts(), series.last_facts()) if facts is not None]
+        others = {source for facts in ends for source in facts.sources} & set(ccxt.exchanges) - {self.exchange.name}
         if others:
             raise CandleError(
                 f"{self.store.root} holds {self.bar} bars of {symbol} from {min(others)}; bars of two exchanges would be "
@@ -182,11 +182,11 @@ class Download:
             if frames:
                 rows = pl.concat(frames).sort("ts")
                 if is_funding:
-                    said = self.store.append_funding(rows, source=self.exchange.name, fetched_at=as_utc(asked_at))
+                    said = self.store.append_funding(rows, source=self.exchange.name, fetched_at=utc(asked_at))
                     tally.funding_added += said.added
                     tally.funding_revised += said.revised
                 else:
-                    said = self.store.append(rows, bar=self.bar, source=self.exchange.name, fetched_at=as_utc(asked_at))
+                    said = self.store.append(rows, bar=self.bar, source=self.exchange.name, fetched_at=utc(asked_at))
                     tally.added += said.added
                     tally.unchanged += said.unchanged
                     tally.revised += said.revised
@@ -198,7 +198,7 @@ class Download:
             for one in mine:
                 settled = (one.piece.end - one.piece.start) * _weight(one.task)
                 what = "funding of " if is_funding else ""
-                self.tell(f"{what}{symbol}, {as_utc(one.piece.end):%Y-%m-%d}", settled / whole)
+                self.tell(f"{what}{symbol}, {utc(one.piece.end):%Y-%m-%d}", settled / whole)
 
     def _set_aside(self, message: SetAside) -> None:
         tally = self.tallies[message.task.symbol]
@@ -223,10 +223,10 @@ class Download:
             unchanged=tally.unchanged,
             revised=tally.revised,
             set_aside=tuple(tally.set_aside.values()),
-            missing=tuple((as_utc(start), as_utc(end)) for start, end in missing),
+            missing=tuple((utc(start), utc(end)) for start, end in missing),
             missing_bars=sum((end - start) // self.bar_ms for start, end in missing),
-            first=None if first is None else as_utc(first),
-            last=None if last is None else as_utc(last),
+            first=None if first is None else utc(first),
+            last=None if last is None else utc(last),
             funding_added=tally.funding_added,
             funding_revised=tally.funding_revised,
             requests=tally.requests,

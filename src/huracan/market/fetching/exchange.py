@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from huracan.errors import CandleError, DataError, DependencyMissing, ExchangeError, UnknownName
 from huracan.market.bar_lengths import length_in_ms
+from huracan.market.columns import shown
 from huracan.market.fetching.patience import Answer, Failure, Patience, seconds_to_wait
 from huracan.market.segments import written_length
 
@@ -112,7 +113,8 @@ class Exchange:
         markets: Mapping[str, Any] = self._first.markets
         if written in markets:
             return written
-        letters = _letters(written)
+        codes = [self._first.safe_currency_code(part) or "" for part in re.split(r"[^A-Z0-9]+", written.upper())]
+        letters = "".join(codes)  # XBT is BTC
         matching = [name for name, market in markets.items() if letters in (_letters(name), _letters(str(market.get("id"))))]
         if not matching and ":" not in written:
             swaps = [name for name, market in markets.items() if market.get("swap")]
@@ -142,18 +144,24 @@ class Exchange:
     def candles(self, symbol: str, timeframe: str, since: int) -> list[Any]:
         """One page of candles as ccxt gives them, ``[ts, open, high, low, close, volume]``, from ``since`` on."""
         limit = self._limit(symbol, "fetchOHLCV")
-        answer = self._asked(
-            lambda: self._here().fetch_ohlcv(symbol, timeframe, since=since, limit=limit), f"{timeframe} candles of {symbol}"
-        )
+        what = f"{timeframe} candles of {symbol}"
+        answer = self._asked(lambda: self._here().fetch_ohlcv(symbol, timeframe, since=since, limit=limit), what)
+        self._require_rows(answer, what)
         return list(answer)
 
     def funding(self, symbol: str, since: int) -> list[tuple[Any, Any]]:
         """One page of funding rates, ``(ts, rate)``, from ``since`` on."""
         limit = self._limit(symbol, "fetchFundingRateHistory")
-        answer = self._asked(
-            lambda: self._here().fetch_funding_rate_history(symbol, since=since, limit=limit), f"funding rates of {symbol}"
-        )
+        what = f"funding rates of {symbol}"
+        answer = self._asked(lambda: self._here().fetch_funding_rate_history(symbol, since=since, limit=limit), what)
+        self._require_rows(answer, what)
         return [(row.get("timestamp"), row.get("fundingRate")) for row in answer]
+
+    def _require_rows(self, answer: object, what: str) -> None:
+        """Refuse an answer without any list: ccxt makes no rows of ``{"status": "maintenance"}``, and that is not none."""
+        said = self._here().last_answer
+        if not answer and not _holds_a_list(said):
+            raise ExchangeError(f"{self.name} answered {shown(said)} where {what} were expected.")
 
     def _limit(self, symbol: str, method: str) -> int | None:
         limit = self._first.feature_value(symbol, method, "limit")
@@ -230,6 +238,8 @@ def _polite(kind: Any, patience: Patience) -> Any:
         )
 
     class Polite(kind):
+        last_answer: Any = None
+
         def throttle(self, cost: float | None = None) -> None:
             patience.wait_turn(self.rateLimit * (1 if cost is None else cost) / 1000)
 
@@ -244,6 +254,7 @@ def _polite(kind: Any, patience: Patience) -> Any:
             answer = super().fetch(*args, **named)
             if isinstance(answer, str | bytes):
                 raise ccxt.BadResponse(f"no JSON but {len(answer)} characters that begin {str(answer)[:30]!r}")
+            self.last_answer = answer
             return answer
 
     def _judge(error: Exception) -> Failure:
@@ -259,6 +270,12 @@ def _polite(kind: Any, patience: Patience) -> Any:
 
     Polite.__name__ = kind.__name__
     return Polite
+
+
+def _holds_a_list(answer: object) -> bool:
+    if isinstance(answer, dict):
+        return any(_holds_a_list(value) for value in answer.values())
+    return isinstance(answer, list) or answer is None
 
 
 def _is_broken_transfer(error: Exception) -> bool:

@@ -28,6 +28,8 @@ Span = tuple[int, int]
 
 DAY = 86_400_000
 _LATEST = 2**62
+_SMALL_PAGE = 100
+"""Bars that every exchange's page has room for."""
 _VALUES = CANDLE_SCHEMA.names()[2:]
 
 
@@ -133,7 +135,7 @@ def walk(
         if page.times.size:
             far, asked = min(int(page.times[0]), end), False
         else:
-            far, known_day = _after_silence(cursor, window, known_day, end, days)
+            far, known_day = _after_silence(cursor, window, min(window, _SMALL_PAGE * bar_ms), known_day, end, days)
             asked = far <= cursor + window
         yield from _passed_over(ask, cursor, far, bar_ms, 0 if asked else window)
         cursor = far
@@ -145,11 +147,16 @@ def walk(
 
 
 def _after_silence(
-    cursor: int, window: int, known_day: int, end: int, days: Callable[[int], Sequence[int]] | None
+    cursor: int, window: int, careful: int, known_day: int, end: int, days: Callable[[int], Sequence[int]] | None
 ) -> tuple[int, int]:
-    """Where to go on after an empty page, and up to when it is known that the market traded on that day."""
-    step = cursor + window
-    if days is None or step >= end or cursor < known_day:
+    """Where to go on after an empty page, and up to when it is known that the market traded on that day.
+
+    On a day of trading the steps are ``careful`` ones: the page may have covered less time than it was asked for.
+    """
+    if days is None:
+        return min(cursor + window, end), known_day
+    step = cursor + careful
+    if step >= end or cursor < known_day:
         return min(step, end), known_day
     opens = [day for day in days(cursor - DAY + 1) if day > cursor - DAY]
     if not opens:

@@ -11,21 +11,20 @@ from huracan.market.fetching.absences import Absences, union, without
 from huracan.market.fetching.pages import DAY, Span
 from huracan.market.schema import written_time
 from huracan.market.store import CandleStore
-from huracan.market.store.arrivals import moment
+from huracan.market.store.moments import Moment, moment, utc
+from huracan.market.store.partition import FUNDING
+from huracan.market.store.series import Series
 
 __all__ = [
     "OVERLAP",
     "SETTLING",
     "Moment",
     "as_ms",
-    "as_utc",
     "coverage_of",
     "funding_spans",
     "read_moment",
     "spans_to_fetch",
 ]
-
-Moment = dt.datetime | dt.date | str
 
 OVERLAP = 10
 """Bars before the last stored one that are fetched again, with it, to see whether the exchange revised them."""
@@ -81,7 +80,7 @@ def spans_to_fetch(store: CandleStore, symbol: str, bar: str, span: Span, *, abs
     """
     start, end = span
     bar_ms = length_in_ms(bar)
-    missing = [(as_ms(a), min(as_ms(b), end)) for a, b in store.missing_spans(symbol, bar, as_utc(start), as_utc(end))]
+    missing = [(as_ms(a), min(as_ms(b), end)) for a, b in store.missing_spans(symbol, bar, utc(start), utc(end))]
     wanted = without(union(missing), absences.spans)
     last = store.last_time(symbol, bar)
     if last is not None and start <= as_ms(last) < end:
@@ -92,12 +91,13 @@ def spans_to_fetch(store: CandleStore, symbol: str, bar: str, span: Span, *, abs
 def funding_spans(store: CandleStore, symbol: str, span: Span, *, absences: Absences) -> list[Span]:
     """What to ask for of funding rates: before the first stored one, and from shortly before the last."""
     start, end = span
-    times = store.read_funding(symbol)["ts"].dt.epoch("ms") if symbol in store.symbols() else None
-    if times is None or times.is_empty():
+    stored = Series(store.root, symbol, FUNDING)
+    first, last = stored.first_facts(), stored.last_facts()
+    if first is None or last is None:
         return without([span], absences.spans)
-    first, last = int(times[0]), int(times[-1])
-    earlier = without([(start, min(first, end))], absences.spans) if start < min(first, end) else []
-    later = max(start, last - _FUNDING_OVERLAP)
+    begin = min(first.first, end)
+    earlier = without([(start, begin)], absences.spans) if start < begin else []
+    later = max(start, last.last - _FUNDING_OVERLAP)
     return union([*earlier, *([(later, end)] if later < end else [])])
 
 
@@ -106,7 +106,7 @@ def coverage_of(store: CandleStore, symbol: str, bar: str, span: Span) -> tuple[
     start, end = span
     if start >= end:
         return [], None, None
-    missing = [(as_ms(a), as_ms(b)) for a, b in store.missing_spans(symbol, bar, as_utc(start), as_utc(end))]
+    missing = [(as_ms(a), as_ms(b)) for a, b in store.missing_spans(symbol, bar, utc(start), utc(end))]
     stored = store.first_time(symbol, bar)
     if stored is None:
         return missing, None, None
@@ -122,8 +122,3 @@ def coverage_of(store: CandleStore, symbol: str, bar: str, span: Span) -> tuple[
 def as_ms(when: dt.datetime) -> int:
     """Milliseconds since 1970."""
     return (when - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(milliseconds=1)
-
-
-def as_utc(milliseconds: int) -> dt.datetime:
-    """The moment that many milliseconds since 1970."""
-    return dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(milliseconds=milliseconds)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from huracan.errors import nearest_name
+
 __all__ = ["FetchReport", "SymbolFetch"]
 
 _TIME = pl.Datetime("ms", "UTC")
@@ -98,7 +100,10 @@ class FetchReport:
 
     def __getitem__(self, symbol: str) -> SymbolFetch:
         """The entry of one symbol."""
-        return next(entry for entry in self.symbols if entry.symbol == symbol)
+        entries = {entry.symbol: entry for entry in self.symbols}
+        if symbol not in entries:
+            raise nearest_name(symbol, entries, kind="symbol of this download")
+        return entries[symbol]
 
     @property
     def added(self) -> int:

@@ -104,14 +104,17 @@ class Crew:
     @contextmanager
     def at_work(self) -> Iterator[None]:
         """Run the threads; whatever ends the block stops them, and a request under way is not waited for."""
-        for _ in range(self.size):
-            threading.Thread(target=self._work, name=f"fetch {self.exchange.name}", daemon=True).start()
+        threads = [threading.Thread(target=self._work, daemon=True) for _ in range(self.size)]
+        for thread in threads:
+            thread.start()
         try:
             yield
         finally:
             self.exchange.patience.stop.set()
-            for _ in range(self.size):
+            for _ in threads:
                 self.todo.put(None)
+            for thread in threads:
+                thread.join(timeout=0.1)
 
     def tell(self, message: Message) -> None:
         """Hand a message to the thread that writes; waits while it is behind."""
