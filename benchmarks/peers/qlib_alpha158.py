@@ -1,12 +1,12 @@
 """Qlib's own engine computes Alpha158; runs in Qlib's environment: ``python qlib_alpha158.py CANDLES.npz FOLDER``.
 
-``CANDLES.npz`` holds ``open, high, low, close, volume, vwap``, each float32 of shape (symbols, days). Qlib's binary store is
+``CANDLES.npz`` holds ``open, high, low, close, volume, vwap``, each float64 of shape (symbols, days). Qlib's binary store is
 written to ``FOLDER`` as its data format describes it: a calendar, a list of instruments, and one file of little-endian float32
 per field, the first value being the row at which the series begins. Two runs follow.
 
 * As shipped, timed: ``D.features`` over all symbols and columns with one kernel, all caches empty, CPU seconds.
-* For parity: the same expression objects fed the same prices as float64. As shipped, single steps and the result are
-  rounded to float32, which alone is up to 1e-5 of a column's standard deviation (HIGH0 is near 1 and moves little).
+* For parity: the same expression objects fed the prices as float64. As shipped, single steps and the result are rounded
+  to float32, which alone is up to 1e-5 of a column's standard deviation (HIGH0 is near 1 and moves little).
 
 Prints JSON: CPU seconds of each timed round, names of the columns, versions. Writes ``FOLDER/float64.npy`` and
 ``FOLDER/shipped.npy``, each of shape (columns, symbols, days).
@@ -18,7 +18,6 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -76,11 +75,11 @@ def main(candles_file: str, folder: str) -> None:
     assert shipped.shape == (len(names), days, len(fields)), shipped.shape
     np.save(place / "shipped.npy", shipped.transpose(2, 0, 1))
 
-    read = FileFeatureStorage.__getitem__
+    number = {name.lower(): i for i, name in enumerate(names)}
 
-    def read_float64(self: Any, rows: Any) -> Any:
-        found = read(self, rows)
-        return found.astype(np.float64) if isinstance(found, pd.Series) else found
+    def read_float64(self: FileFeatureStorage, rows: slice) -> pd.Series:
+        values = candles[self.field.lower()][number[self.instrument.lower()]]
+        return pd.Series(values, index=pd.RangeIndex(len(values))).iloc[rows]
 
     FileFeatureStorage.__getitem__ = read_float64
     H.clear()
