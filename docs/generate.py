@@ -81,6 +81,8 @@ FAMILIES = {
     "trend": "Trend in units of volatility, alike for every symbol.",
     "oscillators": "Oscillators around 0, alike for every symbol.",
     "shape": "The form of the candle, and where the price stands against its extremes.",
+    "patterns": "Candlestick patterns, as TA-Lib has them.",
+    "cycles": "Cycles by Hilbert transform, as TA-Lib has them.",
     "calendar": "Time as points on a circle and as plain numbers, and the sessions of the day.",
     "decomposition": "Trend, cycle and remainder, of the past alone.",
     "alpha158": "The features of Microsoft's Qlib under their published names.",

@@ -32,7 +32,7 @@ from huracan.preprocessing.online_program import record_program
 Columns = dict[str, np.ndarray]
 N = 2_500
 
-OWN = [*plain_returns.__all__, *price_volatility.__all__, *price_volume.__all__, *sessions.__all__]
+OWN = ["candle_pattern", *plain_returns.__all__, *price_volatility.__all__, *price_volume.__all__, *sessions.__all__]
 RAW = [name for name in known_indicators() if name in {*ORACLES, *OWN}]
 """Every indicator in its own units."""
 

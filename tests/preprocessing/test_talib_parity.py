@@ -11,6 +11,7 @@ import talib
 
 from huracan.preprocessing.indicators import Bars, get_indicator
 from huracan.preprocessing.indicators.from_talib import ORACLES, Oracle
+from huracan.preprocessing.indicators.patterns import PATTERNS
 from huracan.preprocessing.ta import ta_lookback
 
 Columns = dict[str, np.ndarray]
@@ -214,3 +215,17 @@ def test_bounds_of_the_parameters_are_within_talibs(name: str) -> None:
         for bound in (parameter.low, parameter.high):
             values = {**usual, parameter.name: type(parameter.default)(bound)}
             assert ta_lookback(oracle.function, **oracle.arguments(**values)) >= 0, (parameter.name, bound)
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_candle_patterns_are_talibs(pattern: str) -> None:
+    entry, function = get_indicator("candle_pattern"), f"CDL{pattern.upper()}"
+    for market, columns in MARKETS.items():
+        ours = entry.compute(Bars(columns), {"pattern": pattern})[0]
+        theirs = getattr(talib, function)(*(columns[name] for name in ("open", "high", "low", "close")))
+        first = entry.lookback({"pattern": pattern})
+        np.testing.assert_array_equal(ours[first:], theirs[first:], err_msg=market)
+
+
+def test_every_candle_pattern_of_talib_is_there() -> None:
+    assert {f"CDL{name.upper()}" for name in PATTERNS} == set(talib.get_function_groups()["Pattern Recognition"])

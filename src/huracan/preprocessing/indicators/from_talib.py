@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from huracan.preprocessing.indicators.bars import Bars
@@ -12,7 +12,7 @@ from huracan.preprocessing.indicators.registry import Parameter, indicator
 from huracan.preprocessing.rolling import Array
 from huracan.preprocessing.ta import ta, ta_lookback
 
-__all__ = ["ORACLES", "Oracle", "cascade_time", "ema_time", "register_talib", "wilder_time"]
+__all__ = ["ORACLES", "Oracle", "also", "cascade_time", "ema_time", "register_talib", "wilder_time"]
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,8 @@ def register_talib(
     ----------
     name, purpose, family, formula, unit, undefined, source, refuse, aliases : as for :func:`~.registry.indicator`.
     function : TA-Lib's name.
-    parameters : ours. TA-Lib knows ``window`` as ``timeperiod`` and any other as ``NAMEperiod``, unless ``called`` says else.
+    parameters : ours. TA-Lib knows ``window`` as ``timeperiod`` and any other as ``NAMEperiod``, unless ``called`` says else;
+        its names are understood as well.
     called : our name of a parameter -> TA-Lib's.
     constants : TA-Lib's parameters that are fixed.
     columns : candle columns, in the order in which TA-Lib takes them.
@@ -76,6 +77,7 @@ def register_talib(
     cumulative : the value may depend on the whole segment for ever.
     """
     renamed = {"window": "timeperiod", **(called or {})}
+    parameters = tuple(also(p, renamed.get(p.name, f"{p.name}period")) for p in parameters)
     powers = [_PRICE_POWERS[one] for one in ((unit,) * len(outputs) if isinstance(unit, str) else unit)]
 
     def arguments(**values: Any) -> dict[str, Any]:
@@ -107,6 +109,17 @@ def register_talib(
         unit=unit,
         aliases=aliases,
     )(compute)
+
+
+def also(parameter: Parameter, *names: str) -> Parameter:
+    """The same parameter, also known under other names.
+
+    >>> from huracan.preprocessing.indicators.registry import window
+    >>> also(window("smooth", 3), "smooth_k").aliases
+    ('smooth_period', 'smoothperiod', 'smooth_k')
+    """
+    known = (*parameter.aliases, parameter.name)
+    return replace(parameter, aliases=(*parameter.aliases, *(name for name in names if name not in known)))
 
 
 def cascade_time(weight: float, stages: int) -> int:

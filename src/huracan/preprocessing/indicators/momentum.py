@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 
-from huracan.preprocessing.indicators.from_talib import ema_time, register_talib, wilder_time
+from huracan.preprocessing.indicators.from_talib import also, ema_time, register_talib, wilder_time
 from huracan.preprocessing.indicators.registry import window
 
 __all__: list[str] = []
@@ -66,7 +66,11 @@ _momentum(
     "stochastic",
     "STOCH",
     "Stochastic oscillator: the place of the close within the range of the last bars, 0 to 100, smoothed.",
-    parameters=(window("window", 14), window("smooth", 3, low=1), window("signal", 3, low=1)),
+    parameters=(
+        also(window("window", 14), "k", "k_period"),
+        also(window("smooth", 3, low=1), "smooth_k"),
+        also(window("signal", 3, low=1), "d", "d_period"),
+    ),
     called={"window": "fastk_period", "smooth": "slowk_period", "signal": "slowd_period"},
     constants={"slowk_matype": 0, "slowd_matype": 0},
     columns=_HLC,
@@ -80,7 +84,11 @@ _momentum(
     "stochastic_rsi",
     "STOCHRSI",
     "Stochastic of the relative strength index: its place within its own recent range, 0 to 100.",
-    parameters=(window("window", 14), window("range_window", 14), window("signal", 3, low=1)),
+    parameters=(
+        also(window("window", 14), "rsi_length", "rsi_period"),
+        also(window("range_window", 14), "k", "k_period"),
+        also(window("signal", 3, low=1), "d", "d_period"),
+    ),
     called={"range_window": "fastk_period", "signal": "fastd_period"},
     constants={"fastd_matype": 0},
     outputs=("k", "d"),

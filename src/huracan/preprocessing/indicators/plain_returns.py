@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from huracan.preprocessing.indicators.bars import Bars
-from huracan.preprocessing.indicators.from_talib import register_talib
+from huracan.preprocessing.indicators.from_talib import also, register_talib
 from huracan.preprocessing.indicators.registry import indicator, window
 from huracan.preprocessing.rolling import Array
 
 __all__ = ["return_log"]
 
 _FAMILY = "returns"
+_HORIZON = (also(window("window", 1, low=1), "horizon", "periods", "bars"),)
 
 
 @indicator(
     family=_FAMILY,
-    parameters=(window("window", 1, low=1),),
+    parameters=_HORIZON,
     lookback=lambda window: window,
     formula="log(close[t] / close[t-w])",
     aliases=("raw_log_return", "log_returns"),
@@ -29,7 +30,7 @@ register_talib(
     "ROCP",
     "Simple return of the close over a horizon of bars, a fraction.",
     family=_FAMILY,
-    parameters=(window("window", 1, low=1),),
+    parameters=_HORIZON,
     formula="(close[t] - close[t-w]) / close[t-w]",
     aliases=("simple_return", "pct_change"),
 )
