@@ -244,6 +244,23 @@ def test_times_of_the_bars_end_and_of_another_zone_are_found_against_a_reference
     assert not of(quality_report(bars, reference=bars, now=NOW), "clock against reference")
 
 
+def test_a_symbol_whose_clock_is_not_that_of_the_others_is_found() -> None:
+    """Three coins that share a market factor, one of them nine hours late; unrelated coins are never said to disagree."""
+    factor = np.random.default_rng(0).normal(0, 0.001, 4000)
+    together = []
+    for seed, symbol in enumerate("ABC"):
+        own = np.random.default_rng(seed + 1).normal(0, 0.001, 4000)
+        close = 100 * np.exp(np.cumsum(factor + own))
+        together.append(clean(4000, symbol).with_columns(pl.Series(c, close) for c in ("open", "high", "low", "close")))
+    assert not of(quality_report(pl.concat(together), now=NOW), "clock against others")
+    for shift, said in ((dt.timedelta(hours=9), "9h later"), (dt.timedelta(minutes=-1), "1m earlier")):
+        moved = [*together[:2], together[2].with_columns(pl.col("ts") + shift)]
+        (check,) = of(quality_report(pl.concat(moved), now=NOW), "clock against others")
+        assert check.symbol == "C" and said in check.sentence
+    apart = pl.concat([clean(4000, symbol, seed) for seed, symbol in enumerate("ABC")])
+    assert not of(quality_report(apart, now=NOW), "clock against others")
+
+
 def test_a_venue_joined_on_in_the_middle_is_noticed() -> None:
     bars = clean(40_000)
     joined = bars.with_columns(volume=pl.col("volume") * pl.when(pl.int_range(pl.len()) >= 20_000).then(0.1).otherwise(1.0))
@@ -299,7 +316,10 @@ def test_every_quirk_is_named(market_data: Path) -> None:
 
 def test_no_wolf_is_cried_on_real_files(market_data: Path) -> None:
     quiet = {"venue change", "price scale", "bad ticks", "absurd volume", "identical series", "partial last bar", "sessions"}
-    for path in sorted((market_data / "candles").glob("*.parquet")):
+    paths = sorted((market_data / "candles").glob("*.parquet"))
+    minutes = pl.concat([pl.read_parquet(path).with_columns(pl.col("symbol").cast(pl.String)) for path in paths[:-1]])
+    assert not of(quality_report(minutes), "clock against others")
+    for path in paths:
         report = quality_report(path)
         assert report.ok, path
         assert not quiet & {check.name for check in report.checks if check.severity is not Severity.OK}, path

@@ -19,6 +19,7 @@ from huracan.errors import NotEnoughData
 from huracan.market.segments import written_length
 from huracan.market.timestamps import NoteKind, ReadNote
 from huracan.preprocessing.quality.as_found import FoundCandles, read_as_found
+from huracan.preprocessing.quality.clocks import clocks_agree
 from huracan.preprocessing.quality.extremes import extremes, price_scale
 from huracan.preprocessing.quality.findings import QualityCheck, Severity, moment, none_found, said_time
 from huracan.preprocessing.quality.last_bar import last_bars
@@ -118,7 +119,7 @@ def quality_report(
     checks += clocks(bars, clock)
     if not any(check.name == "time zone" for check in checks):
         checks.append(none_found("time zone", "times are UTC."))
-    for look in (impossible, missing_and_absurd, grid, gaps, trading, extremes, price_scale, venue_change):
+    for look in (impossible, missing_and_absurd, grid, gaps, trading, extremes, price_scale, venue_change, clocks_agree):
         checks += look(bars)
     checks += last_bars(bars, clock, found.files)
     checks += spans(bars)

@@ -43,8 +43,10 @@ def coverage_chart(series: Sequence[Coverage]) -> Markup:
 
     rows = Markup("").join(_row(one, x) for one in series)
     ticks = Markup("").join(
-        Markup('<span style="left:{}%">{}</span>').format(f"{100 * (at - begin) / span:.2f}", text)
-        for at, text in time_ticks(begin, end)
+        Markup('<span class="{}" style="left:{}%">{}</span>').format(
+            "spare" if i % 2 else "", f"{100 * (at - begin) / span:.2f}", text
+        )
+        for i, (at, text) in enumerate(time_ticks(begin, end, 6))
         if 0.03 < (at - begin) / span < 0.97
     )
     return Markup('<ol class="bars coverage">{}</ol><div class="coverage-axis" aria-hidden="true"><i>{}</i></div>').format(
