@@ -191,7 +191,7 @@ class OnlineFeatures:
         As :meth:`update`; and ``CandleError`` where two bars are of one symbol or of different moments.
         """
         rows: Iterable[Any] = candles.iter_rows(named=True) if isinstance(candles, pl.DataFrame) else candles
-        bars: dict[str, tuple[int, float, float, float, float, float]] = {}
+        bars: dict[str, list[Any]] = {}
         for row in rows:
             symbol, bar = self._read(row, self._series)
             if symbol in bars:

@@ -37,12 +37,14 @@ def compared_across(values: Mapping[str, Sequence[float]], across: Sequence[tupl
 def _rank(x: NDArray[np.float64]) -> NDArray[np.float64]:
     ordered = np.sort(x)
     below, up_to = np.searchsorted(ordered, x, "left"), np.searchsorted(ordered, x, "right")
-    return (below + up_to - 1.0) / (len(x) - 1.0) - 1.0
+    ranked: NDArray[np.float64] = (below + up_to - 1.0) / (len(x) - 1.0) - 1.0
+    return ranked
 
 
 def _zscore(x: NDArray[np.float64]) -> NDArray[np.float64]:
     spread = float(x.std(ddof=1)) if x.max() > x.min() else np.inf
-    return np.asarray((x - x.mean()) / spread, np.float64)
+    scored: NDArray[np.float64] = (x - x.mean()) / spread
+    return scored
 
 
 _METHODS: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {

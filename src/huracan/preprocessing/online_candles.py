@@ -31,14 +31,13 @@ class CandleReader:
     """
 
     def __init__(self, required: Sequence[str], bar: int, clock: Callable[[], float] | None) -> None:
-        self._values = tuple(name if name in required else None for name in CANDLE_VALUES)
+        self._read_numbers = tuple((name, name in required) for name in CANDLE_VALUES)
+        self._ranged = "high" in required and "low" in required
         self._bar = bar
         self._clock = clock if clock is not None else lambda: time.time() * 1000.0
 
-    def read(
-        self, candle: Any, series: Mapping[str, OnlineSeries]
-    ) -> tuple[str, tuple[int, float, float, float, float, float]]:
-        """Give the symbol, and ``(ts, open, high, low, close, volume)`` with 0 for what is not read.
+    def read(self, candle: Any, series: Mapping[str, OnlineSeries]) -> tuple[str, list[Any]]:
+        """Give the symbol, and ``[ts, open, high, low, close, volume]`` with 0 for what is not read.
 
         Raises
         ------
@@ -50,10 +49,15 @@ class CandleReader:
         symbol = self._symbol(candle, series)
         ts = _milliseconds(candle.get("ts"), symbol)
         self._check_time(candle, symbol, ts, series[symbol].ts)
-        o, h, low, c, v = (0.0 if name is None else self._number(candle, name, symbol, ts) for name in self._values)
-        if h < low and self._values[1] and self._values[2]:
-            raise CandleError(f"{symbol}, {written_time(ts)}: high {h} is below low {low}.")
-        return symbol, (ts, o, h, low, c, v)
+        values: list[Any] = [ts]
+        for name, wanted in self._read_numbers:
+            x = candle.get(name) if wanted else 0.0
+            if type(x) is not float or not 0.0 < x < _ENORMOUS:
+                x = self._number(candle, name, symbol, ts) if wanted else 0.0
+            values.append(x)
+        if self._ranged and values[2] < values[3]:
+            raise CandleError(f"{symbol}, {written_time(ts)}: high {values[2]} is below low {values[3]}.")
+        return symbol, values
 
     def _symbol(self, candle: Mapping[str, Any], series: Mapping[str, OnlineSeries]) -> str:
         symbol = candle.get("symbol")
@@ -88,7 +92,7 @@ class CandleReader:
     def _number(self, candle: Mapping[str, Any], name: str, symbol: str, ts: int) -> float:
         value = candle.get(name)
         try:
-            number = float(value)  # type: ignore[arg-type]
+            number = float("nan") if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
         except (TypeError, ValueError):
             number = float("nan")
         if not (0.0 < number < _ENORMOUS) and not (name == "volume" and number == 0.0):

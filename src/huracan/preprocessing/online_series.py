@@ -10,6 +10,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from huracan.errors import FeatureError
+from huracan.market.schema import written_time
 from huracan.preprocessing.indicators import Bars, get_indicator
 from huracan.preprocessing.indicators.bars import PRICES, price_scale
 from huracan.preprocessing.longer_bars import LongerBars, first_whole_row
@@ -76,6 +78,7 @@ class OnlineSeries:
         self.ts: int | None = None
         self.rows = 0
         self.values: Sequence[float] | None = None
+        self._broken_at: int | None = None
 
     def open(self, columns: dict[str, Array], ts: Times) -> None:
         """Take the state that the bars of one segment leave."""
@@ -86,7 +89,15 @@ class OnlineSeries:
         self._step(int(ts[-1]), *_last_of(columns))
 
     def advance(self, ts: int, open: float, high: float, low: float, close: float, volume: float) -> Sequence[float]:
-        """Take the next bar; one that does not follow the last begins a new segment."""
+        """Take the next bar; one that does not follow the last begins a new segment.
+
+        Raises
+        ------
+        FeatureError : an earlier bar was interrupted half-way (an indicator failed, Ctrl-C), so that the state is unknown.
+        """
+        if self._broken_at is not None:
+            moment = written_time(self._broken_at)
+            raise FeatureError(f"the bar of {moment} was interrupted half-way; open the features again on stored candles.")
         if ts - self._bar != self.ts:
             self.segment += self.ts is not None
             self.rows = 0
@@ -94,7 +105,11 @@ class OnlineSeries:
             self._begin(
                 {}, np.empty(0, np.int64), _scale_of({name: values[name] for name in values if name in self._plan.columns})
             )
-        return self._step(ts, open, high, low, close, volume)
+        try:
+            return self._step(ts, open, high, low, close, volume)
+        except BaseException:
+            self._broken_at = ts
+            raise
 
     def _begin(self, columns: dict[str, Array], ts: Times, scale: float) -> None:
         self._parts = [
