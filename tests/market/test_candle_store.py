@@ -231,6 +231,8 @@ def test_missing_columns_other_frames_and_single_bars_get_one_sentence(tmp_path:
         store.append(bars.to_pandas())  # type: ignore[arg-type]
     with pytest.raises(NotEnoughData, match="at least two bars"):
         store.append(bars.head(1))
+    with pytest.raises(CandleError, match="source is ''; a name"):
+        store.append(bars, source="")
     assert store.append(bars.head(1), bar="1m").added == 1
     assert store.append(bars.clear(), bar="1m").added == 0
     assert store.append(bars.clear()).sentence == "bars of 0 symbols: 0 added, 0 unchanged, 0 revised."
@@ -418,6 +420,15 @@ def test_funding_falls_due_in_the_bar_that_holds_its_time(tmp_path: Path) -> Non
     with pytest.raises(CandleError, match=r"the funding rate at 2025-06-01 00:00:00.003 UTC is nan"):
         store.append_funding(rates.with_columns(funding_rate=pl.lit(float("nan"))))
     assert "funding_rate" in read_candles(tmp_path, bar="1m").columns
+
+
+def test_the_last_bar_of_a_span_keeps_the_funding_that_falls_due_after_the_span(tmp_path: Path) -> None:
+    store, bars = CandleStore(tmp_path), make_bars(10, step=dt.timedelta(hours=1))
+    store.append(bars)
+    late = bars.select("symbol", ts=pl.col("ts") + pl.duration(minutes=45), funding_rate=pl.lit(1e-4))
+    store.append_funding(late)
+    read = store.read(start=bars["ts"][2], end=bars["ts"][4] + 30 * MINUTE, funding=True)
+    assert_frame_equal(read, bars[2:5].with_columns(funding_rate=pl.lit(1e-4)))
 
 
 def test_funding_due_while_bars_are_missing_is_put_into_no_other_bar(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from huracan.market.schema import written_time
 from huracan.market.segments import steps_of, written_length
 from huracan.market.timestamps import read_times
 
-__all__ = ["require_columns", "require_grid", "require_no_funding", "unique_rows"]
+__all__ = ["require_columns", "require_grid", "require_no_funding", "require_source", "unique_rows"]
 
 
 def require_columns(frame: pl.DataFrame, schema: pl.Schema, *, what: str, now: dt.datetime) -> pl.DataFrame:
@@ -68,6 +68,12 @@ def require_no_funding(candles: pl.DataFrame) -> None:
             f"the candles carry {count} funding rates in column 'funding_rate'; append_funding stores those by the time they "
             "fall due, drop the column here."
         )
+
+
+def require_source(source: str) -> None:
+    """Refuse a source that says nothing."""
+    if not isinstance(source, str) or not source.strip():
+        raise CandleError(f"source is {source!r}; a name such as 'binance' was expected.")
 
 
 def _said(ts: dt.datetime) -> str:

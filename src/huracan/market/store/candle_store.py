@@ -15,7 +15,7 @@ from huracan.logs import logger
 from huracan.market.bar_lengths import length_in_ms, length_label
 from huracan.market.schema import CANDLE_SCHEMA
 from huracan.market.segments import bar_length, written_length
-from huracan.market.store.arrivals import require_columns, require_grid, require_no_funding, unique_rows
+from huracan.market.store.arrivals import require_columns, require_grid, require_no_funding, require_source, unique_rows
 from huracan.market.store.files import open_root
 from huracan.market.store.funding import FUNDING_SCHEMA, add_funding, require_rates
 from huracan.market.store.many import append_many, coverage_frame, missing_in, read_many, symbols_in
@@ -101,6 +101,7 @@ class CandleStore:
         now = dt.datetime.now(dt.UTC)
         seen = seen_moment(fetched_at, now)
         given = None if bar is None else length_in_ms(bar)
+        require_source(source)
         frame = require_columns(candles, CANDLE_SCHEMA, what="candles", now=now)
         require_no_funding(candles)
         if frame.is_empty():
@@ -161,8 +162,9 @@ class CandleStore:
         frame = read_many(self.root, names, label, span, known)
         if not funding:
             return frame
-        rates = read_many(self.root, names, FUNDING, span, known)
-        return add_funding(frame, rates, length_in_ms(label))
+        bar_ms, (begin, stop) = length_in_ms(label), span
+        rates = read_many(self.root, names, FUNDING, (begin, None if stop is None else stop + bar_ms), known)
+        return add_funding(frame, rates, bar_ms)
 
     def append_funding(self, rates: pl.DataFrame, *, source: str = "unnamed", fetched_at: Moment | None = None) -> AppendReport:
         """Store funding rates; versions are kept as for candles.
@@ -178,6 +180,7 @@ class CandleStore:
         """
         now = dt.datetime.now(dt.UTC)
         seen = seen_moment(fetched_at, now)
+        require_source(source)
         frame = require_columns(rates, FUNDING_SCHEMA, what="funding rates", now=now)
         require_rates(frame)
         frame, repeated = unique_rows(frame, FUNDING_VALUES)
@@ -248,7 +251,6 @@ class CandleStore:
         Columns ``[symbol, bar, ts, old_open, ..., new_open, ..., seen_at, source, old_seen_at, old_source]``; ``seen_at`` is
         when the new values were seen, ``old_seen_at`` when the old ones were.
         """
-        wanted = None if bar is None else length_label(bar)
         stored = [(name, label) for name in self._symbols_of(symbol) for label in self._bars_of(name)]
         wanted = None if bar is None else length_label(bar)
         logs = [self._series(name, label).revisions() for name, label in stored if wanted in (None, label)]

@@ -21,6 +21,7 @@ __all__ = [
     "folder_of_symbol",
     "is_store",
     "locked",
+    "make_folder",
     "open_root",
     "put_file",
     "refusal",
@@ -63,7 +64,7 @@ def open_root(root: Path) -> None:
                 raise StorageError(
                     f"{root} holds '{foreign[0]}' and no {MARKER}; an empty folder or a candle store was expected."
                 )
-            root.mkdir(parents=True, exist_ok=True)
+            make_folder(root)
             put_file(root / MARKER, json.dumps({"format": _FORMAT, "version": _VERSION}, indent=1).encode() + b"\n")
         content = (root / MARKER).read_bytes()
     except OSError as error:
@@ -139,6 +140,14 @@ def put_file(path: Path, content: bytes) -> None:
         raise refusal(path, "written", error) from error
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, each flushed to the disk, so that no file in it is lost with its folder."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _flush(folder.parent)
+
+
 def remove_leftovers(folder: Path) -> None:
     """Remove what killed processes left aside; only for who holds the lock of the folder's symbol."""
     for child in os.listdir(folder):
@@ -155,7 +164,7 @@ def locked(folder: Path) -> Iterator[None]:
     StorageError : somebody else held it for a minute, or the folder cannot be written.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
         raise refusal(folder, "written", error) from error

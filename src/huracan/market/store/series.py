@@ -13,7 +13,7 @@ import polars as pl
 from huracan.errors import CandleError
 from huracan.market.bar_lengths import length_in_ms
 from huracan.market.schema import written_time
-from huracan.market.store.files import folder_of_symbol, locked, put_file, refusal, remove_leftovers
+from huracan.market.store.files import folder_of_symbol, locked, make_folder, put_file, refusal, remove_leftovers
 from huracan.market.store.partition import (
     CANDLE_VALUES,
     FUNDING,
@@ -117,7 +117,7 @@ class Series:
         with locked(self.folder.parent):
             self.require_grid_of(rows)
             try:
-                self.folder.mkdir(exist_ok=True)
+                make_folder(self.folder)
                 remove_leftovers(self.folder)
             except OSError as error:
                 raise refusal(self.folder, "written", error) from error
