@@ -78,7 +78,7 @@ _average(
     "Hull's moving average: smooth, with little delay.",
     parameters=_WINDOW,
     formula="WMA_sqrt(w)(2 WMA_(w/2)(close) - WMA_w(close)), w / 2 and sqrt(w) rounded down",
-    source="Hull, 2005",
+    source="Hull, How to reduce lag in a moving average, 2005",
 )
 _average(
     "rma",
@@ -106,7 +106,7 @@ _average(
     "Zero-lag exponential moving average: of the close carried on by its change over half a window.",
     parameters=_WINDOW,
     formula="EMA_w(2 close[t] - close[t - (w-1)/2]), (w-1)/2 rounded down",
-    source="Ehlers & Way, Zero Lag (well, almost), 2010",
+    source="Ehlers & Way, Technical Analysis of Stocks & Commodities, November 2010",
     settle=ema_time,
 )
 _average(

@@ -50,7 +50,7 @@ _channel(
     parameters=(window("window", 20),),
     columns=("high", "low"),
     formula="max_w(high), (max_w(high) + min_w(low)) / 2, min_w(low); the bar itself is in the window",
-    source="Donchian, 1960",
+    source="Donchian, Financial Analysts Journal 16 (1960)",
     aliases=("donchian_channel", "donchian_channels"),
 )
 _channel(
@@ -65,7 +65,7 @@ _channel(
     called={"range_window": "atrperiod", "multiplier": "nbdev"},
     columns=("high", "low", "close"),
     formula="EMA_w(close) -+ m ATR_range",
-    source="Keltner 1960; Raschke, Technical Analysis of Stocks & Commodities, 1980s",
+    source="Keltner, How to Make Money in Commodities, 1960; with an exponential average and true ranges after Raschke",
     settle=lambda window, range_window, multiplier: max(ema_time(window), wilder_time(range_window)),
     aliases=("keltner_channel", "keltner_channels", "kc"),
 )

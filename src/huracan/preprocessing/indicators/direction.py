@@ -139,6 +139,6 @@ _direction(
     outputs=("stop", "side"),
     unit=("price", ""),
     formula="middle of the bar -+ m ATR_w, moved only towards the price until the close crosses it",
-    source="Seban, 2009",
+    source="Seban",
     cumulative=True,
 )

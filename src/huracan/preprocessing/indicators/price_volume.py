@@ -64,7 +64,7 @@ ORACLES["obv_change"] = Oracle("OBV", _CV, lambda window: {}, difference=_SINCE_
     unit="volume",
     formula="AD[t] - AD[t-w] = sum_w(((close - low) - (high - close)) / (high - low) * volume), in units of volume",
     undefined="a bar without range counts as 0",
-    source="Chaikin, 1982",
+    source="Chaikin; Achelis, Technical Analysis from A to Z, 2000",
     aliases=("ad", "accumulation_distribution"),
 )
 def ad_change(bars: Bars, window: int) -> Array:
@@ -83,7 +83,7 @@ ORACLES["ad_change"] = Oracle("AD", _HLCV, lambda window: {}, difference=_SINCE_
     lookback=lambda window: window - 1,
     formula="sum_w(((close - low) - (high - close)) / (high - low) * volume) / sum_w(volume)",
     undefined="a bar without range counts as 0; 0 where nothing was traded for a whole window",
-    source="Chaikin, 1982",
+    source="Chaikin; Achelis, Technical Analysis from A to Z, 2000",
     aliases=("cmf",),
 )
 def chaikin_money_flow(bars: Bars, window: int) -> Array:
@@ -164,7 +164,7 @@ _volume(
     unit="volume",
     formula="EMA_fast(AD) - EMA_slow(AD); both begin with the first value",
     undefined="a bar without range adds nothing to the line",
-    source="Chaikin, 1982",
+    source="Chaikin; Achelis, Technical Analysis from A to Z, 2000",
     settle=lambda fast, slow: ema_time(slow),
     refuse=lambda fast, slow: None if fast < slow else f"fast {fast} must be shorter than slow {slow}.",
     aliases=("adosc",),
