@@ -48,7 +48,7 @@ def slow_join(frame: pl.DataFrame, external: pl.DataFrame, tolerance: dt.timedel
 
 
 # moments on the grid, just before and just after it: the edges where a join looks ahead or misses
-moments = st.integers(-3 * 60, 15 * 60).flatmap(
+moments = st.one_of(st.integers(-3, 15).map(lambda hour: hour * 60), st.integers(-3 * 60, 15 * 60)).flatmap(
     lambda minute: st.sampled_from([minute, minute + 1e-6 / 60, minute - 1e-6 / 60])
 )
 
@@ -121,6 +121,12 @@ def test_the_boundary_is_the_decision_time_to_the_microsecond() -> None:
     for number in (*seen, *late):
         joined = join_external(frame, pl.DataFrame({"known_at": [number], "value": [1.0]}))
         assert joined["value"].to_list() == [1.0 if number in seen else None, 1.0], repr(number)
+
+
+def test_a_value_is_too_old_when_it_is_older_than_the_tolerance_and_not_before() -> None:
+    assert join_external(hours(3), known([60], [1.0]), tolerance="1h")["value"].to_list() == [1.0, 1.0, None]
+    assert join_external(hours(3), known([60 - 1e-6 / 60], [1.0]), tolerance="1h")["value"].to_list() == [1.0, None, None]
+    assert join_external(hours(3), known([60], [1.0]), tolerance="0h")["value"].to_list() == [1.0, None, None]
 
 
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Tokyo", None])
