@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from huracan.errors import FeatureError
+from huracan.logs import logger
 from huracan.market.bar_lengths import length_in_ms
 from huracan.market.external_rows import ExternalRows, external_rows
 from huracan.market.segments import bar_length
@@ -174,7 +175,10 @@ def join_external_report(
     index = chosen.set(chosen < 0, None)
     joined = frame.with_columns(rows.values[name].gather(index).alias(new) for name, new in zip(rows.values.columns, names))
     notes = (*rows.notes, *_of_symbols(frame, rows))
-    return ExternalJoin(joined, tuple(names), frame.height, int(not_yet.sum()), int(too_old.sum()), int(other.sum()), notes)
+    counts = (int(reason.sum()) for reason in (not_yet, too_old, other))
+    report = ExternalJoin(joined, tuple(names), frame.height, *counts, notes)
+    logger().info("external values joined", columns=names, said=report.sentence, notes=report.notes)
+    return report
 
 
 def _decision_times(frame: pl.DataFrame, bar: Length | None) -> NDArray[np.int64]:

@@ -10,6 +10,7 @@ from typing import Literal
 import polars as pl
 
 from huracan.errors import CandleError
+from huracan.logs import logger
 from huracan.market.bar_lengths import grid_phase, length_in_ms
 from huracan.market.columns import missing_column
 from huracan.market.schema import CANDLE_SCHEMA, OPTIONAL_COLUMNS, written_time
@@ -142,7 +143,9 @@ def resample_report(
     incomplete = bars.filter(~complete).select("symbol", "ts", "bars", pl.lit(whole, pl.UInt32).alias("expected"), "reason")
     kept = bars.filter(complete).select(names) if partial == "drop" else bars.select(*names, complete.alias("complete"))
     length, source = (dt.timedelta(milliseconds=value) for value in (higher, lower))
-    return ResampleReport(kept, length, source, int(complete.sum()), incomplete, partial == "keep")
+    report = ResampleReport(kept, length, source, int(complete.sum()), incomplete, partial == "keep")
+    logger().info("candles resampled", said=report.sentence)
+    return report
 
 
 def closed_higher_bars(
