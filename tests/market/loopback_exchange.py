@@ -137,8 +137,9 @@ class LoopbackExchange:
         class Handler(_Handler):
             loopback = exchange
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
+        self.defects: list[BaseException] = []
+        self.server = _Server(("127.0.0.1", 0), Handler)
+        self.server.loopback = self
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
 
     def __enter__(self) -> LoopbackExchange:
@@ -148,6 +149,8 @@ class LoopbackExchange:
     def __exit__(self, *_: object) -> None:
         self.server.shutdown()
         self.server.server_close()
+        if self.defects:
+            raise AssertionError("the loopback exchange itself failed") from self.defects[0]
 
     @property
     def options(self) -> dict[str, Any]:
@@ -188,6 +191,17 @@ class LoopbackExchange:
                 if draw < 0:
                     return name
         return ""
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    loopback: LoopbackExchange
+
+    def handle_error(self, *_: object) -> None:
+        """Clients that are killed reset their connections; anything else is a defect here, and fails the test."""
+        error = sys.exc_info()[1]
+        if error is not None and not isinstance(error, ConnectionError | TimeoutError):
+            self.loopback.defects.append(error)
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -119,6 +119,9 @@ def test_since_and_until_are_opens_and_until_is_exclusive(tmp_path: Path) -> Non
         times = CandleStore(tmp_path).read()["ts"].dt.minute().to_list()
         assert times == list(range(1, 10))
         assert (report.start.minute, report.end.minute) == (1, 10)
+        report = _fetch(tmp_path, exchange, since="2025-03-02T00:00:01", until="2999-01-01")
+        assert report.end == dt.datetime(2025, 3, 2, 10, tzinfo=dt.UTC)
+        assert report["BTC/USDT"].last == dt.datetime(2025, 3, 2, 9, 59, tzinfo=dt.UTC)
 
 
 def test_the_open_bar_is_never_stored_by_the_clock_of_the_exchange(tmp_path: Path) -> None:

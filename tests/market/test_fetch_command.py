@@ -82,7 +82,7 @@ def test_killed_at_any_moment_it_loses_nothing(tmp_path: Path, kills: int, page:
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_stopped_by_hand_it_says_one_sentence_and_goes_on(tmp_path: Path, how: signal.Signals) -> None:
+def test_stopped_by_hand_it_says_one_sentence_and_keeps_what_it_has(tmp_path: Path, how: signal.Signals) -> None:
     command = ("ETH/USDT", "--since", "2025-03-01")
     with LoopbackExchange(_markets(), now=NOW, page=50) as exchange:
         process = _start(tmp_path, exchange, *command)
@@ -93,11 +93,8 @@ def test_stopped_by_hand_it_says_one_sentence_and_goes_on(tmp_path: Path, how: s
         assert process.returncode == 130
         assert complained.endswith(STOPPED)
         assert "Traceback" not in complained
-        exchange.page = 1000
-        process = _start(tmp_path, exchange, *command)
-        process.communicate(timeout=60)
-        truth = exchange.truth(["ETH/USDT"], ms("2025-03-01"))
-        assert CandleStore(tmp_path / "candles").read().equals(truth)
+        stored = CandleStore(tmp_path / "candles").read()
+        assert stored.height and stored.equals(exchange.truth(["ETH/USDT"], ms("2025-03-01")).join(stored, on="ts", how="semi"))
 
 
 def test_in_a_pipe_it_writes_plain_lines_and_says_what_it_waits_for(tmp_path: Path) -> None:
@@ -146,3 +143,13 @@ def test_exchange_options_that_cannot_be_read_are_refused(tmp_path: Path, conten
     )
     assert done.returncode == 2
     assert done.stderr.startswith("huracan: mine.json") and said in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_two_commands_on_one_store_do_not_disturb_each_other(tmp_path: Path) -> None:
+    with LoopbackExchange(_markets(), now=NOW, faults=BAD_DAY) as exchange:
+        rivals = [_start(tmp_path, exchange, "ETH/USDT", "--since", SINCE) for _ in range(2)]
+        ends = [(rival.communicate(timeout=60)[1], rival.returncode) for rival in rivals]
+        assert [code for _, code in ends] == [0, 0], ends
+        store = CandleStore(tmp_path / "candles")
+        assert store.read().equals(exchange.truth(["ETH/USDT"], ms(SINCE)))
+        assert store.revisions().height == 0

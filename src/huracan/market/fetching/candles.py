@@ -19,10 +19,6 @@ from huracan.market.store import CandleStore
 __all__ = ["fetch_candles"]
 
 
-_ANY_NOW = 2**53
-"""Milliseconds, later than any clock says."""
-
-
 def fetch_candles(
     store: CandleStore | str | os.PathLike[str],
     exchange: str = "binance",
@@ -53,18 +49,18 @@ def fetch_candles(
         some exchanges' perpetuals.
     since : first open, inclusive: datetime, date, ISO text (UTC unless it says otherwise), or ``"90d"`` back from now.
         Without it every symbol goes on from what is stored of it.
-    until : last open, exclusive; without it up to the present. The bar that is still open by the exchange's clock is
-        never stored.
+    until : last open, exclusive; without it, or where it is to come, up to the present. The bar that is still open by the
+        exchange's clock is never stored.
     funding : fetch funding rates as well; for perpetuals only.
-    exchange_options : handed to ccxt's exchange class, for instance ``{"timeout": 30000, "httpsProxy": "http://..."}``.
     workers : requests under way at a time. They share the exchange's rate limit, which ccxt knows.
     progress : told what is going on.
+    exchange_options : handed to ccxt's exchange class, for instance ``{"timeout": 30000, "httpsProxy": "http://..."}``.
 
     Raises
     ------
     DependencyMissing : ccxt is not installed.
     UnknownName : an exchange, symbol or bar that does not exist; the nearest is offered.
-    DataError : ``since`` or ``until`` cannot be read or lie in the future, or funding is asked of a spot market.
+    DataError : ``since`` or ``until`` cannot be read, ``since`` lies in the future, funding is asked of a spot market.
     CandleError : the store holds this symbol from another exchange.
     ExchangeError : the exchange cannot be reached, or refused; what arrived before is stored.
     StorageError : the store cannot be written.
@@ -87,7 +83,7 @@ def fetch_candles(
     timeframe = source.timeframe(bar)
     for what, value in (("since", since), ("until", until)):
         if value is not None:
-            read_moment(value, now=_ANY_NOW, what=what)  # what no clock can make right is said before the network is used
+            read_moment(value, now=source.now(), what=what)  # what cannot be read is said before the network is used
     kept = store if isinstance(store, CandleStore) else CandleStore(store)
     patience.notice = lambda said: tell(f"{exchange}: {said}", 0.0)
     tell(f"asking {exchange} for its markets", 0.0)

@@ -79,7 +79,9 @@ class Download:
         """Find what is missing of every symbol."""
         now = self.exchange.now()
         start = None if since is None else read_moment(since, now=now, what="since")
-        stop = now if until is None else read_moment(until, now=now, what="until")
+        stop = now if until is None else min(now, read_moment(until, now=now, what="until"))
+        if start is not None and start > now:
+            raise DataError(f"since is {written_time(start)}, and it is {written_time(now)} now; a time past was expected.")
         end = min(stop, now - SETTLING - self.bar_ms + 1)  # opens before it are of bars that have closed
         if start is not None and start >= stop:
             raise DataError(

@@ -9,7 +9,6 @@ from huracan.errors import CandleError, DataError
 from huracan.market.bar_lengths import first_open, length_in_ms
 from huracan.market.fetching.absences import Absences, union, without
 from huracan.market.fetching.pages import DAY, Span
-from huracan.market.schema import written_time
 from huracan.market.store import CandleStore
 from huracan.market.store.moments import Moment, moment, utc
 from huracan.market.store.partition import FUNDING
@@ -46,7 +45,7 @@ def read_moment(value: Moment, *, now: int, what: str) -> int:
 
     Raises
     ------
-    DataError : it is none of these, lies before 1970 or after ``now``.
+    DataError : it is none of these, or lies before 1970.
 
     Examples
     --------
@@ -68,8 +67,6 @@ def read_moment(value: Moment, *, now: int, what: str) -> int:
         ) from error
     if when < 0:
         raise DataError(f"{what} is {value}, before 1970; a time since then was expected.")
-    if when > now:
-        raise DataError(f"{what} is {written_time(when)}, and it is {written_time(now)} now; a time past was expected.")
     return when
 
 
