@@ -175,8 +175,15 @@ def join_external_report(
     index = chosen.set(chosen < 0, None)
     joined = frame.with_columns(rows.values[name].gather(index).alias(new) for name, new in zip(rows.values.columns, names))
     notes = (*rows.notes, *_of_symbols(frame, rows))
-    counts = (int(reason.sum()) for reason in (not_yet, too_old, other))
-    report = ExternalJoin(joined, tuple(names), frame.height, *counts, notes)
+    report = ExternalJoin(
+        frame=joined,
+        columns=tuple(names),
+        rows=frame.height,
+        not_yet_known=int(not_yet.sum()),
+        too_old=int(too_old.sum()),
+        other_symbol=int(other.sum()),
+        notes=notes,
+    )
     logger().info("external values joined", columns=names, said=report.sentence, notes=report.notes)
     return report
 
