@@ -18,6 +18,7 @@ from huracan.preprocessing.online_program import record_program
 from huracan.preprocessing.online_source import needed_nodes
 from huracan.preprocessing.rolling import log_of_size, rolling_mean, rolling_std
 from huracan.preprocessing.spec import STEPS, FeatureSpec
+from huracan.preprocessing.streams.lines import Lines
 from huracan.preprocessing.streams.register import _STREAMS
 from huracan.preprocessing.ta import ta
 
@@ -260,8 +261,9 @@ def test_a_stream_that_is_wrong_would_be_found(monkeypatch: pytest.MonkeyPatch) 
     from huracan.preprocessing.streams.sums import RollingStd
 
     class Wrong(RollingStd):
-        def __init__(self, window: int) -> None:
-            super().__init__(window, ddof=0)
+        @classmethod
+        def lines(cls, window: int, ddof: int = 1) -> Lines:
+            return RollingStd.lines(window, 0)
 
     monkeypatch.setitem(_STREAMS, rolling_std, Wrong)
     recipe, candles = FeatureRecipe([feature("return_zscore", window=20)]), walk(200)

@@ -11,10 +11,11 @@ import numpy as np
 
 from huracan.preprocessing.indicators import Bars, get_indicator
 from huracan.preprocessing.indicators.bars import PRICES, recorded_bars
-from huracan.preprocessing.online_source import HELPERS, needed_nodes, needs_stream, step_source
+from huracan.preprocessing.online_source import HELPERS, needed_nodes, needs_stream, ring_size, rings_of, step_source
 from huracan.preprocessing.rolling import Array, from_row
 from huracan.preprocessing.spec import STEPS, FeatureSpec
 from huracan.preprocessing.streams import Stream, open_stream
+from huracan.preprocessing.streams.lines import Lines
 from huracan.preprocessing.streams.register import stream_class
 from huracan.preprocessing.tracing import ELEMENTWISE, CannotTrace, Graph, Node, Ref, Traced
 
@@ -46,6 +47,7 @@ class Program:
     graph: Graph
     outputs: tuple[int, ...]
     streams: tuple[int, ...]
+    inlined: Mapping[int, Lines]
     longest_mask: int
     source: str
     masked_code: CodeType
@@ -82,13 +84,16 @@ def record_program(specs: Sequence[FeatureSpec], columns: tuple[str, ...]) -> Pr
         outputs += values
     nodes = needed_nodes(graph, outputs)
     masks = [graph.nodes[i].inputs[1] for i in nodes if graph.nodes[i].what is from_row]
-    masked, plain = (step_source(graph, outputs, masked=m) for m in (True, False))
+    streams = tuple(i for i in nodes if needs_stream(graph.nodes[i]))
+    inlined = _inlined(graph, streams)
+    masked, plain = (step_source(graph, outputs, inlined, masked=m) for m in (True, False))
     return Program(
         tuple(kept),
         refused,
         graph,
         tuple(outputs),
-        tuple(i for i in nodes if needs_stream(graph.nodes[i])),
+        streams,
+        inlined,
         max(masks, default=0),
         plain,
         compile(masked, "<online features, warming up>", "exec"),
@@ -114,9 +119,9 @@ class RunningProgram:
         self._scale = scale
         rows = len(bars)
         replayed = rows <= program.longest_mask  # too short for operations that expect a whole window
-        self._streams = _opened(program, Bars({}) if replayed else bars)
+        self._streams, self._rings = _opened(program, Bars({}) if replayed else bars)
         self.warming = True
-        self._bind(program.masked_code)
+        self._bind(program.masked_code, {number: self._streams[number].state for number in program.inlined})  # type: ignore[attr-defined]
         if replayed:
             self._replay(bars, rows)
         self.warm_up(rows)
@@ -127,19 +132,22 @@ class RunningProgram:
             if any(getattr(stream, "waiting", False) for stream in self._streams.values()):
                 return
             self.warming = False
-            self._bind(self._program.code)
+            self._bind(self._program.code, self._state())
 
-    def _bind(self, code: CodeType) -> None:
-        nodes, finite = self._program.graph.nodes, _always_finite(self._program.graph)
-        updates = {
-            number: getattr(stream, "update_finite", stream.update)
-            if all(x.number in finite for x in nodes[number].inputs if isinstance(x, Ref))
-            else stream.update
-            for number, stream in self._streams.items()
-        }
+    def _bind(self, code: CodeType, states: Mapping[int, tuple[Any, ...]]) -> None:
+        graph, inlined = self._program.graph, self._program.inlined
+        finite = _always_finite(graph)
+        updates = {}
+        for number, stream in self._streams.items():
+            if number not in inlined:
+                quick = getattr(stream, "update_finite", None) if _are_in(finite, graph.nodes[number]) else None
+                updates[number] = quick or stream.update
         words: dict[str, Any] = dict(HELPERS)
-        exec(code, words)  # the text is made by online_source alone
-        self.step: Step = words["make"](updates, self._scale)
+        for lines in inlined.values():
+            words.update(lines.words)
+        exec(code, words)  # the text is made by online_source and the lines of our streams
+        self.step: Step
+        self.step, self._state = words["make"](updates, states, self._rings, self._scale)
 
     def _replay(self, bars: Bars, rows: int) -> None:
         nothing = np.full(rows, np.nan)
@@ -186,8 +194,27 @@ def _always_finite(graph: Graph) -> set[int]:
     return finite
 
 
-def _opened(program: Program, bars: Bars) -> dict[int, Stream]:
-    """Every stream of the program, opened on what its inputs were in history."""
+def _are_in(finite: set[int], node: Node) -> bool:
+    return all(x.number in finite for x in node.inputs if isinstance(x, Ref))
+
+
+def _inlined(graph: Graph, streams: Sequence[int]) -> dict[int, Lines]:
+    """Lines of the streams that have them."""
+    finite, found = _always_finite(graph), {}
+    for number in streams:
+        node = graph.nodes[number]
+        kind = stream_class(node.what)
+        names = ("finite_lines", "lines") if _are_in(finite, node) else ("lines",)
+        for give in (getattr(kind, name, None) for name in names):
+            lines = give and give(*(x for x in node.inputs if not isinstance(x, Ref)), **dict(node.parameters))
+            if lines:
+                found[number] = lines
+                break
+    return found
+
+
+def _opened(program: Program, bars: Bars) -> tuple[dict[int, Stream], dict[int, list[float]]]:
+    """Every stream of the program, opened on what its inputs were in history, and the rings of what is looked back at."""
     nodes = program.graph.nodes
     feeding = needed_nodes(program.graph, [x.number for i in program.streams for x in nodes[i].inputs if isinstance(x, Ref)])
     uses = dict.fromkeys((*feeding, *program.streams), 0)
@@ -197,7 +224,8 @@ def _opened(program: Program, bars: Bars) -> dict[int, Stream]:
                 uses[x.number] += 1
     arrays: dict[int, Any] = {}
     streams: dict[int, Stream] = {}
-    feeds = set(feeding)
+    rings: dict[int, list[float]] = {}
+    feeds, ringed, size = set(feeding), rings_of(program.graph, program.inlined), ring_size(program.inlined)
     with np.errstate(all="ignore"):
         for number in sorted(uses):
             node = nodes[number]
@@ -208,12 +236,23 @@ def _opened(program: Program, bars: Bars) -> dict[int, Stream]:
                 streams[number] = open_stream(node.what, constants, dict(node.parameters), history)
             if number in feeds:
                 arrays[number] = _evaluated(node, inputs, bars)
+            if number in ringed:
+                rings[number] = _ring(_as_series(arrays[number], bars), size)
             for x in node.inputs:
                 if isinstance(x, Ref):
                     uses[x.number] -= 1
                     if not uses[x.number]:
                         del arrays[x.number]
-    return streams
+    return streams, rings
+
+
+def _ring(x: Any, size: int) -> list[float]:
+    """The last values, each at its row modulo ``size``."""
+    ring = np.full(size, np.nan)
+    rows = np.arange(max(0, len(x) - size), len(x))
+    ring[rows & (size - 1)] = x[rows]
+    values: list[float] = ring.tolist()
+    return values
 
 
 def _evaluated(node: Node, inputs: list[Any], bars: Bars) -> Any:

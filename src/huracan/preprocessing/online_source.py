@@ -8,13 +8,14 @@ close that gap, and :data:`EXPRESSIONS` calls them only where they may be needed
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from huracan.preprocessing.rolling import from_row, log_of_size, ratio
+from huracan.preprocessing.streams.lines import Lines
 from huracan.preprocessing.tracing import CannotTrace, Graph, Node, Ref
 
-__all__ = ["EXPRESSIONS", "HELPERS", "INLINE", "needed_nodes", "step_source"]
+__all__ = ["EXPRESSIONS", "HELPERS", "INLINE", "needed_nodes", "needs_stream", "ring_size", "rings_of", "step_source"]
 
 _INF, _NAN = math.inf, math.nan
 
@@ -198,31 +199,36 @@ def needed_nodes(graph: Graph, outputs: Sequence[int]) -> list[int]:
     return sorted(needed)
 
 
-def step_source(graph: Graph, outputs: Sequence[int], *, masked: bool) -> str:
-    """The text of ``make(streams, scale)``, which gives ``step(row, ts, open, high, low, close, volume) -> list[float]``.
+def step_source(graph: Graph, outputs: Sequence[int], inlined: Mapping[int, Lines], *, masked: bool) -> str:
+    """The text of ``make(updates, states, rings, scale)``, which gives two functions.
+
+    ``step(row, ts, open, high, low, close, volume)`` takes a bar and gives a list of values, ``state()`` gives what is kept
+    between bars besides the rings. A ring holds the last values of a node that lines look back at, :func:`ring_size` of them.
 
     Parameters
     ----------
-    graph : what the indicators recorded.
-    outputs : numbers of the nodes to give, in order.
-    masked : whether ``from_row`` blanks the first rows; False is for segments that are past all of them.
+    graph : what the indicators recorded. outputs : numbers of the nodes to give, in order.
+    inlined : lines of the nodes that need no call. masked : whether ``from_row`` blanks the first rows.
 
     Examples
     --------
     >>> import numpy as np
     >>> graph = Graph()
     >>> close = graph.input("close")
-    >>> print(step_source(graph, [np.log(close / 2.0).number], masked=False))
-    def make(streams, scale):
+    >>> print(step_source(graph, [np.log(close / 2.0).number], {}, masked=False))
+    def make(updates, states, rings, scale):
         def step(row, ts, open, high, low, close, volume):
             v0 = close * scale
             v1 = v0 / 2.0
             v2 = log(v1) if v1 > 0.0 else log_(v1)
             return [v2]
-        return step
+        def state():
+            return {}
+        return step, state
     """
     names: dict[int, str] = {}
-    lines, bound = [], []
+    body, bound = [], []
+    ringed = rings_of(graph, inlined)
     nodes = needed_nodes(graph, outputs)
     for number in nodes:  # parts of a result are named before the line that gives them
         node = graph.nodes[number]
@@ -232,21 +238,49 @@ def step_source(graph: Graph, outputs: Sequence[int], *, masked: bool) -> str:
         node = graph.nodes[number]
         if node.kind == "output":
             continue
-        text = _node_text(number, node, names, masked=masked)
-        if text.isidentifier():  # a value that stands there already
+        text = "" if number in inlined else _node_text(number, node, names, masked=masked)
+        if number in inlined:
+            names[number] = f"v{number}"
+            body.append(_inlined_text(graph, number, inlined[number], names))
+        elif text.isidentifier():  # a value that stands there already
             names[number] = text
-            continue
-        if needs_stream(node):
-            bound.append(f"u{number} = streams[{number}]")
-        names[number] = f"v{number}"
-        lines.append(f"{_target(graph, number, names)} = {text}")
-    result = ", ".join(names[number] for number in outputs)
-    head = "".join(f"    {line}\n" for line in bound)
-    body = "".join(f"        {line}\n" for line in lines)
+        else:
+            names[number] = f"v{number}"
+            body.append(f"        {_target(graph, number, names)} = {text}\n")
+            if needs_stream(node):
+                bound.append(f"    u{number} = updates[{number}]\n")
+        if number in ringed:
+            bound.append(f"    h{number} = rings[{number}]\n")
+            body.append(f"        h{number}[place] = {names[number]}\n")
+    kept = {number: [f"s{number}_{name}" for name in lines.state] for number, lines in inlined.items() if lines.state}
+    bound += [f"    {', '.join(state)}, = states[{number}]\n" for number, state in kept.items()]
+    changed = [name for state in kept.values() for name in state]
+    head = [f"        nonlocal {', '.join(changed)}\n"] if changed else []
+    head += [f"        place = row & {ring_size(inlined) - 1}\n"] if ringed else []
+    states = ", ".join(f"{number}: ({', '.join(state)},)" for number, state in kept.items())
     return (
-        f"def make(streams, scale):\n{head}    def step(row, ts, open, high, low, close, volume):\n"
-        f"{body}        return [{result}]\n    return step"
+        f"def make(updates, states, rings, scale):\n{''.join(bound)}"
+        f"    def step(row, ts, open, high, low, close, volume):\n{''.join((*head, *body))}"
+        f"        return [{', '.join(names[number] for number in outputs)}]\n"
+        f"    def state():\n        return {{{states}}}\n    return step, state"
     )
+
+
+def ring_size(inlined: Mapping[int, Lines]) -> int:
+    """Values a ring holds: a power of two above the longest look back, so that a bar's place is ``row & (size - 1)``."""
+    return 1 << max((lines.reach for lines in inlined.values()), default=0).bit_length()
+
+
+def rings_of(graph: Graph, inlined: Mapping[int, Lines]) -> set[int]:
+    """Nodes whose recent values are looked back at."""
+    return {x.number for i, lines in inlined.items() if lines.reach for x in graph.nodes[i].inputs if isinstance(x, Ref)}
+
+
+def _inlined_text(graph: Graph, number: int, lines: Lines, names: dict[int, str]) -> str:
+    source = next(x.number for x in graph.nodes[number].inputs if isinstance(x, Ref))
+    fixed = {"x": names[source], "old": f"h{source}[place - {lines.reach}]", "out": f"v{number}", "row": "row"}
+    state = {name: f"s{number}_{name}" for name in lines.state}
+    return lines.written("        ", ring=f"h{source}", place="place", **fixed, **state)
 
 
 def _target(graph: Graph, number: int, names: dict[int, str]) -> str:

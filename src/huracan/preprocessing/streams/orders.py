@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Callable
 
 from huracan.preprocessing.rolling import Array, rolling_max, rolling_min, rolling_rank
+from huracan.preprocessing.streams.lines import Lines
 from huracan.preprocessing.streams.register import last_values, stream_for
 
 __all__ = ["RollingMax", "RollingMin", "RollingRank"]
 
 _NAN = float("nan")
+_LONG = 256
+"""Windows up to which looking through all values, when the extreme one has left, is quicker than keeping them in order."""
 
 
 @stream_for(rolling_max)
@@ -21,8 +25,15 @@ class RollingMax:
     def __init__(self, window: int) -> None:
         self.window = window
 
+    @classmethod
+    def finite_lines(cls, window: int) -> Lines | None:
+        """For values that are never NaN: keep the largest, and look for the next one when it has left the window."""
+        return _extreme_lines(window, ">=", "largest_of", _largest_of) if window <= _LONG else None
+
     def open(self, x: Array) -> None:
         """Start from the last window."""
+        past = x[-self.window :].tolist() if len(x) else [-math.inf]
+        self.state = (*_extreme_of(past, max, len(x) - 1),)
         self.update = _largest(last_values(x, self.window), self.window)
 
 
@@ -33,9 +44,47 @@ class RollingMin:
     def __init__(self, window: int) -> None:
         self.window = window
 
+    @classmethod
+    def finite_lines(cls, window: int) -> Lines | None:
+        """As for the largest."""
+        return _extreme_lines(window, "<=", "smallest_of", _smallest_of) if window <= _LONG else None
+
     def open(self, x: Array) -> None:
         """Start from the last window."""
+        past = x[-self.window :].tolist() if len(x) else [math.inf]
+        self.state = (*_extreme_of(past, min, len(x) - 1),)
         self.update = _smallest(last_values(x, self.window), self.window)
+
+
+def _extreme_lines(window: int, beats: str, word: str, search: Callable[..., tuple[float, int]]) -> Lines:
+    text = (
+        f"if {{x}} {beats} {{best}}:\n"
+        "    {best}, {since} = {x}, {row}\n"
+        f"elif {{since}} <= {{row}} - {window}:\n"
+        f"    {{best}}, {{since}} = {word}({{ring}}, {{place}}, {{row}}, {window})\n"
+        f"{{out}} = {{best}} if {{row}} >= {window - 1} else nan"
+    )
+    return Lines(text, window - 1, ("best", "since"), {word: search})
+
+
+def _extreme_of(past: list[float], extreme: Callable[[list[float]], float], row: int) -> tuple[float, int]:
+    """The extreme value, and the row of its latest occurrence; ``row`` is that of the last value."""
+    best = extreme(past)
+    past.reverse()
+    return best, row - past.index(best) if best in past else row
+
+
+def _recent(ring: list[float], place: int, window: int) -> list[float]:
+    start = place - window + 1
+    return ring[start : place + 1] if start >= 0 else ring[start:] + ring[: place + 1]
+
+
+def _largest_of(ring: list[float], place: int, row: int, window: int) -> tuple[float, int]:
+    return _extreme_of(_recent(ring, place, window), max, row)
+
+
+def _smallest_of(ring: list[float], place: int, row: int, window: int) -> tuple[float, int]:
+    return _extreme_of(_recent(ring, place, window), min, row)
 
 
 def _largest(past: list[float], window: int) -> Callable[[float], float]:

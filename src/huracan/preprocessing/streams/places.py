@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from huracan.preprocessing.rolling import Array, first_value, lag, running_max
-from huracan.preprocessing.streams.register import last_values, stream_for
+from huracan.preprocessing.streams.lines import Lines, LineStream
+from huracan.preprocessing.streams.register import stream_for
 
 __all__ = ["FirstValue", "Lag", "RunningMax"]
 
 
 @stream_for(lag)
-class Lag:
+class Lag(LineStream):
     """The value some bars earlier."""
 
-    def __init__(self, bars: int) -> None:
-        self.bars = bars
+    @classmethod
+    def lines(cls, bars: int) -> Lines:
+        """Look it up."""
+        return Lines("{out} = {old}" if bars else "{out} = {x}", bars)
 
-    def open(self, x: Array) -> None:
-        """Start from the last values."""
-        ring = last_values(x, self.bars)
-        last, at = self.bars - 1, 0
-
-        def update(x: float) -> float:
-            nonlocal at
-            old = ring[at]
-            ring[at] = x
-            at = at + 1 if at < last else 0
-            return old
-
-        self.update = update if self.bars else float
+    def take_state(self, x: Array) -> tuple[Any, ...]:
+        """Nothing but the values themselves."""
+        return ()
 
 
 @stream_for(first_value)
@@ -50,18 +45,17 @@ class FirstValue:
 
 
 @stream_for(running_max)
-class RunningMax:
+class RunningMax(LineStream):
     """The largest value so far, NaN until there is one."""
 
-    def open(self, x: Array) -> None:
-        """Start from the largest of the history."""
+    @classmethod
+    def lines(cls) -> Lines:
+        """Keep the larger."""
+        return Lines(
+            "if {x} > {largest} or {largest} != {largest}:\n    {largest} = {x}\n{out} = {largest}", state=("largest",)
+        )
+
+    def take_state(self, x: Array) -> tuple[Any, ...]:
+        """The largest of the history."""
         known = x[~np.isnan(x)]
-        largest = float(known.max()) if len(known) else float("nan")
-
-        def update(x: float) -> float:
-            nonlocal largest
-            if x > largest or largest != largest:
-                largest = x
-            return largest
-
-        self.update = update
+        return (float(known.max()) if len(known) else float("nan"),)

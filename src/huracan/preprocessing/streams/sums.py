@@ -7,7 +7,7 @@ exactly that sum; it is read from bottleneck's own result, or rebuilt with the s
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from typing import Any
 
 import bottleneck as bn
 import numpy as np
@@ -20,6 +20,7 @@ from huracan.preprocessing.rolling import (
     rolling_sum,
     rolling_sum_of_sizes,
 )
+from huracan.preprocessing.streams.lines import Lines, LineStream
 from huracan.preprocessing.streams.register import last_values, stream_for
 
 __all__ = ["RollingMean", "RollingStd", "RollingSum", "RollingSumOfSizes"]
@@ -39,163 +40,170 @@ def running_sum(history: Array, window: int) -> float:
     return float(bn.move_sum(padded, window, min_count=1)[-1])
 
 
+def _summing(window: int, divisor: int) -> Lines:
+    """A sum over a window; divided, as bottleneck does it, by a product with the inverse except in the first window."""
+    share = f" * {1.0 / divisor!r}" if divisor > 1 else ""
+    text = (
+        "change = {x} - {old}\n"
+        "if change == change:\n"
+        "    {total} += change\n"
+        f"    {{out}} = nan if {{missing}} else {{total}}{share}\n"
+        "else:\n"
+        "    {out}, {total}, {missing}, {seen} = "
+        f"gapped_sum({{x}}, {{old}}, {{total}}, {{missing}}, {{seen}}, {window}, {divisor})"
+    )
+    return Lines(text, window, ("total", "missing", "seen"), {"gapped_sum": _gapped_sum})
+
+
+def _gapped_sum(
+    x: float, old: float, total: float, missing: int, seen: int, window: int, divisor: int
+) -> tuple[float, float, int, int]:
+    """One step of a sum where the value that comes or the one that goes is NaN, as all do that go in the first window."""
+    seen += 1
+    if x == x:
+        total += x
+        missing -= 1
+    elif old == old:
+        total -= old
+        missing += 1
+    if missing:
+        return _NAN, total, missing, seen
+    return (total / divisor if seen == window else total * (1.0 / divisor)), total, missing, seen
+
+
+def _sum_state(x: Array, window: int) -> tuple[float, int, int]:
+    return running_sum(x, window), sum(v != v for v in last_values(x, window)), len(x)
+
+
 @stream_for(rolling_sum)
-class RollingSum:
-    """Sum over a window."""
+class RollingSum(LineStream):
+    """Sum over a window: bottleneck's ``move_sum``."""
 
-    def __init__(self, window: int) -> None:
-        self.window = window
+    @classmethod
+    def lines(cls, window: int) -> Lines:
+        """Add what comes, take off what goes."""
+        return _summing(window, 1)
 
-    def open(self, x: Array) -> None:
-        """Continue bottleneck's ``move_sum``."""
-        self.update = _summing(x, self.window, 1)
+    def take_state(self, x: Array) -> tuple[Any, ...]:
+        """The sum, and how many of the window are missing."""
+        return _sum_state(x, self._lines.reach)
 
 
 @stream_for(rolling_mean)
-class RollingMean:
-    """Mean over a window."""
+class RollingMean(LineStream):
+    """Mean over a window: bottleneck's ``move_mean``."""
 
-    def __init__(self, window: int, min_count: int | None = None) -> None:
-        self.window = window
-        self.min_count = min_count
+    @classmethod
+    def lines(cls, window: int, min_count: int | None = None) -> Lines:
+        """As a sum; with ``min_count`` over the numbers that are there."""
+        if min_count is None or min_count == window:
+            return _summing(window, window)
+        text = (
+            "change = {x} - {old}\n"
+            f"if change == change and {{count}} == {window}:\n"
+            "    {total} += change\n"
+            f"    {{out}} = {{total}} * {1.0 / window!r}\n"
+            "else:\n"
+            "    {out}, {total}, {count}, {seen} = "
+            f"counted_mean({{x}}, {{old}}, {{total}}, {{count}}, {{seen}}, {window}, {min_count})"
+        )
+        return Lines(text, window, ("total", "count", "seen"), {"counted_mean": _counted_mean})
 
-    def open(self, x: Array) -> None:
-        """Continue bottleneck's ``move_mean``."""
-        if self.min_count is None or self.min_count == self.window:
-            self.update = _summing(x, self.window, self.window)
+    def take_state(self, x: Array) -> tuple[Any, ...]:
+        """The sum, and how many of the window are missing or there."""
+        total, missing, seen = _sum_state(x, self._lines.reach)
+        return total, (missing if "missing" in self._lines.state else self._lines.reach - missing), seen
+
+
+def _counted_mean(
+    x: float, old: float, total: float, count: int, seen: int, window: int, min_count: int
+) -> tuple[float, float, int, int]:
+    seen += 1
+    if x == x:
+        if old == old:
+            total += x - old
         else:
-            self.update = _counting_mean(x, self.window, self.min_count)
-
-
-def _summing(history: Array, window: int, divisor: int) -> Callable[[float], float]:
-    ring = last_values(history, window)
-    total = running_sum(history, window)
-    missing = sum(x != x for x in ring)
-    last, at, seen = window - 1, 0, len(history)
-    factor = 1.0 / divisor
-
-    def update(x: float) -> float:
-        nonlocal total, at, missing, seen
-        old = ring[at]
-        ring[at] = x
-        at = at + 1 if at < last else 0
-        change = x - old
-        if change == change:
-            total += change
-            return _NAN if missing else total * factor
-        seen += 1
-        if x == x:
             total += x
-            missing -= 1
-        elif old == old:
-            total -= old
-            missing += 1
-        if missing:
-            return _NAN
-        return total / divisor if seen == window else total * factor  # bottleneck divides in its first window only
-
-    return update
-
-
-def _counting_mean(history: Array, window: int, min_count: int) -> Callable[[float], float]:
-    ring = last_values(history, window)
-    total = running_sum(history, window)
-    count = sum(x == x for x in ring)
-    seen = len(history)
-    last, at = window - 1, 0
-
-    def update(x: float) -> float:
-        nonlocal total, at, count, seen
-        old = ring[at]
-        ring[at] = x
-        at = at + 1 if at < last else 0
-        seen += 1
-        if x == x:
-            if old == old:
-                total += x - old
-            else:
-                total += x
-                count += 1
-        elif old == old:
-            total -= old
-            count -= 1
-        if count < min_count:
-            return _NAN
-        return total / count if seen <= window else total * (1.0 / count)
-
-    return update
+            count += 1
+    elif old == old:
+        total -= old
+        count -= 1
+    if count < min_count:
+        return _NAN, total, count, seen
+    return (total / count if seen <= window else total * (1.0 / count)), total, count, seen
 
 
 @stream_for(rolling_sum_of_sizes)
-class RollingSumOfSizes:
+class RollingSumOfSizes(LineStream):
     """Sum of sizes over a window, with the rounding residue of large values read as 0."""
 
-    def __init__(self, window: int) -> None:
-        self.window = window
+    @classmethod
+    def lines(cls, window: int) -> Lines:
+        """As a sum, held against the largest so far."""
+        inner = _summing(window, 1)
+        text = (
+            f"{inner.text}\n"
+            "if {out} > {largest}:\n"
+            "    {largest} = {out}\n"
+            f"elif not {{out}} > {RESIDUE!r} * {{largest}}:\n"
+            "    {out}, {largest} = small_sum({out}, {largest})"
+        )
+        return Lines(text, window, (*inner.state, "largest"), {**inner.words, "small_sum": _small_sum})
 
-    def open(self, x: Array) -> None:
-        """Continue bottleneck's ``move_sum`` and the largest sum so far."""
-        inner = _summing(x, self.window, 1)
-        sums = bn.move_sum(x, self.window) if self.window <= len(x) else np.empty(0)
+    def take_state(self, x: Array) -> tuple[Any, ...]:
+        """The sum and the largest there was."""
+        window = self._lines.reach
+        sums = bn.move_sum(x, window) if window <= len(x) else np.empty(0)
         known = sums[~np.isnan(sums)]
-        floor = RESIDUE * float(known.max()) if len(known) else _NAN
+        return (*_sum_state(x, window), float(known.max()) if len(known) else _NAN)
 
-        def update(x: float) -> float:
-            nonlocal floor
-            total = inner(x)
-            if total > floor:
-                if RESIDUE * total > floor:
-                    floor = RESIDUE * total
-                return total
-            if total == total:
-                if floor == floor:
-                    return 0.0
-                floor = RESIDUE * total
-                return total if total > floor else 0.0
-            return total
 
-        self.update = update
+def _small_sum(total: float, largest: float) -> tuple[float, float]:
+    """A sum that is no more than residue: 0, unless it is NaN or the first of all."""
+    if total != total:
+        return total, largest
+    if largest != largest:
+        return (total if total > RESIDUE * total else 0.0), total
+    return 0.0, largest
 
 
 @stream_for(rolling_std)
-class RollingStd:
-    """Standard deviation over a window."""
+class RollingStd(LineStream):
+    """Standard deviation over a window: bottleneck's ``move_std``, a running mean and sum of squared deviations."""
 
-    def __init__(self, window: int, ddof: int = 1) -> None:
-        self.window = window
-        self.ddof = ddof
+    @classmethod
+    def lines(cls, window: int, ddof: int = 1) -> Lines:
+        """Welford's update for a value that comes and one that goes."""
+        text = (
+            "change = {x} - {old}\n"
+            f"if change == change and {{count}} == {window}:\n"
+            "    before = {old} - {mean}\n"
+            f"    {{mean}} += change * {1.0 / window!r}\n"
+            "    {squares} += ({x} - {mean} + before) * change\n"
+            "    if {squares} < 0.0:\n"
+            "        {squares} = 0.0\n"
+            f"    {{out}} = sqrt({{squares}} * {1.0 / max(window - ddof, 1)!r})\n"
+            "else:\n"
+            "    {out}, {mean}, {squares}, {count}, {seen} = "
+            f"gapped_deviation({{x}}, {{old}}, {{mean}}, {{squares}}, {{count}}, {{seen}}, {window}, {ddof})"
+        )
+        return Lines(text, window, ("mean", "squares", "count", "seen"), {"gapped_deviation": _gapped_deviation})
 
-    def open(self, x: Array) -> None:
-        """Continue bottleneck's ``move_std``: a running mean and sum of squared deviations."""
-        window, ring = self.window, last_values(x, self.window)
-        mean, squares, count = _deviations(x, window)
-        share = 1.0 / window
-        divisor = 1.0 / (window - self.ddof) if window > self.ddof else math.inf
-        seen, last, at, sqrt = len(x), window - 1, 0, math.sqrt
-        freedom = window - self.ddof
+    def take_state(self, x: Array) -> tuple[Any, ...]:
+        """Mean, squares, count of numbers in the window, bars so far."""
+        return (*_deviations(x, self._lines.reach), len(x))
 
-        def update(x: float) -> float:
-            nonlocal mean, squares, count, at, seen
-            old = ring[at]
-            ring[at] = x
-            at = at + 1 if at < last else 0
-            change = x - old
-            if change == change and count == window:
-                old -= mean
-                mean += change * share
-                squares += (x - mean + old) * change
-                if squares < 0.0:
-                    squares = 0.0
-                return sqrt(squares * divisor)
-            mean, squares, count = _one_deviation(x, old, mean, squares, count, seen < window)
-            seen += 1
-            if count < window:
-                return _NAN
-            if squares < 0.0:
-                squares = 0.0
-            return sqrt(squares / freedom) if seen <= window else sqrt(squares * divisor)
 
-        self.update = update
+def _gapped_deviation(
+    x: float, old: float, mean: float, squares: float, count: int, seen: int, window: int, ddof: int
+) -> tuple[float, float, float, int, int]:
+    mean, squares, count = _one_deviation(x, old, mean, squares, count, seen < window)
+    seen += 1
+    if count < window or window <= ddof:
+        return _NAN, mean, squares, count, seen
+    squares = max(squares, 0.0)
+    freedom = window - ddof
+    return math.sqrt(squares / freedom if seen <= window else squares * (1.0 / freedom)), mean, squares, count, seen
 
 
 def _deviations(history: Array, window: int) -> tuple[float, float, int]:
