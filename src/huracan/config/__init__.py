@@ -3,6 +3,7 @@
 from huracan.config.documentation import commented_yaml, parameter_table
 from huracan.config.loading import config_hash, load_config
 from huracan.config.schema import (
+    CleaningConfig,
     ComparisonConfig,
     CostConfig,
     DataConfig,
@@ -21,6 +22,7 @@ from huracan.config.schema import (
 )
 
 __all__ = [
+    "CleaningConfig",
     "ComparisonConfig",
     "CostConfig",
     "DataConfig",

@@ -163,7 +163,7 @@ def _explain(error: ValidationError, places: Mapping[_Path, str]) -> str:
     at = tuple(str(part) for part in fault["loc"])
     known = next((at[:depth] for depth in range(len(at), 0, -1) if at[:depth] in places), ())
     where = places.get(known, "")
-    dotted = ".".join(at)
+    dotted = ".".join(key if key.isprintable() else repr(key)[1:-1] for key in at)
     if fault["type"] == "extra_forbidden":
         names = _keys_at(at[:-1])
         close = difflib.get_close_matches(at[-1], names, n=1, cutoff=0.5)

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 __all__ = [
+    "CleaningConfig",
     "ComparisonConfig",
     "CostConfig",
     "DataConfig",
@@ -69,23 +70,52 @@ class SimulationConfig(Section):
 
 
 class DataConfig(Section):
-    """Where candles come from and what is done with flaws."""
+    """Where candles come from."""
 
     source: UserPath | None = Field(None, description="File or folder of candles; none means the simulated market.")
     symbols: tuple[str, ...] = Field((), description="Symbols to keep; empty keeps all.")
-    on_unsorted: Literal["refuse", "sort"] = Field(
-        "refuse", description="Bars out of order: refuse them or sort them and say so."
-    )
-    on_duplicate: Literal["refuse", "drop_exact"] = Field(
-        "refuse", description="Bars that stand twice: refuse them, or drop those that agree in every value and say so."
-    )
     simulation: SimulationConfig = Field(default_factory=SimulationConfig, description="The simulated market.")
+
+
+class CleaningConfig(Section):
+    """What is done with flaws of candles; every change is listed, nothing is repaired unless asked for."""
+
+    unsorted: Literal["refuse", "sort"] = Field("refuse", description="Bars out of order: refuse them, or sort them.")
+    duplicates: Literal["refuse", "exact", "first", "last"] = Field(
+        "refuse",
+        description="Bars that stand twice: refuse them, keep one of those that agree in every value, or keep the first or "
+        "last of those that contradict each other.",
+    )
+    invalid: Literal["refuse", "drop"] = Field(
+        "refuse", description="Bars no market makes (price not positive, high below low): refuse them, or drop them."
+    )
+    outliers: Literal["keep", "flag", "clip", "winsorise", "drop"] = Field(
+        "flag",
+        description="Returns and shadows outside their usual range: do not look, count them, cut shadows to the range of the "
+        "window's deviation or of its quantiles, or drop the bars.",
+    )
+    offline: bool = Field(
+        False, description="Let clip and winsorise repair closes by what the next bar shows; such a run looks ahead."
+    )
+    outlier_window: int = Field(240, ge=20, le=1_000_000, description="Earlier returns that a bar is compared with.")
+    outlier_width: float = Field(10.0, ge=1.0, le=1_000.0, description="Half the usual range, in robust standard deviations.")
+    outlier_floor: float = Field(1e-4, ge=0.0, le=1.0, description="Least standard deviation, as a log return.")
+    outlier_quantiles: tuple[float, float] = Field((0.005, 0.995), description="The usual range of winsorise.")
+    gaps: Literal["split", "forward_fill", "drop"] = Field(
+        "split",
+        description="Missing bars: a new segment begins, the first of a gap are filled with flat bars (never traded or "
+        "trained on), or segments that are too short are dropped.",
+    )
+    fill_limit: int = Field(5, ge=1, le=100_000, description="Bars of a gap that forward_fill fills.")
+    min_segment: int = Field(2, ge=1, le=1_000_000, description="Shortest segment that drop keeps.")
 
 
 class FeatureConfig(Section):
     """Which features are computed."""
 
-    recipe: str = Field("default", description="'default', 'minimal', or the path of a recipe's JSON file.")
+    recipe: str = Field(
+        "default", description="'default', 'minimal', 'alpha158', or the path of a recipe's JSON file (ours or the Engine's)."
+    )
 
     @field_validator("recipe")
     @classmethod
@@ -301,6 +331,7 @@ class HuracanConfig(Section):
     seed: int = Field(0, ge=0, lt=2**31, description="Seed of everything random.")
     profile: str = Field("quick", description="Which of the profiles below is run.")
     data: DataConfig = Field(default_factory=DataConfig)
+    cleaning: CleaningConfig = Field(default_factory=CleaningConfig)
     features: FeatureConfig = Field(default_factory=FeatureConfig)
     labels: LabelConfig = Field(default_factory=LabelConfig)
     regimes: RegimeConfig = Field(default_factory=RegimeConfig)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ from huracan.dataset import TrainingSet
 from huracan.errors import DataError, FeatureError
 from huracan.labels import forward_return_labels, triple_barrier_labels
 from huracan.logs import stage
-from huracan.market import ReadNote, SimulatedMarket, ingest_candles, simulate_market, validate_candles
-from huracan.preprocessing import FeatureRecipe, QualityReport, quality_report
+from huracan.market import ReadNote, SimulatedMarket, bar_length, simulate_market, validate_candles
+from huracan.preprocessing import CleaningPolicy, FeatureRecipe, QualityReport, clean_candles, quality_report
 from huracan.regimes import RegimeClassifier
 
 __all__ = ["Prepared", "Source", "load_recipe", "make_labels", "prepare", "read_source"]
@@ -22,12 +23,18 @@ __all__ = ["Prepared", "Source", "load_recipe", "make_labels", "prepare", "read_
 
 @dataclass(frozen=True)
 class Source:
-    """Candles and where they came from; ``truth`` on a simulated market."""
+    """Candles and where they came from.
+
+    ``cleaning`` is the account of what cleaning did; ``filled`` names the bars it put in (``[symbol, ts]``), on which nothing
+    is decided and nothing learned; ``truth`` is there on a simulated market.
+    """
 
     candles: pl.DataFrame
     name: str
     notes: tuple[ReadNote, ...] = ()
     truth: SimulatedMarket | None = None
+    cleaning: str = ""
+    filled: pl.DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -70,11 +77,13 @@ def read_source(config: HuracanConfig, candles: Any = None) -> Source:
                 f"simulated market: {sim.n_symbols} symbols x {sim.n_bars:,} bars of {sim.bar}, edge x {sim.signal_strength:g}"
             )
             return Source(_wanted(truth.candles, config), name, truth=truth)
-        read = ingest_candles(given, on_unsorted=config.data.on_unsorted, on_duplicate=config.data.on_duplicate)
-        log.info("candles read", rows=read.candles.height, notes=len(read.notes))
+        cleaned = clean_candles(given, CleaningPolicy(**config.cleaning.model_dump()))
+        log.info("candles read", rows=cleaned.candles.height, notes=len(cleaned.read_notes), cleaning=cleaned.sentence)
         name = Path(given).name if isinstance(given, str | Path) else "a frame"
-        kept = validate_candles(_wanted(read.candles, config))
-        return Source(kept, name, tuple(read.notes))
+        marks = [mark for mark in ("segment", "outlier", "repaired", "filled") if mark in cleaned.candles.columns]
+        kept = _wanted(cleaned.candles, config)
+        filled = kept.filter("filled").select("symbol", "ts") if "filled" in marks else None
+        return Source(validate_candles(kept.drop(marks)), name, cleaned.read_notes, cleaning=cleaned.sentence, filled=filled)
 
 
 def prepare(config: HuracanConfig, source: Source) -> Prepared:
@@ -87,6 +96,8 @@ def prepare(config: HuracanConfig, source: Source) -> Prepared:
         features = recipe.compute(candles)
     with stage("labels"):
         labels = make_labels(config, candles)
+    if source.filled is not None and source.filled.height:
+        features, labels = _without_filled(features, labels, source.filled, bar_length(candles))
     with stage("regimes"):
         regimes = RegimeClassifier(**config.regimes.model_dump()).classify(candles)
     with stage("join") as log:
@@ -98,18 +109,30 @@ def prepare(config: HuracanConfig, source: Source) -> Prepared:
     return Prepared(source, quality, recipe, features, labels, regimes, everything, rows)
 
 
+def _without_filled(
+    features: pl.DataFrame, labels: pl.DataFrame, filled: pl.DataFrame, bar: dt.timedelta
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Leave out bars that were put in: no decision is taken on one, and no label begins or ends at its invented price."""
+    entry = filled.select("symbol", pl.col("ts") - bar)
+    leave = filled.select("symbol", label_end="ts")
+    labels = labels.join(entry, on=["symbol", "ts"], how="anti", maintain_order="left")
+    labels = labels.join(leave, on=["symbol", "label_end"], how="anti", maintain_order="left")
+    return features.join(filled, on=["symbol", "ts"], how="anti", maintain_order="left"), labels
+
+
 def load_recipe(config: HuracanConfig) -> FeatureRecipe:
     """The recipe the configuration names: a shipped one, or a JSON file."""
     name = config.features.recipe
-    if name in ("default", "minimal"):
+    if name in ("default", "minimal", "alpha158"):
         return getattr(FeatureRecipe, name)()
     path = Path(name).expanduser()
     try:
-        return FeatureRecipe.from_json(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        return FeatureRecipe.from_engine_json(text) if '"indicators"' in text else FeatureRecipe.from_json(text)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "not UTF-8 text"
         raise DataError(
-            f"features.recipe is '{name}': {reason}; 'default', 'minimal' or a recipe's JSON file was expected."
+            f"features.recipe is '{name}': {reason}; 'default', 'minimal', 'alpha158' or a recipe's JSON file was expected."
         ) from error
     except FeatureError as error:
         raise FeatureError(f"features.recipe is '{name}': {error}") from error

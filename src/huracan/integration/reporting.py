@@ -175,6 +175,7 @@ def report_content(
     profile = config.active_profile
     failed = {name: run.failure for name, run in evidence.runs.items() if run.failure}
     notes = [note.sentence for note in prepared.source.notes]
+    notes += [prepared.source.cleaning] if prepared.source.cleaning else []
     notes += [f"{count:,} rows left out: {reason}." for reason, count in rows.dropped.items() if count]
     notes += [f"{name} could not be trained: {reason}" for name, reason in failed.items()]
     looked_before = look.looked_before if look else 0
