@@ -212,6 +212,10 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         """Keep quiet."""
 
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """The ``Date`` of an answer is by the clock of the exchange."""
+        return super().date_time_string(self.loopback.now / 1000)
+
     def do_GET(self) -> None:
         exchange = self.loopback
         url = urlparse(self.path)

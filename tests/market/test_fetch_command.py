@@ -66,7 +66,7 @@ def test_killed_at_any_moment_it_loses_nothing(tmp_path: Path, kills: int, page:
     with LoopbackExchange(_markets(), now=NOW, faults=BAD_DAY, page=page) as exchange:
         while killed < kills:
             process = _start(tmp_path, exchange)
-            killed += _killed(process, exchange, after=chance.randint(3, 24), delay=chance.uniform(0.0, 0.05))
+            killed += _killed(process, exchange, after=chance.randint(3, 36), delay=chance.uniform(0.0, 0.05))
             exchange.now += chance.randint(0, 5) * MINUTE  # bars that were open have closed meanwhile, at other values
         process = _start(tmp_path, exchange)
         said, complained = process.communicate(timeout=120)

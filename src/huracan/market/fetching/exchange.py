@@ -28,7 +28,8 @@ __all__ = ["Exchange"]
 
 T = TypeVar("T")
 
-_PASSING = frozenset({408, 418, 425, 429})
+_PASSING = frozenset({408, 425})
+"""HTTP statuses below 500 that pass by themselves, beside those of limits."""
 _USUAL_PAGE = 100
 """Bars a page holds where ccxt does not know: what the most modest exchanges give."""
 
@@ -259,14 +260,12 @@ def _polite(kind: Any, patience: Patience) -> Any:
 
     def _judge(error: Exception) -> Failure:
         answer = patience.answer
-        if isinstance(error, ccxt.DDoSProtection | ccxt.RateLimitExceeded):
-            passes = True
-        elif answer.status >= 400:
-            passes = answer.status in _PASSING or answer.status >= 500
-        else:
-            passes = isinstance(error, ccxt.OperationFailed) or _is_broken_transfer(error)
-        status = f"HTTP {answer.status}" if answer.status >= 400 else _in_words(error)
-        return Failure(passes, status, answer.retry_after if answer.status >= 400 else None)
+        limited = answer.status in (418, 429) or isinstance(error, ccxt.DDoSProtection | ccxt.RateLimitExceeded)
+        if answer.status >= 400:
+            passes = limited or answer.status in _PASSING or answer.status >= 500
+            return Failure(passes, f"HTTP {answer.status}", limited, answer.retry_after)
+        passes = limited or isinstance(error, ccxt.OperationFailed) or _is_broken_transfer(error)
+        return Failure(passes, _in_words(error), limited)
 
     Polite.__name__ = kind.__name__
     return Polite

@@ -29,10 +29,18 @@ class Answer:
 
 @dataclass(frozen=True)
 class Failure:
-    """A failed request: whether it may pass, what it was in words, and for how long the exchange asked to wait."""
+    """A failed request.
+
+    Attributes
+    ----------
+    passes : whether it may pass. what : what it was, in words.
+    limited : whether the exchange was asked too often.
+    retry_after : for how many seconds it asked to wait.
+    """
 
     passes: bool
     what: str
+    limited: bool = False
     retry_after: float | None = None
 
 
@@ -40,8 +48,8 @@ class Patience:
     """The manners of all threads that ask one exchange.
 
     Requests are spaced by a single clock, as the exchange's limit is on all of them together. After a failure that may pass,
-    the request is repeated after a wait that doubles, between half and all of it by chance so that threads part; when
-    the exchange itself says how long to wait (``Retry-After``), everybody waits.
+    the request is repeated after a wait that doubles, between half and all of it by chance so that threads part. Where
+    the exchange was asked too often, or says how long to wait (``Retry-After``), everybody waits.
 
     Parameters
     ----------
@@ -139,8 +147,9 @@ class Patience:
         wait = longest * random.uniform(0.5, 1.0)
         if failure.retry_after is not None:
             wait = max(wait, failure.retry_after + random.uniform(0.0, self.first_wait))
+        if failure.limited or failure.retry_after is not None:
             with self._lock:
-                self._resume_at = max(self._resume_at, time.monotonic() + failure.retry_after)
+                self._resume_at = max(self._resume_at, time.monotonic() + wait)
         if wait >= 1:
             self.notice(f"{failure.what}; again in {wait:.0f} s")
         self._sleep(wait)
