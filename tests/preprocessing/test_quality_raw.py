@@ -292,6 +292,21 @@ def test_pandas_and_csv_are_read_as_they_are(tmp_path: Path) -> None:
         assert of(quality_report(source, now=NOW), "high below low")[0].count == 1
 
 
+def test_a_pandas_column_of_mixed_types_is_read_value_by_value() -> None:
+    mixed = clean().to_pandas()
+    mixed["open"] = mixed["open"].astype(object)
+    mixed.loc[3, "open"] = "broken"
+    mixed.loc[4, "open"] = None
+    report = quality_report(mixed, now=NOW)
+    assert {check.name: check.count for check in report.of("error")} == {"unreadable open": 1, "missing open": 2}
+
+
+def test_a_real_january_of_1970_is_no_defect() -> None:
+    days = clean(9000, step=dt.timedelta(days=1)).with_columns(pl.col("ts") - dt.timedelta(days=365 * 60))
+    report = quality_report(days, now=NOW)
+    assert days["ts"][0].year < 1970 < days["ts"][-1].year and report.ok
+
+
 def test_nothing_that_can_be_looked_at_is_one_sentence() -> None:
     with pytest.raises(CandleError, match="no row has a readable time"):
         quality_report(clean(3).with_columns(ts=pl.lit("never")), now=NOW)

@@ -12,19 +12,19 @@ import polars as pl
 from numpy.typing import NDArray
 
 from huracan.errors import HuracanError, NotEnoughData
-from huracan.preprocessing.correlation import correlation_clusters, correlation_order, rank_correlation
+from huracan.preprocessing.correlation import correlation_order, rank_correlation
 from huracan.preprocessing.exploration.dependence import autocorrelations
 from huracan.preprocessing.exploration.distributions import QUANTILES, return_distribution
+from huracan.preprocessing.exploration.features import CORRELATION_ROWS, FEATURE_SCHEMA, describe_features, one_symbol
 from huracan.preprocessing.exploration.profiles import calendar_profile, histogram, volatility_over_time
 from huracan.preprocessing.exploration.stationarity import stationarity, verdict_of
-from huracan.preprocessing.frames import read_feature_frame
 from huracan.preprocessing.quality import FoundCandles, read_as_found
 from huracan.preprocessing.quality.series import CandleArrays, candle_arrays
 from huracan.statistics import adjust_p_values
 
 __all__ = ["Exploration", "explore"]
 
-LAGS, DEPENDENCE_ROWS, STATIONARITY_ROWS, CORRELATION_ROWS, MOST_SYMBOLS = 24, 20_000, 2_000, 50_000, 60
+LAGS, DEPENDENCE_ROWS, STATIONARITY_ROWS, MOST_SYMBOLS = 24, 20_000, 2_000, 60
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,52 +225,24 @@ _NO_AUTO = pl.DataFrame(
         "p_value": pl.Float64,
     }
 )
-_FEATURE_SCHEMA = pl.Schema(
-    {
-        "feature": pl.String(),
-        "missing": pl.Int64(),
-        "missing_share": pl.Float64(),
-        "first_known": pl.Int64(),
-        "mean": pl.Float64(),
-        "deviation": pl.Float64(),
-        "smallest": pl.Float64(),
-        "largest": pl.Float64(),
-        "distinct_share": pl.Float64(),
-        "cluster": pl.Int32(),
-        "representative": pl.String(),
-        "max_abs_correlation": pl.Float64(),
-    }
-)
-
 _Found = tuple[pl.DataFrame, str, tuple[tuple[str, ...], NDArray[np.float64]], list[pl.DataFrame], list[str]]
 
 
 def _features(features: Any) -> _Found:
-    given = read_feature_frame(features)
-    values = np.asarray(given.matrix(), dtype=np.float64)
-    names = tuple(given.names) if given.names is not None else tuple(f"x{i}" for i in range(values.shape[1]))
-    clusters = correlation_clusters(values, names=names, max_rows=CORRELATION_ROWS)
-    table = pl.DataFrame([_described(name, values[:, i]) for i, name in enumerate(names)])
-    table = table.join(clusters, on="feature", how="left", maintain_order="left")
-    where, mine = _one_symbol(given.keys, len(values))
+    table, names, values = describe_features(features)
+    where, mine = one_symbol(features, len(values))
     levels: list[pl.DataFrame] = []
     notes = [f"features were tested for stationarity on {where}."]
     for i, name in enumerate(names):
         tested = _tested(where, name, values[mine, i])
         (levels.append if isinstance(tested, pl.DataFrame) else notes.append)(tested)  # type: ignore[arg-type]
-    return (
-        table.select(pl.col(name).cast(kind) for name, kind in _FEATURE_SCHEMA.items()),
-        "features",
-        _ordered(names, values),
-        levels,
-        notes,
-    )
+    return table, "features", _ordered(names, values), levels, notes
 
 
 def _no_features(bars: CandleArrays) -> _Found:
     """The correlation of the symbols' returns, at the times they have in common."""
     parts = [_Symbol(symbol, bars, rows, bar) for symbol, rows, bar in list(bars.parts())[:MOST_SYMBOLS]]
-    empty = pl.DataFrame(schema=_FEATURE_SCHEMA)
+    empty = pl.DataFrame(schema=FEATURE_SCHEMA)
     if len(parts) < 2:
         return empty, "", ((), np.empty((0, 0))), [], []
     times = np.unique(np.concatenate([part.ts for part in parts]))[-CORRELATION_ROWS:]
@@ -287,33 +259,6 @@ def _ordered(names: tuple[str, ...], values: NDArray[np.float64]) -> tuple[tuple
     _, matrix = rank_correlation(values, names=names, max_rows=CORRELATION_ROWS)
     order = correlation_order(matrix)
     return tuple(names[i] for i in order), matrix[np.ix_(order, order)]
-
-
-def _described(name: str, values: NDArray[np.float64]) -> dict[str, Any]:
-    known = np.isfinite(values)
-    kept = values[known]
-    some = len(kept) > 0
-    return {
-        "feature": name,
-        "missing": int(len(values) - len(kept)),
-        "missing_share": 1 - len(kept) / max(len(values), 1),
-        "first_known": int(known.argmax()) if some else None,
-        "mean": float(kept.mean()) if some else None,
-        "deviation": float(kept.std()) if some else None,
-        "smallest": float(kept.min()) if some else None,
-        "largest": float(kept.max()) if some else None,
-        "distinct_share": len(np.unique(kept)) / len(kept) if some else None,
-    }
-
-
-def _one_symbol(keys: Any, rows: int) -> tuple[str, NDArray[np.bool_]]:
-    """The symbol with the most rows, the first of equals; everything where none is named."""
-    if keys is None or "symbol" not in list(keys.columns):
-        return "all rows", np.ones(rows, bool)
-    symbols = np.asarray(keys["symbol"]).astype(str)
-    names, counts = np.unique(symbols, return_counts=True)
-    chosen = str(names[counts.argmax()])
-    return chosen, symbols == chosen
 
 
 def _adjusted(frame: pl.DataFrame, p: str, name: str) -> pl.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -68,6 +69,7 @@ def read_as_found(source: Any, *, now: dt.datetime | None = None, bar: str | Non
     clock = dt.datetime.now(dt.UTC) if now is None else now if now.tzinfo else now.replace(tzinfo=dt.UTC)
     if isinstance(source, pl.DataFrame) and _is_canonical(source, clock):
         return FoundCandles(source.select(CANDLE_SCHEMA.names()), (), source.height)
+    source = _with_texts(source)
     parts: list[tuple[str, pl.DataFrame]] = []
     checks: list[QualityCheck] = []
     files: list[Path] = []
@@ -104,6 +106,18 @@ def _is_canonical(frame: pl.DataFrame, now: dt.datetime) -> bool:
         return False
     since = frame["ts"].to_physical()
     return bool(since.min() >= _JANUARY_1970 and since.max() < now.timestamp() * 1000 + _FAR)  # type: ignore[operator]
+
+
+def _with_texts(source: Any) -> Any:
+    """A pandas frame whose columns of mixed types are texts; what else comes in goes out."""
+    pandas = sys.modules.get("pandas")
+    if pandas is None or not isinstance(source, pandas.DataFrame):
+        return source
+    mixed = {}
+    for name in source.columns[[kind.kind == "O" for kind in source.dtypes]]:
+        if pandas.api.types.infer_dtype(source[name], skipna=True).startswith("mixed"):
+            mixed[name] = source[name].astype("string")
+    return source.assign(**mixed) if mixed else source
 
 
 def _tables(source: Any, checks: list[QualityCheck], bar: str | None) -> Iterator[Table]:

@@ -71,8 +71,8 @@ def _compared(
     norm = float(np.sqrt((mine**2).sum() * (others**2).sum()))
     shifts = np.arange(-reach, reach + 1)
     correlation = product[shifts] / norm if norm > 0 else np.zeros(len(shifts))
-    best, here = int(correlation.argmax()), float(correlation[reach])
-    least = max(TOGETHER, ERRORS / np.sqrt(max(np.count_nonzero(mine), 1)), TIMES * here)
+    best, here = int(np.argmax(correlation)), float(correlation[reach])
+    least = max(TOGETHER, ERRORS / max(int(np.count_nonzero(mine)), 1) ** 0.5, TIMES * here)
     if not shifts[best] or correlation[best] < least:
         return None
     symbol, rows = bars.symbols[i], slice(int(bars.start[i]), int(bars.start[i + 1]))
