@@ -92,6 +92,7 @@ class OnlineFeatures:
             if method
         ]
         self._names = recipe.columns
+        self._with_names = _named_by(recipe.columns)
         self._pack = Struct(f"{len(recipe)}f") if single else None
         self.last: dict[str, Features | None] = {}
 
@@ -239,12 +240,26 @@ class OnlineFeatures:
                     values = np.array(values, np.float32).tolist()
         total = sum(values)
         if total - total == 0.0:
-            return dict(zip(self._names, values))
+            return self._with_names(values)
         for name, x in zip(self._names, values):
             if math.isinf(x):
                 moment = written_time(self._series[symbol].ts)
                 raise FeatureError(f"feature '{name}' of {symbol} is infinite at {moment}; an indicator gives NaN there.")
         return {name: None if x != x else x for name, x in zip(self._names, values)}
+
+
+def _named_by(names: Sequence[str]) -> Callable[[Sequence[float]], Features]:
+    """``dict(zip(names, values))`` in half the time: a ready dictionary is copied, and each of its places filled.
+
+    >>> _named_by(("a", "b"))([1.0, 2.0])
+    {'a': 1.0, 'b': 2.0}
+    """
+    values = ", ".join(f"x{i}" for i in range(len(names)))
+    filled = "".join(f"    made[{name!r}] = x{i}\n" for i, name in enumerate(names))
+    words: dict[str, Any] = {"copy": dict.fromkeys(names).copy}
+    exec(f"def named(values):\n    {values}, = values\n    made = copy()\n{filled}    return made", words)
+    named: Callable[[Sequence[float]], Features] = words["named"]
+    return named
 
 
 def _bar_of(keys: pl.DataFrame, bar: str | dt.timedelta | None) -> int:
