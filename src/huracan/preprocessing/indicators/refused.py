@@ -38,7 +38,7 @@ def refusal_of(name: str) -> str | None:
     if what is None:
         return None
     return (
-        f"indicator '{name}' is refused: {what} smooths every value with later ones, so its features know the future (features "
-        f"from STL forecast a pure random walk with an AUC of .61); use {_TRENDS}, which know only the past, and "
+        f"indicator '{name}' is refused: {what} smooths every value with later ones, so its features know the future (STL's "
+        f"remainder forecasts a pure random walk with an AUC of .62); use {_TRENDS}, which know only the past, and "
         "decompose_for_viewing to look at data."
     )
