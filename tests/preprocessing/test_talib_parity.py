@@ -9,6 +9,8 @@ import numpy as np
 import polars as pl
 import pytest
 import talib
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from huracan.preprocessing.indicators import Bars, get_indicator
 from huracan.preprocessing.indicators.from_talib import ORACLES, Oracle
@@ -33,7 +35,7 @@ EDGES: dict[str, tuple[dict[str, float], ...]] = {
     "coppock": ({"window": 2, "short": 1, "long": 2}, {"window": 100, "short": 50, "long": 200}),
     "stochastic_momentum_index": ({"window": 2, "fast": 2, "slow": 3, "signal": 2}, {"window": 99, "slow": 200, "signal": 30}),
 }
-"""Parameters at their bounds and far out; an indicator not listed is tried with windows 2 and 500 (fast 2, slow 500)."""
+"""Parameters at their bounds and far out; an indicator not listed is tried with its shortest window and with 500."""
 
 
 def walk(n: int = 3_000, seed: int = 0, start: float = 100.0, sigma: float = 0.004) -> Columns:
@@ -113,19 +115,39 @@ def ours_and_talibs(name: str, columns: Columns, given: dict[str, float]) -> lis
 
 def edges_of(name: str) -> list[dict[str, float]]:
     known = {p.name: p for p in get_indicator(name).parameters}
-    usual = tuple(
-        {key: value for key, value in sizes.items() if key in known}
-        for sizes in ({"window": 2, "fast": 2, "slow": 3}, {"window": 500, "fast": 40, "slow": 500})
-    )
-    return [{}, *(given for given in EDGES.get(name, usual) if given)]
+    lowest = {key: int(p.low) for key, p in known.items() if key in ("window", "fast")}
+    usual = (lowest | {"slow": 3}, {"window": 500, "fast": 40, "slow": 500})
+    chosen = ({key: value for key, value in sizes.items() if key in known} for sizes in EDGES.get(name, usual))
+    return [{}, *(given for given in chosen if given)]
+
+
+@st.composite
+def calls(draw: st.DrawFn) -> tuple[str, dict[str, float], str]:
+    """An indicator, parameters anywhere within its bounds (windows short enough to warm up), and a market."""
+    name = draw(st.sampled_from(EXACT))
+    given: dict[str, float] = {}
+    for p in get_indicator(name).parameters:
+        whole = isinstance(p.default, int)
+        given[p.name] = draw(st.integers(int(p.low), 250)) if whole else draw(st.floats(p.low, min(p.high, 5.0)))
+    refusal = get_indicator(name).refusal_of
+    assume(refusal is None or refusal(**given) is None)
+    return name, given, draw(st.sampled_from(sorted(MARKETS)))
+
+
+@settings(max_examples=300, deadline=None)
+@given(call=calls())
+def test_equal_to_talib_bit_for_bit_whatever_the_parameters(call: tuple[str, dict[str, float], str]) -> None:
+    name, given, market = call
+    for column, ours, theirs in ours_and_talibs(name, MARKETS[market], given):
+        np.testing.assert_array_equal(ours, theirs, err_msg=column)
 
 
 @pytest.mark.parametrize("name", EXACT)
 def test_equal_to_talib_bit_for_bit(name: str) -> None:
     for market, columns in MARKETS.items():
-        for given in edges_of(name):
-            for column, ours, theirs in ours_and_talibs(name, columns, given):
-                np.testing.assert_array_equal(ours, theirs, err_msg=f"{column}, {given}, {market}")
+        for chosen in edges_of(name):
+            for column, ours, theirs in ours_and_talibs(name, columns, chosen):
+                np.testing.assert_array_equal(ours, theirs, err_msg=f"{column}, {chosen}, {market}")
 
 
 @pytest.mark.parametrize("coin", ["BTC", "DOGE", "LINK"])
@@ -133,9 +155,9 @@ def test_equal_to_talib_bit_for_bit_on_real_candles(market_data: Path, coin: str
     candles = pl.read_parquet(next((market_data / "candles").glob(f"{coin}*_1m.parquet")))[150_000:170_000]
     columns = {name: candles[name].to_numpy() for name in ("open", "high", "low", "close", "volume")}
     for name in EXACT:
-        for given in edges_of(name):
-            for column, ours, theirs in ours_and_talibs(name, columns, given):
-                np.testing.assert_array_equal(ours, theirs, err_msg=f"{column}, {given}, {coin}")
+        for chosen in edges_of(name):
+            for column, ours, theirs in ours_and_talibs(name, columns, chosen):
+                np.testing.assert_array_equal(ours, theirs, err_msg=f"{column}, {chosen}, {coin}")
 
 
 @pytest.mark.parametrize("name", sorted(set(ORACLES) - set(EXACT)))

@@ -166,9 +166,9 @@ _range(
     "natr",
     "NATR",
     "Average true range in percent of the close.",
-    parameters=(window("window", 14, low=1),),
+    parameters=(window("window", 14),),
     columns=_HLC,
-    formula="100 ATR_w / close",
+    formula="100 ATR_w / close; w from 2, because TA-Lib's of one bar is not divided by the close",
     settle=wilder_time,
 )
 _range(
