@@ -208,6 +208,9 @@ def test_a_damaged_partition_is_named_and_other_symbols_and_months_still_read(tm
             assert str(path) in str(caught.value) and "\n" not in str(caught.value)
         assert store.read("ETH").height == 2880 and read_candles(tmp_path, symbol="ETH").height == 2880
         assert store.read(NAME, start="2025-02-01").height == bars.filter(pl.col("ts").dt.month() >= 2).height
+    later = bars.tail(10).with_columns(ts=pl.col("ts") + pl.duration(minutes=50))
+    assert store.append(later, bar="5m").added == 10 and store.last_time(NAME, "5m") == later["ts"][-1]  # life goes on
+    bars = pl.concat([bars, later])
     path.unlink()  # moved away: what is missing is known, and comes back
     ((begin, stop),) = store.missing_spans(NAME, "5m", "2025-01-01", bars["ts"][-1])
     store.append(bars.filter(pl.col("ts").is_between(begin, stop, closed="left")))

@@ -86,7 +86,7 @@ def missing_in(series: Series, start: int, end: int) -> list[tuple[int, int]]:
 
     The grid is that of the stored bars; partitions without gaps are not read.
     """
-    bar_ms, stored = length_in_ms(series.label), series.first_facts()
+    bar_ms, stored = length_in_ms(series.label), series.last_facts()
     phase = grid_phase(bar_ms) if stored is None else stored.first % bar_ms
     expected, stop = first_open(start, bar_ms, phase), first_open(end, bar_ms, phase)
     spans = []

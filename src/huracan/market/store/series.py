@@ -97,14 +97,14 @@ class Series:
 
     def require_grid_of(self, rows: pl.DataFrame) -> None:
         """Refuse rows that do not lie on the grid of the bars stored already."""
-        bar_ms, facts = self.bar_ms, self.first_facts()
+        bar_ms, facts = self.bar_ms, self.last_facts()  # the month in use: an old one that is damaged stops no append
         if bar_ms is None or facts is None:
             return
         first = int(rows["ts"].dt.epoch("ms")[0])
         if (first - facts.first) % bar_ms:
             raise CandleError(
-                f"{self.symbol}: {written_time(first)} is off the grid of the {self.label} bars stored since "
-                f"{written_time(facts.first)}; bars that open a whole number of bars apart were expected."
+                f"{self.symbol}: {written_time(first)} is off the grid of the {self.label} bars stored, "
+                f"such as {written_time(facts.first)}; bars that open a whole number of bars apart were expected."
             )
 
     def append(self, rows: pl.DataFrame, *, source: str, seen_at: dt.datetime, by_clock: bool) -> SeriesAppend:
