@@ -211,9 +211,11 @@ def test_what_remains_of_a_beginning_is_the_tail_of_the_cascade() -> None:
 
 
 def _averaged(x: np.ndarray, weight: float) -> np.ndarray:
-    from scipy.signal import lfilter
-
-    return lfilter([weight], [1.0, weight - 1.0], x)
+    average, averages = 0.0, []
+    for value in x.tolist():
+        average += weight * (value - average)
+        averages.append(average)
+    return np.array(averages)
 
 
 RANGES = {
