@@ -16,8 +16,7 @@ import numpy as np
 import polars as pl
 
 from benchmarks import markdown_table, market_data
-from huracan.preprocessing import FeatureRecipe, feature
-from huracan.preprocessing.online import OnlineFeatures
+from huracan.preprocessing import FeatureRecipe, OnlineFeatures, feature
 from huracan.preprocessing.spec import FeatureSpec
 
 __all__ = ["FORTY", "Latency", "latency", "main", "parity"]

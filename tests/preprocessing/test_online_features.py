@@ -11,9 +11,8 @@ import polars as pl
 import pytest
 
 from huracan.errors import CandleError, FeatureError, NotEnoughData, UnknownName
-from huracan.preprocessing import FeatureRecipe, feature
+from huracan.preprocessing import FeatureRecipe, OnlineFeatures, feature
 from huracan.preprocessing.indicators import Bars, indicator, known_indicators, registry
-from huracan.preprocessing.online import OnlineFeatures
 from huracan.preprocessing.spec import CROSS_SECTIONS
 
 START = dt.datetime(2025, 1, 1, tzinfo=dt.UTC)

@@ -11,9 +11,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from huracan.preprocessing import FeatureRecipe, feature, get_indicator
+from huracan.preprocessing import FeatureRecipe, OnlineFeatures, feature, get_indicator
 from huracan.preprocessing.indicators import known_indicators
-from huracan.preprocessing.online import OnlineFeatures
 from huracan.preprocessing.online_program import record_program
 from huracan.preprocessing.online_source import needed_nodes
 from huracan.preprocessing.rolling import log_of_size, rolling_mean, rolling_std

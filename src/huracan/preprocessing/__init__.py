@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from huracan.preprocessing.enhanced_preprocessing import EnhancedPreprocessor, PreprocessingReport
     from huracan.preprocessing.exploration import Exploration, explore
     from huracan.preprocessing.normalization import normalize
+    from huracan.preprocessing.online import OnlineFeatures, OnlineStatus
     from huracan.preprocessing.quality import QualityReport, quality_report
     from huracan.preprocessing.window_views import FeatureWindows, windows
 
@@ -33,6 +34,8 @@ _HOME = {
     "PreprocessingReport": "huracan.preprocessing.enhanced_preprocessing",
     "Exploration": "huracan.preprocessing.exploration",
     "FeatureWindows": "huracan.preprocessing.window_views",
+    "OnlineFeatures": "huracan.preprocessing.online",
+    "OnlineStatus": "huracan.preprocessing.online",
     "QualityReport": "huracan.preprocessing.quality",
     "decompose_for_viewing": "huracan.preprocessing.decomposition_viewing",
     "explore": "huracan.preprocessing.exploration",
@@ -51,6 +54,8 @@ __all__ = [
     "FeatureSpec",
     "FeatureWindows",
     "Indicator",
+    "OnlineFeatures",
+    "OnlineStatus",
     "PreprocessingReport",
     "QualityReport",
     "choice",
