@@ -56,10 +56,13 @@ def run_peer(python: Path, script: str, *words: str, timeout: float = 1_800.0) -
 
     Raises
     ------
-    AssertionError : it failed; the last line it wrote to stderr is in the message.
+    AssertionError : it failed (the last line it wrote to stderr is in the message), or took longer than ``timeout`` seconds.
     """
     command: Sequence[str] = [str(python), str(_HERE / script), *words]
-    found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout, env=_one_thread())
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout, env=_one_thread())
+    except subprocess.TimeoutExpired as late:
+        raise AssertionError(f"{script} was not done within {timeout:g} seconds.") from late
     if found.returncode != 0:
         said = (found.stderr.strip() or "nothing was said").splitlines()[-1]
         raise AssertionError(f"{script} ended with {found.returncode}: {said}")

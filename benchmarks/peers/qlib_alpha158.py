@@ -1,10 +1,10 @@
-"""Qlib's own engine computes Alpha158; runs in Qlib's environment: ``python qlib_alpha158.py CANDLES.npz FOLDER``.
+"""Qlib's own engine computes Alpha158; runs in Qlib's environment: ``python qlib_alpha158.py CANDLES.npz FOLDER ROUNDS``.
 
 ``CANDLES.npz`` holds ``open, high, low, close, volume, vwap``, each float64 of shape (symbols, days). Qlib's binary store is
 written to ``FOLDER`` as its data format describes it: a calendar, a list of instruments, and one file of little-endian float32
 per field, the first value being the row at which the series begins. Two runs follow.
 
-* As shipped, timed: ``D.features`` over all symbols and columns with one kernel, all caches empty, CPU seconds.
+* As shipped, timed ``ROUNDS`` times: ``D.features`` over all symbols and columns with one kernel and all caches empty.
 * For parity: the same expression objects fed the prices as float64. As shipped, single steps and the result are rounded
   to float32, which alone is up to 1e-5 of a column's standard deviation (HIGH0 is near 1 and moves little).
 
@@ -21,8 +21,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-
-ROUNDS = 3
 
 
 def write_store(candles: dict[str, np.ndarray], folder: Path) -> list[str]:
@@ -48,7 +46,7 @@ def cpu_seconds() -> float:
     return sum(os.times()[:4])
 
 
-def main(candles_file: str, folder: str) -> None:
+def main(candles_file: str, folder: str, rounds: str) -> None:
     """Write the store, time Qlib as shipped, compute in float64."""
     with np.load(candles_file) as stored:
         candles = {name: stored[name] for name in stored.files}
@@ -65,7 +63,7 @@ def main(candles_file: str, folder: str) -> None:
     qlib.init(provider_uri=str(place), region="cn", kernels=1, expression_cache=None, dataset_cache=None)
     fields, columns = Alpha158DL.get_feature_config()
     seconds, table = [], None
-    for _ in range(ROUNDS):
+    for _ in range(int(rounds)):
         H.clear()
         began = cpu_seconds()
         table = D.features(names, fields, freq="day")

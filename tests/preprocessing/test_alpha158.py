@@ -11,6 +11,7 @@ import pytest
 
 from huracan.errors import FeatureError
 from huracan.preprocessing import FeatureRecipe, feature
+from huracan.preprocessing.online import OnlineFeatures
 from huracan.preprocessing.recipes_alpha158 import WINDOWS
 from huracan.validation import assert_causal
 
@@ -219,6 +220,22 @@ def test_real_days_are_finite_and_equal_to_the_definition(market_data: Path) -> 
         a, b = values(found, column)[lookback:], expected[column].to_numpy()[lookback:]
         assert np.isfinite(a).all(), column
         assert np.abs(a - b).max() <= 1e-8 * b.std(), column
+
+
+def test_bar_by_bar_is_batch_through_flat_and_empty_bars(market_data: Path) -> None:
+    minutes = pl.read_parquet(market_data / "candles" / "LINK-USDT_1m.parquet").with_columns(pl.col("symbol").cast(pl.String))
+    around = int((minutes["volume"] == 0.0).arg_max() or 0)
+    frame, recipe = minutes.slice(max(0, around - 700), 2_000), FeatureRecipe.alpha158()
+    assert (frame["volume"] == 0.0).any() and (frame["high"] == frame["low"]).any()
+    batch = recipe.compute(frame, dtype=pl.Float64)[500:]
+    online = OnlineFeatures.open(recipe, frame[:500], dtype=pl.Float64)
+    assert online.recomputed == {}
+    rows = [online.update(row) for row in frame[500:].iter_rows(named=True)]
+    found = pl.DataFrame(rows, schema=dict.fromkeys(recipe.columns, pl.Float64))
+    for column in recipe.columns:
+        a, b = values(found, column), values(batch, column)
+        np.testing.assert_array_equal(np.isnan(a), np.isnan(b), err_msg=column)
+        assert np.nanmax(np.abs(a - b)) <= 1e-9 * np.nanstd(b), column
 
 
 def test_any_other_window_has_its_own_name() -> None:

@@ -2,11 +2,13 @@
 
 Nine shapes of the candle, four prices against the close, and 29 operators over moving windows; with windows of 5, 10, 20, 30
 and 60 bars they are the 158 columns of ``FeatureRecipe.alpha158()``. Any other window works as well:
-``feature("alpha158_beta", window=120)`` gives ``BETA120``. Five things are told apart from Qlib's own engine:
+``feature("alpha158_beta", window=120)`` gives ``BETA120``. Six things are told apart from Qlib's own engine:
 
 * A window that is not full yet has no value; Qlib computes with the rows there are.
 * The small number Qlib adds to a denominator is read as what it is for: 0 where the denominator is 0, and nothing where it
   is not, so that a coin's price may be counted in any unit.
+* What did not move has a ``STD`` and a ``WVMA`` of exactly 0. Qlib's sliding sums keep a residue of what moved before, which
+  ``WVMA`` then divides by that small number.
 * What is measured in volumes of the bar (``VMA``, ``VSTD``) is null for a bar without trades; Qlib gives 1e12 times a mean.
 * ``RSQR``, ``CORR`` and ``CORD`` are null where a side does not move at all; Qlib, whose prices begin at 1, gives up where a
   standard deviation is below 2e-5.
