@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import bottleneck as bn
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -18,6 +19,7 @@ from huracan.preprocessing.indicators import (
     parkinson_variance,
     rogers_satchell_variance,
 )
+from huracan.preprocessing.rolling import rolling_rank
 
 N = 900
 
@@ -257,3 +259,13 @@ def test_the_cast_to_float32_comes_last(candles: pl.DataFrame) -> None:
     for column, values in zip(ours.columns[3:], raw(candles, "macd_scaled")):
         assert ours[column].dtype == pl.Float32
         np.testing.assert_array_equal(ours[column].fill_null(float("nan")).to_numpy(), values.astype(np.float32))
+
+
+@pytest.mark.parametrize("window", [2, 3, 13, 96, 512, 513])
+def test_ranks_are_bottlenecks_bit_for_bit(window: int) -> None:
+    rng = np.random.default_rng(window)
+    for n in (window, 600, 20_000):
+        x = np.round(rng.standard_normal(n), 1)  # many ties
+        x[rng.random(n) < 0.002] = np.nan
+        x[5:9] = np.inf
+        np.testing.assert_array_equal(rolling_rank(x, window), bn.move_rank(x, window))
