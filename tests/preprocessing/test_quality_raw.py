@@ -345,3 +345,42 @@ def test_the_clock_tells_that_the_last_daily_bar_was_open(market_data: Path) -> 
     source = market_data / "candles" / "daily_40.parquet"
     report = quality_report(source, now=dt.datetime(2025, 11, 11, 23, 30, tzinfo=dt.UTC))
     assert len(of(report, "partial last bar")) == 40
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 100_000))
+def test_no_frame_whatever_is_in_it_ends_in_anything_but_a_report_or_a_sentence(seed: int) -> None:
+    """Times of any kind, columns that are null, text, huge or negative, rows shuffled, repeated or missing."""
+    generator = np.random.default_rng(seed)
+    n = int(generator.choice([1, 2, 3, 30, 200, 700]))
+    bars = clean(n, seed=seed, step=dt.timedelta(seconds=int(generator.choice([60, 3600, 86_400, 604_800])))).drop("symbol")
+    times = (
+        pl.col("ts").dt.epoch("s"),
+        pl.col("ts").dt.epoch("ns"),
+        pl.col("ts").dt.replace_time_zone(None),
+        pl.col("ts").dt.strftime("%Y-%m-%d %H:%M:%S"),
+        pl.col("ts").dt.date(),
+        pl.Series("ts", generator.choice([0.0, 1e18, -5.0, float("nan"), 1.6e9], n)),
+    )
+    bars = bars.with_columns(times[int(generator.integers(len(times)))].alias("ts"))  # type: ignore[union-attr]
+    for name in generator.choice(["open", "high", "low", "close", "volume"], int(generator.integers(0, 4)), replace=False):
+        here = pl.int_range(pl.len()) == int(generator.integers(n))
+        changes = (
+            pl.when(here).then(None).otherwise(name),
+            pl.when(here).then(float("inf")).otherwise(name),
+            pl.when(here).then(pl.lit("x")).otherwise(pl.col(name).cast(pl.String)),
+            pl.lit(None, pl.Float64),
+            pl.lit(0.0),
+            pl.col(name) * 1e300,
+            -pl.col(name),
+        )
+        bars = bars.with_columns(changes[int(generator.integers(len(changes)))].alias(name))
+    if generator.random() < 0.5:
+        bars = bars.with_columns(symbol=pl.Series(generator.choice(["A", "B", ""], n)))
+    bars = pl.concat([bars.sample(fraction=float(generator.uniform(0.5, 1)), shuffle=bool(seed % 2), seed=seed), bars.head(2)])
+    try:
+        report = quality_report(bars, reference=clean(300), now=NOW)
+    except DataError as error:
+        assert str(error).endswith(".")
+    else:
+        assert report.to_frame().height == len(report.checks) and report.to_json()

@@ -112,7 +112,9 @@ def test_it_loads_nothing_and_runs_no_script_but_its_own(market: pl.DataFrame) -
     assert len(re.findall(r"<script>", page)) == 1
 
 
-@pytest.mark.parametrize("kind", ["one bar", "two bars", "constant", "no volume column", "all null closes but two", "weekly"])
+@pytest.mark.parametrize(
+    "kind", ["one bar", "two bars", "constant", "no volume column", "huge prices", "all null closes but two", "weekly"]
+)
 def test_anything_that_can_be_read_becomes_a_page(market: pl.DataFrame, kind: str) -> None:
     one = market.filter(symbol=market["symbol"][0])
     frame = {
@@ -120,6 +122,7 @@ def test_anything_that_can_be_read_becomes_a_page(market: pl.DataFrame, kind: st
         "two bars": one[:2],
         "constant": one.with_columns(pl.lit(5.0).alias(c) for c in ("open", "high", "low", "close")),
         "no volume column": one.drop("volume"),
+        "huge prices": one.with_columns(pl.col("open", "high", "low", "close") * 1e300),
         "all null closes but two": one.with_columns(close=pl.when(pl.int_range(pl.len()) < 2).then("close")),
         "weekly": one.with_columns(ts=pl.lit(datetime(2010, 1, 4, tzinfo=UTC)) + pl.int_range(pl.len()) * timedelta(days=7)),
     }[kind]
@@ -167,8 +170,8 @@ def test_forty_symbols_and_eight_times_216000_bars_stay_small_and_quick(market_d
     files = sorted((market_data / "candles").glob("*_1m.parquet"))
     eight = pl.concat([pl.read_parquet(file).with_columns(pl.col("symbol").cast(pl.String)) for file in files])
     for candles in (market_data / "candles" / "daily_40.parquet", eight):
-        began = time.perf_counter()
+        began = time.process_time()
         page = page_of(candles)
-        assert time.perf_counter() - began < 20
+        assert time.process_time() - began < 20
         assert len(page.encode()) < 3_000_000
         parsed(page)

@@ -146,10 +146,10 @@ def _distance(
 ) -> float | None:
     place = np.minimum(np.searchsorted(ts, at), len(ts) - 1)
     common = ts[place] == at
-    if common.sum() < 50:
-        return None
     with np.errstate(divide="ignore", invalid="ignore"):
-        return float(np.nanmean(np.minimum(np.abs(np.log(price[common] / close[place[common]])), 1.0)))
+        apart = np.abs(np.log(price[common] / close[place[common]]))
+    apart = apart[np.isfinite(apart)]
+    return float(np.minimum(apart, 1.0).mean()) if len(apart) >= 50 else None
 
 
 def _shift_check(symbol: str, moved: tuple[int, float, float], mine: pl.DataFrame) -> QualityCheck:
