@@ -69,11 +69,12 @@ def return_skew(bars: Bars, window: int) -> Array:
     """Skewness of one-bar returns: whether the large moves went up or down."""
     r = bars.log_return
     unit = bars.once("largest_return", lambda: running_max(np.abs(r)))
-    moment = [rolling_mean(r, window), rolling_mean(r * r, window), rolling_mean(r * r * r, window)]
-    variance = moment[1] - moment[0] ** 2
+    mean, square, cube = (rolling_mean(power, window) for power in (r, r * r, r * r * r))
+    variance = square - mean * mean
     still = variance <= 1e-12 * unit * unit
-    third = moment[2] - 3.0 * moment[0] * moment[1] + 2.0 * moment[0] ** 3
-    return ratio(third, np.where(still, 0.0, np.maximum(variance, 0.0) ** 1.5), otherwise=0.0)
+    third = cube - mean * (3.0 * square - 2.0 * mean * mean)
+    spread = np.maximum(variance, 0.0)
+    return ratio(third, np.where(still, 0.0, spread * np.sqrt(spread)), otherwise=0.0)
 
 
 @indicator(
