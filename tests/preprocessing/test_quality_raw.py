@@ -261,6 +261,23 @@ def test_a_symbol_whose_clock_is_not_that_of_the_others_is_found() -> None:
     assert not of(quality_report(apart, now=NOW), "clock against others")
 
 
+def test_longer_bars_are_compared_with_the_shorter_ones_they_are_made_of() -> None:
+    minutes = clean(6000)
+    hour = pl.col("ts").dt.truncate("1h")
+    hours = minutes.group_by(hour.alias("ts"), maintain_order=True).agg(
+        pl.col("symbol", "open").first(),
+        pl.col("high").max(),
+        pl.col("low").min(),
+        pl.col("close").last(),
+        pl.col("volume").sum(),
+    )
+    hours = hours.select(minutes.columns)
+    (same,) = [check for check in quality_report(hours, reference=minutes, now=NOW).checks if check.name == "other venue"]
+    assert same.severity is Severity.OK and "100% of the reference's volume" in same.sentence
+    (other,) = of(quality_report(hours.with_columns(pl.col("volume") / 3), reference=minutes, now=NOW), "other venue")
+    assert other.severity is Severity.ERROR and "33% of the reference's volume" in other.sentence
+
+
 def test_a_venue_joined_on_in_the_middle_is_noticed() -> None:
     bars = clean(40_000)
     joined = bars.with_columns(volume=pl.col("volume") * pl.when(pl.int_range(pl.len()) >= 20_000).then(0.1).otherwise(1.0))

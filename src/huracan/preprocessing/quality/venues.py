@@ -28,7 +28,7 @@ _SAMPLE = 2_000
 
 
 def other_venue(frame: pl.DataFrame, reference: pl.DataFrame, names: dict[str, str] | None = None) -> Iterator[QualityCheck]:
-    """Compare volume, highs, lows and clocks with candles that are trusted.
+    """Compare volume, highs, lows and clocks with candles that are trusted; shorter bars are joined to the longer ones.
 
     Parameters
     ----------
@@ -40,6 +40,7 @@ def other_venue(frame: pl.DataFrame, reference: pl.DataFrame, names: dict[str, s
     for symbol, other in wanted.items():
         mine = frame.filter(pl.col("symbol") == symbol)
         theirs = trusted.filter(pl.col("symbol") == other)
+        mine, theirs = _of_one_length(mine, theirs)
         moved = _shift(mine, theirs)
         if moved is not None:
             yield _shift_check(symbol, moved, mine)
@@ -86,6 +87,37 @@ def venue_change(bars: CandleArrays) -> Iterator[QualityCheck]:
         )
     if none:
         yield none_found("venue change", "no series changes its volume for good from one day to the next.")
+
+
+def _of_one_length(mine: pl.DataFrame, theirs: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Both in the longer of their bars, made of the shorter ones where all of these are there."""
+    mine, theirs = mine.sort("ts"), theirs.sort("ts")
+    lengths = [int(np.median(step)) if len(step := np.diff(frame["ts"].to_physical())) else 0 for frame in (mine, theirs)]
+    short, long = sorted(lengths)
+    if not short or short == long or long % short:
+        return mine, theirs
+    if lengths[0] < lengths[1]:
+        return _joined(mine, theirs, short, long), theirs
+    return mine, _joined(theirs, mine, short, long)
+
+
+def _joined(frame: pl.DataFrame, like: pl.DataFrame, short: int, long: int) -> pl.DataFrame:
+    phase = int(like["ts"].to_physical()[0] % long)
+    since = pl.col("ts").to_physical()
+    ts = (since - (since - phase) % long).cast(pl.Datetime("ms", "UTC"))
+    joined = (
+        frame.group_by(ts.alias("ts"), maintain_order=True)
+        .agg(
+            pl.col("symbol", "open").first(),
+            pl.col("high").max(),
+            pl.col("low").min(),
+            pl.col("close").last(),
+            pl.col("volume").sum(),
+            pl.len().alias("bars"),
+        )
+        .filter(pl.col("bars") == long // short)
+    )
+    return joined.select(frame.columns)
 
 
 def _compared(mine: pl.DataFrame, theirs: pl.DataFrame) -> dict[str, object] | None:
