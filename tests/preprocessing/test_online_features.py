@@ -99,6 +99,7 @@ def state(online: OnlineFeatures) -> tuple[Any, ...]:
         ({"ts": "2025-01-01"}, "A: 'ts' is '2025-01-01'"),
         ({"ts": math.nan}, "A: 'ts' is nan"),
         ({"ts": True}, "A: 'ts' is True"),
+        ({"ts": 10**30, "closed": True}, "A: 'ts' is 1000000000000000000000000000000; a time with its zone"),
         ({"closed": False}, "A: the bar of 2025-01-01 00:40 UTC is marked as not closed"),
         ({"is_closed": False}, "marked as not closed; only closed bars are taken"),
         ({"close": 0.0}, "A, 2025-01-01 00:40 UTC: 'close' is 0.0; a positive number was expected"),
@@ -156,6 +157,13 @@ def test_a_bar_that_is_still_forming_is_refused_by_the_clock() -> None:
     now[0] += dt.timedelta(seconds=1)
     assert set(online.update(candles[40])) == set(SMALL.columns)
     assert set(online.update({**candles.row(41, named=True), "closed": True})) == set(SMALL.columns)  # the exchange says so
+
+
+def test_a_history_that_ends_in_a_forming_bar_is_refused() -> None:
+    candles = walk(60)
+    said = r"A: the bar of 2025-01-01 00:59 UTC ends at 2025-01-01 01:00 UTC, and it is 2025-01-01 00:59 UTC"
+    with pytest.raises(CandleError, match=said):
+        OnlineFeatures.open(SMALL, candles, clock=lambda: candles["ts"][59])
 
 
 def test_without_a_clock_it_is_the_computers() -> None:
@@ -378,6 +386,12 @@ def test_a_bar_that_was_interrupted_leaves_no_state_to_trust(monkeypatch: pytest
         FeatureError, match=r"the bar of 2025-01-01 00:40 UTC was interrupted half-way; open the features again"
     ):
         online.update(candles[40])
+    both = OnlineFeatures.open(online.recipe, pl.concat([candles[:40], walk(40, 1, "B")]))
+    with pytest.raises(KeyboardInterrupt):
+        both.update_all([walk(41, 1, "B").row(40, named=True), {**candles.row(40, named=True), "close": 101.0}])
+    for symbol in ("A", "B"):  # the features of B are lost with those of A
+        with pytest.raises(FeatureError, match="interrupted half-way"):
+            both.update({**candles.row(41, named=True), "symbol": symbol})
 
 
 def test_an_infinite_value_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -397,6 +411,8 @@ def test_an_infinite_value_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     online = OnlineFeatures.open(recipe, candles[:10])
     with pytest.raises(FeatureError, match="feature 'pole' of A is infinite at 2025-01-01 00:10 UTC"):
         online.update({**candles.row(10, named=True), "close": 7.0})
+    assert online.last["A"] is None
+    assert online.status().bars == 11
     assert online.update(candles[11])["pole"] is not None
     large = FeatureRecipe([feature("enormous")])
     assert OnlineFeatures.open(large, candles[:10], dtype=pl.Float64).update(candles[10])["enormous"] > 1e39  # type: ignore[operator]

@@ -123,7 +123,7 @@ class OnlineFeatures:
 
         Raises
         ------
-        CandleError : the history is not in order, lacks a column, or holds a price that is none.
+        CandleError : the history is not in order, lacks a column, holds a price that is none, or ends in a bar that is open.
         NotEnoughData : neither history nor ``bar`` says how long a bar is.
         """
         if dtype not in (None, pl.Float32, pl.Float64):
@@ -131,13 +131,15 @@ class OnlineFeatures:
         keys = candle_keys(history, recipe.required_columns)
         length = _bar_of(keys, bar)
         now = None if clock is None else lambda: clock().timestamp() * 1000.0
-        online = cls(recipe, length, CandleReader(recipe.required_columns, length, now), dtype is not pl.Float64)
+        reader = CandleReader(recipe.required_columns, length, now)
+        online = cls(recipe, length, reader, dtype is not pl.Float64)
         values = {name: candle_values(history, name) for name in recipe.required_columns if name not in ("symbol", "ts")}
         times = keys["ts"].dt.epoch("ms").to_numpy()
         for start, stop in segment_bounds(keys):
             symbol, segment = keys["symbol"][start], keys["segment"][start]
             if stop < keys.height and keys["symbol"][stop] == symbol:
                 continue  # not its last stretch
+            reader.require_closed(symbol, int(times[stop - 1]))
             series = online._series[symbol] = OnlineSeries(online._plan, length, segment)
             series.open({name: x[start:stop] for name, x in values.items()}, times[start:stop])
         for symbol in symbols:
@@ -171,7 +173,8 @@ class OnlineFeatures:
         ------
         CandleError : the bar is not closed, not after the last one, off the grid, or not a candle; nothing has changed.
         UnknownName : its symbol is not open; nothing has changed.
-        FeatureError : the recipe compares symbols (see :meth:`update_all`), or an indicator gave an infinite value.
+        FeatureError : the recipe compares symbols (see :meth:`update_all`); an indicator gave an infinite value (the bar is
+            taken all the same); or an earlier bar of the symbol was interrupted half-way.
         """
         if self._across:
             column = self._names[self._across[0][0]]
@@ -201,7 +204,13 @@ class OnlineFeatures:
             if bar[0] != first[0]:
                 raise CandleError(f"{symbol}: its bar is of {written_time(bar[0])} and others of {written_time(first[0])}.")
             bars[symbol] = bar
-        return self._compared({symbol: self._series[symbol].advance(*bar) for symbol, bar in bars.items()})
+        try:
+            values = {symbol: self._series[symbol].advance(*bar) for symbol, bar in bars.items()}
+        except BaseException:
+            for symbol, bar in bars.items():
+                self._series[symbol].interrupt(bar[0])
+            raise
+        return self._compared(values)
 
     def status(self, symbol: str | None = None) -> OnlineStatus:
         """Where a symbol stands; it may be left out where there is one."""
@@ -243,6 +252,7 @@ class OnlineFeatures:
             return self._with_names(values)
         for name, x in zip(self._names, values):
             if math.isinf(x):
+                self.last[symbol] = None
                 moment = written_time(self._series[symbol].ts)
                 raise FeatureError(f"feature '{name}' of {symbol} is infinite at {moment}; an indicator gives NaN there.")
         return {name: None if x != x else x for name, x in zip(self._names, values)}

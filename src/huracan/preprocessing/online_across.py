@@ -37,8 +37,7 @@ def compared_across(values: Mapping[str, Sequence[float]], across: Sequence[tupl
 def _rank(x: NDArray[np.float64]) -> NDArray[np.float64]:
     ordered = np.sort(x)
     below, up_to = np.searchsorted(ordered, x, "left"), np.searchsorted(ordered, x, "right")
-    ranked: NDArray[np.float64] = (below + up_to - 1.0) / (len(x) - 1.0) - 1.0
-    return ranked
+    return np.divide(below + up_to - 1.0, len(x) - 1.0, dtype=np.float64) - 1.0
 
 
 def _zscore(x: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -19,6 +19,7 @@ from huracan.preprocessing.online_series import CANDLE_VALUES, OnlineSeries
 __all__ = ["CandleReader"]
 
 _ENORMOUS = 1e100
+_YEAR_9999 = 253_402_300_799_999
 
 
 class CandleReader:
@@ -69,13 +70,17 @@ class CandleReader:
             raise nearest_name(str(symbol), series, kind="symbol")
         return symbol
 
+    def require_closed(self, symbol: str, ts: int) -> None:
+        """Refuse a bar that has not ended yet."""
+        now = self._clock()
+        if ts + self._bar > now:
+            end = written_time(ts + self._bar)
+            raise CandleError(f"{symbol}: the bar of {written_time(ts)} ends at {end}, and it is {written_time(int(now))}.")
+
     def _check_time(self, candle: Mapping[str, Any], symbol: str, ts: int, last: int | None) -> None:
         closed = candle.get("closed", candle.get("is_closed"))
         if closed is None:
-            now = self._clock()
-            if ts + self._bar > now:
-                end = written_time(ts + self._bar)
-                raise CandleError(f"{symbol}: the bar of {written_time(ts)} ends at {end}, and it is {written_time(int(now))}.")
+            self.require_closed(symbol, ts)
         elif not closed:
             raise CandleError(f"{symbol}: the bar of {written_time(ts)} is marked as not closed; only closed bars are taken.")
         if last is None:
@@ -114,7 +119,7 @@ def _as_mapping(candle: Any) -> Mapping[str, Any]:
 
 def _milliseconds(ts: Any, symbol: str) -> int:
     """The open as milliseconds since 1970."""
-    if type(ts) is int:
+    if type(ts) is int and abs(ts) <= _YEAR_9999:
         return ts
     if isinstance(ts, dt.datetime) and ts.tzinfo is not None:
         return round(ts.timestamp() * 1000.0)
@@ -122,7 +127,7 @@ def _milliseconds(ts: Any, symbol: str) -> int:
         return int(ts.astype("datetime64[ms]").astype(np.int64))
     if isinstance(ts, np.integer):
         return int(ts)
-    if isinstance(ts, float) and isfinite(ts) and ts == int(ts):
+    if isinstance(ts, float) and isfinite(ts) and ts == int(ts) and abs(ts) <= _YEAR_9999:
         return int(ts)
     said = "is missing" if ts is None else f"is {ts!r}"
     expected = "a time with its zone, or milliseconds since 1970"

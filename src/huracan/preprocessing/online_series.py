@@ -108,8 +108,12 @@ class OnlineSeries:
         try:
             return self._step(ts, open, high, low, close, volume)
         except BaseException:
-            self._broken_at = ts
+            self.interrupt(ts)
             raise
+
+    def interrupt(self, ts: int) -> None:
+        """Remember that a bar was broken off half-way, after which nothing here is to be trusted."""
+        self._broken_at = ts
 
     def _begin(self, columns: dict[str, Array], ts: Times, scale: float) -> None:
         self._parts = [
