@@ -243,16 +243,18 @@ def test_pandas_and_numpy_come_back_as_they_went_in() -> None:
     assert normalize(frame.head(0), "mad").height == 0
 
 
-@pytest.mark.parametrize(("step", "method"), [("zscore", "zscore"), ("mad", "mad"), ("rank", "rank"), ("minmax", "minmax")])
-def test_the_step_of_a_recipe_is_the_method(step: str, method: str) -> None:
+@pytest.mark.parametrize("past", [False, True])
+@pytest.mark.parametrize("method", METHODS)
+def test_the_step_of_a_recipe_is_the_method(method: str, past: bool) -> None:
+    step = ("past_" if past else "") + ("scale" if method == "volatility" else method)
     hours = pl.datetime_range(pl.datetime(2025, 1, 1), pl.datetime(2025, 1, 20), "1h", time_zone="UTC", eager=True)
     close = 10.0 * np.exp(np.cumsum(0.01 * series(len(hours), seed=3)))
     candles = pl.DataFrame({"symbol": "A", "ts": hours.cast(pl.Datetime("ms", "UTC")), "close": close})
     plain = feature("rsi", window=14)
     raw = FeatureRecipe([plain]).compute(candles, dtype=pl.Float64)
-    assert STEPS[step].lookback(30) == 29
+    assert STEPS[step].lookback(30) == 30 - (not past)
     stepped = FeatureRecipe([plain.followed_by(step, window=30)]).compute(candles)
-    ours = normalize(raw, method, 30)
+    ours = normalize(raw, method, 30, exclude_current=past)
     np.testing.assert_array_equal(stepped[:, -1].fill_null(np.nan), ours[:, -1].fill_null(np.nan))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from scipy.linalg import solveh_banded
 
-from huracan.errors import DataError, DependencyMissing, NotEnoughData, nearest_name
+from huracan.errors import DataError, NotEnoughData, nearest_name
 from huracan.preprocessing.decomposition import hodrick_prescott_smoothing
 from huracan.preprocessing.rolling import Array
 
@@ -45,7 +45,7 @@ def decompose_for_viewing(series: Any, method: Method = "stl", *, period: int, t
     Parameters
     ----------
     series : shape (n,), finite: a polars or pandas series, or an array.
-    method : ``"stl"`` (seasonal and trend by local regression, robust; needs statsmodels), or ``"hodrick_prescott"``, the
+    method : ``"stl"`` (seasonal and trend by local regression, robust), or ``"hodrick_prescott"``, the
         two-sided filter, which has no season (0).
     period : rows of one season for STL, at least 2 seasons of them; the shortest cycle in the Hodrick-Prescott trend.
     ts : times to put beside the values.
@@ -53,7 +53,7 @@ def decompose_for_viewing(series: Any, method: Method = "stl", *, period: int, t
     Raises
     ------
     UnknownName : no such method. DataError : a value that is not finite, a period below 3.
-    NotEnoughData : under two periods for STL. DependencyMissing : STL without statsmodels.
+    NotEnoughData : under two periods for STL.
 
     References
     ----------
@@ -97,10 +97,8 @@ def decompose_for_viewing(series: Any, method: Method = "stl", *, period: int, t
 
 
 def _stl(values: Array, period: int) -> tuple[Array, Array]:
-    try:
-        from statsmodels.tsa.seasonal import STL
-    except ImportError as error:
-        raise DependencyMissing("STL needs statsmodels; pip install statsmodels, or take 'hodrick_prescott'.") from error
+    from statsmodels.tsa.seasonal import STL
+
     fitted = STL(values, period=period, robust=True).fit()
     return np.asarray(fitted.trend), np.asarray(fitted.seasonal)
 

@@ -1,7 +1,8 @@
 """Rolling normalisation of features by their own past: per symbol and segment, never with a later value.
 
-``normalize`` does it to whole frames; the same methods are steps of a recipe (``feature("rsi").followed_by("mad")``), which
-also run bar by bar. For scalers that are fitted once and stored see :class:`~huracan.preprocessing.EnhancedPreprocessor`.
+``normalize`` does it to whole frames; the same methods are steps of a recipe (``feature("rsi").followed_by("mad")``; with
+``"past_mad"`` the current row is left out), which also run bar by bar. For scalers that are fitted once and stored see
+:class:`~huracan.preprocessing.EnhancedPreprocessor`.
 """
 
 from __future__ import annotations

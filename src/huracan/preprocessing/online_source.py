@@ -236,10 +236,10 @@ def step_source(graph: Graph, outputs: Sequence[int], inlined: Mapping[int, Line
             names[number] = f"v{number}"
     for number in nodes:
         node = graph.nodes[number]
+        text = "" if number in inlined or node.kind == "output" else _node_text(number, node, names, masked=masked)
         if node.kind == "output":
-            continue
-        text = "" if number in inlined else _node_text(number, node, names, masked=masked)
-        if number in inlined:
+            pass  # the line of its operation has given it
+        elif number in inlined:
             names[number] = f"v{number}"
             body.append(_inlined_text(graph, number, inlined[number], names))
         elif text.isidentifier():  # a value that stands there already

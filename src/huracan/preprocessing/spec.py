@@ -13,6 +13,7 @@ from huracan.errors import FeatureError, nearest_name
 from huracan.market.bar_lengths import length_in_ms
 from huracan.preprocessing.indicators import Bars, Parameter, get_indicator, window
 from huracan.preprocessing.indicators.registry import Value
+from huracan.preprocessing.normalization import past_mad_score, past_minmax, past_rank, past_volatility_scale, past_zscore
 from huracan.preprocessing.rolling import Array, lag, rolling_minmax, rolling_rank, rolling_zscore, volatility_scale
 from huracan.preprocessing.rolling_median import rolling_mad_score
 
@@ -32,17 +33,21 @@ class StepKind:
     lookback: Callable[[int], int]
 
 
+_WINDOW = window("window", 96)
 STEPS: dict[str, StepKind] = {
     kind.name: kind
     for kind in (
         StepKind("lag", "the value so many bars earlier", window("bars", 1, low=1), lag, lambda bars: bars),
-        StepKind("zscore", "standardised by its own past", window("window", 96), rolling_zscore, lambda bars: bars - 1),
-        StepKind("mad", "standardised by its past median", window("window", 96), rolling_mad_score, lambda bars: bars - 1),
-        StepKind("rank", "rank within its own past, -1 to 1", window("window", 96), rolling_rank, lambda bars: bars - 1),
-        StepKind("minmax", "place within its past range, -1 to 1", window("window", 96), rolling_minmax, lambda bars: bars - 1),
-        StepKind(
-            "scale", "divided by its past root mean square", window("window", 96), volatility_scale, lambda bars: bars - 1
-        ),
+        StepKind("zscore", "standardised by its own past", _WINDOW, rolling_zscore, lambda bars: bars - 1),
+        StepKind("mad", "standardised by its past median", _WINDOW, rolling_mad_score, lambda bars: bars - 1),
+        StepKind("rank", "rank within its own past, -1 to 1", _WINDOW, rolling_rank, lambda bars: bars - 1),
+        StepKind("minmax", "place within its past range, -1 to 1", _WINDOW, rolling_minmax, lambda bars: bars - 1),
+        StepKind("scale", "divided by its past root mean square", _WINDOW, volatility_scale, lambda bars: bars - 1),
+        StepKind("past_zscore", "zscore by the bars before this one", _WINDOW, past_zscore, lambda bars: bars),
+        StepKind("past_mad", "mad by the bars before this one", _WINDOW, past_mad_score, lambda bars: bars),
+        StepKind("past_rank", "rank among the bars before this one", _WINDOW, past_rank, lambda bars: bars),
+        StepKind("past_minmax", "place in the range of the bars before this one", _WINDOW, past_minmax, lambda bars: bars),
+        StepKind("past_scale", "scale by the bars before this one", _WINDOW, past_volatility_scale, lambda bars: bars),
     )
 }
 """Steps that may follow an indicator, by name."""
