@@ -7,7 +7,8 @@ sum, which buys four things that sliding sums do not have:
 * a value depends on its window only, to the last bit, wherever the series begins and whatever happened before it;
 * a NaN is felt in the windows that hold it and nowhere else;
 * squares are summed about the means of the pieces (Chan, Golub & LeVeque, *Algorithms for computing the sample variance*,
-  American Statistician 37, 1983), so that a deviation of a millionth of the price is still exact to ten digits;
+  American Statistician 37, 1983), and a mean is kept as its distance from the first value of its piece, so that a deviation
+  of a millionth of the price loses no digit either;
 * what does not move has a deviation of exactly 0.
 
 Every function takes float64 series in time order and gives one value per row, NaN until its window is full.
@@ -48,8 +49,9 @@ def window_moments(x: Array, window: int) -> Pieces:
     >>> deviation
     array([       nan,        nan, 1.        , 0.57735027, 0.        , 0.        ])
     """
-    mean, squares = _merged((x, np.zeros(len(x)) * x), window, _merge_moments)
-    return _in_place(mean, len(x)), _in_place(np.sqrt(squares / (window - 1)), len(x))
+    nothing = np.zeros(len(x)) * x
+    first, mean, squares = _merged((x, nothing, nothing), window, _merge_moments)
+    return _in_place(first + mean, len(x)), _in_place(np.sqrt(squares / (window - 1)), len(x))
 
 
 @operation(outputs=5)
@@ -67,14 +69,14 @@ def window_regression(x: Array, window: int) -> Pieces:
     [2.25, 0.957, 0.7, 0.891, -0.3]
     """
     nothing = np.zeros(len(x)) * x
-    mean, squares, along = _merged((x, nothing, nothing), window, _merge_lines)
+    first, mean, squares, along = _merged((x, nothing, nothing, nothing), window, _merge_lines)
     times = window * (window * window - 1) / 12.0  # squares of the bars' numbers about their mean
     slope = along / times
     explained = slope * along
     with np.errstate(invalid="ignore"):
         explained /= squares  # 0 / 0 where nothing moved
-    residual = x[window - 1 :] - (mean + slope * ((window - 1) / 2.0))
-    return tuple(_in_place(a, len(x)) for a in (mean, np.sqrt(squares / (window - 1)), slope, explained, residual))
+    residual = (x[window - 1 :] - first) - (mean + slope * ((window - 1) / 2.0))
+    return tuple(_in_place(a, len(x)) for a in (first + mean, np.sqrt(squares / (window - 1)), slope, explained, residual))
 
 
 @operation
@@ -88,14 +90,14 @@ def window_correlation(x: Array, y: Array, window: int) -> Array:
     array([nan, nan, -1., -1., -1.])
     """
     missing = np.isnan(x) | np.isnan(y)
+    nothing = np.zeros(len(x))
     if missing.any():
         x, y = np.where(missing, 0.0, x), np.where(missing, 0.0, y)
-        nothing = np.zeros(len(x))
-        state = _merged((x, y, nothing, nothing, nothing, np.where(missing, 0.0, 1.0)), window, _merge_counted_pairs)
+        single = (x, y, nothing, nothing, nothing, nothing, nothing, np.where(missing, 0.0, 1.0))
+        state = _merged(single, window, _merge_counted_pairs)
     else:
-        nothing = np.zeros(len(x))
-        state = _merged((x, y, nothing, nothing, nothing), window, _merge_pairs)
-    xx, yy, xy = state[2:5]
+        state = _merged((x, y, nothing, nothing, nothing, nothing, nothing), window, _merge_pairs)
+    xx, yy, xy = state[4:7]
     with np.errstate(invalid="ignore"):
         found = xy / np.sqrt(xx * yy)  # 0 / 0 where one of them does not move
     return _in_place(np.clip(found, -1.0, 1.0, out=found), len(x))
@@ -131,55 +133,72 @@ def _merge_sums(first: Pieces, first_size: int, second: Pieces, second_size: int
 
 
 def _merge_moments(first: Pieces, first_size: int, second: Pieces, second_size: int) -> Pieces:
-    size = first_size + second_size
-    later_mean, later_squares = (a[first_size:] for a in second)
-    mean, squares = (a[: len(later_mean)] for a in first)
-    step = later_mean - mean
-    both = step * (first_size * second_size / size)
-    both *= step
-    both += squares
-    both += later_squares
-    step *= second_size / size
-    step += mean
-    return step, both
+    """First value, mean less the first value, sum of squares about the mean."""
+    later = tuple(a[first_size:] for a in second)
+    earlier = tuple(a[: len(later[0])] for a in first)
+    return _moments(earlier, first_size, later, second_size, _step(earlier[0], earlier[1], later[0], later[1]))
 
 
 def _merge_lines(first: Pieces, first_size: int, second: Pieces, second_size: int) -> Pieces:
     """Also the products with time; the means of two neighbours are half their sizes apart."""
-    later_along = second[2][first_size:]
-    along = (second[0][first_size:] - first[0][: len(later_along)]) * (first_size * second_size / 2.0)
-    along += first[2][: len(later_along)]
-    along += later_along
-    return (*_merge_moments(first[:2], first_size, second[:2], second_size), along)
+    later = tuple(a[first_size:] for a in second)
+    earlier = tuple(a[: len(later[0])] for a in first)
+    step = _step(earlier[0], earlier[1], later[0], later[1])
+    along = step * (first_size * second_size / 2.0)
+    along += earlier[3]
+    along += later[3]
+    return (*_moments(earlier, first_size, later, second_size, step), along)
+
+
+def _moments(earlier: Pieces, first_size: int, later: Pieces, second_size: int, step: Array) -> Pieces:
+    """``step``, from one mean to the next, becomes the mean of both."""
+    size = first_size + second_size
+    squares = step * (first_size * second_size / size)
+    squares *= step
+    squares += earlier[2]
+    squares += later[2]
+    step *= second_size / size
+    step += earlier[1]
+    return earlier[0], step, squares
 
 
 def _merge_pairs(first: Pieces, first_size: int, second: Pieces, second_size: int) -> Pieces:
+    """First values, means less the first values, sums of squares and of products about the means."""
+    later = tuple(a[first_size:] for a in second)
     size = first_size + second_size
-    return _merge_two(first, tuple(a[first_size:] for a in second), second_size / size, first_size * second_size / size)
+    return _merge_two(first, later, second_size / size, first_size * second_size / size)
 
 
 def _merge_counted_pairs(first: Pieces, first_size: int, second: Pieces, second_size: int) -> Pieces:
     """Pieces that hold fewer pairs than rows: where all rows count, bit for bit what :func:`_merge_pairs` gives."""
     later = tuple(a[first_size:] for a in second)
-    earlier = tuple(a[: len(later[0])] for a in first)
-    count = earlier[5] + later[5]
+    earlier_count, later_count = first[7][: len(later[7])], later[7]
+    count = earlier_count + later_count
     least = np.maximum(count, 1.0)
-    return (*_merge_two(earlier, later, later[5] / least, earlier[5] * later[5] / least), count)
+    return (*_merge_two(first, later, later_count / least, earlier_count * later_count / least), count)
 
 
-def _merge_two(first: Pieces, second: Pieces, share: Array | float, weight: Array | float) -> Pieces:
-    later_x, later_y, later_xx, later_yy, later_xy = second[:5]
-    x, y, xx, yy, xy = (a[: len(later_x)] for a in first[:5])
-    step_x, step_y = later_x - x, later_y - y
+def _merge_two(first: Pieces, later: Pieces, share: Array | float, weight: Array | float) -> Pieces:
+    first_x, first_y, mean_x, mean_y, xx, yy, xy = (a[: len(later[0])] for a in first[:7])
+    step_x = _step(first_x, mean_x, later[0], later[2])
+    step_y = _step(first_y, mean_y, later[1], later[3])
     both_yy = step_y * weight
     both_xy = both_yy * step_x
     both_yy *= step_y
     both_xx = step_x * weight
     both_xx *= step_x
-    for both, one, other in ((both_xx, xx, later_xx), (both_yy, yy, later_yy), (both_xy, xy, later_xy)):
+    for both, one, other in ((both_xx, xx, later[4]), (both_yy, yy, later[5]), (both_xy, xy, later[6])):
         both += one
         both += other
-    for step, mean in ((step_x, x), (step_y, y)):
+    for step, mean in ((step_x, mean_x), (step_y, mean_y)):
         step *= share
         step += mean
-    return step_x, step_y, both_xx, both_yy, both_xy
+    return first_x, first_y, step_x, step_y, both_xx, both_yy, both_xy
+
+
+def _step(first: Array, mean: Array, later_first: Array, later_mean: Array) -> Array:
+    """From the mean of one piece to that of the next."""
+    step = later_first - first
+    step += later_mean
+    step -= mean
+    return step

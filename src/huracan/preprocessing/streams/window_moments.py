@@ -19,8 +19,6 @@ from huracan.preprocessing.window_moments import window_correlation, window_mome
 __all__ = ["WindowCorrelation", "WindowMoments", "WindowRegression", "WindowSum"]
 
 _NAN = float("nan")
-_STILL = 1e-12
-"""A sum of squares below this share of what it was before its mean was taken off is rounding, and is read as 0."""
 
 
 @stream_for(window_sum)
@@ -156,11 +154,10 @@ def _correlating(xs: list[float], ys: list[float], window: int, seen: int) -> Ca
             ends = _sums_of_ends(xs, ys, centre_x, centre_y)
             count, sum_x, sum_y, sum_xx, sum_yy, sum_xy, at = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0
         xs[at], ys[at] = x, y
-        at += 1
-        seen += 1
         if x == x and y == y:
-            if centre_x != centre_x:  # no complete pair till now: nothing has been summed
+            if at and not count:  # the block began with incomplete pairs; this one lies in all of its windows to come
                 centre_x, centre_y = x, y
+                ends = _sums_of_ends(xs, ys, x, y)
             step_x, step_y = x - centre_x, y - centre_y
             count += 1.0
             sum_x += step_x
@@ -168,13 +165,15 @@ def _correlating(xs: list[float], ys: list[float], window: int, seen: int) -> Ca
             sum_xx += step_x * step_x
             sum_yy += step_y * step_y
             sum_xy += step_x * step_y
+        at += 1
+        seen += 1
         before, before_x, before_y, before_xx, before_yy, before_xy = ends[window - at]
         pairs = count + before
         if pairs < 2.0 or seen < window:
             return _NAN
         whole_x, whole_y, whole_xx, whole_yy = sum_x + before_x, sum_y + before_y, sum_xx + before_xx, sum_yy + before_yy
         xx, yy = whole_xx - whole_x * whole_x / pairs, whole_yy - whole_y * whole_y / pairs
-        if not (xx > _STILL * whole_xx and yy > _STILL * whole_yy):
+        if not (xx > 0.0 and yy > 0.0):
             return _NAN
         found = (sum_xy + before_xy - whole_x * whole_y / pairs) / sqrt(xx * yy)
         return 1.0 if found > 1.0 else -1.0 if found < -1.0 else found
@@ -183,7 +182,7 @@ def _correlating(xs: list[float], ys: list[float], window: int, seen: int) -> Ca
 
 
 def _first_complete(x: float, y: float, xs: list[float], ys: list[float]) -> tuple[float, float]:
-    """The first pair of a new block, or where that is incomplete the last complete one before it."""
+    """The first pair of a new block, or where that is incomplete the last complete one before it: it lies in every window."""
     pairs = ((x, y), *zip(reversed(xs), reversed(ys)))
     return next(((a, b) for a, b in pairs if a == a and b == b), (_NAN, _NAN))
 
