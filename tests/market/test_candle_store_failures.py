@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow
+import pyarrow.parquet
 import pytest
 from polars.testing import assert_frame_equal
 
@@ -228,7 +230,10 @@ def test_one_damaged_symbol_keeps_no_other_from_being_stored(tmp_path: Path) -> 
 
 
 def test_a_flipped_bit_anywhere_is_refused_or_harmless(tmp_path: Path) -> None:
-    """Checked at a few hundred places: the value read is the value written, or the file is named as damaged."""
+    """Checked at a few hundred places, each of the footer's own facts among them.
+
+    The value read is the value written, or the file is named as damaged.
+    """
     store, bars = CandleStore(tmp_path), make_bars(1)
     store.append(bars, source="a")
     store.append(bars[:3].with_columns(volume=pl.lit(2.0)), bar="5m", source="b")
@@ -237,17 +242,40 @@ def test_a_flipped_bit_anywhere_is_refused_or_harmless(tmp_path: Path) -> None:
     whole = path.read_bytes()
     chance = random.Random(0)
     refused = 0
-    for _ in range(300):
+    facts = whole.index(b'"times"')
+    for place in [*(chance.randrange(len(whole)) for _ in range(300)), *range(facts, facts + 120)]:
         content = bytearray(whole)
-        content[chance.randrange(len(whole))] ^= 1 << chance.randrange(8)
+        content[place] ^= 1 << chance.randrange(3)  # a digit becomes another one
         path.write_bytes(content)
         try:
             assert store.read().equals(good) and store.revisions().equals(log)
             assert store.last_time(NAME, "5m") == bars["ts"][-1]
+            assert store.coverage()["missing"].item() == 0
         except StorageError as error:
             assert str(path) in str(error)
             refused += 1
-    assert refused > 150
+    assert refused > 270
+
+
+def test_a_file_that_another_program_changed_is_refused(tmp_path: Path) -> None:
+    """Well-formed parquet with our own footer: only the checksum of the column tells."""
+    store = CandleStore(tmp_path)
+    store.append(make_bars(2))
+    path = next(tmp_path.rglob("*.parquet"))
+    table = pyarrow.parquet.read_table(path)
+    volume = table.column_names.index("volume")
+    for changed in (
+        table.set_column(volume, "volume", pyarrow.array([2.0] * table.num_rows)),
+        table.set_column(volume, "volume", pyarrow.array([None] * table.num_rows, pyarrow.float64())),
+        table.slice(1),
+        table.drop_columns("volume"),
+        table.set_column(volume, "volume", table["volume"].cast(pyarrow.float32())),
+    ):
+        pyarrow.parquet.write_table(changed, path)
+        with pytest.raises(StorageError, match="is damaged"):
+            store.read()
+    pyarrow.parquet.write_table(table, path, compression="snappy")  # the same content is the same
+    assert_frame_equal(store.read(), make_bars(2))
 
 
 def test_a_file_in_the_wrong_place_is_refused(tmp_path: Path) -> None:
