@@ -20,8 +20,9 @@ def autocorrelations(values: ArrayLike, lags: int = 24) -> pl.DataFrame:
     """Autocorrelation at the lags 1 to ``lags``, with a band about zero and an interval about the estimate.
 
     The textbook band of 1.96 / sqrt(n) assumes independence; under volatility clustering it is too narrow (on 20,000 minutes
-    of BTC .014 at lag 1, where .036 is right; it is left by 16 % of simulated GARCH series that cannot be predicted). ``band`` is that of Lo and MacKinlay: where the series cannot be predicted, however its
-    variance moves, the estimate lies within it 95 times in 100 (fourth moments have to exist). The interval and the
+    of BTC .014 at lag 1, where .036 is right; 16 % of simulated GARCH series that cannot be predicted leave it).
+    ``band`` is that of Lo and MacKinlay: where the series cannot be predicted, however its variance moves, the estimate
+    lies within it 95 times in 100 (fourth moments have to exist). The interval and the
     p-value rest on less: products of neighbours are tested for a mean of zero with a long-run variance, so they also hold
     for absolute returns, which are anything but unpredictable. The p-values are those of one lag each; correct them for
     the number of lags and series that are looked at.

@@ -15,7 +15,7 @@ from huracan.preprocessing.quality.series import CandleArrays
 
 __all__ = ["last_bars"]
 
-_TAIL, _LOCAL, _LEAST = 500, 30, 150
+_TAIL, _LOCAL, _LEAST = 2_000, 30, 150
 _RARE, _LOW = 0.01, 0.5
 
 
@@ -23,8 +23,8 @@ def last_bars(bars: CandleArrays, now: dt.datetime, files: Sequence[Path] = ()) 
     """Look at the last bar of every symbol.
 
     Certain: it ends after ``now``, or after the file was last written. Suspicious: the volume of all symbols that end
-    together is lower against its neighbours than on 99 of 100 earlier bars, and under half of what is usual for them and
-    for that time of day. By chance that is said once in a hundred looks. A bar that was nearly over when it was taken
+    together is lower against its neighbours than on 99 of 100 earlier bars (more where series end at several times), and
+    under half of what is usual for them and for that time of day. By chance that is said of one data set in a hundred. A bar that was nearly over when it was taken
     looks like any other: values cannot tell.
     """
     clock, written = int(now.timestamp() * 1000), _written(files)
@@ -67,7 +67,7 @@ def _suspicious(bars: CandleArrays) -> Iterator[QualityCheck]:
         rank = (1 + np.count_nonzero(level[:-1] <= level[-1])) / length
         usual = float(np.exp(level[-1]))
         of_day = _against_time_of_day(volumes, bar)
-        if rank > _RARE or usual >= _LOW or of_day >= _LOW:
+        if rank > _RARE / len(groups) or usual >= _LOW or of_day >= _LOW:
             continue
         names = [bars.symbols[i] for i in members]
         who = names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} others"
