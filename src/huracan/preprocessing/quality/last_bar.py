@@ -24,8 +24,8 @@ def last_bars(bars: CandleArrays, now: dt.datetime, files: Sequence[Path] = ()) 
 
     Certain: it ends after ``now``, or after the file was last written. Suspicious: the volume of all symbols that end
     together is lower against its neighbours than on 99 of 100 earlier bars (more where series end at several times), and
-    under half of what is usual for them and for that time of day. By chance that is said of one data set in a hundred. A bar that was nearly over when it was taken
-    looks like any other: values cannot tell.
+    under half of what is usual for them and for that time of day. By chance that is said of one data set in a hundred.
+    A bar that was nearly over when it was taken looks like any other: values cannot tell.
     """
     clock, written = int(now.timestamp() * 1000), _written(files)
     said_any = False
