@@ -102,6 +102,31 @@ def test_short_series_have_short_answers(function: Any, constants: tuple[float, 
     assert np.isnan(np.atleast_1d(function(np.full(n, np.nan), *constants))).all()
 
 
+@pytest.mark.parametrize(
+    ("function", "constants", "message"),
+    [
+        (exponential_trend, (1,), "window is 1; at least 2"),
+        (hodrick_prescott_trend, (1e30,), "settles within 200000 rows was expected, 1e15 at most"),
+        (local_level_trend, (1e-30,), "settles within 200000 rows was expected, 1e-8 at least"),
+        (fractional_difference, (0.4, 0), "window 0"),
+        (fractional_difference, (np.nan, 9), "order is nan"),
+    ],
+)
+def test_parameters_that_make_no_filter_are_refused(function: Any, constants: tuple[float, ...], message: str) -> None:
+    with pytest.raises(FeatureError, match=message):
+        function(log_prices(30), *constants)
+
+
+def test_lists_and_whole_numbers_are_series_too() -> None:
+    x = [5, 3, 8, 9, 2, 4, 7]
+    for function, constants in (
+        (exponential_trend, (3,)),
+        (hodrick_prescott_trend, (10.0,)),
+        (fractional_difference, (0.5, 2)),
+    ):
+        np.testing.assert_array_equal(function(x, *constants), function(np.array(x, float), *constants))
+
+
 # Hodrick-Prescott
 
 

@@ -233,6 +233,8 @@ def test_pandas_and_numpy_come_back_as_they_went_in() -> None:
     assert list(found.columns) == list(pandas.columns)
     assert found["x"].dtype == np.float32
     np.testing.assert_array_equal(found["x"], polars["x"].fill_null(np.nan))
+    zoned = pandas.assign(ts=pd.to_datetime(pandas["ts"], unit="h", utc=True)).rename(columns={"x": 7})
+    np.testing.assert_array_equal(normalize(zoned, "zscore", 12)[7], found["x"])
     values = frame.select("x", "z").to_numpy()
     before = values.copy()
     array = normalize(values, "zscore", 12)
@@ -270,6 +272,7 @@ def test_the_step_of_a_recipe_is_the_method(method: str, past: bool) -> None:
         ({"features": panel().with_columns(x=pl.lit("up"))}, FeatureError, "column 'x' is String; numbers were expected"),
         ({"features": panel().to_pandas().assign(x="up")}, FeatureError, "column 'x' is .*numbers were expected"),
         ({"features": panel().with_columns(y=pl.lit(np.inf))}, FeatureError, r"column 'y' is infinite in row 0 \(A, 0\)"),
+        ({"features": pd.DataFrame(np.ones((9, 2)), columns=["x", "x"])}, FeatureError, "column 'x' is there twice"),
         ({"features": np.array(["a"])}, FeatureError, "an array of <U1"),
         ({"features": np.ones((2, 2, 2))}, FeatureError, "3 dimensions"),
         ({"features": np.ones((9, 2)), "columns": ["x"]}, FeatureError, "an array has no column names"),

@@ -50,6 +50,9 @@ def exponential_trend(x: Array, window: int) -> Array:
     array([nan, nan, 3., 4.])
     """
 
+    if window < 2:
+        raise FeatureError(f"window is {window}; at least 2 bars were expected.")
+
     def average(run: Array) -> Array:
         return talib.EMA(run, window) if len(run) >= window else np.full(len(run), np.nan)
 
@@ -109,7 +112,7 @@ def local_level_trend(x: Array, signal_to_noise: float) -> Array:
 
     Examples
     --------
-    >>> local_level_trend(np.array([0.0, 1.0, 1.0]), 1e-9).round(3)
+    >>> local_level_trend(np.array([0.0, 1.0, 1.0]), 1e-6).round(3)
     array([0.   , 0.5  , 0.667])
     """
     gains = local_level_gains(float(signal_to_noise))
@@ -176,10 +179,11 @@ def fractional_difference(x: Array, order: float, window: int) -> Array:
     >>> fractional_difference(np.array([1.0, 2.0, 4.0, 8.0]), 0.5, 3)
     array([  nan,   nan, 2.875, 5.75 ])
     """
+    x, weights = np.asarray(x, dtype=np.float64), fractional_weights(order, window)
     result = np.full(len(x), np.nan)
     if window <= len(x):
         with np.errstate(invalid="ignore"):
-            result[window - 1 :] = np.convolve(x, fractional_weights(order, window), "valid")
+            result[window - 1 :] = np.convolve(x, weights, "valid")
         result[np.isinf(result)] = np.nan
     return result
 
@@ -190,6 +194,8 @@ def fractional_weights(order: float, window: int) -> Array:
     >>> fractional_weights(1.0, 3), fractional_weights(0.5, 3)
     (array([ 1., -1.,  0.]), array([ 1.   , -0.5  , -0.125]))
     """
+    if window < 1 or not math.isfinite(order):
+        raise FeatureError(f"order is {order} and window {window}; a number, and at least 1 bar, were expected.")
     lags = np.arange(1, window, dtype=np.float64)
     weights = np.cumprod(np.r_[1.0, (lags - 1.0 - order) / lags])
     return np.asarray(weights + 0.0, dtype=np.float64)  # no weight is -0.0
@@ -250,6 +256,7 @@ def last_run(x: Array) -> Array:
 
 
 def _by_run(x: Array, trend: Callable[[Array], Array]) -> Array:
+    x = np.asarray(x, dtype=np.float64)
     parts = _runs(x)
     if parts == [(0, len(x))]:
         return trend(x)

@@ -19,7 +19,8 @@ __all__ = ["Gains", "hodrick_prescott_gains", "local_level_gains"]
 _UNCHANGED = 1e-15
 """Relative step of the gain below which it has arrived: a digit more than float64 can carry to any result."""
 
-_LONGEST_START = 2_000_000
+_LONGEST_START = 200_000
+"""Rows within which the gain must arrive: a filter slower than that has no place on the data there is."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,8 @@ def hodrick_prescott_gains(smoothing: float) -> Gains:
         b.append(level - 1.0)
         r.append(1.0 / spread)
         if still:
-            break
-    return Gains(tuple(a), tuple(b), tuple(r))
+            return Gains(tuple(a), tuple(b), tuple(r))
+    raise FeatureError(f"smoothing is {smoothing:g}; one that settles within {_LONGEST_START} rows was expected, 1e15 at most.")
 
 
 @lru_cache(maxsize=64)
@@ -114,5 +115,7 @@ def local_level_gains(signal_to_noise: float) -> Gains:
         gain = ahead / (ahead + 1.0)
         r.append(1.0 / (ahead + 1.0))
         if still:
-            break
-    return Gains(tuple(r), (0.0,) * len(r), tuple(r))
+            return Gains(tuple(r), (0.0,) * len(r), tuple(r))
+    raise FeatureError(
+        f"signal_to_noise is {signal_to_noise:g}; one that settles within {_LONGEST_START} rows was expected, 1e-8 at least."
+    )

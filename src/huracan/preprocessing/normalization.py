@@ -154,10 +154,16 @@ def normalize(
         made = _scored({name: _polars_values(features[name]) for name in names}, keys, score, int(window))
         return features.with_columns(pl.Series(name, values).fill_nan(None) for name, values in made.items())
     if hasattr(features, "iloc") and hasattr(features, "columns"):
-        keys = pl.DataFrame({k: pl.Series(features[k].to_numpy()) for k in KEYS if k in features.columns})
+        twice = features.columns[features.columns.duplicated()]
+        if len(twice):
+            raise FeatureError(f"column '{twice[0]}' is there twice; each name once was expected.")
+        keys = pl.from_pandas(features[[k for k in KEYS if k in features.columns]].reset_index(drop=True))
         names = _names(list(features.columns), columns)
         made = _scored({name: _pandas_values(features[name], name) for name in names}, keys, score, int(window))
-        return features.assign(**made)
+        result = features.copy()
+        for name, values in made.items():
+            result[name] = values
+        return result
     return _array_scored(features, columns, score, int(window))
 
 
