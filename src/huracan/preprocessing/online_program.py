@@ -11,7 +11,15 @@ import numpy as np
 
 from huracan.preprocessing.indicators import Bars, get_indicator
 from huracan.preprocessing.indicators.bars import PRICES, recorded_bars
-from huracan.preprocessing.online_source import HELPERS, needed_nodes, needs_stream, ring_size, rings_of, step_source
+from huracan.preprocessing.online_source import (
+    HELPERS,
+    masked_rows,
+    needed_nodes,
+    needs_stream,
+    ring_size,
+    rings_of,
+    step_source,
+)
 from huracan.preprocessing.rolling import Array, from_row
 from huracan.preprocessing.spec import STEPS, FeatureSpec
 from huracan.preprocessing.streams import Stream, open_stream
@@ -19,7 +27,7 @@ from huracan.preprocessing.streams.lines import Lines
 from huracan.preprocessing.streams.register import stream_class
 from huracan.preprocessing.tracing import ELEMENTWISE, CannotTrace, Graph, Node, Ref, Traced
 
-__all__ = ["Program", "RunningProgram", "Step", "record_program"]
+__all__ = ["Program", "RunningProgram", "Step", "compiled_program", "record_program"]
 
 Step = Callable[[int, int, float, float, float, float, float], list[float]]
 """``step(row, ts, open, high, low, close, volume)``: the next bar of a segment, ``row`` counted from 0, prices as given."""
@@ -76,25 +84,33 @@ def record_program(specs: Sequence[FeatureSpec], columns: tuple[str, ...]) -> Pr
     for spec in specs:
         try:
             values = _recorded(spec, bars)
-            _check_streams(graph, values)
+            step_source(graph, values, _inlined(graph, values), masked=True)  # raises where a step has no bar-by-bar form
         except _UNTRACEABLE as error:
             refused[spec] = str(error) or type(error).__name__
             continue
         kept.append(spec)
         outputs += values
+    return compiled_program(graph, outputs, tuple(kept), refused)
+
+
+def compiled_program(
+    graph: Graph,
+    outputs: Sequence[int],
+    specs: tuple[FeatureSpec, ...] = (),
+    refused: Mapping[FeatureSpec, str] | None = None,
+) -> Program:
+    """The program that gives these nodes."""
     nodes = needed_nodes(graph, outputs)
-    masks = [graph.nodes[i].inputs[1] for i in nodes if graph.nodes[i].what is from_row]
-    streams = tuple(i for i in nodes if needs_stream(graph.nodes[i]))
-    inlined = _inlined(graph, streams)
+    inlined = _inlined(graph, outputs)
     masked, plain = (step_source(graph, outputs, inlined, masked=m) for m in (True, False))
     return Program(
-        tuple(kept),
-        refused,
+        specs,
+        refused or {},
         graph,
         tuple(outputs),
-        streams,
+        tuple(i for i in nodes if needs_stream(graph.nodes[i])),
         inlined,
-        max(masks, default=0),
+        max((masked_rows(graph.nodes[i]) for i in nodes), default=0),
         plain,
         compile(masked, "<online features, warming up>", "exec"),
         compile(plain, "<online features>", "exec"),
@@ -172,12 +188,6 @@ def _recorded(spec: FeatureSpec, bars: Bars) -> list[int]:
     return [x.number for x in series]
 
 
-def _check_streams(graph: Graph, outputs: Sequence[int]) -> None:
-    for number in needed_nodes(graph, outputs):
-        if needs_stream(graph.nodes[number]):
-            stream_class(graph.nodes[number].what)
-
-
 def _always_finite(graph: Graph) -> set[int]:
     """Nodes that are finite numbers on every valid bar: prices, volume, and sums and order statistics of prices."""
     finite: set[int] = set()
@@ -198,11 +208,13 @@ def _are_in(finite: set[int], node: Node) -> bool:
     return all(x.number in finite for x in node.inputs if isinstance(x, Ref))
 
 
-def _inlined(graph: Graph, streams: Sequence[int]) -> dict[int, Lines]:
-    """Lines of the streams that have them."""
+def _inlined(graph: Graph, outputs: Sequence[int]) -> dict[int, Lines]:
+    """Lines of the streams that have them; ``CannotTrace`` where an operation has no stream at all."""
     finite, found = _always_finite(graph), {}
-    for number in streams:
+    for number in needed_nodes(graph, outputs):
         node = graph.nodes[number]
+        if not needs_stream(node):
+            continue
         kind = stream_class(node.what)
         names = ("finite_lines", "lines") if _are_in(finite, node) else ("lines",)
         for give in (getattr(kind, name, None) for name in names):

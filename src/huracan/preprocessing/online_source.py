@@ -15,7 +15,17 @@ from huracan.preprocessing.rolling import from_row, log_of_size, ratio
 from huracan.preprocessing.streams.lines import Lines
 from huracan.preprocessing.tracing import CannotTrace, Graph, Node, Ref
 
-__all__ = ["EXPRESSIONS", "HELPERS", "INLINE", "needed_nodes", "needs_stream", "ring_size", "rings_of", "step_source"]
+__all__ = [
+    "EXPRESSIONS",
+    "HELPERS",
+    "INLINE",
+    "masked_rows",
+    "needed_nodes",
+    "needs_stream",
+    "ring_size",
+    "rings_of",
+    "step_source",
+]
 
 _INF, _NAN = math.inf, math.nan
 
@@ -59,8 +69,8 @@ def _power(a: float, b: float) -> float:
         return math.pow(a, b)
     except OverflowError:
         return -_INF if a < 0.0 and b % 2.0 == 1.0 else _INF
-    except ValueError:
-        return _INF if a == 0.0 else _NAN
+    except ValueError:  # 0 to a negative power, or a root of a negative number
+        return (math.copysign(_INF, a) if b % 2.0 == 1.0 else _INF) if a == 0.0 else _NAN
 
 
 def _remainder(a: float, b: float) -> float:
@@ -113,13 +123,16 @@ HELPERS: dict[str, Any] = {
 
 
 def _divide(a: str, b: str) -> str:
-    if _is_number(b):
-        return f"{a} / {b}" if float(b) != 0.0 else f"over_zero({a}, {b})"
-    return f"{a} / {b} if {b} else over_zero({a}, {b})"
+    if _constant(b):
+        return f"{a} / {b}"
+    return f"over_zero({a}, {b})" if _constant(b) == 0.0 else f"{a} / {b} if {b} else over_zero({a}, {b})"
 
 
 def _power_text(a: str, b: str) -> str:
-    return f"{a} * {a}" if _is_number(b) and float(b) == 2.0 else f"power({a}, {b})"
+    """As numpy, which does not call ``pow`` for the exponents 2, .5 and -1."""
+    quick = {2.0: "{0} * {0}", 0.5: "sqrt({0}) if {0} >= 0.0 else nan", -1.0: "1.0 / {0} if {0} else over_zero(1.0, {0})"}
+    exponent = _constant(b)
+    return quick[exponent].format(a) if exponent in quick else f"power({a}, {b})"
 
 
 EXPRESSIONS: dict[str, Callable[..., str]] = {
@@ -168,7 +181,7 @@ EXPRESSIONS: dict[str, Callable[..., str]] = {
 
 
 def _ratio_text(numerator: str, denominator: str, otherwise: str = "nan") -> str:
-    if _is_number(denominator) and float(denominator) != 0.0:
+    if _constant(denominator):
         return f"{numerator} / {denominator}"
     at_zero = otherwise if otherwise == "nan" else f"({otherwise} if {numerator} == {numerator} else nan)"
     return f"{numerator} / {denominator} if {denominator} else {at_zero}"
@@ -300,6 +313,13 @@ def needs_stream(node: Node) -> bool:
     return node.kind == "operation" and node.what not in INLINE and node.what is not from_row
 
 
+def masked_rows(node: Node) -> int:
+    """Rows at the start that a node blanks."""
+    if node.what is not from_row:
+        return 0
+    return int(dict(node.parameters).get("row", node.inputs[-1]))
+
+
 def _node_text(number: int, node: Node, names: dict[int, str], *, masked: bool) -> str:
     arguments = [names[x.number] if isinstance(x, Ref) else _number_text(x) for x in node.inputs if not isinstance(x, str)]
     if node.kind == "input":
@@ -308,8 +328,7 @@ def _node_text(number: int, node: Node, names: dict[int, str], *, masked: bool) 
         return EXPRESSIONS[node.what](*arguments)
     keywords = dict(node.parameters)
     if node.what is from_row:
-        first = keywords["row"] if "row" in keywords else node.inputs[1]
-        return f"{arguments[0]} if row >= {int(first)} else nan" if masked else arguments[0]
+        return f"{arguments[0]} if row >= {masked_rows(node)} else nan" if masked else arguments[0]
     if node.what in INLINE:
         return INLINE[node.what](*arguments, **{name: _number_text(x) for name, x in keywords.items()})
     return f"u{number}({', '.join(names[x.number] for x in node.inputs if isinstance(x, Ref))})"
@@ -324,9 +343,9 @@ def _number_text(x: Any) -> str:
     raise CannotTrace(f"{x!r} takes part in an indicator where a number was expected.")
 
 
-def _is_number(text: str) -> bool:
+def _constant(text: str) -> float | None:
+    """The number a text is, None where it is the name of a value."""
     try:
-        float(text.strip("()"))
-    except ValueError:  # the name of a value
-        return False
-    return True
+        return float(text.strip("()"))
+    except ValueError:
+        return None
