@@ -67,6 +67,12 @@ def test_pages_of_the_newest_bars_are_as_good(tmp_path: Path, manner: str) -> No
         _assert_true(tmp_path, exchange, ALL)
 
 
+def test_a_long_span_is_shared_among_threads_only_once_its_start_is_settled(tmp_path: Path) -> None:
+    with LoopbackExchange(_markets(), now=NOW, page=150, manner="newest") as exchange:
+        _fetch(tmp_path, exchange, "BTC/USDT:USDT", since="2025-02-24", workers=3)
+        _assert_true(tmp_path, exchange, ["BTC/USDT:USDT"], "2025-02-24")
+
+
 def test_an_exchange_that_keeps_only_the_latest_bars_says_so_in_the_report(tmp_path: Path) -> None:
     with LoopbackExchange(_markets(), now=NOW, page=720, manner="latest") as exchange:
         (entry,) = _fetch(tmp_path, exchange, "BTC-USDT").symbols
@@ -155,6 +161,16 @@ def test_bars_that_the_exchange_fills_in_late_are_found_for_a_day(tmp_path: Path
         market.halts.clear()
         assert _fetch(tmp_path, exchange)["BTC/USDT"].missing_bars == 0
         _assert_true(tmp_path, exchange, ["BTC/USDT"])
+
+
+def test_what_was_absent_for_longer_is_not_asked_for_again(tmp_path: Path) -> None:
+    market = Market("BTC/USDT", "BTCUSDT", ms("2025-01-01"), halts=[(ms("2025-03-01T03:00"), ms("2025-03-02T06:00"))])
+    with LoopbackExchange([market], now=NOW) as exchange:
+        assert _fetch(tmp_path, exchange)["BTC/USDT"].missing_bars == 27 * 60
+        market.halts.clear()
+        (entry,) = _fetch(tmp_path, exchange).symbols
+        ((start, end),) = entry.missing
+        assert (start, end) == (_utc(ms("2025-03-01T03:00")), _utc(ms("2025-03-01T10:01")))  # a day before now
 
 
 def test_rows_that_cannot_be_true_are_set_aside_named_and_asked_for_again(tmp_path: Path) -> None:

@@ -116,6 +116,20 @@ def test_a_market_listed_years_later_is_found_by_its_daily_bars() -> None:
     assert len(asked) < 80  # paging alone would take 8,760 empty pages
 
 
+def test_a_window_smaller_than_ccxt_says_hides_nothing_behind_a_halt() -> None:
+    minutes = [*range(400), *range(560, 900)]  # trading goes on within the page that was asked for, beyond what came
+    times = [1000 * DAY + minute * MINUTE for minute in minutes]
+
+    def ask(since: int) -> Page:
+        return _page([ts for ts in times if since <= ts < since + 120 * MINUTE])
+
+    span = (times[0], times[-1] + MINUTE)
+    pieces = list(walk(ask, span, bar_ms=MINUTE, page_bars=300, days=lambda since: [1000 * DAY]))
+    assert sum(piece.bars.height for piece in pieces) == len(times)
+    absent = union([hole for piece in pieces for hole in piece.absent])
+    assert absent == [(times[399] + MINUTE, times[400])]
+
+
 @pytest.mark.parametrize(
     ("row", "said"),
     [
