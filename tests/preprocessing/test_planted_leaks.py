@@ -17,7 +17,7 @@ from statsmodels.tsa.filters.hp_filter import hpfilter
 from statsmodels.tsa.seasonal import STL
 
 from huracan.errors import LeakageError, NotEnoughData
-from huracan.preprocessing import FeatureRecipe, feature, get_indicator, normalize, with_lags
+from huracan.preprocessing import EnhancedPreprocessor, FeatureRecipe, feature, get_indicator, normalize, with_lags
 from huracan.preprocessing.indicators import indicator, known_indicators, registry
 from huracan.preprocessing.normalization import METHODS
 from huracan.preprocessing.spec import CROSS_SECTIONS, STEPS
@@ -229,6 +229,7 @@ BETWEEN = {
     "full-sample PCA": _fitted_on_all(PCA(2, random_state=0)),
     "full-sample scaler": _fitted_on_all(StandardScaler()),
     "full-sample quantile transform": _fitted_on_all(QuantileTransformer(n_quantiles=9, random_state=0)),
+    "preprocessor fitted on what it transforms": lambda c: EnhancedPreprocessor().fit_transform(HONEST.compute(c)),
     "off-by-one higher timeframe": _four_hours_too_early,
     "resample labelled left": lambda candles: _own_bar(candles, "left"),
     "resample labelled right, looked up from before": lambda candles: _own_bar(candles, "right"),
@@ -297,6 +298,12 @@ def test_nothing_that_ships_leaks(name: str, candles: pl.DataFrame) -> None:
     assert report.not_computable == ()
     values = SHIPPED[name](candles)
     assert [c for c in report.columns if values[c].null_count() == values.height] == [], "a column of nulls proves nothing"
+
+
+def test_a_preprocessor_fitted_before_does_not_leak(candles: pl.DataFrame) -> None:
+    past = HONEST.compute(candles).filter(pl.col("ts") <= candles["ts"][200])
+    fitted = EnhancedPreprocessor().fit(past)
+    assert assert_causal(lambda c: fitted.transform(HONEST.compute(c)), candles, cuts=50).n_values > 0
 
 
 def crash(folder: Path, n: int) -> pl.DataFrame:
