@@ -77,8 +77,10 @@ def test_what_six_keys_cannot_say_is_refused_with_the_reason() -> None:
     for ask in (lambda: apart.engine_hash, apart.to_engine_json):
         with pytest.raises(FeatureError, match="features of 'rsi' stand apart"):
             ask()
-    with pytest.raises(FeatureError, match="exactly one timeframe"):
-        FeatureRecipe.from_engine_json(written(timeframes=["1h", "4h"]))
+    with pytest.raises(FeatureError, match="its six keys know no comparison across symbols"):
+        FeatureRecipe([rsi.across("rank")]).to_engine_json()
+    with pytest.raises(FeatureError, match="to be a whole number of the shortest"):
+        FeatureRecipe.from_engine_json(written(timeframes=["2h", "3h"]))
 
 
 def test_a_damaged_or_foreign_recipe_is_refused() -> None:
