@@ -104,7 +104,6 @@ def test_in_a_pipe_it_writes_plain_lines_and_says_what_it_waits_for(tmp_path: Pa
         said, complained = process.communicate(timeout=60)
     assert process.returncode == 0
     lines = complained.splitlines()
-    assert lines[0] == "huracan: asking binance for its markets"
     assert "huracan: binance: HTTP 429; again in 1 s" in lines
     assert lines[-1].startswith("huracan: 100 % done, ")
     assert said.splitlines()[-1].startswith("binance, 1m bars of 3 symbols before 2025-03-02 10:00 UTC: ")
@@ -123,10 +122,8 @@ def test_bad_input_ends_with_code_2_and_one_sentence(tmp_path: Path, words: tupl
     with LoopbackExchange(_markets(), now=NOW) as exchange:
         process = _start(tmp_path, exchange, *words)
         shown, complained = process.communicate(timeout=60)
-    *waiting, sentence = complained.splitlines()
     assert (process.returncode, shown) == (2, "")
-    assert sentence.startswith(said)
-    assert waiting in ([], ["huracan: asking binance for its markets"])
+    assert complained.startswith(said) and complained.count("\n") == 1
 
 
 @pytest.mark.parametrize(

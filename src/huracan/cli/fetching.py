@@ -39,7 +39,7 @@ def fetch(
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on there is work to put in order
     try:
-        with progress_on_terminal(f"asking {exchange}") as progress:
+        with progress_on_terminal(f"asking {exchange} for its markets") as progress:
             report = fetch_candles(
                 store,
                 exchange,

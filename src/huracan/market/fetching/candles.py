@@ -86,7 +86,6 @@ def fetch_candles(
             read_moment(value, now=source.now(), what=what)  # what cannot be read is said before the network is used
     kept = store if isinstance(store, CandleStore) else CandleStore(store)
     patience.notice = lambda said: tell(f"{exchange}: {said}", 0.0)
-    tell(f"asking {exchange} for its markets", 0.0)
     source.connect()
     names = list(dict.fromkeys(source.symbol(name) for name in written))
     for name in names if funding else ():

@@ -296,6 +296,9 @@ def _in_words(error: BaseException) -> str:
     said = next((link.strerror for link in reversed(chain) if isinstance(link, OSError) and link.strerror), None)
     if said:
         return said[0].lower() + said[1:]
+    wrong_address = next((str(link) for link in chain if isinstance(link, OSError) and isinstance(link, ValueError)), None)
+    if wrong_address:
+        return wrong_address.rstrip(".?")
     if "NameResolutionError" in names:
         return "its name could not be resolved"
     if names & {"RequestTimeout", "ReadTimeout", "ConnectTimeout"}:
