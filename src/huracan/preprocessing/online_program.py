@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,6 @@ from huracan.preprocessing.online_source import (
     masked_rows,
     needed_nodes,
     needs_stream,
-    ring_size,
     rings_of,
     step_source,
 )
@@ -25,6 +23,7 @@ from huracan.preprocessing.spec import STEPS, FeatureSpec
 from huracan.preprocessing.streams import Stream, open_stream
 from huracan.preprocessing.streams.lines import Lines
 from huracan.preprocessing.streams.register import stream_class
+from huracan.preprocessing.streams.talib_handles import TalibStream
 from huracan.preprocessing.tracing import ELEMENTWISE, CannotTrace, Graph, Node, Ref, Traced
 
 __all__ = ["Program", "RunningProgram", "Step", "compiled_program", "record_program"]
@@ -58,8 +57,8 @@ class Program:
     inlined: Mapping[int, Lines]
     longest_mask: int
     source: str
-    masked_code: CodeType
-    code: CodeType
+    make_masked: Callable[..., tuple[Step, Callable[[], dict[int, tuple[Any, ...]]]]]
+    make: Callable[..., tuple[Step, Callable[[], dict[int, tuple[Any, ...]]]]]
 
 
 def record_program(specs: Sequence[FeatureSpec], columns: tuple[str, ...]) -> Program:
@@ -112,9 +111,18 @@ def compiled_program(
         inlined,
         max((masked_rows(graph.nodes[i]) for i in nodes), default=0),
         plain,
-        compile(masked, "<online features, warming up>", "exec"),
-        compile(plain, "<online features>", "exec"),
+        _made(masked, inlined),
+        _made(plain, inlined),
     )
+
+
+def _made(source: str, inlined: Mapping[int, Lines]) -> Callable[..., Any]:
+    """The function ``make`` of a text. All series share it, and with it what Python learns about its steps."""
+    words: dict[str, Any] = dict(HELPERS)
+    for lines in inlined.values():
+        words.update(lines.words)
+    exec(compile(source, "<online features>", "exec"), words)  # the text is made by online_source and the lines of our streams
+    return words["make"]
 
 
 class RunningProgram:
@@ -137,7 +145,7 @@ class RunningProgram:
         replayed = rows <= program.longest_mask  # too short for operations that expect a whole window
         self._streams, self._rings = _opened(program, Bars({}) if replayed else bars)
         self.warming = True
-        self._bind(program.masked_code, {number: self._streams[number].state for number in program.inlined})  # type: ignore[attr-defined]
+        self._bind(program.make_masked, {number: self._streams[number].state for number in program.inlined})  # type: ignore[attr-defined]
         if replayed:
             self._replay(bars, rows)
         self.warm_up(rows)
@@ -145,25 +153,24 @@ class RunningProgram:
     def warm_up(self, rows: int) -> None:
         """Change to the quick form if ``rows`` bars are enough for it."""
         if self.warming and rows >= self._program.longest_mask:
-            if any(getattr(stream, "waiting", False) for stream in self._streams.values()):
+            if any(stream.waiting for stream in self._to_wait_for):
                 return
             self.warming = False
-            self._bind(self._program.code, self._state())
+            self._bind(self._program.make, self._state())
 
-    def _bind(self, code: CodeType, states: Mapping[int, tuple[Any, ...]]) -> None:
+    def _bind(self, make: Callable[..., Any], states: Mapping[int, tuple[Any, ...]]) -> None:
         graph, inlined = self._program.graph, self._program.inlined
         finite = _always_finite(graph)
-        updates = {}
+        updates, self._to_wait_for = {}, []
         for number, stream in self._streams.items():
-            if number not in inlined:
-                quick = getattr(stream, "update_finite", None) if _are_in(finite, graph.nodes[number]) else None
-                updates[number] = quick or stream.update
-        words: dict[str, Any] = dict(HELPERS)
-        for lines in inlined.values():
-            words.update(lines.words)
-        exec(code, words)  # the text is made by online_source and the lines of our streams
+            if number in inlined:
+                continue
+            updates[number] = stream.update
+            if isinstance(stream, TalibStream) and _are_in(finite, graph.nodes[number]):
+                updates[number] = stream.update_finite
+                self._to_wait_for.append(stream)
         self.step: Step
-        self.step, self._state = words["make"](updates, states, self._rings, self._scale)
+        self.step, self._state = make(updates, states, self._rings, self._scale)
 
     def _replay(self, bars: Bars, rows: int) -> None:
         nothing = np.full(rows, np.nan)
@@ -237,7 +244,7 @@ def _opened(program: Program, bars: Bars) -> tuple[dict[int, Stream], dict[int, 
     arrays: dict[int, Any] = {}
     streams: dict[int, Stream] = {}
     rings: dict[int, list[float]] = {}
-    feeds, ringed, size = set(feeding), rings_of(program.graph, program.inlined), ring_size(program.inlined)
+    feeds, ringed = set(feeding), rings_of(program.graph, program.inlined)
     with np.errstate(all="ignore"):
         for number in sorted(uses):
             node = nodes[number]
@@ -249,7 +256,7 @@ def _opened(program: Program, bars: Bars) -> tuple[dict[int, Stream], dict[int, 
             if number in feeds:
                 arrays[number] = _evaluated(node, inputs, bars)
             if number in ringed:
-                rings[number] = _ring(_as_series(arrays[number], bars), size)
+                rings[number] = _ring(_as_series(arrays[number], bars), ringed[number])
             for x in node.inputs:
                 if isinstance(x, Ref):
                     uses[x.number] -= 1

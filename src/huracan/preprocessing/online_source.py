@@ -22,7 +22,6 @@ __all__ = [
     "masked_rows",
     "needed_nodes",
     "needs_stream",
-    "ring_size",
     "rings_of",
     "step_source",
 ]
@@ -216,7 +215,7 @@ def step_source(graph: Graph, outputs: Sequence[int], inlined: Mapping[int, Line
     """The text of ``make(updates, states, rings, scale)``, which gives two functions.
 
     ``step(row, ts, open, high, low, close, volume)`` takes a bar and gives a list of values, ``state()`` gives what is kept
-    between bars besides the rings. A ring holds the last values of a node that lines look back at, :func:`ring_size` of them.
+    between bars besides the rings. A ring holds the last values of a node that lines look back at: see :func:`rings_of`.
 
     Parameters
     ----------
@@ -254,7 +253,7 @@ def step_source(graph: Graph, outputs: Sequence[int], inlined: Mapping[int, Line
             pass  # the line of its operation has given it
         elif number in inlined:
             names[number] = f"v{number}"
-            body.append(_inlined_text(graph, number, inlined[number], names))
+            body.append(_inlined_text(graph, number, inlined[number], names, ringed))
         elif text.isidentifier():  # a value that stands there already
             names[number] = text
         else:
@@ -264,12 +263,14 @@ def step_source(graph: Graph, outputs: Sequence[int], inlined: Mapping[int, Line
                 bound.append(f"    u{number} = updates[{number}]\n")
         if number in ringed:
             bound.append(f"    h{number} = rings[{number}]\n")
-            body.append(f"        h{number}[place] = {names[number]}\n")
+            body.append(f"        h{number}[{_place(0, ringed[number])}] = {names[number]}\n")
     kept = {number: [f"s{number}_{name}" for name in lines.state] for number, lines in inlined.items() if lines.state}
     bound += [f"    {', '.join(state)}, = states[{number}]\n" for number, state in kept.items()]
     changed = [name for state in kept.values() for name in state]
     head = [f"        nonlocal {', '.join(changed)}\n"] if changed else []
-    head += [f"        place = row & {ring_size(inlined) - 1}\n"] if ringed else []
+    places = {(0, size) for size in ringed.values()}
+    places |= {(lines.reach, ringed[_input_of(graph, i)]) for i, lines in inlined.items() if lines.reach}
+    head += [f"        {_place(back, size)} = row - {back} & {size - 1}\n" for back, size in sorted(places)]
     states = ", ".join(f"{number}: ({', '.join(state)},)" for number, state in kept.items())
     return (
         f"def make(updates, states, rings, scale):\n{''.join(bound)}"
@@ -279,21 +280,35 @@ def step_source(graph: Graph, outputs: Sequence[int], inlined: Mapping[int, Line
     )
 
 
-def ring_size(inlined: Mapping[int, Lines]) -> int:
-    """Values a ring holds: a power of two above the longest look back, so that a bar's place is ``row & (size - 1)``."""
-    return 1 << max((lines.reach for lines in inlined.values()), default=0).bit_length()
+def rings_of(graph: Graph, inlined: Mapping[int, Lines]) -> dict[int, int]:
+    """Nodes whose recent values are looked back at, and the size of their rings.
+
+    A size is a power of two above the longest look back, so that a bar stands at ``row & (size - 1)``.
+    """
+    longest: dict[int, int] = {}
+    for number, lines in inlined.items():
+        if lines.reach:
+            source = _input_of(graph, number)
+            longest[source] = max(lines.reach, longest.get(source, 0))
+    return {number: 1 << reach.bit_length() for number, reach in longest.items()}
 
 
-def rings_of(graph: Graph, inlined: Mapping[int, Lines]) -> set[int]:
-    """Nodes whose recent values are looked back at."""
-    return {x.number for i, lines in inlined.items() if lines.reach for x in graph.nodes[i].inputs if isinstance(x, Ref)}
+def _input_of(graph: Graph, number: int) -> int:
+    """The one series a stream of lines reads."""
+    return next(x.number for x in graph.nodes[number].inputs if isinstance(x, Ref))
 
 
-def _inlined_text(graph: Graph, number: int, lines: Lines, names: dict[int, str]) -> str:
-    source = next(x.number for x in graph.nodes[number].inputs if isinstance(x, Ref))
-    fixed = {"x": names[source], "old": f"h{source}[place - {lines.reach}]", "out": f"v{number}", "row": "row"}
+def _place(back: int, size: int) -> str:
+    """Name of the place of a value so many bars back in a ring of a size: one for all rings that need it."""
+    return f"p{size}_{back}"
+
+
+def _inlined_text(graph: Graph, number: int, lines: Lines, names: dict[int, str], ringed: Mapping[int, int]) -> str:
+    source = _input_of(graph, number)
     state = {name: f"s{number}_{name}" for name in lines.state}
-    return lines.written("        ", ring=f"h{source}", place="place", **fixed, **state)
+    size = ringed.get(source, 0)
+    look_back = {"old": f"h{source}[{_place(lines.reach, size)}]", "ring": f"h{source}", "place": _place(0, size)}
+    return lines.written("        ", x=names[source], out=f"v{number}", row="row", **look_back, **state)
 
 
 def _target(graph: Graph, number: int, names: dict[int, str]) -> str:
