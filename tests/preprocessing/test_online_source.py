@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from huracan.preprocessing.indicators import Bars
+from huracan.preprocessing.online_arithmetic import EXPRESSIONS, HELPERS, INLINE
 from huracan.preprocessing.online_program import RunningProgram, compiled_program, record_program
-from huracan.preprocessing.online_source import EXPRESSIONS, HELPERS, INLINE, needed_nodes, step_source
+from huracan.preprocessing.online_source import needed_nodes, step_source
 from huracan.preprocessing.rolling import from_row, lag, log_ratio, ratio, rolling_mean
 from huracan.preprocessing.spec import feature
 from huracan.preprocessing.ta import ta

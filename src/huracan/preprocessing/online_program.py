@@ -10,14 +10,8 @@ import numpy as np
 
 from huracan.preprocessing.indicators import Bars, get_indicator
 from huracan.preprocessing.indicators.bars import PRICES, recorded_bars
-from huracan.preprocessing.online_source import (
-    HELPERS,
-    masked_rows,
-    needed_nodes,
-    needs_stream,
-    rings_of,
-    step_source,
-)
+from huracan.preprocessing.online_arithmetic import HELPERS
+from huracan.preprocessing.online_source import masked_rows, needed_nodes, needs_stream, rings_of, step_source
 from huracan.preprocessing.rolling import Array, from_row
 from huracan.preprocessing.spec import STEPS, FeatureSpec
 from huracan.preprocessing.streams import Stream, open_stream
