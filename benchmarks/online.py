@@ -147,7 +147,13 @@ def _round(recipe: FeatureRecipe, history: pl.DataFrame, feed: list[dict[str, ob
 def main() -> str:
     """Check, then measure."""
     assert len(FORTY) == 40, len(FORTY)
-    sets = {"40 mixed": FORTY, "default recipe": FeatureRecipe.default()}
+    default = FeatureRecipe.default()
+    sets = {
+        "40 mixed": FORTY,
+        "default recipe": default,
+        "default and five lags of each": default.with_lags([1, 2, 3, 4, 5]),
+        "Alpha158": FeatureRecipe.alpha158(),
+    }
     checked = []
     for title, recipe in sets.items():
         for name in MARKETS:

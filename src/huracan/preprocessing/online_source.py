@@ -1,8 +1,8 @@
 """From a recorded graph to the text of one Python function that computes the next bar.
 
 The text is made of numbered names (``v7`` is the value of node 7, ``u7`` the update of its stream, ``h7`` its ring of recent
-values, ``s7_total`` a number its lines keep), numbers, and the words of :mod:`~huracan.preprocessing.online_arithmetic` and of the
-lines of our streams; nothing a user wrote gets into it.
+values, ``s7_total`` a number its lines keep), numbers, the words of :mod:`~huracan.preprocessing.online_arithmetic` and the
+lines of our own streams; nothing a user wrote gets into it.
 """
 
 from __future__ import annotations
