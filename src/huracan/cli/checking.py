@@ -135,12 +135,7 @@ def _require_folder(target: Path | None) -> None:
 
 
 def _write(target: Path, text: str) -> None:
-    """Write aside and rename, so that a reader never sees half a file."""
-    from huracan.errors import StorageError
+    """A reader never sees half a file."""
+    from huracan.storage.whole_files import put_file
 
-    aside = target.with_name(f".{target.name}.part")
-    try:
-        aside.write_text(text, encoding="utf-8")
-        aside.replace(target)
-    except OSError as error:
-        raise StorageError(f"{target} cannot be written: {error.strerror or error}.") from error
+    put_file(target, text.encode())

@@ -26,12 +26,13 @@ from huracan.integration.preparation import Prepared, prepare, read_source
 from huracan.integration.registration import Registered, learner_cards, register_outcome
 from huracan.integration.reporting import Verdict, leaderboard, report_content, verdict
 from huracan.integration.results import PipelineResult, not_run
-from huracan.integration.run_folder import RunFolder, write_aside
+from huracan.integration.run_folder import RunFolder
 from huracan.logs import kept_events, run_log, stage
 from huracan.model_info import ModelInfo
 from huracan.model_registry import ModelRegistry
 from huracan.report import ReportContent, render_report
 from huracan.storage import RunLog, RunStatus
+from huracan.storage.whole_files import put_file
 from huracan.validation import HoldOut
 
 __all__ = ["run_on_candles"]
@@ -140,7 +141,7 @@ class _Run:
         )
         report = self.folder.path / "report.html"
         with stage("report"):
-            write_aside(report, render_report(content).encode())
+            put_file(report, render_report(content).encode())
         result_hash = _result_hash(evidence, accounts, look)
         summary = {
             "verdict": outcome.sentence,

@@ -9,12 +9,10 @@ from __future__ import annotations
 import fcntl
 import io
 import json
-import os
 import secrets
 import shutil
 import zipfile
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -24,33 +22,11 @@ from numpy.typing import NDArray
 
 from huracan.errors import StorageError
 from huracan.logs import logger
+from huracan.storage.whole_files import put_file
 
-__all__ = ["RunFolder", "write_aside"]
+__all__ = ["RunFolder"]
 
 _STATE = "state.json"
-
-
-def write_aside(path: Path, content: bytes) -> None:
-    """Write ``content`` so that ``path`` either stays as it was or is whole.
-
-    Raises
-    ------
-    StorageError : the disk is full or the folder cannot be written; nothing is left behind.
-    """
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.rename(path)
-    except OSError as error:
-        with suppress(OSError):
-            aside.unlink(missing_ok=True)
-        raise StorageError(
-            f"{path} cannot be written: {error.strerror}; a writable folder with free space was expected."
-        ) from error
 
 
 class RunFolder:
@@ -88,7 +64,7 @@ class RunFolder:
         lock = _try_lock(path)  # before the state is written: without a state nobody else looks at this folder
         if lock is None:
             raise StorageError(f"{path} is used by another process although it was just made; try again.")
-        write_aside(path / _STATE, _json({"key": key, "status": "running", "started_at": started.isoformat()}))
+        put_file(path / _STATE, _json({"key": key, "status": "running", "started_at": started.isoformat()}))
         return cls(path, lock, resumed=False)
 
     def save(self, name: str, arrays: Mapping[str, NDArray[Any]], facts: Mapping[str, Any]) -> None:
@@ -96,7 +72,7 @@ class RunFolder:
         buffer = io.BytesIO()
         content: dict[str, Any] = {**arrays, "facts": np.frombuffer(_json(facts), dtype=np.uint8)}
         np.savez(buffer, **content)
-        write_aside(self.path / f"{name}.npz", buffer.getvalue())
+        put_file(self.path / f"{name}.npz", buffer.getvalue())
 
     def load(self, name: str) -> tuple[dict[str, NDArray[Any]], dict[str, Any]] | None:
         """What :meth:`save` kept under ``name``, or None; a damaged file counts as not there, and is logged."""
@@ -114,14 +90,14 @@ class RunFolder:
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Mark the run finished; its intermediate pieces are no longer needed and go."""
         state = _read_json(self.path / _STATE) or {}
-        write_aside(self.path / _STATE, _json({**state, **summary, "status": "finished"}))
+        put_file(self.path / _STATE, _json({**state, **summary, "status": "finished"}))
         shutil.rmtree(self.path / "folds", ignore_errors=True)
 
     def fail(self, reason: str) -> None:
         """Write down that the run ended before its time; without any finished piece the folder goes."""
         if any(self.path.glob("folds/*/*.npz")):
             state = _read_json(self.path / _STATE) or {}
-            write_aside(self.path / _STATE, _json({**state, "status": "stopped", "reason": reason}))
+            put_file(self.path / _STATE, _json({**state, "status": "stopped", "reason": reason}))
         else:
             shutil.rmtree(self.path, ignore_errors=True)
 

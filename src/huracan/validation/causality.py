@@ -99,7 +99,8 @@ def assert_causal(
         raise DataError("the recipe computes no column beside symbol and ts; nothing can be checked.")
     if last_rows is None and candles.height * len(columns) * cuts > _CHEAP_VALUES:
         last_rows = 3
-    cut_times = _cut_times(candles, full, cuts, getattr(recipe, "lookback", getattr(recipe, "warmup", 0)), np.random.default_rng(random_state))
+    lookback = int(getattr(recipe, "lookback", getattr(recipe, "warmup", 0)))
+    cut_times = _cut_times(candles, full, cuts, lookback, np.random.default_rng(random_state))
     compared = 0
     failed: list[tuple[dt.datetime, str]] = []
     for cut in cut_times:

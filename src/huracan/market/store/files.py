@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import os
-import re
-import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote
 
 from huracan.errors import CandleError, StorageError
+from huracan.storage.whole_files import LEFT_ASIDE, make_folder, put_file, refusal
 
 __all__ = [
     "MARKER",
@@ -34,7 +32,6 @@ MARKER = "candle_store.json"
 _FORMAT = "huracan candle store"
 _VERSION = 1
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
-_ASIDE = re.compile(r"\..+\.[0-9a-f]{16}\.aside")
 _LOCK_WAIT_S = 60.0
 
 
@@ -58,7 +55,7 @@ def open_root(root: Path) -> None:
     try:
         if not is_store(root):
             foreign = (
-                sorted(child.name for child in root.iterdir() if not _ASIDE.fullmatch(child.name)) if root.exists() else []
+                sorted(child.name for child in root.iterdir() if not LEFT_ASIDE.fullmatch(child.name)) if root.exists() else []
             )
             if foreign and not is_store(root):  # another process may have made it meanwhile
                 raise StorageError(
@@ -119,39 +116,10 @@ def symbol_of_folder(name: str) -> str | None:
         return None
 
 
-def put_file(path: Path, content: bytes) -> None:
-    """Write a file aside, flush it to the disk and rename it: ``path`` stays as it was, or is whole.
-
-    Raises
-    ------
-    StorageError : the disk is full or the folder cannot be written; nothing is left behind.
-    """
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}.aside")
-    try:
-        with aside.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-        _flush(path.parent)
-    except OSError as error:
-        with suppress(OSError):
-            aside.unlink(missing_ok=True)
-        raise refusal(path, "written", error) from error
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, each flushed to the disk, so that no file in it is lost with its folder."""
-    if not folder.is_dir():
-        make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        _flush(folder.parent)
-
-
 def remove_leftovers(folder: Path) -> None:
     """Remove what killed processes left aside; only for who holds the lock of the folder's symbol."""
     for child in os.listdir(folder):
-        if _ASIDE.fullmatch(child):
+        if LEFT_ASIDE.fullmatch(child):
             (folder / child).unlink(missing_ok=True)
 
 
@@ -175,17 +143,6 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def refusal(path: Path, what: str, error: OSError) -> StorageError:
-    """What the file system refused, in one sentence."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return StorageError(
-            f"{path} cannot be {what}: the disk is full; what was stored before is untouched, and the same call completes "
-            "once there is space."
-        )
-    reason = error.strerror or str(error).splitlines()[0]
-    return StorageError(f"{path} cannot be {what}: {reason}.")
-
-
 def _wait_for(handle: int, folder: Path) -> None:
     deadline = time.monotonic() + _LOCK_WAIT_S
     while True:
@@ -201,11 +158,3 @@ def _wait_for(handle: int, folder: Path) -> None:
             raise refusal(folder, "locked", error) from error
         else:
             return
-
-
-def _flush(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -1,0 +1,66 @@
+"""Files that are whole or not there: written aside, flushed to the disk, renamed into place."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+from huracan.errors import StorageError
+
+__all__ = ["LEFT_ASIDE", "make_folder", "put_file", "refusal"]
+
+LEFT_ASIDE = re.compile(r"\..+\.[0-9a-f]{16}\.aside")
+"""Names of what a killed process may leave behind."""
+
+
+def put_file(path: Path, content: bytes) -> None:
+    """Write a file aside, flush it to the disk and rename it: ``path`` stays as it was, or is whole; folders are made.
+
+    Raises
+    ------
+    StorageError : the disk is full or the folder cannot be written; nothing is left behind.
+    """
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}.aside")
+    try:
+        make_folder(path.parent)
+        with aside.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+        _flush(path.parent)
+    except OSError as error:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
+        raise refusal(path, "written", error) from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, each flushed to the disk, so that no file in it is lost with its folder."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _flush(folder.parent)
+
+
+def refusal(path: Path, what: str, error: OSError) -> StorageError:
+    """What the file system refused, in one sentence."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageError(
+            f"{path} cannot be {what}: the disk is full; what was stored before is untouched, and the same call completes "
+            "once there is space."
+        )
+    reason = error.strerror or str(error).splitlines()[0]
+    return StorageError(f"{path} cannot be {what}: {reason}.")
+
+
+def _flush(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
