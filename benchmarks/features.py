@@ -45,8 +45,8 @@ def thirty_features() -> FeatureRecipe:
     """The base set."""
     return FeatureRecipe(
         [
-            *(feature("return_log", window=h) for h in (1, 2, 3, 6, 12, 24)),
-            *(feature("return_simple", window=h) for h in (1, 12)),
+            *(feature("log_return", window=h) for h in (1, 2, 3, 6, 12, 24)),
+            *(feature("simple_return", window=h) for h in (1, 12)),
             *(feature("sma", window=n) for n in (20, 50)),
             *(feature("ema", window=n) for n in (12, 26)),
             feature("wma", window=20),

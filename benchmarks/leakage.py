@@ -63,7 +63,12 @@ def shipped():
     from huracan.preprocessing.indicators import known_indicators
     from huracan.preprocessing.spec import STEPS
 
-    some = [feature("log_return", horizon=3), feature("rsi_scaled"), feature("hodrick_prescott"), feature("volume_zscore")]
+    some = [
+        feature("log_return_scaled", horizon=3),
+        feature("rsi_scaled"),
+        feature("hodrick_prescott"),
+        feature("volume_zscore"),
+    ]
     recipe = FeatureRecipe([feature(name) for name in known_indicators()])
     for other in (FeatureRecipe.default(), FeatureRecipe.minimal(), FeatureRecipe.calendar(), FeatureRecipe.alpha158()):
         recipe = recipe + other
@@ -76,7 +81,7 @@ def normalised(features: pl.DataFrame) -> pl.DataFrame:
     from huracan.preprocessing import normalize
     from huracan.preprocessing.normalization import METHODS
 
-    names = ["log_return_3", "hodrick_prescott_96_slope", "volume_zscore_48"]
+    names = ["log_return_scaled_3", "hodrick_prescott_96_slope", "volume_zscore_48"]
     parts = []
     for method in METHODS:
         for past in (False, True):

@@ -46,7 +46,7 @@ TALIB: tuple[FeatureSpec, ...] = (
 """Indicators that are TA-Lib's own values: 18 columns."""
 
 OURS: tuple[FeatureSpec, ...] = (
-    *(feature("log_return", horizon=h) for h in (1, 6, 24)),
+    *(feature("log_return_scaled", horizon=h) for h in (1, 6, 24)),
     feature("return_zscore", horizon=1, window=96),
     feature("return_rank", horizon=1, window=96),
     feature("volatility_level", estimator="parkinson", window=12),

@@ -83,7 +83,10 @@ def test_every_end_has_its_code_and_no_traceback(tmp_path: Path, words: tuple[st
     assert "Traceback" not in done.stderr
 
 
-_ALL_THERE = "import sys, time, huracan.cli as c, huracan.cli.running as r; r.{name} = lambda *a, **k: (print('here', flush=True), time.sleep(30)); c.main()"
+_ALL_THERE = (
+    "import sys, time, huracan.cli as c, huracan.cli.running as r; "
+    "r.{name} = lambda *a, **k: (print('here', flush=True), time.sleep(30)); c.main()"
+)
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])

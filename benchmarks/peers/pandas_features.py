@@ -17,9 +17,9 @@ import pandas as pd
 Columns = dict[str, pd.Series]
 
 LAGGED = (
-    "return_log_1",
-    "return_log_6",
-    "return_simple_1",
+    "log_return_1",
+    "log_return_6",
+    "simple_return_1",
     "ema_12",
     "rsi_14",
     "sma_20",
@@ -40,8 +40,8 @@ def with_pandas_ta(c: pd.DataFrame) -> Columns:
     adx = ta.adx(c.high, c.low, c.close, 14, talib=False)
     stochastic = ta.stoch(c.high, c.low, c.close, 14, 3, 3, talib=False)
     return {
-        **{f"return_log_{h}": ta.log_return(c.close, h) for h in (1, 2, 3, 6, 12, 24)},
-        **{f"return_simple_{h}": ta.percent_return(c.close, h) for h in (1, 12)},
+        **{f"log_return_{h}": ta.log_return(c.close, h) for h in (1, 2, 3, 6, 12, 24)},
+        **{f"simple_return_{h}": ta.percent_return(c.close, h) for h in (1, 12)},
         "sma_20": ta.sma(c.close, 20, talib=False),
         "sma_50": ta.sma(c.close, 50, talib=False),
         "ema_12": ta.ema(c.close, 12, talib=False),
@@ -91,8 +91,8 @@ def by_hand(c: pd.DataFrame) -> Columns:
     windows = np.lib.stride_tricks.sliding_window_view(typical.to_numpy(), 20)
     spread = pd.Series(np.r_[np.full(19, np.nan), np.abs(windows - windows.mean(axis=1)[:, None]).mean(axis=1)], c.index)
     return {
-        **{f"return_log_{h}": np.log(close / close.shift(h)) for h in (1, 2, 3, 6, 12, 24)},
-        **{f"return_simple_{h}": close.pct_change(h) for h in (1, 12)},
+        **{f"log_return_{h}": np.log(close / close.shift(h)) for h in (1, 2, 3, 6, 12, 24)},
+        **{f"simple_return_{h}": close.pct_change(h) for h in (1, 12)},
         "sma_20": mean,
         "sma_50": close.rolling(50).mean(),
         "ema_12": _ema(close, 12),

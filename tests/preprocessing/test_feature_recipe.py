@@ -82,9 +82,9 @@ def test_the_hash_sees_parameters_order_steps_and_version(monkeypatch: pytest.Mo
     a, b = feature("rsi", window=14), feature("cci", window=20)
     recipes = [[a], [feature("rsi", window=15)], [a, b], [b, a], [a.followed_by("lag", bars=1)], [a.followed_by("lag", bars=2)]]
     assert len({FeatureRecipe(r).hash for r in recipes}) == len(recipes)
-    hidden = FeatureRecipe([feature("log_return", horizon=1, volatility_window=50)])
-    assert hidden.hash != FeatureRecipe([feature("log_return", horizon=1)]).hash
-    assert hidden.columns == ("log_return_1_volatility_window50",)
+    hidden = FeatureRecipe([feature("log_return_scaled", horizon=1, volatility_window=50)])
+    assert hidden.hash != FeatureRecipe([feature("log_return_scaled", horizon=1)]).hash
+    assert hidden.columns == ("log_return_scaled_1_volatility_window50",)
 
 
 def test_a_formula_that_changed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,16 +202,16 @@ def test_a_users_indicator_takes_ten_lines(monkeypatch: pytest.MonkeyPatch) -> N
     @indicator(
         family="mine", parameters=(window("window", 20),), lookback=lambda window: window, formula="close / close[t-w] - 1"
     )
-    def simple_return(bars, window):
+    def my_own_return(bars, window):
         """Simple return over a window."""
         return np.r_[np.full(window, np.nan), bars.close[window:] / bars.close[:-window] - 1]
 
-    recipe = FeatureRecipe([feature("simple_return", period=5)])
+    recipe = FeatureRecipe([feature("my_own_return", period=5)])
     values, close = recipe.compute(walk(30)), walk(30)["close"]
-    np.testing.assert_allclose(values["simple_return_5"][5:], (close / close.shift(5) - 1)[5:], rtol=1e-6)
-    assert "simple_return" in indicator_table()["indicator"].to_list()
-    with pytest.raises(FeatureError, match="'simple_return' is registered already"):
-        indicator(family="mine", lookback=lambda: 0, formula="")(simple_return)
+    np.testing.assert_allclose(values["my_own_return_5"][5:], (close / close.shift(5) - 1)[5:], rtol=1e-6)
+    assert "my_own_return" in indicator_table()["indicator"].to_list()
+    with pytest.raises(FeatureError, match="'my_own_return' is registered already"):
+        indicator(family="mine", lookback=lambda: 0, formula="")(my_own_return)
 
 
 def test_every_indicator_is_documented() -> None:

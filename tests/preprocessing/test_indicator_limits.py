@@ -68,7 +68,7 @@ def test_constant_prices_give_the_limits_that_are_documented() -> None:
         "return_skew_72": 0.0,
         "quiet_share_48": 1.0,
         "volume_zscore_48": 0.0,
-        "log_return_1": None,
+        "log_return_scaled_1": None,
         "volatility_ratio_realised_24_168": None,
         "atr_ratio_14_96": None,
         "amihud_24_168": None,
@@ -178,7 +178,7 @@ def test_any_market_gives_finite_values_within_bounds_or_null(moves: list[float]
             "adx_scaled",
             "candle_shape_body",
             "signed_volume",
-            "aroon",
+            "aroon_scaled",
         ):
             assert (features[column].drop_nulls().abs() <= slack).all(), column
 

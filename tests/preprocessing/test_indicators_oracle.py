@@ -79,7 +79,7 @@ def test_adx_and_aroon_are_talib_bit_for_bit(candles: pl.DataFrame) -> None:
     assert_bitwise(strength, talib.ADX(*hlc, 14) / 100.0)
     oracle = (talib.PLUS_DI(*hlc, 14) - talib.MINUS_DI(*hlc, 14)) / 100.0
     assert_bitwise(direction[27:], oracle[27:])
-    assert_bitwise(raw(candles, "aroon", window=25)[0], talib.AROONOSC(*hlc[:2], 25) / 100.0)
+    assert_bitwise(raw(candles, "aroon_scaled", window=25)[0], talib.AROONOSC(*hlc[:2], 25) / 100.0)
 
 
 def test_cci_is_talib_bit_for_bit(candles: pl.DataFrame) -> None:
@@ -179,7 +179,7 @@ def test_returns_are_the_formulas_in_pandas(candles: pl.DataFrame) -> None:
     for h in (1, 6, 48, 100):
         oracle = np.log(c.close).diff(h) / (volatility(c, 48) * math.sqrt(h))
         np.testing.assert_allclose(
-            raw(candles, "log_return", horizon=h)[0], oracle.where(np.arange(N) >= 48), rtol=1e-8, atol=1e-10
+            raw(candles, "log_return_scaled", horizon=h)[0], oracle.where(np.arange(N) >= 48), rtol=1e-8, atol=1e-10
         )
     skew = r.rolling(72).apply(lambda x: np.mean((x - x.mean()) ** 3) / np.mean((x - x.mean()) ** 2) ** 1.5)
     np.testing.assert_allclose(raw(candles, "return_skew", window=72)[0], skew, rtol=1e-6, atol=1e-8)

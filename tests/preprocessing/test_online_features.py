@@ -37,7 +37,7 @@ def walk(n: int, seed: int = 0, symbol: str = "A", start: dt.datetime = START, m
     )
 
 
-SMALL = FeatureRecipe([feature("log_return", horizon=2, volatility_window=5), feature("rsi_scaled", window=4)])
+SMALL = FeatureRecipe([feature("log_return_scaled", horizon=2, volatility_window=5), feature("rsi_scaled", window=4)])
 
 
 def opened(n: int = 40, recipe: FeatureRecipe = SMALL, **keywords: Any) -> tuple[OnlineFeatures, pl.DataFrame]:
@@ -287,7 +287,7 @@ def test_symbols_are_compared_as_in_batch(method: str) -> None:
     for symbol in symbols:
         assert_rows(got[symbol], batch.filter((pl.col("symbol") == symbol) & (pl.col("ts") >= cut)))
     with pytest.raises(
-        FeatureError, match=f"'log_return_2_volatility_window5__cross_{method}' compares symbols: give update_all"
+        FeatureError, match=f"'log_return_scaled_2_volatility_window5__cross_{method}' compares symbols: give update_all"
     ):
         online.update(frames[0][119:].with_columns(pl.col("ts") + dt.timedelta(minutes=1)))
 
@@ -318,7 +318,7 @@ def test_longer_bars_are_known_when_they_close(offset: int, rows: int) -> None:
     candles = walk(260, start=START + dt.timedelta(minutes=offset))
     specs = [
         feature("rsi_scaled", window=3),
-        feature("log_return", horizon=1, volatility_window=4),
+        feature("log_return_scaled", horizon=1, volatility_window=4),
         feature("relative_volume", window=3),
     ]
     steps = [feature("efficiency_ratio", window=2).followed_by("lag", bars=1), feature("candle_shape"), feature("time_of_day")]

@@ -109,7 +109,7 @@ def test_online_is_batch_over_5000_real_bars(market_data: Path, name: str) -> No
     far = {c: distance(ours, batch[3_000:], c, deviation(batch, c)) for c in recipe.columns}
     assert {c: d for c, d in far.items() if d > 1e-9} == {}
     exact = [c for spec in recipe.features if is_exact(spec) for c in spec.columns]
-    assert {"rsi_scaled_14", "adx_scaled_14_strength", "cci_scaled_20", "aroon_25"} <= set(exact)
+    assert {"rsi_scaled_14", "adx_scaled_14_strength", "cci_scaled_20", "aroon_scaled_25"} <= set(exact)
     assert [c for c in exact if values(ours, c).tobytes() != values(batch[3_000:], c).tobytes()] == []
 
 

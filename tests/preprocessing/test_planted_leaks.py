@@ -176,7 +176,7 @@ def test_a_leaking_indicator_is_caught(name: str, plant: Callable[[str], Compute
 # Leaks between rows, timeframes and symbols, which a recipe of indicators cannot even express
 
 HONEST = FeatureRecipe(
-    [feature("log_return", horizon=1), feature("rsi", window=6), feature("volume_ratio", window=3, long_window=9)]
+    [feature("log_return_scaled", horizon=1), feature("rsi", window=6), feature("volume_ratio", window=3, long_window=9)]
 )
 
 
@@ -193,7 +193,7 @@ def _fitted_on_all(fitted) -> Compute:
 
 def _four_hours_too_early(candles: pl.DataFrame) -> pl.DataFrame:
     """The recipe's own 4-hour feature, given out one row before its bar has closed."""
-    recipe = FeatureRecipe([feature("log_return", horizon=1).on(4)])
+    recipe = FeatureRecipe([feature("log_return_scaled", horizon=1).on(4)])
     return recipe.compute(candles).with_columns(pl.col(*recipe.columns).shift(-1).over("symbol", "segment"))
 
 
@@ -261,7 +261,11 @@ def shipped() -> dict[str, Compute]:
     decomposition = [feature(name) for name in known_indicators() if get_indicator(name).family == "decomposition"]
     everything = FeatureRecipe([feature(name) for name in known_indicators()])
     small = FeatureRecipe(
-        [feature("log_return", horizon=3), feature("hodrick_prescott", period=24), feature("amihud", window=6, long_window=40)]
+        [
+            feature("log_return_scaled", horizon=3),
+            feature("hodrick_prescott", period=24),
+            feature("amihud", window=6, long_window=40),
+        ]
     )
     recipes = {
         "default": FeatureRecipe.default(),

@@ -71,8 +71,8 @@ def frame(columns: Columns) -> pd.DataFrame:
 @pytest.mark.parametrize("window", [1, 5, 60, 1_440])
 def test_returns_are_the_formulas(columns: Columns, window: int) -> None:
     close = frame(columns).close
-    np.testing.assert_allclose(raw(columns, "return_log", window=window)[0], np.log(close).diff(window), rtol=0, atol=1e-14)
-    np.testing.assert_allclose(raw(columns, "return_simple", window=window)[0], close.pct_change(window), rtol=0, atol=1e-14)
+    np.testing.assert_allclose(raw(columns, "log_return", window=window)[0], np.log(close).diff(window), rtol=0, atol=1e-14)
+    np.testing.assert_allclose(raw(columns, "simple_return", window=window)[0], close.pct_change(window), rtol=0, atol=1e-14)
 
 
 @pytest.mark.parametrize("window", [2, 24, 200])
@@ -220,7 +220,7 @@ def _averaged(x: np.ndarray, weight: float) -> np.ndarray:
 
 RANGES = {
     **dict.fromkeys(("rsi", "mfi", "adx", "dx", "adxr", "plus_di", "minus_di"), (0.0, 100.0)),
-    **dict.fromkeys(("stochastic", "stochastic_rsi", "ultimate_oscillator", "aroon_lines", "percent_rank"), (0.0, 100.0)),
+    **dict.fromkeys(("stochastic", "stochastic_rsi", "ultimate_oscillator", "aroon", "percent_rank"), (0.0, 100.0)),
     **dict.fromkeys(("intraday_momentum", "relative_volatility_index"), (0.0, 100.0)),
     **dict.fromkeys(("cmo", "true_strength_index", "aroon_oscillator", "stochastic_momentum_index"), (-100.0, 100.0)),
     "williams_r": (-100.0, 0.0),

@@ -13,7 +13,7 @@ from huracan.model_info import MarketRegime
 
 __all__ = ["RULES", "rule_score"]
 
-_RETURN_NAMES = ("return_1", "log_return_1", "ret_1", "returns_1", "return")
+_RETURN_NAMES = ("return_1", "log_return_1", "simple_return_1", "log_return_scaled_1", "ret_1", "returns_1", "return")
 
 
 def _shares(y: NDArray[Any], weight: NDArray[np.float64] | None, n_classes: int) -> list[float]:

@@ -43,9 +43,9 @@ class FeatureRecipe:
 
     Examples
     --------
-    >>> recipe = FeatureRecipe([feature("rsi", window=14), feature("log_return", horizon=6)])
+    >>> recipe = FeatureRecipe([feature("rsi", window=14), feature("log_return_scaled", horizon=6)])
     >>> recipe.columns, recipe.lookback
-    (('rsi_14', 'log_return_6'), 48)
+    (('rsi_14', 'log_return_scaled_6'), 48)
     >>> FeatureRecipe.from_json(recipe.to_json()) == recipe
     True
     """
@@ -294,7 +294,7 @@ class FeatureRecipe:
         """Eight columns that are complete after two days of hours.
 
         >>> FeatureRecipe.minimal().columns[:3], FeatureRecipe.minimal().lookback
-        (('log_return_1', 'log_return_6', 'log_return_24'), 48)
+        (('log_return_scaled_1', 'log_return_scaled_6', 'log_return_scaled_24'), 48)
         """
         from huracan.preprocessing.recipes import MINIMAL
 

@@ -7,7 +7,7 @@ from huracan.preprocessing.spec import FeatureSpec, feature
 __all__ = ["DEFAULT", "MINIMAL"]
 
 DEFAULT: tuple[FeatureSpec, ...] = (
-    *(feature("log_return", horizon=h) for h in (1, 2, 3, 6, 12, 24, 48)),
+    *(feature("log_return_scaled", horizon=h) for h in (1, 2, 3, 6, 12, 24, 48)),
     feature("return_rank", horizon=1, window=96),
     feature("return_skew", window=72),
     feature("return_autocorrelation", window=48),
@@ -42,7 +42,7 @@ DEFAULT: tuple[FeatureSpec, ...] = (
 )
 
 MINIMAL: tuple[FeatureSpec, ...] = (
-    *(feature("log_return", horizon=h) for h in (1, 6, 24)),
+    *(feature("log_return_scaled", horizon=h) for h in (1, 6, 24)),
     feature("volatility_ratio", window=12, long_window=48),
     feature("sma_distance", window=24),
     feature("rsi_scaled", window=14),

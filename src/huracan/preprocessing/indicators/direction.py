@@ -73,7 +73,7 @@ _direction(
     settle=lambda window: window + wilder_time(window),
 )
 _direction(
-    "aroon_lines",
+    "aroon",
     "AROON",
     "How recently the lowest low and the highest high came, 0 (long ago) to 100 (now).",
     parameters=_WINDOW,

@@ -7,7 +7,7 @@ from huracan.preprocessing.indicators.from_talib import also, register_talib
 from huracan.preprocessing.indicators.registry import indicator, window
 from huracan.preprocessing.rolling import Array
 
-__all__ = ["return_log"]
+__all__ = ["log_return"]
 
 _FAMILY = "returns"
 _HORIZON = (also(window("window", 1, low=1), "horizon", "periods", "bars"),)
@@ -18,21 +18,21 @@ _HORIZON = (also(window("window", 1, low=1), "horizon", "periods", "bars"),)
     parameters=_HORIZON,
     lookback=lambda window: window,
     formula="log(close[t] / close[t-w])",
-    aliases=("raw_log_return", "log_returns"),
+    aliases=("log_returns",),
 )
-def return_log(bars: Bars, window: int) -> Array:
-    """Log return of the close over a horizon of bars, as it is; ``log_return`` is the one in units of volatility."""
+def log_return(bars: Bars, window: int) -> Array:
+    """Log return of the close over a horizon of bars, as it is; ``log_return_scaled`` is the one in units of volatility."""
     return bars.log_return_over(window) if window > 1 else bars.log_return
 
 
 register_talib(
-    "return_simple",
+    "simple_return",
     "ROCP",
     "Simple return of the close over a horizon of bars, a fraction.",
     family=_FAMILY,
     parameters=_HORIZON,
     formula="(close[t] - close[t-w]) / close[t-w]",
-    aliases=("simple_return", "pct_change"),
+    aliases=("pct_change", "returns", "return"),
 )
 register_talib(
     "percent_rank",

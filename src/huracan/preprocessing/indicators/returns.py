@@ -17,7 +17,7 @@ from huracan.preprocessing.rolling import (
     running_max,
 )
 
-__all__ = ["log_return", "open_gap", "return_autocorrelation", "return_rank", "return_skew", "return_zscore"]
+__all__ = ["log_return_scaled", "open_gap", "return_autocorrelation", "return_rank", "return_skew", "return_zscore"]
 
 _FAMILY = "returns"
 
@@ -28,9 +28,8 @@ _FAMILY = "returns"
     lookback=lambda horizon, volatility_window: max(horizon, volatility_window),
     formula="log(close[t] / close[t-h]) / (volatility_w * sqrt(h)), volatility_w = root mean square of the last w log returns",
     undefined="null where nothing moved for a whole volatility window",
-    aliases=("returns", "return"),
 )
-def log_return(bars: Bars, horizon: int, volatility_window: int) -> Array:
+def log_return_scaled(bars: Bars, horizon: int, volatility_window: int) -> Array:
     """Log return over a horizon, in standard deviations of a random walk over that horizon."""
     return bars.per_volatility(bars.log_return_over(horizon), horizon, volatility_window)
 

@@ -11,7 +11,7 @@ from huracan.preprocessing.ta import ta
 
 __all__ = [
     "adx_scaled",
-    "aroon",
+    "aroon_scaled",
     "directional_efficiency",
     "efficiency_ratio",
     "ema_cross",
@@ -170,6 +170,6 @@ def linear_trend(bars: Bars, window: int, volatility_window: int) -> Array:
     formula="(bars since the low - bars since the high) / w; TA-Lib",
     source="Chande 1995",
 )
-def aroon(bars: Bars, window: int) -> Array:
+def aroon_scaled(bars: Bars, window: int) -> Array:
     """Which came later, the highest high (to 1) or the lowest low (to -1)."""
     return ta("AROONOSC", bars.high, bars.low, timeperiod=window) / 100.0
