@@ -220,3 +220,8 @@ def test_candles_that_cannot_be_cut_are_refused(candles):
         assert_causal(by_symbol(value=CLOSE), candles, cuts=0)
     with pytest.raises(DataError, match="candles have no column 'ts'"):
         assert_causal(by_symbol(value=CLOSE), candles.drop("ts"))
+
+
+def test_columns_without_a_value_are_named_for_nothing_was_shown_of_them(candles):
+    report = assert_causal(by_symbol(value=CLOSE.pct_change(), nothing=pl.lit(None, pl.Float64)), candles, cuts=10)
+    assert report.undefined == ("nothing",)

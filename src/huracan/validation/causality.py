@@ -33,12 +33,14 @@ class CausalReport:
     ----------
     columns : compared. cut_times : last bar that was known in each recomputation. n_values : values compared.
     not_computable : cut time and reason, where too little past was left to compute anything.
+    undefined : columns that hold no value anywhere in ``candles``, of which nothing was shown.
     """
 
     columns: tuple[str, ...]
     cut_times: tuple[dt.datetime, ...]
     n_values: int
     not_computable: tuple[tuple[dt.datetime, str], ...]
+    undefined: tuple[str, ...] = ()
 
 
 def assert_causal(
@@ -113,7 +115,8 @@ def assert_causal(
     if not compared:
         reason = f": {failed[-1][1]}" if failed else ""
         raise NotEnoughData(f"nothing could be compared at any of {len(cut_times)} cuts{reason}")
-    return CausalReport(columns, tuple(cut_times), compared, tuple(failed))
+    undefined = tuple(name for name in columns if full[name].is_null().all())
+    return CausalReport(columns, tuple(cut_times), compared, tuple(failed), undefined)
 
 
 def _indexed(frame: Any, source: str) -> pl.DataFrame:
