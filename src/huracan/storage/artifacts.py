@@ -17,6 +17,7 @@ from pathlib import Path
 from huracan.errors import ArtifactError, StorageError
 from huracan.storage.json_values import from_json, to_json
 from huracan.storage.tables import utc_now
+from huracan.storage.whole_files import flush_folder
 
 __all__ = ["ArtifactRef", "ArtifactStore", "library_versions"]
 
@@ -108,10 +109,10 @@ class ArtifactStore:
             try:
                 for name, data in {**files, _MANIFEST: to_json(manifest, indent=1).encode()}.items():
                     _write(aside / name, data)
-                _flush(aside)
+                flush_folder(aside)
                 aside.chmod(0o755)
                 _rename_unless_there(aside, final)
-                _flush(final.parent)
+                flush_folder(final.parent)
             finally:
                 shutil.rmtree(aside, ignore_errors=True)
         return ArtifactRef(digest, self.manifest(digest))
@@ -250,14 +251,6 @@ def _write(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _flush(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _rename_unless_there(source: Path, target: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from huracan.errors import StorageError
 
-__all__ = ["LEFT_ASIDE", "make_folder", "put_file", "refusal"]
+__all__ = ["LEFT_ASIDE", "flush_folder", "make_folder", "put_file", "refusal"]
 
 LEFT_ASIDE = re.compile(r"\..+\.[0-9a-f]{16}\.aside")
 """Names of what a killed process may leave behind."""
@@ -32,7 +32,7 @@ def put_file(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(aside, path)
-        _flush(path.parent)
+        flush_folder(path.parent)
     except OSError as error:
         with suppress(OSError):
             aside.unlink(missing_ok=True)
@@ -44,7 +44,7 @@ def make_folder(folder: Path) -> None:
     if not folder.is_dir():
         make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
-        _flush(folder.parent)
+        flush_folder(folder.parent)
 
 
 def refusal(path: Path, what: str, error: OSError) -> StorageError:
@@ -58,7 +58,8 @@ def refusal(path: Path, what: str, error: OSError) -> StorageError:
     return StorageError(f"{path} cannot be {what}: {reason}.")
 
 
-def _flush(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
+    """Make names in a folder last: what was put or renamed there is there after a power cut."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
