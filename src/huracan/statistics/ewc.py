@@ -7,12 +7,12 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import fft
 from scipy.special import stdtr, stdtrit
 
 from huracan.errors import DataError
-from huracan.statistics.persistence import choose_n_cosines
+from huracan.statistics.persistence import cosines_for_power
 from huracan.statistics.series import as_series
+from huracan.statistics.spectrum import cosine_projections, gathered
 
 __all__ = ["Alternative", "EwcTest", "effective_sample_size", "ewc_long_run_variance", "ewc_t_test"]
 
@@ -75,8 +75,9 @@ def ewc_long_run_variance(x: ArrayLike, n_cosines: int | None = None) -> Any:
     True
     """
     values = as_series(x)
-    cosines = choose_n_cosines(values)[0] if n_cosines is None else _checked(n_cosines, values.shape[-1])
-    variance = _long_run_variance(np.atleast_2d(values), np.atleast_1d(cosines))
+    projection = cosine_projections(np.atleast_2d(values))
+    cosines, _ = _cosines("auto" if n_cosines is None else n_cosines, projection)
+    variance = mean_of_squares(projection, cosines)
     return variance if values.ndim == 2 else float(variance[0])
 
 
@@ -123,38 +124,25 @@ def ewc_t_test(
     >>> result.degrees_of_freedom, bool(result.p_value < 1e-4), bool(result.ci_low < 0.2 < result.ci_high)
     (40, True, True)
     """
-    if alternative not in ("two-sided", "less", "greater"):
-        raise DataError(f"alternative is '{alternative}'; 'two-sided', 'less' or 'greater' was expected.")
-    if not 0.0 < confidence < 1.0:
-        raise DataError(f"confidence is {confidence}; a number between 0 and 1 was expected.")
+    check_settings(alternative, confidence)
     values = as_series(x, name)
     batch = np.atleast_2d(values)
-    n = batch.shape[1]
-    if n_cosines == "auto":
-        cosines, hopeless = choose_n_cosines(batch)
-    else:
-        cosines = np.full(len(batch), _checked(n_cosines, n))
-        hopeless = np.zeros(len(batch), dtype=bool)
-    long_run = _long_run_variance(batch, cosines, name)
-    mean = batch.mean(axis=1)
-    error = np.sqrt(long_run / n)
-    t = (mean - null_mean) / error
-    p_value, low, high = _tails(t, cosines, alternative, confidence)
-    fields = {
-        "mean": mean,
-        "standard_error": error,
-        "t": t,
-        "degrees_of_freedom": cosines,
-        "p_value": np.where(hopeless, 1.0, p_value),
-        "ci_low": np.where(hopeless, -np.inf, mean + low * error),
-        "ci_high": np.where(hopeless, np.inf, mean + high * error),
-        "n_effective": n * batch.var(axis=1) / long_run,
-        "n_cosines": cosines,
-        "decidable": ~hopeless,
-    }
+    projection = cosine_projections(batch)
+    cosines, hopeless = _cosines(n_cosines, projection)
+    fields = ewc_fields(
+        mean=batch.mean(axis=1),
+        variance=batch.var(axis=1),
+        long_run=mean_of_squares(projection, cosines, name),
+        n=batch.shape[1],
+        cosines=cosines,
+        hopeless=hopeless,
+        null_mean=null_mean,
+        alternative=alternative,
+        confidence=confidence,
+    )
     if values.ndim == 1:
-        return EwcTest(n=n, **{name: value[0].item() for name, value in fields.items()})
-    return EwcTest(n=n, **fields)
+        return EwcTest(n=batch.shape[1], **{key: value[0].item() for key, value in fields.items()})
+    return EwcTest(n=batch.shape[1], **fields)
 
 
 def effective_sample_size(x: ArrayLike) -> float:
@@ -178,15 +166,60 @@ def effective_sample_size(x: ArrayLike) -> float:
     return float(len(values) * values.var() / ewc_long_run_variance(values))
 
 
-def _long_run_variance(batch: NDArray[np.float64], cosines: NDArray[np.int64], name: str = "the series") -> NDArray[np.float64]:
-    n = batch.shape[1]
-    centred = batch - batch.mean(axis=1, keepdims=True)
-    projection = fft.dct(centred, type=2, axis=1)[:, 1 : int(cosines.max()) + 1] / np.sqrt(2 * n)
-    total = np.cumsum(projection**2, axis=1)
-    variance = total[np.arange(len(batch)), np.broadcast_to(cosines, len(batch)) - 1] / cosines
+def check_settings(alternative: str, confidence: float) -> None:
+    """Refuse an alternative that is none, or a confidence outside (0, 1)."""
+    if alternative not in ("two-sided", "less", "greater"):
+        raise DataError(f"alternative is '{alternative}'; 'two-sided', 'less' or 'greater' was expected.")
+    if not 0.0 < confidence < 1.0:
+        raise DataError(f"confidence is {confidence}; a number between 0 and 1 was expected.")
+
+
+def mean_of_squares(
+    projection: NDArray[np.float64], cosines: NDArray[np.int64], name: str = "the series"
+) -> NDArray[np.float64]:
+    """The mean of the first ``cosines`` squared projections of each row: its long-run variance."""
+    total = np.cumsum(projection[:, : int(cosines.max())] ** 2, axis=1)
+    variance = total[np.arange(len(projection)), cosines - 1] / cosines
     if np.any(variance <= 0.0):
         raise DataError(f"the lowest {int(cosines.max())} frequencies of {name} hold no variation; its mean cannot be tested.")
     return variance
+
+
+def ewc_fields(
+    *,
+    mean: NDArray[np.float64],
+    variance: NDArray[np.float64],
+    long_run: NDArray[np.float64],
+    n: int,
+    cosines: NDArray[np.int64],
+    hopeless: NDArray[np.bool_],
+    null_mean: float,
+    alternative: Alternative,
+    confidence: float,
+) -> dict[str, NDArray[Any]]:
+    """The fields of :class:`EwcTest`, but ``n``, from moments: one value a series."""
+    error = np.sqrt(long_run / n)
+    t = (mean - null_mean) / error
+    p_value, low, high = _tails(t, cosines, alternative, confidence)
+    return {
+        "mean": mean,
+        "standard_error": error,
+        "t": t,
+        "degrees_of_freedom": cosines,
+        "p_value": np.where(hopeless, 1.0, p_value),
+        "ci_low": np.where(hopeless, -np.inf, mean + low * error),
+        "ci_high": np.where(hopeless, np.inf, mean + high * error),
+        "n_effective": n * variance / long_run,
+        "n_cosines": cosines,
+        "decidable": ~hopeless,
+    }
+
+
+def _cosines(n_cosines: int | Literal["auto"], projection: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    repetitions, n = projection.shape[0], projection.shape[1] + 1
+    if n_cosines == "auto":
+        return cosines_for_power(gathered(projection), n)
+    return np.full(repetitions, _checked(n_cosines, n)), np.zeros(repetitions, dtype=bool)
 
 
 def _tails(

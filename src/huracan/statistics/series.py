@@ -13,12 +13,14 @@ MINIMUM_OBSERVATIONS = 20
 """Fewer time points than this leave no long-run variance to estimate."""
 
 
-def as_series(x: ArrayLike, name: str = "the series", *, minimum: int = MINIMUM_OBSERVATIONS) -> NDArray[np.float64]:
+def as_series(
+    x: ArrayLike, name: str = "the series", *, minimum: int = MINIMUM_OBSERVATIONS, may_be_constant: bool = False
+) -> NDArray[np.float64]:
     """Return ``x`` as a finite float64 array, one series (n,) or a batch of them (repetitions, n), or say why not.
 
     Raises
     ------
-    DataError : not one or two dimensions, a value is not finite (its place is named), or a series is constant.
+    DataError : not one or two dimensions, a value is not finite (its place is named), or a series is constant and may not be.
     NotEnoughData : fewer than ``minimum`` observations.
 
     Examples
@@ -36,6 +38,8 @@ def as_series(x: ArrayLike, name: str = "the series", *, minimum: int = MINIMUM_
     if bad.any():
         where = tuple(map(int, np.argwhere(bad)[0]))
         raise DataError(f"{name} holds {values[where]} at row {where[-1]}; finite numbers were expected.")
+    if may_be_constant:
+        return values
     # a spread at the level of rounding is no spread: 0.1 + 0.2 - 0.3 is not evidence
     spread, scale = np.ptp(values, axis=-1), np.abs(values).max(axis=-1)
     constant = spread <= 64 * np.finfo(np.float64).eps * scale
