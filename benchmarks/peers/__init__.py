@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 __all__ = ["peer_python", "run_peer"]
@@ -51,8 +51,12 @@ def peer_python(name: str, requirements: list[str]) -> Path:
     return python
 
 
-def run_peer(python: Path, script: str, *words: str, timeout: float = 1_800.0) -> str:
+def run_peer(
+    python: Path, script: str, *words: str, timeout: float = 1_800.0, environment: Mapping[str, str] | None = None
+) -> str:
     """Run a script of this folder with a peer's Python, on one thread; gives what it printed.
+
+    ``environment`` is set on top of this process's own.
 
     Raises
     ------
@@ -60,7 +64,9 @@ def run_peer(python: Path, script: str, *words: str, timeout: float = 1_800.0) -
     """
     command: Sequence[str] = [str(python), str(_HERE / script), *words]
     try:
-        found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout, env=_one_thread())
+        found = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=timeout, env={**_one_thread(), **(environment or {})}
+        )
     except subprocess.TimeoutExpired as late:
         raise AssertionError(f"{script} was not done within {timeout:g} seconds.") from late
     if found.returncode != 0:

@@ -10,6 +10,9 @@ from huracan.errors import CandleError, NotEnoughData
 
 __all__ = ["bar_length", "steps_of", "with_segments", "written_length"]
 
+_ENOUGH_STEPS = 20
+"""A symbol of fewer steps may consist of gaps."""
+
 
 def bar_length(candles: pl.DataFrame) -> dt.timedelta:
     """Length of one bar: the most frequent step between neighbouring bars of one symbol (the shorter one on a tie).
@@ -21,6 +24,7 @@ def bar_length(candles: pl.DataFrame) -> dt.timedelta:
     Raises
     ------
     NotEnoughData : no symbol has two bars.
+    CandleError : symbols have bars of different lengths: a symbol of at least twenty steps takes another one most often.
 
     Examples
     --------
@@ -34,8 +38,17 @@ def bar_length(candles: pl.DataFrame) -> dt.timedelta:
             f"{candles.height} candle(s) of {candles['symbol'].n_unique()} symbol(s): at least two bars of one symbol "
             "are needed to know the bar length."
         )
-    counted = steps.group_by("step").len().sort(["len", "step"], descending=[True, False])
-    return dt.timedelta(milliseconds=int(counted["step"][0]))
+    counted = steps.group_by("symbol", "step").len().sort(["len", "step"], descending=[True, False])
+    bar = int(counted.group_by("step").agg(pl.col("len").sum()).sort(["len", "step"], descending=[True, False])["step"][0])
+    usual = counted.group_by("symbol", maintain_order=True).agg(pl.col("step").first(), pl.col("len").sum())
+    other = usual.filter((pl.col("step") != bar) & (pl.col("len") >= _ENOUGH_STEPS)).sort("symbol")
+    if other.height:
+        symbol, step = other.row(0)[:2]
+        raise CandleError(
+            f"bar lengths are mixed: {symbol} has bars of {written_length(step)}, others of {written_length(bar)}; one bar "
+            "length for all symbols was expected."
+        )
+    return dt.timedelta(milliseconds=bar)
 
 
 def with_segments(candles: pl.DataFrame) -> pl.DataFrame:
@@ -48,6 +61,7 @@ def with_segments(candles: pl.DataFrame) -> pl.DataFrame:
     Raises
     ------
     NotEnoughData : no symbol has two bars, so that the bar length is unknown.
+    CandleError : bar lengths are mixed, or a bar is off the grid of its symbol's bars.
 
     Examples
     --------
@@ -56,6 +70,13 @@ def with_segments(candles: pl.DataFrame) -> pl.DataFrame:
     [0, 0, 0, 1]
     """
     bar = int(bar_length(candles).total_seconds() * 1000)
+    off = steps_of(candles).filter(pl.col("step") % bar != 0)
+    if off.height:
+        symbol, ts, _ = off.row(0)
+        raise CandleError(
+            f"{symbol}: {ts} is off the grid of its {written_length(bar)} bars ({off.height} such steps); bars a whole number "
+            "of bar lengths apart were expected."
+        )
     new_symbol = (pl.col("symbol") != pl.col("symbol").shift(1)).fill_null(True)
     gap = (pl.col("ts").diff().dt.total_milliseconds() > bar).fill_null(False) & ~new_symbol
     count = gap.cast(pl.Int32).cum_sum()

@@ -23,6 +23,8 @@ __all__ = ["candle_keys", "candle_values", "compare_across", "compute_features",
 
 _PRICES = ("open", "high", "low", "close")
 _MILLISECONDS = pl.Datetime("ms", "UTC")
+_LEAST_PRICE = 1e-100
+"""Prices below this, or above its inverse, are no prices; their squares would leave the range of floats."""
 _ROWS_A_THREAD = 20_000
 """Fewer rows than this are not worth a thread."""
 
@@ -161,8 +163,9 @@ def candle_keys(candles: pl.DataFrame, required: Sequence[str]) -> pl.DataFrame:
     missing = [c for c in required if c not in candles.columns]
     if missing:
         raise CandleError(f"column '{missing[0]}' is missing; the recipe reads {', '.join(required)}.")
-    if not isinstance(candles.schema["ts"], pl.Datetime):
-        raise CandleError(f"column 'ts' is {candles.schema['ts']}; a UTC datetime was expected. read_candles makes it one.")
+    kind = candles.schema["ts"]
+    if not isinstance(kind, pl.Datetime) or kind.time_zone != "UTC":
+        raise CandleError(f"column 'ts' is {kind}; a UTC datetime was expected. read_candles makes it one.")
     symbol = candles["symbol"] if candles.schema["symbol"] == pl.String else candles["symbol"].cast(pl.String)
     runs = symbol.rle().struct.unnest()
     steps = np.diff(candles["ts"].to_physical().to_numpy())
@@ -170,6 +173,8 @@ def candle_keys(candles: pl.DataFrame, required: Sequence[str]) -> pl.DataFrame:
     within[np.cumsum(runs["len"].to_numpy()[:-1]) - 1] = False
     _refuse_disorder(candles, runs["value"].to_list(), steps, within)
     if "segment" in candles.columns:
+        if not _same_throughout(steps, within):
+            bar_length(candles)  # refuses symbols with bars of different lengths
         segment = candles["segment"] if candles.schema["segment"] == pl.Int32 else candles["segment"].cast(pl.Int32)
     elif _same_throughout(steps, within):
         segment = pl.Series("segment", np.zeros(candles.height, np.int32))
@@ -204,12 +209,13 @@ def candle_values(candles: pl.DataFrame, name: str) -> NDArray[np.float64]:
     column = candles[name] if candles.schema[name] == pl.Float64 else candles[name].cast(pl.Float64)
     values = (column.fill_null(np.nan) if column.null_count() else column).to_numpy()
     lowest, highest = (values.min(), values.max()) if len(values) else (1.0, 1.0)
-    if (lowest > 0.0 or (lowest == 0.0 and name not in _PRICES)) and highest < np.inf:  # false where one is NaN
+    least, most = (_LEAST_PRICE, 1.0 / _LEAST_PRICE) if name in _PRICES else (0.0, np.inf)
+    if lowest >= least and highest <= most and highest < np.inf:  # false where one is NaN
         return values
-    bad = ~np.isfinite(values) | ((values <= 0.0) if name in _PRICES else (values < 0.0))
+    bad = ~(np.isfinite(values) & (values >= least) & (values <= most))
     if bad.any():
         row = int(np.argmax(bad))
-        expected = "a positive number" if name in _PRICES else "a number of at least 0"
+        expected = f"a positive number (from {least:g} to {most:g})" if name in _PRICES else "a number of at least 0"
         where = f"row {row} ({candles['symbol'][row]}, {candles['ts'][row]})"
         raise CandleError(f"column '{name}' holds {candles[name][row]} in {where}; {expected} was expected.")
     return values

@@ -1,0 +1,65 @@
+"""What the feature engine refuses: bars of several lengths, off the grid, without a zone, prices that are none."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import numpy as np
+import polars as pl
+import pytest
+
+from huracan.errors import CandleError
+from huracan.preprocessing import FeatureRecipe
+
+HOUR, MINUTE, DAY = dt.timedelta(hours=1), dt.timedelta(minutes=1), dt.timedelta(days=1)
+
+
+def candles(symbol: str, n: int, bar: dt.timedelta) -> pl.DataFrame:
+    """A random walk of one symbol."""
+    close = 50.0 * np.exp(np.cumsum(np.random.default_rng(1).normal(0, 0.01, n)))
+    start = dt.datetime(2025, 1, 1, tzinfo=dt.UTC)
+    return pl.DataFrame(
+        {
+            "symbol": symbol,
+            "ts": pl.Series([start + i * bar for i in range(n)], dtype=pl.Datetime("ms", "UTC")),
+            "open": close,
+            "high": close * 1.01,
+            "low": close * 0.99,
+            "close": close,
+            "volume": np.ones(n),
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("other", "said"), [(MINUTE, "A has bars of 1h, others of 1m"), (DAY, "B has bars of 1d, others of 1h")]
+)
+def test_symbols_with_bars_of_different_lengths(other: dt.timedelta, said: str) -> None:
+    mixed = pl.concat([candles("A", 300, HOUR), candles("B", 400 if other == MINUTE else 200, other)])
+    for frame in (mixed, mixed.with_columns(segment=pl.lit(0, pl.Int32))):
+        with pytest.raises(CandleError, match=f"bar lengths are mixed: {said}"):
+            FeatureRecipe.minimal().compute(frame)
+
+
+def test_a_symbol_of_a_few_bars_far_apart_is_one_of_gaps() -> None:
+    sparse = candles("B", 40, HOUR)[[0, 5, 11, 30]]
+    frame = FeatureRecipe.minimal().compute(pl.concat([candles("A", 300, HOUR), sparse]))
+    assert frame.filter(pl.col("symbol") == "B")["segment"].to_list() == [0, 1, 2, 3]
+
+
+def test_a_bar_off_the_grid() -> None:
+    half = pl.when(pl.int_range(300) == 100).then(pl.col("ts") + pl.duration(minutes=30)).otherwise("ts")
+    with pytest.raises(CandleError, match=r"A: 2025-01-05 04:30.* is off the grid of its 1h bars \(2 such steps\)"):
+        FeatureRecipe.minimal().compute(candles("A", 300, HOUR).with_columns(ts=half))
+
+
+def test_times_without_a_zone() -> None:
+    with pytest.raises(CandleError, match=r"column 'ts' is Datetime.*time_zone=None.*a UTC datetime was expected"):
+        FeatureRecipe.minimal().compute(candles("A", 60, HOUR).with_columns(pl.col("ts").dt.replace_time_zone(None)))
+
+
+@pytest.mark.parametrize("factor", [1e-310, 1e120, float("nan"), -1.0, 0.0])
+def test_prices_that_are_none(factor: float) -> None:
+    prices = ("open", "high", "low", "close")
+    with pytest.raises(CandleError, match="column 'open' holds .* in row 0 .* a positive number"):
+        FeatureRecipe.default().compute(candles("A", 60, HOUR).with_columns(pl.col(prices) * factor))
