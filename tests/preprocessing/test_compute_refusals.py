@@ -61,5 +61,5 @@ def test_times_without_a_zone() -> None:
 @pytest.mark.parametrize("factor", [1e-310, 1e120, float("nan"), -1.0, 0.0])
 def test_prices_that_are_none(factor: float) -> None:
     prices = ("open", "high", "low", "close")
-    with pytest.raises(CandleError, match="column 'open' holds .* in row 0 .* a positive number"):
+    with pytest.raises(CandleError, match=r"column 'open' holds .* in row 0 .* a positive number"):
         FeatureRecipe.default().compute(candles("A", 60, HOUR).with_columns(pl.col(prices) * factor))
