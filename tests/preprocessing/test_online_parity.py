@@ -15,11 +15,12 @@ from huracan.preprocessing import FeatureRecipe, OnlineFeatures, feature, get_in
 from huracan.preprocessing.indicators import known_indicators
 from huracan.preprocessing.online_program import record_program
 from huracan.preprocessing.online_source import needed_nodes
-from huracan.preprocessing.rolling import log_of_size, rolling_mean, rolling_std
+from huracan.preprocessing.rolling import lag, log_of_size, rolling_max
 from huracan.preprocessing.spec import STEPS, FeatureSpec
 from huracan.preprocessing.streams.lines import Lines
 from huracan.preprocessing.streams.register import _STREAMS
 from huracan.preprocessing.ta import ta
+from huracan.preprocessing.window_order import window_rank
 
 CANDLE = ("symbol", "ts", "open", "high", "low", "close", "volume")
 TRANSCENDENTAL = {"log", "log1p", "log2", "log10", "exp", "expm1", "tanh", "arctan", "sin", "cos", "power", log_of_size}
@@ -88,10 +89,10 @@ def deviation(batch: pl.DataFrame, column: str) -> float:
 
 
 def is_exact(spec: FeatureSpec) -> bool:
-    """Whether it is made of TA-Lib, the streams that repeat bottleneck, and arithmetic that IEEE 754 fixes to the bit."""
+    """Whether it is made of TA-Lib, earlier values, comparisons, and arithmetic that IEEE 754 fixes to the bit."""
     program = record_program([spec], CANDLE[1:])
     nodes = [program.graph.nodes[i] for i in needed_nodes(program.graph, program.outputs)]
-    ours = {f for f in _STREAMS if f.__module__ in (rolling_mean.__module__, ta.__module__)}
+    ours = {f for f in _STREAMS if f.__module__ in {x.__module__ for x in (lag, rolling_max, window_rank, ta)}}
     return all(
         node.what not in TRANSCENDENTAL and (node.kind != "operation" or node.what in ours or node.what not in _STREAMS)
         for node in nodes
@@ -109,7 +110,7 @@ def test_online_is_batch_over_5000_real_bars(market_data: Path, name: str) -> No
     far = {c: distance(ours, batch[3_000:], c, deviation(batch, c)) for c in recipe.columns}
     assert {c: d for c, d in far.items() if d > 1e-9} == {}
     exact = [c for spec in recipe.features if is_exact(spec) for c in spec.columns]
-    assert {"rsi_scaled_14", "adx_scaled_14_strength", "cci_scaled_20", "aroon_scaled_25"} <= set(exact)
+    assert {"rsi_scaled_14", "adx_scaled_14_strength", "cci_scaled_20", "aroon_scaled_25", "RSQR20", "WVMA20"} <= set(exact)
     assert [c for c in exact if values(ours, c).tobytes() != values(batch[3_000:], c).tobytes()] == []
 
 
@@ -170,7 +171,7 @@ def test_any_market_opened_anywhere(moves: list[float], start: float, volumes: l
     """Flat stretches, empty bars, crashes, coins of 1e-8 and of 1e9."""
     close = start * np.exp(np.clip(np.cumsum(moves), -40, 40) * 0.5)
     candles = made_candles(close, np.resize(volumes, len(close)), stretch)
-    recipe = FeatureRecipe([spec for spec in everything().features if get_indicator(spec.indicator).family != "alpha158"])
+    recipe = everything()
     at = int(cut * len(close))
     batch = recipe.compute(candles, dtype=pl.Float64)
     online = OnlineFeatures.open(recipe, candles[:at], dtype=pl.Float64, bar="1m", symbols=["A"])
@@ -256,15 +257,15 @@ def test_the_prefix_is_what_it_was() -> None:
 
 
 def test_a_stream_that_is_wrong_would_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The parity test can fail: a deviation with another divisor is seen at once."""
-    from huracan.preprocessing.streams.sums import RollingStd
+    """The parity test can fail: looking a bar too far back is seen at once."""
+    from huracan.preprocessing.streams.places import Lag
 
-    class Wrong(RollingStd):
+    class Wrong(Lag):
         @classmethod
-        def lines(cls, window: int, ddof: int = 1) -> Lines:
-            return RollingStd.lines(window, 0)
+        def lines(cls, bars: int) -> Lines:
+            return Lag.lines(bars + 1)
 
-    monkeypatch.setitem(_STREAMS, rolling_std, Wrong)
+    monkeypatch.setitem(_STREAMS, lag, Wrong)
     recipe, candles = FeatureRecipe([feature("return_zscore", window=20)]), walk(200)
     ours = go_on(OnlineFeatures.open(recipe, candles[:100], dtype=pl.Float64), candles[100:])
     batch = recipe.compute(candles, dtype=pl.Float64)

@@ -24,9 +24,8 @@ from huracan.preprocessing.rolling import (
     rolling_mean,
     rolling_min,
     rolling_minmax,
+    rolling_moments,
     rolling_rank,
-    rolling_std,
-    rolling_sum_of_sizes,
     rolling_zscore,
     volatility_scale,
 )
@@ -43,7 +42,8 @@ def past_zscore(x: Array, window: int) -> Array:
     >>> past_zscore(np.array([1.0, 2.0, 3.0, 4.0, 4.0]), 3).round(3)
     array([nan, nan, nan,  2.,  1.])
     """
-    score = ratio(x - lag(rolling_mean(x, window), 1), lag(rolling_std(x, window), 1))
+    mean, deviation = rolling_moments(x, window)
+    score = ratio(x - lag(mean, 1), lag(deviation, 1))
     return _or_still(score, x, window)
 
 
@@ -82,7 +82,7 @@ def past_volatility_scale(x: Array, window: int) -> Array:
     >>> past_volatility_scale(np.array([3.0, 4.0, 5.0]), 2).round(3)
     array([  nan,   nan, 1.414])
     """
-    return ratio(x, lag(np.sqrt(rolling_sum_of_sizes(x * x, window) / window), 1))
+    return ratio(x, lag(np.sqrt(rolling_mean(x * x, window)), 1))
 
 
 def _or_still(score: Array, x: Array, window: int) -> Array:

@@ -1,23 +1,36 @@
 """Rolling statistics that look only backwards, and stay true after a crash or through a flat stretch.
 
-They are the operations indicators are written with, in batch here and bar by bar in :mod:`huracan.preprocessing.streams`.
-Every function takes a float64 series in time order and gives one value per row, NaN until its window is full. Each value
-depends on the rows up to its own only, bit for bit: running sums go forward in time. Two things ordinary rolling code gets
-wrong are handled here: a running sum keeps a rounding residue of a spike that has left its window (so that a flat stretch
-seems to move), and a standardised constant is 0 / 0.
+They are what indicators are written with, in batch and bar by bar. Every function takes a float64 series in time order and
+gives one value per row, NaN until its window is full. A value depends on its window only, bit for bit: nothing is left of a
+spike that is gone, a stretch that does not move has a deviation of exactly 0, and a standardised constant is 0. Sums and
+deviations are merged from halves (:mod:`~huracan.preprocessing.window_merging`); what compares values has its bar-by-bar form
+in :mod:`huracan.preprocessing.streams`.
 """
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any
 
 import bottleneck as bn
 import numpy as np
-from numpy.typing import NDArray
 
-from huracan.preprocessing.tracing import operation
+from huracan.preprocessing.tracing import Traced, operation
+from huracan.preprocessing.window_merging import (
+    Array,
+    Pieces,
+    lag,
+    last_row,
+    mean_step,
+    merge_moments,
+    merge_sums,
+    merged,
+    moments_of_both,
+    over_windows,
+    total,
+)
 
 __all__ = [
+    "Array",
     "first_value",
     "from_row",
     "lag",
@@ -28,26 +41,32 @@ __all__ = [
     "rolling_mean",
     "rolling_min",
     "rolling_minmax",
+    "rolling_moments",
     "rolling_rank",
+    "rolling_skew",
     "rolling_std",
     "rolling_sum",
-    "rolling_sum_of_sizes",
     "rolling_zscore",
     "running_max",
     "volatility_scale",
 ]
 
-Array: TypeAlias = NDArray[np.float64]
-
-RESIDUE = 1e-12
-"""A rolling sum of sizes below this share of the largest it ever was is rounding residue, and is read as 0."""
 _COMPARED = 512
 """Windows up to which comparing every pair is the quickest way to ranks."""
 _BLOCK = 16_384
 """Rows at a time, so that what is compared stays in the processor's cache."""
 
 
-@operation
+def rolling_sum(x: Array, window: int) -> Array:
+    """Sum over the last ``window`` values; NaN while one of them is.
+
+    >>> rolling_sum(np.array([1.0, 2.0, -6.0]), 2)
+    array([nan,  3., -4.])
+    """
+    (total,) = over_windows(lambda x: merged((x,), window, merge_sums), window, x)
+    return total
+
+
 def rolling_mean(x: Array, window: int, *, min_count: int | None = None) -> Array:
     """Mean over the last ``window`` values; NaN while one of them is, or while fewer than ``min_count`` are numbers.
 
@@ -57,28 +76,89 @@ def rolling_mean(x: Array, window: int, *, min_count: int | None = None) -> Arra
     array([nan,  2.,  4.])
     """
     if min_count is None:
-        return bn.move_mean(x, window) if window <= len(x) else np.full(len(x), np.nan)
-    return bn.move_mean(x, min(window, len(x)), min_count=min_count) if min_count <= len(x) else np.full(len(x), np.nan)
+        (mean,) = over_windows(lambda x: (merged((x,), window, merge_sums)[0] / window,), window, x)
+        return mean
+    least, before = max(min_count, 1), window - 1
+
+    def mean_of_known(x: Any) -> Pieces:
+        missing = np.isnan(x)
+        known = np.where(missing, 0.0, x), np.where(missing, 0.0, 1.0)
+        total, count = merged(known, window, _merge_known_sums)
+        return (np.where(count >= least, total / np.maximum(count, 1.0), np.nan),)
+
+    if isinstance(x, Traced):
+        return mean_of_known(x)[0]
+    (mean,) = over_windows(mean_of_known, window, np.concatenate([np.full(before, np.nan), x]))
+    return mean[before:]
 
 
-@operation
-def rolling_sum(x: Array, window: int) -> Array:
-    """Sum over the last ``window`` values; NaN while one of them is.
+def _merge_known_sums(earlier: Pieces, earlier_rows: int, later: Pieces, later_rows: int) -> Pieces:
+    """Sums without missing values; bar by bar, nothing was before the first bar."""
+    earlier = tuple(np.where(np.isnan(a), 0.0, a) if isinstance(a, Traced) else a for a in earlier)
+    return merge_sums(earlier, earlier_rows, later, later_rows)
 
-    >>> rolling_sum(np.array([1.0, 2.0, -6.0]), 2)
-    array([nan,  3., -4.])
+
+def rolling_moments(x: Array, window: int) -> tuple[Array, Array]:
+    """Mean and standard deviation (divisor ``window - 1``) of the last ``window`` values; NaN while one of them is.
+
+    >>> mean, deviation = rolling_moments(np.array([1.0, 2.0, 3.0, 3.0, 3.0, 3.0]), 3)
+    >>> deviation
+    array([       nan,        nan, 1.        , 0.57735027, 0.        , 0.        ])
     """
-    return bn.move_sum(x, window) if window <= len(x) else np.full(len(x), np.nan)
+
+    def moments(x: Any) -> Pieces:
+        first, mean, squares = merged((x, 0.0, 0.0), window, merge_moments)
+        return first + mean, _deviation(squares, x, window - 1)
+
+    mean, deviation = over_windows(moments, window, x)
+    return mean, deviation
 
 
-@operation
+def rolling_skew(x: Array, window: int) -> Array:
+    """Skewness of the last ``window`` values: mean cube over cube of the deviation, about the mean; 0 where all are equal.
+
+    Cubes are merged as squares are (Pebay, *Formulas for robust, one-pass parallel computation of covariances and
+    arbitrary-order statistical moments*, Sandia National Laboratories, 2008).
+
+    >>> rolling_skew(np.array([0.0, 0.0, 3.0, 3.0, 3.0]), 3).round(3)
+    array([   nan,    nan,  0.707, -0.707,  0.   ])
+    """
+
+    def skewness(x: Any) -> Pieces:
+        _, _, squares, cubes = merged((x, 0.0, 0.0, 0.0), window, _merge_cubes)
+        variance = squares / window
+        return (ratio(cubes / window, variance * np.sqrt(variance), otherwise=0.0),)
+
+    (found,) = over_windows(skewness, window, x)
+    return found
+
+
+def _merge_cubes(earlier: Pieces, earlier_rows: int, later: Pieces, later_rows: int) -> Pieces:
+    """Moments, and the sum of cubes about the mean."""
+    rows, step = earlier_rows + later_rows, mean_step(earlier, later)
+    cubes = total(step * (3.0 / rows) * (earlier_rows * later[2] - later_rows * earlier[2]), earlier[3], later[3])
+    if earlier_rows != later_rows:
+        cubes = cubes + step * step * step * (earlier_rows * later_rows * (earlier_rows - later_rows) / rows**2)
+    return (*moments_of_both(earlier, earlier_rows, later, later_rows, step), cubes)
+
+
 def rolling_std(x: Array, window: int, *, ddof: int = 1) -> Array:
     """Standard deviation of the last ``window`` values with divisor ``window - ddof``; NaN while one of them is NaN.
 
     >>> rolling_std(np.array([1.0, 2.0, 3.0]), 3)
     array([nan, nan,  1.])
     """
-    return bn.move_std(x, window, ddof=ddof) if window <= len(x) else np.full(len(x), np.nan)
+
+    def deviation(x: Any) -> Pieces:
+        return (_deviation(merged((x, 0.0, 0.0), window, merge_moments)[2], x, window - ddof),)
+
+    (found,) = over_windows(deviation, window, x)
+    return found
+
+
+def _deviation(squares: Any, x: Any, freedom: int) -> Any:
+    squares = 0.0 * x if isinstance(squares, float) else squares  # a number in windows of one row
+    return np.sqrt(squares / freedom) if freedom > 0 else np.nan * squares
 
 
 @operation
@@ -99,22 +179,6 @@ def rolling_min(x: Array, window: int) -> Array:
     array([nan,  2.,  1.])
     """
     return bn.move_min(x, window) if window <= len(x) else np.full(len(x), np.nan)
-
-
-@operation
-def rolling_sum_of_sizes(x: Array, window: int) -> Array:
-    """Sum over the last ``window`` values of a series that is never negative; exactly 0 where all of them are 0.
-
-    >>> rolling_sum_of_sizes(np.array([0.3, 0.1, 0.0, 0.0, 0.0]), 2)
-    array([nan, 0.4, 0.1, 0. , 0. ])
-    """
-    if window > len(x):
-        return np.full(len(x), np.nan)
-    total = bn.move_sum(x, window)
-    largest = np.fmax.accumulate(total)
-    with np.errstate(invalid="ignore"):
-        total[total <= RESIDUE * largest] = 0.0
-    return total
 
 
 @operation
@@ -159,9 +223,13 @@ def rolling_zscore(x: Array, window: int) -> Array:
     >>> rolling_zscore(np.array([1.0, 2.0, 3.0, 3.0, 3.0, 3.0]), 3).round(3)
     array([  nan,   nan, 1.   , 0.577, 0.   , 0.   ])
     """
-    still = rolling_max(x, window) == rolling_min(x, window)
-    spread = np.where(still, 0.0, rolling_std(x, window))
-    return ratio(x - rolling_mean(x, window), spread, otherwise=0.0)
+
+    def score(x: Any) -> Pieces:
+        first, mean, squares = merged((x, 0.0, 0.0), window, merge_moments)
+        return (ratio(last_row(x, window) - first - mean, _deviation(squares, x, window - 1), otherwise=0.0),)
+
+    (found,) = over_windows(score, window, x)
+    return found
 
 
 @operation
@@ -210,20 +278,7 @@ def volatility_scale(x: Array, window: int) -> Array:
     >>> volatility_scale(np.array([3.0, 4.0, 0.0]), 2).round(3)
     array([ nan, 1.131, 0. ])
     """
-    return ratio(x, np.sqrt(rolling_sum_of_sizes(x * x, window) / window))
-
-
-@operation
-def lag(x: Array, bars: int) -> Array:
-    """The value ``bars`` rows earlier.
-
-    >>> lag(np.array([1.0, 2.0, 3.0]), 1)
-    array([nan,  1.,  2.])
-    """
-    moved = np.full(len(x), np.nan)
-    if bars < len(x):
-        moved[bars:] = x[: len(x) - bars]
-    return moved
+    return ratio(x, np.sqrt(rolling_mean(x * x, window)))
 
 
 @operation
@@ -244,6 +299,8 @@ def from_row(x: Array, row: int) -> Array:
     array([nan, nan,  1.])
     """
     kept = np.array(x, dtype=np.float64)
+    kept[:row] = np.nan
+    return kept
     kept[:row] = np.nan
     return kept
 

@@ -11,7 +11,7 @@ from bisect import bisect_left, insort
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from huracan.preprocessing.rolling import RESIDUE, Array, ratio
+from huracan.preprocessing.rolling import Array, ratio
 from huracan.preprocessing.tracing import operation
 
 __all__ = ["SortedWindow", "rolling_mad_score", "rolling_median_and_spread"]
@@ -21,6 +21,8 @@ NORMAL_MAD = 1.482602218505602
 NORMAL_MEAN_DEVIATION = 1.2533141373155001
 """Standard deviation over mean absolute deviation of a normal: ``sqrt(pi / 2)``."""
 
+_ROUNDING = 1e-12
+"""A deviation below this share of the window's range is what rounding has made of 0."""
 _SORTED_WHOLE = 256
 """Longest window that is sorted anew for every row; longer ones are kept sorted from row to row."""
 _BLOCK = 1 << 16
@@ -78,7 +80,7 @@ def _by_sorting(x: Array, window: int, median: Array, spread: Array) -> None:
             deviation = 0.5 * (_reach(below, above, high) + deviation)
         median[start : start + rows] = middle
         scale = NORMAL_MAD * deviation
-        none = np.flatnonzero(deviation <= RESIDUE * (ordered[-1] - ordered[0]))
+        none = np.flatnonzero(deviation <= _ROUNDING * (ordered[-1] - ordered[0]))
         if len(none):
             scale[none] = NORMAL_MEAN_DEVIATION * np.abs(below[:, none]).mean(axis=0)
         spread[start : start + rows] = scale
@@ -140,7 +142,7 @@ class SortedWindow:
             if below >= 0 and median - ordered[below] < further:
                 further = median - ordered[below]
             deviation = 0.5 * (reach + further)
-        if deviation <= RESIDUE * (ordered[-1] - ordered[0]):
+        if deviation <= _ROUNDING * (ordered[-1] - ordered[0]):
             return median, NORMAL_MEAN_DEVIATION * (sum(abs(v - median) for v in ordered) / size)
         return median, NORMAL_MAD * deviation
 

@@ -24,9 +24,9 @@ import numpy as np
 
 from huracan.preprocessing.indicators.bars import Bars
 from huracan.preprocessing.indicators.registry import indicator, window
-from huracan.preprocessing.rolling import Array, lag, ratio, rolling_max, rolling_min
-from huracan.preprocessing.window_moments import window_correlation, window_moments, window_regression, window_sum
+from huracan.preprocessing.rolling import Array, lag, ratio, rolling_max, rolling_min, rolling_moments, rolling_sum
 from huracan.preprocessing.window_order import window_argmax, window_argmin, window_quantiles, window_rank
+from huracan.preprocessing.window_regression import window_correlation, window_regression
 
 __all__ = ["CANDLE_COLUMNS", "PRICE_COLUMNS", "WINDOW_OPERATORS"]
 
@@ -212,25 +212,25 @@ def alpha158_corr(bars: Bars, window: int) -> Array:
 def alpha158_cord(bars: Bars, window: int) -> Array:
     """Whether rising prices come with rising volume."""
     price, volume = bars.once("alpha158 relative changes", lambda: _relative_changes(bars))
-    return window_correlation(price, volume, window)
+    return window_correlation(price, volume, window, skip_missing=True)
 
 
 @_over_window("share of the last n bars that closed higher than the bar before", previous=True)
 def alpha158_cntp(bars: Bars, window: int) -> Array:
     """How often the price rose."""
-    return window_sum(np.maximum(_direction(bars), 0.0), window) / window
+    return rolling_sum(np.maximum(_direction(bars), 0.0), window) / window
 
 
 @_over_window("share of the last n bars that closed lower than the bar before", previous=True)
 def alpha158_cntn(bars: Bars, window: int) -> Array:
     """How often the price fell."""
-    return window_sum(np.maximum(-_direction(bars), 0.0), window) / window
+    return rolling_sum(np.maximum(-_direction(bars), 0.0), window) / window
 
 
 @_over_window("share of rising less share of falling bars among the last n", previous=True)
 def alpha158_cntd(bars: Bars, window: int) -> Array:
     """How much more often the price rose than it fell."""
-    return window_sum(_direction(bars), window) / window
+    return rolling_sum(_direction(bars), window) / window
 
 
 @_over_window("sum_n of rises / sum_n of |changes| of the close", previous=True, undefined=_NO_MOVE)
@@ -275,7 +275,7 @@ def alpha158_vstd(bars: Bars, window: int) -> Array:
 def alpha158_wvma(bars: Bars, window: int) -> Array:
     """How uneven the movement is, weighted by volume."""
     moved = bars.once("alpha158 weighted moves", lambda: np.abs(bars.close / lag(bars.close, 1) - 1.0) * bars.volume)
-    mean, deviation = window_moments(moved, window)
+    mean, deviation = rolling_moments(moved, window)
     return ratio(deviation, mean, otherwise=0.0)
 
 
@@ -334,7 +334,7 @@ def _quantiles(bars: Bars, window: int) -> tuple[Array, ...]:
 
 
 def _volume(bars: Bars, window: int) -> tuple[Array, ...]:
-    return bars.once(("alpha158 volume", window), lambda: window_moments(bars.volume, window))
+    return bars.once(("alpha158 volume", window), lambda: rolling_moments(bars.volume, window))
 
 
 def _direction(bars: Bars) -> Array:
@@ -347,7 +347,7 @@ def _movement(bars: Bars, column: str, window: int) -> tuple[Array, Array]:
     change = bars.once(("alpha158 change", column), lambda: values - lag(values, 1))
 
     def sums() -> tuple[Array, Array]:
-        return window_sum(np.maximum(change, 0.0), window), window_sum(np.maximum(-change, 0.0), window)
+        return rolling_sum(np.maximum(change, 0.0), window), rolling_sum(np.maximum(-change, 0.0), window)
 
     return bars.once(("alpha158 movement", column, window), sums)
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from huracan.preprocessing.rolling import Array, lag, ratio, rolling_sum_of_sizes
+from huracan.preprocessing.rolling import Array, lag, ratio, rolling_mean
 from huracan.preprocessing.tracing import CannotTrace, Graph
 
 __all__ = ["PRICES", "Bars", "price_scale", "recorded_bars"]
@@ -126,7 +126,7 @@ class Bars:
 
         def make() -> Array:
             squares = self.log_return * self.log_return
-            return np.sqrt(rolling_sum_of_sizes(squares, window) / window)
+            return np.sqrt(rolling_mean(squares, window))
 
         return self.once(("volatility", window), make)
 

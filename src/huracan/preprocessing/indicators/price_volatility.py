@@ -14,7 +14,7 @@ from huracan.preprocessing.indicators.volatility import (
     parkinson_variance,
     rogers_satchell_variance,
 )
-from huracan.preprocessing.rolling import Array, lag, rolling_sum_of_sizes
+from huracan.preprocessing.rolling import Array, lag, rolling_mean
 from huracan.preprocessing.ta import ta
 
 __all__ = [
@@ -75,7 +75,7 @@ def historical_volatility(bars: Bars, window: int) -> Array:
 def parkinson_volatility(bars: Bars, window: int) -> Array:
     """Volatility of one bar from its range."""
     one = bars.once("parkinson", lambda: parkinson_variance(bars.high, bars.low))
-    return np.sqrt(rolling_sum_of_sizes(one, window) / window)
+    return np.sqrt(rolling_mean(one, window))
 
 
 @indicator(
@@ -91,7 +91,7 @@ def parkinson_volatility(bars: Bars, window: int) -> Array:
 def garman_klass_volatility(bars: Bars, window: int) -> Array:
     """Volatility of one bar from its four prices."""
     one = bars.once("garman_klass", lambda: garman_klass_variance(bars.open, bars.high, bars.low, bars.close))
-    return np.sqrt(rolling_sum_of_sizes(one, window) / window)
+    return np.sqrt(rolling_mean(one, window))
 
 
 @indicator(
@@ -137,7 +137,7 @@ def _rogers_satchell(bars: Bars, window: int) -> Array:
     def make() -> Array:
         return np.maximum(rogers_satchell_variance(bars.open, bars.high, bars.low, bars.close), 0.0)
 
-    return rolling_sum_of_sizes(bars.once("rogers_satchell", make), window) / window
+    return rolling_mean(bars.once("rogers_satchell", make), window)
 
 
 _range(

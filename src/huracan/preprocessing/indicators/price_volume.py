@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from huracan.preprocessing.indicators.bars import Bars
 from huracan.preprocessing.indicators.from_talib import ORACLES, Oracle, ema_time, register_talib
 from huracan.preprocessing.indicators.registry import indicator, window
-from huracan.preprocessing.rolling import Array, lag, ratio, rolling_sum, rolling_sum_of_sizes
+from huracan.preprocessing.rolling import Array, lag, ratio, rolling_sum
 from huracan.preprocessing.ta import ta
 
 __all__ = ["ad_change", "amihud_illiquidity", "chaikin_money_flow", "obv_change", "vwap", "vwma"]
@@ -148,11 +148,11 @@ def amihud_illiquidity(bars: Bars, window: int) -> Array:
     """Price movement per money traded: the return that one unit of money moves."""
     impact = ratio(np.abs(bars.log_return), bars.unscaled(bars.close) * bars.volume, otherwise=0.0)
     traded = np.where(bars.volume > 0.0, 1.0, 0.0)
-    return ratio(rolling_sum_of_sizes(impact, window), rolling_sum_of_sizes(traded, window))
+    return ratio(rolling_sum(impact, window), rolling_sum(traded, window))
 
 
 def _traded(bars: Bars, window: int) -> NDArray[np.bool_]:
-    return bars.once(("traded", window), lambda: rolling_sum_of_sizes(bars.volume, window) > 0.0)
+    return bars.once(("traded", window), lambda: rolling_sum(bars.volume, window) > 0.0)
 
 
 _volume(

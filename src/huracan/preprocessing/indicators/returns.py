@@ -10,11 +10,10 @@ from huracan.preprocessing.rolling import (
     Array,
     lag,
     ratio,
-    rolling_mean,
     rolling_rank,
-    rolling_sum_of_sizes,
+    rolling_skew,
+    rolling_sum,
     rolling_zscore,
-    running_max,
 )
 
 __all__ = ["log_return_scaled", "open_gap", "return_autocorrelation", "return_rank", "return_skew", "return_zscore"]
@@ -66,14 +65,7 @@ def return_rank(bars: Bars, horizon: int, window: int) -> Array:
 )
 def return_skew(bars: Bars, window: int) -> Array:
     """Skewness of one-bar returns: whether the large moves went up or down."""
-    r = bars.log_return
-    unit = bars.once("largest_return", lambda: running_max(np.abs(r)))
-    mean, square, cube = (rolling_mean(power, window) for power in (r, r * r, r * r * r))
-    variance = square - mean * mean
-    still = variance <= 1e-12 * unit * unit
-    third = cube - mean * (3.0 * square - 2.0 * mean * mean)
-    spread = np.maximum(variance, 0.0)
-    return ratio(third, np.where(still, 0.0, spread * np.sqrt(spread)), otherwise=0.0)
+    return rolling_skew(bars.log_return, window)
 
 
 @indicator(
@@ -89,8 +81,8 @@ def return_autocorrelation(bars: Bars, window: int) -> Array:
     before = lag(r, 1)
     product = r * before
     sizes = np.maximum(r * r, before * before)
-    together = rolling_mean(product, window) * window
-    return np.clip(ratio(together, rolling_sum_of_sizes(sizes, window), otherwise=0.0), -1.0, 1.0)
+    together = rolling_sum(product, window)
+    return np.clip(ratio(together, rolling_sum(sizes, window), otherwise=0.0), -1.0, 1.0)
 
 
 @indicator(

@@ -6,7 +6,7 @@ import numpy as np
 
 from huracan.preprocessing.indicators.bars import Bars
 from huracan.preprocessing.indicators.registry import forgetting_time, indicator, window
-from huracan.preprocessing.rolling import Array, first_value, ratio, rolling_sum_of_sizes
+from huracan.preprocessing.rolling import Array, first_value, ratio, rolling_sum
 from huracan.preprocessing.ta import ta
 
 __all__ = [
@@ -119,7 +119,7 @@ def _ema_time(window: int) -> int:
 
 
 def _efficiency(bars: Bars, window: int) -> Array:
-    path = rolling_sum_of_sizes(np.abs(bars.log_return), window)
+    path = rolling_sum(np.abs(bars.log_return), window)
     return np.clip(ratio(bars.log_return_over(window), path, otherwise=0.0), -1.0, 1.0)
 
 

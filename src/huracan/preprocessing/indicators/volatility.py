@@ -9,16 +9,13 @@ import numpy as np
 from huracan.preprocessing.indicators.bars import Bars
 from huracan.preprocessing.indicators.registry import choice, forgetting_time, indicator, window
 from huracan.preprocessing.rolling import (
-    RESIDUE,
     Array,
     from_row,
     log_of_size,
     log_ratio,
     ratio,
     rolling_mean,
-    rolling_sum_of_sizes,
     rolling_zscore,
-    running_max,
 )
 from huracan.preprocessing.ta import ta
 
@@ -90,9 +87,7 @@ def _variance(bars: Bars, estimator: str) -> Array:
 
 
 def _mean_variance(bars: Bars, estimator: str, window: int) -> Array:
-    return bars.once(
-        ("mean_variance", estimator, window), lambda: rolling_sum_of_sizes(_variance(bars, estimator), window) / window
-    )
+    return bars.once(("mean_variance", estimator, window), lambda: rolling_mean(_variance(bars, estimator), window))
 
 
 @indicator(
@@ -140,8 +135,7 @@ def volatility_zscore(bars: Bars, estimator: str, window: int, long_window: int)
     """Level of volatility against its own past: comparable between symbols and over years."""
     short = _mean_variance(bars, estimator, window)
     usual = rolling_mean(short, long_window, min_count=1)
-    moved = (usual > RESIDUE * running_max(usual)) & (usual > 0.0)
-    floored = np.where(moved, np.maximum(short, 1e-4 * usual), np.nan)
+    floored = np.where(usual > 0.0, np.maximum(short, 1e-4 * usual), np.nan)
     return rolling_zscore(0.5 * np.log(floored), long_window)
 
 
@@ -177,4 +171,4 @@ def atr_ratio(bars: Bars, window: int, long_window: int) -> Array:
 def relative_range(bars: Bars, window: int) -> Array:
     """Range of this bar against the usual one, in logs."""
     span = np.log(bars.high / bars.low)
-    return log_ratio(span, rolling_sum_of_sizes(span, window) / window, softness=0.01)
+    return log_ratio(span, rolling_mean(span, window), softness=0.01)

@@ -13,7 +13,7 @@ from huracan.preprocessing.rolling import (
     log_ratio,
     ratio,
     rolling_mean,
-    rolling_sum_of_sizes,
+    rolling_sum,
     rolling_zscore,
 )
 
@@ -35,7 +35,7 @@ _NO_VOLUME = "null where nothing was traded for a whole window"
 
 
 def _mean_volume(bars: Bars, window: int) -> Array:
-    return bars.once(("mean_volume", window), lambda: rolling_sum_of_sizes(bars.volume, window) / window)
+    return bars.once(("mean_volume", window), lambda: rolling_mean(bars.volume, window))
 
 
 @indicator(
@@ -94,9 +94,9 @@ def signed_volume(bars: Bars, window: int) -> Array:
     """Volume of rising bars less that of falling ones, as a share of all volume, from -1 to 1."""
     r = bars.log_return
     traded = np.where(np.isnan(r), np.nan, bars.volume)
-    total = rolling_sum_of_sizes(traded, window)
-    up = rolling_sum_of_sizes(np.where(r > 0.0, traded, 0.0 * traded), window)
-    down = rolling_sum_of_sizes(np.where(r < 0.0, traded, 0.0 * traded), window)
+    total = rolling_sum(traded, window)
+    up = rolling_sum(np.where(r > 0.0, traded, 0.0 * traded), window)
+    down = rolling_sum(np.where(r < 0.0, traded, 0.0 * traded), window)
     return np.clip(ratio(up - down, total, otherwise=0.0), -1.0, 1.0)
 
 
@@ -112,8 +112,8 @@ def volume_weighted_return(bars: Bars, window: int, volatility_window: int) -> A
     """Mean return weighted by volume: a move that volume confirms, in volatilities of the window."""
     r = bars.log_return
     traded = np.where(np.isnan(r), np.nan, bars.volume)
-    flow = rolling_mean(r * bars.volume, window) * window
-    mean = ratio(flow, rolling_sum_of_sizes(traded, window), otherwise=0.0)
+    flow = rolling_sum(r * bars.volume, window)
+    mean = ratio(flow, rolling_sum(traded, window), otherwise=0.0)
     return bars.per_volatility(mean * window, window, volatility_window)
 
 
@@ -145,7 +145,7 @@ def amihud(bars: Bars, window: int, long_window: int) -> Array:
 def vwap_distance(bars: Bars, window: int, volatility_window: int) -> Array:
     """Distance of the price from what was paid on average, in volatilities of the window."""
     typical = (bars.high + bars.low + bars.close) / 3.0
-    paid = ratio(rolling_sum_of_sizes(typical * bars.volume, window), rolling_sum_of_sizes(bars.volume, window))
+    paid = ratio(rolling_sum(typical * bars.volume, window), rolling_sum(bars.volume, window))
     return bars.per_volatility(log_ratio(bars.close, paid), window, volatility_window)
 
 
@@ -162,8 +162,8 @@ def money_flow(bars: Bars, window: int) -> Array:
     typical = (bars.high + bars.low + bars.close) / 3.0
     change = typical - lag(typical, 1)
     money = np.where(np.isnan(change), np.nan, typical * bars.volume)
-    up = rolling_sum_of_sizes(np.where(change > 0.0, money, 0.0 * money), window)
-    down = rolling_sum_of_sizes(np.where(change < 0.0, money, 0.0 * money), window)
+    up = rolling_sum(np.where(change > 0.0, money, 0.0 * money), window)
+    down = rolling_sum(np.where(change < 0.0, money, 0.0 * money), window)
     return ratio(up - down, up + down, otherwise=0.0)
 
 
@@ -179,13 +179,13 @@ def quiet_share(bars: Bars, window: int) -> Array:
     """How often nothing was traded or nothing moved: illiquidity in its plainest form."""
     r = bars.log_return
     quiet = np.where((bars.volume == 0.0) | (r == 0.0), 1.0, 0.0)
-    return rolling_sum_of_sizes(np.where(np.isnan(r), np.nan, quiet), window) / window
+    return rolling_mean(np.where(np.isnan(r), np.nan, quiet), window)
 
 
 def _illiquidity(bars: Bars, window: int) -> Array:
     def make() -> Array:
         r = bars.log_return
         money = np.where(np.isnan(r), np.nan, bars.close * bars.volume)
-        return ratio(rolling_sum_of_sizes(np.abs(r), window), rolling_sum_of_sizes(money, window))
+        return ratio(rolling_sum(np.abs(r), window), rolling_sum(money, window))
 
     return bars.once(("illiquidity", window), make)
