@@ -30,6 +30,10 @@ __all__ = [
 ]
 
 
+_MOST_LISTED = 30
+"""Names up to which an error lists all there are."""
+
+
 class HuracanError(Exception):
     """Root of the tree; catching it catches every error that is about the user's input or environment."""
 
@@ -108,4 +112,7 @@ def nearest_name(name: str, known: Iterable[str], *, kind: str = "name") -> Unkn
     choices = sorted(known)
     close = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
     hint = f"; did you mean '{close[0]}'?" if close else "."
-    return UnknownName(f"unknown {kind} '{name}'{hint} Known: {', '.join(choices)}.")
+    if len(choices) <= _MOST_LISTED:
+        return UnknownName(f"unknown {kind} '{name}'{hint} Known: {', '.join(choices)}.")
+    near = difflib.get_close_matches(name, choices, n=6, cutoff=0.3) or choices[:6]
+    return UnknownName(f"unknown {kind} '{name}'{hint} Of {len(choices)} known, nearest: {', '.join(near)}.")

@@ -63,3 +63,19 @@ def test_prices_that_are_none(factor: float) -> None:
     prices = ("open", "high", "low", "close")
     with pytest.raises(CandleError, match=r"column 'open' holds .* in row 0 .* a positive number"):
         FeatureRecipe.default().compute(candles("A", 60, HOUR).with_columns(pl.col(prices) * factor))
+
+
+def test_a_high_below_the_close_and_a_symbol_that_is_missing() -> None:
+    swapped = candles("A", 60, HOUR).rename({"high": "low", "low": "high"})
+    with pytest.raises(CandleError, match=r"high .* is below open .* in row 0 .*; low <= open, close <= high was expected"):
+        FeatureRecipe.default().compute(swapped)
+    nameless = candles("A", 60, HOUR).with_columns(symbol=pl.when(pl.int_range(60) != 3).then(pl.col("symbol")))
+    with pytest.raises(CandleError, match="column 'symbol' is empty in row 3"):
+        FeatureRecipe.default().compute(nameless)
+
+
+def test_a_volume_that_overflows() -> None:
+    with pytest.raises(CandleError, match=r"column 'volume' holds 1e\+308 in row 7 .* a number from 0 to 1e\+100 was expected"):
+        FeatureRecipe.default().compute(
+            candles("A", 60, HOUR).with_columns(volume=pl.when(pl.int_range(60) == 7).then(1e308).otherwise("volume"))
+        )

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from huracan.errors import FeatureError, UnknownName
-from huracan.preprocessing import FeatureRecipe, feature
+from huracan.preprocessing import FeatureRecipe, OnlineFeatures, feature
 from huracan.validation import assert_causal
 
 
@@ -157,3 +157,21 @@ def test_the_engine_computes_every_indicator_on_every_timeframe() -> None:
         FeatureRecipe(specs).for_engine(timeframes=["4h", "1h"]).to_engine_json()
     with pytest.raises(FeatureError, match="to be a whole number of the shortest"):
         FeatureRecipe(specs).for_engine(timeframes=["2h", "3h"])
+
+
+def test_a_longer_bar_told_by_its_length_is_for_candles_of_one_bar_only() -> None:
+    spec = feature("efficiency_ratio", window=3).on("4h", of="1h")
+    recipe = FeatureRecipe([spec])
+    assert FeatureRecipe.from_json(recipe.to_json()) == recipe != FeatureRecipe([feature("efficiency_ratio", window=3).on(4)])
+    assert recipe.compute(candles()).height == 240
+    minutes = candles().with_columns(ts=pl.col("ts").first() + pl.duration(minutes=pl.int_range(240)))
+    for use in (recipe.compute, lambda given: OnlineFeatures.open(recipe, given)):
+        with pytest.raises(FeatureError, match="is made for bars of 1h; the candles have bars of 1m"):
+            use(minutes)
+
+
+def test_whatever_holds_candles_can_be_computed_on() -> None:
+    given = candles(60)
+    recipe = FeatureRecipe([feature("efficiency_ratio", window=3)])
+    assert recipe.compute(given.to_pandas()).equals(recipe.compute(given))
+    assert recipe.compute(given.lazy()).equals(recipe.compute(given))

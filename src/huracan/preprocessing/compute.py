@@ -10,21 +10,19 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from huracan.errors import CandleError, FeatureError
-from huracan.market import bar_length, with_segments
+from huracan.errors import FeatureError
+from huracan.market import CandleSource, bar_length
+from huracan.preprocessing.candle_checks import as_candles, candle_columns, candle_keys
 from huracan.preprocessing.columns import MOST_VIEWS, FeatureColumn
 from huracan.preprocessing.indicators import Bars
 from huracan.preprocessing.longer_bars import LongerBars
 from huracan.preprocessing.memory import keep_freed_memory
 from huracan.preprocessing.rolling import Array
-from huracan.preprocessing.spec import FeatureSpec
+from huracan.preprocessing.spec import FeatureSpec, require_bar
 
-__all__ = ["candle_keys", "candle_values", "compare_across", "compute_features", "segment_bounds"]
+__all__ = ["compare_across", "compute_features", "segment_bounds"]
 
-_PRICES = ("open", "high", "low", "close")
 _MILLISECONDS = pl.Datetime("ms", "UTC")
-_LEAST_PRICE = 1e-100
-"""Prices below this, or above its inverse, are no prices; their squares would leave the range of floats."""
 _ROWS_A_THREAD = 20_000
 """Fewer rows than this are not worth a thread."""
 
@@ -32,7 +30,7 @@ _ROWS_A_THREAD = 20_000
 def compute_features(
     features: Sequence[FeatureSpec],
     required: Sequence[str],
-    candles: pl.DataFrame,
+    candles: CandleSource,
     *,
     dtype: type[pl.Float32] | type[pl.Float64] = pl.Float32,
     materialise: bool = False,
@@ -40,13 +38,15 @@ def compute_features(
 ) -> pl.DataFrame:
     """Compute every feature on every segment; see :meth:`huracan.preprocessing.FeatureRecipe.compute`."""
     keep_freed_memory()
+    candles = as_candles(candles)
     keys = candle_keys(candles, required)
-    columns = {name: candle_values(candles, name) for name in required if name not in ("symbol", "ts")}
+    columns = candle_columns(candles, required)
     ts = keys["ts"].cast(_MILLISECONDS).to_physical().to_numpy()
     bounds = segment_bounds(keys)
     views = not materialise and len(bounds) <= MOST_VIEWS
     groups = _grouped_by_lag(features)
-    bar = _bar(candles) if any(spec.every > 1 for spec in groups) else 0
+    bar = _bar(candles) if any(spec.every > 1 or spec.bar for spec in groups) else 0
+    require_bar(features, bar)
     stored = {
         spec: [FeatureColumn(bounds, longest if views else 0, _storage(spec, dtype)) for _ in spec.columns]
         for spec, longest in groups.items()
@@ -154,68 +154,3 @@ def _refuse_infinite(stored: dict[FeatureSpec, list[FeatureColumn]], keys: pl.Da
 def _bar(candles: pl.DataFrame) -> int:
     """Bar length in milliseconds."""
     return int(bar_length(candles).total_seconds() * 1000)
-
-
-def candle_keys(candles: pl.DataFrame, required: Sequence[str]) -> pl.DataFrame:
-    """``[symbol, ts, segment]`` of candles in order; ``CandleError`` where they are not, or lack a column."""
-    if not isinstance(candles, pl.DataFrame):
-        raise CandleError(f"a {type(candles).__name__} was given; read_candles turns it into the polars frame expected here.")
-    missing = [c for c in required if c not in candles.columns]
-    if missing:
-        raise CandleError(f"column '{missing[0]}' is missing; the recipe reads {', '.join(required)}.")
-    kind = candles.schema["ts"]
-    if not isinstance(kind, pl.Datetime) or kind.time_zone != "UTC":
-        raise CandleError(f"column 'ts' is {kind}; a UTC datetime was expected. read_candles makes it one.")
-    symbol = candles["symbol"] if candles.schema["symbol"] == pl.String else candles["symbol"].cast(pl.String)
-    runs = symbol.rle().struct.unnest()
-    steps = np.diff(candles["ts"].to_physical().to_numpy())
-    within = np.ones(len(steps), bool)
-    within[np.cumsum(runs["len"].to_numpy()[:-1]) - 1] = False
-    _refuse_disorder(candles, runs["value"].to_list(), steps, within)
-    if "segment" in candles.columns:
-        if not _same_throughout(steps, within):
-            bar_length(candles)  # refuses symbols with bars of different lengths
-        segment = candles["segment"] if candles.schema["segment"] == pl.Int32 else candles["segment"].cast(pl.Int32)
-    elif _same_throughout(steps, within):
-        segment = pl.Series("segment", np.zeros(candles.height, np.int32))
-    else:
-        segment = with_segments(candles.select("symbol", "ts"))["segment"]
-    return pl.DataFrame([symbol, candles["ts"], segment])
-
-
-def _refuse_disorder(candles: pl.DataFrame, symbols: list[str], steps: NDArray[np.int64], within: NDArray[np.bool_]) -> None:
-    """Rows go by symbol, then by time, each once."""
-    back = (steps <= 0) & within
-    new = np.flatnonzero(~within)
-    back[[at for at, before, after in zip(new, symbols, symbols[1:]) if after < before]] = True
-    if back.any():
-        row = int(np.argmax(back)) + 1
-        raise CandleError(
-            f"row {row} ({candles['symbol'][row]}, {candles['ts'][row]}) does not come after row {row - 1} "
-            f"({candles['symbol'][row - 1]}, {candles['ts'][row - 1]}); candles go by symbol and time, each once."
-        )
-
-
-def _same_throughout(steps: NDArray[np.int64], within: NDArray[np.bool_]) -> bool:
-    """Whether no bar is missing anywhere."""
-    if not within.any():
-        return True
-    bar = steps[int(np.argmax(within))]
-    return bool(((steps == bar) | ~within).all())
-
-
-def candle_values(candles: pl.DataFrame, name: str) -> NDArray[np.float64]:
-    """A column of candles as float64; ``CandleError`` names the first row that is no price or volume."""
-    column = candles[name] if candles.schema[name] == pl.Float64 else candles[name].cast(pl.Float64)
-    values = (column.fill_null(np.nan) if column.null_count() else column).to_numpy()
-    lowest, highest = (values.min(), values.max()) if len(values) else (1.0, 1.0)
-    least, most = (_LEAST_PRICE, 1.0 / _LEAST_PRICE) if name in _PRICES else (0.0, np.inf)
-    if lowest >= least and highest <= most and highest < np.inf:  # false where one is NaN
-        return values
-    bad = ~(np.isfinite(values) & (values >= least) & (values <= most))
-    if bad.any():
-        row = int(np.argmax(bad))
-        expected = f"a positive number (from {least:g} to {most:g})" if name in _PRICES else "a number of at least 0"
-        where = f"row {row} ({candles['symbol'][row]}, {candles['ts'][row]})"
-        raise CandleError(f"column '{name}' holds {candles[name][row]} in {where}; {expected} was expected.")
-    return values

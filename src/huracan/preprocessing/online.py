@@ -14,13 +14,16 @@ import numpy as np
 import polars as pl
 
 from huracan.errors import CandleError, FeatureError, NotEnoughData, nearest_name
+from huracan.market import CandleSource
 from huracan.market.bar_lengths import length_in_ms
 from huracan.market.schema import written_time
 from huracan.market.segments import bar_length, written_length
-from huracan.preprocessing.compute import candle_keys, candle_values, segment_bounds
+from huracan.preprocessing.candle_checks import as_candles, candle_columns, candle_keys
+from huracan.preprocessing.compute import segment_bounds
 from huracan.preprocessing.online_across import compared_across
 from huracan.preprocessing.online_candles import CandleReader
 from huracan.preprocessing.online_series import OnlineSeries, plan_features
+from huracan.preprocessing.spec import require_bar
 
 if TYPE_CHECKING:
     from huracan.preprocessing.recipe import FeatureRecipe
@@ -100,7 +103,7 @@ class OnlineFeatures:
     def open(
         cls,
         recipe: FeatureRecipe,
-        history: pl.DataFrame,
+        history: CandleSource,
         *,
         bar: str | dt.timedelta | None = None,
         clock: Callable[[], dt.datetime] | None = None,
@@ -112,7 +115,7 @@ class OnlineFeatures:
         Parameters
         ----------
         recipe : what is computed.
-        history : closed candles of one or more symbols, as ``FeatureRecipe.compute`` takes them. Of each symbol the last
+        history : closed candles of one or more symbols, whatever ``FeatureRecipe.compute`` takes. Of each symbol the last
             unbroken stretch counts. With ``recipe.warmup`` bars of it the features agree with those of the whole past to 1e-6
             of their deviation; the longer it is, the closer. None at all is allowed.
         bar : length of a bar; needed only where the history has too few bars to tell.
@@ -128,12 +131,14 @@ class OnlineFeatures:
         """
         if dtype not in (None, pl.Float32, pl.Float64):
             raise FeatureError(f"dtype is {dtype}; pl.Float32 or pl.Float64 was expected.")
+        history = as_candles(history)
         keys = candle_keys(history, recipe.required_columns)
         length = _bar_of(keys, bar)
+        require_bar(recipe.features, length)
         now = None if clock is None else lambda: clock().timestamp() * 1000.0
         reader = CandleReader(recipe.required_columns, length, now)
         online = cls(recipe, length, reader, dtype is not pl.Float64)
-        values = {name: candle_values(history, name) for name in recipe.required_columns if name not in ("symbol", "ts")}
+        values = candle_columns(history, recipe.required_columns)
         times = keys["ts"].dt.epoch("ms").to_numpy()
         for start, stop in segment_bounds(keys):
             symbol, segment = keys["symbol"][start], keys["segment"][start]

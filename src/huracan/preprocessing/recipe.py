@@ -16,6 +16,7 @@ from huracan.preprocessing.spec import FeatureSpec, feature
 if TYPE_CHECKING:
     import polars as pl
 
+    from huracan.market import CandleSource
     from huracan.preprocessing.engine import EngineFields
 
 __all__ = ["RECIPE_FORMAT", "FeatureRecipe"]
@@ -109,7 +110,7 @@ class FeatureRecipe:
 
     def compute(
         self,
-        candles: pl.DataFrame,
+        candles: CandleSource,
         *,
         dtype: type[pl.Float32] | type[pl.Float64] | None = None,
         materialise: bool = False,
@@ -119,7 +120,8 @@ class FeatureRecipe:
 
         Parameters
         ----------
-        candles : sorted by ``(symbol, ts)``, as ``huracan.market.read_candles`` gives them. A column ``segment`` is used
+        candles : sorted by ``(symbol, ts)``, as ``huracan.market.read_candles`` gives them, or whatever it reads (a pandas
+            frame, a lazy frame, a path). A column ``segment`` is used
             where there is one; else a new segment begins where bars are missing.
         dtype : ``pl.Float32`` (the default: what models are given) or ``pl.Float64``.
         materialise : copy lags into memory of their own, all columns in one piece each, for tools that need it. By default

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -11,13 +11,14 @@ import numpy as np
 
 from huracan.errors import FeatureError, nearest_name
 from huracan.market.bar_lengths import length_in_ms
+from huracan.market.segments import written_length
 from huracan.preprocessing.indicators import Bars, Parameter, get_indicator, window
 from huracan.preprocessing.indicators.registry import Value
 from huracan.preprocessing.normalization import past_mad_score, past_minmax, past_rank, past_volatility_scale, past_zscore
 from huracan.preprocessing.rolling import Array, lag, rolling_minmax, rolling_rank, rolling_zscore, volatility_scale
 from huracan.preprocessing.rolling_median import rolling_mad_score
 
-__all__ = ["CROSS_SECTIONS", "STEPS", "FeatureSpec", "StepKind", "feature"]
+__all__ = ["CROSS_SECTIONS", "STEPS", "FeatureSpec", "StepKind", "feature", "require_bar"]
 
 Values = tuple[tuple[str, Value], ...]
 
@@ -69,6 +70,7 @@ class FeatureSpec:
     indicator, parameters : what is computed.
     then : steps done to it, in order, as ``(name, bars)``.
     every : computed on bars so many times as long; 1 is the candles' own.
+    bar : length of the candles' bars it is meant for, in milliseconds; 0 where any will do.
     cross_section : how it is compared across symbols in the end, a key of ``CROSS_SECTIONS``; ``""`` is not at all.
     """
 
@@ -77,6 +79,7 @@ class FeatureSpec:
     then: tuple[tuple[str, int], ...] = ()
     every: int = 1
     cross_section: str = ""
+    bar: int = 0
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
@@ -124,9 +127,9 @@ class FeatureSpec:
 
         Parameters
         ----------
-        every : how many times as long, or the longer bar (``"4h"``) together with ``of``, the bar of the candles (``"1h"``).
-            Longer bars begin at multiples of their length since 1970, UTC (a week's on Mondays); one of which a bar is missing
-            is no bar.
+        every : how many times as long, for candles of any bar length; or the longer bar (``"4h"``) together with ``of``, the
+            bar of the candles (``"1h"``), and candles of other bars are then refused. Longer bars begin at multiples of their
+            length since 1970, UTC (a week's on Mondays); one of which a bar is missing is no bar.
 
         Examples
         --------
@@ -139,7 +142,9 @@ class FeatureSpec:
             long, short = length_in_ms(every), length_in_ms(of)
             if long % short:
                 raise FeatureError(f"a bar of {every} is no whole number of bars of {of}.")
-            every = long // short
+            if self.bar not in (0, short * self.every):
+                raise FeatureError(f"column '{self.columns[0]}' is on bars of {written_length(self.bar)}, not of {of}.")
+            return replace(self.on(long // short), bar=short // self.every)
         if isinstance(every, bool) or not isinstance(every, int) or not 1 <= every <= 100_000:
             raise FeatureError(f"on({every!r}): a whole number of bars from 1 to 100000 was expected.")
         return replace(self, every=self.every * every)
@@ -192,6 +197,8 @@ class FeatureSpec:
             entry["then"] = [[name, bars] for name, bars in self.then]
         if self.every > 1:
             entry["every"] = self.every
+        if self.bar:
+            entry["bar"] = self.bar
         if self.cross_section:
             entry["across"] = self.cross_section
         return entry
@@ -212,7 +219,7 @@ class FeatureSpec:
             if not isinstance(step, list) or len(step) != 2 or step[0] not in STEPS:
                 raise FeatureError(f"step {step!r} after '{spec.indicator}' is not one of {', '.join(STEPS)} with its bars.")
             spec = spec.followed_by(step[0], **{STEPS[step[0]].parameter.name: step[1]})
-        spec = spec.on(entry.get("every", 1))
+        spec = replace(spec.on(entry.get("every", 1)), bar=int(entry.get("bar", 0)))
         return spec.across(entry["across"]) if "across" in entry else spec
 
     def __str__(self) -> str:
@@ -221,6 +228,16 @@ class FeatureSpec:
         after += f".on({self.every})" if self.every > 1 else ""
         after += f".across({self.cross_section!r})" if self.cross_section else ""
         return f"feature({inside}){after}"
+
+
+def require_bar(features: Sequence[FeatureSpec], bar: int) -> None:
+    """``FeatureError`` where a feature is meant for candles of another bar length; ``bar`` in milliseconds."""
+    for spec in features:
+        if spec.bar not in (0, bar):
+            raise FeatureError(
+                f"column '{spec.columns[0]}' is made for bars of {written_length(spec.bar)}; the candles have bars of "
+                f"{written_length(bar)}."
+            )
 
 
 def feature(indicator: str, /, **parameters: Any) -> FeatureSpec:
@@ -237,7 +254,7 @@ def feature(indicator: str, /, **parameters: Any) -> FeatureSpec:
     ('macd_8_21_9_line', 'macd_8_21_9_signal', 'macd_8_21_9_histogram')
     >>> feature("macdd")
     Traceback (most recent call last):
-    huracan.errors.UnknownName: unknown indicator 'macdd'; did you mean 'macd'? Known: ...
+    huracan.errors.UnknownName: unknown indicator 'macdd'; did you mean 'macd'? Of ... known, nearest: macd, ...
     """
     entry = get_indicator(indicator)
     given: Mapping[str, Any] = parameters
