@@ -179,7 +179,7 @@ def test_a_lower_bar_sees_the_higher_bar_at_its_close_and_not_before() -> None:
     candles = make_bars(240, start=dt.datetime(2025, 1, 1, tzinfo=dt.UTC))
     higher = closed_higher_bars(candles, "1h")
     assert ((higher["known_at"] - higher["ts"]) == dt.timedelta(hours=1)).all()
-    joined = join_external(candles, higher, columns=["close"], prefix="1h_")["1h_close"]
+    joined = join_external(candles, higher, columns=["close"], prefix="1h_", bar="1m")["1h_close"]
     closes = candles["close"].gather_every(60, 59)
     assert joined[:59].null_count() == 59  # the hour's last minute is the first whose decision time is the hour's close
     assert joined[59] == closes[0] and joined[118] == closes[0] and joined[119] == closes[1] and joined[239] == closes[3]

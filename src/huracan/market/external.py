@@ -14,7 +14,7 @@ from huracan.errors import FeatureError
 from huracan.logs import logger
 from huracan.market.bar_lengths import length_in_ms
 from huracan.market.external_rows import ExternalRows, external_rows
-from huracan.market.segments import bar_length
+from huracan.market.segments import steps_of, written_length
 from huracan.market.sources import CandleSource
 
 __all__ = ["ExternalJoin", "join_external", "join_external_report"]
@@ -93,7 +93,10 @@ def join_external(
     tolerance : the most that ``decision_time - known_at`` may be; older values become null.
     columns : external columns to join; all by default.
     prefix : put before the name of every external column.
-    bar : bar length of ``frame``; by default its most frequent step.
+    bar : length of the bars whose rows these are, such as ``"1h"``: a row is decided at ``ts + bar``. It must be said. Rows
+        that were thinned out look like longer bars (every 24th row of hours has steps of a day), in candles and features
+        alike, and a decision time read from them would be 23 hours late: the join would look ahead. A length that is
+        longer than a step between two rows of a symbol is refused.
 
     Returns
     -------
@@ -103,8 +106,7 @@ def join_external(
     Raises
     ------
     FeatureError : it is not said when values became known, a time is missing or unreadable, two rows known at the same
-        moment contradict each other, or a column is there already.
-    NotEnoughData : ``bar`` is not given and no symbol has two rows.
+        moment contradict each other, a column is there already, ``bar`` is not given or longer than a step of the rows.
 
     Examples
     --------
@@ -112,9 +114,9 @@ def join_external(
     >>> hours = pl.datetime_range(first, last, "1h", time_unit="ms", eager=True)
     >>> bars = pl.DataFrame({"symbol": "A", "ts": hours})
     >>> news = pl.DataFrame({"known_at": ["2025-01-01T02:00Z", "2025-01-01T03:30Z"], "mood": [0.1, 0.7]})
-    >>> join_external(bars, news)["mood"].to_list()
+    >>> join_external(bars, news, bar="1h")["mood"].to_list()
     [None, 0.1, 0.1, 0.7]
-    >>> join_external(bars, news.rename({"known_at": "date"}))
+    >>> join_external(bars, news.rename({"known_at": "date"}), bar="1h")
     Traceback (most recent call last):
     ...
     huracan.errors.FeatureError: the external data have no column 'known_at', and column 'date' may be when values were
@@ -153,7 +155,7 @@ def join_external_report(
     >>> hours = pl.datetime_range(first, last, "1h", time_unit="ms", eager=True)
     >>> bars = pl.DataFrame({"symbol": "A", "ts": hours})
     >>> news = pl.DataFrame({"known_at": ["2025-01-01T03:30Z", "2025-01-01T02:00Z"], "mood": [0.7, 0.1]})
-    >>> joined = join_external_report(bars, news, tolerance="30m")
+    >>> joined = join_external_report(bars, news, tolerance="30m", bar="1h")
     >>> joined.sentence
     '2 of 4 rows have an external value; 1 before anything was known, 1 with values too old.'
     >>> joined.notes
@@ -198,8 +200,34 @@ def _decision_times(frame: pl.DataFrame, bar: Length | None) -> NDArray[np.int64
                 f"column '{name}' of the frame is {frame.schema[name]} with {frame[name].null_count()} nulls; "
                 f"{kind} without nulls was expected."
             )
-    length = int(bar_length(frame).total_seconds() * 1000) if bar is None else length_in_ms(bar)
+    length = _stated_bar(frame, bar)
     return (frame["ts"].dt.epoch("ms").to_numpy() + length) * 1_000
+
+
+def _stated_bar(frame: pl.DataFrame, bar: Length | None) -> int:
+    """The bar length in milliseconds, refused where a row would be decided after the next one of its symbol opened."""
+    keys = frame.select("symbol", "ts")
+    steps = steps_of(keys)
+    if (steps["step"] < 0).any() or steps.height != frame.height - keys["symbol"].n_unique():
+        steps = steps_of(keys.sort("symbol", "ts"))
+    shortest = steps.filter(pl.col("step") > 0).group_by("symbol").agg(pl.col("step").min()).sort("step", "symbol")
+    if bar is None:
+        ends = [] if shortest.is_empty() else [shortest.row(0), shortest.row(-1)]
+        said = " and ".join(dict.fromkeys(f"{symbol} {written_length(step)}" for symbol, step in ends))
+        lie = f"the rows of {said} lie so far apart, but " if said else ""
+        raise FeatureError(
+            f"bar= is not given, and a row is decided at ts + bar: {lie}rows that were thinned out look like longer bars; "
+            "the length of the bars behind the rows was expected, such as bar='1h'."
+        )
+    length = length_in_ms(bar)
+    if shortest.height and shortest["step"][0] < length:
+        symbol, step = shortest.row(0)
+        at = steps.filter((pl.col("symbol") == symbol) & (pl.col("step") == step)).row(0, named=True)["ts"]
+        raise FeatureError(
+            f"bar is {written_length(length)}, and {symbol} has rows {written_length(step)} apart at {at:%Y-%m-%d %H:%M} UTC: "
+            "they would be decided after later bars had opened, with what was not known; steps of a bar or more were expected."
+        )
+    return length
 
 
 def _last_known(

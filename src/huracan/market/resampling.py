@@ -155,7 +155,7 @@ def closed_higher_bars(
 
     ``ts`` is the open of the higher bar, ``known_at = ts + to`` its close. A lower bar may use it from the moment that its
     own ``decision_time`` (``ts`` plus its length) is ``known_at`` or later: the last lower bar inside is the first.
-    ``join_external(candles, closed_higher_bars(candles, "4h"), columns=["close"], prefix="4h_")`` joins them so.
+    ``join_external(hourly, closed_higher_bars(hourly, "4h"), columns=["close"], prefix="4h_", bar="1h")`` joins them so.
 
     Parameters, errors: as :func:`resample_candles`; ``funding_rate`` is given where the candles have it.
 
