@@ -1,7 +1,7 @@
 """The feature engine against pandas-ta-classic and pandas by hand, on 216,000 one-minute bars: parity, then time and memory.
 
 The set has 80 columns: thirty usual indicators and fifty lags of ten of them. ``benchmarks/peers/pandas_features.py`` computes
-the same in an environment of its own, without TA-Lib. Every side works on one thread; seconds are of the processor, medians
+the same in an environment of its own, without TA-Lib (which it can use instead of its own code). Every side works on one thread; seconds are of the processor, medians
 over rounds that alternate between the sides. Huracan tells the allocator to keep freed memory; the peers are run as they
 come, and once more with the same advantage, through glibc's environment variables.
 """
@@ -24,11 +24,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from benchmarks import markdown_table, market_data
-from benchmarks.peers import peer_python, run_peer
+from benchmarks.peers import KEEPS_FREED_MEMORY, peer_python, run_peer
 from benchmarks.peers.pandas_features import LAGGED, LAGS
 from huracan.market import read_candles
 from huracan.preprocessing import FeatureRecipe, feature
-from huracan.preprocessing.memory import KEPT
 
 __all__ = ["eighty_columns", "main", "thirty_features"]
 
@@ -38,11 +37,9 @@ SETTLED = 3_000
 PARITY = 1e-6
 """Largest difference from a peer that counts as equal, in standard deviations of the column."""
 PEERS = ("pandas-ta-classic", "pandas by hand")
-TUNED = {"MALLOC_TRIM_THRESHOLD_": str(KEPT), "MALLOC_TOP_PAD_": str(KEPT // 8), "MALLOC_MMAP_THRESHOLD_": str(2**25)}
-"""What ``huracan.preprocessing.memory`` asks for, in the words a peer's process understands."""
 BARS = {("as views", PEERS[0]): 25.0, ("as views", PEERS[1]): 3.0, ("materialised", PEERS[0]): 18.0}
 MOST_CPU_20, MOST_MEMORY = 1.6, 200.0
-ALTERNATIONS, PEER_ROUNDS, OUR_ROUNDS = 3, 2, 10
+ALTERNATIONS, ROUNDS = 3, 5
 
 
 def thirty_features() -> FeatureRecipe:
@@ -100,7 +97,7 @@ def main() -> str:
         "(pandas starts fading averages differently). Two defects of the peers are told apart: pandas' rolling variance loses "
         "digits in still windows, where Bollinger's bands are held against 80-bit arithmetic instead; and money flow follows "
         "typical prices that moved by rounding only, in under 0.1 % of the rows. CPU milliseconds, medians of alternating "
-        "rounds, one thread; from candle frame to feature frame, ours in float32, checks included.",
+        "warm rounds, as many on every side, one thread; pandas-ta-classic by its own code, without TA-Lib; from candle frame to feature frame, ours in float32, checks included.",
         markdown_table(["set", "peer", "Huracan", "peer's", "ratio", "bar"], rows),
         f"TA-Lib and numpy alone, called by hand, for the thirty base columns in float32: {_ms(seconds['bare'])} ms; "
         "the difference to ours is checks, nulls and the frame.",
@@ -126,19 +123,19 @@ def _measure(candles: pl.DataFrame, scratch: Path) -> tuple[dict[str, list[float
         "materialised": lambda: recipe.compute(candles, threads=1, materialise=True),
         "bare": lambda: _bare(candles),
     }
-    sides = {"": {}, ", keeping freed memory": TUNED}
+    sides = {"": {}, ", keeping freed memory": KEEPS_FREED_MEMORY}
     seconds: dict[str, list[float]] = {name: [] for name in (*ways, *(peer + how for peer in PEERS for how in sides))}
     columns = 0
     for _ in range(ALTERNATIONS):
         for how, environment in sides.items():
-            words = (str(given), str(made), str(PEER_ROUNDS))
+            words = (str(given), str(made), str(ROUNDS))
             said = json.loads(run_peer(python, "pandas_features.py", *words, environment=environment))
             for peer, measured in said["seconds"].items():
                 seconds[peer + how] += measured
         columns = columns or _equal_to_peers(recipe, candles, pl.read_parquet(made))
         for name, way in ways.items():
             way()
-            for _ in range(OUR_ROUNDS):
+            for _ in range(ROUNDS):
                 started = time.process_time()
                 way()
                 seconds[name].append(time.process_time() - started)

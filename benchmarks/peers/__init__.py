@@ -13,7 +13,16 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["peer_python", "run_peer"]
+from huracan.preprocessing.memory import KEPT
+
+__all__ = ["KEEPS_FREED_MEMORY", "peer_python", "run_peer"]
+
+KEEPS_FREED_MEMORY = {
+    "MALLOC_TRIM_THRESHOLD_": str(KEPT),
+    "MALLOC_TOP_PAD_": str(KEPT // 8),
+    "MALLOC_MMAP_THRESHOLD_": str(2**25),
+}
+"""What :mod:`huracan.preprocessing.memory` asks the allocator for, in the words a peer's process understands."""
 
 _HERE = Path(__file__).resolve().parent
 

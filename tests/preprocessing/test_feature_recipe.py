@@ -229,9 +229,9 @@ def test_forty_thousand_rows_take_less_than_a_second() -> None:
 
 
 def _seconds(work) -> float:
-    begun = time.perf_counter()
+    begun = time.process_time()
     work()
-    return time.perf_counter() - begun
+    return time.process_time() - begun
 
 
 def test_a_recipe_changed_after_it_was_written_is_refused() -> None:

@@ -365,9 +365,9 @@ def test_hostile_names_are_text() -> None:
 def test_forty_symbols_of_a_thousand_bars_stay_small_and_quick() -> None:
     content = content_of(symbols=tuple(f"COIN{i:02d}" for i in range(40)), n_bars=1000)
     render_report(content_of())
-    begin = time.perf_counter()
+    begin = time.process_time()
     page = render_report(content)
-    assert time.perf_counter() - begin < 3.0
+    assert time.process_time() - begin < 3.0
     assert len(page.encode()) < 3_000_000
     assert page.count("<figure") == 2 * 8
     assert "8 symbols of 40" in Reader(page).text
