@@ -22,6 +22,7 @@ OPERATIONS: list[tuple[Any, tuple[Any, ...], dict[str, Any]]] = [
     (rolling.rolling_max, (1,), {}),
     (rolling.rolling_min, (48,), {}),
     (rolling.rolling_rank, (13,), {}),
+    (rolling.rolling_rank, (1,), {}),
     (rolling.rolling_rank, (2,), {}),
     (rolling.lag, (1,), {}),
     (rolling.lag, (17,), {}),

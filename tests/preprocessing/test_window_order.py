@@ -44,6 +44,18 @@ def test_values_depend_on_their_window_only(window: int) -> None:
     np.testing.assert_array_equal(part[window - 1 :], whole[77 + window - 1 : 400])
 
 
+def test_both_ways_to_a_rank_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    from huracan.preprocessing import rank_counting
+
+    x = on_ticks(holes=True)
+    compared = window_rank(x, 40)
+    monkeypatch.setattr(rank_counting, "_COMPARED", 1)
+    np.testing.assert_array_equal(window_rank(x, 40), compared)
+    monkeypatch.undo()
+    monkeypatch.setattr(rank_counting, "_BLOCK", 37)
+    np.testing.assert_array_equal(window_rank(x, 40), compared)
+
+
 def test_both_ways_to_a_quantile_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     from huracan.preprocessing import window_order
 

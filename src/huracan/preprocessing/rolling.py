@@ -14,6 +14,7 @@ from typing import Any
 import bottleneck as bn
 import numpy as np
 
+from huracan.preprocessing.rank_counting import twice_below
 from huracan.preprocessing.tracing import Traced, operation
 from huracan.preprocessing.window_merging import (
     Array,
@@ -50,11 +51,6 @@ __all__ = [
     "running_max",
     "volatility_scale",
 ]
-
-_COMPARED = 512
-"""Windows up to which comparing every pair is the quickest way to ranks."""
-_BLOCK = 16_384
-"""Rows at a time, so that what is compared stays in the processor's cache."""
 
 
 def rolling_sum(x: Array, window: int) -> Array:
@@ -239,27 +235,7 @@ def rolling_rank(x: Array, window: int) -> Array:
     >>> rolling_rank(np.array([1.0, 5.0, 3.0, 3.0]), 3)
     array([ nan,  nan,  0. , -0.5])
     """
-    if window > len(x):
-        return np.full(len(x), np.nan)
-    return _rank_by_comparison(x, window) if 1 < window <= _COMPARED else bn.move_rank(x, window)
-
-
-def _rank_by_comparison(x: Array, window: int) -> Array:
-    """Count, a block of rows at a time, how many earlier values each exceeds: a third of bottleneck's time, the same bits."""
-    twice_below = np.full(len(x), np.nan)
-    for start in range(window - 1, len(x), _BLOCK):
-        stop = min(len(x), start + _BLOCK)
-        count, larger = np.zeros(stop - start, np.int16), np.empty(stop - start, np.bool_)
-        for back in range(1, window):
-            earlier = x[start - back : stop - back]
-            for compare in (np.greater, np.greater_equal):
-                compare(x[start:stop], earlier, out=larger)
-                np.add(count, larger.view(np.int8), out=count)
-        twice_below[start:stop] = count
-    missing = np.isnan(x)
-    if missing.any():
-        twice_below[bn.move_max(missing.astype(np.float64), window, min_count=1) > 0.0] = np.nan
-    return 2.0 * (0.5 * twice_below / (window - 1.0) - 0.5)
+    return (twice_below(x, window) - (window - 1)) / max(window - 1, 1)
 
 
 def rolling_minmax(x: Array, window: int) -> Array:

@@ -12,6 +12,7 @@ import bottleneck as bn
 import numpy as np
 import polars as pl
 
+from huracan.preprocessing.rank_counting import twice_below
 from huracan.preprocessing.rolling import Array
 from huracan.preprocessing.tracing import operation
 
@@ -50,10 +51,7 @@ def window_rank(x: Array, window: int) -> Array:
     >>> window_rank(np.array([1.0, 5.0, 3.0, 3.0]), 3).round(3)
     array([  nan,   nan, 0.667, 0.5  ])
     """
-    if window > len(x):
-        return np.full(len(x), np.nan)
-    twice_below = np.rint((bn.move_rank(x, window) + 1.0) * (window - 1))
-    return (0.5 * twice_below + 1.0) / window
+    return (0.5 * twice_below(x, window) + 1.0) / window
 
 
 @operation

@@ -11,7 +11,7 @@ from huracan.preprocessing.rolling import Array, rolling_max, rolling_min, rolli
 from huracan.preprocessing.streams.lines import Lines
 from huracan.preprocessing.streams.register import last_values, stream_for
 
-__all__ = ["RollingMax", "RollingMin", "RollingRank"]
+__all__ = ["RollingMax", "RollingMin", "RollingRank", "extreme_stream", "in_order", "twice_below_stream"]
 
 _NAN = float("nan")
 _LONG = 256
@@ -34,7 +34,7 @@ class RollingMax:
         """Start from the last window."""
         past = x[-self.window :].tolist() if len(x) else [-math.inf]
         self.state = (*_extreme_of(past, max, len(x) - 1),)
-        self.update = _largest(last_values(x, self.window), self.window)
+        self.update = extreme_stream(last_values(x, self.window), self.window, 1.0, place=False)
 
 
 @stream_for(rolling_min)
@@ -53,7 +53,7 @@ class RollingMin:
         """Start from the last window."""
         past = x[-self.window :].tolist() if len(x) else [math.inf]
         self.state = (*_extreme_of(past, min, len(x) - 1),)
-        self.update = _smallest(last_values(x, self.window), self.window)
+        self.update = extreme_stream(last_values(x, self.window), self.window, -1.0, place=False)
 
 
 def _extreme_lines(window: int, beats: str, word: str, search: Callable[..., tuple[float, int]]) -> Lines:
@@ -87,7 +87,11 @@ def _smallest_of(ring: list[float], place: int, row: int, window: int) -> tuple[
     return _extreme_of(_recent(ring, place, window), min, row)
 
 
-def _largest(past: list[float], window: int) -> Callable[[float], float]:
+def extreme_stream(past: list[float], window: int, sign: float, *, place: bool) -> Callable[[float], float]:
+    """Largest (``sign`` 1) or smallest (-1) value of a window, or where it stands, 1 for the oldest; of equal ones the oldest.
+
+    Values that a later one exceeds are dropped, so that the largest is always the first.
+    """
     values: deque[float] = deque()
     leaves: deque[int] = deque()
     bar, whole = 0, 0  # `whole`: the bar from which on the window holds no NaN
@@ -101,41 +105,50 @@ def _largest(past: list[float], window: int) -> Callable[[float], float]:
         if x != x:
             whole = bar + window
             return _NAN
-        while values and values[-1] <= x:
+        x *= sign
+        while values and values[-1] < x:
             values.pop()
             leaves.pop()
         values.append(x)
         leaves.append(bar + window)
-        return values[0] if bar >= whole else _NAN
+        if bar < whole:
+            return _NAN
+        return float(leaves[0] - bar) if place else sign * values[0]
 
     for x in past:
         update(x)
     return update
 
 
-def _smallest(past: list[float], window: int) -> Callable[[float], float]:
-    values: deque[float] = deque()
-    leaves: deque[int] = deque()
-    bar, whole = 0, 0
+def in_order(ring: list[float], window: int) -> tuple[Callable[[float], bool], list[float]]:
+    """A step that takes the next value and says whether the window is full of numbers, and the numbers, always sorted."""
+    order = sorted(value for value in ring if value == value)
+    last, at = window - 1, 0
+
+    def step(x: float) -> bool:
+        nonlocal at
+        old = ring[at]
+        ring[at] = x
+        at = at + 1 if at < last else 0
+        if old == old:
+            del order[bisect_left(order, old)]
+        if x == x:
+            insort(order, x)
+        return len(order) == window
+
+    return step, order
+
+
+def twice_below_stream(ring: list[float], window: int) -> Callable[[float], float]:
+    """How many of a window lie below its last value, twice, those equal to it once; NaN while one of them is NaN."""
+    step, order = in_order(ring, window)
 
     def update(x: float) -> float:
-        nonlocal bar, whole
-        bar += 1
-        if leaves and leaves[0] == bar:
-            leaves.popleft()
-            values.popleft()
-        if x != x:
-            whole = bar + window
+        if not step(x):
             return _NAN
-        while values and values[-1] >= x:
-            values.pop()
-            leaves.pop()
-        values.append(x)
-        leaves.append(bar + window)
-        return values[0] if bar >= whole else _NAN
+        below = bisect_left(order, x)
+        return below + bisect_right(order, x, below) - 1.0
 
-    for x in past:
-        update(x)
     return update
 
 
@@ -148,25 +161,5 @@ class RollingRank:
 
     def open(self, x: Array) -> None:
         """Start from the last window."""
-        ring = last_values(x, self.window)
-        order = sorted(v for v in ring if v == v)
-        window, last, at = self.window, self.window - 1, 0
-        others = window - 1.0
-
-        def update(x: float) -> float:
-            nonlocal at
-            old = ring[at]
-            ring[at] = x
-            at = at + 1 if at < last else 0
-            if old == old:
-                del order[bisect_left(order, old)]
-            if x != x:
-                return _NAN
-            insort(order, x)
-            if len(order) < window:
-                return _NAN
-            below = bisect_left(order, x)
-            twice = below + bisect_right(order, x, below) - 1.0
-            return 2.0 * (0.5 * twice / others - 0.5) if others else 0.0
-
-        self.update = update
+        twice, others = twice_below_stream(last_values(x, self.window), self.window), self.window - 1
+        self.update: Callable[[float], float] = lambda x: (twice(x) - others) / (others or 1)
