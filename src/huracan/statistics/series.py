@@ -12,6 +12,8 @@ __all__ = ["MINIMUM_OBSERVATIONS", "as_series"]
 MINIMUM_OBSERVATIONS = 20
 """Fewer time points than this leave no long-run variance to estimate."""
 
+_LARGEST = 1e150
+
 
 def as_series(
     x: ArrayLike, name: str = "the series", *, minimum: int = MINIMUM_OBSERVATIONS, may_be_constant: bool = False
@@ -20,7 +22,7 @@ def as_series(
 
     Raises
     ------
-    DataError : not one or two dimensions, a value is not finite (its place is named), or a series is constant and may not be.
+    DataError : not one or two dimensions, a value is not finite or too large to square (its place is named), or a series is constant and may not be.
     NotEnoughData : fewer than ``minimum`` observations.
 
     Examples
@@ -38,6 +40,9 @@ def as_series(
     if bad.any():
         where = tuple(map(int, np.argwhere(bad)[0]))
         raise DataError(f"{name} holds {values[where]} at row {where[-1]}; finite numbers were expected.")
+    if values.size and np.abs(values).max() > _LARGEST:
+        where = tuple(map(int, np.unravel_index(np.abs(values).argmax(), values.shape)))
+        raise DataError(f"{name} holds {values[where]:g} at row {where[-1]}; its square overflows, rescale the data.")
     if may_be_constant:
         return values
     # a spread at the level of rounding is no spread: 0.1 + 0.2 - 0.3 is not evidence
