@@ -145,7 +145,8 @@ def main() -> str:
     text += markdown_table(["what", "bar", "measured"], rows) + "\n\n"
     text += (
         f"Qlib's side: {versions}; `D.features` with one kernel and empty caches, from its binary store to the frame, "
-        f"best of {len(said['seconds'])}; import, `qlib.init` and writing the store are not counted; its allocator keeps freed memory, as ours does. Our side: "
+        f"best of {len(said['seconds'])}; import, `qlib.init` and writing the store are not counted; its allocator keeps "
+        "freed memory, as ours does. Our side: "
         f"`FeatureRecipe.alpha158().compute` from candle frame to feature frame, checks included, best of {2 * ROUNDS}. Both "
         "compute the same simulated market: five symbols stand still for 100 days, in two a tenth of the days is without "
         "move and trade. Where the two differ by intention: a bar without trades has no VMA and VSTD here (Qlib: 1e12 times "

@@ -1,9 +1,10 @@
 """The feature engine against pandas-ta-classic and pandas by hand, on 216,000 one-minute bars: parity, then time and memory.
 
 The set has 80 columns: thirty usual indicators and fifty lags of ten of them. ``benchmarks/peers/pandas_features.py`` computes
-the same in an environment of its own, without TA-Lib (which it can use instead of its own code). Every side works on one thread; seconds are of the processor, medians
-over rounds that alternate between the sides. Huracan tells the allocator to keep freed memory; the peers are run as they
-come, and once more with the same advantage, through glibc's environment variables.
+the same in an environment of its own, without TA-Lib (which pandas-ta-classic can use instead of its own code). Every side
+works on one thread; seconds are of the processor, medians over rounds that alternate between the sides. Huracan tells the
+allocator to keep freed memory; the peers are run as they come, and once more with the same advantage, through glibc's
+environment variables.
 """
 
 from __future__ import annotations
@@ -97,7 +98,8 @@ def main() -> str:
         "(pandas starts fading averages differently). Two defects of the peers are told apart: pandas' rolling variance loses "
         "digits in still windows, where Bollinger's bands are held against 80-bit arithmetic instead; and money flow follows "
         "typical prices that moved by rounding only, in under 0.1 % of the rows. CPU milliseconds, medians of alternating "
-        "warm rounds, as many on every side, one thread; pandas-ta-classic by its own code, without TA-Lib; from candle frame to feature frame, ours in float32, checks included.",
+        "warm rounds, as many on every side, one thread; pandas-ta-classic by its own code, without TA-Lib; from candle frame "
+        "to feature frame, ours in float32, checks included.",
         markdown_table(["set", "peer", "Huracan", "peer's", "ratio", "bar"], rows),
         f"TA-Lib and numpy alone, called by hand, for the thirty base columns in float32: {_ms(seconds['bare'])} ms; "
         "the difference to ours is checks, nulls and the frame.",
