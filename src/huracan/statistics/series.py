@@ -22,7 +22,8 @@ def as_series(
 
     Raises
     ------
-    DataError : not one or two dimensions, a value is not finite or too large to square (its place is named), or a series is constant and may not be.
+    DataError : not one or two dimensions, a value is not finite or too large to square (its place is named), or a series is
+        constant and may not be.
     NotEnoughData : fewer than ``minimum`` observations.
 
     Examples
