@@ -14,6 +14,9 @@ from hypothesis import strategies as st
 from huracan.errors import CandleError, FeatureError
 from huracan.preprocessing import FeatureRecipe, feature, indicator
 from huracan.preprocessing.indicators import known_indicators, registry
+from huracan.preprocessing.online_program import record_program
+from huracan.preprocessing.online_source import needed_nodes
+from huracan.preprocessing.ta import ta
 
 PRICES = ("open", "high", "low", "close")
 
@@ -93,16 +96,58 @@ def test_a_flat_stretch_after_movement_is_still(name: str) -> None:
             assert last[column] == pytest.approx(0.0, abs=1e-9), column
 
 
-def test_a_spike_leaves_no_trace_once_it_left_the_window() -> None:
-    """The same quiet walk with and without a crash 400 bars earlier."""
-    calm = walk(900, 3, sigma=1e-4)
-    crash = calm.copy()
-    crash[300] *= 0.2
-    names = [n for n in known_indicators() if registry.get_indicator(n).memory == "window"]
-    recipe = FeatureRecipe([feature(n) for n in names])
-    quiet, spiked = (recipe.compute(candles_of(c, spread=1e-4))[-20:] for c in (calm, crash))
+def of_window_memory(*, by_talib: bool) -> FeatureRecipe:
+    """Indicators whose values depend on a window: those that call TA-Lib, which keeps running sums, or those that do not."""
+    specs = [feature(n) for n in known_indicators() if registry.get_indicator(n).memory == "window"]
+    program = record_program(specs, ("ts", *PRICES, "volume"))
+    assert not program.refused
+    found, outputs = [], list(program.outputs)
+    for spec in specs:
+        own, outputs = outputs[: len(spec.columns)], outputs[len(spec.columns) :]
+        calls = any(program.graph.nodes[i].what is ta for i in needed_nodes(program.graph, own))
+        found += [spec] if calls == by_talib else []
+    assert len(found) > 20
+    return FeatureRecipe(found)
+
+
+def with_and_without_a_spike(recipe: FeatureRecipe, size: float) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The same quiet walk, with and without one bar of another price and volume long before."""
+    calm, volume = walk(900, 3, sigma=1e-4), np.random.default_rng(1).lognormal(3, 1, 900)
+    crash, traded = calm.copy(), volume.copy()
+    crash[300] *= size
+    traded[300] /= size
+    return tuple(  # type: ignore[return-value]
+        recipe.compute(candles_of(close, many, 1e-4), dtype=pl.Float64)[-20:]
+        for close, many in ((calm, volume), (crash, traded))
+    )
+
+
+@pytest.mark.parametrize("size", [0.2, 1e-12, 1e12])
+def test_nothing_at_all_is_left_of_a_spike_that_left_the_window(size: float) -> None:
+    """To the bit, even of one of 1e16 deviations: windows are put together anew, not slid along."""
+    recipe = of_window_memory(by_talib=False)
+    quiet, spiked = with_and_without_a_spike(recipe, size)
+    assert [c for c in recipe.columns if not quiet[c].equals(spiked[c])] == []
+
+
+def test_talibs_running_sums_keep_little_of_a_crash() -> None:
+    recipe = of_window_memory(by_talib=True)
+    quiet, spiked = with_and_without_a_spike(recipe, 0.2)
     for column in recipe.columns:
         np.testing.assert_allclose(quiet[column], spiked[column], rtol=2e-4, atol=2e-4, err_msg=column)
+
+
+def test_a_window_is_all_that_is_remembered() -> None:
+    """Begun ``lookback`` bars before, anywhere: every bit is that of the whole series."""
+    recipe = of_window_memory(by_talib=False)
+    candles = candles_of(walk(700, 5), np.random.default_rng(1).lognormal(3, 1, 700), 0.002)
+    whole = recipe.compute(candles, dtype=pl.Float64)
+    for start in (1, 37, 300):
+        part = recipe.compute(candles[start:], dtype=pl.Float64)
+        for spec in recipe.features:
+            first = FeatureRecipe([spec]).lookback
+            for column in spec.columns:
+                assert part[column][first:].equals(whole[column][start + first :]), (column, start)
 
 
 @pytest.mark.parametrize("power", [-40, -13, 17])
