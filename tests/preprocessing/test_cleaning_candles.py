@@ -345,6 +345,96 @@ def test_online_policies_do_not_look_ahead(seed: int, cut: int, policy: Cleaning
     assert_frame_equal(*(cleaned.changes.filter(pl.col("ts") <= last) for cleaned in (part, whole)), check_exact=True)
 
 
+def opened(bars: pl.DataFrame, seconds: pl.Expr) -> pl.DataFrame:
+    """The bars, opened so many seconds after START."""
+    return bars.with_columns(
+        ts=pl.lit(START, pl.Datetime("ms", "UTC")) + pl.duration(milliseconds=1000 * seconds, time_unit="ms")
+    )
+
+
+ROW = pl.int_range(pl.len())
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    shift_at=st.integers(1, 300),
+    shifted=st.integers(1, 300),
+    seconds=st.integers(1, 119),
+    lost=st.sets(st.integers(3, 299), max_size=60),
+    begins=st.integers(0, 290),
+    other=st.sampled_from([1, 1, 5, 60]),
+    cut=st.integers(1, 330),
+)
+def test_a_shifted_grid_or_another_symbol_alters_nothing_before_it(
+    shift_at: int, shifted: int, seconds: int, lost: set[int], begins: int, other: int, cut: int
+) -> None:
+    """Either somebody is told that the rows are ambiguous, or the rows of a prefix become what they become among all."""
+    policy = CleaningPolicy(invalid="drop", gaps="forward_fill")
+    moved = ROW.is_between(shift_at, shift_at + shifted, closed="left")
+    first = opened(walk(300), 60 * ROW + moved * seconds)
+    first = first.filter(~at(*lost)).unique("ts", keep="none").sort("ts")
+    second = opened(walk(100, "B", 1), 60 * (begins + other * ROW))
+    rows = pl.concat([first, second])
+    moment = START + cut * MINUTE
+    try:
+        whole = clean_candles(rows, policy).candles.filter(pl.col("ts") < moment)
+    except CandleError as error:
+        assert "one bar length" in str(error) or "one grid" in str(error)
+        return
+    assert other == 1
+    try:
+        part = clean_candles(rows.filter(pl.col("ts") < moment), policy).candles
+    except CandleError as error:  # its end may look like more of another grid than it is
+        assert "one grid" in str(error)
+        return
+    ends = part.group_by("symbol").agg(pl.col("ts").max().alias("end"))  # where the filling of a gap has got to
+    whole = whole.join(ends, on="symbol", maintain_order="left").filter(pl.col("ts") <= pl.col("end")).drop("end")
+    assert_frame_equal(part, whole, check_exact=True)
+
+
+def test_a_grid_that_shifts_for_good_costs_the_later_bars_and_not_the_first() -> None:
+    """200 bars, then 400 half a minute off: by the first 200 alone nobody could have dropped them."""
+    bars = opened(walk(600), 60 * ROW + 30 * (ROW >= 200))
+    policy = CleaningPolicy(invalid="drop")
+    cleaned = clean_candles(bars, policy)
+    assert_frame_equal(cleaned.candles, clean_candles(bars[:200], policy).candles)
+    assert cleaned.counts["invalid"] == 400 and "400 set aside as impossible" in cleaned.sentence
+    with pytest.raises(CandleError, match="its first bar, is off the grid of 41 of its first 51 bars"):
+        clean_candles(pl.concat([walk(10), bars[200:]]), policy)
+
+
+def test_symbols_and_stretches_of_other_bar_lengths_are_refused_and_not_thrown_away() -> None:
+    drop = CleaningPolicy(invalid="drop")
+    hours = opened(walk(100, "TRX"), 3600 * ROW)
+    with pytest.raises(CandleError, match="bar lengths are mixed: the first bars are SOL of 1m and TRX of 1h"):
+        clean_candles(pl.concat([walk(50, "SOL"), hours]), drop)
+    five = opened(walk(100), 300 * ROW)
+    faster = pl.concat([five, opened(walk(400, seed=1), 30_000 + 60 * ROW)])
+    with pytest.raises(CandleError, match=r"A: bars of 5m become bars of 1m at 2025-01-01 08:20 UTC \(399 bars\)"):
+        clean_candles(faster, drop)
+
+
+@pytest.mark.parametrize("volume", [1e16, 1e18])
+@pytest.mark.parametrize("outliers", ["flag", "clip", "winsorise", "drop"])
+def test_an_absurd_volume_is_flagged_and_nothing_else(market_data: Path, volume: float, outliers: str) -> None:
+    """10,000 medians: no real minute of LINK is above them, a number such as 2**53 is."""
+    bars = read_candles(market_data / "candles" / "LINK-USDT_1m.parquet").head(3000)
+    policy = CleaningPolicy(outliers=outliers)
+    before = clean_candles(bars, policy)
+    assert "volume" not in before.outliers["what"]
+    times = [before.candles["ts"][row] for row in (1000, 1001, 2000)]
+    wrong = bars.with_columns(pl.when(pl.col("ts").is_in(times)).then(volume).otherwise("volume").alias("volume"))
+    cleaned = clean_candles(wrong, policy)
+    found = cleaned.outliers.filter(what="volume")
+    assert found["ts"].to_list() == times and found["value"].to_list() == [volume] * 3
+    recent = bars.filter(pl.col("ts") < times[0])["volume"]
+    assert found["upper"][0] == pytest.approx(10_000 * recent.tail(240).median()) or outliers == "drop"
+    assert_frame_equal(cleaned.candles.drop("volume", "outlier"), before.candles.drop("volume", "outlier"))
+    assert cleaned.candles.filter(pl.col("outlier") != before.candles["outlier"])["ts"].is_in(times).all()
+    assert cleaned.candles.filter("outlier")["ts"].is_in(times).sum() == 3
+    assert_frame_equal(cleaned.changes, before.changes)
+
+
 def test_files_and_pandas_are_read_with_their_faults(tmp_path: Path) -> None:
     bars = put(walk(50), "close", -1.0, 7)
     bars.write_csv(tmp_path / "A_1m.csv")

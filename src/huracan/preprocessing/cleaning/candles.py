@@ -21,7 +21,7 @@ from huracan.preprocessing.cleaning.gaps import filled_forward, with_segment_col
 from huracan.preprocessing.cleaning.ledger import Ledger
 from huracan.preprocessing.cleaning.outcome import OUTLIERS, CleanedCandles, summary
 from huracan.preprocessing.cleaning.policy import CleaningPolicy
-from huracan.preprocessing.cleaning.rows import in_order, most_frequent_step, possible, unique_bars
+from huracan.preprocessing.cleaning.rows import Grid, grid_of, in_order, possible, unique_bars
 
 __all__ = ["clean_candles"]
 
@@ -33,7 +33,9 @@ def clean_candles(source: CandleSource, policy: CleaningPolicy | None = None) ->
     """Bring candles in order by a stated policy, and account for every change.
 
     Cleaning what was cleaned by the same policy changes nothing. Under a policy whose ``looks_ahead`` is empty, cleaning
-    the first rows alone gives the first rows of cleaning all, bit for bit (as long as they tell the same bar length).
+    the first rows alone gives the first rows of cleaning all, bit for bit: bar length and grid are those of each symbol's
+    first 50 bars that can be true (fewer rows may be gaps only, and tell another length), and what comes later on another
+    grid is impossible, however much it is.
 
     Parameters
     ----------
@@ -45,7 +47,7 @@ def clean_candles(source: CandleSource, policy: CleaningPolicy | None = None) ->
     Raises
     ------
     CandleError : what the policy refuses, with symbol, column, time, row and the setting that would treat it; rows that
-        are no candles at all; mixed bar lengths. NotEnoughData : no rows, or none left.
+        are no candles at all; mixed bar lengths, or first bars on several grids. NotEnoughData : no rows, or none left.
 
     Examples
     --------
@@ -66,7 +68,9 @@ def clean_candles(source: CandleSource, policy: CleaningPolicy | None = None) ->
     columns = [name for name in frame.columns if name not in ("symbol", "ts", "row", *_MARKS)]
     ledger = Ledger(policy, columns)
     frame = unique_bars(in_order(frame, ledger, policy.unsorted), ledger, policy.duplicates)
-    frame, bar, settled = _until_nothing_changes(frame, ledger)
+    grid = grid_of(frame)
+    bar = None if grid is None else grid.bar
+    frame, settled = _until_nothing_changes(frame, grid, ledger)
     if frame.is_empty():
         aside = ", ".join(f"{count} {kind}" for kind, count in ledger.counts.items())
         raise NotEnoughData(f"no bar is left of {n_rows} rows ({aside}); at least one was expected.")
@@ -75,7 +79,7 @@ def clean_candles(source: CandleSource, policy: CleaningPolicy | None = None) ->
     _list_repairs(given, frame, ledger)
     if policy.gaps == "forward_fill" and bar is not None:
         frame = filled_forward(frame, ledger, bar, policy.fill_limit)
-    frame = with_segment_column(frame)
+    frame = with_segment_column(frame, bar)
     outliers, notes = pl.DataFrame(schema=OUTLIERS), [*policy.looks_ahead, *settled]
     if policy.outliers != "keep":
         seen = judge(frame.filter(~pl.col("filled")), policy, bar)
@@ -89,7 +93,7 @@ def clean_candles(source: CandleSource, policy: CleaningPolicy | None = None) ->
     return CleanedCandles(candles, ledger.changes(), ledger.aside(), outliers, kept, tuple(notes), read_notes, policy, sentence)
 
 
-def _until_nothing_changes(frame: pl.DataFrame, ledger: Ledger) -> tuple[pl.DataFrame, int | None, list[str]]:
+def _until_nothing_changes(frame: pl.DataFrame, grid: Grid | None, ledger: Ledger) -> tuple[pl.DataFrame, list[str]]:
     """Impossible bars, outliers and short segments, again and again: a bar taken out alters what others are compared with.
 
     Every pass decides about a bar by bars up to it, so that further passes leave a settled beginning as it is.
@@ -97,20 +101,19 @@ def _until_nothing_changes(frame: pl.DataFrame, ledger: Ledger) -> tuple[pl.Data
     policy = ledger.policy
     for _ in range(_MOST_PASSES if policy.outliers in ("clip", "winsorise") else frame.height + 1):
         before = frame
-        frame = possible(frame, ledger, policy.invalid)
-        bar = most_frequent_step(frame)
-        if bar is None:
-            return frame, None, []
-        frame = without_orphans(frame, ledger, bar)
+        frame = possible(frame, grid, ledger, policy.invalid)
+        if grid is None:
+            return frame, []
+        frame = without_orphans(frame, ledger, grid.bar)
         if policy.outliers == "drop":
-            frame = _without_outliers(frame, ledger, bar)
+            frame = _without_outliers(frame, ledger, grid.bar)
         elif policy.outliers in ("clip", "winsorise"):
-            frame = _repaired(frame, policy, bar)
+            frame = _repaired(frame, policy, grid.bar)
         if policy.gaps == "drop":
-            frame = without_short_segments(frame, ledger, policy.min_segment)
+            frame = without_short_segments(frame, ledger, grid.bar, policy.min_segment)
         if frame.height == before.height and (frame is before or frame.equals(before)):
-            return frame, bar, []
-    return frame, bar, [f"Repairs were stopped after {_MOST_PASSES} passes, before nothing more changed."]
+            return frame, []
+    return frame, [f"Repairs were stopped after {_MOST_PASSES} passes, before nothing more changed."]
 
 
 def _without_outliers(frame: pl.DataFrame, ledger: Ledger, bar: int) -> pl.DataFrame:
@@ -154,7 +157,7 @@ def _list_repairs(given: pl.DataFrame, frame: pl.DataFrame, ledger: Ledger) -> N
 
 def _flagged(frame: pl.DataFrame, seen: JudgedBars) -> pl.DataFrame:
     outlier = np.zeros(frame.height, bool)
-    outlier[~frame["filled"].to_numpy()] = seen.is_out
+    outlier[~frame["filled"].to_numpy()] = seen.is_out | seen.volume_is_out
     return frame.with_columns(outlier=pl.Series(outlier))
 
 

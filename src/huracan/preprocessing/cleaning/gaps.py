@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from huracan.market import with_segments
 from huracan.preprocessing.cleaning.ledger import Ledger
 
 __all__ = ["filled_forward", "with_segment_column", "without_orphans", "without_short_segments"]
@@ -52,9 +51,9 @@ def without_orphans(frame: pl.DataFrame, ledger: Ledger, bar: int) -> pl.DataFra
         frame = frame.filter(~orphan)
 
 
-def without_short_segments(frame: pl.DataFrame, ledger: Ledger, least: int) -> pl.DataFrame:
+def without_short_segments(frame: pl.DataFrame, ledger: Ledger, bar: int, least: int) -> pl.DataFrame:
     """Take out segments of fewer than ``least`` bars."""
-    segments = with_segment_column(frame).with_columns(pl.len().over("symbol", "segment").alias("bars"))
+    segments = with_segment_column(frame, bar).with_columns(pl.len().over("symbol", "segment").alias("bars"))
     short = segments.filter(pl.col("bars") < least)
     if short.is_empty():
         return frame
@@ -62,8 +61,8 @@ def without_short_segments(frame: pl.DataFrame, ledger: Ledger, least: int) -> p
     return frame.filter(segments["bars"] >= least)
 
 
-def with_segment_column(frame: pl.DataFrame) -> pl.DataFrame:
-    """``with_segments``, and segment 0 throughout where no symbol has two bars."""
-    if (frame["symbol"] == frame["symbol"].shift(1)).any():
-        return with_segments(frame)
-    return frame.with_columns(segment=pl.lit(0, pl.Int32))
+def with_segment_column(frame: pl.DataFrame, bar: int | None) -> pl.DataFrame:
+    """``with_segments`` by a bar length that is known, in milliseconds; segment 0 throughout where there is none."""
+    same = pl.col("symbol") == pl.col("symbol").shift(1)
+    gap = (same & (pl.col("ts").diff().dt.total_milliseconds() > (bar or 0)) & pl.lit(bar is not None)).fill_null(False)
+    return frame.with_columns(segment=gap.cast(pl.Int32).cum_sum().over("symbol").cast(pl.Int32))

@@ -61,7 +61,8 @@ class CleanedCandles:
     changes : every change, ``[symbol, ts, column, kind, old, new, reason]``: one row a value, ``column`` null where it
         concerns the whole bar. A flag is no change.
     set_aside : rows removed, ``[row, candle columns, kind, reason]``; ``row`` counts from 0 in the source.
-    outliers : what was judged outside in the candles as they are now, ``[symbol, ts, what, value, lower, upper]``.
+    outliers : what was judged outside in the candles as they are now, ``[symbol, ts, what, value, lower, upper]``; what is
+        a return, an upper or lower shadow (in log returns), or a volume.
     counts : kind -> bars it concerns (values for ``"clipped"`` and ``"winsorised"``), and ``"flagged"``.
     notes : what a reader should know, a sentence each; first what looks ahead. read_notes : what reading recognised.
     """

@@ -35,9 +35,10 @@ class CleaningPolicy:
         contradicts. ``"last"`` takes a correction as if it had been there at the time.
     invalid : what no market makes: a price that is missing, infinite, zero or negative, a volume that is missing,
         infinite or negative or overflows in money, high below low, open or close outside them, a time off the grid of the
-        bar length. ``"refuse"``, or ``"drop"`` the bar, which leaves a gap.
+        symbol's first bars. ``"refuse"``, or ``"drop"`` the bar, which leaves a gap.
     outliers : a bar is an outlier where its log return from the close before, or a shadow (log distance of high or low
-        from the body), is outside the usual range of the returns before it.
+        from the body), is outside the usual range of the returns before it. Where outliers are looked for, a volume of more
+        than 10,000 times the median of the last ``outlier_window`` bars that traded is flagged too, and only flagged.
 
         * ``"keep"`` does not look; ``"flag"`` adds a column ``outlier``.
         * ``"drop"`` removes the bar, which leaves a gap. At t nobody knows whether a price will come back, so of a bad

@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import polars as pl
 
 from huracan.errors import CandleError
 from huracan.market.schema import PRICES, written_time
-from huracan.market.segments import steps_of
-from huracan.market.validity import impossible_values
+from huracan.market.segments import steps_of, written_length
+from huracan.market.validity import impossible_values, lasting_step
 from huracan.preprocessing.cleaning.ledger import Ledger
 
-__all__ = ["in_order", "most_frequent_step", "possible", "unique_bars"]
+__all__ = ["Grid", "grid_of", "in_order", "possible", "unique_bars"]
 
 _SAME_BAR = (pl.col("symbol") == pl.col("symbol").shift(1)) & (pl.col("ts") == pl.col("ts").shift(1))
+
+FIRST_BARS = 50
+"""Steps of each symbol that tell its bar length: the first ones, so that what comes later alters nothing before it."""
+_ANOTHER_LENGTH = 20
+"""Equal steps in a row that are bars of another length, not rows gone astray."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where bars open: every ``bar`` milliseconds from the first open of their symbol, in milliseconds since 1970."""
+
+    bar: int
+    first: dict[str, int]
+
+    @property
+    def is_off(self) -> pl.Expr:
+        """Rows that lie off it."""
+        since = pl.col("symbol").replace_strict(self.first, default=None, return_dtype=pl.Int64)
+        return ((pl.col("ts").dt.epoch("ms") - since) % self.bar != 0).fill_null(False)
 
 
 def in_order(frame: pl.DataFrame, ledger: Ledger, unsorted: str) -> pl.DataFrame:
@@ -79,16 +100,11 @@ def unique_bars(frame: pl.DataFrame, ledger: Ledger, duplicates: str) -> pl.Data
     return frame.join(dropped.select("row"), on="row", how="anti", maintain_order="left")
 
 
-def possible(frame: pl.DataFrame, ledger: Ledger, invalid: str) -> pl.DataFrame:
+def possible(frame: pl.DataFrame, grid: Grid | None, ledger: Ledger, invalid: str) -> pl.DataFrame:
     """Take out bars that no market makes; ``frame`` is sorted, one row a symbol and time."""
-    rules = [(name, bad, expected) for name, bad, expected in impossible_values(list(frame.columns))]
-    overflow = ~(pl.col("volume") * pl.max_horizontal(PRICES)).is_finite()
-    rules.append(("volume", overflow, "a volume whose worth in money is finite was expected"))
-    bar = most_frequent_step(frame)
-    if bar is not None:
-        phase = pl.col("ts").dt.epoch("ms") % bar
-        off = phase != phase.mode(maintain_order=True).first().over("symbol")
-        rules.append(("ts", off, "a time on the grid of the bar length was expected"))
+    rules = _value_rules(frame)
+    if grid is not None:
+        rules.append(("ts", grid.is_off, "a time on the grid of the bar length was expected"))
     broken = pl.coalesce([pl.when(bad).then(pl.lit(i)) for i, (_, bad, _) in enumerate(rules)])
     judged = frame.select("row", broken.alias("rule")).filter(pl.col("rule").is_not_null())
     if judged.is_empty():
@@ -111,13 +127,63 @@ def possible(frame: pl.DataFrame, ledger: Ledger, invalid: str) -> pl.DataFrame:
     return frame.join(judged, on="row", how="anti", maintain_order="left")
 
 
-def most_frequent_step(frame: pl.DataFrame) -> int | None:
-    """Bar length in milliseconds, as ``bar_length`` has it, or None where no symbol has two bars."""
-    steps = steps_of(frame).filter(pl.col("step") > 0)
+def grid_of(frame: pl.DataFrame) -> Grid | None:
+    """Bar length and grid, from the first bars of each symbol that can be true; None where no symbol has two.
+
+    The grid is that of the very first bar. ``frame`` is sorted, one row a symbol and time.
+
+    Raises
+    ------
+    CandleError : symbols have bars of different lengths, a symbol's bars become bars of another length, or most of its
+        first bars lie off the grid of the first one, so that nobody can tell which are right.
+    """
+    bad = pl.any_horizontal(bad for _, bad, _ in _value_rules(frame))
+    bars = frame.select("symbol", "ts", bad=bad).filter(~pl.col("bad")).drop("bad")
+    begin = bars.group_by("symbol", maintain_order=True).head(FIRST_BARS + 1)
+    steps = steps_of(begin)
     if steps.is_empty():
         return None
-    counted = steps.group_by("step").len().sort(["len", "step"], descending=[True, False])
-    return int(counted["step"][0])
+    counted = steps.group_by("symbol", "step").len().sort(["len", "step"], descending=[True, False])
+    usual = counted.unique("symbol", keep="first", maintain_order=True).sort("step", "symbol")
+    bar = int(usual["step"][0])
+    if usual["step"][-1] != bar:
+        said = " and ".join(f"{symbol} of {written_length(step)}" for symbol, step, _ in (usual.row(0), usual.row(-1)))
+        raise CandleError(
+            f"bar lengths are mixed: the first bars are {said}; one bar length for all symbols was expected, clean them apart."
+        )
+    first = begin.group_by("symbol", maintain_order=True).agg(pl.col("ts").first().dt.epoch("ms"))
+    grid = Grid(bar, dict(first.iter_rows()))
+    astray = bars.filter(grid.is_off)
+    if astray.height:
+        _require_one_grid(bars, begin, astray, grid)
+    return grid
+
+
+def _require_one_grid(bars: pl.DataFrame, begin: pl.DataFrame, astray: pl.DataFrame, grid: Grid) -> None:
+    for symbol in astray["symbol"].unique(maintain_order=True):
+        early = begin.filter(pl.col("symbol") == symbol)
+        off = int(early.select(grid.is_off.sum()).item())
+        if 2 * off > early.height:
+            raise CandleError(
+                f"{symbol}: {written_time(grid.first[symbol])}, its first bar, is off the grid of {off} of its first "
+                f"{early.height} bars of {written_length(grid.bar)}; which are right cannot be told, and one grid was expected."
+            )
+        mine = steps_of(bars.filter(pl.col("symbol") == symbol))
+        other = lasting_step(mine["step"], grid.bar)
+        if other is not None and other[1] >= _ANOTHER_LENGTH:
+            step, count, row = other
+            begins = written_time(round(mine["ts"][row].timestamp() * 1000) - step)
+            raise CandleError(
+                f"{symbol}: bars of {written_length(grid.bar)} become bars of {written_length(step)} at {begins} "
+                f"({count} bars); one bar length was expected, clean them apart."
+            )
+
+
+def _value_rules(frame: pl.DataFrame) -> list[tuple[str, pl.Expr, str]]:
+    """Rules about the values of a bar alone: what it is about, where it is broken, what was expected."""
+    overflow = ~(pl.col("volume") * pl.max_horizontal(PRICES)).is_finite()
+    expected = "a volume whose worth in money is finite was expected"
+    return [*impossible_values(list(frame.columns)), ("volume", overflow.fill_null(True), expected)]
 
 
 def _contradiction(conflicts: pl.DataFrame, columns: list[str]) -> str:
