@@ -14,7 +14,7 @@ __all__ = ["choose_n_cosines", "cosines_for_power", "default_n_cosines", "fit_au
 
 _LOWEST_COSINES = 4
 _TOLERATED_BIAS = 0.05
-_HOPELESS_BIAS = 0.40
+_HOPELESS_BIAS = 0.50
 _LONGEST_SEASON = 25
 _HILL_SEEN = 5.0
 _HILL_CERTAIN = 10.0
@@ -52,7 +52,7 @@ def choose_n_cosines(x: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.bool_]
 
     Returns
     -------
-    n_cosines : int array, one per series. hopeless : bool array; true where even 4 cosines would miss 40 % of the
+    n_cosines : int array, one per series. hopeless : bool array; true where even 4 cosines would miss half of the
         variance, as for a random walk: the mean of such a series cannot be tested on this many observations.
 
     Examples
