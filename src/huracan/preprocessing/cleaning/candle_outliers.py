@@ -134,8 +134,8 @@ def repaired_prices(bars: pl.DataFrame, seen: JudgedBars, *, offline: bool) -> p
 def _most_volume(volume: Array, window: int) -> Array:
     """What the volume of each bar would be absurd above: so many times the median of the last bars before it that traded."""
     most, traded = np.full(len(volume), np.nan), volume > 0.0
-    before = np.cumsum(traded) - traded
-    known = before >= window
+    before: NDArray[np.int64] = np.cumsum(traded) - traded
+    known: NDArray[np.bool_] = before >= window
     if known.any():
         most[known] = _ABSURD_VOLUME * bn.move_median(volume[traded], window)[before[known] - 1]
     return most
