@@ -12,8 +12,16 @@ from huracan.errors import DataError, NotEnoughData
 __all__ = ["as_pairs", "as_sample", "check_alternative", "check_open_unit", "rounding"]
 
 
-def as_sample(values: ArrayLike, name: str, *, minimum: int = 2, purpose: str = "this test") -> NDArray[np.float64]:
-    """Return ``values`` as one finite float64 row, or say why not.
+def as_sample(
+    values: ArrayLike,
+    name: str,
+    *,
+    minimum: int = 2,
+    purpose: str = "this test",
+    row: str = "row",
+    rows: str = "observation(s)",
+) -> NDArray[np.float64]:
+    """Return ``values`` as one finite float64 array, or say why not, calling its entries ``row`` and ``rows``.
 
     Raises
     ------
@@ -28,18 +36,18 @@ def as_sample(values: ArrayLike, name: str, *, minimum: int = 2, purpose: str = 
     try:
         sample = np.asarray(plain(values), dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise DataError(f"{name} does not hold plain numbers ({error}); one finite number a row was expected.") from error
+        raise DataError(f"{name} does not hold plain numbers ({error}); one finite number a {row} was expected.") from error
     if sample.ndim != 1:
-        raise DataError(f"{name} has shape {sample.shape}; one row of numbers was expected.")
+        raise DataError(f"{name} has shape {sample.shape}; one number for every {row} was expected.")
     if len(sample) < minimum:
-        raise NotEnoughData(f"{name} has {len(sample)} observation(s); at least {minimum} are needed for {purpose}.")
+        raise NotEnoughData(f"{name} has {len(sample)} {rows}; at least {minimum} are needed for {purpose}.")
     bad = ~np.isfinite(sample)
     if bad.any():
         where = int(np.argmax(bad))
-        raise DataError(f"{name} holds {sample[where]} in row {where}; finite numbers were expected.")
+        raise DataError(f"{name} holds {sample[where]} in {row} {where}; finite numbers were expected.")
     if np.abs(sample).max() > 1e150:
         where = int(np.argmax(np.abs(sample)))
-        raise DataError(f"{name} holds {sample[where]:g} in row {where}; its square overflows, rescale the data.")
+        raise DataError(f"{name} holds {sample[where]:g} in {row} {where}; its square overflows, rescale the data.")
     return sample
 
 
