@@ -95,8 +95,8 @@ def model_confidence_set(
         raise DataError(f"statistic is '{statistic}'; 'range' or 'max' was expected.")
     if null not in get_args(NullKind):
         raise DataError(f"null is '{null}'; 'cosines' or 'bootstrap' was expected.")
-    if blocks is not None and null != "bootstrap":
-        raise DataError("blocks go with null='bootstrap' only.")
+    if null == "cosines" and (blocks is not None or block_length != "auto"):
+        raise DataError("blocks and block_length go with null='bootstrap' only.")
     check_level(alpha, resamples if blocks is None else len(blocks))
     table, known = as_loss_table(losses, names)
     twin = _twins(table, known)

@@ -146,6 +146,8 @@ def joint_means(
     """
     if null not in get_args(NullKind):
         raise DataError(f"null is '{null}'; 'cosines' or 'bootstrap' was expected.")
+    if null == "cosines" and block_length != "auto":
+        raise DataError(f"block_length is {block_length}; it goes with null='bootstrap' only.")
     number = contrasts.shape[1]
     same = np.zeros(number, dtype=bool) if same is None else same
     # what all models share is in no difference; without it nothing is lost to rounding

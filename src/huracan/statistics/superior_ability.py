@@ -56,7 +56,7 @@ class SuperiorAbility:
     def critical_value(self, alpha: float = 0.05, recentring: Recentring = "consistent") -> float:
         """The gain that the best of equal models passes with probability ``alpha``."""
         check_level(alpha, len(self.null_gain))
-        return _quantile(self._recentred(recentring), alpha)
+        return _quantile(self._recentred(recentring)[:, self.gain > -np.inf], alpha)
 
     def superior(self, alpha: float = 0.05, recentring: Recentring = "consistent") -> tuple[str, ...]:
         """Models shown to be better than the baseline, step by step (StepM).
@@ -70,12 +70,13 @@ class SuperiorAbility:
         """
         check_level(alpha, len(self.null_gain))
         null = self._recentred(recentring)
-        found = np.zeros(len(self.models), dtype=bool)
-        while not found.all():
-            better = ~found & (self.gain > _quantile(null[:, ~found], alpha))
+        left = self.gain > -np.inf
+        found = np.zeros(len(left), dtype=bool)
+        while left.any():
+            better = left & (self.gain > _quantile(null[:, left], alpha))
             if not better.any():
                 break
-            found |= better
+            left, found = left & ~better, found | better
         return tuple(name for name, yes in zip(self.models, found) if yes)
 
     def _recentred(self, recentring: Recentring) -> NDArray[np.float64]:
@@ -136,8 +137,8 @@ def superior_ability(
     first, second = comparison_pairs(len(known), baseline)
     same = same_losses(table, known, first, second)
     bootstrap = null == "bootstrap"
-    if not bootstrap and (not studentised or blocks is not None):
-        raise DataError("blocks, and a test that is not studentised, go with null='bootstrap' only.")
+    if null == "cosines" and (not studentised or blocks is not None or block_length != "auto"):
+        raise DataError("blocks, block_length, and a test that is not studentised, go with null='bootstrap' only.")
     decidable, rows, floor = np.ones(len(first), dtype=bool), 0.0, 0.0
     if bootstrap:
         gains = table[:, second] - table[:, first]
@@ -216,4 +217,4 @@ def _bootstrapped(
 
 
 def _quantile(null: NDArray[np.float64], alpha: float) -> float:
-    return float(np.quantile(null.max(axis=1), 1 - alpha))
+    return float(np.quantile(null.max(axis=1), 1 - alpha)) if null.shape[1] else np.inf
