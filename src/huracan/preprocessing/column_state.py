@@ -65,6 +65,7 @@ class ColumnState:
         runs: Runs | None = None,
         carry: int | None = None,
         rolling: tuple[int, float] | None = None,
+        waiting: NDArray[np.int64] | None = None,
         buffer: NDArray[np.float64] | None = None,
     ) -> ChangedColumn:
         """Limit, fill and scale one column in one float64 buffer, the result being that buffer where one is given.
@@ -74,6 +75,7 @@ class ColumnState:
         given : values with NaN where missing; not written to. runs : needed for ``carry`` and ``rolling``.
         carry : forward fill at most so many rows (None: fill with ``fill`` at once). rolling : window and width of
             Hampel's limits, which take the place of ``low`` and ``high`` as soon as the window is full.
+        waiting : rows whose value is missing and stays so.
 
         Raises
         ------
@@ -100,6 +102,9 @@ class ColumnState:
             x -= self.center
         if self.scale != 1.0:
             x /= self.scale
+        if waiting is not None:
+            x[waiting] = np.nan
+            imputed -= len(waiting)
         return ChangedColumn(x, imputed, below, above)
 
     def _inside(self, value: float) -> float:

@@ -30,9 +30,15 @@ class EnhancedPreprocessor(  # type: ignore[call-arg]  # scikit-learn's mixin ta
 ):
     """Fill missing values, limit outliers, scale, and leave out what is redundant, as a scikit-learn transformer.
 
-    Candles become features first. The frame kind that came in goes out: pandas, polars or numpy. Columns named ``symbol``,
-    ``ts``, ``segment`` pass through untouched; after ``set_output`` only features come out, as scikit-learn's own pipelines
-    expect. Fit it on training rows only: whatever it saw in ``fit`` is known to everything it transforms.
+    Candles become features first; rows in which the recipe is still warming up (the first ``recipe.lookback`` bars of a symbol,
+    and those after a gap) then stay null, NaN in pandas: no value is invented for them, and ``report_.warming_up`` counts
+    them. So give new candles together with those before them, ``recipe.warmup`` bars or more, and keep the tail, as below; or
+    compute features once over all, and split those. In a frame of ready features every missing value is imputed, for there
+    nobody knows why it is missing.
+
+    The frame kind that came in goes out: pandas, polars or numpy. Columns named ``symbol``, ``ts``, ``segment`` pass through
+    untouched; after ``set_output`` only features come out, as scikit-learn's own pipelines expect. Fit it on training rows
+    only: whatever it saw in ``fit`` is known to everything it transforms.
 
     Parameters
     ----------
@@ -63,11 +69,13 @@ class EnhancedPreprocessor(  # type: ignore[call-arg]  # scikit-learn's mixin ta
 
     Raises
     ------
-    FeatureError : a value is infinite, a column is not numeric, or columns are missing, extra or in another order than
-        in fit (the first is named).
+    FeatureError : a value is infinite, a column is not numeric, columns are missing, extra or in another order than
+        in fit (the first is named), or candles of a symbol are too few for a single complete row.
+    CandleError : candles were given that are none, such as a high below its low.
 
     Examples
     --------
+    >>> import polars as pl
     >>> train = pl.DataFrame({"ts": [1, 2, 3, 4], "x": [1.0, None, 3.0, 5.0]})
     >>> scaler = EnhancedPreprocessor(outliers="none").fit(train)
     >>> scaler.transform(pl.DataFrame({"ts": [5], "x": [3.0]}))["x"].to_list()
@@ -76,6 +84,20 @@ class EnhancedPreprocessor(  # type: ignore[call-arg]  # scikit-learn's mixin ta
     ({'x': 1}, False)
     >>> EnhancedPreprocessor.from_json(scaler.to_json()).columns_ == scaler.columns_
     True
+
+    New candles need the bars before them:
+
+    >>> from huracan.market import simulate_market
+    >>> candles = simulate_market(n_bars=300, n_symbols=1, seed=0).candles
+    >>> history, new = candles[:295], candles[295:]
+    >>> live = EnhancedPreprocessor(FeatureRecipe.minimal()).fit(history)
+    >>> live.transform(pl.concat([history, new])).tail(5).null_count().sum_horizontal().item()
+    0
+    >>> live.report_.warming_up["log_return_scaled_1"], live.report_.imputed
+    (48, {})
+    >>> live.transform(new)
+    Traceback (most recent call last):
+    huracan.errors.FeatureError: symbol 'SIM01-USD' has 5 bars where the first complete row of features takes 49: give the ...
     """
 
     columns_: tuple[ColumnState, ...]
@@ -138,6 +160,8 @@ class EnhancedPreprocessor(  # type: ignore[call-arg]  # scikit-learn's mixin ta
         """The transformed frame, and the count of every change made to it."""
         check_is_fitted(self)
         frame = self._checked(features_of(X, recipe_that_is_needed(X, self.recipe_)), reset=False)
+        if frame.warm_up is not None:
+            frame.warm_up.require_complete_row([(frame.names or ())[i] for i in self.selected_])
         matrix, report = self._changed(frame)
         return self._returned(frame, matrix), report
 
@@ -194,6 +218,8 @@ class EnhancedPreprocessor(  # type: ignore[call-arg]  # scikit-learn's mixin ta
         recipe = recipe_to_fit(X, self.recipe)
         frame = self._checked(features_of(X, recipe), reset=True)
         names = frame.names or tuple(f"x{i}" for i in range(frame.shape[1]))
+        if frame.warm_up is not None:
+            frame.warm_up.require_complete_row(names)
         self.columns_ = tuple(self._column_states(frame, names))
         self.recipe_ = recipe
         self.fit_window_ = FitWindow(frame.shape[0], *(frame.times() or (None, None)))
@@ -203,7 +229,10 @@ class EnhancedPreprocessor(  # type: ignore[call-arg]  # scikit-learn's mixin ta
             self.selected_, self._dropped = select_columns(frame, names, self.columns_, float(self.correlation_threshold))
         if self.components is not None:
             wanted = int(self.components) if self.components >= 1 else float(self.components)
-            self.reduction_ = ComponentReduction.learn(self._scaled(frame, names)[0], wanted)
+            matrix = self._scaled(frame, names)[0]
+            if frame.warm_up is not None:
+                matrix = matrix[~np.isnan(matrix).any(axis=1)]
+            self.reduction_ = ComponentReduction.learn(matrix, wanted)
         return frame
 
     def _column_states(self, frame: FeatureFrame, names: tuple[str, ...]) -> list[ColumnState]:
@@ -236,6 +265,7 @@ class EnhancedPreprocessor(  # type: ignore[call-arg]  # scikit-learn's mixin ta
         """Prepared columns that were selected, one after the other, and what was done to them."""
         rows = frame.shape[0]
         imputed: dict[str, int] = {}
+        warming_up: dict[str, int] = {}
         low: dict[str, int] = {}
         high: dict[str, int] = {}
         carry = (rows if self.fill_limit is None else self.fill_limit) if self.imputation == "forward_fill" else None
@@ -248,14 +278,18 @@ class EnhancedPreprocessor(  # type: ignore[call-arg]  # scikit-learn's mixin ta
             if position not in place:
                 continue
             with _named(name):
-                column = state.apply(values, runs=runs, carry=carry, rolling=rolling, buffer=buffer)
+                waiting = None if frame.warm_up is None else frame.warm_up.empty_rows(name, values)
+                column = state.apply(values, runs=runs, carry=carry, rolling=rolling, waiting=waiting, buffer=buffer)
                 _write(result[:, place[position]], column.values)
-            for counted, many in ((imputed, column.imputed), (low, column.below), (high, column.above)):
+            empty = 0 if waiting is None else len(waiting)
+            counts = ((imputed, column.imputed), (warming_up, empty), (low, column.below), (high, column.above))
+            for counted, many in counts:
                 if many:
                     counted[name] = many
         notes = {names[i]: str(self.columns_[i].note) for i in self.selected_ if self.columns_[i].note}
         overlaps = self.fit_window_.overlaps(frame.times())
-        return result, PreprocessingReport(rows, imputed, low, high, notes, dict(self._dropped), {}, overlaps)
+        dropped = dict(self._dropped)
+        return result, PreprocessingReport(rows, imputed, low, high, notes, dropped, {}, warming_up, overlaps)
 
     def _returned(self, frame: FeatureFrame, matrix: NDArray[Any]) -> Any:
         wanted = getattr(self, "_sklearn_output_config", {}).get("transform") or get_config()["transform_output"]
@@ -301,6 +335,6 @@ def _write(place: NDArray[Any], values: NDArray[np.float64]) -> None:
         with np.errstate(over="raise"):
             place[:] = values
     except FloatingPointError as error:
-        row = int(np.argmax(np.abs(values)))
+        row = int(np.nanargmax(np.abs(values)))
         said = f"{values[row]:g} in row {row} after scaling, beyond float32; limited outliers, or float64, were expected."
         raise FeatureError(said) from error

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from huracan.errors import FeatureError
+from huracan.preprocessing.warm_up import WarmUp
 
 __all__ = ["KEYS", "FeatureFrame", "read_feature_frame", "require_same_columns"]
 
@@ -24,13 +25,23 @@ _SIDE_BY_SIDE = 16  # columns of a row-major matrix turned at once: a cache line
 
 @dataclass(frozen=True)
 class FeatureFrame:
-    """A feature frame taken apart: ``features`` is what scikit-learn checks, ``keys`` and ``index`` wait to be put back."""
+    """A feature frame taken apart: ``features`` is what scikit-learn checks, ``keys`` and ``index`` wait to be put back.
+
+    ``warm_up`` is there where the features were computed from candles: see :meth:`warming_up`.
+    """
 
     kind: Kind
     features: Any
     names: tuple[str, ...] | None
     keys: Any = None
     index: Any = None
+    warm_up: WarmUp | None = None
+
+    def warming_up(self, lookbacks: Mapping[str, int]) -> FeatureFrame:
+        """The same frame, in which missing values of each column's first ``lookbacks`` rows of a run stay missing."""
+        rows = self.shape[0]
+        symbols = np.asarray(self.keys["symbol"], dtype=object)
+        return replace(self, warm_up=WarmUp(lookbacks, symbols, np.arange(rows) - self.group_starts(rows)))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -99,7 +110,9 @@ class FeatureFrame:
             import pyarrow as pa
 
             # Through Arrow the columns are views of the matrix; polars itself would copy each.
-            frame = pl.DataFrame([pl.Series(name, pa.array(matrix[:, i])) for i, name in enumerate(names)])
+            nulls = self.warm_up is not None  # what is missing is null in polars, as in the features it was made from
+            arrays = (pa.array(matrix[:, i], from_pandas=nulls) for i in range(matrix.shape[1]))
+            frame = pl.DataFrame([pl.Series(name, values) for name, values in zip(names, arrays, strict=True)])
             return frame if keys is None else keys.hstack(frame)
         import pandas as pd
 

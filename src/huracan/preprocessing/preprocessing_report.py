@@ -41,6 +41,7 @@ class PreprocessingReport:
     ----------
     n_rows : rows of the frame.
     imputed : column -> missing values filled.
+    warming_up : column -> values that stay missing because the recipe had too few bars yet: candles were given.
     clipped_low, clipped_high : column -> values raised to the lower, cut to the upper limit.
     notes : column -> what was peculiar about it in the fit window (constant, missing throughout, ...).
     dropped : column -> why it was left out of the result.
@@ -56,12 +57,15 @@ class PreprocessingReport:
     notes: dict[str, str]
     dropped: dict[str, str] = field(default_factory=dict)
     components: dict[str, float] = field(default_factory=dict)
+    warming_up: dict[str, int] = field(default_factory=dict)
     overlaps_fit_window: bool | None = None
 
     def to_frame(self) -> pl.DataFrame:
-        """One row per column that something was done to: ``[feature, imputed, clipped_low, clipped_high, note, dropped]``."""
-        names = sorted({*self.imputed, *self.clipped_low, *self.clipped_high, *self.notes, *self.dropped})
-        counts = {key: [getattr(self, key).get(n, 0) for n in names] for key in ("imputed", "clipped_low", "clipped_high")}
+        """One row per column that something was done to: ``[feature, imputed, warming_up, clipped_low, clipped_high,
+        note, dropped]``."""
+        kinds = ("imputed", "warming_up", "clipped_low", "clipped_high")
+        names = sorted({*self.notes, *self.dropped}.union(*(getattr(self, kind) for kind in kinds)))
+        counts = {kind: [getattr(self, kind).get(name, 0) for name in names] for kind in kinds}
         schema = {"feature": pl.String, **dict.fromkeys(counts, pl.Int64), "note": pl.String, "dropped": pl.String}
         said = {"note": [self.notes.get(n) for n in names], "dropped": [self.dropped.get(n) for n in names]}
         return pl.DataFrame({"feature": names, **counts, **said}, schema=schema)

@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from huracan.errors import FeatureError
 from huracan.market import read_candles
 from huracan.preprocessing.frames import FeatureFrame, read_feature_frame
 from huracan.preprocessing.recipe import FeatureRecipe
@@ -38,12 +39,31 @@ def recipe_that_is_needed(X: Any, recipe: FeatureRecipe | None) -> FeatureRecipe
 
 
 def features_of(X: Any, recipe: FeatureRecipe | None) -> FeatureFrame:
-    """Features of candles by the recipe, or ``X`` itself where no recipe is needed."""
+    """Features of candles by the recipe, warming up as it does, or ``X`` itself where no recipe is needed.
+
+    Raises
+    ------
+    CandleError : the candles are none. FeatureError : reading them changed the order of rows.
+    """
     if recipe is None:
         return read_feature_frame(X)
-    candles = X if isinstance(X, pl.DataFrame) and set(recipe.required_columns) <= set(X.columns) else read_candles(X)
-    features = recipe.compute(candles)
-    return read_feature_frame(features if isinstance(X, pl.DataFrame | pl.LazyFrame) else features.to_pandas())
+    given = X.collect() if isinstance(X, pl.LazyFrame) else X
+    if isinstance(given, pl.DataFrame):
+        ready = set(recipe.required_columns) <= set(given.columns)
+        features: Any = recipe.compute(given if ready else _read_in_order(given))
+    else:
+        features = recipe.compute(_read_in_order(given)).to_pandas()
+        if hasattr(given, "index"):
+            features.index = given.index
+    return read_feature_frame(features).warming_up(recipe.lookbacks())
+
+
+def _read_in_order(X: Any) -> pl.DataFrame:
+    """Candles as read, refused where reading brought the symbols together: rows would no longer be those of ``y``."""
+    candles = read_candles(X)
+    if hasattr(X, "columns") and "symbol" in X.columns and list(X["symbol"]) != candles["symbol"].to_list():
+        raise FeatureError("rows of several symbols take turns; candles sorted by symbol and time were expected.")
+    return candles
 
 
 def _column_names(X: Any) -> set[str]:
