@@ -235,7 +235,7 @@ def test_any_market_gives_finite_values_within_bounds_or_null(moves: list[float]
         ("high", float("inf"), "'high' holds inf in row 3"),
         ("low", 0.0, "'low' holds 0.0 in row 3"),
         ("open", -1.0, "'open' holds -1.0 in row 3"),
-        ("volume", -1.0, "'volume' holds -1.0 in row 3 .*at least 0"),
+        ("volume", -1.0, "'volume' holds -1.0 in row 3 .*a number from 0"),
         ("volume", None, "'volume' holds None in row 3"),
     ],
 )
@@ -256,8 +256,9 @@ def test_bad_frames_are_refused_in_a_sentence() -> None:
         recipe.compute(pl.concat([bars.with_columns(pl.lit("B").alias("symbol")), bars]))
     with pytest.raises(CandleError, match="column 'ts' is Int64"):
         recipe.compute(bars.with_columns(pl.col("ts").dt.epoch("ms")))
-    with pytest.raises(CandleError, match="read_candles"):
-        recipe.compute(bars.to_pandas())
+    with pytest.raises(CandleError, match="the source is a dict; .* a pandas or polars frame was expected"):
+        recipe.compute(bars.to_dict())
+    assert recipe.compute(bars.to_pandas()).equals(recipe.compute(bars))
 
 
 def test_no_rows_and_one_row_give_no_values() -> None:

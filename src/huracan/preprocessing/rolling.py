@@ -235,7 +235,7 @@ def rolling_rank(x: Array, window: int) -> Array:
     >>> rolling_rank(np.array([1.0, 5.0, 3.0, 3.0]), 3)
     array([ nan,  nan,  0. , -0.5])
     """
-    return (twice_below(x, window) - (window - 1)) / max(window - 1, 1)
+    return twice_below(x, window) / max(window - 1, 1) - min(window - 1, 1)
 
 
 def rolling_minmax(x: Array, window: int) -> Array:

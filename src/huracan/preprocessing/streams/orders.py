@@ -161,5 +161,6 @@ class RollingRank:
 
     def open(self, x: Array) -> None:
         """Start from the last window."""
-        twice, others = twice_below_stream(last_values(x, self.window), self.window), self.window - 1
-        self.update: Callable[[float], float] = lambda x: (twice(x) - others) / (others or 1)
+        twice, window = twice_below_stream(last_values(x, self.window), self.window), self.window
+        others, middle = max(window - 1, 1), min(window - 1, 1)
+        self.update: Callable[[float], float] = lambda x: twice(x) / others - middle
