@@ -256,7 +256,7 @@ def test_bad_frames_are_refused_in_a_sentence() -> None:
         recipe.compute(pl.concat([bars.with_columns(pl.lit("B").alias("symbol")), bars]))
     with pytest.raises(CandleError, match="column 'ts' is Int64"):
         recipe.compute(bars.with_columns(pl.col("ts").dt.epoch("ms")))
-    with pytest.raises(CandleError, match="the source is a dict; .* a pandas or polars frame was expected"):
+    with pytest.raises(CandleError, match=r"the source is a dict; .* a pandas or polars frame was expected"):
         recipe.compute(bars.to_dict())
     assert recipe.compute(bars.to_pandas()).equals(recipe.compute(bars))
 
