@@ -97,11 +97,11 @@ def test_fifty_models_fit_into_memory_and_a_moment():
 @pytest.mark.slow
 def test_fifty_models_with_a_hundred_thousand_losses_take_a_second_and_a_gigabyte():
     table = np.random.default_rng(0).standard_normal((50, 100_000))
-    spent = []
+    spent = []  # time of the processor, so that neighbours on the machine do not count
     for _ in range(5):
-        start = time.perf_counter()
+        start = time.process_time()
         ewc_t_test_pairs(table)
-        spent.append(time.perf_counter() - start)
+        spent.append(time.process_time() - start)
     assert min(spent) <= 1.0
     tracemalloc.start()
     ewc_t_test_pairs(table)

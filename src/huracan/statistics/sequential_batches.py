@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -101,13 +103,14 @@ class BatchMeans:
         """The store that :meth:`state` described; ``ValueError`` where the numbers do not fit together."""
         kept = cls()
         kept.n, kept.batch_length, kept._filled = n, batch_length_at(n), len(means)
-        pending = sum(2**level for level, value in enumerate(waiting) if value is not None)
-        if 2 ** len(waiting) != kept.batch_length or len(means) * kept.batch_length + pending != n:
-            raise ValueError(f"{len(means)} batches of {kept.batch_length} and {pending} more do not make {n} observations")
+        pending = [value for value in waiting if value is not None]
+        more = sum(2**level for level, value in enumerate(waiting) if value is not None)
+        if 2 ** len(waiting) != kept.batch_length or len(means) * kept.batch_length + more != n:
+            raise ValueError(f"{len(means)} batches of {kept.batch_length} and {more} more do not make {n} observations")
+        if not all(type(value) is float and math.isfinite(value) for value in [*means, *pending]):
+            raise ValueError("a batch is not a finite number")
         kept._buffer[: len(means)] = means
         kept._halves = list(waiting)
-        if not np.isfinite(kept.means).all() or not all(value is None or np.isfinite(value) for value in waiting):
-            raise ValueError("a batch is not a finite number")
         return kept
 
     def _merge(self) -> None:

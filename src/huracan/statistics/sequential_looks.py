@@ -107,13 +107,13 @@ def looks_before(n: int, first_look: int = FIRST_LOOK) -> int:
 def look_share(index: int) -> float:
     """Share of alpha that look ``index`` may spend; the shares of all looks, without end, add up to 1.
 
-    When the first sample has doubled ``d`` times, ``(d / (1 + d))^2`` has been spent: little at first, where a
+    When the first sample has doubled ``d`` times, ``(d / (1 + d))^3`` has been spent: little at first, where a
     long-run variance is least certain, and something always left.
 
     Examples
     --------
     >>> round(sum(look_share(index) for index in range(16)), 6), round(sum(look_share(index) for index in range(100_000)), 3)
-    (0.64, 1.0)
+    (0.512, 1.0)
     """
     return _spent(index + 1) - _spent(index)
 
@@ -145,4 +145,4 @@ def take_look(
 
 def _spent(looks: int) -> float:
     doublings = looks / _LOOKS_A_DOUBLING
-    return (doublings / (1.0 + doublings)) ** 2
+    return (doublings / (1.0 + doublings)) ** 3
