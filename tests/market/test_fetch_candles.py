@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -93,11 +94,14 @@ def test_another_dialect_windows_newest_first_and_bars_only_where_somebody_trade
 
 def test_a_second_run_adds_nothing_and_hardly_asks(tmp_path: Path) -> None:
     with LoopbackExchange(_markets(), now=NOW) as exchange:
-        _fetch(tmp_path, exchange, ["BTC/USDT", "ETH/USDT"])
-        before = len(exchange.asked("/klines"))
-        again = _fetch(tmp_path, exchange, ["BTC/USDT", "ETH/USDT"])
-        assert (again.added, again.revised) == (0, 0)
-        assert len(exchange.asked("/klines")) - before <= 4  # the overlap of each, and the halt that ended today
+        asked = []
+        for _ in range(3):
+            before = len(exchange.asked("/klines"))
+            report = _fetch(tmp_path, exchange, ["BTC/USDT", "ETH/USDT"])
+            asked.append(len(exchange.asked("/klines")) - before)
+        assert (report.added, report.revised) == (0, 0)
+        assert asked[1] <= 7  # the overlap of each, and two halts that one answer each spoke of
+        assert asked[2] <= 4  # the overlap of each, and the halt that ended today
 
 
 def test_holes_that_an_earlier_run_left_are_filled(tmp_path: Path) -> None:
@@ -163,14 +167,62 @@ def test_bars_that_the_exchange_fills_in_late_are_found_for_a_day(tmp_path: Path
         _assert_true(tmp_path, exchange, ["BTC/USDT"])
 
 
-def test_what_was_absent_for_longer_is_not_asked_for_again(tmp_path: Path) -> None:
+def test_what_was_absent_twice_is_left_alone_for_a_week_and_found_when_it_comes_back(tmp_path: Path) -> None:
     market = Market("BTC/USDT", "BTCUSDT", ms("2025-01-01"), halts=[(ms("2025-03-01T03:00"), ms("2025-03-02T06:00"))])
     with LoopbackExchange([market], now=NOW) as exchange:
-        assert _fetch(tmp_path, exchange)["BTC/USDT"].missing_bars == 27 * 60
+        for _ in range(2):
+            assert _fetch(tmp_path, exchange)["BTC/USDT"].missing_bars == 27 * 60
         market.halts.clear()
-        (entry,) = _fetch(tmp_path, exchange).symbols
-        ((start, end),) = entry.missing
-        assert (start, end) == (_utc(ms("2025-03-01T03:00")), _utc(ms("2025-03-01T10:01")))  # a day before now
+        for later in (0, 7 * DAY - 1):
+            exchange.now = NOW + later
+            (entry,) = _fetch(tmp_path, exchange).symbols
+            ((start, end),) = entry.missing
+            assert (start, end) == (_utc(ms("2025-03-01T03:00")), _utc(ms("2025-03-01T10:01")))  # a day before now
+        exchange.now = NOW + 7 * DAY
+        assert _fetch(tmp_path, exchange)["BTC/USDT"].missing == ()
+        _assert_true(tmp_path, exchange, ["BTC/USDT"])
+
+
+def test_an_absence_that_lasts_is_asked_for_ever_more_rarely(tmp_path: Path) -> None:
+    halt = ms("2025-02-27T12:00"), ms("2025-02-27T18:00")
+    market = Market("BTC/USDT", "BTCUSDT", ms("2025-01-01"), halts=[halt])
+    days = []
+    with LoopbackExchange([market], now=NOW) as exchange:
+        for day in range(60):
+            exchange.now = NOW + day * DAY
+            before = len(exchange.log)
+            _fetch(tmp_path, exchange, until="2025-02-28")
+            if any(
+                int(entry[2].get("startTime", 0)) < halt[1] for entry in exchange.log[before:] if entry[1].endswith("/klines")
+            ):
+                days.append(day)
+    assert days == [0, 1, 8, 22, 50]  # believed from the second answer on: for 7 days, then 14, 28
+
+
+class _Lagging(Market):
+    """A market some of whose bars are left out of the first answers that should hold them."""
+
+    lacks: tuple[int, int] = (0, 0)
+    answers = 0
+
+    def between(self, start: int, end: int, length: int, now: int) -> Iterator[list[float]]:
+        bars = list(super().between(start, end, length, now))
+        left = [bar for bar in bars if not self.lacks[0] <= bar[0] < self.lacks[1]]
+        if length == MINUTE and len(left) < len(bars) and self.answers > 0:
+            self.answers -= 1
+            bars = left
+        yield from bars
+
+
+@pytest.mark.parametrize(("answers", "runs"), [(1, 1), (2, 2)])
+def test_bars_that_one_answer_left_out_are_no_absence(tmp_path: Path, answers: int, runs: int) -> None:
+    """Five bars two days old: another look finds them, and where that does not, the next run."""
+    market = _Lagging("BTC/USDT", "BTCUSDT", ms("2024-12-01"))
+    market.lacks, market.answers = (ms("2025-02-27T12:00"), ms("2025-02-27T12:05")), answers
+    with LoopbackExchange([market], now=NOW) as exchange:
+        missing = [_fetch(tmp_path, exchange)["BTC/USDT"].missing_bars for _ in range(runs)]
+        assert missing == [5] * (runs - 1) + [0]
+        _assert_true(tmp_path, exchange, ["BTC/USDT"])
 
 
 def test_rows_that_cannot_be_true_are_set_aside_named_and_asked_for_again(tmp_path: Path) -> None:

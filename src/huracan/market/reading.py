@@ -38,6 +38,11 @@ class CandleIngest:
     files: tuple[Path, ...]
     bar_length: dt.timedelta
 
+    def __repr__(self) -> str:
+        span = f"{_said(self.candles['ts'].min())} to {_said(self.candles['ts'].max())}"  # type: ignore[arg-type]
+        bars = f"{self.candles.height:,} bars of {written_length(int(self.bar_length.total_seconds() * 1000))}"
+        return f"<CandleIngest: {bars}, {len(self.symbols)} symbols, {span}; {len(self.files)} files, {len(self.notes)} notes>"
+
     @property
     def symbols(self) -> tuple[str, ...]:
         """Symbols in order."""

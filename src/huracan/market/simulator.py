@@ -48,6 +48,10 @@ class SimulatedMarket:
     best_accuracy: float
     best_information_coefficient: float
 
+    def __repr__(self) -> str:
+        found = f"best accuracy {self.best_accuracy:.3f}, best information coefficient {self.best_information_coefficient:.3f}"
+        return f"<SimulatedMarket: {self.candles.height:,} bars of {self.candles['symbol'].n_unique()} symbols; {found}>"
+
 
 def simulate_market(
     n_bars: int = 5_000,

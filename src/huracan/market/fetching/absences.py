@@ -1,4 +1,9 @@
-"""What an exchange said it does not have, so that a halt of last year is asked for once and not every night."""
+"""What an exchange said it does not have, so that a halt of last year is not asked for every night.
+
+One answer is not believed: a server that lags behind leaves bars out that are there a minute later. An absence counts once
+two answers said so, of two runs or of two different pages, and even then not for ever: it is asked for again after a week,
+and where it lasts after two more, four more, and so on.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +18,14 @@ from huracan.errors import StorageError
 from huracan.market.fetching.pages import DAY, Span
 from huracan.market.store.files import folder_of_symbol, put_file, refusal
 
-__all__ = ["Absences", "union", "without"]
+__all__ = ["BELIEVED_FOR", "Absences", "union", "without"]
 
 SETTLED_AFTER = DAY
 """Milliseconds: exchanges fill in bars late, so what ended less than this before it was asked for is asked for again."""
+BELIEVED_FOR = 7 * DAY
+"""Milliseconds for which an absence that two answers gave is believed; each further one doubles it."""
+
+_SCHEMA = pl.Schema({"start": pl.Int64(), "end": pl.Int64(), "asked": pl.Int64(), "answers": pl.Int64()})
 
 
 class Absences:
@@ -27,46 +36,77 @@ class Absences:
 
     Parameters
     ----------
-    root : folder of the store. exchange, symbol, bar : whose.
+    root : folder of the store. exchange, symbol, bar : whose. now : the exchange's time, milliseconds since 1970.
+
+    Attributes
+    ----------
+    spans : what need not be asked for now.
 
     Raises
     ------
     StorageError : the file cannot be read or written.
     """
 
-    def __init__(self, root: Path, exchange: str, symbol: str, bar: str) -> None:
+    def __init__(self, root: Path, exchange: str, symbol: str, bar: str, *, now: int) -> None:
         self.path = root / "exchanges" / exchange / folder_of_symbol(symbol) / f"{bar}.parquet"
-        self._new: list[Span] = []
-        self.spans = self._read()
+        self.now = now
+        self._known = self._read()
+        self._once: list[Span] = []
+        self._twice: list[Span] = []
+        believed = [spans for (asked, answers), spans in self._known.items() if now - asked < _believed_for(answers)]
+        self.spans = union(span for spans in believed for span in spans)
 
-    def add(self, spans: Iterable[Span], *, now: int) -> None:
-        """Remember what was absent at ``now``, as far as it is settled."""
-        self._new.extend((start, min(end, now - SETTLED_AFTER)) for start, end in spans if start < now - SETTLED_AFTER)
+    def add(self, spans: Iterable[Span], *, now: int, twice: bool) -> None:
+        """Remember what was absent at ``now``, as far as it is settled; ``twice``: two pages say so."""
+        settled = now - SETTLED_AFTER
+        (self._twice if twice else self._once).extend((start, min(end, settled)) for start, end in spans if start < settled)
 
     def save(self) -> None:
         """Write what was added; a file that is there is replaced as a whole."""
-        if not self._new:
+        twice, fresh = union(self._twice), union([*self._once, *self._twice])
+        if not fresh:
             return
-        self.spans = union([*self.spans, *self._new])
-        self._new = []
+        self._once, self._twice = [], []
+        known: dict[tuple[int, int], list[Span]] = {}
+        first = fresh
+        for (asked, answers), spans in self._known.items():
+            known.setdefault((asked, answers), []).extend(without(spans, fresh))
+            known.setdefault((self.now, answers + 1), []).extend(_both(spans, fresh))
+            first = without(first, spans)
+        known.setdefault((self.now, 2), []).extend(_both(first, twice))
+        known.setdefault((self.now, 1), []).extend(without(first, twice))
+        self._known = {key: union(spans) for key, spans in known.items() if spans}
+        rows = [(*span, *key) for key, spans in self._known.items() for span in spans]
         content = io.BytesIO()
-        pl.DataFrame(self.spans, schema={"start": pl.Int64, "end": pl.Int64}, orient="row").write_parquet(content)
+        pl.DataFrame(rows, schema=_SCHEMA, orient="row").write_parquet(content)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise refusal(self.path.parent, "made", error) from error
         put_file(self.path, content.getvalue())
 
-    def _read(self) -> list[Span]:
+    def _read(self) -> dict[tuple[int, int], list[Span]]:
+        """Spans by when they were asked for last and by how many answers; none is in two of them."""
         if not self.path.exists():
-            return []
+            return {}
         import pyarrow.parquet
 
+        known: dict[tuple[int, int], list[Span]] = {}
         try:
             table = pyarrow.parquet.read_table(self.path)
-            return [*zip(table["start"].to_pylist(), table["end"].to_pylist())]
+            for start, end, asked, answers in zip(*(table[name].to_pylist() for name in _SCHEMA.names())):
+                known.setdefault((asked, answers), []).append((start, end))
         except (pyarrow.ArrowException, KeyError, OSError) as error:
             raise StorageError(f"{self.path} is damaged; delete it, and what it held is asked for again.") from error
+        return {key: union(spans) for key, spans in known.items()}
+
+
+def _believed_for(answers: int) -> int:
+    return 0 if answers < 2 else BELIEVED_FOR << min(answers - 2, 20)
+
+
+def _both(spans: Sequence[Span], others: Sequence[Span]) -> list[Span]:
+    return without(spans, without(spans, others))
 
 
 def union(spans: Iterable[Span], *, within: int = 0) -> list[Span]:

@@ -36,8 +36,11 @@ def fetch_candles(
 
     What is stored already is not asked for again, but for the last few bars, which shows revisions; holes that an earlier
     run left are filled. Pages are stored as they arrive, so a run that is killed at any moment loses a few pages at most
-    and the same call completes it. Bars the exchange does not have are reported, remembered beside the store once they are a
-    day old, and not asked for again.
+    and the same call completes it.
+
+    Bars the exchange does not have are reported. A few holes in a page are asked for twice at once; what is absent in two
+    runs, or in two pages, and more than a day old is remembered beside the store and left alone for a week, then asked for
+    again, then after two weeks, four, and so on: what an exchange restores is found.
 
     Parameters
     ----------

@@ -89,7 +89,8 @@ class Download:
             )
         for symbol in symbols:
             self._require_one_source(symbol)
-            bars, rates = (Absences(self.store.root, self.exchange.name, symbol, what) for what in (self.bar, FUNDING))
+            root, name = self.store.root, self.exchange.name
+            bars, rates = (Absences(root, name, symbol, what, now=now) for what in (self.bar, FUNDING))
             tally = _Tally(bars, rates)
             tally.span = (self._first_open(symbol) if start is None else start, end)
             self.tallies[symbol] = tally
@@ -192,11 +193,10 @@ class Download:
                     tally.added += said.added
                     tally.unchanged += said.unchanged
                     tally.revised += said.revised
-            absent = [span for one in mine for span in one.piece.absent]
-            if is_funding:
-                tally.funding_absences.add([span for span in absent if span[1] - span[0] > _LASTING_SILENCE], now=asked_at)
-            else:
-                tally.absences.add(absent, now=asked_at)
+            absences, least = (tally.funding_absences, _LASTING_SILENCE) if is_funding else (tally.absences, 0)
+            for piece in (one.piece for one in mine):
+                lasting = [span for span in piece.absent if span[1] - span[0] > least]
+                absences.add(lasting, now=asked_at, twice=piece.twice)
             for one in mine:
                 settled = (one.piece.end - one.piece.start) * _weight(one.task)
                 what = "funding of " if is_funding else ""

@@ -2,7 +2,8 @@
 
 Pages may be short, overlap, begin before what was asked, hold the newest bars of a window instead of the oldest, or be
 empty because of a halt or because the market was listed later. What counts is only which bars are named: the cursor goes
-to the bar after the last one, and what was passed over is absent only when the page before it says so too.
+to the bar after the last one, and what was passed over is absent only when the page before it says so too. A few holes
+inside a page are asked for once more: they may be the fault of one answer.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ DAY = 86_400_000
 _LATEST = 2**62
 _SMALL_PAGE = 100
 """Bars that every exchange's page has room for."""
+_FEW_HOLES = 10
+"""Holes of a page that are looked at again; where there are more, few trade, and bars are missing as a rule."""
 _VALUES = CANDLE_SCHEMA.names()[2:]
 
 
@@ -58,12 +61,16 @@ class Page:
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """What is settled about the bars that open in ``[start, end)``: here, absent, or set aside by :func:`read_page`."""
+    """What is settled about the bars that open in ``[start, end)``: here, absent, or set aside by :func:`read_page`.
+
+    ``twice`` says that two different pages lack what is absent.
+    """
 
     start: int
     end: int
     bars: pl.DataFrame
     absent: tuple[Span, ...]
+    twice: bool = False
 
 
 def read_page(answer: Sequence[Any], *, symbol: str, bar_ms: int, phase: int | None) -> Page:
@@ -111,6 +118,7 @@ def walk(
     bar_ms: int,
     page_bars: int,
     days: Callable[[int], Sequence[int]] | None = None,
+    look_again: bool = True,
 ) -> Iterator[Piece]:
     """Page forward through a span until every bar of it is settled.
 
@@ -121,6 +129,7 @@ def walk(
     page_bars : how many bars an answer holds at most: an empty one says nothing beyond that many.
     days : opens of the daily bars from a time on. Where pages are empty they tell, hundreds of days at once, where
         trading begins or goes on.
+    look_again : ask once more for a few holes inside a page.
 
     Yields
     ------
@@ -141,6 +150,8 @@ def walk(
         cursor = far
         inside = page.within(cursor, end)
         if inside.times.size:
+            if look_again:
+                inside = _with_holes_filled(ask, inside, cursor, bar_ms)
             reached = end if page.times[-1] >= end else int(inside.times[-1]) + bar_ms
             yield _piece(inside, cursor, reached, bar_ms)
             cursor = reached
@@ -180,15 +191,31 @@ def _passed_over(ask: Callable[[int], Page], start: int, far: int, bar_ms: int, 
         yield _piece(before, first, far, bar_ms)
         far = first
     if far > start:
-        yield Piece(start, far, pl.DataFrame(schema=CANDLE_SCHEMA), ((start, far),))
+        yield Piece(start, far, pl.DataFrame(schema=CANDLE_SCHEMA), ((start, far),), twice=window > 0)
 
 
 def _piece(page: Page, start: int, end: int, bar_ms: int) -> Piece:
+    return Piece(start, end, page.bars, _holes(page, start, end, bar_ms))
+
+
+def _holes(page: Page, start: int, end: int, bar_ms: int) -> tuple[Span, ...]:
     before = np.concatenate([[start], page.times + bar_ms])
     after = np.concatenate([page.times, [end]])
     hole = after - before >= bar_ms
-    absent = tuple(zip(before[hole].tolist(), after[hole].tolist()))
-    return Piece(start, end, page.bars, absent)
+    return tuple(zip(before[hole].tolist(), after[hole].tolist()))
+
+
+def _with_holes_filled(ask: Callable[[int], Page], page: Page, start: int, bar_ms: int) -> Page:
+    """The page with what a second answer has in its holes."""
+    holes = _holes(page, start, int(page.times[-1]), bar_ms)
+    if not 0 < len(holes) <= _FEW_HOLES:
+        return page
+    again = ask(holes[0][0]).within(holes[0][0], int(page.times[-1]))
+    new = np.setdiff1d(again.times, page.times)
+    if not new.size:
+        return page
+    found = again.bars.filter(pl.col("ts").dt.epoch("ms").is_in(new.tolist()))
+    return Page(np.union1d(page.times, new), pl.concat([page.bars, found]).sort("ts"), page.set_aside)
 
 
 def _numbers(row: Any) -> tuple[int, tuple[float | None, ...]] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
+from textwrap import shorten
 
 import polars as pl
 
@@ -61,6 +62,9 @@ class SymbolFetch:
     requests: int
     retries: int
 
+    def __repr__(self) -> str:
+        return shorten(f"<SymbolFetch of {self.sentence}", 290, placeholder=" ...") + ">"
+
     @property
     def sentence(self) -> str:
         """What became of this symbol, as one sentence."""
@@ -97,6 +101,9 @@ class FetchReport:
     symbols: tuple[SymbolFetch, ...]
     requests: int
     retries: int
+
+    def __repr__(self) -> str:
+        return shorten(f"<FetchReport: {self.sentence}", 290, placeholder=" ...") + ">"
 
     def __getitem__(self, symbol: str) -> SymbolFetch:
         """The entry of one symbol."""

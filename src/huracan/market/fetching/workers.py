@@ -187,7 +187,7 @@ class Crew:
             self._set_aside(task, page)
             return page
 
-        for piece in walk(ask, task.span, bar_ms=1, page_bars=_FUNDING_WINDOW):
+        for piece in walk(ask, task.span, bar_ms=1, page_bars=_FUNDING_WINDOW, look_again=False):
             yield piece, asked_at
 
     def _set_aside(self, task: Task, page: Page) -> None:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from textwrap import shorten
 
 import polars as pl
 
@@ -72,7 +73,11 @@ class CandleStore:
         open_root(self.root)
 
     def __repr__(self) -> str:
-        return f"CandleStore({str(self.root)!r})"
+        try:
+            held = f"{len(self.symbols())} symbols, bars of {', '.join(self.bars()) or 'no length yet'}"
+        except StorageError as error:
+            held = f"not to be read: {error}"
+        return shorten(f"<CandleStore {str(self.root)!r}: {held}", 290, placeholder=" ...") + ">"
 
     def append(
         self, candles: pl.DataFrame, *, bar: Length | None = None, source: str = "unnamed", fetched_at: Moment | None = None

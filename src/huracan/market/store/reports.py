@@ -29,6 +29,9 @@ class AppendReport:
     still_open: int
     revisions: pl.DataFrame
 
+    def __repr__(self) -> str:
+        return f"<AppendReport: {self.sentence}>"
+
     @property
     def sentence(self) -> str:
         """The report as one sentence."""
