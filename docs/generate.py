@@ -62,6 +62,13 @@ simulated and real candles from bitcoin to a coin of 1e-8, at the bounds of ever
 on 216,000 real minutes of three coins against long double, in standard deviations: `obv_change` and `ad_change` err by less
 than 5e-14, the difference of TA-Lib's running line by up to 4e-13. TA-Lib's own deviations (Bollinger's bands, variance)
 were held against long double as well and err by less than 1e-11 of the price.
+Sums of volume (`vwap`, `vwma`, `mfi`, `chaikin_money_flow`) are taken anew for each window and err by less than 1e-11.
+
+**Ticks.** Prices are decimals, and floats only near them. TA-Lib's directional movement (`adx`, `adxr`, `dx`, `plus_di`,
+`minus_di`) asks whether the high rose farther than the low fell; where both moved by as many ticks, the rounding of the floats
+answers. That is one bar in sixty of a coin in few ticks, and moves `adx_14` by more than a tenth of its deviation in one row of
+ten. These indicators are TA-Lib's to the bit, rounding included; `adx_scaled` is the same index with equal moves counted as
+equal, and so are `money_flow` and `mfi` where the typical price only seems to move.
 
 **Parameters** are also understood under the names other libraries use: `period`, `length`, `timeperiod` for `window`,
 `fast_period` for `fast`, and so on. Windows count bars. What is given where a formula has no value stands after

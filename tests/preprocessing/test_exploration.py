@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+from scipy.optimize import brentq
 from scipy.signal import lfilter
 from scipy.stats import skew
 from statsmodels.tsa.stattools import acf, adfuller, kpss
@@ -182,17 +184,45 @@ def test_bands_and_intervals_hold_where_volatility_clusters() -> None:
     assert textbook > 0.1
 
 
+def coverage(samples: Callable[[np.random.Generator], np.ndarray], index: float, repetitions: int = 300) -> float:
+    found = [tail_index(samples(np.random.default_rng(seed))) for seed in range(repetitions)]
+    assert all(t.index is not None and t.low is not None and t.low < t.index for t in found)
+    return float(np.mean([t.low <= index <= (t.high or np.inf) for t in found]))  # type: ignore[operator]
+
+
 @pytest.mark.slow
-def test_the_interval_of_the_tail_index_covers_where_extremes_cluster() -> None:
-    """Pareto tails of index 3, rows alone and in clusters of twenty (twelve clusters make the tail then)."""
-    alone, together, textbook = [], [], []
-    for seed in range(400):
-        generator = np.random.default_rng(seed)
-        alone.append(tail_index((1 - generator.random(10_000)) ** (-1 / 3)))
-        found = tail_index(np.repeat((1 - generator.random(500)) ** (-1 / 3), 20) * generator.uniform(0.5, 1.0, 10_000))
-        together.append(found)
-        textbook.append(abs(found.index / 3 - 1) < 1.96 / np.sqrt(found.n_tail))  # type: ignore[operator]
-    covered = [np.mean([t.low <= 3 <= t.high for t in kind]) for kind in (alone, together)]  # type: ignore[operator]
-    print(covered, np.mean(textbook))
-    assert covered[0] >= 0.92 and covered[1] >= 0.8
-    assert np.mean(textbook) < 0.5
+def test_the_interval_of_the_tail_index_covers_what_it_says() -> None:
+    """95 % less sampling error (1.3 points) where rows are independent, whether the tail is a power law or bends to one."""
+    for rows in (10_000, 50_000):
+        pareto = coverage(lambda generator, n=rows: (1 - generator.random(n)) ** (-1 / 3), 3.0)
+        three, four = (coverage(lambda generator, f=f, n=rows: generator.standard_t(f, n), f) for f in (3.0, 4.0))
+        print(rows, pareto, three, four)
+        assert min(pareto, three, four) >= 0.92
+
+
+@pytest.mark.slow
+def test_the_interval_of_the_tail_index_holds_roughly_where_extremes_cluster() -> None:
+    """Clusters of five and of twenty; GARCH(.2, .75), whose index solves E (.2 z^2 + .75)^(k / 2) = 1 (Kesten): 4.36."""
+    fives, twenties = (
+        coverage(lambda g, c=c: np.repeat((1 - g.random(10_000 // c)) ** (-1 / 3), c) * g.uniform(0.5, 1.0, 10_000), 3.0)
+        for c in (5, 20)
+    )
+    z = np.linspace(-12.0, 12.0, 20_001)
+    weight = np.exp(-z * z / 2) / np.exp(-z * z / 2).sum()
+    index = brentq(lambda k: float(weight @ (0.2 * z * z + 0.75) ** (k / 2)) - 1.0, 2.5, 20.0)
+    assert index == pytest.approx(4.36, abs=0.01)
+    clustered = coverage(lambda g: garch(10_000, int(g.integers(1 << 30)), 0.2, 0.75), index, 100)
+    print(fives, twenties, clustered)
+    assert fives >= 0.88 and twenties >= 0.78 and clustered >= 0.76
+
+
+def test_hills_estimate_takes_the_bend_of_a_tail_for_its_index() -> None:
+    """Why there is another: on t(4), k the same, its textbook interval never holds 4, ours does."""
+    x = np.random.default_rng(3).standard_t(4, 50_000)
+    found = tail_index(x)
+    largest = np.sort(x)[-found.n_tail - 1 :]
+    hill = 1.0 / np.log(largest[1:] / largest[0]).mean()
+    assert hill * (1 + 1.96 / np.sqrt(found.n_tail)) < 3.3
+    assert found.low < 4.0 < found.high  # type: ignore[operator]
+    normal = tail_index(np.random.default_rng(4).standard_normal(50_000))
+    assert normal.index is None or normal.high is None  # lighter than any power law

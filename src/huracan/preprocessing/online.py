@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from struct import Struct
 from struct import error as StructError
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -151,6 +152,18 @@ class OnlineFeatures:
             online._series.setdefault(symbol, OnlineSeries(online._plan, length))
         online._tell_last()
         return online
+
+    def __repr__(self) -> str:
+        stand = [self.status(symbol) for symbol in self._series]
+        ready = sum(not status.missing_to_lookback for status in stand)
+        settled = sum(not status.missing_to_warmup for status in stand)
+        times = sorted(status.ts for status in stand if status.ts is not None)
+        span = " to ".join(f"{ts:%Y-%m-%d %H:%M}" for ts in dict.fromkeys((times[0], times[-1]))) + " UTC" if times else "none"
+        names = shorten(", ".join(self._series), 60, placeholder=" ...") or "none"
+        return (
+            f"<OnlineFeatures: {len(self.recipe)} columns on bars of {written_length(self._bar)}; {len(stand)} symbols "
+            f"({names}), last bar {span}; complete: {ready}, warmed up: {settled}>"
+        )
 
     @property
     def symbols(self) -> tuple[str, ...]:

@@ -60,6 +60,21 @@ class PreprocessingReport:
     warming_up: dict[str, int] = field(default_factory=dict)
     overlaps_fit_window: bool | None = None
 
+    def __repr__(self) -> str:
+        counts = (
+            ("imputed", "imputed"),
+            ("warming_up", "still warming up"),
+            ("clipped_low", "raised"),
+            ("clipped_high", "cut"),
+        )
+        done = [(said, getattr(self, name)) for name, said in counts]
+        said = [f"{sum(many.values()):,} values of {len(many)} columns {what}" for what, many in done if many]
+        said += [f"{len(self.dropped)} columns dropped"] if self.dropped else []
+        said += [f"{len(self.components)} components"] if self.components else []
+        overlap = {True: "; rows of the fit window among them", False: "; none from the fit window", None: ""}
+        what = ", ".join(said) or "nothing was changed"
+        return f"<PreprocessingReport of {self.n_rows:,} rows: {what}{overlap[self.overlaps_fit_window]}>"
+
     def to_frame(self) -> pl.DataFrame:
         """One row per column that something was done to: ``[feature, imputed, warming_up, clipped_low, clipped_high,
         note, dropped]``."""

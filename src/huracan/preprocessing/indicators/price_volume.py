@@ -5,15 +5,22 @@ from __future__ import annotations
 import functools
 
 import numpy as np
-from numpy.typing import NDArray
 
 from huracan.preprocessing.indicators.bars import Bars
 from huracan.preprocessing.indicators.from_talib import ORACLES, Oracle, ema_time, register_talib
 from huracan.preprocessing.indicators.registry import indicator, window
+from huracan.preprocessing.indicators.volume import money_flows
 from huracan.preprocessing.rolling import Array, lag, ratio, rolling_sum
-from huracan.preprocessing.ta import ta
 
-__all__ = ["ad_change", "amihud_illiquidity", "chaikin_money_flow", "obv_change", "vwap", "vwma"]
+__all__ = [
+    "ad_change",
+    "amihud_illiquidity",
+    "chaikin_money_flow",
+    "mfi",
+    "obv_change",
+    "vwap",
+    "vwma",
+]
 
 _FAMILY = "volume"
 _volume = functools.partial(register_talib, family=_FAMILY)
@@ -22,19 +29,30 @@ _HLCV = ("high", "low", "close", "volume")
 _SINCE_START = (
     "TA-Lib's is summed from the first bar on, so that its rounding grows with the series; this is the sum over the window"
 )
-_RESIDUE = "bitwise where anything was traded; in a window without volume TA-Lib divides rounding residue by rounding residue"
+_RESIDUE = (
+    "TA-Lib adds to and takes from a running sum, in which one bar of 1e16 in volume leaves its rounding to the end of the "
+    "series; here each window is summed by itself"
+)
 
-_volume(
-    "mfi",
-    "MFI",
-    "Money flow index: the share of money traded on rising typical prices, 0 to 100.",
+
+@indicator(
+    family=_FAMILY,
     parameters=(window("window", 14),),
     columns=_HLCV,
+    lookback=lambda window: window,
     formula="100 U / (U + D), sums over w of p * volume where p = (high + low + close) / 3 rose and where it fell",
     undefined="0 where no money flowed",
     source="Quong & Soudack, Technical Analysis of Stocks & Commodities, March 1989",
     aliases=("money_flow_index",),
+    version=2,
 )
+def mfi(bars: Bars, window: int) -> Array:
+    """Money flow index: the share of money traded on rising typical prices, 0 to 100."""
+    up, down = money_flows(bars, window)
+    return 100.0 * ratio(up, up + down, otherwise=0.0)
+
+
+ORACLES["mfi"] = Oracle("MFI", _HLCV, lambda window: {"timeperiod": window}, difference=_RESIDUE)
 
 
 @indicator(
@@ -69,8 +87,7 @@ ORACLES["obv_change"] = Oracle("OBV", _CV, lambda window: {}, difference=_SINCE_
 )
 def ad_change(bars: Bars, window: int) -> Array:
     """Change of Chaikin's accumulation and distribution over a window; the line itself depends on where it began."""
-    place = ratio((bars.close - bars.low) - (bars.high - bars.close), bars.high - bars.low, otherwise=0.0)
-    return rolling_sum(place * bars.volume, window)
+    return rolling_sum(_placed(bars), window)
 
 
 ORACLES["ad_change"] = Oracle("AD", _HLCV, lambda window: {}, difference=_SINCE_START)
@@ -88,8 +105,7 @@ ORACLES["ad_change"] = Oracle("AD", _HLCV, lambda window: {}, difference=_SINCE_
 )
 def chaikin_money_flow(bars: Bars, window: int) -> Array:
     """Where bars close within their range, weighted by volume, -1 to 1."""
-    share = ta("CMF", bars.high, bars.low, bars.close, bars.volume, timeperiod=window)
-    return np.where(_traded(bars, window), share, 0.0)
+    return ratio(rolling_sum(_placed(bars), window), _traded(bars, window), otherwise=0.0)
 
 
 ORACLES["chaikin_money_flow"] = Oracle("CMF", _HLCV, lambda window: {"timeperiod": window}, difference=_RESIDUE)
@@ -108,8 +124,7 @@ ORACLES["chaikin_money_flow"] = Oracle("CMF", _HLCV, lambda window: {"timeperiod
 def vwap(bars: Bars, window: int) -> Array:
     """Volume-weighted average price of the last bars, in units of price."""
     typical = (bars.high + bars.low + bars.close) / 3.0
-    paid = bars.unscaled(ta("VWMA", typical, bars.volume, timeperiod=window))
-    return np.where(_traded(bars, window), paid, np.nan)
+    return bars.unscaled(ratio(rolling_sum(typical * bars.volume, window), _traded(bars, window)))
 
 
 ORACLES["vwap"] = Oracle("VWMA", ("typical", "volume"), lambda window: {"timeperiod": window}, difference=_RESIDUE)
@@ -127,8 +142,7 @@ ORACLES["vwap"] = Oracle("VWMA", ("typical", "volume"), lambda window: {"timeper
 )
 def vwma(bars: Bars, window: int) -> Array:
     """Volume-weighted average of the closes, in units of price."""
-    paid = bars.unscaled(ta("VWMA", bars.close, bars.volume, timeperiod=window))
-    return np.where(_traded(bars, window), paid, np.nan)
+    return bars.unscaled(ratio(rolling_sum(bars.close * bars.volume, window), _traded(bars, window)))
 
 
 ORACLES["vwma"] = Oracle("VWMA", _CV, lambda window: {"timeperiod": window}, difference=_RESIDUE)
@@ -151,8 +165,18 @@ def amihud_illiquidity(bars: Bars, window: int) -> Array:
     return ratio(rolling_sum(impact, window), rolling_sum(traded, window))
 
 
-def _traded(bars: Bars, window: int) -> NDArray[np.bool_]:
-    return bars.once(("traded", window), lambda: rolling_sum(bars.volume, window) > 0.0)
+def _traded(bars: Bars, window: int) -> Array:
+    return bars.once(("traded", window), lambda: rolling_sum(bars.volume, window))
+
+
+def _placed(bars: Bars) -> Array:
+    """Volume times the place of the close in its bar, from -1 (at the low) to 1 (at the high)."""
+
+    def make() -> Array:
+        place = ratio((bars.close - bars.low) - (bars.high - bars.close), bars.high - bars.low, otherwise=0.0)
+        return place * bars.volume
+
+    return bars.once("placed volume", make)
 
 
 _volume(
@@ -163,7 +187,8 @@ _volume(
     columns=_HLCV,
     unit="volume",
     formula="EMA_fast(AD) - EMA_slow(AD); both begin with the first value",
-    undefined="a bar without range adds nothing to the line",
+    undefined="a bar without range adds nothing to the line; the line is summed from the first bar, so that one of 1e16 in "
+    "volume costs all later ones the digits below 1",
     source="Chaikin; Achelis, Technical Analysis from A to Z, 2000",
     settle=lambda fast, slow: ema_time(slow),
     refuse=lambda fast, slow: None if fast < slow else f"fast {fast} must be shorter than slow {slow}.",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from huracan.preprocessing.indicators.bars import Bars
+from huracan.preprocessing.indicators.bars import SMALLEST_MOVE, Bars
 from huracan.preprocessing.indicators.registry import forgetting_time, indicator, window
-from huracan.preprocessing.rolling import Array, first_value, ratio, rolling_sum
+from huracan.preprocessing.rolling import Array, first_value, lag, ratio, rolling_sum
 from huracan.preprocessing.ta import ta
 
 __all__ = [
@@ -101,17 +101,34 @@ def macd_scaled(bars: Bars, fast: int, slow: int, signal: int, volatility_window
     columns=("high", "low", "close"),
     lookback=lambda window: 2 * window - 1,
     outputs=("strength", "direction"),
-    formula="strength = ADX / 100; direction = (+DI - -DI) / 100; TA-Lib",
-    undefined="0 where no range was ever seen",
+    formula="strength = ADX / 100; direction = (+DI - -DI) / 100; a high that rose as far as the low fell is no direction",
+    undefined="0 where no range was seen for so long that its average is below 1e-12 of the price",
     source="Wilder, New Concepts in Technical Trading Systems, 1978",
     memory="recursive",
     settle=lambda window: 2 * window + 2 * forgetting_time(1.0 / window),
+    version=2,
 )
 def adx_scaled(bars: Bars, window: int) -> tuple[Array, ...]:
-    """Strength of the trend (0 to 1) and its direction (-1 to 1) by Wilder's directional movement."""
-    candle = (bars.high, bars.low, bars.close)
-    up, down = ta("PLUS_DI", *candle, timeperiod=window), ta("MINUS_DI", *candle, timeperiod=window)
-    return ta("ADX", *candle, timeperiod=window) / 100.0, (up - down) / 100.0
+    """Strength of the trend (0 to 1) and its direction (-1 to 1) by Wilder's directional movement.
+
+    Wilder's rule compares two moves, and on prices in ticks they are often equal. TA-Lib (the indicator ``adx``) compares them
+    as floats, where rounding decides; here moves within :data:`~.bars.SMALLEST_MOVE` are equal, whatever the prices are counted
+    in. Averages begin with the mean of their first ``window`` values, as Wilder's do; TA-Lib's indicators begin a bar earlier.
+    """
+    rise, fall = bars.high - lag(bars.high, 1), lag(bars.low, 1) - bars.low
+    least, before = SMALLEST_MOVE * bars.close, lag(bars.close, 1)
+    up = np.where(rise - np.maximum(fall, 0.0) > least, rise, 0.0 * rise)
+    down = np.where(fall - np.maximum(rise, 0.0) > least, fall, 0.0 * fall)
+    true_range = np.maximum(bars.high, before) - np.minimum(bars.low, before)
+    span = _above(1e-12 * bars.close, ta("RMA", true_range, timeperiod=window))
+    plus, minus = (ratio(ta("RMA", move, timeperiod=window), span, otherwise=0.0) for move in (up, down))
+    one_sided = ratio(np.abs(plus - minus), _above(1e-12, plus + minus), otherwise=0.0)
+    return ta("RMA", one_sided, timeperiod=window), plus - minus
+
+
+def _above(least: Array | float, size: Array) -> Array:
+    """The size, but 0 where it has decayed to nothing."""
+    return np.where(size > least, size, 0.0 * size)
 
 
 def _ema_time(window: int) -> int:

@@ -127,16 +127,17 @@ def volatility_ratio(bars: Bars, estimator: str, window: int, long_window: int) 
     parameters=(choice("estimator", *_ESTIMATORS), window("window", 12), window("long_window", 168)),
     columns=_OHLC,
     lookback=lambda estimator, window, long_window: window + long_window - 1,
-    formula="z-score over the long window of log(volatility_w), floored at a hundredth of its mean square over the long window",
-    undefined="null where nothing moved for a whole long window, and until that stretch has left the next one",
-    source="Parkinson 1980; Garman & Klass 1980; Rogers & Satchell 1991",
+    formula="z-score over the long window of sqrt(volatility_w)",
+    undefined="0 where volatility was the same all through the long window",
+    source="Parkinson 1980; Garman & Klass 1980; Rogers & Satchell 1991; Hawkins & Wixley, American Statistician 40 (1986)",
+    version=2,
 )
 def volatility_zscore(bars: Bars, estimator: str, window: int, long_window: int) -> Array:
-    """Level of volatility against its own past: comparable between symbols and over years."""
-    short = _mean_variance(bars, estimator, window)
-    usual = rolling_mean(short, long_window, min_count=1)
-    floored = np.where(usual > 0.0, np.maximum(short, 1e-4 * usual), np.nan)
-    return rolling_zscore(0.5 * np.log(floored), long_window)
+    """Level of volatility against its own past: comparable between symbols and over years.
+
+    The fourth root of a mean of squares is nearly normal, as its logarithm is, and knows what to make of stillness.
+    """
+    return rolling_zscore(np.sqrt(np.sqrt(_mean_variance(bars, estimator, window))), long_window)
 
 
 @indicator(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from huracan.preprocessing.indicators.bars import Bars
+from huracan.preprocessing.indicators.bars import SMALLEST_MOVE, Bars
 from huracan.preprocessing.indicators.registry import indicator, window
 from huracan.preprocessing.rolling import (
     Array,
@@ -20,6 +20,7 @@ from huracan.preprocessing.rolling import (
 __all__ = [
     "amihud",
     "money_flow",
+    "money_flows",
     "quiet_share",
     "relative_volume",
     "signed_volume",
@@ -155,15 +156,12 @@ def vwap_distance(bars: Bars, window: int, volatility_window: int) -> Array:
     columns=("high", "low", "close", "volume"),
     lookback=lambda window: window,
     formula="(up - down) / (up + down), up = sum_w of price * volume where the typical price rose: (MFI - 50) / 50",
-    undefined="0 where no money flowed",
+    undefined="0 where no money flowed; a typical price that moved by less than a billionth did not move",
+    version=2,
 )
 def money_flow(bars: Bars, window: int) -> Array:
     """Money traded on rising less on falling typical prices, as a share, from -1 to 1."""
-    typical = (bars.high + bars.low + bars.close) / 3.0
-    change = typical - lag(typical, 1)
-    money = np.where(np.isnan(change), np.nan, typical * bars.volume)
-    up = rolling_sum(np.where(change > 0.0, money, 0.0 * money), window)
-    down = rolling_sum(np.where(change < 0.0, money, 0.0 * money), window)
+    up, down = money_flows(bars, window)
     return ratio(up - down, up + down, otherwise=0.0)
 
 
@@ -180,6 +178,19 @@ def quiet_share(bars: Bars, window: int) -> Array:
     r = bars.log_return
     quiet = np.where((bars.volume == 0.0) | (r == 0.0), 1.0, 0.0)
     return rolling_mean(np.where(np.isnan(r), np.nan, quiet), window)
+
+
+def money_flows(bars: Bars, window: int) -> tuple[Array, Array]:
+    """Money traded over the window where the typical price rose, and where it fell; NaN on the first ``window`` bars."""
+
+    def make() -> tuple[Array, Array]:
+        typical = (bars.high + bars.low + bars.close) / 3.0
+        change, least = typical - lag(typical, 1), SMALLEST_MOVE * typical
+        money = np.where(np.isnan(change), np.nan, typical * bars.volume)
+        up, down = np.where(change > least, money, 0.0 * money), np.where(change < -least, money, 0.0 * money)
+        return rolling_sum(up, window), rolling_sum(down, window)
+
+    return bars.once(("money flows", window), make)
 
 
 def _illiquidity(bars: Bars, window: int) -> Array:

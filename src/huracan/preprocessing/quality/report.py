@@ -11,6 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from textwrap import shorten
 from typing import Any
 
 import polars as pl
@@ -55,6 +56,9 @@ class QualityReport:
 
     checks: tuple[QualityCheck, ...]
     sentence: str
+
+    def __repr__(self) -> str:
+        return shorten(f"<QualityReport {'ok' if self.ok else 'not ok'}: {self.sentence}", 290, placeholder=" ...") + ">"
 
     @property
     def ok(self) -> bool:
