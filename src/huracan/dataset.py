@@ -109,6 +109,15 @@ class TrainingSet:
     def __len__(self) -> int:
         return len(self.X)
 
+    def __repr__(self) -> str:
+        span = f"decided {self.decision_time[0]} to {self.decision_time[-1]}" if len(self) else "no rows"
+        bar = self.bar_length.astype("timedelta64[s]")
+        left = f"; {sum(self.dropped.values()):,} rows left out" if self.dropped else ""
+        return (
+            f"<TrainingSet: {len(self):,} rows x {len(self.feature_names)} features, {len(self.symbols)} symbols, "
+            f"bars of {bar}, {span}; times: {self.time_source.value}{left}>"
+        )
+
     @property
     def symbol(self) -> NDArray[Any]:
         """Symbol of every row, as an array of strings."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from textwrap import shorten
 
 import numpy as np
 import polars as pl
@@ -49,6 +50,14 @@ class BacktestResult:
     costs: CostModel
     bars_per_year: float
     bars: pl.DataFrame | None = None
+
+    def __repr__(self) -> str:
+        figure = self.metrics.get
+        return (
+            f"<BacktestResult {shorten(self.name, 60, placeholder=' ...')!r}: {self.equity.height:,} bars, "
+            f"{self.per_symbol.height} symbols, {self.trades:,} trades; net return {figure('total_return', math.nan):+.2%}, "
+            f"Sharpe {figure('sharpe', math.nan):.2f}, max drawdown {figure('max_drawdown', math.nan):.2%}>"
+        )
 
     @property
     def returns(self) -> Floats:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
+from textwrap import shorten
 from typing import Any, Literal
 
 import numpy as np
@@ -70,6 +71,10 @@ class Comparison:
     correction: str
     dependence: str
     n_times: int
+
+    def __repr__(self) -> str:
+        counted = f"{len(self.mean_loss)} models, {len(self.pairs)} pairs, {self.n_times:,} times"
+        return shorten(f"<Comparison of {counted}: {self.sentence}", 290, placeholder=" ...") + ">"
 
     def to_frame(self) -> pl.DataFrame:
         """The pairs as a polars frame, one row each."""

@@ -133,8 +133,8 @@ def _predictions(
 
 
 def _earns(net: pl.DataFrame, champion: str | None) -> bool:
-    low = net.filter(pl.col("learner") == champion)["sharpe_ci_low"]
-    return bool(len(low) and low[0] is not None and low[0] > 0)
+    low = [] if champion is None else net.filter(pl.col("learner") == champion)["sharpe_ci_low"].drop_nulls().to_list()
+    return bool(low and low[0] > 0)
 
 
 def _verdict(comparison: Comparison | NotRun, champion: str | None) -> str:
