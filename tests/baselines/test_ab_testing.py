@@ -60,7 +60,7 @@ def test_a_worse_model_never_wins():
 def test_table_has_the_agreed_columns_and_readable_numbers():
     rng = np.random.default_rng(4)
     frame = compare_models({"a": rng.normal(size=100), "b": rng.normal(size=100), "c": rng.normal(size=100)}).to_frame()
-    assert frame.columns == [*COLUMNS, "model_a", "model_b"]
+    assert frame.columns == [*COLUMNS, "model_a", "model_b", "p_independent", "note"]
     assert frame["pair"].to_list() == ["a - b", "a - c", "b - c"]
     assert frame.select(COLUMNS[1:]).null_count().sum_horizontal().item() == 0
     assert (frame["p_adjusted"] >= frame["p_value"]).all()

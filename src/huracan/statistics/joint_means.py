@@ -22,6 +22,8 @@ NullKind = Literal["cosines", "bootstrap"]
 _CHUNK = 4_000_000
 _MOST_ROWS = 10_000
 _FEWEST_BLOCKS = 4
+_ALIKE = 1e-6
+"""Share of two models' own variation below which their difference is not taken from products."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +69,12 @@ class JointMeans:
         that were drawn. Differences that are not tested score 0.
         """
         draw = self._cosine_draws if self.null == "cosines" else self._block_draws
-        weight, degrees = self._weights(self.degrees_of_freedom)
-        for mean, roots in draw(resamples, seed, self.contrasts.shape[1]):
-            spread = roots @ self.contrasts
+        rows, scale, degrees = self._roots(self.degrees_of_freedom)
+        squares = _SquaredContrasts.of(self.source, self.contrasts, rows)
+        for mean, roots in draw(resamples, seed, squares.numbers_each):
             # one product for each resample: a chunk of another size gives the same bits
             moved = (mean[:, None] @ self.contrasts)[:, 0]
-            yield _null_score(moved, np.einsum("rdp,rdp,dp->rp", spread, spread, weight), degrees, self.tested)
+            yield _null_score(moved, squares(roots) * scale, degrees, self.tested)
 
     def interval(self, critical_score: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Ends of the intervals whose differences score up to ``critical_score``; the whole line where undecidable."""
@@ -80,17 +82,17 @@ class JointMeans:
         half = np.where(self.same, 0.0, np.where(self.decidable, half, np.inf))
         return self.difference - half, self.difference + half
 
-    def _weights(self, degrees: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Share of every squared root in the squared standard error, and the degrees of freedom that gives."""
+    def _roots(self, degrees: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
+        """How many squared roots make each squared standard error, the share of each in it, and its degrees of freedom."""
         if self.null == "cosines":
-            return (np.arange(len(self.source))[:, None] < degrees) / degrees, degrees
+            return degrees, 1.0 / degrees, degrees
         blocks = len(self.source) // self.block_rows
-        return np.full((blocks, len(degrees)), 1.0 / blocks**2), np.full(len(degrees), blocks - 1)
+        return np.full(len(degrees), blocks), np.full(len(degrees), 1.0 / blocks**2), np.full(len(degrees), blocks - 1)
 
     def _cosine_draws(self, resamples: int, seed: int, width: int) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
         factor: NDArray[np.float64] = np.asarray(np.linalg.qr(self.source, mode="r"))
         generator, rows = np.random.default_rng(seed), len(self.source)
-        for count in _chunks(resamples, rows * max(width, factor.shape[1])):
+        for count in _chunks(resamples, max(rows * factor.shape[1], width)):
             drawn = generator.standard_normal((count, rows + 1, len(factor))) @ factor
             yield drawn[:, 0], drawn[:, 1:]
 
@@ -101,12 +103,55 @@ class JointMeans:
         )
         block_mean = (running[rows : rows + n] - running[:n]) / rows
         number, low = n // rows, 0
-        for count in _chunks(resamples, number * max(width, self.source.shape[1])):
+        for count in _chunks(resamples, max(number * self.source.shape[1], width)):
             drawn = draw_blocks(n, rows, range(low, low + count), seed=seed)
             roots = block_mean[drawn.start.reshape(count, -1)[:, :number]]
             mean = roots.mean(axis=1)
             yield mean, roots - mean[:, None]
             low += count
+
+
+@dataclass(frozen=True)
+class _SquaredContrasts:
+    """Sum of the first squared roots of each contrast, (resamples, roots, k) -> (resamples, differences).
+
+    Where contrasts are pairs, and the two are not so alike that digits would be lost, the sums come from the products of all
+    models with each other, of which there are fewer than of roots and pairs.
+    """
+
+    contrasts: NDArray[np.float64]
+    rows: NDArray[np.int64]
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    by_products: NDArray[np.bool_]
+    numbers_each: int
+
+    @classmethod
+    def of(cls, source: NDArray[np.float64], contrasts: NDArray[np.float64], rows: NDArray[np.int64]) -> _SquaredContrasts:
+        k = len(contrasts)
+        first, second = contrasts.argmax(axis=0), contrasts.argmin(axis=0)
+        pairs = np.array_equal(contrasts, pairs_of(k, first, second))
+        products = source.T @ source
+        own = products[first, first] + products[second, second]
+        by_products = (own - 2.0 * products[first, second] > _ALIKE * own) & pairs
+        direct = int((~by_products).sum())
+        return cls(contrasts, rows, first, second, by_products, max(len(source) * direct, 2 * k * k, len(rows)))
+
+    def __call__(self, roots: NDArray[np.float64]) -> NDArray[np.float64]:
+        squares = np.empty((len(roots), len(self.rows)))
+        products, done = np.zeros((len(roots), *[roots.shape[2]] * 2)), 0
+        for stop in np.unique(self.rows[self.by_products]).tolist():
+            part = roots[:, done:stop]
+            products += part.transpose(0, 2, 1) @ part
+            which, done = np.flatnonzero(self.by_products & (self.rows == stop)), stop
+            a, b = self.first[which], self.second[which]
+            squares[:, which] = products[:, a, a] + products[:, b, b] - 2.0 * products[:, a, b]
+        direct = np.flatnonzero(~self.by_products)
+        if len(direct):
+            inside = np.arange(roots.shape[1])[:, None] < self.rows[direct]
+            spread = roots @ self.contrasts[:, direct]
+            squares[:, direct] = np.einsum("rdp,rdp,dp->rp", spread, spread, inside.astype(np.float64))
+        return squares
 
 
 def joint_means(
