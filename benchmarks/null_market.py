@@ -27,7 +27,7 @@ def one_seed(seed: int) -> tuple[str | None, int]:
             "data": {"simulation": {"n_symbols": 1, "n_bars": 3_000, "signal_strength": 0.0}},
         }
         result = UnifiedMLPipeline(config).run()
-    pairs = result["ab_testing"].pairs
+    pairs = result["ab_testing"].comparison.pairs
     naive = sum(-pair.difference > 0 and pair.p_value < 0.05 for pair in pairs)
     return result.champion, naive
 

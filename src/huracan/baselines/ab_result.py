@@ -79,6 +79,10 @@ class ABTestResult:
         """The model all others were compared with, or None where every pair was."""
         return self.comparison.baseline
 
+    def to_frame(self) -> pl.DataFrame:
+        """The pairs as :meth:`huracan.baselines.Comparison.to_frame` gives them."""
+        return self.comparison.to_frame()
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values only: frames as lists of rows, times as ISO strings, what is not finite as None."""
         frames = ("pairs", "models", "paths", "by_regime", "conditional", "sharpe", "deflation")

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from huracan.baselines import ab_tables as tables
 from huracan.baselines.ab_result import ABTestResult
-from huracan.baselines.ab_returns import judge_sharpe_ratios
+from huracan.baselines.ab_returns import SharpeFindings, judge_sharpe_ratios
 from huracan.baselines.aligned_losses import AlignedLosses, Keys, align_losses
 from huracan.baselines.comparing import PAIR_CORRECTIONS, PairCorrection, check_comparison, compare_aligned, compare_models
 from huracan.baselines.comparison import Comparison, Dependence, PairResult
@@ -183,7 +183,6 @@ class ABTestingFramework:
             is fewer than the strategies here. NotEnoughData, UnknownName : as of :func:`compare_models`.
         """
         aligned = align_losses(returns, times, symbols)
-        correction = "holm" if self.correction == "romano_wolf" else self.correction
         negative = AlignedLosses(
             aligned.names,
             -aligned.losses,
@@ -194,31 +193,41 @@ class ABTestingFramework:
             aligned.joined,
         )
         by_mean = self._result(negative, baseline, regimes, "negative net return")
-        sharpe = judge_sharpe_ratios(
-            aligned.losses,
-            aligned.names,
-            baseline=baseline,
-            alpha=self.alpha,
-            correction=correction,
-            n_trials=n_trials,
-            resamples=self.resamples,
-            seed=self.seed,
-        )
-        return replace(
-            by_mean,
-            decision=sharpe.decision,
-            sentence=sharpe.sentence,
-            sharpe=sharpe.table,
-            deflation=sharpe.deflation,
-            deflation_of=sharpe.deflation_of,
-            n_trials=sharpe.n_trials,
-            overfitting=sharpe.overfitting,
-            notes=(*by_mean.notes, *sharpe.notes),
-        )
+        sharpe = self._sharpe_ratios(aligned, baseline, n_trials)
+        return replace(_with_sharpe_ratios(by_mean, sharpe), decision=sharpe.decision, sentence=sharpe.sentence)
+
+    def add_returns(
+        self,
+        result: ABTestResult,
+        returns: Mapping[str, Any] | Any,
+        *,
+        baseline: str | None = None,
+        n_trials: int | None = None,
+    ) -> ABTestResult:
+        """Put the Sharpe ratios of the models' accounts beside losses that decided; the decision stays.
+
+        Parameters
+        ----------
+        result : of :meth:`compare_losses` or :meth:`compare_predictions`.
+        returns, baseline, n_trials : as of :meth:`compare_returns`; periods need not be those of the losses.
+        """
+        return _with_sharpe_ratios(result, self._sharpe_ratios(align_losses(returns), baseline, n_trials))
 
     def sequential(self, names: tuple[str, str] = ("champion", "challenger"), **settings: Any) -> SequentialComparison:
         """A comparison of two models that may be looked at after every loss; settings as of :class:`SequentialComparison`."""
         return SequentialComparison(self.alpha, names=names, **settings)
+
+    def _sharpe_ratios(self, aligned: AlignedLosses, baseline: str | None, n_trials: int | None) -> SharpeFindings:
+        return judge_sharpe_ratios(
+            aligned.losses,
+            aligned.names,
+            baseline=baseline,
+            alpha=self.alpha,
+            correction="holm" if self.correction == "romano_wolf" else self.correction,
+            n_trials=n_trials,
+            resamples=self.resamples,
+            seed=self.seed,
+        )
 
     def _result(self, aligned: AlignedLosses, baseline: str | None, regimes: ArrayLike | None, measure: str) -> ABTestResult:
         drawn: dict[str, Any] = {"resamples": self.resamples, "seed": self.seed}
@@ -256,3 +265,15 @@ class ABTestingFramework:
             deflation=tables.no_rows("deflation"),
             notes=(*lost, *notes),
         )
+
+
+def _with_sharpe_ratios(result: ABTestResult, found: SharpeFindings) -> ABTestResult:
+    return replace(
+        result,
+        sharpe=found.table,
+        deflation=found.deflation,
+        deflation_of=found.deflation_of,
+        n_trials=found.n_trials,
+        overfitting=found.overfitting,
+        notes=(*result.notes, *found.notes),
+    )

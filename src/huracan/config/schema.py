@@ -220,8 +220,9 @@ class ComparisonConfig(Section):
     """When a learner counts as better than the baseline."""
 
     alpha: float = Field(0.05, gt=0.0, lt=0.5, description="Family-wise error rate over all learners compared.")
-    correction: Literal["holm", "bonferroni", "hochberg", "fdr_bh", "fdr_by"] = Field(
-        "holm", description="Correction for having compared several learners."
+    correction: Literal["holm", "bonferroni", "hochberg", "fdr_bh", "fdr_by", "romano_wolf"] = Field(
+        "holm",
+        description="Correction for having compared several learners; romano_wolf measures how they depend on each other.",
     )
 
 

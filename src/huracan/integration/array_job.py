@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
-from huracan.baselines.ab_testing import Comparison
+from huracan.baselines.ab_testing import ABTestResult
 from huracan.config import HuracanConfig
 from huracan.errors import DataError
 from huracan.integration.array_judging import (
@@ -23,6 +23,7 @@ from huracan.integration.array_judging import (
 )
 from huracan.integration.array_rows import ArrayRows, read_labels, read_parts
 from huracan.integration.judging import BASELINE
+from huracan.integration.model_comparison import add_accounts
 from huracan.integration.results import NotRun, PipelineResult, not_run
 from huracan.logs import stage
 
@@ -67,7 +68,9 @@ def run_on_arrays(
         board = forecast_leaderboard(judged, rows, labels.task, constant)
         comparison = compare_forecasts(config, judged, rows, constant)
         accounts = run_accounts(config, judged, rows, horizon)
-    decision = comparison.decision if isinstance(comparison, Comparison) else None
+    if isinstance(comparison, ABTestResult) and isinstance(accounts, ArrayAccounts):
+        comparison = add_accounts(config, comparison, accounts.results)
+    decision = comparison.decision if isinstance(comparison, ABTestResult) else None
     champion = decision if decision in judged else None
     net = accounts.table() if isinstance(accounts, ArrayAccounts) else accounts
     verdict = _verdict(comparison, champion)
@@ -137,8 +140,8 @@ def _earns(net: pl.DataFrame, champion: str | None) -> bool:
     return bool(low and low[0] > 0)
 
 
-def _verdict(comparison: Comparison | NotRun, champion: str | None) -> str:
-    if not isinstance(comparison, Comparison):
+def _verdict(comparison: ABTestResult | NotRun, champion: str | None) -> str:
+    if not isinstance(comparison, ABTestResult):
         return f"Keep the baseline: nothing can be compared ({comparison['reason']})."
     return comparison.sentence if champion else f"Keep the baseline: {comparison.sentence}"
 

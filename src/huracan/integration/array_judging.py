@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from huracan.accounting import BacktestResult, CostModel, PositionPolicy, backtest_many, targets_frame
-from huracan.baselines.ab_testing import Comparison, compare_models
+from huracan.baselines.ab_testing import ABTestResult, Comparison, compare_models
 from huracan.catalogue import build_model, find_learner, signal_score
 from huracan.config import HuracanConfig
 from huracan.errors import HuracanError, ModelError, NotEnoughData
 from huracan.integration.array_rows import ArrayRows, Task
 from huracan.integration.judging import BASELINE, Scale, tune
+from huracan.integration.model_comparison import ab_testing_framework
 from huracan.integration.results import NotRun, not_run
 from huracan.validation import classification_metrics, rank_information_coefficient, regression_metrics
 
@@ -130,7 +131,7 @@ def forecast_leaderboard(judged: Mapping[str, Forecasts], rows: ArrayRows, task:
 
 def compare_forecasts(
     config: HuracanConfig, judged: Mapping[str, Forecasts], rows: ArrayRows, constant: float
-) -> Comparison | NotRun:
+) -> ABTestResult | NotRun:
     """Squared error (for classes the Brier score) of every learner that is no constant, against the constant.
 
     The winner must also be shown better when labels and forecasts are each taken less their mean over test. Where the
@@ -140,16 +141,21 @@ def compare_forecasts(
     speaking = {name: one.test for name, one in judged.items() if np.ptp(one.test) > 0}
     if not speaking:
         return not_run("every learner forecasts the same for every row")
-    y = rows.test.y
+    y, times = rows.test.y, rows.test.decision_time
+    framework = ab_testing_framework(config)
     try:
-        found = _compared(config, rows, y, {**speaking, BASELINE: np.full(len(y), constant)})
+        forecasts = {**speaking, BASELINE: np.full(len(y), constant)}
+        found = framework.compare_predictions(y, forecasts, baseline=BASELINE, times=times)
         if found.decision is None:
             return found
-        level_free = {name: one - one.mean() for name, one in speaking.items()}
-        moving = _compared(config, rows, y - y.mean(), {**level_free, BASELINE: np.zeros(len(y))})
+        level_free = {name: (y - y.mean() - one + one.mean()) ** 2 for name, one in speaking.items()}
+        level_free[BASELINE] = (y - y.mean()) ** 2
+        moving = compare_models(
+            level_free, baseline=BASELINE, times=times, alpha=framework.alpha, correction=framework.correction
+        )
     except NotEnoughData as error:
         return not_run(str(error))
-    both = [name for name in _better(found) if name in _better(moving)]
+    both = [name for name in _better(found.comparison) if name in _better(moving)]
     if found.decision in both:
         return found
     p = next(pair.p_adjusted for pair in moving.pairs if pair.model_a == found.decision)
@@ -157,24 +163,15 @@ def compare_forecasts(
         f"'{found.decision}' has a lower loss than '{BASELINE}' only by its level: with the mean over test taken out of labels "
         f"and forecasts the adjusted p is {p:.3g}."
     )
-    decision = min(both, key=lambda name: found.mean_loss[name], default=None)
+    mean_loss = found.comparison.mean_loss
+    decision = min(both, key=lambda name: mean_loss[name], default=None)
     if decision is not None:
-        pair = next(pair for pair in found.pairs if pair.model_a == decision)
+        pair = next(pair for pair in found.comparison.pairs if pair.model_a == decision)
         sentence = (
             f"'{decision}' is better than '{BASELINE}': mean loss lower by {-pair.difference:.4g}, adjusted p = "
             f"{pair.p_adjusted:.3g}. {sentence}"
         )
     return replace(found, decision=decision, sentence=sentence)
-
-
-def _compared(config: HuracanConfig, rows: ArrayRows, y: Floats, forecasts: Mapping[str, Floats]) -> Comparison:
-    return compare_models(
-        {name: (y - forecast) ** 2 for name, forecast in forecasts.items()},
-        baseline=BASELINE,
-        times=rows.test.decision_time,
-        alpha=config.comparison.alpha,
-        correction=config.comparison.correction,
-    )
 
 
 def _better(comparison: Comparison) -> list[str]:

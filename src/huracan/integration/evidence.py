@@ -13,7 +13,7 @@ from typing import Any
 
 import huracan
 from huracan.accounting import CostModel, PositionPolicy
-from huracan.baselines.ab_testing import Comparison
+from huracan.baselines.ab_testing import ABTestResult, Comparison
 from huracan.baselines.spec import LearnerSpec
 from huracan.catalogue import find_learner
 from huracan.config import HuracanConfig, config_hash
@@ -21,6 +21,7 @@ from huracan.dataset import TrainingSet
 from huracan.errors import ModelError
 from huracan.integration import judging
 from huracan.integration.judging import Judged, Skill
+from huracan.integration.model_comparison import compare_payoffs
 from huracan.integration.out_of_fold import LearnerRun, run_out_of_fold
 from huracan.integration.plan import Plan
 from huracan.integration.preparation import Prepared
@@ -53,7 +54,7 @@ class Evidence:
 
     Attributes
     ----------
-    plan : how time was divided. runs : all learners. judged : those that could be trained. comparison : against the
+    plan : how time was divided. runs : all learners. judged : those that could be trained. ab_test : all against the
         baseline, None when no learner said anything but a constant. champion : the crowned learner, or None. finalist : the
         champion, or the best-looking learner where none is crowned; None when there is none.
     skills : of every learner that says more than a constant; their intervals hold together at ``confidence``, whichever of
@@ -63,7 +64,7 @@ class Evidence:
     plan: Plan
     runs: Mapping[str, LearnerRun]
     judged: Mapping[str, Judged]
-    comparison: Comparison | None
+    ab_test: ABTestResult | None
     champion: str | None
     finalist: str | None
     skills: Mapping[str, Skill]
@@ -74,6 +75,11 @@ class Evidence:
     def development(self) -> TrainingSet:
         """The labelled rows before the hold-out."""
         return self.plan.development
+
+    @property
+    def comparison(self) -> Comparison | None:
+        """The pairwise tests of ``ab_test``."""
+        return None if self.ab_test is None else self.ab_test.comparison
 
     @property
     def single_confidence(self) -> float:
@@ -148,10 +154,10 @@ def gather_evidence(config: HuracanConfig, plan: Plan, folder: RunFolder | None,
         times = plan.rows.decision_time[plan.judged]
         level = _single_confidence(len(speaking))
         skills = {name: judging.skill_of(one.payoff, times, confidence=level) for name, one in speaking.items()}
-        comparison, champion, finalist = None, None, None
+        ab_test, champion, finalist = None, None, None
         if speaking:
-            comparison = judging.compare(plan, speaking, alpha=alpha, correction=config.comparison.correction)
-            champion = comparison.decision if comparison.decision in speaking else None
+            ab_test = compare_payoffs(config, plan, speaking)
+            champion = ab_test.decision if ab_test.decision in speaking else None
             finalist = champion or max(skills, key=lambda name: skills[name].mean)
         by_regime = judging.regime_skills(plan, speaking)
-    return Evidence(plan, runs, judged, comparison, champion, finalist, skills, by_regime, alpha)
+    return Evidence(plan, runs, judged, ab_test, champion, finalist, skills, by_regime, alpha)

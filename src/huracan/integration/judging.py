@@ -18,13 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huracan.accounting import CostModel, PositionPolicy, bars_in_a_year
-from huracan.baselines.ab_testing import Comparison, compare_models
 from huracan.dataset import REGIME_ORDER, TrainingSet
 from huracan.errors import DataError
 from huracan.integration.out_of_fold import LearnerRun
 from huracan.integration.plan import Plan
 from huracan.model_info import RegimeSkill
-from huracan.statistics import Correction, adjust_p_values, average_by_time, ewc_t_test
+from huracan.statistics import adjust_p_values, average_by_time, ewc_t_test
 from huracan.validation.metrics import directional_payoff
 
 __all__ = [
@@ -32,7 +31,6 @@ __all__ = [
     "Judged",
     "Scale",
     "Skill",
-    "compare",
     "decisions",
     "judge",
     "mean_with_interval",
@@ -141,14 +139,6 @@ def tune(
 def decisions(policy: PositionPolicy, rows: TrainingSet, score: NDArray[np.float64]) -> NDArray[np.float64]:
     """What each row asks for on its own, before the holding rule."""
     return policy.decisions(score, volatility=rows.volatility, bars_per_year=bars_in_a_year(rows.bar_length))
-
-
-def compare(plan: Plan, judged: Mapping[str, Judged], *, alpha: float, correction: Correction) -> Comparison:
-    """Compare every learner that says anything with the baseline; losses are negative payoffs."""
-    at = plan.judged
-    losses = {name: -one.payoff for name, one in judged.items()}
-    losses[BASELINE] = np.zeros(len(at))
-    return compare_models(losses, baseline=BASELINE, times=plan.rows.decision_time[at], alpha=alpha, correction=correction)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from huracan.config import HuracanConfig
 from huracan.integration import closing as ending
 from huracan.integration.closing import Accounts, HoldOutLook
 from huracan.integration.evidence import Evidence, Progress, RunFacts, gather_evidence, run_key
+from huracan.integration.model_comparison import add_accounts
 from huracan.integration.out_of_fold import FittedLearner
 from huracan.integration.plan import Plan, make_plan
 from huracan.integration.preparation import Prepared, prepare, read_source
@@ -104,6 +105,7 @@ class _Run:
         costs = CostModel(**config.costs.model_dump())
         with stage("accounts"):
             accounts = ending.run_accounts(prepared.source.candles, evidence, costs)
+            ab_test = evidence.ab_test and add_accounts(config, evidence.ab_test, accounts.by_learner)
         fitted: FittedLearner | None = None
         look: HoldOutLook | None = None
         if evidence.finalist is not None:
@@ -130,6 +132,7 @@ class _Run:
             prepared,
             evidence,
             accounts,
+            ab_test,
             look,
             outcome,
             table,
@@ -232,7 +235,7 @@ def _stages(
             for name, run in evidence.runs.items()
         },
         "evaluation": {"leaderboard": table, "hold_out": look.result if look else not_run(no_look)},
-        "ab_testing": evidence.comparison if evidence.comparison is not None else not_run("every learner said a constant"),
+        "ab_testing": content.ab_test or not_run("every learner said a constant"),
         "predictions": predictions,
         "drift_detection": not_built,
         "should_retrain": not_built,

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from huracan.accounting import BacktestResult, sharpe_interval
+from huracan.baselines.ab_testing import ABTestResult
 from huracan.config import HuracanConfig
 from huracan.integration.closing import Accounts, HoldOutLook
 from huracan.integration.evidence import Evidence, RunFacts
@@ -157,6 +158,7 @@ def report_content(
     prepared: Prepared,
     evidence: Evidence,
     accounts: Accounts,
+    ab_test: ABTestResult | None,
     look: HoldOutLook | None,
     outcome: Verdict,
     table: pl.DataFrame,
@@ -247,6 +249,7 @@ def report_content(
             **{f"{library}": number for library, number in facts.versions.items()},
         },
         planted=planted_edge(prepared, evidence),
+        ab_test=ab_test,
         not_run={"drift detection": "not part of this version", "feedback loop": "not part of this version"},
     )
 
