@@ -158,7 +158,7 @@ def by_regime_table(aligned: AlignedLosses, comparison: Comparison, regimes: Arr
                     "model_a": [item.model_a for item in comparison.pairs],
                     "model_b": [item.model_b for item in comparison.pairs],
                     "regime": regime,
-                    "n_times": len(losses),
+                    "n_times": pl.Series([len(losses)] * len(pairs), dtype=pl.Int64),
                     "difference": test.mean,
                     "ci_low": test.ci_low,
                     "ci_high": test.ci_high,

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import typer
 
 from huracan.cli.checking import check
+from huracan.cli.comparing import compare
 from huracan.cli.configuring import config_app
 from huracan.cli.fetching import fetch
 from huracan.cli.options import STOPPED_BY_HAND
@@ -32,6 +33,7 @@ app = typer.Typer(
 app.command()(run)
 app.command()(fetch)
 app.command()(check)
+app.command()(compare)
 app.add_typer(config_app, name="config")
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from huracan.cli.options import ConfigFile, load
+from huracan.cli.options import ConfigFile, load, require_folder
 
 if TYPE_CHECKING:
     from huracan.preprocessing.exploration import Exploration
@@ -42,7 +42,7 @@ def check(
     if source is None:
         raise ConfigError("no candles were named; a file, a folder or a candle store was expected, or data.source.")
     for target in (html, json):
-        _require_folder(target)
+        require_folder(target)
     found = read_as_found(source, bar=bar)
     report = quality_report(found, reference=read_as_found(reference, bar=bar) if reference is not None else None)
     exploration = _explored(found) if html is not None or json is not None else None
@@ -122,16 +122,6 @@ def _write_page(target: Path, found: FoundCandles, report: QualityReport, explor
 
     page = render_quality_page(found, report, exploration, title=Path(source).name or source, created_at=datetime.now(UTC))
     _write(target, page)
-
-
-def _require_folder(target: Path | None) -> None:
-    """Say before the work that its result could not be written."""
-    from huracan.errors import StorageError
-
-    if target is None or str(target) == "-":
-        return
-    if target.is_dir() or not target.resolve().parent.is_dir():
-        raise StorageError(f"{target} cannot be written: a file in a folder that exists was expected.")
 
 
 def _write(target: Path, text: str) -> None:

@@ -86,12 +86,12 @@ def read_source(config: HuracanConfig, candles: Any = None) -> Source:
         return Source(validate_candles(kept.drop(marks)), name, cleaned.read_notes, cleaning=cleaned.sentence, filled=filled)
 
 
-def prepare(config: HuracanConfig, source: Source) -> Prepared:
-    """Check the candles, compute features, labels and regimes, and join them."""
+def prepare(config: HuracanConfig, source: Source, recipe: FeatureRecipe | None = None) -> Prepared:
+    """Check the candles, compute features, labels and regimes, and join them; the recipe is the configured one unless given."""
     candles = source.candles
     with stage("quality"):
         quality = quality_report(candles, notes=source.notes)
-    recipe = load_recipe(config)
+    recipe = load_recipe(config) if recipe is None else recipe
     with stage("features", recipe=recipe.hash):
         features = recipe.compute(candles)
     with stage("labels"):

@@ -16,6 +16,8 @@ from huracan.model_registry import ModelRegistry
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+    from huracan.baselines.ab_result import ABTestResult
+
 __all__ = ["UnifiedMLPipeline"]
 
 
@@ -136,6 +138,22 @@ class UnifiedMLPipeline:
             prices=prices,
             label_horizon=label_horizon,
         )
+
+    def compare(self, *models: str, candles: Any = None) -> ABTestResult:
+        """Compare registered models on candles that came after all of them were trained.
+
+        Parameters
+        ----------
+        models : two or more of ``name`` (its champion), ``name@alias`` and ``name@3`` (a version).
+        candles : as of :meth:`run`; with enough history before the comparison to warm up the features.
+
+        Raises
+        ------
+        RegistryError : no such model, or models that cannot be compared. NotEnoughData : too little came after them.
+        """
+        from huracan.integration.registered_models import compare_registered
+
+        return compare_registered(self.config, self.registry, models, candles)
 
     def get_all_models_info(self) -> dict[str, dict[str, Any]]:
         """The card of every learner in the catalogue, with what the latest finished run measured."""
