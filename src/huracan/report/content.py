@@ -8,6 +8,7 @@ from datetime import datetime
 
 import polars as pl
 
+from huracan.baselines.ab_result import ABTestResult
 from huracan.preprocessing.quality import QualityReport
 
 __all__ = ["HoldOutResult", "PlantedEdge", "ReportContent"]
@@ -68,7 +69,7 @@ class ReportContent:
         ``importance_of``. calibration : ``[mean_probability, observed, ci_low, ci_high, n]`` of ``calibration_of``.
     tried : label -> number or sentence: how many learners, folds, position policies, rows and caps.
     provenance : label -> hash or version. planted : on a simulated market only.
-    not_run : stage -> reason.
+    not_run : stage -> reason. ab_test : the learners compared by their losses; None where they were not.
     """
 
     title: str
@@ -96,3 +97,4 @@ class ReportContent:
     provenance: Mapping[str, str]
     planted: PlantedEdge | None = None
     not_run: Mapping[str, str] = field(default_factory=dict)
+    ab_test: ABTestResult | None = None

@@ -19,6 +19,7 @@ from huracan.report.charts.bars import gauge, importance_bars
 from huracan.report.charts.candles import candle_chart
 from huracan.report.charts.curves import drawdown_chart, equity_chart
 from huracan.report.charts.reliability import reliability_chart
+from huracan.report.comparison_view import comparison_view
 from huracan.report.content import ReportContent
 from huracan.report.display import MOST_SYMBOLS, REGIMES, most_traded, shown_candles
 from huracan.report.page_parts import page_parts
@@ -60,8 +61,9 @@ def render_report(content: ReportContent) -> str:
     shown = next((row for row in board.to_dicts() if row["learner"] == content.equity_of), None)
     held_from = content.hold_out.start if content.hold_out else None
     order = [str(name) for name in board["learner"]]
-    return page_parts("report.html.j2").render(
+    return page_parts("report.html.j2", "comparison.css").render(
         content=content,
+        ab=comparison_view(content.ab_test) if content.ab_test is not None else None,
         meaning=_meaning(content),
         headline=_headline(content.verdict),
         tiles=_tiles(content, shown),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -22,7 +23,7 @@ class Interval:
     """An estimate and its interval; ``sure`` fills the dot.
 
     ``alone`` are the ends of a second, shorter interval: where ``low`` to ``high`` holds for many estimates together, the one
-    of this estimate alone. It is drawn as two ticks on the line.
+    of this estimate alone. It is drawn as two ticks on the line. An interval that is the whole line is drawn as one.
     """
 
     value: float | None
@@ -82,6 +83,9 @@ class ForestScale:
             marks += dot(at, middle, sign)
             if not interval.sure:
                 marks += dot(at, middle, "hole")
+        elif interval.low == -math.inf and interval.high == math.inf:
+            marks += Markup('<path class="beyond open" d="M5 5L0 10L5 15M{a} 5L{w} 10L{a} 15"/>').format(a=_WIDTH - 5, w=_WIDTH)
+            marks += Markup('<path class="interval open" d="M0 {y}H{w}"/>').format(y=_HEIGHT / 2, w=_WIDTH)
         return Markup(
             '<svg class="forest" viewBox="0 0 {w} {h}" preserveAspectRatio="none" role="img" aria-label="{t}">'
             "<title>{t}</title>{m}</svg>"
