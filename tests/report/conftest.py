@@ -1,10 +1,15 @@
-"""A/B test results as a framework would make them, from simulated losses, through the tests of ``huracan.statistics``."""
+"""A/B test results made from simulated losses with the tests of ``huracan.statistics``, and readers of pages."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -283,6 +288,61 @@ def _regimes(
     return pl.DataFrame(rows, schema=SCHEMAS["by_regime"]), pl.DataFrame(overall, schema=SCHEMAS["conditional"])
 
 
+class Reader(HTMLParser):
+    """Collects text and attributes, and insists that every element is closed in order."""
+
+    VOID = frozenset({"meta", "link", "br", "img", "input", "hr"})
+
+    def __init__(self, page: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.ids: list[str] = []
+        self.feed(page)
+        self.close()
+        assert self.open == [], f"never closed: {self.open}"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_startendtag(tag, attrs)
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self.ids += [value for name, value in attrs if name == "id" and value]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag, f"</{tag}> at {self.getpos()} closes another element"
+
+    def handle_data(self, data: str) -> None:
+        if not self.open or self.open[-1] not in ("script", "style"):
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def _chromium() -> str:
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if found := shutil.which(name):
+            return found
+    pytest.skip("no chromium on this machine; the page is not looked at in a browser")
+
+
+def _dumped(page: Path, profile: Path) -> str:
+    """The DOM of a page after its scripts ran."""
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"]
+    options += ["--allow-file-access-from-files", f"--user-data-dir={profile}", "--virtual-time-budget=4000", "--dump-dom"]
+    environment = {**os.environ, "HOME": str(profile)}
+    done = subprocess.run(
+        [_chromium(), *options, page.as_uri()], capture_output=True, text=True, timeout=90, env=environment, check=True
+    )
+    return done.stdout
+
+
 @pytest.fixture(scope="session")
 def compared() -> Callable[..., ABTestResult]:
     """:func:`result_of`."""
@@ -293,3 +353,15 @@ def compared() -> Callable[..., ABTestResult]:
 def losses_of() -> Callable[..., Any]:
     """:func:`market_losses`."""
     return market_losses
+
+
+@pytest.fixture(scope="session")
+def read() -> Callable[[str], Reader]:
+    """:class:`Reader`."""
+    return Reader
+
+
+@pytest.fixture(scope="session")
+def dumped() -> Callable[[Path, Path], str]:
+    """Open a page in a browser, with a folder for its profile, and get what became of it."""
+    return _dumped

@@ -100,9 +100,10 @@ def _claims_said(n: int, textbook: int, only: int, uncorrected: int, shown: int)
         return f"They do not agree: {textbook_says}, the test that allows for dependence {'does' if shown else 'does not'}."
     lost = []
     if only:
-        lost.append(f"{only:,} rest on taking moments for independent")
+        lost.append(f"{only:,} {'rests' if only == 1 else 'rest'} on taking moments for independent")
     if uncorrected:
-        lost.append(f"{uncorrected:,} on not counting how many comparisons were made")
+        verb = "" if lost else "rests " if uncorrected == 1 else "rest "
+        lost.append(f"{uncorrected:,} {verb}on not counting how many comparisons were made")
     head = f"A textbook t test would claim {textbook:,} of {n:,} differences"
     tail = f"{shown:,} {'is' if shown == 1 else 'are'} shown."
     return f"{head}; {', '.join(lost)}; {tail}" if lost else f"{head}; {tail}"
