@@ -6,13 +6,10 @@ import dataclasses
 import html
 import json
 import math
-import os
 import re
-import shutil
-import subprocess
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -229,47 +226,10 @@ CASES = {
 }
 
 
-class Reader(HTMLParser):
-    """Collects text and attributes, and insists that every element is closed in order."""
-
-    VOID = frozenset({"meta", "link", "br", "img", "input", "hr"})
-
-    def __init__(self, page: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-        self.ids: list[str] = []
-        self.feed(page)
-        self.close()
-        assert self.open == [], f"never closed: {self.open}"
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_startendtag(tag, attrs)
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        self.ids += [value for name, value in attrs if name == "id" and value]
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open, f"</{tag}> closes nothing"
-        assert self.open.pop() == tag, f"</{tag}> at {self.getpos()} closes another element"
-
-    def handle_data(self, data: str) -> None:
-        if not self.open or self.open[-1] not in ("script", "style"):
-            self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.words).split())
-
-
 @pytest.mark.parametrize("name", CASES)
-def test_every_case_is_a_balanced_page_that_says_its_verdict_and_every_learner(name: str) -> None:
+def test_every_case_is_a_balanced_page_that_says_its_verdict_and_every_learner(name: str, read: Callable[[str], Any]) -> None:
     content = CASES[name]()
-    page = Reader(render_report(content))
+    page = read(render_report(content))
     assert content.verdict in page.text
     for learner in content.leaderboard["learner"]:
         assert learner in page.text
@@ -298,16 +258,18 @@ def test_every_case_is_a_balanced_page_that_says_its_verdict_and_every_learner(n
     ("champion", "money", "said"),
     [("ridge", True, "Deserves money"), ("ridge", False, "Beats the baseline, no money"), (None, False, "Keep the baseline")],
 )
-def test_the_outcome_is_said_in_words_not_by_colour_alone(champion: str | None, money: bool, said: str) -> None:
-    page = Reader(render_report(content_of(champion=champion, deserves_money=money)))
+def test_the_outcome_is_said_in_words_not_by_colour_alone(
+    champion: str | None, money: bool, said: str, read: Callable[[str], Any]
+) -> None:
+    page = read(render_report(content_of(champion=champion, deserves_money=money)))
     others = {"Deserves money", "Beats the baseline, no money", "Keep the baseline"} - {said}
     assert f"{said} " in page.text
     if champion:
         assert not any(other in page.text for other in others)
 
 
-def test_missing_parts_are_said_to_be_missing() -> None:
-    text = Reader(render_report(bare())).text
+def test_missing_parts_are_said_to_be_missing(read: Callable[[str], Any]) -> None:
+    text = read(render_report(bare())).text
     for sentence in (
         "No equity curve",
         "Nothing was held out",
@@ -333,7 +295,7 @@ def test_nothing_is_loaded_and_a_policy_forbids_it() -> None:
     assert "default-src 'none'" in html.unescape(page)
 
 
-def test_hostile_names_are_text() -> None:
+def test_hostile_names_are_text(read: Callable[[str], Any]) -> None:
     bad = HOSTILE
     content = content_of(
         symbols=(bad, "</script><img src=x onerror=alert(1)>"),
@@ -353,7 +315,7 @@ def test_hostile_names_are_text() -> None:
         regime_skill=content_of().regime_skill.with_columns(learner=pl.lit(bad), regime=pl.lit(bad)).head(1),
     )
     page = render_report(content)
-    reader = Reader(page)
+    reader = read(page)
     scripts = [attrs for tag, attrs in reader.tags if tag == "script" and attrs.get("type") != "application/json"]
     assert scripts == [{}], "one script, the page's own"
     assert not any(tag == "img" or "onerror" in attrs for tag, attrs in reader.tags)
@@ -362,7 +324,7 @@ def test_hostile_names_are_text() -> None:
         json.loads(block)
 
 
-def test_forty_symbols_of_a_thousand_bars_stay_small_and_quick() -> None:
+def test_forty_symbols_of_a_thousand_bars_stay_small_and_quick(read: Callable[[str], Any]) -> None:
     content = content_of(symbols=tuple(f"COIN{i:02d}" for i in range(40)), n_bars=1000)
     render_report(content_of())
     begin = time.process_time()
@@ -370,38 +332,20 @@ def test_forty_symbols_of_a_thousand_bars_stay_small_and_quick() -> None:
     assert time.process_time() - begin < 3.0
     assert len(page.encode()) < 3_000_000
     assert page.count("<figure") == 2 * 8
-    assert "8 symbols of 40" in Reader(page).text
+    assert "8 symbols of 40" in read(page).text
 
 
 def test_same_content_gives_the_same_page() -> None:
     assert render_report(content_of()) == render_report(content_of())
 
 
-def test_significance_is_marked_by_more_than_colour() -> None:
-    text = Reader(render_report(content_of())).text
+def test_significance_is_marked_by_more_than_colour(read: Callable[[str], Any]) -> None:
+    text = read(render_report(content_of())).text
     assert text.count("✱") == 1 + 4, "once in the legend, and for two learners in two regimes each"
     assert "4 of 8 pairs are sure" in text
 
 
-def _chromium() -> str:
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        if found := shutil.which(name):
-            return found
-    pytest.skip("no chromium on this machine; the page is not looked at in a browser")
-
-
-def _dumped(page: Path, profile: Path) -> str:
-    """The DOM of a page after its scripts ran."""
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-dev-shm-usage"]
-    options += ["--allow-file-access-from-files", f"--user-data-dir={profile}", "--virtual-time-budget=4000", "--dump-dom"]
-    environment = {**os.environ, "HOME": str(profile)}
-    done = subprocess.run(
-        [_chromium(), *options, page.as_uri()], capture_output=True, text=True, timeout=90, env=environment, check=True
-    )
-    return done.stdout
-
-
-def test_in_a_browser_the_page_fits_a_phone_without_an_error(tmp_path: Path) -> None:
+def test_in_a_browser_the_page_fits_a_phone_without_an_error(tmp_path: Path, dumped: Callable[[Path, Path], str]) -> None:
     """Three pages in frames 390 pixels wide tell their width and every script error to the page around them."""
     probe = """<script>
       const errors = [];
@@ -431,7 +375,7 @@ def test_in_a_browser_the_page_fits_a_phone_without_an_error(tmp_path: Path) -> 
     });</script>"""
     around = tmp_path / "around.html"
     around.write_text(f"<!doctype html><body>{listen}{frames}</body>", encoding="utf-8")
-    heard = [json.loads(html.unescape(m)) for m in re.findall(r"<pre>(.*?)</pre>", _dumped(around, tmp_path / "profile"), re.S)]
+    heard = [json.loads(html.unescape(m)) for m in re.findall(r"<pre>(.*?)</pre>", dumped(around, tmp_path / "profile"), re.S)]
     assert len(heard) == len(names)
     for report in heard:
         assert report["errors"] == []
@@ -442,11 +386,11 @@ def test_in_a_browser_the_page_fits_a_phone_without_an_error(tmp_path: Path) -> 
         assert "UTC" in report["tip"]
 
 
-def test_in_a_browser_only_the_pages_own_script_runs(tmp_path: Path) -> None:
+def test_in_a_browser_only_the_pages_own_script_runs(tmp_path: Path, dumped: Callable[[Path, Path], str]) -> None:
     page = render_report(content_of(symbols=(HOSTILE, "B"), title="calm", facts={"data": HOSTILE}))
     smuggled = page.replace("</main>", "<script>document.documentElement.lang = 'owned'</script></main>")
     at = tmp_path / "page.html"
     at.write_text(smuggled, encoding="utf-8")
-    dom = _dumped(at, tmp_path / "profile")
+    dom = dumped(at, tmp_path / "profile")
     assert re.search(r'<html lang="en"[^>]*class="js"', dom), "the policy knows the page's own script, and no other"
     assert "<title>calm" in dom

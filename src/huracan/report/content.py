@@ -69,7 +69,7 @@ class ReportContent:
         ``importance_of``. calibration : ``[mean_probability, observed, ci_low, ci_high, n]`` of ``calibration_of``.
     tried : label -> number or sentence: how many learners, folds, position policies, rows and caps.
     provenance : label -> hash or version. planted : on a simulated market only.
-    not_run : stage -> reason. ab_test : all models against the baseline, None where nothing could be compared.
+    not_run : stage -> reason. ab_test : the learners compared by their losses; None where they were not.
     """
 
     title: str

@@ -9,24 +9,20 @@ its content security policy forbids it, and lets no script run but its own, know
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
 import polars as pl
-from jinja2 import BaseLoader, Environment, StrictUndefined, Template
-from markupsafe import Markup
 
 from huracan.report import formatting
 from huracan.report.charts.bars import gauge, importance_bars
 from huracan.report.charts.candles import candle_chart
 from huracan.report.charts.curves import drawdown_chart, equity_chart
 from huracan.report.charts.reliability import reliability_chart
+from huracan.report.comparison_view import comparison_view
 from huracan.report.content import ReportContent
 from huracan.report.display import MOST_SYMBOLS, REGIMES, most_traded, shown_candles
+from huracan.report.page_parts import page_parts
 from huracan.report.tables import hold_out_rows, leaderboard_rows, quality_rows, regime_rows
 
 __all__ = ["render_report"]
@@ -61,13 +57,13 @@ def render_report(content: ReportContent) -> str:
     The page. Candles are drawn for the eight most traded symbols, over the whole span in at most 500 bars and for the last
     200 bars as they are; the page says so.
     """
-    template, style, script = _template()
     board = content.leaderboard
     shown = next((row for row in board.to_dicts() if row["learner"] == content.equity_of), None)
     held_from = content.hold_out.start if content.hold_out else None
     order = [str(name) for name in board["learner"]]
-    return template.render(
+    return page_parts("report.html.j2", "comparison.css").render(
         content=content,
+        ab=comparison_view(content.ab_test) if content.ab_test is not None else None,
         meaning=_meaning(content),
         headline=_headline(content.verdict),
         tiles=_tiles(content, shown),
@@ -83,9 +79,6 @@ def render_report(content: ReportContent) -> str:
         market=_market(content),
         quality=quality_rows(content.quality),
         level=content.alpha,
-        style=style,
-        script=script,
-        script_hash=_policy_hash(script),
     )
 
 
@@ -189,20 +182,3 @@ def _market(content: ReportContent) -> dict[str, Any]:
         "views": views,
         "regimes": [(name, formatting.percent(int((known == name).sum()) / total, 0)) for name in REGIMES] if total else [],
     }
-
-
-@cache
-def _template() -> tuple[Template, Markup, Markup]:
-    folder = files("huracan.report") / "templates"
-    parts = {name: (folder / name).read_text(encoding="utf-8") for name in ("report.html.j2", "report.css", "report.js")}
-    environment = Environment(
-        loader=BaseLoader(), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(moment=formatting.moment, title_case=formatting.title_case, plural=formatting.plural)
-    return environment.from_string(parts["report.html.j2"]), Markup(parts["report.css"]), Markup(parts["report.js"])
-
-
-@cache
-def _policy_hash(script: Markup) -> str:
-    """The hash by which the content security policy knows the page's own script."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(str(script).encode()).digest()).decode()

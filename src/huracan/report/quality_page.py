@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections import defaultdict
 from datetime import datetime
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
 import polars as pl
-from jinja2 import BaseLoader, Environment, StrictUndefined, Template
-from markupsafe import Markup
 
 from huracan.preprocessing.exploration import Exploration
 from huracan.preprocessing.quality import FoundCandles, QualityReport, Severity
@@ -29,6 +23,7 @@ from huracan.report.charts.exploration import (
 )
 from huracan.report.charts.flagged_price import flagged_price_chart
 from huracan.report.display import most_traded, shown_candles
+from huracan.report.page_parts import page_parts
 from huracan.report.tables import quality_rows
 
 __all__ = ["render_quality_page"]
@@ -53,11 +48,10 @@ def render_quality_page(
     exploration : distributions and dependence; ``None`` where there was nothing to explore, and the page says so.
     title : what the page is about, such as the name of the file. created_at : UTC.
     """
-    template, style, script, script_hash = _template()
     bars = candle_arrays(found.frame)
     symbols = most_traded(found.frame, DRAWN_SYMBOLS)
     listed = list(bars.symbols)[:LISTED_SYMBOLS]
-    return template.render(
+    return page_parts("quality.html.j2", "quality.css").render(
         title=title,
         created_at=created_at,
         meaning=_meaning(report),
@@ -75,9 +69,6 @@ def render_quality_page(
         stationarity=_stationarity_rows(exploration) if exploration else [],
         features=_feature_rows(exploration) if exploration else [],
         correlation=_correlation(exploration) if exploration else None,
-        style=style,
-        script=script,
-        script_hash=script_hash,
     )
 
 
@@ -280,17 +271,3 @@ def _correlation(exploration: Exploration) -> dict[str, Any] | None:
 
 def _time(milliseconds: int) -> datetime:
     return pl.Series([milliseconds]).cast(pl.Datetime("ms", "UTC"))[0]
-
-
-@cache
-def _template() -> tuple[Template, Markup, Markup, str]:
-    """The page, its styles (those of the report, and a few more), the report's script, and the hash that lets it run."""
-    folder = files("huracan.report") / "templates"
-    names = ("quality.html.j2", "report.css", "quality.css", "report.js")
-    page, style, more, script = ((folder / name).read_text(encoding="utf-8") for name in names)
-    environment = Environment(
-        loader=BaseLoader(), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters.update(moment=formatting.moment, plural=formatting.plural)
-    script_hash = "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return environment.from_string(page), Markup(style + more), Markup(script), script_hash

@@ -110,7 +110,7 @@ def regime_rows(skills: pl.DataFrame, order: list[str], alpha: float) -> dict[st
                     "css": ("plus" if (e["skill"] or 0.0) > 0.0 else "minus") if interval.sure else "",
                 }
             )
-        rows.append({"learner": learner, "cells": cells})
+        rows.append({"name": learner, "less": "", "cells": cells})
     heads = [{"name": r, "known": r in REGIMES, "rows": plural(rows_in[r], "row")} for r in regimes]
     found = sum(interval.sure for interval, _ in by_place.values())
     return {"axis": scale.axis(), "regimes": heads, "rows": rows, "found": found, "looked_at": len(by_place)}

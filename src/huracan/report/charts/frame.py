@@ -33,7 +33,7 @@ class Crosshair:
 
     Attributes
     ----------
-    x : place of each point. times : epoch seconds of each point.
+    x : place of each point. times : epoch seconds of each point, or with ``counted`` whole numbers of such things.
     series : name -> values, one a point. formats : name -> ``"price"``, ``"multiple"``, ``"percent"`` or ``"word"``.
     """
 
@@ -41,14 +41,17 @@ class Crosshair:
     times: Sequence[int]
     series: dict[str, Sequence[Any]]
     formats: dict[str, str] = field(default_factory=dict)
+    counted: str | None = None
 
     def to_script(self) -> Markup:
         """The data as a block that browsers do not run."""
-        data = {
+        data: dict[str, Any] = {
             "x": [round(float(x), 5) for x in self.x],
             "t": [int(t) for t in self.times],
             "s": [{"n": name, "f": self.formats.get(name, "price"), "v": list(v)} for name, v in self.series.items()],
         }
+        if self.counted is not None:
+            data["c"] = self.counted
         return Markup('<script type="application/json" class="points">{}</script>').format(htmlsafe_json_dumps(data))
 
 

@@ -33,15 +33,17 @@
     all("[data-view]").forEach((view) => view.classList.toggle("on", view.dataset.view === key));
     spans.forEach((one) => one.setAttribute("aria-pressed", String(one.dataset.span === span)));
   };
-  symbol.addEventListener("change", show);
-  spans.forEach((one) => one.addEventListener("click", () => { span = one.dataset.span; show(); }));
-  all(".choose").forEach((box) => { box.hidden = symbol.options.length === 0; });
-  show();
+  if (symbol) {
+    symbol.addEventListener("change", show);
+    spans.forEach((one) => one.addEventListener("click", () => { span = one.dataset.span; show(); }));
+    all(".choose").forEach((box) => { box.hidden = symbol.options.length === 0; });
+    show();
+  }
 
   // Crosshair: the pointer or the arrow keys read the series of a chart.
   const tip = document.getElementById("tip");
   const written = {
-    price: (v) => v.toLocaleString("en-US", { maximumSignificantDigits: 6 }),
+    price: (v) => v.toLocaleString("en-US", { maximumSignificantDigits: 6 }).replace("-", "−"),
     multiple: (v) => `${v.toLocaleString("en-US", { minimumFractionDigits: 3, maximumFractionDigits: 3 })}×`,
     percent: (v) => `${(100 * v).toFixed(2)}%`.replace("-", "−"),
     word: (v) => v,
@@ -57,7 +59,7 @@
   };
   const fill = (data, at) => {
     const head = document.createElement("b");
-    head.textContent = `${minute(data.t[at])} UTC`;
+    head.textContent = data.c ? `${data.c} ${data.t[at].toLocaleString("en-US")}` : `${minute(data.t[at])} UTC`;
     const list = document.createElement("dl");
     for (const series of data.s) {
       const value = series.v[at];
