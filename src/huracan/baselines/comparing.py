@@ -44,6 +44,9 @@ def compare_models(
     (:func:`huracan.statistics.ewc_t_test`, the robust form of the Diebold-Mariano test) and the p-values are corrected
     for the number of pairs. What this holds is measured in ``benchmarks/results/ab_testing.md``.
 
+    The question is which loss is lower on average over the whole span. A model that takes the lead midway makes a difference
+    whose level moves, which cannot be told from slow memory: such a pair may stay undecided, and its note says so.
+
     Parameters
     ----------
     losses : model -> losses (n,), smaller is better; or a pandas or polars frame with a column for each model. Rows are
@@ -204,19 +207,19 @@ def _sentence(
     lost = [f"{count:,} of '{name}'" for name, count in dropped.items() if count]
     tail += f" Rows left out because another model has none at their time: {', '.join(lost)}." if lost else ""
     if decision is None:
-        who = (
-            f"no model is shown to be better than '{baseline}'"
-            if baseline
-            else "no model is shown to be better than all others"
-        )
         decidable = [item for item in pairs if not item.note]
         if not decidable:
             return f"It cannot be decided which model is better ({rest}).{tail}"
         best = min(decidable, key=lambda item: item.p_adjusted)
+        if len(pairs) == 1 and baseline is None:
+            who = f"neither '{best.model_a}' nor '{best.model_b}' is shown to be better"
+        else:
+            who = f"no model is shown to be better than {f'{baseline!r}' if baseline else 'all others'}"
         return f"At the {alpha:.3g} level {who}: smallest adjusted p = {best.p_adjusted:.3g} ({best.pair}; {rest}).{tail}"
     decisive = [item for item in pairs if decision in (item.model_a, item.model_b)]
     worst = max(decisive, key=lambda item: item.p_adjusted)
-    over = f"'{baseline}'" if baseline else "every other model"
+    other = worst.model_b if worst.model_a == decision else worst.model_a
+    over = f"'{other}'" if baseline or len(pairs) == 1 else "every other model"
     gain = f"mean loss lower by {abs(worst.difference):.4g}, adjusted p {_written(worst.p_adjusted)}"
     return f"'{decision}' is better than {over}: {gain} ({rest}).{tail}"
 
