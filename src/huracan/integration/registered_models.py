@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -75,21 +75,17 @@ def compare_registered(
     _refuse_other_bars(specs, versions, source)
     start = _start(versions, source, embargo_bars=config.validation.embargo_bars)
     ready: dict[str, Prepared] = {}
-    judged: dict[str, pl.DataFrame] = {}
-    targets: dict[str, pl.DataFrame] = {}
+    entrants: dict[str, _Entrant] = {}
     for spec, version in zip(specs, versions):
         recipe = _recipe(spec, version)
         if recipe.hash not in ready:
             ready[recipe.hash] = prepare(settings, source, recipe)
-        entrant = _Entrant.of(registry, spec, version, ready[recipe.hash], symbols, start)
-        judged[spec], targets[spec] = entrant.payoffs(), entrant.targets(labels.horizon)
+        entrants[spec] = _Entrant.of(registry, spec, version, ready[recipe.hash], symbols, start)
+        _refuse_few(np.unique(entrants[spec].rows.decision_time[entrants[spec].rows.labelled]), specs, start)
+    judged = {spec: entrant.payoffs() for spec, entrant in entrants.items()}
+    targets = {spec: entrant.targets() for spec, entrant in entrants.items()}
     together = _side_by_side(judged)
-    n_times = together["decision_time"].n_unique()
-    if n_times < MINIMUM_OBSERVATIONS:
-        raise NotEnoughData(
-            f"the candles hold {n_times} labelled moments after {start:%Y-%m-%d %H:%M} UTC, until when {' or '.join(specs)} "
-            f"learned; at least {MINIMUM_OBSERVATIONS} are needed for a comparison."
-        )
+    _refuse_few(together["decision_time"].unique(), specs, start)
     framework = ab_testing_framework(config)
     result = framework.compare_losses(
         {spec: -together[f"payoff {i}"].to_numpy() for i, spec in enumerate(specs)},
@@ -165,7 +161,7 @@ class _Entrant:
             }
         )
 
-    def targets(self, horizon: int) -> pl.DataFrame:
+    def targets(self) -> pl.DataFrame:
         """``[symbol, ts, target]`` by the model's own position policy."""
         if self.spread == 0.0:
             return targets_frame(self.rows, np.zeros(len(self.rows)))
@@ -183,6 +179,14 @@ def _refuse_twice(specs: Sequence[str], versions: Sequence[ModelVersion]) -> Non
         if version.model_id in first:
             raise RegistryError(f"'{first[version.model_id]}' and '{spec}' are the same model, {version.model_id}.")
         first[version.model_id] = spec
+
+
+def _refuse_few(times: Sized, specs: Sequence[str], start: datetime) -> None:
+    if len(times) < MINIMUM_OBSERVATIONS:
+        raise NotEnoughData(
+            f"the candles hold {len(times)} labelled moments after {start:%Y-%m-%d %H:%M} UTC, until when {' or '.join(specs)} "
+            f"learned; at least {MINIMUM_OBSERVATIONS} are needed for a comparison."
+        )
 
 
 def _common_labels(specs: Sequence[str], versions: Sequence[ModelVersion]) -> LabelConfig:
