@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
 from huracan.errors import DataError, NotEnoughData
-from huracan.statistics.sample_checks import as_sample, check_open_unit
+from huracan.statistics.sample_checks import LARGEST, SMALLEST, as_numbers, as_sample, check_open_unit
 from huracan.validation.sharpe_inference import Dependence, minimum_track_record_length, sharpe_ratio_inference
 
 __all__ = [
@@ -204,7 +204,7 @@ def effective_number_of_trials(returns: ArrayLike, *, same_above: float = 0.5) -
     from scipy.spatial.distance import squareform
 
     check_open_unit(same_above, "same_above")
-    table = np.asarray(returns, dtype=np.float64)
+    table = as_numbers(returns, "returns", each="period and trial")
     if table.ndim != 2 or table.shape[0] < 20 or table.shape[1] < 1:
         raise NotEnoughData(f"returns has shape {table.shape}; at least 20 periods x 1 trial were expected.")
     if not np.isfinite(table).all():
@@ -212,8 +212,15 @@ def effective_number_of_trials(returns: ArrayLike, *, same_above: float = 0.5) -
         raise DataError(
             f"returns holds {table[period, trial]} in period {period}, trial {trial}; finite numbers were expected."
         )
-    spread, n = table.std(axis=0), table.shape[1]
-    idle = spread <= 64 * np.finfo(np.float64).eps * np.abs(table).max(axis=0)
+    largest, n = np.abs(table).max(axis=0), table.shape[1]
+    strange = (largest > LARGEST) | ((largest > 0.0) & (largest < SMALLEST))
+    if strange.any():
+        where = int(np.argmax(strange))
+        raise DataError(
+            f"trial {where} returns up to {largest[where]:g} a period; fractions, of sizes with a square, were expected."
+        )
+    spread = table.std(axis=0)
+    idle = spread <= 64 * np.finfo(np.float64).eps * largest
     if idle.any():
         raise DataError(f"trial {int(np.argmax(idle))} is the same in every period; leave it out, or count it as one more.")
     if n == 1:
