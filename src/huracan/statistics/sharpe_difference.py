@@ -19,7 +19,8 @@ __all__ = ["SharpeDifference", "sharpe_difference_test"]
 
 SharpeMethod = Literal["bootstrap", "hac"]
 
-_GATHERED = 8_000_000
+_GATHERED = 250_000
+"""Counts of rows drawn that are held at a time: 2 MB, which stay in the processor's cache."""
 _FEWEST_RESAMPLES = 99
 _LARGEST_ROOT = 0.97
 
