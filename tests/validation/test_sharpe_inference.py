@@ -135,6 +135,11 @@ def test_tables_of_returns_that_are_none_are_refused(function, spoil, message):
             DataError,
             "how much was tried",
         ),
+        (
+            lambda: deflated_sharpe_ratio(np.arange(30.0), trial_sharpe_ratios=[0.1, 0.2, 0.3], n_trials=2),
+            DataError,
+            "n_trials is 2 where 3 Sharpe ratios are told",
+        ),
         (lambda: probability_of_backtest_overfitting(np.ones((50, 3)), n_blocks="ten"), DataError, "n_blocks is 'ten'"),
     ],
 )

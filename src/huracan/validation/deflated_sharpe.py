@@ -83,7 +83,7 @@ def deflated_sharpe_ratio(
     Raises
     ------
     NotEnoughData : fewer than 20 returns. DataError : returns do not vary (infinite Sharpe ratio) or are not finite, the
-        trials are not told, or a number is out of bounds.
+        trials are not told, fewer trials than Sharpe ratios are claimed, or a number is out of bounds.
 
     Notes
     -----
@@ -105,6 +105,11 @@ def deflated_sharpe_ratio(
     if trial_sharpe_ratios is not None:
         trials = as_sample(trial_sharpe_ratios, "trial_sharpe_ratios", minimum=1, row="trial", rows="trials")
         n_trials = len(trials) if n_trials is None else n_trials
+        if n_trials < len(trials):
+            raise DataError(
+                f"n_trials is {n_trials} where {len(trials)} Sharpe ratios are told; everything that was tried, that many at "
+                "least, was expected."
+            )
         if trial_variance is None and (len(trials) > 1 or n_trials == 1):
             trial_variance = float(trials.var(ddof=1)) if len(trials) > 1 else 0.0
     if n_trials is None or trial_variance is None:
