@@ -6,6 +6,8 @@ Rates rest on 10,000 worlds each, from fixed seeds: the table comes out the same
 
 from __future__ import annotations
 
+import sys
+
 from benchmarks import markdown_table, write_result
 from benchmarks.comparisons.parity import CHECKS, Check
 from benchmarks.comparisons.rates import RATES, REPETITIONS, Measured, Rate, measure
@@ -56,6 +58,7 @@ def _rate_row(found: Measured, missed: list[str]) -> list[object]:
     if not found.kept:
         missed.append(f"{rate.what}: {found.share:.2%} (standard error {found.standard_error:.2%}), the bar is {_bar(rate)}")
     beside = f"{found.textbook:.1%} ({rate.textbook})"
+    print(f"{rate.what}: {found.share:.2%}", file=sys.stderr, flush=True)  # a quarter of an hour is long without a word
     return [rate.what, _bar(rate), f"{found.share:.2%}", f"{found.standard_error:.2%}", beside]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
@@ -63,14 +63,19 @@ class Measured:
         return self.rate.low <= self.share <= self.rate.high
 
 
-def measure(rates: Sequence[int], workers: int = 2) -> list[Measured]:
-    """Measure these of :data:`RATES`, each with :data:`REPETITIONS`; seeds are fixed, so the numbers are too."""
+def measure(rates: Sequence[int], workers: int = 2) -> Iterator[Measured]:
+    """Measure these of :data:`RATES`, each with :data:`REPETITIONS`, one after the other.
+
+    Every hundred worlds have a seed of their own, so the numbers are the same whatever the workers, the rates chosen, and
+    their order.
+    """
     chunks = range(REPETITIONS // _CHUNK)
     tasks = [(rate, chunk) for rate in rates for chunk in chunks]
     with ProcessPoolExecutor(workers, initializer=_one_thread) as pool:
-        counts = np.array(list(pool.map(_counted, tasks, chunksize=5))).reshape(len(rates), len(chunks), 2)
-    shares = counts.sum(axis=1) / REPETITIONS
-    return [Measured(RATES[rate], float(ours), float(theirs)) for rate, (ours, theirs) in zip(rates, shares, strict=True)]
+        counted = pool.map(_counted, tasks, chunksize=5)
+        for rate in rates:
+            ours, theirs = np.sum([next(counted) for _ in chunks], axis=0) / REPETITIONS
+            yield Measured(RATES[rate], float(ours), float(theirs))
 
 
 def _one_thread() -> None:

@@ -183,7 +183,7 @@ def test_pairs_without_a_difference_are_counted():
         (["x", "y"], [2.0, 3.0], DataError, "a does not hold plain numbers"),
         ([1e200, 2.0], [2.0, 3.0], DataError, "overflows"),
         (np.ma.masked_array([1.0, 2.0], [False, True]), [2.0, 3.0], DataError, "a holds nan in row 1"),
-        ([5.0, 5.0], [5.0, 5.0], DataError, "nothing varies|are 5 in every row|none of the 2 pairs differs"),
+        ([5.0, 5.0], [5.0, 5.0], DataError, "nothing varies|a is 5 and b 5 in every row|none of the 2 pairs differs"),
     ],
 )
 def test_samples_that_cannot_be_compared_are_refused(call, a, b, error, message):

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from huracan.errors import DataError
 from huracan.statistics.ewc import Alternative, EwcTest, check_settings, ewc_fields, mean_of_squares
 from huracan.statistics.persistence import cosines_for_power, default_n_cosines
+from huracan.statistics.sample_checks import as_numbers
 from huracan.statistics.series import as_series
 from huracan.statistics.spectrum import band_edges, cosine_projections
 
@@ -131,13 +132,13 @@ def _power_of_differences(projection: NDArray[np.float64], pairs: NDArray[np.int
 
 
 def _checked_losses(losses: ArrayLike, names: Sequence[str] | None) -> NDArray[np.float64]:
-    values = np.asarray(losses, dtype=np.float64)
+    values = as_numbers(losses, "losses")
     if values.ndim != 2 or len(values) < 2:
         raise DataError(f"losses have shape {values.shape}; models x time, two models at least, was expected.")
     if names is not None and len(names) != len(values):
         raise DataError(f"{len(names)} name(s) were given for {len(values)} models; one each was expected.")
     for i, row in enumerate(values):
-        who = f"the loss of '{names[i]}'" if names is not None else f"the loss of model {i}"
+        who = f"the loss of '{names[i]}'" if names is not None else f"the loss of 'model {i}'"
         as_series(row, who, may_be_constant=True)
     return values
 

@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import fft
 
 from huracan.errors import DataError
+from huracan.statistics.loss_table import check_level
+from huracan.statistics.sample_checks import check_open_unit
 from huracan.statistics.series import as_series
 
 __all__ = [
@@ -278,8 +280,8 @@ def block_bootstrap(
     >>> block_bootstrap(x, lambda series: np.median(series, axis=1)).ci_low < 0
     True
     """
-    if not 0.0 < confidence < 1.0:
-        raise DataError(f"confidence is {confidence}; a number between 0 and 1 was expected.")
+    check_open_unit(confidence, "confidence")
+    check_level((1.0 - confidence) / 2.0, resamples, what="(1 - confidence) / 2")
     series = as_series(x)
     if series.ndim != 1:
         raise DataError(f"x has {series.ndim} dimensions; one series was expected.")

@@ -13,6 +13,7 @@ from huracan.errors import DataError
 from huracan.statistics.bootstrap import Blocks, draw_blocks, resampled_means
 from huracan.statistics.joint_means import NullKind, joint_means, means_of_runs, pairs_of
 from huracan.statistics.loss_table import as_loss_table, check_level, same_losses
+from huracan.statistics.sample_checks import check_seed
 from huracan.statistics.superior_ability import widest_block_length
 
 __all__ = ["ModelConfidenceSet", "model_confidence_set"]
@@ -31,7 +32,8 @@ class ModelConfidenceSet:
     ----------
     names : of the models. p_value : (k,) the smallest level at which each is outside the set; 1 for the last one left.
     included : the models inside at ``alpha``, best p-value first. eliminated : all others, first to leave first.
-    notes : for each model, which other has the same losses, else "".
+    notes : for each model, which other has the same losses, or (statistic "max") that its difference from the mean of all
+        remembers too long to be tested, so that it does not count as different; else "".
     undecidable : pairs of names whose difference remembers too long to be tested; they never count as different.
     """
 
@@ -98,11 +100,13 @@ def model_confidence_set(
     if null == "cosines" and (blocks is not None or block_length != "auto"):
         raise DataError("blocks and block_length go with null='bootstrap' only.")
     check_level(alpha, resamples if blocks is None else len(blocks))
+    check_seed(seed)
     table, known = as_loss_table(losses, names)
     twin = _twins(table, known)
     unique = np.flatnonzero(twin == np.arange(len(known)))
     relative = table[:, unique] - table[:, unique].mean(axis=1, keepdims=True)
     undecidable: list[tuple[int, int]] = []
+    unjudged = np.zeros(len(unique), dtype=bool)
     if len(unique) == 1:
         p_value, order = np.ones(1), [0]
     else:
@@ -114,9 +118,10 @@ def model_confidence_set(
         elif statistic == "range":
             step, undecidable = _cosine_range(relative, resamples, seed)
         else:
-            step = _cosine_max(relative, resamples, seed)
+            step, unjudged = _cosine_max(relative, resamples, seed)
         p_value, order = _eliminate(len(unique), step)
     place = np.searchsorted(unique, twin)
+    long = f"its difference from the mean of all remembers too long to be tested on {len(table)} points in time"
     p_all = p_value[place]
     leaving = np.argsort(np.argsort(order)[place], kind="stable")
     return ModelConfidenceSet(
@@ -124,7 +129,10 @@ def model_confidence_set(
         p_value=p_all,
         included=tuple(known[i] for i in leaving[::-1] if p_all[i] > alpha),
         eliminated=tuple(known[i] for i in leaving if p_all[i] <= alpha),
-        notes=tuple(f"the same losses as '{known[t]}' on every row" if t != i else "" for i, t in enumerate(twin)),
+        notes=tuple(
+            f"the same losses as '{known[t]}' on every row" if t != i else long if late else ""
+            for i, (t, late) in enumerate(zip(twin, unjudged[place]))
+        ),
         undecidable=tuple((known[unique[a]], known[unique[b]]) for a, b in undecidable),
         alpha=alpha,
         statistic=statistic,
@@ -197,8 +205,10 @@ def _bootstrapped_max(mean: NDArray[np.float64], means: NDArray[np.float64]) -> 
     return step
 
 
-def _cosine_max(relative: NDArray[np.float64], resamples: int, seed: int) -> Step:
+def _cosine_max(relative: NDArray[np.float64], resamples: int, seed: int) -> tuple[Step, NDArray[np.bool_]]:
     coarse = means_of_runs(relative)
+    k = relative.shape[1]
+    unjudged = ~joint_means(coarse, np.eye(k) - 1.0 / k).decidable
 
     def step(left: NDArray[np.int64]) -> tuple[int, float, NDArray[np.float64]]:
         m = len(left)
@@ -207,4 +217,4 @@ def _cosine_max(relative: NDArray[np.float64], resamples: int, seed: int) -> Ste
         null = np.concatenate([scores.max(axis=1) for scores in joint.null_scores(resamples, seed=seed)])
         return int(left[worst]), float(joint.score[worst]), null
 
-    return step
+    return step, unjudged

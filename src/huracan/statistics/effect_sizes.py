@@ -10,7 +10,7 @@ from scipy.optimize import brentq
 from scipy.special import gammaln, nctdtr, ndtri
 
 from huracan.errors import DataError
-from huracan.statistics.sample_checks import as_pairs, as_sample, check_open_unit, rounding
+from huracan.statistics.sample_checks import as_pairs, as_sample, check_differences, check_open_unit, rounding
 
 __all__ = ["EffectSize", "cliffs_delta", "cohens_d", "common_language", "hedges_g", "rank_biserial"]
 
@@ -116,7 +116,8 @@ def common_language(a: ArrayLike, b: ArrayLike, *, confidence: float = 0.95) -> 
 
     Raises
     ------
-    DataError : a value is not finite or a setting is out of bounds. NotEnoughData : fewer than two observations.
+    DataError : a value is not finite, no value differs within a or b, or a setting is out of bounds. NotEnoughData : fewer
+        than two observations.
 
     References
     ----------
@@ -130,6 +131,8 @@ def common_language(a: ArrayLike, b: ArrayLike, *, confidence: float = 0.95) -> 
     """
     check_open_unit(confidence, "confidence")
     first, second = as_sample(a, "a", purpose="an effect size"), as_sample(b, "b", purpose="an effect size")
+    if max(np.ptp(first), np.ptp(second)) <= rounding(first, second):
+        raise DataError(f"a is {first[0]:g} and b {second[0]:g} in every row; how sure their order is cannot be told.")
     n, m = len(first), len(second)
     above, below = _share_below(first, second), 1.0 - _share_below(second, first)
     p = float(above.mean())
@@ -176,7 +179,8 @@ def rank_biserial(a: ArrayLike, b: ArrayLike, *, paired: bool = False, confidenc
 
     Raises
     ------
-    DataError : a value is not finite, lengths differ though paired, no pair differs, or a setting is out of bounds.
+    DataError : a value is not finite, lengths differ though paired, no pair differs or all by one number, or a setting is
+        out of bounds.
     NotEnoughData : fewer than two observations, or fewer than two pairs that differ.
 
     References
@@ -197,8 +201,7 @@ def rank_biserial(a: ArrayLike, b: ArrayLike, *, paired: bool = False, confidenc
     check_open_unit(confidence, "confidence")
     first, second = as_pairs(a, b, purpose="an effect size")
     difference = first - second
-    if not difference.any():
-        raise DataError(f"none of the {len(difference)} pairs differs; signed ranks need pairs that do.")
+    check_differences(difference, rounding(first, second))
     moved = as_sample(difference[difference != 0.0], "the pairs that differ", purpose="an effect size")
     rank = rankdata(np.abs(moved))
     p = float(rank[moved > 0].sum() / rank.sum())

@@ -11,6 +11,7 @@ from scipy.special import stdtr, stdtrit
 
 from huracan.errors import DataError
 from huracan.statistics.persistence import cosines_for_power
+from huracan.statistics.sample_checks import check_alternative, check_open_unit, never_zero
 from huracan.statistics.series import as_series
 from huracan.statistics.spectrum import cosine_projections, gathered
 
@@ -137,6 +138,8 @@ def ewc_t_test(
     (40, True, True)
     """
     check_settings(alternative, confidence)
+    if not np.isfinite(null_mean):
+        raise DataError(f"null_mean is {null_mean}; a finite number was expected.")
     values = as_series(x, name)
     batch = np.atleast_2d(values)
     projection = cosine_projections(batch)
@@ -180,10 +183,8 @@ def effective_sample_size(x: ArrayLike) -> float:
 
 def check_settings(alternative: str, confidence: float) -> None:
     """Refuse an alternative that is none, or a confidence outside (0, 1)."""
-    if alternative not in ("two-sided", "less", "greater"):
-        raise DataError(f"alternative is '{alternative}'; 'two-sided', 'less' or 'greater' was expected.")
-    if not 0.0 < confidence < 1.0:
-        raise DataError(f"confidence is {confidence}; a number between 0 and 1 was expected.")
+    check_alternative(alternative)
+    check_open_unit(confidence, "confidence")
 
 
 def mean_of_squares(
@@ -218,7 +219,7 @@ def ewc_fields(
         "standard_error": error,
         "t": t,
         "degrees_of_freedom": cosines,
-        "p_value": np.where(hopeless, 1.0, p_value),
+        "p_value": np.where(hopeless, 1.0, never_zero(p_value)),
         "ci_low": np.where(hopeless, -np.inf, mean + low * error),
         "ci_high": np.where(hopeless, np.inf, mean + high * error),
         "n_effective": n * variance / long_run,
@@ -247,6 +248,6 @@ def _tails(
 
 
 def _checked(n_cosines: int | np.integer[Any], n: int) -> int:
-    if not 1 <= int(n_cosines) < n:
-        raise DataError(f"n_cosines is {n_cosines}; a number from 1 to {n - 1} was expected for {n} observations.")
+    if isinstance(n_cosines, bool) or not isinstance(n_cosines, (int, np.integer)) or not 1 <= n_cosines < n:
+        raise DataError(f"n_cosines is {n_cosines!r}; a whole number from 1 to {n - 1} was expected for {n} observations.")
     return int(n_cosines)

@@ -12,6 +12,7 @@ from scipy.special import chdtrc, fdtrc, stdtr, stdtrit
 from huracan.errors import DataError
 from huracan.statistics.ewc import Alternative, check_settings
 from huracan.statistics.persistence import choose_n_cosines
+from huracan.statistics.sample_checks import as_numbers, never_zero
 from huracan.statistics.series import MINIMUM_OBSERVATIONS, as_series
 from huracan.statistics.spectrum import cosine_projections
 
@@ -105,7 +106,7 @@ def diebold_mariano(
         "difference": mean,
         "standard_error": error,
         "statistic": statistic,
-        "p_value": p_value,
+        "p_value": never_zero(p_value),
         "ci_low": mean + low * error,
         "ci_high": mean + high * error,
         "kernel": kernel,
@@ -217,7 +218,7 @@ def giacomini_white(
         p_value = float(fdtrc(q, free, statistic * free / (cosines * q)))
     return GiacominiWhite(
         statistic=statistic,
-        p_value=p_value,
+        p_value=never_zero(p_value),
         moments=mean,
         standard_errors=np.sqrt(np.diag(matrix) / n),
         n=n,
@@ -264,7 +265,7 @@ def _tails(
 
 
 def _checked_instruments(instruments: ArrayLike, n: int) -> NDArray[np.float64]:
-    known = np.asarray(instruments, dtype=np.float64)
+    known = as_numbers(instruments, "instruments")
     known = known[:, None] if known.ndim == 1 else known
     if known.ndim != 2 or len(known) != n or not known.shape[1]:
         raise DataError(f"instruments have shape {known.shape}; one row for each of the {n} losses was expected.")

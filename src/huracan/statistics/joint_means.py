@@ -14,6 +14,7 @@ from scipy.special import ndtr, ndtri, stdtr, stdtrit
 from huracan.errors import DataError
 from huracan.statistics.bootstrap import draw_blocks
 from huracan.statistics.persistence import choose_n_cosines
+from huracan.statistics.sample_checks import never_zero
 
 __all__ = ["JointMeans", "NullKind", "joint_means", "means_of_runs", "pairs_of"]
 
@@ -22,6 +23,7 @@ NullKind = Literal["cosines", "bootstrap"]
 _CHUNK = 4_000_000
 _MOST_ROWS = 10_000
 _FEWEST_BLOCKS = 4
+_FARTHEST = 38.5
 _ALIKE = 1e-6
 """Share of two models' own variation below which their difference is not taken from products."""
 
@@ -216,7 +218,7 @@ def joint_means(
         t=t,
         degrees_of_freedom=cosines,
         score=_score(t, cosines),
-        p_value=2 * stdtr(cosines, -np.abs(t)),
+        p_value=never_zero(2 * stdtr(cosines, -np.abs(t))),
         decidable=decidable,
         same=same,
         n=len(table),
@@ -257,7 +259,11 @@ def means_of_runs(table: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _score(t: NDArray[np.float64], degrees: NDArray[np.int64]) -> NDArray[np.float64]:
-    return -np.sign(t) * ndtri(stdtr(degrees, -np.abs(t)))
+    size = np.abs(t)
+    with np.errstate(divide="ignore"):
+        score = -ndtri(stdtr(degrees, -size))
+    # beyond what a p-value can express (38.5 standard deviations) the order of t goes on
+    return np.sign(t) * np.where(np.isinf(score), _FARTHEST + np.log1p(size), score)
 
 
 def _null_score(

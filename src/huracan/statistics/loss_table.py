@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from huracan.errors import DataError, NotEnoughData
+from huracan.statistics.sample_checks import LARGEST, SMALLEST, check_open_unit, plain
 from huracan.statistics.series import MINIMUM_OBSERVATIONS
 
 __all__ = ["as_loss_table", "check_level", "same_losses"]
@@ -31,7 +32,7 @@ def as_loss_table(losses: ArrayLike, names: Sequence[str] | None = None) -> tupl
     >>> as_loss_table(np.eye(20, 2))[1]
     ('model 0', 'model 1')
     """
-    table = np.asarray(losses)
+    table = plain(losses)
     if table.dtype == object or not np.issubdtype(table.dtype, np.number) or np.issubdtype(table.dtype, np.complexfloating):
         raise DataError(f"losses are {table.dtype}; one real number for every row and model was expected.")
     if table.ndim != 2:
@@ -51,6 +52,15 @@ def as_loss_table(losses: ArrayLike, names: Sequence[str] | None = None) -> tupl
     if bad.any():
         row, column = map(int, np.argwhere(bad)[0])
         raise DataError(f"the loss of '{known[column]}' is {table[row, column]} in row {row}; finite numbers were expected.")
+    largest = np.abs(table).max(axis=0)
+    if largest.max() > LARGEST:
+        column = int(largest.argmax())
+        row = int(np.abs(table[:, column]).argmax())
+        raise DataError(
+            f"the loss of '{known[column]}' is {table[row, column]:g} in row {row}; its square overflows, rescale the losses."
+        )
+    if 0.0 < largest.max() < SMALLEST:
+        raise DataError(f"no loss is larger than {largest.max():g}; its square vanishes, rescale the losses.")
     return table, known
 
 
@@ -101,8 +111,7 @@ def check_level(alpha: float, resamples: int, *, what: str = "alpha") -> None:
     --------
     >>> check_level(0.05, 999)
     """
-    if not 0.0 < alpha < 1.0:
-        raise DataError(f"{what} is {alpha}; a number between 0 and 1 was expected.")
+    check_open_unit(alpha, what)
     if isinstance(resamples, bool) or not isinstance(resamples, (int, np.integer)) or resamples < 1:
         raise DataError(f"resamples is {resamples}; a whole number from 1 on was expected.")
     if alpha * (resamples + 1) < 1.0:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from huracan.errors import DataError
+from huracan.statistics.sample_checks import as_numbers
 
 __all__ = ["CORRECTIONS", "Correction", "adjust_p_values"]
 
@@ -44,7 +45,7 @@ def adjust_p_values(p: ArrayLike, method: Correction = "holm") -> NDArray[np.flo
     """
     if method not in CORRECTIONS:
         raise DataError(f"correction is '{method}'; one of {', '.join(CORRECTIONS)} was expected.")
-    values = np.asarray(p, dtype=np.float64)
+    values = as_numbers(p, "p", each="test")
     if values.ndim != 1:
         raise DataError(f"p has {values.ndim} dimensions; one list of p-values was expected.")
     bad = ~((values >= 0.0) & (values <= 1.0))

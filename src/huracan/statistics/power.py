@@ -52,7 +52,7 @@ def t_test_power(
     """Probability that a t test of independent observations finds a difference of ``effect_size`` standard deviations.
 
     Exact for normal data of equal variance (noncentral t). Not for autocorrelated data, where it promises far too much:
-    use :func:`huracan.statistics.mean_difference_power`.
+    use :func:`huracan.statistics.power_over_time.mean_difference_power`.
 
     Parameters
     ----------
@@ -90,7 +90,9 @@ def t_test_sample_size(
     alpha: float = 0.05,
     alternative: Alternative = "two-sided",
 ) -> SampleSize:
-    """Independent observations a t test needs; for observations over time use :func:`huracan.statistics.observations_needed`.
+    """Independent observations a t test needs.
+
+    For observations over time use :func:`huracan.statistics.power_over_time.observations_needed`.
 
     Parameters
     ----------

@@ -13,6 +13,7 @@ from huracan.errors import DataError
 from huracan.statistics.ewc import Alternative
 from huracan.statistics.joint_means import NullKind, joint_means, pairs_of
 from huracan.statistics.loss_table import as_loss_table, check_level, same_losses
+from huracan.statistics.sample_checks import check_seed
 
 __all__ = ["RomanoWolf", "comparison_pairs", "notes_of", "romano_wolf", "stepdown_p_values"]
 
@@ -94,6 +95,7 @@ def romano_wolf(
     ['ridge']
     """
     check_level(0.5, resamples)
+    check_seed(seed)
     if alternative not in ("two-sided", "less", "greater"):
         raise DataError(f"alternative is '{alternative}'; 'two-sided', 'less' or 'greater' was expected.")
     table, known = as_loss_table(losses, names)

@@ -9,7 +9,43 @@ from numpy.typing import ArrayLike, NDArray
 
 from huracan.errors import DataError, NotEnoughData
 
-__all__ = ["as_pairs", "as_sample", "check_alternative", "check_open_unit", "rounding"]
+__all__ = [
+    "LARGEST",
+    "SMALLEST",
+    "SMALLEST_P",
+    "as_numbers",
+    "as_pairs",
+    "as_sample",
+    "check_alternative",
+    "check_differences",
+    "check_open_unit",
+    "check_seed",
+    "never_zero",
+    "rounding",
+]
+
+LARGEST, SMALLEST = 1e150, 1e-150
+"""Numbers beyond these have squares that overflow, or vanish."""
+
+SMALLEST_P = float(np.finfo(np.float64).tiny)
+"""The smallest p-value that is ever given."""
+
+
+def as_numbers(values: Any, name: str, *, each: str = "row") -> NDArray[np.float64]:
+    """Return any array-like of real numbers as float64 of its shape, or say that it is none; what is masked becomes NaN.
+
+    Examples
+    --------
+    >>> as_numbers([1, True], "a")
+    array([1., 1.])
+    """
+    try:
+        raw = plain(values)
+        if raw.dtype.kind not in "biufO":
+            raise TypeError(f"they are of type {raw.dtype}")
+        return raw.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{name} does not hold plain numbers ({error}); one finite number a {each} was expected.") from error
 
 
 def as_sample(
@@ -33,10 +69,7 @@ def as_sample(
     >>> as_sample([1, 2, 4], "a")
     array([1., 2., 4.])
     """
-    try:
-        sample = np.asarray(plain(values), dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{name} does not hold plain numbers ({error}); one finite number a {row} was expected.") from error
+    sample = as_numbers(values, name, each=row)
     if sample.ndim != 1:
         raise DataError(f"{name} has shape {sample.shape}; one number for every {row} was expected.")
     if len(sample) < minimum:
@@ -45,9 +78,12 @@ def as_sample(
     if bad.any():
         where = int(np.argmax(bad))
         raise DataError(f"{name} holds {sample[where]} in {row} {where}; finite numbers were expected.")
-    if np.abs(sample).max() > 1e150:
+    largest = float(np.abs(sample).max(initial=0.0))
+    if largest > LARGEST:
         where = int(np.argmax(np.abs(sample)))
         raise DataError(f"{name} holds {sample[where]:g} in {row} {where}; its square overflows, rescale the data.")
+    if 0.0 < largest < SMALLEST:
+        raise DataError(f"{name} holds nothing larger than {largest:g}; its square vanishes, rescale the data.")
     return sample
 
 
@@ -81,10 +117,44 @@ def check_alternative(alternative: str) -> None:
         raise DataError(f"alternative is '{alternative}'; 'two-sided', 'less' or 'greater' was expected.")
 
 
+def check_differences(delta: NDArray[np.float64], noise: float) -> None:
+    """Refuse pairs that differ by rounding alone, or all by the same number; ``noise`` is what rounding makes of them.
+
+    Examples
+    --------
+    >>> check_differences(np.array([1.0, 2.0]), 1e-15)
+    """
+    if np.abs(delta).max() <= noise:
+        raise DataError(f"none of the {len(delta)} pairs differs; signed ranks need pairs that do.")
+    if np.ptp(delta) <= noise:
+        raise DataError(f"all {len(delta)} pairs differ by {delta[0]:g}; signed ranks need differences that vary.")
+
+
 def check_open_unit(value: float, name: str) -> None:
     """Refuse a level that is not strictly between 0 and 1."""
-    if not 0.0 < value < 1.0:
-        raise DataError(f"{name} is {value}; a number between 0 and 1 was expected.")
+    if not isinstance(value, (int, float, np.integer, np.floating)) or not 0.0 < value < 1.0:
+        raise DataError(f"{name} is {value!r}; a number between 0 and 1 was expected.")
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that is no whole number from 0 on."""
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise DataError(f"seed is {seed!r}; a whole number, 0 or more, was expected.")
+
+
+def never_zero(p_value: Any) -> Any:
+    """Return p-values with those that are smaller than any floating point number replaced by the smallest: an upper bound.
+
+    No sample proves anything with certainty.
+
+    Examples
+    --------
+    >>> never_zero(0.0) > 0.0, never_zero(0.3)
+    (True, 0.3)
+    """
+    if isinstance(p_value, float):
+        return max(p_value, SMALLEST_P)
+    return np.maximum(p_value, SMALLEST_P)
 
 
 def rounding(*samples: NDArray[np.float64]) -> float:

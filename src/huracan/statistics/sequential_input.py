@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from huracan.errors import DataError
+from huracan.statistics.sample_checks import plain
 
 __all__ = ["Clock", "as_values"]
 
@@ -23,7 +24,7 @@ def as_values(x: ArrayLike, name: str) -> NDArray[np.float64]:
     >>> as_values(2, "the loss"), as_values([1, 2.5], "the loss")
     (array([2.]), array([1. , 2.5]))
     """
-    raw = np.asarray(x.to_numpy() if hasattr(x, "to_numpy") else x)
+    raw = plain(x)
     if raw.ndim > 1:
         raise DataError(f"{name} has {raw.ndim} dimensions; one value a moment was expected (average symbols first).")
     try:

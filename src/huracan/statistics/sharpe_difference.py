@@ -12,13 +12,15 @@ from scipy.special import ndtr, ndtri
 
 from huracan.errors import DataError
 from huracan.statistics.bootstrap import optimal_block_length
+from huracan.statistics.sample_checks import check_open_unit, check_seed, never_zero
 from huracan.statistics.series import as_series
 
 __all__ = ["SharpeDifference", "sharpe_difference_test"]
 
 SharpeMethod = Literal["bootstrap", "hac"]
 
-_GATHERED = 8_000_000
+_GATHERED = 250_000
+"""Counts of rows drawn that are held at a time: 2 MB, which stay in the processor's cache."""
 _FEWEST_RESAMPLES = 99
 _LARGEST_ROOT = 0.97
 
@@ -138,7 +140,7 @@ def sharpe_difference_test(
         difference=difference,
         standard_error=error,
         statistic=statistic,
-        p_value=float(p_value),
+        p_value=never_zero(float(p_value)),
         ci_low=difference - half,
         ci_high=difference + half,
         n=n,
@@ -255,7 +257,5 @@ def _check_settings(method: str, block_length: int | str, resamples: int, confid
         raise DataError(f"block_length is {block_length!r}; 'auto' or a whole number was expected.")
     if isinstance(resamples, bool) or not isinstance(resamples, int | np.integer) or resamples < _FEWEST_RESAMPLES:
         raise DataError(f"resamples is {resamples}; a whole number, {_FEWEST_RESAMPLES} or more, was expected.")
-    if not 0.0 < confidence < 1.0:
-        raise DataError(f"confidence is {confidence}; a number between 0 and 1 was expected.")
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise DataError(f"seed is {seed}; a whole number, 0 or more, was expected.")
+    check_open_unit(confidence, "confidence")
+    check_seed(seed)

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
-from huracan.errors import DataError
 from huracan.statistics.joint_means import NullKind, joint_means, pairs_of
 from huracan.statistics.loss_table import as_loss_table, check_level, same_losses
 from huracan.statistics.romano_wolf import comparison_pairs, notes_of
+from huracan.statistics.sample_checks import check_open_unit, check_seed
 
 __all__ = ["SimultaneousIntervals", "simultaneous_intervals"]
 
@@ -76,9 +76,9 @@ def simultaneous_intervals(
     >>> (result.ci_low <= result.alone_low).all(), round(result.critical, 1)
     (np.True_, 2.3)
     """
-    if not 0.0 < confidence < 1.0:
-        raise DataError(f"confidence is {confidence}; a number between 0 and 1 was expected.")
+    check_open_unit(confidence, "confidence")
     check_level(1 - confidence, resamples, what="1 - confidence")
+    check_seed(seed)
     table, known = as_loss_table(losses, names)
     first, second = comparison_pairs(len(known), baseline)
     same = same_losses(table, known, first, second)

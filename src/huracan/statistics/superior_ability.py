@@ -15,6 +15,7 @@ from huracan.statistics.bootstrap import Blocks, draw_blocks, optimal_block_leng
 from huracan.statistics.joint_means import NullKind, joint_means, pairs_of
 from huracan.statistics.loss_table import as_loss_table, check_level, same_losses
 from huracan.statistics.romano_wolf import comparison_pairs, notes_of
+from huracan.statistics.sample_checks import check_seed
 
 __all__ = ["Recentring", "SuperiorAbility", "superior_ability", "widest_block_length"]
 
@@ -134,6 +135,7 @@ def superior_ability(
     """
     table, known = as_loss_table(losses, names)
     check_level(0.5, resamples)
+    check_seed(seed)
     first, second = comparison_pairs(len(known), baseline)
     same = same_losses(table, known, first, second)
     bootstrap = null == "bootstrap"

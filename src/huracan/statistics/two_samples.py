@@ -12,13 +12,21 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri
+from scipy.special import ndtri, stdtr, stdtrit
 
 from huracan.errors import DataError
 from huracan.statistics.ewc import Alternative
 from huracan.statistics.pairwise_order import ordered_differences, ordered_walsh_averages
 from huracan.statistics.rank_distributions import mann_whitney_cdf, signed_rank_cdf
-from huracan.statistics.sample_checks import as_pairs, as_sample, check_alternative, check_open_unit, rounding
+from huracan.statistics.sample_checks import (
+    as_pairs,
+    as_sample,
+    check_alternative,
+    check_differences,
+    check_open_unit,
+    never_zero,
+    rounding,
+)
 
 __all__ = ["MannWhitney", "TTest", "Wilcoxon", "mann_whitney", "t_test", "wilcoxon"]
 
@@ -133,7 +141,7 @@ def t_test(
 
     References
     ----------
-    Welch (1947), Biometrika 34; Student (1908), Biometrika 6. Computed by scipy.
+    Welch (1947), Biometrika 34; Student (1908), Biometrika 6.
 
     Examples
     --------
@@ -141,37 +149,35 @@ def t_test(
     >>> round(result.t, 4), round(result.degrees_of_freedom, 4), round(result.p_value, 4)
     (-1.7321, 4.4118, 0.1516)
     """
-    from scipy import stats
-
     check_alternative(alternative)
     check_open_unit(confidence, "confidence")
     if paired:
         first, second = as_pairs(a, b, purpose="a t test")
         delta = first - second
-        spread = float(delta.std(ddof=1))
+        difference, spread, degrees = float(delta.mean()), float(delta.std(ddof=1)), len(delta) - 1.0
+        error = spread / np.sqrt(len(delta))
     else:
         first, second = as_sample(a, "a", purpose="a t test"), as_sample(b, "b", purpose="a t test")
         n, m = len(first), len(second)
-        spread = float(np.sqrt(((n - 1) * first.var(ddof=1) + (m - 1) * second.var(ddof=1)) / (n + m - 2)))
+        one, two = first.var(ddof=1), second.var(ddof=1)
+        difference, spread = float(first.mean() - second.mean()), float(np.sqrt(((n - 1) * one + (m - 1) * two) / (n + m - 2)))
+        error = np.sqrt(one / n + two / m)
     if spread <= rounding(first, second):
         raise DataError("nothing varies " + ("between the pairs" if paired else "within a or b") + "; no t test is possible.")
-    if paired:
-        result = stats.ttest_rel(first, second, alternative=alternative)
-    else:
-        result = stats.ttest_ind(first, second, equal_var=False, alternative=alternative)
-    interval = result.confidence_interval(confidence_level=confidence)
-    difference = float(delta.mean() if paired else first.mean() - second.mean())
-    if paired:
-        error = spread / np.sqrt(len(first))
-    else:
-        error = np.sqrt(first.var(ddof=1) / len(first) + second.var(ddof=1) / len(second))
+    if not paired:
+        share = one / n / (one / n + two / m)
+        degrees = 1.0 / float(share**2 / (n - 1) + (1.0 - share) ** 2 / (m - 1))
+    t = difference / float(error)
+    towards = {"two-sided": -abs(t), "less": t, "greater": -t}[alternative]
+    p_value = float(stdtr(degrees, towards)) * (2.0 if alternative == "two-sided" else 1.0)
+    reach = float(error * stdtrit(degrees, 0.5 + confidence / 2.0 if alternative == "two-sided" else confidence))
     return TTest(
         difference=difference,
-        t=float(result.statistic),
-        degrees_of_freedom=float(result.df),
-        p_value=float(result.pvalue),
-        ci_low=float(interval.low),
-        ci_high=float(interval.high),
+        t=t,
+        degrees_of_freedom=degrees,
+        p_value=never_zero(p_value),
+        ci_low=-np.inf if alternative == "less" else difference - reach,
+        ci_high=np.inf if alternative == "greater" else difference + reach,
         cohens_d=difference / spread,
         paired=paired,
         standard_error=float(error),
@@ -198,7 +204,7 @@ def mann_whitney(
 
     Raises
     ------
-    DataError : a value is not finite, all values are the same, or a setting is out of bounds.
+    DataError : a value is not finite, no value differs within a or b, or a setting is out of bounds.
     NotEnoughData : fewer than two observations.
 
     References
@@ -218,9 +224,9 @@ def mann_whitney(
     check_open_unit(confidence, "confidence")
     first, second = as_sample(a, "a"), as_sample(b, "b")
     n, m = len(first), len(second)
+    if max(np.ptp(first), np.ptp(second)) <= rounding(first, second):
+        raise DataError(f"a is {first[0]:g} and b {second[0]:g} in every row; ranks need values that differ within a or b.")
     both = np.sort(np.concatenate([first, second]))
-    if both[0] == both[-1]:
-        raise DataError(f"a and b are {both[0]:g} in every row; ranks need values that differ.")
     exact = min(n, m) <= _EXACT_SMALLER and n * m <= _EXACT_PRODUCT and not np.any(both[1:] == both[:-1])
     u = float(stats.rankdata(np.concatenate([first, second]))[:n].sum()) - n * (n + 1) / 2
     if exact:
@@ -231,6 +237,7 @@ def mann_whitney(
         p_value = float(stats.mannwhitneyu(first, second, alternative=alternative, method="asymptotic").pvalue)
         order = _normal_order(n * m / 2.0, np.sqrt(n * m * (n + m + 1) / 12.0), alternative, confidence)
     centre, low, high, note = _interval(n * m, order, alternative, confidence, lambda r: ordered_differences(first, second, r))
+    p_value = never_zero(p_value)
     return MannWhitney(u, p_value, u / (n * m), centre, low, high, n, m, exact, confidence, alternative, note)
 
 
@@ -251,8 +258,8 @@ def wilcoxon(
 
     Raises
     ------
-    DataError : a value is not finite, lengths differ, no pair differs, or a setting is out of bounds.
-    NotEnoughData : fewer than two pairs.
+    DataError : a value is not finite, lengths differ, no pair differs, all pairs differ by one number, or a setting is out
+        of bounds. NotEnoughData : fewer than two pairs.
 
     References
     ----------
@@ -272,12 +279,12 @@ def wilcoxon(
     check_open_unit(confidence, "confidence")
     if b is None:
         delta = as_sample(a, "a")
+        check_differences(delta, rounding(delta))
     else:
         first, second = as_pairs(a, b)
         delta = first - second
+        check_differences(delta, rounding(first, second))
     moved = delta[delta != 0.0]
-    if not len(moved):
-        raise DataError(f"none of the {len(delta)} pairs differs; signed ranks need pairs that do.")
     n = len(delta)
     rank = stats.rankdata(np.abs(moved))
     positive = float(rank[moved > 0].sum())
@@ -297,6 +304,7 @@ def wilcoxon(
     centre, low, high, note = _interval(pairs, order, alternative, confidence, lambda r: ordered_walsh_averages(delta, r))
     negative = float(rank[moved < 0].sum())
     n_zero = n - len(moved)
+    p_value = never_zero(p_value)
     return Wilcoxon(positive, negative, p_value, centre, low, high, n, n_zero, exact, confidence, alternative, note)
 
 

@@ -19,11 +19,16 @@ from huracan.validation.metrics import (
 )
 from huracan.validation.overfitting import (
     DeflatedSharpe,
+    EffectiveTrials,
     OverfittingReport,
+    SharpeRatio,
     deflated_sharpe_ratio,
+    effective_number_of_trials,
     expected_maximum_sharpe,
+    minimum_track_record_length,
     probabilistic_sharpe_ratio,
     probability_of_backtest_overfitting,
+    sharpe_ratio_inference,
 )
 from huracan.validation.walk_forward import PurgedWalkForward
 
@@ -32,11 +37,13 @@ __all__ = [
     "CausalReport",
     "CombinatorialPurgedCV",
     "DeflatedSharpe",
+    "EffectiveTrials",
     "Fold",
     "HoldOut",
     "OverfittingReport",
     "PurgedKFold",
     "PurgedWalkForward",
+    "SharpeRatio",
     "assert_causal",
     "assert_fit_ignores_test",
     "assert_purged",
@@ -44,12 +51,15 @@ __all__ = [
     "classification_metrics",
     "deflated_sharpe_ratio",
     "directional_payoff",
+    "effective_number_of_trials",
     "expected_maximum_sharpe",
     "information_coefficient_series",
     "lock_hold_out",
+    "minimum_track_record_length",
     "probabilistic_sharpe_ratio",
     "probability_of_backtest_overfitting",
     "rank_information_coefficient",
     "regression_metrics",
     "score_metrics",
+    "sharpe_ratio_inference",
 ]

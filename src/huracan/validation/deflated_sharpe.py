@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
 from huracan.errors import DataError, NotEnoughData
-from huracan.statistics.sample_checks import as_sample, check_open_unit
+from huracan.statistics.sample_checks import LARGEST, SMALLEST, as_numbers, as_sample, check_open_unit
 from huracan.validation.sharpe_inference import Dependence, minimum_track_record_length, sharpe_ratio_inference
 
 __all__ = [
@@ -83,7 +83,7 @@ def deflated_sharpe_ratio(
     Raises
     ------
     NotEnoughData : fewer than 20 returns. DataError : returns do not vary (infinite Sharpe ratio) or are not finite, the
-        trials are not told, or a number is out of bounds.
+        trials are not told, fewer trials than Sharpe ratios are claimed, or a number is out of bounds.
 
     Notes
     -----
@@ -105,6 +105,11 @@ def deflated_sharpe_ratio(
     if trial_sharpe_ratios is not None:
         trials = as_sample(trial_sharpe_ratios, "trial_sharpe_ratios", minimum=1, row="trial", rows="trials")
         n_trials = len(trials) if n_trials is None else n_trials
+        if n_trials < len(trials):
+            raise DataError(
+                f"n_trials is {n_trials} where {len(trials)} Sharpe ratios are told; everything that was tried, that many at "
+                "least, was expected."
+            )
         if trial_variance is None and (len(trials) > 1 or n_trials == 1):
             trial_variance = float(trials.var(ddof=1)) if len(trials) > 1 else 0.0
     if n_trials is None or trial_variance is None:
@@ -204,7 +209,7 @@ def effective_number_of_trials(returns: ArrayLike, *, same_above: float = 0.5) -
     from scipy.spatial.distance import squareform
 
     check_open_unit(same_above, "same_above")
-    table = np.asarray(returns, dtype=np.float64)
+    table = as_numbers(returns, "returns", each="period and trial")
     if table.ndim != 2 or table.shape[0] < 20 or table.shape[1] < 1:
         raise NotEnoughData(f"returns has shape {table.shape}; at least 20 periods x 1 trial were expected.")
     if not np.isfinite(table).all():
@@ -212,8 +217,15 @@ def effective_number_of_trials(returns: ArrayLike, *, same_above: float = 0.5) -
         raise DataError(
             f"returns holds {table[period, trial]} in period {period}, trial {trial}; finite numbers were expected."
         )
-    spread, n = table.std(axis=0), table.shape[1]
-    idle = spread <= 64 * np.finfo(np.float64).eps * np.abs(table).max(axis=0)
+    largest, n = np.abs(table).max(axis=0), table.shape[1]
+    strange = (largest > LARGEST) | ((largest > 0.0) & (largest < SMALLEST))
+    if strange.any():
+        where = int(np.argmax(strange))
+        raise DataError(
+            f"trial {where} returns up to {largest[where]:g} a period; fractions, of sizes with a square, were expected."
+        )
+    spread = table.std(axis=0)
+    idle = spread <= 64 * np.finfo(np.float64).eps * largest
     if idle.any():
         raise DataError(f"trial {int(np.argmax(idle))} is the same in every period; leave it out, or count it as one more.")
     if n == 1:

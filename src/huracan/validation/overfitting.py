@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from huracan.errors import DataError, NotEnoughData
+from huracan.statistics.sample_checks import LARGEST, SMALLEST, as_numbers
 from huracan.validation.deflated_sharpe import (
     DeflatedSharpe,
     EffectiveTrials,
@@ -205,11 +206,11 @@ def _middle_rank(values: NDArray[np.float64], of: NDArray[np.float64]) -> NDArra
 
 
 def _checked(returns: ArrayLike, n_blocks: int) -> NDArray[np.float64]:
-    table = np.asarray(returns, dtype=np.float64)
+    table = as_numbers(returns, "returns", each="period and strategy")
     if table.ndim != 2 or table.shape[1] < 2:
         raise NotEnoughData(f"returns has shape {table.shape}; periods x at least 2 strategies were expected.")
-    if n_blocks != int(n_blocks) or n_blocks < 2 or n_blocks % 2 or n_blocks > 20:
-        raise DataError(f"n_blocks is {n_blocks}; an even number from 2 to 20 was expected.")
+    if isinstance(n_blocks, bool) or not isinstance(n_blocks, (int, np.integer)) or n_blocks not in range(2, 21, 2):
+        raise DataError(f"n_blocks is {n_blocks!r}; an even number from 2 to 20 was expected.")
     if len(table) < 2 * n_blocks:
         raise NotEnoughData(f"returns has {len(table)} periods; {n_blocks} blocks need at least {2 * n_blocks}.")
     bad = ~np.isfinite(table)
@@ -219,6 +220,12 @@ def _checked(returns: ArrayLike, n_blocks: int) -> NDArray[np.float64]:
             f"returns holds {table[period, strategy]} in period {period}, strategy {strategy}; finite numbers were expected."
         )
     largest = np.abs(table).max(axis=0)
+    strange = (largest > LARGEST) | ((largest > 0.0) & (largest < SMALLEST))
+    if strange.any():
+        where = int(np.argmax(strange))
+        raise DataError(
+            f"strategy {where} returns up to {largest[where]:g} a period; fractions, of sizes with a square, were expected."
+        )
     riskless = (np.ptp(table, axis=0) <= 64 * np.finfo(np.float64).eps * largest) & (largest > 0.0)
     if riskless.any():
         where = int(np.argmax(riskless))
