@@ -48,7 +48,7 @@ def pair_matrix(
     names = Markup("").join(Markup("<li>{} <i>{}</i></li>").format(name, i + 1) for i, name in enumerate(models))
     heads = Markup("").join(Markup("<i>{}</i>").format(i + 1) for i in range(k))
     pairs = k * (k - 1) // 2
-    said = f"Of {pairs:,} pairs of {k} models {len(shown):,} are shown to differ; a textbook test claims {len(claimed):,}"
+    said = f"{k} models, {pairs:,} pairs: {len(shown):,} shown to differ, {len(claimed):,} claimed by a textbook test"
     return Markup(
         '<div class="matrix-plot pairs" style="--n:{n}"><span></span><div class="heads" aria-hidden="true">{heads}</div>'
         '<ol aria-hidden="true">{names}</ol>'
