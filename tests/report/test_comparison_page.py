@@ -273,6 +273,16 @@ def test_fifty_models_and_all_their_pairs_stay_small_and_quick(compared: Build, 
     assert len(rows_of(section(page, "ab-pairs"))) == 1225
 
 
+def test_of_many_models_against_a_baseline_the_surest_are_drawn(compared: Build, losses_of: Build, read: Build) -> None:
+    names = [f"model_{i:02d}" for i in range(60)]
+    result = compared(losses_of(np.linspace(0, 0.5, 60), n=400, seed=8), names, baseline=names[20])
+    page = render_comparison_page(result, created_at=NOW)
+    drawn = {cells[0] for cells in rows_of(section(page, "ab-forest"))}
+    p = dict(result.pairs.select("model_a", "p_value").iter_rows())
+    assert len(drawn) == 50 and max(p[name] for name in drawn) <= min(v for name, v in p.items() if name not in drawn)
+    assert "Drawn are 50 of 59 pairs, the surest; 9 are not drawn but listed" in read(page).text
+
+
 def test_a_page_is_written_whole_or_the_refusal_says_why(cases: dict[str, ABTestResult], tmp_path: Path) -> None:
     at = write_comparison_page(cases["two"], tmp_path / "new folder" / "ab.html", created_at=NOW)
     assert at.read_text(encoding="utf-8") == render_comparison_page(cases["two"], created_at=NOW)

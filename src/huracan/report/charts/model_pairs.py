@@ -50,7 +50,7 @@ def pair_matrix(
     pairs = k * (k - 1) // 2
     said = f"{k} models, {pairs:,} pairs: {len(shown):,} shown to differ, {len(claimed):,} claimed by a textbook test"
     return Markup(
-        '<div class="matrix-plot pairs" style="--n:{n}"><span></span><div class="heads" aria-hidden="true">{heads}</div>'
+        '<div class="matrix-plot pairs{many}" style="--n:{n}"><span></span><div class="heads" aria-hidden="true">{heads}</div>'
         '<ol aria-hidden="true">{names}</ol>'
         '<svg viewBox="0 0 {n} {n}" preserveAspectRatio="none" role="img" aria-label="{said}">{paths}</svg></div>'
-    ).format(n=k, heads=heads, names=names, said=said, paths=paths)
+    ).format(n=k, many=" many" if k > 24 else "", heads=heads, names=names, said=said, paths=paths)
