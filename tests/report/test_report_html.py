@@ -324,6 +324,21 @@ def test_hostile_names_are_text(read: Callable[[str], Any]) -> None:
         json.loads(block)
 
 
+def test_an_ab_test_stands_after_the_leaderboard_and_only_where_there_is_one(
+    compared: Callable[..., Any], losses_of: Callable[..., Any], read: Callable[[str], Any]
+) -> None:
+    result = compared(losses_of([0.0, -0.3, 0.1], n=300), LEARNERS, baseline="majority", returns=True, notes=("Said.",))
+    page = render_report(content_of(ab_test=result))
+    reader = read(page)
+    headings = re.findall(r'<section id="([\w-]+)"', page)
+    assert headings.index("ab-tests") == headings.index("leaderboard") + 1
+    assert ("a", {"href": "#ab-tests"}) in reader.tags
+    assert result.sentence in reader.text and result.comparison.dependence.sentence in reader.text and "Said." in reader.text
+    assert len(reader.ids) == len(set(reader.ids))
+    without = render_report(content_of())
+    assert 'id="ab-tests"' not in without and "#ab-tests" not in without
+
+
 def test_forty_symbols_of_a_thousand_bars_stay_small_and_quick(read: Callable[[str], Any]) -> None:
     content = content_of(symbols=tuple(f"COIN{i:02d}" for i in range(40)), n_bars=1000)
     render_report(content_of())

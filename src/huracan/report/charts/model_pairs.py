@@ -48,9 +48,9 @@ def pair_matrix(
     names = Markup("").join(Markup("<li>{} <i>{}</i></li>").format(name, i + 1) for i, name in enumerate(models))
     heads = Markup("").join(Markup("<i>{}</i>").format(i + 1) for i in range(k))
     pairs = k * (k - 1) // 2
-    said = f"Of {pairs:,} pairs of {k} models {len(shown):,} are shown to differ; a textbook test claims {len(claimed):,}"
+    said = f"{k} models, {pairs:,} pairs: {len(shown):,} shown to differ, {len(claimed):,} claimed by a textbook test"
     return Markup(
-        '<div class="matrix-plot pairs" style="--n:{n}"><span></span><div class="heads" aria-hidden="true">{heads}</div>'
+        '<div class="matrix-plot pairs{many}" style="--n:{n}"><span></span><div class="heads" aria-hidden="true">{heads}</div>'
         '<ol aria-hidden="true">{names}</ol>'
         '<svg viewBox="0 0 {n} {n}" preserveAspectRatio="none" role="img" aria-label="{said}">{paths}</svg></div>'
-    ).format(n=k, heads=heads, names=names, said=said, paths=paths)
+    ).format(n=k, many=" many" if k > 24 else "", heads=heads, names=names, said=said, paths=paths)
