@@ -14,6 +14,8 @@ from polars.testing import assert_frame_equal
 
 from huracan.errors import CandleError, NotEnoughData
 from huracan.market import CANDLE_SCHEMA, bar_length, candles_hash, read_candles, validate_candles, with_segments
+from huracan.preprocessing.cleaning import clean_candles
+from huracan.preprocessing.quality import quality_report
 
 START = dt.datetime(2025, 1, 1, tzinfo=dt.UTC)
 HOUR = dt.timedelta(hours=1)
@@ -53,6 +55,20 @@ def test_impossible_prices_are_refused_by_symbol_column_time_and_count(column: s
         CandleError, match=rf"^A: '{column}' is ({said}) at 2025-01-01 03:00 UTC \(1 bar\); a finite price above 0"
     ):
         validate_candles(with_value(column, value))
+
+
+@pytest.mark.parametrize(("column", "value"), [("volume", 1e308), ("high", 1e120), ("low", 1e-310)])
+def test_what_overflows_in_money_is_refused_by_whoever_reads(column: str, value: float) -> None:
+    """Reading, storing, checking and cleaning ask the same, so that none lets pass what the next one refuses."""
+    bars = with_value(column, value)
+    said = rf"^A: '{column}' is .* at 2025-01-01 03:00 UTC \(1 bar\); a number from .* to 1e\+100 was expected"
+    with pytest.raises(CandleError, match=said):
+        validate_candles(bars)
+    with pytest.raises(CandleError, match=said):
+        read_candles(bars)
+    with pytest.raises(CandleError, match=rf"^A: {column} is .* in row 3 .* to 1e\+100 was expected, invalid='drop'"):
+        clean_candles(bars)
+    assert not quality_report(bars).ok
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), None, -1.0])

@@ -153,8 +153,10 @@ def test_a_revised_bar_is_counted_and_its_old_values_are_kept(tmp_path: Path) ->
         report = _fetch(tmp_path, exchange)
         assert (report.added, report.revised) == (0, 1)
         _assert_true(tmp_path, exchange, ["BTC/USDT"])
-        assert "0 bars added, 10 unchanged, 1 revised" in report["BTC/USDT"].sentence
         revision = CandleStore(tmp_path).revisions("BTC/USDT").row(0, named=True)
+        was, now = revision["old_close"], revision["new_close"]
+        said = f"0 bars added, 10 unchanged, 1 revised (close {was} became {now} at 2025-03-02 09:57 UTC; old values are kept)"
+        assert said in report["BTC/USDT"].sentence
         assert revision["old_close"] == old.filter(pl.col("ts") == revision["ts"])["close"].item()
 
 

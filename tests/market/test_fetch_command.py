@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from huracan.market.store import CandleStore
@@ -57,16 +58,26 @@ def _killed(process: subprocess.Popen[str], exchange: LoopbackExchange, after: i
     return process.returncode == -signal.SIGKILL
 
 
+def _stored(folder: Path) -> int:
+    """Bars in the store; 0 where there is none yet."""
+    return int(CandleStore(folder / "candles").coverage()["bars"].sum()) if (folder / "candles").exists() else 0
+
+
 @pytest.mark.parametrize(
     ("kills", "page"), [(3, 250), pytest.param(20, 40, marks=pytest.mark.slow)], ids=["3 kills", "20 kills"]
 )
 def test_killed_at_any_moment_it_loses_nothing(tmp_path: Path, kills: int, page: int) -> None:
+    """Twenty times in the midst of the work, on a day of every fault; then once to the end."""
     chance = random.Random(kills)
-    killed = 0
+    killed = in_the_midst = 0
     with LoopbackExchange(_markets(), now=NOW, faults=BAD_DAY, page=page) as exchange:
         while killed < kills:
             process = _start(tmp_path, exchange)
             killed += _killed(process, exchange, after=chance.randint(3, 36), delay=chance.uniform(0.0, 0.05))
+            truth = exchange.truth(SYMBOLS, ms(SINCE))
+            in_the_midst += _stored(tmp_path) < truth.height
+            stored = CandleStore(tmp_path / "candles").read() if _stored(tmp_path) else truth.clear()
+            assert stored.join(truth, on=truth.columns, how="anti").is_empty()  # half of the work, and nothing untrue
             exchange.now += chance.randint(0, 5) * MINUTE  # bars that were open have closed meanwhile, at other values
         process = _start(tmp_path, exchange)
         said, complained = process.communicate(timeout=120)
@@ -76,9 +87,39 @@ def test_killed_at_any_moment_it_loses_nothing(tmp_path: Path, kills: int, page:
         assert store.read().equals(truth)
         assert store.revisions().height == 0
         assert store.coverage()["bars"].sum() == truth.height
-        failed = {entry[3] for entry in exchange.log}
-        assert failed >= {"429", "502", "drop", "cut", "html", "early"} or kills < 20
+        files = [file for file in (tmp_path / "candles" / "symbols").rglob("*") if file.is_file()]
+        assert sum(pl.read_parquet(file).height for file in files if file.suffix == ".parquet") == truth.height
+        assert {file.name for file in files if file.suffix != ".parquet"} == {".lock"}  # what was written aside is gone
+        if kills == 20:
+            assert in_the_midst == kills
+            failed = {entry[3] for entry in exchange.log}
+            assert failed >= {"429", "418", "500", "502", "503", "drop", "cut", "cut_quietly", "html", "short", "early"}
         assert f"3 symbols before {'2025-03-02'}" in said
+
+
+def test_killed_while_funding_rates_arrive_it_loses_none(tmp_path: Path) -> None:
+    command = ("BTC/USDT:USDT", "--since", "2025-02-20", "--funding")
+    chance = random.Random(0)
+    with LoopbackExchange(_markets(), now=NOW, faults=BAD_DAY, page=250) as exchange:
+        for _ in range(3):
+            _killed(
+                _start(tmp_path, exchange, *command), exchange, after=chance.randint(4, 30), delay=chance.uniform(0.0, 0.05)
+            )
+        process = _start(tmp_path, exchange, *command)
+        _, complained = process.communicate(timeout=120)
+        assert process.returncode == 0, complained
+        store = CandleStore(tmp_path / "candles")
+        assert store.read().equals(exchange.truth(["BTC/USDT:USDT"], ms("2025-02-20")))
+        rates = store.read_funding().select(pl.col("ts").dt.epoch("ms"), "funding_rate").rows()
+        assert rates == exchange.rates(exchange.markets["PERP:BTCUSDT"])
+
+
+def test_symbols_may_be_separated_by_commas(tmp_path: Path) -> None:
+    with LoopbackExchange(_markets(), now=NOW) as exchange:
+        process = _start(tmp_path, exchange, "BTC/USDT,ETH/USDT", "--since", "2025-03-02T09:00")
+        said, complained = process.communicate(timeout=60)
+    assert process.returncode == 0, complained
+    assert said.count("60 bars added") == 1 and said.startswith("BTC/USDT: ")
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])

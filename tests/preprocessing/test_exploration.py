@@ -186,8 +186,9 @@ def test_bands_and_intervals_hold_where_volatility_clusters() -> None:
 
 def coverage(samples: Callable[[np.random.Generator], np.ndarray], index: float, repetitions: int = 300) -> float:
     found = [tail_index(samples(np.random.default_rng(seed))) for seed in range(repetitions)]
-    assert all(t.index is not None and t.low is not None and t.low < t.index for t in found)
-    return float(np.mean([t.low <= index <= (t.high or np.inf) for t in found]))  # type: ignore[operator]
+    assert all(t.low is None or t.low < t.index for t in found)  # type: ignore[operator]
+    held = [t.low is not None and t.low <= index <= (t.high or np.inf) for t in found]  # no interval covers nothing
+    return float(np.mean(held))
 
 
 @pytest.mark.slow

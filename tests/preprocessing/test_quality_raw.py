@@ -295,7 +295,8 @@ def test_one_symbol_in_two_files_is_looked_at_apart_and_compared(tmp_path: Path)
     (tmp_path / "notes.txt").write_text("nothing here")
     report = quality_report(tmp_path, now=NOW)
     assert len(of(report, "unreadable file")) == 1
-    assert of(report, "overlapping files")[0].symbol == "A (A_1m_other.parquet)"
+    (overlapping,) = of(report, "overlapping files")
+    assert (overlapping.symbol, overlapping.count, overlapping.share) == ("A (A_1m_other.parquet)", 2000, 1.0)
     assert "20% of the reference's volume" in of(report, "other venue")[0].sentence
     assert not of(report, "duplicates")
 

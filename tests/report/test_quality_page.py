@@ -57,6 +57,20 @@ def page_of(candles: Any, *, features: Any = None, reference: Any = None, title:
     return render_quality_page(found, report, exploration, title=title, created_at=NOW)
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_stands_in_the_cells_there_is_a_page(seed: int) -> None:
+    """Zero, negative, missing, infinite, enormous and tiny values in any column: no error, and no warning of numpy's."""
+    generator = np.random.default_rng(seed)
+    candles = simulate_market(n_bars=400, n_symbols=2, seed=seed).candles
+    hostile = [0.0, -1.0, np.nan, np.inf, -np.inf, None, 1e308, -1e308, 1e-310, 5e-324, 1e120, 1e100, 1e-100, 2.0**63]
+    for name in generator.choice(["open", "high", "low", "close", "volume"], 5):
+        rows = generator.choice(candles.height, generator.choice([1, 3, 500]), replace=False).tolist()
+        value = pl.lit(hostile[generator.integers(len(hostile))], pl.Float64)
+        here = pl.int_range(pl.len()).is_in(rows)
+        candles = candles.with_columns(pl.when(here).then(value).otherwise(name).alias(str(name)))
+    assert not parsed(page_of(candles)).open
+
+
 def parsed(page: str) -> Balanced:
     reader = Balanced()
     reader.feed(page)

@@ -19,7 +19,7 @@ __all__ = ["fetch"]
 
 
 def fetch(
-    symbols: Annotated[list[str], typer.Argument(help="Such as BTC/USDT, or BTC/USDT:USDT for the perpetual.")],
+    symbols: Annotated[list[str], typer.Argument(help="Such as BTC/USDT ETH/USDT, or BTC/USDT:USDT for the perpetual.")],
     store: Annotated[Path, typer.Option(help="Folder of the candle store; made if missing.")],
     exchange: Annotated[str, typer.Option(help="ccxt's name of the exchange.")] = "binance",
     bar: Annotated[str, typer.Option(help="Bar length the exchange has.")] = "1m",
@@ -43,7 +43,7 @@ def fetch(
             report = fetch_candles(
                 store,
                 exchange,
-                symbols,
+                [name for word in symbols for name in word.split(",") if name],
                 bar,
                 since=since,
                 until=until,

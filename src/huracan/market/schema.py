@@ -12,7 +12,7 @@ import hashlib
 import numpy as np
 import polars as pl
 
-__all__ = ["CANDLE_SCHEMA", "OPTIONAL_COLUMNS", "PRICES", "candles_hash", "written_time"]
+__all__ = ["CANDLE_SCHEMA", "LARGEST", "OPTIONAL_COLUMNS", "PRICES", "candles_hash", "written_time"]
 
 CANDLE_SCHEMA = pl.Schema(
     {
@@ -31,6 +31,9 @@ OPTIONAL_COLUMNS = pl.Schema({"funding_rate": pl.Float64()})
 """Columns that candles may carry: ``funding_rate``, a fraction per bar, null where none is due."""
 
 PRICES = ("open", "high", "low", "close")
+
+LARGEST = 1e100
+"""Prices and volumes beyond this, and prices below its inverse, are none: products and squares of them leave float64."""
 
 
 def candles_hash(candles: pl.DataFrame) -> str:

@@ -12,7 +12,7 @@ import polars as pl
 
 from huracan.errors import CandleError, NotEnoughData
 from huracan.market.columns import missing_column
-from huracan.market.schema import CANDLE_SCHEMA, OPTIONAL_COLUMNS, PRICES, written_time
+from huracan.market.schema import CANDLE_SCHEMA, LARGEST, OPTIONAL_COLUMNS, PRICES, written_time
 from huracan.market.segments import steps_of, written_length
 
 __all__ = ["impossible_values", "lasting_step", "require_possible", "require_times", "require_values", "validate_candles"]
@@ -28,9 +28,9 @@ def validate_candles(frame: pl.DataFrame) -> pl.DataFrame:
     Raises
     ------
     CandleError : a column is missing or of another type; a price is null, NaN, infinite, zero or negative; volume is
-        null, not finite or negative; ``high < low``; open or close outside ``[low, high]``; times are duplicate,
-        unsorted or off the grid of the bar length; bar lengths are mixed; a symbol's price never moves or never has
-        volume. The sentence names symbol, column, time and count.
+        null, not finite or negative; either lies beyond ``LARGEST``, where money overflows; ``high < low``; open or close
+        outside ``[low, high]``; times are duplicate, unsorted or off the grid of the bar length; bar lengths are mixed; a
+        symbol's price never moves or never has volume. The sentence names symbol, column, time and count.
     NotEnoughData : no rows, or a symbol with a single bar.
 
     Examples
@@ -73,6 +73,12 @@ def impossible_values(columns: list[str]) -> list[tuple[str, pl.Expr, str]]:
         rules.append((name, bad, "a finite price above 0 was expected"))
     bad = ~(pl.col("volume").is_finite() & (pl.col("volume") >= 0)).fill_null(False)
     rules.append(("volume", bad, "a finite volume of 0 or more was expected"))
+    for name in (*PRICES, "volume"):
+        beyond = pl.col(name) > LARGEST
+        if name != "volume":
+            beyond |= (pl.col(name) > 0) & (pl.col(name) < 1 / LARGEST)
+        least = 0 if name == "volume" else 1 / LARGEST
+        rules.append((name, beyond.fill_null(False), f"a number from {least:g} to {LARGEST:g} was expected"))
     if "funding_rate" in columns:
         rules.append(
             ("funding_rate", ~pl.col("funding_rate").is_finite().fill_null(True), "a finite rate or null was expected")

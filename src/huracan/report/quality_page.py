@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from huracan.market.schema import LARGEST
 from huracan.preprocessing.exploration import Exploration
 from huracan.preprocessing.quality import FoundCandles, QualityReport, Severity
 from huracan.preprocessing.quality.series import CandleArrays, candle_arrays
@@ -30,8 +31,6 @@ __all__ = ["render_quality_page"]
 
 DRAWN_BARS, DRAWN_GAPS, DRAWN_SYMBOLS, LISTED_SYMBOLS, DRAWN_COLUMNS = 400, 300, 40, 400, 60
 """Caps of what is drawn and listed; the page says where they cut."""
-MOST_PRICE = 1e100
-"""Beyond it no axis can be drawn."""
 
 _LANES = ("gaps", "flash crash", "outlier returns", "zero volume", "stale runs")
 _NO_REGIMES = pl.DataFrame(schema={"symbol": pl.String, "ts": pl.Datetime("ms", "UTC"), "regime": pl.String})
@@ -200,7 +199,7 @@ def _drawable(bars: CandleArrays, symbol: str) -> pl.DataFrame:
     rows = next(rows for name, rows, _ in bars.parts() if name == symbol)
     values = {name: getattr(bars, name)[rows] for name in ("open", "high", "low", "close", "volume")}
     frame = pl.DataFrame({"ts": pl.Series(bars.ts[rows]).cast(pl.Datetime("ms", "UTC")), **values})
-    sound = pl.all_horizontal((pl.col(c) > 0) & (pl.col(c) < MOST_PRICE) for c in ("open", "high", "low", "close"))
+    sound = pl.all_horizontal(pl.col(c).is_between(1 / LARGEST, LARGEST) for c in ("open", "high", "low", "close"))
     return frame.filter(sound).select(
         pl.lit(symbol).alias("symbol"), pl.all().exclude("volume"), pl.col("volume").fill_nan(0.0)
     )

@@ -167,7 +167,7 @@ def quality_rows(report: QualityReport) -> dict[str, Any]:
                 "name": name,
                 "symbols": str(len(named)) if (named := {c.symbol for c in checks if c.symbol is not None}) else DASH,
                 "bars": count(sum(c.count for c in checks)),
-                "share": percent(max(c.share for c in checks), 2),
+                "share": "<0.01%" if 0.0 < (share := max(c.share for c in checks)) < 5e-5 else percent(share, 2),
                 "first": moment(min(begins)) if begins else DASH,
                 "sentence": checks[0].sentence,
                 "more": [c.sentence for c in checks[1:]],

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import queue
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import polars as pl
 
-from huracan.errors import CandleError, DataError, ExchangeError
+from huracan.errors import ArtifactError, CandleError, DataError, ExchangeError, HuracanError
 from huracan.logs import logger
 from huracan.market.bar_lengths import first_open, grid_phase, length_in_ms
 from huracan.market.fetching.absences import Absences
@@ -29,7 +31,7 @@ from huracan.market.fetching.workers import Arrived, Crew, Done, Message, Notice
 from huracan.market.schema import written_time
 from huracan.market.store import CandleStore
 from huracan.market.store.moments import utc
-from huracan.market.store.partition import FUNDING
+from huracan.market.store.partition import CANDLE_VALUES, FUNDING
 from huracan.market.store.series import Series
 
 __all__ = ["Download", "Progress"]
@@ -53,12 +55,13 @@ class _Tally:
     added: int = 0
     unchanged: int = 0
     revised: int = 0
+    revisions: list[dict[str, Any]] = field(default_factory=list)
     funding_added: int = 0
     funding_revised: int = 0
     requests: int = 0
     retries: int = 0
     set_aside: dict[tuple[bool, int, str], str] = field(default_factory=dict)
-    error: str | None = None
+    error: HuracanError | None = None
 
 
 class Download:
@@ -88,28 +91,29 @@ class Download:
                 f"since is {written_time(start)} and until is {written_time(stop)}; since before until was expected."
             )
         for symbol in symbols:
-            self._require_one_source(symbol)
             root, name = self.store.root, self.exchange.name
             bars, rates = (Absences(root, name, symbol, what, now=now) for what in (self.bar, FUNDING))
-            tally = _Tally(bars, rates)
-            tally.span = (self._first_open(symbol) if start is None else start, end)
-            self.tallies[symbol] = tally
-            if tally.span[0] < end:
-                spans = spans_to_fetch(
-                    self.store,
-                    symbol,
-                    self.bar,
-                    tally.span,
-                    absences=tally.absences,
-                    page_bars=self.exchange.page_bars(symbol),
-                )
-                self.tasks += [Task(symbol, span, self.timeframe, self.bar_ms) for span in spans]
-            if funding:
-                due = (tally.span[0], min(stop, now - SETTLING))
-                self.tasks += [
-                    Task(symbol, span, None) for span in funding_spans(self.store, symbol, due, absences=tally.funding_absences)
-                ]
+            tally = self.tallies[symbol] = _Tally(bars, rates, span=(end if start is None else start, end))
+            try:
+                self._require_one_source(symbol)
+                if start is None:
+                    tally.span = (self._first_open(symbol), end)
+                self.tasks += self._tasks_of(symbol, tally, (tally.span[0], min(stop, now - SETTLING)) if funding else None)
+            except ArtifactError as error:  # said at the end: the other symbols are not concerned
+                tally.error = error
         self.span = (min(tally.span[0] for tally in self.tallies.values()), end)
+
+    def _tasks_of(self, symbol: str, tally: _Tally, due: Span | None) -> list[Task]:
+        """Bars that are missing, and funding rates that fall due in ``due``."""
+        tasks = []
+        if tally.span[0] < tally.span[1]:
+            page_bars = self.exchange.page_bars(symbol)
+            spans = spans_to_fetch(self.store, symbol, self.bar, tally.span, absences=tally.absences, page_bars=page_bars)
+            tasks += [Task(symbol, span, self.timeframe, self.bar_ms) for span in spans]
+        if due is not None:
+            spans = funding_spans(self.store, symbol, due, absences=tally.funding_absences)
+            tasks += [Task(symbol, span, None) for span in spans]
+        return tasks
 
     def run(self, crew: Crew) -> None:
         """Hand out the tasks and store what arrives until all have ended."""
@@ -143,13 +147,14 @@ class Download:
 
         Raises
         ------
-        ExchangeError : symbols that the exchange refused; the others are stored.
+        ExchangeError : symbols that the exchange refused. ArtifactError : symbols whose files are damaged. The others are
+            stored.
         """
-        failed = {symbol: tally.error for symbol, tally in self.tallies.items() if tally.error}
+        failed = [tally.error for tally in self.tallies.values() if tally.error is not None]
         if failed:
-            first, many = str(next(iter(failed.values()))).rstrip("."), len(self.tallies)
+            first, many = str(failed[0]).rstrip("."), len(self.tallies)
             others = f" ({len(failed)} of {many} symbols failed; the others are stored)" if many > 1 else ""
-            raise ExchangeError(f"{first}{others}.")
+            raise type(failed[0])(f"{first}{others}.") from failed[0]
         entries = tuple(self._entry(symbol, tally) for symbol, tally in self.tallies.items())
         requests = patience.requests + sum(entry.requests for entry in entries)
         retries = patience.retries + sum(entry.retries for entry in entries)
@@ -182,17 +187,11 @@ class Download:
             mine = [one for one in arrived if (one.task.symbol, one.task.timeframe is None) == (symbol, is_funding)]
             frames = [one.piece.bars for one in mine if one.piece.bars.height]
             tally, asked_at = self.tallies[symbol], min(one.asked_at for one in mine)
-            if frames:
-                rows = pl.concat(frames).sort("ts")
-                if is_funding:
-                    said = self.store.append_funding(rows, source=self.exchange.name, fetched_at=utc(asked_at))
-                    tally.funding_added += said.added
-                    tally.funding_revised += said.revised
-                else:
-                    said = self.store.append(rows, bar=self.bar, source=self.exchange.name, fetched_at=utc(asked_at))
-                    tally.added += said.added
-                    tally.unchanged += said.unchanged
-                    tally.revised += said.revised
+            if frames and tally.error is None:
+                try:
+                    self._append(tally, pl.concat(frames).sort("ts"), is_funding, utc(asked_at))
+                except ArtifactError as error:
+                    tally.error = error
             absences, least = (tally.funding_absences, _LASTING_SILENCE) if is_funding else (tally.absences, 0)
             for piece in (one.piece for one in mine):
                 lasting = [span for span in piece.absent if span[1] - span[0] > least]
@@ -201,6 +200,18 @@ class Download:
                 settled = (one.piece.end - one.piece.start) * _weight(one.task)
                 what = "funding of " if is_funding else ""
                 self.tell(f"{what}{symbol}, {utc(one.piece.end):%Y-%m-%d}", settled / whole)
+
+    def _append(self, tally: _Tally, rows: pl.DataFrame, is_funding: bool, asked_at: dt.datetime) -> None:
+        if is_funding:
+            said = self.store.append_funding(rows, source=self.exchange.name, fetched_at=asked_at)
+            tally.funding_added += said.added
+            tally.funding_revised += said.revised
+            return
+        said = self.store.append(rows, bar=self.bar, source=self.exchange.name, fetched_at=asked_at)
+        tally.added += said.added
+        tally.unchanged += said.unchanged
+        tally.revised += said.revised
+        tally.revisions.extend(said.revisions.iter_rows(named=True))
 
     def _set_aside(self, message: SetAside) -> None:
         tally = self.tallies[message.task.symbol]
@@ -215,7 +226,7 @@ class Download:
             return
         if not isinstance(done.error, ExchangeError) or self.exchange.patience.given_up:
             raise done.error
-        tally.error = str(done.error)
+        tally.error = tally.error or done.error
 
     def _entry(self, symbol: str, tally: _Tally) -> SymbolFetch:
         missing, first, last = coverage_of(self.store, symbol, self.bar, tally.span)
@@ -224,6 +235,7 @@ class Download:
             added=tally.added,
             unchanged=tally.unchanged,
             revised=tally.revised,
+            revision=_revision(tally.revisions),
             set_aside=tuple(tally.set_aside.values()),
             missing=tuple((utc(start), utc(end)) for start, end in missing),
             missing_bars=sum((end - start) // self.bar_ms for start, end in missing),
@@ -234,6 +246,15 @@ class Download:
             requests=tally.requests,
             retries=tally.retries,
         )
+
+
+def _revision(revisions: Sequence[dict[str, Any]]) -> str:
+    """The earliest revised bar in words: when, and its close if that changed, else another value that did."""
+    if not revisions:
+        return ""
+    first = min(revisions, key=lambda row: row["ts"])
+    name = next(name for name in ("close", *CANDLE_VALUES) if first[f"old_{name}"] != first[f"new_{name}"])
+    return f"{name} {first[f'old_{name}']:.10g} became {first[f'new_{name}']:.10g} at {written_time(as_ms(first['ts']))}"
 
 
 def _weight(task: Task) -> float:

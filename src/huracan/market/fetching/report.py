@@ -40,6 +40,8 @@ class SymbolFetch:
     ----------
     symbol : ccxt's unified symbol, the name in the store.
     added, unchanged, revised : bars that are new, are as stored, say something else than stored (the old values are kept).
+    revision : the earliest revised bar in words, with one value before and after; empty where none was revised.
+        ``CandleStore.revisions`` has them all.
     set_aside : rows that cannot be true and were not stored, each in words.
     missing : half-open spans of opens within the span asked for that the store still lacks: the exchange has no bars
         there, or none that can be true. missing_bars : how many bars that makes.
@@ -52,6 +54,7 @@ class SymbolFetch:
     added: int
     unchanged: int
     revised: int
+    revision: str
     set_aside: tuple[str, ...]
     missing: tuple[tuple[dt.datetime, dt.datetime], ...]
     missing_bars: int
@@ -68,7 +71,8 @@ class SymbolFetch:
     @property
     def sentence(self) -> str:
         """What became of this symbol, as one sentence."""
-        said = [f"{self.added:,} bars added, {self.unchanged:,} unchanged, {self.revised:,} revised"]
+        which = f" ({'' if self.revised == 1 else 'first '}{self.revision}; old values are kept)" if self.revision else ""
+        said = [f"{self.added:,} bars added, {self.unchanged:,} unchanged, {self.revised:,} revised{which}"]
         if self.first and self.last:
             said.append(f"stored from {_written(self.first)} to {_written(self.last)}")
         if self.missing_bars:

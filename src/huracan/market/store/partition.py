@@ -21,7 +21,7 @@ import numpy as np
 import polars as pl
 from polars.exceptions import PolarsError
 
-from huracan.errors import StorageError
+from huracan.errors import ArtifactError, StorageError
 from huracan.market.schema import written_time
 from huracan.market.store.files import refusal
 from huracan.market.store.versions import SEEN_AT, current
@@ -125,7 +125,7 @@ def partition_facts(path: Path, *, symbol: str, series: str) -> PartitionFacts:
 
     Raises
     ------
-    StorageError : the file is damaged, or holds another series than its place says.
+    ArtifactError : the file is damaged, or holds another series than its place says. StorageError : it cannot be read.
     """
     with _opened(path) as file:
         return _facts(file, path, symbol, series)
@@ -138,7 +138,7 @@ def read_partition(
 
     Raises
     ------
-    StorageError : the file is damaged, or holds another series than its place says.
+    ArtifactError : the file is damaged, or holds another series than its place says. StorageError : it cannot be read.
     """
     schema = schema_of(series)
     names = list(columns or schema)
@@ -186,8 +186,8 @@ def _facts(file: pyarrow.parquet.ParquetFile, path: Path, symbol: str, series: s
     if (facts.symbol, facts.series) == (symbol, series):
         if {iso_time(facts.first)[: len(path.stem)], iso_time(facts.last)[: len(path.stem)]} == {path.stem}:
             return facts
-        raise StorageError(f"{path} holds {series} since {written_time(facts.first)}; it was renamed, give it back its name.")
-    raise StorageError(
+        raise ArtifactError(f"{path} holds {series} since {written_time(facts.first)}; it was renamed, give it back its name.")
+    raise ArtifactError(
         f"{path} holds {facts.series} of {facts.symbol}, its place says {series} of {symbol}; move it back where it was."
     )
 
@@ -209,8 +209,8 @@ def _opened(path: Path) -> Iterator[pyarrow.parquet.ParquetFile]:
         raise _damaged(path, (lines[0] if lines else type(error).__name__).rstrip(".")[:200]) from error
 
 
-def _damaged(path: Path, why: str) -> StorageError:
-    return StorageError(
+def _damaged(path: Path, why: str) -> ArtifactError:
+    return ArtifactError(
         f"{path} is damaged: {why}; restore it from a backup, or move it away and download that span again. "
         "Other symbols are not concerned."
     )

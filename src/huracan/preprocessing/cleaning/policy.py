@@ -34,8 +34,8 @@ class CleaningPolicy:
         refuses contradictions; ``"first"`` and ``"last"`` keep the first or last row of the source and list what it
         contradicts. ``"last"`` takes a correction as if it had been there at the time.
     invalid : what no market makes: a price that is missing, infinite, zero or negative, a volume that is missing,
-        infinite or negative or overflows in money, high below low, open or close outside them, a time off the grid of the
-        symbol's first bars. ``"refuse"``, or ``"drop"`` the bar, which leaves a gap.
+        infinite or negative, either so large that money overflows, high below low, open or close outside them, a time off
+        the grid of the symbol's first bars. ``"refuse"``, or ``"drop"`` the bar, which leaves a gap.
     outliers : a bar is an outlier where its log return from the close before, or a shadow (log distance of high or low
         from the body), is outside the usual range of the returns before it. Where outliers are looked for, a volume of more
         than 10,000 times the median of the last ``outlier_window`` bars that traded is flagged too, and only flagged.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from huracan.errors import CandleError
-from huracan.market.schema import PRICES, written_time
+from huracan.market.schema import written_time
 from huracan.market.segments import steps_of, written_length
 from huracan.market.validity import impossible_values, lasting_step
 from huracan.preprocessing.cleaning.ledger import Ledger
@@ -102,7 +102,7 @@ def unique_bars(frame: pl.DataFrame, ledger: Ledger, duplicates: str) -> pl.Data
 
 def possible(frame: pl.DataFrame, grid: Grid | None, ledger: Ledger, invalid: str) -> pl.DataFrame:
     """Take out bars that no market makes; ``frame`` is sorted, one row a symbol and time."""
-    rules = _value_rules(frame)
+    rules = impossible_values(frame.columns)
     if grid is not None:
         rules.append(("ts", grid.is_off, "a time on the grid of the bar length was expected"))
     broken = pl.coalesce([pl.when(bad).then(pl.lit(i)) for i, (_, bad, _) in enumerate(rules)])
@@ -137,7 +137,7 @@ def grid_of(frame: pl.DataFrame) -> Grid | None:
     CandleError : symbols have bars of different lengths, a symbol's bars become bars of another length, or most of its
         first bars lie off the grid of the first one, so that nobody can tell which are right.
     """
-    bad = pl.any_horizontal(bad for _, bad, _ in _value_rules(frame))
+    bad = pl.any_horizontal(bad for _, bad, _ in impossible_values(frame.columns))
     bars = frame.select("symbol", "ts", bad=bad).filter(~pl.col("bad")).drop("bad")
     begin = bars.group_by("symbol", maintain_order=True).head(FIRST_BARS + 1)
     steps = steps_of(begin)
@@ -177,13 +177,6 @@ def _require_one_grid(bars: pl.DataFrame, begin: pl.DataFrame, astray: pl.DataFr
                 f"{symbol}: bars of {written_length(grid.bar)} become bars of {written_length(step)} at {begins} "
                 f"({count} bars); one bar length was expected, clean them apart."
             )
-
-
-def _value_rules(frame: pl.DataFrame) -> list[tuple[str, pl.Expr, str]]:
-    """Rules about the values of a bar alone: what it is about, where it is broken, what was expected."""
-    overflow = ~(pl.col("volume") * pl.max_horizontal(PRICES)).is_finite()
-    expected = "a volume whose worth in money is finite was expected"
-    return [*impossible_values(list(frame.columns)), ("volume", overflow.fill_null(True), expected)]
 
 
 def _contradiction(conflicts: pl.DataFrame, columns: list[str]) -> str:

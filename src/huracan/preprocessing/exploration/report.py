@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from huracan.errors import HuracanError, NotEnoughData
+from huracan.market.schema import LARGEST
 from huracan.preprocessing.correlation import correlation_order, rank_correlation
 from huracan.preprocessing.exploration.dependence import autocorrelations
 from huracan.preprocessing.exploration.distributions import QUANTILES, return_distribution
@@ -161,7 +162,7 @@ class _Symbol:
         """Log returns of one bar, NaN at a symbol's first bar and after a gap."""
         close = self.bars.close[self.rows]
         change = np.full(len(close), np.nan)
-        sound = (close > 0) & np.isfinite(close)
+        sound = (close >= 1 / LARGEST) & (close <= LARGEST)
         whole = self.bars.regular[self.rows][1:] & sound[1:] & sound[:-1]
         change[1:][whole] = np.log(close[1:][whole] / close[:-1][whole])
         return change
@@ -191,7 +192,7 @@ class _Symbol:
 
     def levels(self) -> Iterator[pl.DataFrame | str]:
         close = self.bars.close[self.rows]
-        price = np.log(np.where((close > 0) & np.isfinite(close), close, np.nan))
+        price = np.log(np.where((close >= 1 / LARGEST) & (close <= LARGEST), close, np.nan))
         every = max(1, -(-len(price) // STATIONARITY_ROWS))
         for series, values in (("log price", price), ("return", np.diff(price[::every]))):
             yield _tested(self.symbol, series, values, every if series == "return" else 1)

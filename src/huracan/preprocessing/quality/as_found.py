@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +13,11 @@ from huracan.errors import CandleError, NotEnoughData
 from huracan.market.columns import TIME_NAMES, find_column, missing_column, plain_name, shown
 from huracan.market.interpretation import UNNAMED
 from huracan.market.schema import CANDLE_SCHEMA, written_time
-from huracan.market.sources import Table, open_tables
-from huracan.market.store.files import is_store
+from huracan.market.sources import Table
 from huracan.market.timestamps import NoteKind
-from huracan.preprocessing.quality.findings import QualityCheck, Severity
+from huracan.preprocessing.quality.findings import QualityCheck, Severity, row_check
 from huracan.preprocessing.quality.lenient_times import FoundTimes, TimeFlaw, find_times
+from huracan.preprocessing.quality.opening import tables_of, with_texts
 
 __all__ = ["FoundCandles", "read_as_found"]
 
@@ -69,30 +67,29 @@ def read_as_found(source: Any, *, now: dt.datetime | None = None, bar: str | Non
     clock = dt.datetime.now(dt.UTC) if now is None else now if now.tzinfo else now.replace(tzinfo=dt.UTC)
     if isinstance(source, pl.DataFrame) and _is_canonical(source, clock):
         return FoundCandles(source.select(CANDLE_SCHEMA.names()), (), source.height)
-    source = _with_texts(source)
+    source = with_texts(source)
     parts: list[tuple[str, pl.DataFrame]] = []
     checks: list[QualityCheck] = []
     files: list[Path] = []
     rows, refused = 0, None
-    for table in _tables(source, checks, bar):
+    for table in tables_of(source, checks, bar):
         if table.file is not None and Path(table.file).is_file():  # a store's folder is older than what is in it
             files.append(Path(table.file))
         try:
             part, said = _interpreted(table, clock)
         except (CandleError, NotEnoughData) as error:
             refused = error
-            checks.append(_row_check("unreadable file", Severity.ERROR, table.frame.height, 1.0, str(error)))
+            checks.append(row_check("unreadable file", Severity.ERROR, table.frame.height, 1.0, str(error)))
             continue
         rows += table.frame.height
         checks += said
         parts.append((Path(table.file).name if table.file else table.where, part))
-    parts, twins = _told_apart(parts)
+    parts, twins = _told_apart(parts, checks)
     if not any(part.height for _, part in parts):
         if rows and not refused:
             first = next(check.sentence for check in checks if check.severity is Severity.ERROR)
             raise CandleError(f"no row has a readable time and symbol: {first}")
         raise refused or CandleError(checks[0].sentence if checks else "there are no candles.")
-    checks += [_overlapping(*pair) for pair in twins]
     return FoundCandles(pl.concat([part for _, part in parts]), tuple(checks), rows, tuple(files), twins)
 
 
@@ -106,42 +103,6 @@ def _is_canonical(frame: pl.DataFrame, now: dt.datetime) -> bool:
         return False
     since = frame["ts"].to_physical()
     return bool(since.min() >= _JANUARY_1970 and since.max() < now.timestamp() * 1000 + _FAR)  # type: ignore[operator]
-
-
-def _with_texts(source: Any) -> Any:
-    """A pandas frame whose columns of mixed types are texts; what else comes in goes out."""
-    pandas = sys.modules.get("pandas")
-    if pandas is None or not isinstance(source, pandas.DataFrame):
-        return source
-    mixed = {}
-    for name in source.columns[[kind.kind == "O" for kind in source.dtypes]]:
-        if pandas.api.types.infer_dtype(source[name], skipna=True).startswith("mixed"):
-            mixed[name] = source[name].astype("string")
-    return source.assign(**mixed) if mixed else source
-
-
-def _tables(source: Any, checks: list[QualityCheck], bar: str | None) -> Iterator[Table]:
-    """The tables of a source; in a folder, a file that cannot be opened is a finding and the others are read."""
-    if not isinstance(source, (str, Path)) or not Path(source).is_dir() or is_store(Path(source)):
-        yield from open_tables(source, bar=bar)
-        return
-    first: CandleError | None = None
-    opened = False
-    for path in sorted(child for child in Path(source).iterdir() if child.is_file()):
-        try:
-            tables = list(open_tables(path))
-        except CandleError as error:
-            if " are read." in str(error):  # of no format that holds candles
-                continue
-            first = first or error
-            checks.append(_row_check("unreadable file", Severity.ERROR, 0, 1.0, str(error)))
-            continue
-        opened = True
-        yield from tables
-    if not opened:
-        if first is not None:
-            raise first
-        yield from open_tables(source)
 
 
 def _interpreted(table: Table, now: dt.datetime) -> tuple[pl.DataFrame, list[QualityCheck]]:
@@ -158,7 +119,7 @@ def _interpreted(table: Table, now: dt.datetime) -> tuple[pl.DataFrame, list[Qua
     for name in _VALUES:
         if column[name] is None:
             said = str(missing_column(name, names, where=where))
-            checks.append(_row_check("missing column", Severity.ERROR, frame.height, 1.0, said))
+            checks.append(row_check("missing column", Severity.ERROR, frame.height, 1.0, said))
             values.append(pl.Series(name, [None], dtype=pl.Float64).new_from_index(0, frame.height))
             continue
         numbers, said_of = _numbers(frame[str(column[name])], name, where)
@@ -191,7 +152,7 @@ def _times(table: Table, now: dt.datetime) -> tuple[pl.Series, list[QualityCheck
         severity = Severity.WARNING if note.kind in (NoteKind.TIME_ZONE, NoteKind.FUTURE) else Severity.NOTE
         name = "time zone" if note.kind is NoteKind.TIME_ZONE else "reading"
         if note.kind is not NoteKind.FUTURE:  # the check of the future says it for each symbol
-            checks.append(_row_check(name, severity, table.frame.height, 1.0, note.sentence))
+            checks.append(row_check(name, severity, table.frame.height, 1.0, note.sentence))
     return chosen.times, checks
 
 
@@ -219,13 +180,13 @@ def _apart(read: FoundTimes, chosen: FoundTimes, table: Table) -> QualityCheck:
         f"{table.where}: columns {shown(chosen.column)} and {shown(read.column)} tell different times, {mine} and {other} in "
         f"row {row} ({differ.sum():,} rows); {shown(chosen.column)} was taken."
     )
-    return _row_check("time columns", Severity.ERROR, int(differ.sum()), int(differ.sum()) / table.frame.height, said)
+    return row_check("time columns", Severity.ERROR, int(differ.sum()), int(differ.sum()) / table.frame.height, said)
 
 
 def _flaw_check(flaw: TimeFlaw, table: Table, end: str) -> QualityCheck:
     severity = Severity.WARNING if flaw.name == "time zone" else Severity.ERROR
     count = int(flaw.rows.sum())
-    return _row_check(flaw.name, severity, count, count / table.frame.height, f"{table.where}: {flaw.sentence}{end}.")
+    return row_check(flaw.name, severity, count, count / table.frame.height, f"{table.where}: {flaw.sentence}{end}.")
 
 
 def _numbers(column: pl.Series, name: str, where: str) -> tuple[pl.Series, list[QualityCheck]]:
@@ -241,12 +202,12 @@ def _numbers(column: pl.Series, name: str, where: str) -> tuple[pl.Series, list[
     unread = numbers.is_null() & (column.is_not_null() if text is None else text.is_not_null() & (text != ""))
     if not unread.any():
         said = f"{where}: column {shown(column.name)} holds numbers written as text."
-        return numbers.alias(name), [_row_check("reading", Severity.NOTE, column.len(), 1.0, said)]
+        return numbers.alias(name), [row_check("reading", Severity.NOTE, column.len(), 1.0, said)]
     row, count = int(unread.arg_max() or 0), int(unread.sum())
     said = (
         f"{where}: column {shown(column.name)} says {shown(column[row])} in row {row} ({count:,} rows); a number was expected."
     )
-    return numbers.alias(name), [_row_check(f"unreadable {name}", Severity.ERROR, count, count / column.len(), said)]
+    return numbers.alias(name), [row_check(f"unreadable {name}", Severity.ERROR, count, count / column.len(), said)]
 
 
 def _symbols(table: Table, column: str | None) -> tuple[pl.Series, list[QualityCheck]]:
@@ -258,12 +219,12 @@ def _symbols(table: Table, column: str | None) -> tuple[pl.Series, list[QualityC
             if table.symbol
             else f"the frame names no symbol; it is called '{name}'."
         )
-        return pl.Series("symbol", [name]).new_from_index(0, rows), [_row_check("reading", Severity.NOTE, rows, 1.0, said)]
+        return pl.Series("symbol", [name]).new_from_index(0, rows), [row_check("reading", Severity.NOTE, rows, 1.0, said)]
     named = table.frame[column]
     checks = []
     if not isinstance(named.dtype, (pl.String, pl.Categorical, pl.Enum)):
         said = f"{table.where}: symbol column {shown(column)} holds {named.dtype}; names were expected."
-        checks.append(_row_check("symbol", Severity.ERROR, rows, 1.0, said))
+        checks.append(row_check("symbol", Severity.ERROR, rows, 1.0, said))
     named = named.cast(pl.String).str.strip_chars().alias("symbol")
     for bad, what in (
         (named.is_null() | (named == ""), "is empty"),
@@ -271,12 +232,14 @@ def _symbols(table: Table, column: str | None) -> tuple[pl.Series, list[QualityC
     ):
         if bad.any():
             said = f"{table.where}: symbol column {shown(column)} {what} in row {bad.arg_max()} ({bad.sum():,} rows)."
-            checks.append(_row_check("symbol", Severity.ERROR, int(bad.sum()), int(bad.sum()) / rows, said))
+            checks.append(row_check("symbol", Severity.ERROR, int(bad.sum()), int(bad.sum()) / rows, said))
             named = named.set(bad, None)
     return named, checks
 
 
-def _told_apart(parts: list[tuple[str, pl.DataFrame]]) -> tuple[list[tuple[str, pl.DataFrame]], tuple[tuple[str, str], ...]]:
+def _told_apart(
+    parts: list[tuple[str, pl.DataFrame]], checks: list[QualityCheck]
+) -> tuple[list[tuple[str, pl.DataFrame]], tuple[tuple[str, str], ...]]:
     """Give a symbol that an earlier file has at overlapping times the name of its file."""
     if len(parts) < 2:
         return parts, ()
@@ -288,17 +251,19 @@ def _told_apart(parts: list[tuple[str, pl.DataFrame]]) -> tuple[list[tuple[str, 
         for symbol, first, last in span.with_columns(pl.col("a", "b").to_physical()).iter_rows():
             if any(first <= end and last >= begin for begin, end in spans.get(symbol, ())):
                 renamed[symbol] = f"{symbol} ({where})"
+                since = pl.col("ts").to_physical()
+                both = pl.any_horizontal(since.is_between(begin, end) for begin, end in spans[symbol])
+                common = part.filter(pl.col("symbol") == symbol).select(both.alias("both"), "ts")
                 twins.append((symbol, renamed[symbol]))
+                checks.append(_overlapping(symbol, renamed[symbol], common))
             else:
                 spans.setdefault(symbol, []).append((first, last))
         apart.append((where, part.with_columns(pl.col("symbol").replace(renamed)) if renamed else part))
     return apart, tuple(twins)
 
 
-def _overlapping(one: str, other: str) -> QualityCheck:
+def _overlapping(one: str, other: str, common: pl.DataFrame) -> QualityCheck:
+    times = common.filter("both")["ts"]
     said = f"{one} is in two files at overlapping times; the second is looked at apart, as {other}."
-    return QualityCheck("overlapping files", other, 0, 0.0, None, None, Severity.ERROR, said)
-
-
-def _row_check(name: str, severity: Severity, count: int, share: float, said: str) -> QualityCheck:
-    return QualityCheck(name, None, count, share, None, None, severity, said)
+    share = times.len() / common.height
+    return QualityCheck("overlapping files", other, times.len(), share, times.min(), times.max(), Severity.ERROR, said)  # type: ignore[arg-type]

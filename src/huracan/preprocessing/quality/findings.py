@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from huracan.market.schema import written_time
 from huracan.preprocessing.quality.series import CandleArrays
 
-__all__ = ["MOST_DRAWN", "QualityCheck", "Severity", "found", "moment", "none_found", "said_time"]
+__all__ = ["MOST_DRAWN", "QualityCheck", "Severity", "found", "moment", "none_found", "row_check", "said_time"]
 
 
 MOST_DRAWN = 400
@@ -98,6 +98,11 @@ def found(
 def none_found(name: str, sentence: str) -> QualityCheck:
     """The check that found nothing."""
     return QualityCheck(name, None, 0, 0.0, None, None, Severity.OK, sentence)
+
+
+def row_check(name: str, severity: Severity, count: int, share: float, said: str) -> QualityCheck:
+    """A finding about rows of a source, which need have no time and no symbol."""
+    return QualityCheck(name, None, count, share, None, None, severity, said)
 
 
 def moment(milliseconds: int | np.integer) -> dt.datetime:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from textwrap import shorten
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from huracan.errors import NotEnoughData
@@ -123,14 +124,15 @@ def quality_report(
     checks += clocks(bars, clock)
     if not any(check.name == "time zone" for check in checks):
         checks.append(none_found("time zone", "times are UTC."))
-    for look in (impossible, missing_and_absurd, grid, gaps, trading, extremes, price_scale, venue_change, clocks_agree):
-        checks += look(bars)
-    checks += last_bars(bars, clock, found.files)
-    checks += spans(bars)
-    if reference is not None:
-        checks += other_venue(found.frame, _found(reference, clock).frame)
-    if found.twins:
-        checks += other_venue(found.frame, found.frame, {apart: symbol for symbol, apart in found.twins})
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # impossible values are counted, not computed with
+        for look in (impossible, missing_and_absurd, grid, gaps, trading, extremes, price_scale, venue_change, clocks_agree):
+            checks += look(bars)
+        checks += last_bars(bars, clock, found.files)
+        checks += spans(bars)
+        if reference is not None:
+            checks += other_venue(found.frame, _found(reference, clock).frame)
+        if found.twins:
+            checks += other_venue(found.frame, found.frame, {apart: symbol for symbol, apart in found.twins})
     return QualityReport(_without_hollow(checks), _summary(bars, checks, found))
 
 
@@ -163,7 +165,8 @@ def _summary(bars: CandleArrays, checks: Iterable[QualityCheck], found: FoundCan
     by = {level: [check for check in checks if check.severity is level] for level in Severity}
     lengths = sorted(written_length(int(bar)) for bar in {int(b) for b in bars.bar if b})
     symbols = len(bars.symbols)
-    what = f"{len(bars):,} bars of {' and '.join(lengths) or 'unknown length'}, {symbols} symbol{'s' if symbols > 1 else ''}"
+    what = f"{len(bars):,} bar{'s' if len(bars) > 1 else ''} of {' and '.join(lengths) or 'unknown length'}"
+    what += f", {symbols} symbol{'s' if symbols > 1 else ''}"
     left_out = f" ({found.rows - len(bars):,} of {found.rows:,} rows have no time or symbol)" if found.rows > len(bars) else ""
     when = f"{said_time(moment(bars.ts.min()))} to {said_time(moment(bars.ts.max()))}"
     errors = by[Severity.ERROR]

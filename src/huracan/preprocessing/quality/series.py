@@ -71,7 +71,7 @@ def candle_arrays(frame: pl.DataFrame) -> CandleArrays:
     row_bar = np.repeat(bar, np.diff(start))
     regular = (step == row_bar) & (row_bar > 0)
     opened, high, low, close = (value[name] for name in ("open", "high", "low", "close"))
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         move = np.full(len(ts), np.nan)
         np.divide(close[1:], close[:-1], out=move[1:], where=regular[1:])
         move[~(move > 0.0) | np.isinf(move)] = np.nan

@@ -110,10 +110,11 @@ def clocks(bars: CandleArrays, now: dt.datetime) -> Iterator[QualityCheck]:
             continue
         clear = False
         first, last = moment(bars.ts[rows.start]), moment(bars.ts[rows.stop - 1])
-        said = (
-            f"{symbol}: {written_length(bar)} bars open at {said_time(first)}, off the UTC clock; a time zone or a session may "
-            "explain it."
-        )
+        said = f"{symbol}: {written_length(bar)} bars open at {said_time(first)}, off the UTC clock; "
+        if bar - bars.ts[rows.start] % bar in (1, 1000) and bar > 1000:
+            said += "this looks like the end of each bar, and a bar is known by its open."
+        else:
+            said += "a time zone or a session may explain it."
         yield QualityCheck("clock", symbol, rows.stop - rows.start, 1.0, first, last, Severity.WARNING, said)
     if clear:
         yield none_found("clock", "bars open on the UTC clock.")
@@ -125,7 +126,9 @@ def spans(bars: CandleArrays) -> Iterator[QualityCheck]:
     if len(lengths) > 1:
         listed = ", ".join(f"{symbol} {written_length(bar)}" for bar, symbol in sorted(lengths.items())[:4])
         said = f"bar lengths differ between symbols: {listed}."
-        yield QualityCheck("bar length", None, len(lengths), 1.0, None, None, Severity.ERROR, said)
+        most = max(lengths, key=lambda bar: np.count_nonzero(bars.row_bar == bar))
+        fewer = int(np.count_nonzero(bars.row_bar != most))
+        yield QualityCheck("bar length", None, fewer, fewer / len(bars), None, None, Severity.ERROR, said)
     elif lengths:
         yield none_found("bar length", f"all bars last {written_length(next(iter(lengths)))}.")
     first, last = bars.ts[bars.start[:-1]], bars.ts[bars.start[1:] - 1]
@@ -143,7 +146,8 @@ def spans(bars: CandleArrays) -> Iterator[QualityCheck]:
         f"{at(last, int(last.argmin()))} and {at(last, int(last.argmax()))}; {common:.0%} of the time is common to all."
     )
     severity = Severity.NOTE if common >= 0.5 else Severity.WARNING
-    yield QualityCheck("spans", None, len(bars.symbols), common, moment(begin), moment(finish), severity, said)
+    apart = int(np.count_nonzero((bars.ts < begin) | (bars.ts > finish)))
+    yield QualityCheck("spans", None, apart, apart / len(bars), moment(begin), moment(finish), severity, said)
 
 
 def _irregular(bars: CandleArrays) -> NDArray[np.int64]:

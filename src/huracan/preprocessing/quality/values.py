@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from huracan.market.schema import LARGEST
 from huracan.preprocessing.quality.findings import QualityCheck, Severity, found, moment, none_found
 from huracan.preprocessing.quality.series import CandleArrays
 
@@ -22,11 +23,10 @@ def impossible(bars: CandleArrays) -> Iterator[QualityCheck]:
     """Values that are missing and values that no market makes, as :func:`huracan.market.validate_candles` refuses them."""
     for name in ("open", "high", "low", "close", "volume"):
         values = getattr(bars, name)
-        wrong = np.flatnonzero(
-            ~((values > 0) & (values < np.inf)) if name != "volume" else ~((values >= 0) & (values < np.inf))
-        )
+        least = 1 / LARGEST if name != "volume" else 0.0
+        wrong = np.flatnonzero(~((values >= least) & (values <= LARGEST)))
         empty = np.isnan(values[wrong])
-        expected = "a finite price above 0" if name != "volume" else "a finite volume of 0 or more"
+        expected = f"a price above 0, at most {LARGEST:g}," if name != "volume" else f"a volume from 0 to {LARGEST:g}"
         said = f"{name} is missing on {{thing}} ({{share}}), first {{first}}"
         yield from found(bars, f"missing {name}", wrong[empty], Severity.ERROR, said)
         said = f"impossible {name} on {{thing}}, first {{first}}; {expected} was expected"

@@ -11,7 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from huracan.market.segments import written_length
-from huracan.preprocessing.quality.findings import QualityCheck, Severity, moment, none_found, said_time
+from huracan.preprocessing.quality.findings import MOST_DRAWN, QualityCheck, Severity, moment, none_found, said_time
 from huracan.preprocessing.quality.series import CandleArrays
 
 __all__ = ["other_venue", "venue_change"]
@@ -135,6 +135,7 @@ def _compared(mine: pl.DataFrame, theirs: pl.DataFrame) -> dict[str, object] | N
         (pl.col("close") / pl.col("close_ref") - 1).abs().median().alias("apart"),
         pl.col("ts").filter(differ).first().alias("first"),
         pl.col("ts").filter(differ).last().alias("last"),
+        pl.col("ts").filter(differ).to_physical().implode().alias("times"),
     ).row(0, named=True)
 
 
@@ -153,7 +154,9 @@ def _verdict(symbol: str, row: dict[str, object]) -> QualityCheck:
         f"{'the same venue' if same else 'this looks like another venue'}."
     )
     severity = Severity.ERROR if not same else Severity.NOTE if differ else Severity.OK
-    return QualityCheck("other venue", symbol, differ, share, row["first"], row["last"], severity, said)  # type: ignore[arg-type]
+    times: list[int] = row["times"]  # type: ignore[assignment]
+    drawn = tuple(times[:: -(-len(times) // MOST_DRAWN) or 1])
+    return QualityCheck("other venue", symbol, differ, share, row["first"], row["last"], severity, said, drawn)  # type: ignore[arg-type]
 
 
 def _shift(mine: pl.DataFrame, theirs: pl.DataFrame) -> tuple[int, float, float] | None:
