@@ -62,8 +62,9 @@ def candle_keys(candles: pl.DataFrame, required: Sequence[str]) -> tuple[pl.Data
         segment = pl.Series("segment", np.zeros(candles.height, np.int32))
     else:
         segment = with_segments(candles.select("symbol", "ts"))["segment"]
-    together = within & (np.diff(segment.to_numpy()) == 0)
-    if "segment" in candles.columns and not whole:
+    given = "segment" in candles.columns
+    together = within & (np.diff(segment.to_numpy()) == 0) if given or not whole else within
+    if given and not whole:
         _refuse_broken_segment(candles, steps, together)
     starts = [0, *(np.flatnonzero(~together) + 1).tolist()] if candles.height else []
     return pl.DataFrame([symbol, candles["ts"], segment]), list(zip(starts, [*starts[1:], candles.height]))
