@@ -79,3 +79,27 @@ def test_a_volume_that_overflows() -> None:
         FeatureRecipe.default().compute(
             candles("A", 60, HOUR).with_columns(volume=pl.when(pl.int_range(60) == 7).then(1e308).otherwise("volume"))
         )
+
+
+@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
+def test_a_segment_given_with_a_gap_inside(unit: str) -> None:
+    """Windows and longer bars are counted in rows: over a gap they would hold other times than they say."""
+    whole = candles("A", 100, HOUR).with_columns(pl.col("ts").cast(pl.Datetime(unit, "UTC")))  # type: ignore[arg-type]
+    broken = pl.concat([whole[:60], whole[70:]])
+    with pytest.raises(
+        CandleError, match=r"row 60 \(A, 2025-01-03 22:00.*\) is 11h after the row before it in the same 'segment'"
+    ):
+        FeatureRecipe.minimal().compute(broken.with_columns(segment=pl.lit(0)))
+    own = broken.with_columns(segment=pl.int_range(pl.len()) // 30)
+    frame = FeatureRecipe.minimal().compute(own)
+    assert frame["segment"].to_list() == own["segment"].to_list(), "segments within the gaps are the user's to choose"
+
+
+def test_columns_that_are_no_numbers() -> None:
+    given = candles("A", 60, HOUR)
+    with pytest.raises(CandleError, match="column 'close' is String and holds what is no number; numbers were expected"):
+        FeatureRecipe.minimal().compute(given.with_columns(close=pl.lit("much")))
+    with pytest.raises(CandleError, match="column 'segment' is String and holds what is no number"):
+        FeatureRecipe.minimal().compute(given.with_columns(segment=pl.lit("first")))
+    with pytest.raises(CandleError, match="column 'segment' is empty in row 0"):
+        FeatureRecipe.minimal().compute(given.with_columns(segment=pl.lit(None, pl.Int32)))

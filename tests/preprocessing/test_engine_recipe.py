@@ -103,3 +103,15 @@ def test_a_damaged_or_foreign_recipe_is_refused() -> None:
         FeatureRecipe.default().to_engine_json(timeframe=["1h"])
     with pytest.raises(FeatureError, match="given twice"):
         FeatureRecipe.from_engine_json(written(indicators={"rsi": {"period": 3, "window": 3}}))
+
+
+def test_addition_keeps_the_engines_fields() -> None:
+    theirs, ours = FeatureRecipe.from_engine_json(written(symbol="ETH-USDT")), FeatureRecipe([feature("cci")])
+    for together in (theirs + ours, ours + theirs):
+        assert json.loads(together.to_engine_json())["symbol"] == "ETH-USDT"
+    other = FeatureRecipe.from_engine_json(written())
+    with pytest.raises(
+        FeatureError, match="different fields of the Engine: symbol is 'ETH-USDT' and 'BTC-USDT'; make them the same"
+    ):
+        theirs + other
+    assert (theirs + other.for_engine(symbol="ETH-USDT")).engine_hash == theirs.engine_hash

@@ -304,3 +304,24 @@ def test_it_works_in_a_pipeline_and_clones() -> None:
         warnings.simplefilter("error")
         clone(model).fit(X, np.arange(len(X))).predict(X)
     assert clone(EnhancedPreprocessor(FeatureRecipe.minimal())).recipe == FeatureRecipe.minimal()
+
+
+def test_a_row_instead_of_a_matrix_does_not_print_itself() -> None:
+    fitted = EnhancedPreprocessor().fit(holes())
+    with pytest.raises(FeatureError, match="Reshape your data") as caught:
+        fitted.transform(np.zeros(10_000))
+    assert len(str(caught.value)) < 250
+    with pytest.raises(FeatureError, match="X is None; candles, or rows x features"):
+        fitted.transform(None)
+
+
+@pytest.mark.parametrize(
+    ("part", "value"), [("scale", 0.0), ("scale", -1.0), ("scale", None), ("center", "x"), ("fill", True), ("low", None)]
+)
+def test_a_number_that_is_none_in_the_state_is_found_when_it_is_read(part: str, value: object) -> None:
+    document = json.loads(EnhancedPreprocessor().fit(holes()).to_json())
+    document["columns_"][1][part] = value
+    with pytest.raises(FeatureError, match="preprocessor state is damaged: a column has"):
+        EnhancedPreprocessor.from_json(json.dumps(document))
+    with pytest.raises(FeatureError, match="preprocessor state is damaged: feature_names_in_ is 3"):
+        EnhancedPreprocessor.from_json(json.dumps({**document, "columns_": [], "feature_names_in_": 3, "selected_": []}))

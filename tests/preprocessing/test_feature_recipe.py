@@ -121,10 +121,26 @@ def test_unknown_names_offer_the_nearest() -> None:
         feature("rsi").followed_by("zscor")
 
 
-@pytest.mark.parametrize("value", [1, 0, -5, 2.5, "14", None, True, 10**9])
+@pytest.mark.parametrize("value", [1, 0, -5, 2.5, "14", None, True, 10**9, float("inf"), float("nan")])
 def test_a_parameter_out_of_bounds_names_the_bounds(value: object) -> None:
     with pytest.raises(FeatureError, match=r"window is .*; a whole number from 2 to 100000 was expected"):
         feature("rsi", window=value)
+
+
+def test_numpys_numbers_are_numbers() -> None:
+    assert feature("bollinger", window=np.int64(30), deviations=np.float32(2.5)) == feature(
+        "bollinger", window=30, deviations=2.5
+    )
+    assert feature("rsi").followed_by("zscore", window=np.int32(50)).on(np.int64(4)) == feature("rsi").followed_by(
+        "zscore", window=50
+    ).on(4)
+    assert FeatureRecipe([feature("rsi", window=np.int64(14))]).hash == FeatureRecipe([feature("rsi", window=14)]).hash
+
+
+@pytest.mark.parametrize("name", [None, 3, ["rsi"]])
+def test_an_indicator_without_a_name(name: object) -> None:
+    with pytest.raises(FeatureError, match=r"indicator is .*; a name such as 'rsi' was expected"):
+        feature(name)  # type: ignore[arg-type]
 
 
 def test_senseless_combinations_are_refused() -> None:
@@ -149,8 +165,15 @@ def test_recipes_that_are_none_are_refused() -> None:
         FeatureRecipe([feature("rsi"), feature("rsi", window=14)])
     with pytest.raises(FeatureError, match="'rsi' is not a feature"):
         FeatureRecipe(["rsi"])  # type: ignore[list-item]
+    for no_list in (feature("rsi"), "rsi", None):
+        with pytest.raises(
+            FeatureError, match=r"was given; a list of features was expected, as in \[feature\('rsi', window=14\)\]"
+        ):
+            FeatureRecipe(no_list)  # type: ignore[arg-type]
     for text in (
         "",
+        b"\xff",
+        "[" * 100_000,
         "[]",
         "{}",
         '{"format": 2, "features": []}',
@@ -240,3 +263,34 @@ def test_a_recipe_changed_after_it_was_written_is_refused() -> None:
         FeatureRecipe.from_json(text.replace('"horizon": 24', '"horizon": 25'))
     without = json.dumps({k: v for k, v in json.loads(text).items() if k != "hash"})
     assert FeatureRecipe.from_json(without) == FeatureRecipe.minimal(), "a recipe written by hand needs no hash"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"parameters": [1]}, r"'parameters' of the stored feature 'rsi' is \[1\]; an object was expected"),
+        ({"parameters": None}, "'parameters' of the stored feature 'rsi' is None"),
+        ({"then": None}, "'then' of the stored feature 'rsi' is None; a list was expected"),
+        ({"then": [[["lag"], 1]]}, "is not one of lag, zscore"),
+        ({"then": [["lag", "x"]]}, "step 'lag': bars is 'x'"),
+        ({"bar": "1h"}, "'bar' of the stored feature 'rsi' is '1h'; milliseconds was expected"),
+        ({"every": 4.5}, r"on\(4.5\): a whole number of bars"),
+        ({"across": [1]}, "unknown comparison across symbols"),
+        ({"thne": [["lag", 1]]}, "unknown key of the stored feature 'rsi', 'thne'; did you mean 'then'"),
+    ],
+)
+def test_a_stored_feature_is_read_whole_or_not_at_all(change: dict, said: str) -> None:
+    """A key that is not known could be a step left out: the hash cannot tell, for it is that of what was understood."""
+    document = json.loads(FeatureRecipe([feature("rsi")]).to_json())
+    document["features"][0] |= change
+    with pytest.raises((FeatureError, UnknownName), match=said):
+        FeatureRecipe.from_json(json.dumps(document))
+    with pytest.raises(UnknownName, match="unknown key of a recipe 'fetures'; did you mean 'features'"):
+        FeatureRecipe.from_json(json.dumps({**json.loads(FeatureRecipe.minimal().to_json()), "fetures": []}))
+
+
+def test_a_recipe_shows_itself_in_a_line() -> None:
+    shown = repr(FeatureRecipe.default())
+    assert "48 columns, complete after 179 bars" in shown and "log_return_scaled_1" in shown and len(shown) < 250
+    spec = feature("rsi", window=7).followed_by("lag", bars=2).across("rank")
+    assert eval(repr(spec), {"feature": feature}) == spec

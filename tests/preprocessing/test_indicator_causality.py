@@ -19,8 +19,14 @@ REAL = ("BTC-USDT-USDT_1m", "LINK-USDT_1m", "DOGE-USDT_1m")
 
 
 def everything() -> FeatureRecipe:
-    """Every registered indicator at its defaults, and every step after one of them."""
+    """Every registered indicator at its defaults and at every choice it offers, and every step after one of them."""
     plain = [feature(name) for name in known_indicators()]
+    plain += [
+        feature(name, **{parameter.name: chosen})
+        for name in known_indicators()
+        for parameter in get_indicator(name).parameters
+        for chosen in parameter.choices[1:]
+    ]
     return FeatureRecipe([*plain, *(feature("rsi_scaled", window=7).followed_by(step) for step in STEPS)])
 
 

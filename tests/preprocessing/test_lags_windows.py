@@ -111,3 +111,62 @@ def test_what_no_window_fits_into_is_said() -> None:
         windows(BASE.compute(candles()), 0)
     with pytest.raises(FeatureError, match="column 'x' is not among"):
         windows(BASE.compute(candles()), 3, ["x"])
+
+
+def test_lags_of_a_ready_frame_are_its_own_memory() -> None:
+    features = BASE.compute(candles())
+    views, copies = with_lags(features, [1, 7]), with_lags(features, [1, 7], materialise=True)
+    assert views.equals(copies)
+    for name in BASE.columns:
+        ready = features[name][100:].to_numpy(allow_copy=False)
+        for k in (1, 7):
+            lagged = views[f"{name}__lag_{k}"][100:].to_numpy(allow_copy=False)
+            assert np.shares_memory(lagged, ready)
+            copy = copies[f"{name}__lag_{k}"]
+            assert copy.n_chunks() == 1 and not np.shares_memory(copy[100:].to_numpy(allow_copy=False), ready)
+
+
+def test_lags_of_a_ready_frame_in_many_segments_are_copied_and_the_same() -> None:
+    n = 3 * MOST_VIEWS
+    features = BASE.compute(candles(n, holes=tuple(range(0, n, 3))))
+    lagged = with_lags(features, [1])["efficiency_ratio_5__lag_1"]
+    assert lagged.n_chunks() == 1
+    assert lagged.equals(features.select(pl.col("efficiency_ratio_5").shift(1).over("symbol", "segment")).to_series())
+
+
+def test_lags_and_windows_keep_the_type_of_a_column_and_take_numpys_numbers() -> None:
+    frame = pl.DataFrame({"symbol": ["A"] * 3 + ["B"], "segment": [0] * 4, "n": [1, 2, 3, 4], "word": ["a", "b", "c", "d"]})
+    lagged = with_lags(frame, np.array([1, 5]))
+    assert lagged["n__lag_1"].to_list() == [None, 1, 2, None] and lagged.schema["n__lag_1"] == pl.Int64
+    assert lagged["word__lag_1"].to_list() == [None, "a", "b", None]
+    assert lagged["n__lag_5"].null_count() == 4
+    assert with_lags(frame.clear(), [1]).height == 0
+
+
+@pytest.mark.parametrize("reach", [lambda frame: with_lags(frame, [1]), lambda frame: windows(frame, 3)])
+def test_a_frame_out_of_order_would_look_ahead_and_is_refused(reach) -> None:
+    features = BASE.compute(candles(60, symbols=("A", "B")))
+    with pytest.raises(FeatureError, match=r"row 1 \(B, .*\) does not come after the row before it; a frame sorted by symbol"):
+        reach(features.reverse())
+    with pytest.raises(FeatureError, match=r"row 2 \(A, segment 0\) stands apart from the rows of its symbol and segment"):
+        reach(features.sort("ts", "symbol"))
+    with pytest.raises(FeatureError, match="does not come after the row before it"):
+        reach(features[[*range(30), 29, *range(30, 60)]])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda frame: with_lags(frame, 3), r"bars is 3; a list of lags was expected, such as \[1, 2, 3\]"),
+        (lambda frame: BASE.with_lags(3), r"bars is 3; a list of lags was expected, such as \[1, 2, 3\]"),
+        (lambda frame: with_lags(frame, [0]), "lag 0 was given; a whole number of bars from 1"),
+        (lambda frame: with_lags(frame.to_pandas(), [1]), "a DataFrame was given; a polars frame of features"),
+        (lambda frame: windows(frame.to_pandas(), 3), "a DataFrame was given; a polars frame of features"),
+        (lambda frame: windows(frame, 3, columns="return_skew_12"), "columns is the text 'return_skew_12'; a list of names"),
+        (lambda frame: windows(frame.drop("segment"), 3), "column 'segment' is missing; windows are taken within"),
+        (lambda frame: FeatureRecipe.minimal().compute(candles(), threads=0), "threads is 0; a whole number from 1"),
+    ],
+)
+def test_what_is_no_lag_window_or_frame_is_said(wrong, said: str) -> None:
+    with pytest.raises(FeatureError, match=said):
+        wrong(BASE.compute(candles(60)))

@@ -102,7 +102,7 @@ def state(online: OnlineFeatures) -> tuple[Any, ...]:
         ({"ts": 10**30, "closed": True}, "A: 'ts' is 1000000000000000000000000000000; a time with its zone"),
         ({"closed": False}, "A: the bar of 2025-01-01 00:40 UTC is marked as not closed"),
         ({"is_closed": False}, "marked as not closed; only closed bars are taken"),
-        ({"close": 0.0}, "A, 2025-01-01 00:40 UTC: 'close' is 0.0; a positive number was expected"),
+        ({"close": 0.0}, "A, 2025-01-01 00:40 UTC: 'close' is 0.0; a positive number"),
         ({"close": -1.0}, "'close' is -1.0; a positive number"),
         ({"close": math.nan}, "'close' is nan; a positive number"),
         ({"close": math.inf}, "'close' is inf; a positive number"),
@@ -110,9 +110,13 @@ def state(online: OnlineFeatures) -> tuple[Any, ...]:
         ({"close": None}, "'close' is None; a positive number"),
         ({"close": "much"}, "'close' is 'much'; a positive number"),
         ({"close": True}, "'close' is True; a positive number"),
-        ({"volume": -1.0}, "'volume' is -1.0; a number of at least 0"),
-        ({"volume": math.nan}, "'volume' is nan; a number of at least 0"),
+        ({"volume": -1.0}, "'volume' is -1.0; a number from 0 to"),
+        ({"volume": math.nan}, "'volume' is nan; a number from 0 to"),
         ({"high": 10.0, "low": 11.0}, "A, 2025-01-01 00:40 UTC: high 10.0 is below low 11.0"),
+        ({"high": 50.0, "close": 51.0}, "high 50.0 is below close 51.0; low <= open, close <= high was expected"),
+        ({"low": 50.0, "close": 49.0}, "is below low 50.0; low <= open, close <= high was expected"),
+        ({"close": 1e-200}, "'close' is 1e-200; a positive number .from 1e-100"),
+        ({"closed": "false"}, "'closed' of the bar of 2025-01-01 00:40 UTC is 'false'; True or False was expected"),
     ],
 )
 def test_what_cannot_be_the_next_bar_is_refused_and_nothing_changes(change: dict[str, Any], said: str) -> None:
@@ -127,6 +131,45 @@ def test_what_cannot_be_the_next_bar_is_refused_and_nothing_changes(change: dict
     assert state(online) == before
     for row in rest.head(10).iter_rows(named=True):
         assert online.update(row) == untouched.update(row)
+
+
+@pytest.mark.parametrize("price", ["open", "high", "low", "close"])
+def test_online_refuses_every_price_that_batch_refuses(price: str) -> None:
+    """A bar taken now must be one that a restart can replay from the store."""
+    recipe = FeatureRecipe([feature("candle_shape")])
+    for factor in (0.0, 0.5, 0.97, 1.03, 2.0, 1e-120, 1e120):
+        online, _ = opened(recipe=recipe)
+        candles = walk(41).with_columns(
+            pl.when(pl.int_range(41) == 40).then(pl.col(price) * factor).otherwise(price).alias(price)
+        )
+        refused = []
+        for take in (lambda given: recipe.compute(given), lambda given: online.update(given[40])):  # noqa: B023
+            try:
+                take(candles)
+                refused.append(False)
+            except CandleError:
+                refused.append(True)
+        assert refused[0] == refused[1], (price, factor)
+        assert online.status().bars == (40 if refused[1] else 41)
+
+
+def test_the_first_bar_of_a_segment_that_is_no_price_changes_nothing() -> None:
+    online, rest = opened()
+    before = state(online)
+    with pytest.raises(CandleError, match="'close' is 1e-310; a positive number"):
+        online.update({**rest.row(5, named=True), "close": 1e-310})
+    assert state(online) == before
+
+
+def test_pandas_rows_are_candles_too() -> None:
+    pandas_rows, polars_rows = opened()[0], opened()[0]
+    _, rest = opened()
+    frame = rest.to_pandas()
+    assert pandas_rows.update(frame.iloc[0]) == polars_rows.update(rest[0])
+    assert pandas_rows.update(frame.iloc[1:2]) == polars_rows.update(rest[1])
+    assert pandas_rows.update_all(frame.iloc[2:3]) == polars_rows.update_all(rest[2])
+    with pytest.raises(CandleError, match="a frame of 2 rows was given as a candle; one row"):
+        pandas_rows.update(frame.iloc[3:5])
 
 
 def test_things_that_are_no_candles_are_refused() -> None:
@@ -182,6 +225,17 @@ def test_opening_says_what_it_lacks() -> None:
         OnlineFeatures.open(SMALL, candles[:1])
     with pytest.raises(CandleError, match="bar is 7m, and the bars of the history are 1m apart"):
         OnlineFeatures.open(SMALL, candles, bar="7m")
+    with pytest.raises(CandleError, match="bar is 30s, and the bars of the history are 1m apart"):
+        OnlineFeatures.open(SMALL, candles, bar="30s")  # each bar to come would begin a segment of its own
+    with pytest.raises(FeatureError, match=r"symbols is the text 'ETH'; a list of names was expected, such as \['ETH'\]"):
+        OnlineFeatures.open(SMALL, candles, symbols="ETH")
+    with pytest.raises(FeatureError, match="recipe is None; a FeatureRecipe"):
+        OnlineFeatures.open(None, candles)  # type: ignore[arg-type]
+    nobody = OnlineFeatures.open(SMALL, candles[:0], bar="1m")
+    with pytest.raises(
+        CandleError, match=r"no symbol is open for the candle of A; open with a history, or with symbols=\['A'\]"
+    ):
+        nobody.update(candles[0])
     with pytest.raises(CandleError, match=r"row 3 .* does not come after row 2"):
         OnlineFeatures.open(SMALL, pl.concat([candles[:3], candles[2:]]))
     with pytest.raises(CandleError, match="column 'close' is missing"):

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from huracan.errors import CandleError
 from huracan.market import CandleSource, bar_length, read_candles, with_segments
+from huracan.market.segments import written_length
 
-__all__ = ["as_candles", "candle_columns", "candle_keys"]
+__all__ = ["LARGEST", "as_candles", "candle_columns", "candle_keys"]
 
 _PRICES = ("open", "high", "low", "close")
-_LARGEST = 1e100
+LARGEST = 1e100
 """Prices and volumes beyond this, and prices below its inverse, are none; their squares would leave the range of floats."""
 
 
@@ -30,8 +31,13 @@ def candle_columns(candles: pl.DataFrame, required: Sequence[str]) -> dict[str, 
     return columns
 
 
-def candle_keys(candles: pl.DataFrame, required: Sequence[str]) -> pl.DataFrame:
-    """``[symbol, ts, segment]`` of candles in order; ``CandleError`` where they are not, or lack a column."""
+def candle_keys(candles: pl.DataFrame, required: Sequence[str]) -> tuple[pl.DataFrame, list[tuple[int, int]]]:
+    """``[symbol, ts, segment]`` of candles in order, and first row and end of every segment.
+
+    Raises
+    ------
+    CandleError : they are not in order, lack a column, or a segment of theirs is broken.
+    """
     missing = [c for c in required if c not in candles.columns]
     if missing:
         raise CandleError(f"column '{missing[0]}' is missing; the recipe reads {', '.join(required)}.")
@@ -47,15 +53,21 @@ def candle_keys(candles: pl.DataFrame, required: Sequence[str]) -> pl.DataFrame:
     within = np.ones(len(steps), bool)
     within[np.cumsum(runs["len"].to_numpy()[:-1]) - 1] = False
     _refuse_disorder(candles, runs["value"].to_list(), steps, within)
+    whole = _same_throughout(steps, within)
     if "segment" in candles.columns:
-        if not _same_throughout(steps, within):
-            bar_length(candles)  # refuses symbols with bars of different lengths
-        segment = candles["segment"] if candles.schema["segment"] == pl.Int32 else candles["segment"].cast(pl.Int32)
-    elif _same_throughout(steps, within):
+        segment = _numbers(candles, "segment", pl.Int32)
+        if segment.null_count():
+            raise CandleError(f"column 'segment' is empty in row {segment.is_null().arg_max()}; every bar needs it.")
+    elif whole:
         segment = pl.Series("segment", np.zeros(candles.height, np.int32))
     else:
         segment = with_segments(candles.select("symbol", "ts"))["segment"]
-    return pl.DataFrame([symbol, candles["ts"], segment])
+    given = "segment" in candles.columns
+    together = within & (np.diff(segment.to_numpy()) == 0) if given or not whole else within
+    if given and not whole:
+        _refuse_broken_segment(candles, steps, together)
+    starts = [0, *(np.flatnonzero(~together) + 1).tolist()] if candles.height else []
+    return pl.DataFrame([symbol, candles["ts"], segment]), list(zip(starts, [*starts[1:], candles.height]))
 
 
 def _refuse_disorder(candles: pl.DataFrame, symbols: list[str], steps: NDArray[np.int64], within: NDArray[np.bool_]) -> None:
@@ -71,6 +83,21 @@ def _refuse_disorder(candles: pl.DataFrame, symbols: list[str], steps: NDArray[n
         )
 
 
+def _refuse_broken_segment(candles: pl.DataFrame, steps: NDArray[np.int64], together: NDArray[np.bool_]) -> None:
+    """Within a segment each bar follows the one before it: windows are counted in rows."""
+    bar = bar_length(candles)  # refuses symbols with bars of different lengths
+    milliseconds = {"ms": 1, "us": 1_000, "ns": 1_000_000}[str(getattr(candles.schema["ts"], "time_unit", "ms"))]
+    length = int(bar.total_seconds() * 1_000)
+    gap = together & (steps != length * milliseconds)
+    if gap.any():
+        row = int(np.argmax(gap)) + 1
+        raise CandleError(
+            f"{_where(candles, row)} is {written_length(int(steps[row - 1]) // milliseconds)} after the row before it in the "
+            f"same 'segment', and bars are {written_length(length)} apart; a segment without gaps was expected. Without the "
+            "column, segments are found."
+        )
+
+
 def _same_throughout(steps: NDArray[np.int64], within: NDArray[np.bool_]) -> bool:
     """Whether no bar is missing anywhere."""
     if not within.any():
@@ -80,16 +107,26 @@ def _same_throughout(steps: NDArray[np.int64], within: NDArray[np.bool_]) -> boo
 
 
 def _values(candles: pl.DataFrame, name: str) -> NDArray[np.float64]:
-    column = candles[name] if candles.schema[name] == pl.Float64 else candles[name].cast(pl.Float64)
+    column = _numbers(candles, name, pl.Float64)
     values = (column.fill_null(np.nan) if column.null_count() else column).to_numpy()
     lowest, highest = (values.min(), values.max()) if len(values) else (1.0, 1.0)
-    least, most = (1.0 / _LARGEST, _LARGEST) if name in _PRICES else (0.0, _LARGEST)
+    least, most = (1.0 / LARGEST, LARGEST) if name in _PRICES else (0.0, LARGEST)
     if lowest >= least and highest <= most:  # false where one is NaN
         return values
     bad = ~((values >= least) & (values <= most))
     row = int(np.argmax(bad))
     expected = f"a positive number (from {least:g} to {most:g})" if name in _PRICES else f"a number from 0 to {most:g}"
     raise CandleError(f"column '{name}' holds {candles[name][row]} in {_where(candles, row)}; {expected} was expected.")
+
+
+def _numbers(candles: pl.DataFrame, name: str, kind: type[pl.DataType]) -> pl.Series:
+    column = candles[name]
+    if column.dtype == kind:
+        return column
+    try:
+        return column.cast(kind)
+    except pl.exceptions.PolarsError as error:
+        raise CandleError(f"column '{name}' is {column.dtype} and holds what is no number; numbers were expected.") from error
 
 
 def _require_order_of_prices(candles: pl.DataFrame, columns: dict[str, NDArray[np.float64]]) -> None:

@@ -8,7 +8,6 @@ another segment.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -46,12 +45,14 @@ class FeatureColumn:
         self.values: NDArray[np.floating] = np.empty(rows + pad * len(bounds), dtype)
         for start in self._starts:
             self.values[start - pad : start] = np.nan
+        self._known = np.zeros(len(self.values), bool)
         self._whole: pl.Series | None = None
 
     def write(self, segment: int, values: NDArray[np.float64]) -> None:
         """Put the values of one segment in their place."""
-        start = self._starts[segment]
-        self.values[start : start + len(values)] = values
+        rows = slice(self._starts[segment], self._starts[segment] + len(values))
+        self.values[rows] = values
+        np.isfinite(self.values[rows], out=self._known[rows])  # here, while they are in the processor's cache
 
     def first_infinite(self) -> int | None:
         """The row of the frame in which it is infinite first."""
@@ -77,11 +78,6 @@ class FeatureColumn:
             self._whole.slice(at - lag, stop - start) for at, (start, stop) in zip(self._starts, self._bounds, strict=True)
         ]
         return (pieces[0] if len(pieces) == 1 else pl.concat(pieces, rechunk=False)).alias(name)
-
-    @cached_property
-    def _known(self) -> NDArray[np.bool_]:
-        known: NDArray[np.bool_] = np.isfinite(self.values)
-        return known
 
     def _lagged(self, lag: int) -> NDArray[np.floating]:
         moved = np.empty_like(self.values)

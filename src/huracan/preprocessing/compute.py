@@ -39,10 +39,9 @@ def compute_features(
     """Compute every feature on every segment; see :meth:`huracan.preprocessing.FeatureRecipe.compute`."""
     keep_freed_memory()
     candles = as_candles(candles)
-    keys = candle_keys(candles, required)
+    keys, bounds = candle_keys(candles, required)
     columns = candle_columns(candles, required)
     ts = keys["ts"].cast(_MILLISECONDS).to_physical().to_numpy()
-    bounds = segment_bounds(keys)
     views = not materialise and len(bounds) <= MOST_VIEWS
     groups = _grouped_by_lag(features)
     bar = _bar(candles) if any(spec.every > 1 or spec.bar for spec in groups) else 0
@@ -81,8 +80,10 @@ def segment_bounds(keys: pl.DataFrame) -> list[tuple[int, int]]:
     """
     if keys.is_empty():
         return []
-    new = (keys["symbol"] != keys["symbol"].shift(1)) | (keys["segment"] != keys["segment"].shift(1))
-    starts = np.flatnonzero(new.fill_null(True).to_numpy())
+    segment = keys["segment"].to_numpy()
+    new = np.append(True, segment[1:] != segment[:-1])
+    new[np.cumsum(keys["symbol"].rle().struct.field("len").to_numpy())[:-1]] = True
+    starts = np.flatnonzero(new)
     return list(zip(starts.tolist(), [*starts[1:].tolist(), keys.height]))
 
 

@@ -76,6 +76,16 @@ class EngineFields:
         plain = {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()}
         return EngineFields.from_dict({**self.to_dict(), **plain})
 
+    def require_same(self, other: EngineFields) -> None:
+        """``FeatureError`` where one of the five keys differs, which recipes that are added must share."""
+        ours, theirs = json.loads(self.fields), json.loads(other.fields)
+        different = next((key for key in ours if ours[key] != theirs[key]), None)
+        if different is not None:
+            raise FeatureError(
+                f"the recipes added have different fields of the Engine: {different} is {ours[different]!r} and "
+                f"{theirs[different]!r}; make them the same with for_engine."
+            )
+
     @property
     def timeframes(self) -> tuple[str, ...]:
         """Bar lengths as written, sorted as text."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any, Literal, Self
 
@@ -23,6 +24,9 @@ from huracan.preprocessing.preprocessor_parameters import check_parameters
 from huracan.preprocessing.recipe import FeatureRecipe
 
 __all__ = ["EnhancedPreprocessor", "FitWindow", "PreprocessingReport"]
+
+_PRINTED_ARRAY = re.compile(r" instead: array=.*(?=\. Reshape)")
+"""scikit-learn prints every value of an array that has the wrong shape."""
 
 
 class EnhancedPreprocessor(  # type: ignore[call-arg]  # scikit-learn's mixin takes the keyword; it has no stubs
@@ -299,10 +303,13 @@ class EnhancedPreprocessor(  # type: ignore[call-arg]  # scikit-learn's mixin ta
         """Columns compared with those of the fit; numpy input as scikit-learn takes it, a float matrix."""
         if frame.names is None:
             values = frame.matrix() if frame.kind == "pandas" else frame.features
+            if values is None:
+                raise FeatureError("X is None; candles, or rows x features as pandas, polars or numpy, were expected.")
             try:
                 checked = validate_data(self, values, reset=reset, dtype=[np.float64, np.float32], ensure_all_finite=False)
             except ValueError as error:  # scikit-learn's, some of several lines
-                raise FeatureError(" ".join(str(error).split())) from error
+                said = _PRINTED_ARRAY.sub("", " ".join(str(error).split()))
+                raise FeatureError(said) from error
             return frame if frame.kind == "pandas" else replace(frame, features=checked)
         expected = getattr(self, "feature_names_in_", None)
         if not reset and expected is not None:

@@ -20,7 +20,6 @@ from huracan.market.bar_lengths import length_in_ms
 from huracan.market.schema import written_time
 from huracan.market.segments import bar_length, written_length
 from huracan.preprocessing.candle_checks import as_candles, candle_columns, candle_keys
-from huracan.preprocessing.compute import segment_bounds
 from huracan.preprocessing.online_across import compared_across
 from huracan.preprocessing.online_candles import CandleReader
 from huracan.preprocessing.online_series import OnlineSeries, plan_features
@@ -32,6 +31,11 @@ if TYPE_CHECKING:
 __all__ = ["OnlineFeatures", "OnlineStatus"]
 
 Features = dict[str, float | None]
+FrameLike = Any
+"""A polars or pandas frame."""
+
+_ENOUGH_BARS = 20
+"""Bars of a symbol from which their distance is their length; fewer may lie in gaps."""
 
 
 @dataclass(frozen=True)
@@ -132,8 +136,12 @@ class OnlineFeatures:
         """
         if dtype not in (None, pl.Float32, pl.Float64):
             raise FeatureError(f"dtype is {dtype}; pl.Float32 or pl.Float64 was expected.")
+        if not hasattr(recipe, "required_columns"):
+            raise FeatureError(f"recipe is {recipe!r}; a FeatureRecipe, such as FeatureRecipe.default(), was expected.")
+        if isinstance(symbols, str):
+            raise FeatureError(f"symbols is the text '{symbols}'; a list of names was expected, such as ['{symbols}'].")
         history = as_candles(history)
-        keys = candle_keys(history, recipe.required_columns)
+        keys, bounds = candle_keys(history, recipe.required_columns)
         length = _bar_of(keys, bar)
         require_bar(recipe.features, length)
         now = None if clock is None else lambda: clock().timestamp() * 1000.0
@@ -141,7 +149,7 @@ class OnlineFeatures:
         online = cls(recipe, length, reader, dtype is not pl.Float64)
         values = candle_columns(history, recipe.required_columns)
         times = keys["ts"].dt.epoch("ms").to_numpy()
-        for start, stop in segment_bounds(keys):
+        for start, stop in bounds:
             symbol, segment = keys["symbol"][start], keys["segment"][start]
             if stop < keys.height and keys["symbol"][stop] == symbol:
                 continue  # not its last stretch
@@ -175,13 +183,13 @@ class OnlineFeatures:
         """Column -> why it has no bar-by-bar form."""
         return {column: why for spec, why in self._plan.recomputed.items() for column in spec.columns}
 
-    def update(self, candle: Mapping[str, Any] | pl.DataFrame) -> Features:
+    def update(self, candle: Mapping[str, Any] | FrameLike) -> Features:
         """Take the next closed bar of one symbol.
 
         Parameters
         ----------
-        candle : a mapping, or a frame of one row, with ``ts`` (the bar's open: a time with its zone, or milliseconds since
-            1970), the columns the recipe reads, and ``symbol`` unless there is only one.
+        candle : a mapping, or a frame (polars or pandas) of one row, with ``ts`` (the bar's open: a time with its zone, or
+            milliseconds since 1970), the columns the recipe reads, and ``symbol`` unless there is only one.
 
         Returns
         -------
@@ -201,7 +209,7 @@ class OnlineFeatures:
         features = self.last[symbol] = self._named(self._series[symbol].advance(*bar), symbol)
         return features
 
-    def update_all(self, candles: Iterable[Mapping[str, Any]] | pl.DataFrame) -> dict[str, Features]:
+    def update_all(self, candles: Iterable[Mapping[str, Any]] | FrameLike) -> dict[str, Features]:
         """Take the bars of several symbols that opened at the same moment; all of them or, if one is refused, none.
 
         Returns
@@ -212,7 +220,12 @@ class OnlineFeatures:
         ------
         As :meth:`update`; and ``CandleError`` where two bars are of one symbol or of different moments.
         """
-        rows: Iterable[Any] = candles.iter_rows(named=True) if isinstance(candles, pl.DataFrame) else candles
+        given: Any = candles
+        rows: Iterable[Any] = given
+        if isinstance(given, pl.DataFrame):
+            rows = given.iter_rows(named=True)
+        elif hasattr(given, "iloc") and hasattr(given, "columns"):  # pandas
+            rows = given.to_dict("records")
         bars: dict[str, list[Any]] = {}
         for row in rows:
             symbol, bar = self._read(row, self._series)
@@ -299,6 +312,7 @@ def _bar_of(keys: pl.DataFrame, bar: str | dt.timedelta | None) -> int:
         if given is None:
             raise NotEnoughData("the history has too few bars to tell how long one is; give bar='1m' or the like.") from error
         return given
-    if given is not None and found % given:
+    sure = given != found and int(keys["symbol"].rle().struct.field("len").max()) > _ENOUGH_BARS  # type: ignore[arg-type]
+    if given is not None and (found % given or sure):
         raise CandleError(f"bar is {written_length(given)}, and the bars of the history are {written_length(found)} apart.")
     return given or found

@@ -14,11 +14,12 @@ import polars as pl
 from huracan.errors import CandleError, nearest_name
 from huracan.market.schema import written_time
 from huracan.market.segments import written_length
+from huracan.preprocessing.candle_checks import LARGEST
 from huracan.preprocessing.online_series import CANDLE_VALUES, OnlineSeries
 
 __all__ = ["CandleReader"]
 
-_ENORMOUS = 1e100
+_LEAST = 1.0 / LARGEST
 _YEAR_9999 = 253_402_300_799_999
 
 
@@ -33,7 +34,13 @@ class CandleReader:
 
     def __init__(self, required: Sequence[str], bar: int, clock: Callable[[], float] | None) -> None:
         self._read_numbers = tuple((name, name in required) for name in CANDLE_VALUES)
-        self._ranged = "high" in required and "low" in required
+        prices = [name for name in CANDLE_VALUES if name in required and name != "volume"]
+        pairs = [("high", name) for name in prices if name != "high"] + [(name, "low") for name in prices if name != "low"]
+        self._in_order = tuple(
+            (1 + CANDLE_VALUES.index(above), 1 + CANDLE_VALUES.index(below))
+            for above, below in dict.fromkeys(pairs)
+            if above in prices and below in prices
+        )
         self._bar = bar
         self._clock = clock if clock is not None else lambda: time.time() * 1000.0
 
@@ -53,11 +60,13 @@ class CandleReader:
         values: list[Any] = [ts]
         for name, wanted in self._read_numbers:
             x = candle.get(name) if wanted else 0.0
-            if type(x) is not float or not 0.0 < x < _ENORMOUS:
+            if type(x) is not float or not _LEAST <= x <= LARGEST:
                 x = self._number(candle, name, symbol, ts) if wanted else 0.0
             values.append(x)
-        if self._ranged and values[2] < values[3]:
-            raise CandleError(f"{symbol}, {written_time(ts)}: high {values[2]} is below low {values[3]}.")
+        for above, below in self._in_order:
+            if values[above] < values[below]:
+                pair = f"{CANDLE_VALUES[above - 1]} {values[above]} is below {CANDLE_VALUES[below - 1]} {values[below]}"
+                raise CandleError(f"{symbol}, {written_time(ts)}: {pair}; low <= open, close <= high was expected.")
         return symbol, values
 
     def _symbol(self, candle: Mapping[str, Any], series: Mapping[str, OnlineSeries]) -> str:
@@ -66,6 +75,10 @@ class CandleReader:
             if len(series) == 1:
                 return next(iter(series))
             raise CandleError(f"the candle has no 'symbol', and {len(series)} symbols are open.")
+        if not series:
+            raise CandleError(
+                f"no symbol is open for the candle of {symbol}; open with a history, or with symbols=['{symbol}']."
+            )
         if symbol not in series:
             raise nearest_name(str(symbol), series, kind="symbol")
         return symbol
@@ -81,6 +94,8 @@ class CandleReader:
         closed = candle.get("closed", candle.get("is_closed"))
         if closed is None:
             self.require_closed(symbol, ts)
+        elif not isinstance(closed, bool | np.bool_ | int):
+            raise CandleError(f"{symbol}: 'closed' of the bar of {written_time(ts)} is {closed!r}; True or False was expected.")
         elif not closed:
             raise CandleError(f"{symbol}: the bar of {written_time(ts)} is marked as not closed; only closed bars are taken.")
         if last is None:
@@ -100,8 +115,9 @@ class CandleReader:
             number = float("nan") if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
         except (TypeError, ValueError):
             number = float("nan")
-        if not (0.0 < number < _ENORMOUS) and not (name == "volume" and number == 0.0):
-            expected = "a number of at least 0" if name == "volume" else "a positive number"
+        if not (0.0 if name == "volume" else _LEAST) <= number <= LARGEST:
+            bounds = f"from 0 to {LARGEST:g}" if name == "volume" else f"(from {_LEAST:g} to {LARGEST:g})"
+            expected = f"a number {bounds}" if name == "volume" else f"a positive number {bounds}"
             said = f"is {value!r}" if name in candle else "is missing"
             raise CandleError(f"{symbol}, {written_time(ts)}: '{name}' {said}; {expected} was expected.")
         return number
@@ -114,6 +130,12 @@ def _as_mapping(candle: Any) -> Mapping[str, Any]:
         return candle.row(0, named=True)
     if isinstance(candle, Mapping):
         return dict(candle)
+    if hasattr(candle, "iloc") and hasattr(candle, "to_dict"):  # pandas
+        if hasattr(candle, "columns"):
+            if len(candle) != 1:
+                raise CandleError(f"a frame of {len(candle)} rows was given as a candle; one row was expected.")
+            candle = candle.iloc[0]
+        return {str(name): value for name, value in candle.to_dict().items()}
     raise CandleError(f"a {type(candle).__name__} was given as a candle; a mapping or a frame of one row was expected.")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict
 from typing import Any
 
@@ -55,7 +56,7 @@ def read_state(cls: Any, text: str) -> Any:
         parameters["quantiles"] = tuple(parameters["quantiles"])
         made = cls(recipe=_recipe_from(document["recipe"]), **parameters)
         made.recipe_ = _recipe_from(document["recipe_"])
-        made.columns_ = tuple(ColumnState(**state) for state in document["columns_"])
+        made.columns_ = tuple(_column_state(state) for state in document["columns_"])
         made.fit_window_ = FitWindow(**document["fit_window_"])
         made.report_ = PreprocessingReport(**document["report_"])
         made.selected_ = tuple(int(i) for i in document["selected_"])
@@ -70,6 +71,8 @@ def read_state(cls: Any, text: str) -> Any:
     made._dropped = dict(made.report_.dropped)
     made.n_features_in_ = len(made.columns_)
     if names is not None:
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise FeatureError(f"preprocessor state is damaged: feature_names_in_ is {names!r}.")
         if len(names) != len(made.columns_):
             raise FeatureError(f"preprocessor state is damaged: {len(names)} names for {len(made.columns_)} columns.")
         made.feature_names_in_ = np.asarray(names, dtype=object)
@@ -79,6 +82,21 @@ def read_state(cls: Any, text: str) -> Any:
         columns = len(made.reduction_.center)
         raise FeatureError(f"preprocessor state is damaged: components of {columns} columns, {len(made.selected_)} selected.")
     return made
+
+
+def _column_state(document: Any) -> ColumnState:
+    """One column, of which every number is one: a transform would else go wrong much later, or not at all."""
+    state = ColumnState(**document)
+    limits = (state.low, state.high)
+    needed = (state.fill, state.center, state.scale, *(limits if limits != (None, None) else ()))
+    for value in needed:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            raise FeatureError(f"preprocessor state is damaged: a column has {value!r} where a finite number was expected.")
+    if not state.scale > 0.0:
+        raise FeatureError(
+            f"preprocessor state is damaged: a column has scale {state.scale!r}; a positive number was expected."
+        )
+    return state
 
 
 def _recipe_document(recipe: FeatureRecipe | None) -> Any:

@@ -6,9 +6,10 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
-from huracan.errors import FeatureError
+from huracan.errors import FeatureError, nearest_name
 from huracan.preprocessing.compute import compute_features
 from huracan.preprocessing.indicators import get_indicator
 from huracan.preprocessing.spec import FeatureSpec, feature
@@ -24,6 +25,7 @@ __all__ = ["RECIPE_FORMAT", "FeatureRecipe"]
 RECIPE_FORMAT = 1
 """Version of the JSON form; raised when its meaning changes."""
 
+_STORED = ("format", "features", "hash", "engine")
 _COLUMN_ORDER = ("symbol", "ts", "open", "high", "low", "close", "volume")
 
 
@@ -55,6 +57,8 @@ class FeatureRecipe:
     engine: EngineFields | None = field(default=None, compare=False, repr=False)
 
     def __init__(self, features: Iterable[FeatureSpec], engine: EngineFields | None = None) -> None:
+        if isinstance(features, str | FeatureSpec) or not isinstance(features, Iterable):
+            raise FeatureError(f"{features!r} was given; a list of features was expected, as in [feature('rsi', window=14)].")
         object.__setattr__(self, "features", tuple(features))
         object.__setattr__(self, "engine", engine)
         if not self.features:
@@ -70,13 +74,26 @@ class FeatureRecipe:
                 seen[column] = spec
 
     def __add__(self, other: FeatureRecipe) -> FeatureRecipe:
-        """Features of both in order; one that both have stays at its first place."""
+        """Features of both in order; one that both have stays at its first place.
+
+        The Engine's other fields are those of the one that has them; ``FeatureError`` where both have, and they differ.
+        """
         if not isinstance(other, FeatureRecipe):
             return NotImplemented
-        return FeatureRecipe((*self.features, *(spec for spec in other.features if spec not in self.features)))
+        if self.engine is not None and other.engine is not None:
+            self.engine.require_same(other.engine)
+        features = (*self.features, *(spec for spec in other.features if spec not in self.features))
+        return FeatureRecipe(features, self.engine or other.engine)
 
     def __len__(self) -> int:
         return len(self.columns)
+
+    def __repr__(self) -> str:
+        names = shorten(", ".join(self.columns), 100, placeholder=", ...")
+        return (
+            f"<FeatureRecipe {self.hash[:8]}: {len(self)} columns, complete after {self.lookback} bars and warmed up after "
+            f"{self.warmup}: {names}>"
+        )
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -151,6 +168,8 @@ class FeatureRecipe:
 
         if dtype not in (None, pl.Float32, pl.Float64):
             raise FeatureError(f"dtype is {dtype}; pl.Float32 or pl.Float64 was expected.")
+        if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
+            raise FeatureError(f"threads is {threads!r}; a whole number from 1, or None for one a core, was expected.")
         return compute_features(
             self.features,
             self.required_columns,
@@ -170,6 +189,8 @@ class FeatureRecipe:
             unknown = [c for c in columns if c not in self.columns]
             if unknown:
                 raise FeatureError(f"column '{unknown[0]}' is not among {', '.join(self.columns)}.")
+        if not isinstance(bars, Iterable):
+            raise FeatureError(f"bars is {bars!r}; a list of lags was expected, such as [1, 2, 3].")
         chosen = [s for s in self.features if columns is None or set(s.columns) & set(columns)]
         lagged = [spec.followed_by("lag", bars=k) for k in bars for spec in chosen]
         return FeatureRecipe((*self.features, *lagged), self.engine)
@@ -194,9 +215,13 @@ class FeatureRecipe:
         from huracan.preprocessing.engine import EngineFields
 
         document = read_json_object(text, "a feature recipe")
-        if document.get("format") != RECIPE_FORMAT or not isinstance(document.get("features"), list):
-            found = document.get("format")
-            raise FeatureError(f"recipe JSON has format {found!r}; format {RECIPE_FORMAT} with a list 'features' was expected.")
+        if document.get("format") != RECIPE_FORMAT:
+            raise FeatureError(f"recipe JSON has format {document.get('format')!r}; format {RECIPE_FORMAT} was expected.")
+        if not isinstance(document.get("features"), list):
+            raise FeatureError(f"'features' of the recipe JSON is {document.get('features')!r}; a list was expected.")
+        strange = [key for key in document if key not in _STORED]
+        if strange:
+            raise nearest_name(strange[0], _STORED, kind="key of a recipe")
         engine = EngineFields.from_dict(document["engine"]) if "engine" in document else None
         recipe = cls([FeatureSpec.from_dict(entry) for entry in document["features"]], engine)
         if document.get("hash", recipe.hash) != recipe.hash:
@@ -327,7 +352,7 @@ def read_json_object(text: str, what: str) -> dict[str, Any]:
     """Parse a JSON object, or say in one sentence where it breaks."""
     try:
         document = json.loads(text)
-    except (json.JSONDecodeError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise FeatureError(f"{what} was expected as JSON: {error}.") from error
     if not isinstance(document, dict):
         raise FeatureError(f"{what} was expected as a JSON object; {type(document).__name__} was given.")

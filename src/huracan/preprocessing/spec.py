@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,8 @@ CROSS_SECTIONS = {
     "demean": "less the mean of the symbols of the same moment",
 }
 """Ways to compare a feature across symbols; null where fewer than two symbols have it at that moment."""
+
+_STORED = ("indicator", "version", "parameters", "then", "every", "bar", "across")
 
 
 @dataclass(frozen=True)
@@ -145,9 +148,9 @@ class FeatureSpec:
             if self.bar not in (0, short * self.every):
                 raise FeatureError(f"column '{self.columns[0]}' is on bars of {written_length(self.bar)}, not of {of}.")
             return replace(self.on(long // short), bar=short // self.every)
-        if isinstance(every, bool) or not isinstance(every, int) or not 1 <= every <= 100_000:
+        if isinstance(every, bool) or not isinstance(every, Integral) or not 1 <= every <= 100_000:
             raise FeatureError(f"on({every!r}): a whole number of bars from 1 to 100000 was expected.")
-        return replace(self, every=self.every * every)
+        return replace(self, every=self.every * int(every))
 
     def across(self, method: str = "rank") -> FeatureSpec:
         """The same compared across the symbols of each moment: see ``CROSS_SECTIONS``.
@@ -155,8 +158,8 @@ class FeatureSpec:
         >>> feature("efficiency_ratio", window=24).across("rank").columns
         ('efficiency_ratio_24__cross_rank',)
         """
-        if method not in CROSS_SECTIONS:
-            raise nearest_name(method, CROSS_SECTIONS, kind="comparison across symbols")
+        if not isinstance(method, str) or method not in CROSS_SECTIONS:
+            raise nearest_name(str(method), CROSS_SECTIONS, kind="comparison across symbols")
         if self.cross_section:
             raise FeatureError(f"column '{self.columns[0]}' is compared across symbols already.")
         return replace(self, cross_section=method)
@@ -208,7 +211,14 @@ class FeatureSpec:
         """Read what :meth:`to_dict` wrote."""
         if not isinstance(entry, dict) or not isinstance(entry.get("indicator"), str):
             raise FeatureError(f"{entry!r} is not a feature; an object with 'indicator', 'version', 'parameters' was expected.")
-        spec = feature(entry["indicator"], **entry.get("parameters", {}))
+        name = entry["indicator"]
+        strange = [key for key in entry if key not in _STORED]
+        if strange:
+            raise nearest_name(str(strange[0]), _STORED, kind=f"key of the stored feature '{name}',")
+        for key, kind, wanted in (("parameters", dict, "an object"), ("then", list, "a list"), ("bar", int, "milliseconds")):
+            if key in entry and (not isinstance(entry[key], kind) or isinstance(entry[key], bool)):
+                raise FeatureError(f"'{key}' of the stored feature '{name}' is {entry[key]!r}; {wanted} was expected.")
+        spec = feature(name, **entry.get("parameters", {}))
         version = get_indicator(spec.indicator).version
         if entry.get("version") != version:
             raise FeatureError(
@@ -216,13 +226,13 @@ class FeatureSpec:
                 f"version {version}; what was trained on the old one cannot use the new one."
             )
         for step in entry.get("then", []):
-            if not isinstance(step, list) or len(step) != 2 or step[0] not in STEPS:
+            if not isinstance(step, list) or len(step) != 2 or not isinstance(step[0], str) or step[0] not in STEPS:
                 raise FeatureError(f"step {step!r} after '{spec.indicator}' is not one of {', '.join(STEPS)} with its bars.")
             spec = spec.followed_by(step[0], **{STEPS[step[0]].parameter.name: step[1]})
-        spec = replace(spec.on(entry.get("every", 1)), bar=int(entry.get("bar", 0)))
+        spec = replace(spec.on(entry.get("every", 1)), bar=entry.get("bar", 0))
         return spec.across(entry["across"]) if "across" in entry else spec
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         inside = ", ".join([repr(self.indicator), *(f"{k}={v!r}" for k, v in self.parameters)])
         after = "".join(f".followed_by({n!r}, {STEPS[n].parameter.name}={b})" for n, b in self.then)
         after += f".on({self.every})" if self.every > 1 else ""

@@ -38,6 +38,7 @@ __all__ = [
     "moments_of_both",
     "over_windows",
     "total",
+    "without_last",
 ]
 
 Array: TypeAlias = NDArray[np.float64]
@@ -57,9 +58,9 @@ def lag(x: Array, bars: int) -> Array:
     >>> lag(np.array([1.0, 2.0, 3.0]), 1)
     array([nan,  1.,  2.])
     """
-    moved = np.full(len(x), np.nan)
-    if bars < len(x):
-        moved[bars:] = x[: len(x) - bars]
+    moved = np.empty(len(x))
+    moved[:bars] = np.nan
+    moved[bars:] = x[: max(len(x) - bars, 0)]
     return moved
 
 
@@ -139,12 +140,16 @@ def total(first: Any, *others: Any) -> Any:
 
 
 def _both(first: Pieces, first_rows: int, second: Pieces, second_rows: int, merge: Merge) -> Pieces:
-    earlier = tuple(_earlier(a, second_rows) for a in first)
+    earlier = tuple(without_last(a, second_rows) for a in first)
     return merge(earlier, first_rows, tuple(_later(a, first_rows) for a in second), second_rows)
 
 
-def _earlier(a: Any, rows: int) -> Any:
-    """What is followed by another ``rows`` rows."""
+def without_last(a: Any, rows: int) -> Any:
+    """What is followed by another ``rows`` rows.
+
+    >>> without_last(np.array([1.0, 2.0, 4.0]), 1)
+    array([1., 2.])
+    """
     if isinstance(a, float):
         return a
     if not isinstance(a, Traced):

@@ -10,8 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from huracan.errors import FeatureError, NotEnoughData
-from huracan.preprocessing.compute import segment_bounds
-from huracan.preprocessing.frames import KEYS
+from huracan.preprocessing.lags import chosen_columns, ordered_bounds
 
 __all__ = ["FeatureWindows", "windows"]
 
@@ -64,7 +63,8 @@ def windows(features: pl.DataFrame, length: int, columns: Sequence[str] | None =
 
     Raises
     ------
-    FeatureError : a column is missing, or ``length`` is not a whole number from 1.
+    FeatureError : a column is missing, ``length`` is not a whole number from 1, or rows of a symbol and segment are not
+        together and in the order of time.
     NotEnoughData : no row has a complete window.
 
     Examples
@@ -76,20 +76,15 @@ def windows(features: pl.DataFrame, length: int, columns: Sequence[str] | None =
     """
     if isinstance(length, bool) or not isinstance(length, int) or length < 1:
         raise FeatureError(f"window length is {length!r}; a whole number of bars from 1 was expected.")
-    for key in ("symbol", "segment"):
-        if key not in features.columns:
-            raise FeatureError(f"column '{key}' is missing; windows are taken within a symbol and segment.")
-    names = tuple(c for c in features.columns if c not in KEYS) if columns is None else tuple(columns)
-    unknown = [c for c in names if c not in features.columns]
-    if unknown:
-        raise FeatureError(f"column '{unknown[0]}' is not among {', '.join(features.columns)}.")
+    names = tuple(chosen_columns(features, columns, "windows are"))
+    bounds = ordered_bounds(features)
     matrix = np.empty((features.height, len(names)), np.float32)
     for j, name in enumerate(names):
         matrix[:, j] = features[name].cast(pl.Float32).fill_null(np.nan).to_numpy()
     missing: NDArray[np.bool_] = np.asarray(np.isnan(matrix).any(axis=1))
-    usable = _complete(missing, segment_bounds(features), length)
+    usable = _complete(missing, bounds, length)
     if not usable.any():
-        longest = max((stop - start for start, stop in segment_bounds(features)), default=0)
+        longest = max((stop - start for start, stop in bounds), default=0)
         raise NotEnoughData(f"no window of {length} complete rows; the longest segment has {longest} rows.")
     view = np.lib.stride_tricks.sliding_window_view(matrix, length, axis=0).transpose(0, 2, 1)
     return FeatureWindows(view, np.flatnonzero(usable), names, length)

@@ -103,15 +103,18 @@ class Bars:
         """Volume in base-coin units, as given."""
         return self._columns["volume"]
 
-    def unscaled(self, values: Array, power: int = 1) -> Array:
+    def unscaled(self, values: Array, power: int = 1, *, in_place: bool = False) -> Array:
         """Values in units of the scaled price to the ``power``, back in units of the candles' price: exactly, bit for bit.
+
+        ``in_place`` writes them over ``values``, for arrays that nobody else has.
 
         >>> bars = Bars({"close": np.array([2.0, 3.0])})
         >>> bars.close, bars.unscaled(bars.close)
         (array([524288., 786432.]), array([2., 3.]))
         """
         for _ in range(power):
-            values = values / self.scale
+            own = in_place and isinstance(values, np.ndarray)
+            values = np.divide(values, self.scale, out=values) if own else values / self.scale
         return values
 
     def once(self, key: object, make: Callable[[], T]) -> T:

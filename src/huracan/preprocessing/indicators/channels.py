@@ -33,8 +33,8 @@ def bollinger(bars: Bars, window: int, deviations: float) -> tuple[Array, ...]:
     """Bollinger's bands in units of price, the place of the close between them (%b) and their width."""
     upper, middle, lower = ta("BBANDS", bars.close, timeperiod=window, nbdevup=deviations, nbdevdn=deviations, matype=0)
     span = upper - lower
-    bands = (bars.unscaled(upper), bars.unscaled(middle), bars.unscaled(lower))
-    return *bands, ratio(bars.close - lower, span, otherwise=0.5), span / middle
+    place, width = ratio(bars.close - lower, span, otherwise=0.5), span / middle
+    return *(bars.unscaled(band, in_place=True) for band in (upper, middle, lower)), place, width
 
 
 ORACLES["bollinger"] = Oracle(

@@ -89,7 +89,7 @@ def register_talib(
     def compute(bars: Bars, **values: Any) -> tuple[Array, ...]:
         found = ta(function, *(bars.column(column) for column in columns), **arguments(**values))
         series = found if isinstance(found, tuple) else (found,)
-        return tuple(bars.unscaled(x, power) for x, power in zip(series, powers, strict=True))
+        return tuple(bars.unscaled(x, power, in_place=True) for x, power in zip(series, powers, strict=True))
 
     compute.__name__ = compute.__qualname__ = name
     compute.__doc__ = purpose

@@ -22,6 +22,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, TypeAlias
 
 from huracan.errors import FeatureError, UnknownName, nearest_name
@@ -74,8 +75,8 @@ class Parameter:
             return str(value)
         whole = isinstance(self.default, int)
         kind = "a whole number" if whole else "a number"
-        numeric = isinstance(value, int | float) and not isinstance(value, bool)
-        if not numeric or (whole and value != int(value)) or not self.low <= value <= self.high:
+        numeric = isinstance(value, Real) and not isinstance(value, bool) and self.low <= float(value) <= self.high
+        if not numeric or (whole and value != int(value)):
             raise FeatureError(f"{of}: {self.name} is {value!r}; {kind} from {self.low:g} to {self.high:g} was expected.")
         return int(value) if whole else float(value)
 
@@ -319,6 +320,8 @@ def get_indicator(name: str) -> Indicator:
     >>> get_indicator("bbands").name
     'bollinger'
     """
+    if not isinstance(name, str):
+        raise FeatureError(f"indicator is {name!r}; a name such as 'rsi' was expected.")
     found = _REGISTER.get(name) or _REGISTER.get(_ALIASES.get(name.lower(), name.lower()))
     if found is None:
         refusal = refusal_of(name)

@@ -8,7 +8,6 @@ from huracan.preprocessing.indicators.bars import SMALLEST_MOVE, Bars
 from huracan.preprocessing.indicators.registry import indicator, window
 from huracan.preprocessing.rolling import (
     Array,
-    lag,
     log_of_size,
     log_ratio,
     ratio,
@@ -16,6 +15,7 @@ from huracan.preprocessing.rolling import (
     rolling_sum,
     rolling_zscore,
 )
+from huracan.preprocessing.window_merging import Pieces, last_row, merge_sums, merged, over_windows, without_last
 
 __all__ = [
     "amihud",
@@ -181,16 +181,17 @@ def quiet_share(bars: Bars, window: int) -> Array:
 
 
 def money_flows(bars: Bars, window: int) -> tuple[Array, Array]:
-    """Money traded over the window where the typical price rose, and where it fell; NaN on the first ``window`` bars."""
+    """Money traded over the window where the typical price rose, and where it fell, from row ``window`` on."""
 
-    def make() -> tuple[Array, Array]:
-        typical = (bars.high + bars.low + bars.close) / 3.0
-        change, least = typical - lag(typical, 1), SMALLEST_MOVE * typical
-        money = np.where(np.isnan(change), np.nan, typical * bars.volume)
-        up, down = np.where(change > least, money, 0.0 * money), np.where(change < -least, money, 0.0 * money)
-        return rolling_sum(up, window), rolling_sum(down, window)
+    def flows(high: Array, low: Array, close: Array, volume: Array) -> Pieces:
+        typical = (high + low + close) / 3.0
+        now = last_row(typical, 2)
+        change, least, money = now - without_last(typical, 1), SMALLEST_MOVE * now, now * last_row(volume, 2)
+        return merged(((change > least) * money, (change < -least) * money), window, merge_sums)
 
-    return bars.once(("money flows", window), make)
+    columns = (bars.high, bars.low, bars.close, bars.volume)
+    up, down = bars.once(("money flows", window), lambda: over_windows(flows, window + 1, *columns))
+    return up, down
 
 
 def _illiquidity(bars: Bars, window: int) -> Array:
