@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from huracan.baselines.ab_tables import no_rows
 from huracan.errors import DataError
 from huracan.statistics import Correction, adjust_p_values, sharpe_difference_test
+from huracan.statistics.sample_checks import never_zero
 from huracan.statistics.sharpe_difference import SharpeMethod
 from huracan.validation.deflated_sharpe import DeflatedSharpe, deflated_sharpe_ratio, expected_maximum_sharpe
 from huracan.validation.overfitting import probability_of_backtest_overfitting
@@ -161,7 +162,7 @@ def _tests(
     for a, b in pairs:
         if b not in field.trading:
             above = ratios[a].probability
-            found.append((ratios[a].sharpe_ratio, 2.0 * min(above, 1.0 - above)))
+            found.append((ratios[a].sharpe_ratio, never_zero(2.0 * min(above, 1.0 - above))))
             continue
         try:
             test = sharpe_difference_test(

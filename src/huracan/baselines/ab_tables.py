@@ -118,18 +118,20 @@ def paths_table(comparison: Comparison) -> tuple[pl.DataFrame, list[str]]:
     ranked = sorted((name for name in names if name != against), key=lambda name: comparison.mean_loss[name])
     notes = [f"Only the {_MOST_PATHS} best of {len(ranked)} models are drawn over time."] if len(ranked) > _MOST_PATHS else []
     n = len(losses)
-    shown = np.unique(np.linspace(0, n - 1, min(n, _POINTS)).round().astype(np.int64))
-    ts = pl.Series("ts", [None] * len(shown), dtype=pl.Datetime("ms", "UTC"))
-    if comparison.times is not None and comparison.times.dtype.kind == "M":
-        ts = pl.Series("ts", comparison.times[shown].astype("datetime64[ms]")).dt.replace_time_zone("UTC")
+    even = np.linspace(0, n - 1, min(n, _POINTS)).round().astype(np.int64)
+    dated = comparison.times is not None and comparison.times.dtype.kind == "M"
     frames = [no_rows("paths")]
     for name in ranked[:_MOST_PATHS]:
         difference = losses[:, names.index(name)] - losses[:, names.index(against)]
         if np.ptp(difference) <= 128 * np.finfo(np.float64).eps * np.abs(losses).max():
             continue
         found = loss_path(difference, alpha=comparison.alpha)
-        columns = {"row": shown, "ts": ts, "cumulative": found.cumulative[shown], "band": found.band[shown]}
-        named = pl.DataFrame(columns).with_columns(model=pl.lit(name), against=pl.lit(against))
+        # the moment at which the band is left is told whatever is thinned out
+        row = even if found.first_left is None else np.union1d(even, found.first_left)
+        ts = comparison.times[row].astype("datetime64[ms]") if dated and comparison.times is not None else [None] * len(row)
+        told = {"row": row, "cumulative": found.cumulative[row], "band": found.band[row]}
+        path = pl.DataFrame({**told, "ts": pl.Series(ts, dtype=pl.Datetime("ms"))})
+        named = path.with_columns(pl.col("ts").dt.replace_time_zone("UTC"), model=pl.lit(name), against=pl.lit(against))
         frames.append(named.select(frames[0].columns))
     return pl.concat(frames), notes
 

@@ -14,7 +14,7 @@ from huracan.baselines.comparison import Comparison, PairResult
 from huracan.baselines.measured_dependence import DependenceChoice, PairTests, check_times, compare_pairs
 from huracan.errors import DataError, nearest_name
 from huracan.statistics import CORRECTIONS, Alternative, Correction, adjust_p_values, romano_wolf
-from huracan.statistics.ewc import check_settings
+from huracan.statistics.sample_checks import check_alternative, check_open_unit
 
 __all__ = ["PAIR_CORRECTIONS", "PairCorrection", "compare_aligned", "compare_models"]
 
@@ -108,9 +108,8 @@ def check_comparison(correction: str, dependence: str, alternative: str, alpha: 
         raise DataError(f"correction is '{correction}'; one of {', '.join(PAIR_CORRECTIONS)} was expected.")
     if dependence not in get_args(DependenceChoice):
         raise DataError(f"dependence is '{dependence}'; 'auto' or 'independent' was expected.")
-    if isinstance(alpha, bool) or not isinstance(alpha, (int, float)) or not 0.0 < alpha < 1.0:
-        raise DataError(f"alpha is {alpha!r}; a number between 0 and 1 was expected.")
-    check_settings(alternative, 1.0 - alpha)
+    check_open_unit(alpha, "alpha")
+    check_alternative(alternative)
     if correction == "romano_wolf" and dependence == "independent":
         raise DataError("correction='romano_wolf' measures dependence; it does not go with dependence='independent'.")
 

@@ -13,6 +13,7 @@ from huracan.baselines.comparison import Dependence
 from huracan.errors import NotEnoughData
 from huracan.statistics import Alternative, ewc_t_test_pairs
 from huracan.statistics.loss_table import same_losses
+from huracan.statistics.sample_checks import never_zero
 from huracan.statistics.series import MINIMUM_OBSERVATIONS
 
 __all__ = ["DependenceChoice", "PairTests", "check_times", "compare_pairs"]
@@ -84,7 +85,7 @@ def compare_pairs(
     spread = np.sqrt(variance * n / (n - 1))
     mean = np.where(same, 0.0, level[first] - level[second])
     p_independent, low, high = _paired_t(mean / spread * np.sqrt(n), n - 1, alternative, confidence)
-    p_independent = np.where(same, 1.0, p_independent)
+    p_independent = np.where(same, 1.0, never_zero(p_independent))
     notes = np.where(same, _SAME, "")
     if dependence == "independent":
         error = np.where(same, 0.0, spread / np.sqrt(n))

@@ -85,7 +85,7 @@ def simultaneous_intervals(
     joint = joint_means(table, pairs_of(len(known), first, second), same, null=null, block_length=block_length)
     alone = -float(ndtri((1 - confidence) / 2))
     critical = alone
-    if joint.tested.any():
+    if joint.tested.sum() > 1:
         largest = np.concatenate([np.abs(scores).max(axis=1) for scores in joint.null_scores(resamples, seed=seed)])
         # an interval then leaves out zero exactly where the single-step p-value is at most 1 - confidence
         rank = int(np.floor((1 - confidence) * (resamples + 1) + 1e-9))
