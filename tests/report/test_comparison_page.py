@@ -181,6 +181,29 @@ def test_the_textbook_test_is_contrasted_with_what_is_shown(compared: Build, los
     assert "Nothing is shown to be better" in text
 
 
+def test_a_test_that_was_asked_to_ignore_dependence_does_not_say_that_it_allows_for_it(
+    cases: dict[str, ABTestResult], read: Build
+) -> None:
+    result = cases["baseline"]
+    dependence = dataclasses.replace(result.comparison.dependence, asked="independent", sentence="Taken for independent.")
+    plain = dataclasses.replace(result, comparison=dataclasses.replace(result.comparison, dependence=dependence))
+    plain = dataclasses.replace(plain, pairs=plain.pairs.with_columns(p_value=pl.col("p_independent")))
+    text = read(render_comparison_page(plain, created_at=NOW)).text
+    assert "nothing here allows for dependence" in text and "allowing for dependence" not in text
+
+
+def test_with_one_pair_both_tests_are_named_with_what_they_say(cases: dict[str, ABTestResult], read: Build) -> None:
+    said = {
+        (0.01, 0.01): "and so does the test that allows",
+        (0.01, 0.2): "the test that allows for dependence does not",
+        (0.2, 0.01): "sees a difference that a textbook t test does not",
+        (0.2, 0.2): "Neither a textbook t test nor",
+    }
+    for (textbook, robust), words in said.items():
+        pairs = cases["two"].pairs.with_columns(p_independent=textbook, p_value=robust, p_adjusted=robust)
+        assert words in read(render_comparison_page(dataclasses.replace(cases["two"], pairs=pairs), created_at=NOW)).text
+
+
 def test_the_confidence_set_says_what_the_frame_says(cases: dict[str, ABTestResult]) -> None:
     for result in cases.values():
         part = section(render_comparison_page(result, created_at=NOW), "ab-models")

@@ -32,7 +32,9 @@ _CORRECTIONS = {
     "romano_wolf": "Romano and Wolf",
     "fdr_bh": "Benjamini and Hochberg",
     "fdr_by": "Benjamini and Yekutieli",
+    "none": "no correction",
 }
+_NOT_ASKED = "A paired t test was asked for: nothing here allows for dependence over time."
 
 
 def comparison_view(result: ABTestResult) -> dict[str, Any]:
@@ -78,35 +80,41 @@ def _claims(result: ABTestResult) -> dict[str, Any]:
         return int(result.pairs.select(condition.sum()).item())
 
     textbook, robust, left = number_of(said), number_of(alone), number_of(shown)
-    bars = [("a textbook paired t test", textbook, "textbook"), ("allowing for dependence", robust, "")]
+    only, asked = number_of(said & ~alone), result.comparison.dependence.asked
+    second = "allowing for dependence" if asked != "independent" else "the test here, a paired t test too"
+    bars = [("a textbook paired t test", textbook, "textbook"), (second, robust, "")]
     if n > 1:
         bars.append((f"and for {n:,} comparisons", left, "good"))
-    only = number_of(said & ~alone)
+    sentence = _NOT_ASKED if asked == "independent" else _one_said(textbook > 0, left > 0) if n == 1 else None
     return {
         "n": n,
         "textbook": textbook,
         "shown": left,
         "only_textbook": only,
         "bars": claim_bars(bars, n) if n > 1 else None,
-        "sentence": _claims_said(n, textbook, only, number_of(said & alone & ~shown), left),
+        "sentence": sentence or _claims_said(n, textbook, only, number_of(said & alone & ~shown), left),
     }
 
 
+def _one_said(textbook: bool, shown: bool) -> str:
+    if textbook and shown:
+        return "A textbook t test calls the two different, and so does the test that allows for dependence."
+    if textbook:
+        return "A textbook t test would call the two different; the test that allows for dependence does not."
+    if shown:
+        return "The test that allows for dependence sees a difference that a textbook t test does not."
+    return "Neither a textbook t test nor the test that allows for dependence sees a difference."
+
+
 def _claims_said(n: int, textbook: int, only: int, uncorrected: int, shown: int) -> str:
-    if n == 1:
-        textbook_says = "a textbook t test calls them different" if textbook else "a textbook t test sees no difference"
-        if (textbook > 0) == (shown > 0):
-            return f"With one comparison both agree: {textbook_says}, and so does the test that allows for dependence."
-        return f"They do not agree: {textbook_says}, the test that allows for dependence {'does' if shown else 'does not'}."
     lost = []
     if only:
         lost.append(f"{only:,} {'rests' if only == 1 else 'rest'} on taking moments for independent")
     if uncorrected:
         verb = "" if lost else "rests " if uncorrected == 1 else "rest "
         lost.append(f"{uncorrected:,} {verb}on not counting how many comparisons were made")
-    head = f"A textbook t test would claim {textbook:,} of {n:,} differences"
-    tail = f"{shown:,} {'is' if shown == 1 else 'are'} shown."
-    return f"{head}; {', '.join(lost)}; {tail}" if lost else f"{head}; {tail}"
+    parts = [f"A textbook t test would claim {textbook:,} of {n:,} differences", ", ".join(lost)]
+    return "; ".join([*filter(None, parts), f"{shown:,} {'is' if shown == 1 else 'are'} shown."])
 
 
 def _tiles(result: ABTestResult, claims: dict[str, Any]) -> list[dict[str, str]]:
@@ -127,9 +135,9 @@ def _tiles(result: ABTestResult, claims: dict[str, Any]) -> list[dict[str, str]]
         {
             "name": "Textbook claims",
             "value": _equal_to(one["p_independent"]) if one else f"{claims['textbook']:,} of {claims['n']:,}",
-            "note": f"allowing for dependence {_equal_to(one['p_value'])}"
+            "note": f"the test here says {_equal_to(one['p_value'])}"
             if one
-            else f"differ; {claims['shown']:,} are left once dependence and their number count",
+            else f"differ; {claims['shown']:,} {'is' if claims['shown'] == 1 else 'are'} shown here",
         },
         {
             "name": "Points in time",
