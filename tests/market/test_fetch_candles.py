@@ -352,6 +352,7 @@ def test_the_report_is_a_frame_too(tmp_path: Path) -> None:
         ({"exchange": "binanse"}, UnknownName, r"^unknown exchange 'binanse'; did you mean 'binance'"),
         ({"symbols": ["BTC/USDR"]}, UnknownName, r"^binance has no market 'BTC/USDR' among its 4; did you mean 'BTC/USDT'"),
         ({"symbols": [""]}, UnknownName, r"^binance has no market ''"),
+        ({"symbols": ["DOGE/USDT"]}, UnknownName, r"^binance has no market 'DOGE/USDT' among its 4\.$"),  # nothing is near
         ({"symbols": []}, DataError, r"^no symbols were given"),
         ({"bar": "7m"}, UnknownName, r"^binance has no bars of 7m; did you mean '5m'\? Known: 1s, 1m, 3m, 5m"),
         ({"bar": "1M"}, CandleError, r"months have no fixed length"),
