@@ -138,6 +138,19 @@ def test_stopped_by_hand_it_says_one_sentence_and_keeps_what_it_has(tmp_path: Pa
         assert stored.height and stored.equals(exchange.truth(["ETH/USDT"], ms("2025-03-01")).join(stored, on="ts", how="semi"))
 
 
+def test_python_is_not_torn_down_under_a_thread_at_work() -> None:
+    """A thread that Python ends by force inside a library aborts the process: one stop in a hundred ended with SIGABRT."""
+    script = """if True:
+        import atexit, threading, time
+        from huracan import cli
+        atexit.register(print, "torn down")
+        threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+        cli._fail("stopped.", 130)
+    """
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "huracan: stopped.\n")
+
+
 def test_in_a_pipe_it_writes_plain_lines_and_says_what_it_waits_for(tmp_path: Path) -> None:
     with LoopbackExchange(_markets(), now=NOW) as exchange:
         exchange.script = ["", "", "", "", "wait1"]
