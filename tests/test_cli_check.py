@@ -11,7 +11,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from huracan.market import simulate_market
+from huracan.market import resample_candles, simulate_market
+from huracan.market.store import CandleStore
 
 
 def check(*words: str | Path, home: Path) -> subprocess.CompletedProcess[str]:
@@ -97,3 +98,13 @@ def test_the_quirks_are_named(tmp_path: Path, market_data: Path) -> None:
     other = folder / "quirks" / "SOL-USDT_1m_OTHER_VENUE.parquet"
     done = check(other, "--reference", folder / "SOL-USDT_1m.parquet", home=tmp_path)
     assert done.returncode == 3 and "another" in done.stdout
+
+
+def test_a_store_of_two_bar_lengths_names_the_option_that_chooses(tmp_path: Path, candles: pl.DataFrame) -> None:
+    store = CandleStore(tmp_path / "store")
+    store.append(candles, source="simulated")
+    store.append(resample_candles(candles, "4h"), source="simulated")
+    done = check("store", home=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "huracan: store holds bars of 1h and 4h; --bar must say which, such as --bar 1h.\n"
+    assert "200 bars of 4h, 2 symbols" in check("store", "--bar", "4h", home=tmp_path).stdout

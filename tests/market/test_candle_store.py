@@ -338,7 +338,7 @@ def test_several_bar_lengths_live_side_by_side(tmp_path: Path) -> None:
         ["BTC/USDT:USDT"],
         ["BTC/USDT:USDT", "ETH"],
     )
-    with pytest.raises(CandleError, match="holds bars of 1m, 1h; bar= must say which"):
+    with pytest.raises(CandleError, match="holds bars of 1m and 1h; bar must say which, such as bar="):
         store.read()
     with pytest.raises(CandleError, match="holds no bars of 5m; it holds 1m, 1h"):
         store.read(bar="5m")

@@ -160,6 +160,21 @@ def test_a_revised_bar_is_counted_and_its_old_values_are_kept(tmp_path: Path) ->
         assert revision["old_close"] == old.filter(pl.col("ts") == revision["ts"])["close"].item()
 
 
+def test_asked_again_it_shows_what_was_revised_long_ago_and_what_came_back(tmp_path: Path) -> None:
+    market = Market("BTC/USDT", "BTCUSDT", ms("2025-01-01"), halts=[(ms("2025-02-28T01:00"), ms("2025-02-28T03:00"))])
+    with LoopbackExchange([market], now=NOW) as exchange:
+        for _ in range(2):
+            _fetch(tmp_path, exchange)
+        market.revised[ms("2025-02-27T00:30")] = 0.5
+        market.halts.clear()
+        exchange.now += 5000
+        assert (_fetch(tmp_path, exchange).revised, _fetch(tmp_path, exchange).added) == (0, 0)  # out of its sight
+        report = _fetch(tmp_path, exchange, again=True)
+        assert (report.revised, report.added) == (1, 120)
+        assert report["BTC/USDT"].unchanged == exchange.truth(["BTC/USDT"], ms(SINCE)).height - 121
+        _assert_true(tmp_path, exchange, ["BTC/USDT"])
+
+
 def test_bars_that_the_exchange_fills_in_late_are_found_for_a_day(tmp_path: Path) -> None:
     market = Market("BTC/USDT", "BTCUSDT", ms("2025-01-01"), halts=[(ms("2025-03-02T03:00"), ms("2025-03-02T06:00"))])
     with LoopbackExchange([market], now=NOW) as exchange:
@@ -352,6 +367,7 @@ def test_the_report_is_a_frame_too(tmp_path: Path) -> None:
         ({"exchange": "binanse"}, UnknownName, r"^unknown exchange 'binanse'; did you mean 'binance'"),
         ({"symbols": ["BTC/USDR"]}, UnknownName, r"^binance has no market 'BTC/USDR' among its 4; did you mean 'BTC/USDT'"),
         ({"symbols": [""]}, UnknownName, r"^binance has no market ''"),
+        ({"symbols": ["DOGE/USDT"]}, UnknownName, r"^binance has no market 'DOGE/USDT' among its 4\.$"),  # nothing is near
         ({"symbols": []}, DataError, r"^no symbols were given"),
         ({"bar": "7m"}, UnknownName, r"^binance has no bars of 7m; did you mean '5m'\? Known: 1s, 1m, 3m, 5m"),
         ({"bar": "1M"}, CandleError, r"months have no fixed length"),

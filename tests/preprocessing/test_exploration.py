@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import warnings
 from collections.abc import Callable
@@ -108,6 +109,20 @@ def test_both_tests_in_words() -> None:
     assert verdict_of(0.01, 0.01) == "tests disagree"
 
 
+def test_symbols_that_share_half_of_their_variance_are_a_cluster() -> None:
+    """Gaussian returns z + c e: rank correlation of two such is near 1 / (1 + c c), .93 for c = .28 and .5 for c = 1."""
+    generator = np.random.default_rng(0)
+    start, minute = dt.datetime(2025, 1, 1, tzinfo=dt.UTC), dt.timedelta(minutes=1)
+    common, parts = generator.standard_normal(2000), []
+    for symbol, noise in (("A", 0.28), ("B", 1.0), ("C", 0.28), ("D", 1.0)):
+        price = 100 * np.exp(0.001 * (common + noise * generator.standard_normal(2000)).cumsum())
+        times = pl.datetime_range(start, start + 1999 * minute, minute, time_unit="ms", eager=True)
+        parts.append(pl.DataFrame({"symbol": symbol, "ts": times, "open": price, "high": price, "low": price, "close": price}))
+    clusters = explore(pl.concat(parts).with_columns(volume=pl.lit(1.0))).clusters
+    assert clusters["cluster"].to_list() == [0, 1, 0, 2]
+    assert clusters["max_abs_correlation"].to_list()[0] == pytest.approx(1 / (1 + 0.28**2), abs=0.02)
+
+
 def test_candles_and_features_are_described_and_survive_json() -> None:
     candles = simulate_market(n_bars=900, n_symbols=3, seed=1).candles
     features = FeatureRecipe.minimal().compute(candles)
@@ -125,6 +140,7 @@ def test_candles_and_features_are_described_and_survive_json() -> None:
     back = json.loads(found.to_json())
     assert len(back["stationarity"]) == found.stationarity.height
     assert back["correlation"]["names"] == list(found.correlation[0])
+    assert set(back["clusters"][0]) == {"name", "cluster", "representative", "max_abs_correlation"}
     totals = found.histogram.group_by("symbol").agg(pl.col("share").sum())
     assert totals["share"].to_list() == pytest.approx([1.0] * 3)
 

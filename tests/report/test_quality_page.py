@@ -91,6 +91,8 @@ def test_a_clean_market_is_said_to_be_clean_and_every_section_is_there(market: p
     for section in ("findings", "coverage", "symbols", "look", "correlation", "stationarity", "notes"):
         assert f'id="{section}"' in page
     assert 'class="verdict bad"' not in page
+    twice = pl.concat([market, market.filter(pl.col("symbol") == market["symbol"][0]).with_columns(symbol=pl.lit("ZZZ"))])
+    assert f"<li>{market['symbol'][0]}, ZZZ</li>" in page_of(twice)  # clusters of the symbols' returns
     for symbol in market["symbol"].unique():
         assert page.count(f'">{symbol}</option>') == 1
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+import threading
 import traceback
 from typing import Any, NoReturn
 
@@ -82,6 +84,11 @@ def _stop_at_once(*_: Any) -> NoReturn:
 
 def _fail(sentence: str, code: int) -> NoReturn:
     typer.echo(f"huracan: {sentence}", err=True)
+    if any(thread.daemon for thread in threading.enumerate()):
+        # A request may be under way in a thread. Python would end it by force inside a library, which aborts the process.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
     raise SystemExit(code)
 
 

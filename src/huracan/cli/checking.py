@@ -43,6 +43,8 @@ def check(
         raise ConfigError("no candles were named; a file, a folder or a candle store was expected, or data.source.")
     for target in (html, json):
         require_folder(target)
+    if bar is None:
+        _require_one_length(source)
     found = read_as_found(source, bar=bar)
     report = quality_report(found, reference=read_as_found(reference, bar=bar) if reference is not None else None)
     exploration = _explored(found) if html is not None or json is not None else None
@@ -57,6 +59,15 @@ def check(
                 typer.echo(f"Written: {target.resolve()}")
     if not report.ok:
         raise SystemExit(DEFECTS_FOUND)
+
+
+def _require_one_length(source: Path) -> None:
+    """Say in the words of the command line that a store holds several bar lengths."""
+    from huracan.errors import CandleError
+    from huracan.market.store import CandleStore, is_store
+
+    if is_store(Path(source)) and len(bars := CandleStore(source).bars()) > 1:
+        raise CandleError(f"{source} holds bars of {' and '.join(bars)}; --bar must say which, such as --bar {bars[0]}.")
 
 
 def _explored(found: FoundCandles) -> Exploration | None:

@@ -28,6 +28,7 @@ def fetch(
     ] = None,
     until: Annotated[str | None, typer.Option(help="Last open, exclusive; the last closed bar without it.")] = None,
     funding: Annotated[bool, typer.Option("--funding", help="Funding rates as well; perpetuals only.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Ask for stored bars too, to see what was revised.")] = False,
     workers: Annotated[int, typer.Option(help="Requests under way at a time.", min=1)] = 4,
     exchange_options: Annotated[
         Path | None, typer.Option(help="JSON file for ccxt's exchange class: timeout, httpsProxy, options, urls.")
@@ -48,6 +49,7 @@ def fetch(
                 since=since,
                 until=until,
                 funding=funding,
+                again=again,
                 workers=workers,
                 progress=_Telling(progress),
                 exchange_options=options,

@@ -196,7 +196,8 @@ def _in_order(frame: pl.DataFrame, table: Table, *, on_unsorted: str) -> tuple[p
     when = _said(ts)
     if on_unsorted == "refuse":
         raise CandleError(
-            f"{table.where}: {symbol} is not in order of time, {when} comes after a later bar ({back.height} such rows); "
+            f"{table.where}: {symbol} is not in order of time, {when} comes after a later bar (time goes "
+            f"back in {back.height} place{'s' if back.height > 1 else ''}); "
             "on_unsorted='sort' sorts them."
         )
     note = ReadNote(NoteKind.ORDER, f"{symbol} was not in order of time at {when} and was sorted.", table.file, back.height)

@@ -144,7 +144,8 @@ def require_times(frame: pl.DataFrame) -> None:
                     f"{at['symbol']}: {when} is there more than once ({bad.sum()} duplicate bars); one bar a time was expected."
                 )
             raise CandleError(
-                f"{at['symbol']}: {when} comes after a later bar ({bad.sum()} such rows); times that increase were expected."
+                f"{at['symbol']}: {when} comes after a later bar (time goes back in {bad.sum()} "
+                f"place{'s' if bad.sum() > 1 else ''}); times that increase were expected."
             )
     lengths = {symbol: part["step"] for (symbol,), part in steps.group_by("symbol", maintain_order=True)}
     bars: dict[int, str] = {}

@@ -265,7 +265,14 @@ def _correlation(exploration: Exploration) -> dict[str, Any] | None:
         "chart": correlation_matrix(names[:cut], matrix[:cut, :cut]),
         "n": len(names),
         "drawn": cut,
+        "clusters": _clusters(exploration.clusters),
     }
+
+
+def _clusters(clusters: pl.DataFrame) -> list[str]:
+    """The members of each cluster of two and more, the largest first."""
+    together = clusters.group_by("cluster", maintain_order=True).agg("name", pl.len()).filter(pl.col("len") > 1)
+    return [", ".join(names) for names in together.sort("len", descending=True, maintain_order=True)["name"]]
 
 
 def _time(milliseconds: int) -> datetime:

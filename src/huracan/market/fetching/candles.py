@@ -28,6 +28,7 @@ def fetch_candles(
     since: Moment | None = None,
     until: Moment | None = None,
     funding: bool = False,
+    again: bool = False,
     workers: int = 4,
     progress: Progress | None = None,
     exchange_options: Mapping[str, Any] | None = None,
@@ -55,6 +56,7 @@ def fetch_candles(
     until : last open, exclusive; without it, or where it is to come, up to the present. The bar that is still open by the
         exchange's clock is never stored.
     funding : fetch funding rates as well; for perpetuals only.
+    again : ask for the whole span, stored or not: shows what was revised longer ago, and what came back.
     workers : requests under way at a time. They share the exchange's rate limit, which ccxt knows.
     progress : told what is going on.
     exchange_options : handed to ccxt's exchange class, for instance ``{"timeout": 30000, "httpsProxy": "http://..."}``.
@@ -94,7 +96,7 @@ def fetch_candles(
     for name in names if funding else ():
         source.require_funding(name)
     job = Download(kept, source, length_label(bar), timeframe, tell)
-    job.plan(names, since, until, funding)
+    job.plan(names, since, until, funding=funding, again=again)
     crew = Crew(source, workers)
     patience.notice = lambda said: crew.tell(Notice(f"{exchange}: {said}"))
     with crew.at_work():

@@ -78,8 +78,8 @@ class Download:
         self.tasks: list[Task] = []
         self.span: Span = (0, 0)
 
-    def plan(self, symbols: Sequence[str], since: Moment | None, until: Moment | None, funding: bool) -> None:
-        """Find what is missing of every symbol."""
+    def plan(self, symbols: Sequence[str], since: Moment | None, until: Moment | None, *, funding: bool, again: bool) -> None:
+        """Find what is missing of every symbol; ``again`` asks for all of the span."""
         now = self.exchange.now()
         start = None if since is None else read_moment(since, now=now, what="since")
         stop = now if until is None else min(now, read_moment(until, now=now, what="until"))
@@ -98,7 +98,8 @@ class Download:
                 self._require_one_source(symbol)
                 if start is None:
                     tally.span = (self._first_open(symbol), end)
-                self.tasks += self._tasks_of(symbol, tally, (tally.span[0], min(stop, now - SETTLING)) if funding else None)
+                due = (tally.span[0], min(stop, now - SETTLING)) if funding else None
+                self.tasks += _whole_tasks(self, symbol, tally.span, due) if again else self._tasks_of(symbol, tally, due)
             except ArtifactError as error:  # said at the end: the other symbols are not concerned
                 tally.error = error
         self.span = (min(tally.span[0] for tally in self.tallies.values()), end)
@@ -246,6 +247,11 @@ class Download:
             requests=tally.requests,
             retries=tally.retries,
         )
+
+
+def _whole_tasks(job: Download, symbol: str, span: Span, due: Span | None) -> list[Task]:
+    bars = [Task(symbol, span, job.timeframe, job.bar_ms)] if span[0] < span[1] else []
+    return [*bars, Task(symbol, due, None)] if due is not None and due[0] < due[1] else bars
 
 
 def _revision(revisions: Sequence[dict[str, Any]]) -> str:

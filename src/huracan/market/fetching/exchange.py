@@ -11,7 +11,7 @@ import difflib
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -123,7 +123,7 @@ class Exchange:
         if matching:
             kinds = {name: (not markets[name].get("spot"), not markets[name].get("swap")) for name in matching}
             return min(matching, key=lambda name: (kinds[name], len(name), name))
-        close = difflib.get_close_matches(written.upper(), list(markets), n=3, cutoff=0.6)
+        close = _nearest_markets(written.upper(), markets)
         hint = f"; did you mean {' or '.join(repr(name) for name in close)}?" if close else "."
         raise UnknownName(f"{self.name} has no market '{written}' among its {len(markets):,}{hint}")
 
@@ -307,6 +307,18 @@ def _in_words(error: BaseException) -> str:
         return "the connection broke off"
     words = re.sub(r"https?://\S+", "", re.sub(r"<[^>]*>", " ", str(error)))
     return " ".join(words.split())[:200].rstrip(".") or type(error).__name__
+
+
+def _nearest_markets(written: str, markets: Iterable[str]) -> list[str]:
+    """Markets whose coin is nearly the one that was written: that both are quoted in USDT is no likeness.
+
+    >>> _nearest_markets("BTC/USDR", ["BTC/USDT", "ETH/USDT"]), _nearest_markets("DOGE/USDT", ["BTC/USDT", "ETH/USDT"])
+    (['BTC/USDT'], [])
+    """
+    coin = re.split(r"[^A-Z0-9]", written)[0]
+    alike = [name for name in markets if difflib.SequenceMatcher(None, coin, name.split("/")[0]).ratio() >= 0.6]
+    alike += [name for name in markets if name.split("/")[0] and coin.startswith(name.split("/")[0]) and name not in alike]
+    return difflib.get_close_matches(written, alike, n=3, cutoff=0.6)
 
 
 def _fixed_length(timeframe: str) -> int | None:

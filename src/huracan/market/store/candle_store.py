@@ -286,7 +286,9 @@ class CandleStore:
                 return stored[0]
             if not stored:
                 raise CandleError(f"{self.root} holds no candles yet; append some first.")
-            raise CandleError(f"{self.root} holds bars of {', '.join(stored)}; bar= must say which.")
+            raise CandleError(
+                f"{self.root} holds bars of {' and '.join(stored)}; bar must say which, such as bar='{stored[0]}'."
+            )
         label = length_label(bar)
         if label not in stored:
             whose = f" of {names[0]}" if len(names) == 1 else ""

@@ -87,10 +87,14 @@ def summary(rows: int, candles: pl.DataFrame, counts: Mapping[str, int], notes: 
 
     >>> summary(3, pl.DataFrame({"symbol": ["A", "A"]}), {"duplicate": 1}, [])
     '3 rows of 1 symbol became 2 bars: 1 set aside as copies.'
+    >>> summary(1, pl.DataFrame({"symbol": ["A"]}), {}, [])
+    '1 row of 1 symbol became 1 bar: nothing was changed.'
     """
     symbols = candles["symbol"].n_unique()
     done = [f"{counts[kind]:,} {said}" for kind, said in _SAID.items() if counts.get(kind)]
     if counts.get("flagged"):
         done.append(f"{counts['flagged']:,} bars flagged as outliers, as they are")
-    what = f"{rows:,} rows of {symbols} symbol{'' if symbols == 1 else 's'} became {candles.height:,} bars"
+    plural = {True: "", False: "s"}
+    what = f"{rows:,} row{plural[rows == 1]} of {symbols} symbol{plural[symbols == 1]} "
+    what += f"became {candles.height:,} bar{plural[candles.height == 1]}"
     return " ".join([f"{what}: {', '.join(done) or 'nothing was changed'}.", *notes])

@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from huracan.errors import HuracanError, NotEnoughData
-from huracan.market.schema import LARGEST
-from huracan.preprocessing.correlation import correlation_order, rank_correlation
-from huracan.preprocessing.exploration.dependence import autocorrelations
-from huracan.preprocessing.exploration.distributions import QUANTILES, return_distribution
+from huracan.errors import NotEnoughData
+from huracan.preprocessing.correlation import correlation_clusters, correlation_order, rank_correlation
 from huracan.preprocessing.exploration.features import CORRELATION_ROWS, FEATURE_SCHEMA, describe_features, one_symbol
 from huracan.preprocessing.exploration.profiles import calendar_profile, histogram, volatility_over_time
-from huracan.preprocessing.exploration.stationarity import stationarity, verdict_of
+from huracan.preprocessing.exploration.stationarity import verdict_of
+from huracan.preprocessing.exploration.symbols import (
+    DEPENDENCE_ROWS,
+    NO_AUTO,
+    NO_LEVEL,
+    STATIONARITY_ROWS,
+    SymbolBars,
+    level_of,
+)
 from huracan.preprocessing.quality import FoundCandles, read_as_found
 from huracan.preprocessing.quality.series import CandleArrays, candle_arrays
 from huracan.statistics import adjust_p_values
 
 __all__ = ["Exploration", "explore"]
 
-LAGS, DEPENDENCE_ROWS, STATIONARITY_ROWS, MOST_SYMBOLS = 24, 20_000, 2_000, 60
+MOST_SYMBOLS = 60
+HALF_THE_VARIANCE = 0.5**0.5
+"""Correlation from which on two symbols move together; features that say the same are asked for more."""
+_OF_CLUSTER = ("cluster", "representative", "max_abs_correlation")
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +55,8 @@ class Exploration:
     features : a row a feature: ``[feature, missing, missing_share, first_known, mean, deviation, smallest, largest,
         distinct_share, cluster, representative, max_abs_correlation]``; empty without features.
     correlation : ``(names, matrix)`` of features, or of the symbols' returns where there are none, in the order of likeness.
+    clusters : a row a name of ``correlation``: ``[name, cluster, representative, max_abs_correlation]``. Any two of a cluster
+        have a rank correlation of at least .9 in size (features), or share half of their variance (symbols' returns: .71).
     correlation_of : ``"features"``, ``"returns"`` or ``""``.
     notes : caps, assumptions, and what could not be computed and why.
     """
@@ -60,17 +69,18 @@ class Exploration:
     stationarity: pl.DataFrame
     features: pl.DataFrame
     correlation: tuple[tuple[str, ...], NDArray[np.float64]]
+    clusters: pl.DataFrame
     correlation_of: str
     notes: tuple[str, ...] = field(default_factory=tuple)
 
     def __repr__(self) -> str:
         said = [f"{self.returns.height} symbols", f"{self.returns['n'].sum():,} returns", f"{self.features.height} features"]
-        tables = "returns, histogram, volatility, profile, autocorrelation, stationarity, features, correlation"
+        tables = "returns, histogram, volatility, profile, autocorrelation, stationarity, features, correlation, clusters"
         return f"<Exploration of {', '.join(said)}, {len(self.notes)} notes: {tables}>"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values only: frames as lists of rows, times as ISO strings, what is not a number as ``None``."""
-        frames = ("returns", "histogram", "volatility", "profile", "autocorrelation", "stationarity", "features")
+        frames = ("returns", "histogram", "volatility", "profile", "autocorrelation", "stationarity", "features", "clusters")
         names, matrix = self.correlation
         return {
             **{name: _plain_rows(getattr(self, name)) for name in frames},
@@ -117,7 +127,7 @@ def _explored(bars: CandleArrays, features: Any) -> Exploration:
         name: [] for name in ("returns", "histogram", "volatility", "profile", "auto", "level")
     }
     for symbol, rows, bar in list(bars.parts())[:MOST_SYMBOLS]:
-        part = _Symbol(symbol, bars, rows, bar)
+        part = SymbolBars(symbol, bars, rows, bar)
         if np.isfinite(part.returns).sum() < 2 or not np.nanstd(part.returns) > 0:
             notes.append(f"{symbol}: fewer than two returns, or none that moves; it was not explored.")
             continue
@@ -130,108 +140,27 @@ def _explored(bars: CandleArrays, features: Any) -> Exploration:
                 (looked[name].append if isinstance(frame, pl.DataFrame) else notes.append)(frame)  # type: ignore[arg-type]
     if not looked["returns"]:
         raise NotEnoughData(f"no symbol has two returns that move: {'; '.join(notes)}")
-    table, of, matrix, levels, said = _features(features) if features is not None else _no_features(bars)
+    table, of, matrix, clusters, levels, said = _features(features) if features is not None else _no_features(bars)
     notes += said
     return Exploration(
         returns=pl.concat(looked["returns"]),
         histogram=pl.concat(looked["histogram"]),
         volatility=pl.concat(looked["volatility"]),
         profile=pl.concat(looked["profile"]),
-        autocorrelation=_adjusted(pl.concat([_NO_AUTO, *looked["auto"]]), "p_value", "p_adjusted"),
-        stationarity=_judged(pl.concat([_NO_LEVEL, *looked["level"], *levels])),
+        autocorrelation=_adjusted(pl.concat([NO_AUTO, *looked["auto"]]), "p_value", "p_adjusted"),
+        stationarity=_judged(pl.concat([NO_LEVEL, *looked["level"], *levels])),
         features=table,
         correlation=matrix,
+        clusters=clusters,
         correlation_of=of,
         notes=tuple(notes),
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _Symbol:
-    symbol: str
-    bars: CandleArrays
-    rows: slice
-    bar: int
-
-    @property
-    def ts(self) -> NDArray[np.int64]:
-        return self.bars.ts[self.rows]
-
-    @property
-    def returns(self) -> NDArray[np.float64]:
-        """Log returns of one bar, NaN at a symbol's first bar and after a gap."""
-        close = self.bars.close[self.rows]
-        change = np.full(len(close), np.nan)
-        sound = (close >= 1 / LARGEST) & (close <= LARGEST)
-        whole = self.bars.regular[self.rows][1:] & sound[1:] & sound[:-1]
-        change[1:][whole] = np.log(close[1:][whole] / close[:-1][whole])
-        return change
-
-    def described(self) -> pl.DataFrame:
-        found = return_distribution(self.returns)
-        row: dict[str, Any] = {"symbol": self.symbol, **asdict(found)}
-        for name, q in zip(QUANTILES, row.pop("quantiles")):
-            row[f"q{name}"] = q
-        for side in ("left", "right"):
-            tail = row.pop(side)
-            row |= {f"{side}_index": tail["index"], f"{side}_low": tail["low"], f"{side}_high": tail["high"]}
-        a_year = 365 * 86_400_000 / self.bar if self.bar else float("nan")
-        row["annualised_volatility"] = found.deviation * np.sqrt(a_year)
-        kinds = {name: pl.String if name == "symbol" else pl.Int64 if name == "n" else pl.Float64 for name in row}
-        return pl.DataFrame([row], schema=kinds)
-
-    def dependence(self) -> Iterator[pl.DataFrame | str]:
-        recent = self.returns[-DEPENDENCE_ROWS:]
-        for of, values in (("return", recent), ("absolute return", np.abs(recent))):
-            try:
-                frame = autocorrelations(values, LAGS)
-            except HuracanError as error:
-                yield f"{self.symbol}: no autocorrelation of the {of}: {error}"
-                continue
-            yield frame.select(pl.lit(self.symbol).alias("symbol"), pl.lit(of).alias("of"), pl.all())
-
-    def levels(self) -> Iterator[pl.DataFrame | str]:
-        close = self.bars.close[self.rows]
-        price = np.log(np.where((close >= 1 / LARGEST) & (close <= LARGEST), close, np.nan))
-        every = max(1, -(-len(price) // STATIONARITY_ROWS))
-        for series, values in (("log price", price), ("return", np.diff(price[::every]))):
-            yield _tested(self.symbol, series, values, every if series == "return" else 1)
-
-
-def _tested(symbol: str, series: str, values: NDArray[np.float64], every: int = 1) -> pl.DataFrame | str:
-    try:
-        found = stationarity(values, STATIONARITY_ROWS)
-    except HuracanError as error:
-        return f"{symbol}, {series}: not tested for stationarity: {error}"
-    row = (symbol, series, found.n, found.every * every, found.adf, found.adf_p, found.kpss, found.kpss_p)
-    return pl.DataFrame([row], schema=_NO_LEVEL.schema, orient="row")
-
-
-_NO_LEVEL = pl.DataFrame(
-    schema={
-        "symbol": pl.String,
-        "series": pl.String,
-        "n": pl.Int64,
-        "every": pl.Int64,
-        "adf": pl.Float64,
-        "adf_p": pl.Float64,
-        "kpss": pl.Float64,
-        "kpss_p": pl.Float64,
-    }
+_NO_CLUSTERS = pl.DataFrame(schema={name: FEATURE_SCHEMA[name] for name in ("feature", *_OF_CLUSTER)}).rename(
+    {"feature": "name"}
 )
-_NO_AUTO = pl.DataFrame(
-    schema={
-        "symbol": pl.String,
-        "of": pl.String,
-        "lag": pl.Int32,
-        "correlation": pl.Float64,
-        "band": pl.Float64,
-        "ci_low": pl.Float64,
-        "ci_high": pl.Float64,
-        "p_value": pl.Float64,
-    }
-)
-_Found = tuple[pl.DataFrame, str, tuple[tuple[str, ...], NDArray[np.float64]], list[pl.DataFrame], list[str]]
+_Found = tuple[pl.DataFrame, str, tuple[tuple[str, ...], NDArray[np.float64]], pl.DataFrame, list[pl.DataFrame], list[str]]
 
 
 def _features(features: Any) -> _Found:
@@ -240,17 +169,18 @@ def _features(features: Any) -> _Found:
     levels: list[pl.DataFrame] = []
     notes = [f"features were tested for stationarity on {where}."]
     for i, name in enumerate(names):
-        tested = _tested(where, name, values[mine, i])
+        tested = level_of(where, name, values[mine, i])
         (levels.append if isinstance(tested, pl.DataFrame) else notes.append)(tested)  # type: ignore[arg-type]
-    return table, "features", _ordered(names, values), levels, notes
+    clusters = table.select(pl.col("feature").alias("name"), *_OF_CLUSTER)
+    return table, "features", _ordered(names, values), clusters, levels, notes
 
 
 def _no_features(bars: CandleArrays) -> _Found:
     """The correlation of the symbols' returns, at the times they have in common."""
-    parts = [_Symbol(symbol, bars, rows, bar) for symbol, rows, bar in list(bars.parts())[:MOST_SYMBOLS]]
+    parts = [SymbolBars(symbol, bars, rows, bar) for symbol, rows, bar in list(bars.parts())[:MOST_SYMBOLS]]
     empty = pl.DataFrame(schema=FEATURE_SCHEMA)
     if len(parts) < 2:
-        return empty, "", ((), np.empty((0, 0))), [], []
+        return empty, "", ((), np.empty((0, 0))), _NO_CLUSTERS, [], []
     times = np.unique(np.concatenate([part.ts for part in parts]))[-CORRELATION_ROWS:]
     values = np.full((len(times), len(parts)), np.nan)
     for i, part in enumerate(parts):
@@ -258,7 +188,8 @@ def _no_features(bars: CandleArrays) -> _Found:
         known = (place < len(times)) & (times[np.minimum(place, len(times) - 1)] == part.ts)
         values[place[known], i] = part.returns[known]
     names = tuple(part.symbol for part in parts)
-    return empty, "returns", _ordered(names, values), [], []
+    clusters = correlation_clusters(values, HALF_THE_VARIANCE, names=names, max_rows=CORRELATION_ROWS)
+    return empty, "returns", _ordered(names, values), clusters.rename({"feature": "name"}), [], []
 
 
 def _ordered(names: tuple[str, ...], values: NDArray[np.float64]) -> tuple[tuple[str, ...], NDArray[np.float64]]:
