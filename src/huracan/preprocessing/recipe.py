@@ -139,7 +139,7 @@ class FeatureRecipe:
         ----------
         candles : sorted by ``(symbol, ts)``, as ``huracan.market.read_candles`` gives them, or whatever it reads (a pandas
             frame, a lazy frame, a path). A column ``segment`` is used
-            where there is one; else a new segment begins where bars are missing.
+            where there is one, and no bar may be missing within a segment; else a new one begins where bars are missing.
         dtype : ``pl.Float32`` (the default: what models are given) or ``pl.Float64``.
         materialise : copy lags into memory of their own, all columns in one piece each, for tools that need it. By default
             the lags of a column are views of it.
@@ -153,7 +153,7 @@ class FeatureRecipe:
         Raises
         ------
         CandleError : a column is missing, a price is not a positive number, a volume is negative or not a number, rows
-            are out of order or double.
+            are out of order or double, a bar is missing within a ``segment`` that was given.
         FeatureError : an indicator gave an infinite value.
 
         Examples

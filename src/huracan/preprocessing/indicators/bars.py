@@ -135,7 +135,8 @@ class Bars:
 
     def log_return_over(self, horizon: int) -> Array:
         """Log return over ``horizon`` bars; NaN on the first ``horizon``."""
-        return np.log(self.close / lag(self.close, horizon))
+        growth = self.close / lag(self.close, horizon)
+        return np.log(growth, out=growth) if isinstance(growth, np.ndarray) else np.log(growth)
 
     def volatility(self, window: int) -> Array:
         """Root mean square of the last ``window`` one-bar log returns; 0 where nothing moved, NaN on the first ``window``."""
