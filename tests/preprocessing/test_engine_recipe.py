@@ -115,3 +115,13 @@ def test_addition_keeps_the_engines_fields() -> None:
     ):
         theirs + other
     assert (theirs + other.for_engine(symbol="ETH-USDT")).engine_hash == theirs.engine_hash
+
+
+def test_timeframes_that_are_given_are_those_the_features_must_fit() -> None:
+    """What is written is what is read: the Engine computes every indicator on every timeframe."""
+    hours = FeatureRecipe([feature("rsi"), feature("cci")])
+    both = FeatureRecipe([*hours.features, *(spec.on(4) for spec in hours.features)])
+    assert FeatureRecipe.from_engine_json(both.to_engine_json(timeframes=["1h", "4h"])) == both
+    with pytest.raises(FeatureError, match=r"cannot be written for the Engine with timeframes \['1h', '4h'\]"):
+        hours.to_engine_json(timeframes=["4h", "1h"])
+    assert FeatureRecipe.from_engine_json(hours.to_engine_json(timeframes=["15m"])) == hours

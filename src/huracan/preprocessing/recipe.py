@@ -243,7 +243,8 @@ class FeatureRecipe:
         ------
         FeatureError : the six keys cannot express the recipe; the message says why.
         """
-        return self._engine_fields().hash_with(self._engine_indicators())
+        fields = self._engine_fields()
+        return fields.hash_with(self._engine_indicators(fields))
 
     def to_engine_json(self, **fields: Any) -> str:
         """Write the Engine's JSON: six keys and ``hash``.
@@ -265,7 +266,8 @@ class FeatureRecipe:
         >>> FeatureRecipe.from_engine_json(recipe.to_engine_json()) == recipe
         True
         """
-        return self._engine_fields().replaced(**fields).to_json_with(self._engine_indicators())
+        chosen = self._engine_fields().replaced(**fields)
+        return chosen.to_json_with(self._engine_indicators(chosen))
 
     @classmethod
     def from_engine_json(cls, text: str) -> FeatureRecipe:
@@ -298,10 +300,10 @@ class FeatureRecipe:
 
         return self.engine or EngineFields()
 
-    def _engine_indicators(self) -> Mapping[str, Mapping[str, Any]]:
+    def _engine_indicators(self, fields: EngineFields) -> Mapping[str, Mapping[str, Any]]:
         from huracan.preprocessing.engine import engine_indicators
 
-        return engine_indicators(self.features, self._engine_fields())
+        return engine_indicators(self.features, fields)
 
     @classmethod
     def default(cls) -> FeatureRecipe:
