@@ -154,7 +154,8 @@ class FeatureRecipe:
         ------
         CandleError : a column is missing, a price is not a positive number, a volume is negative or not a number, rows
             are out of order or double, a bar is missing within a ``segment`` that was given.
-        FeatureError : an indicator gave an infinite value.
+        FeatureError : an indicator gave an infinite value, or the bars are not those the recipe is for (:meth:`FeatureSpec.on`,
+            the Engine's timeframes).
 
         Examples
         --------
@@ -177,6 +178,7 @@ class FeatureRecipe:
             dtype=pl.Float32 if dtype is None else dtype,
             materialise=materialise,
             threads=threads,
+            check_bar=None if self.engine is None else self.engine.require_bar,
         )
 
     def with_lags(self, bars: Sequence[int], columns: Sequence[str] | None = None) -> FeatureRecipe:
