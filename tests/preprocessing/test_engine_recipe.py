@@ -8,7 +8,8 @@ import json
 import pytest
 
 from huracan.errors import FeatureError, UnknownName
-from huracan.preprocessing import FeatureRecipe, feature
+from huracan.market import simulate_market
+from huracan.preprocessing import FeatureRecipe, OnlineFeatures, feature
 
 ENGINE = {
     "symbol": "BTC-USDT",
@@ -115,3 +116,25 @@ def test_addition_keeps_the_engines_fields() -> None:
     ):
         theirs + other
     assert (theirs + other.for_engine(symbol="ETH-USDT")).engine_hash == theirs.engine_hash
+
+
+def test_timeframes_that_are_given_are_those_the_features_must_fit() -> None:
+    """What is written is what is read: the Engine computes every indicator on every timeframe."""
+    hours = FeatureRecipe([feature("rsi"), feature("cci")])
+    both = FeatureRecipe([*hours.features, *(spec.on(4) for spec in hours.features)])
+    assert FeatureRecipe.from_engine_json(both.to_engine_json(timeframes=["1h", "4h"])) == both
+    with pytest.raises(FeatureError, match=r"cannot be written for the Engine with timeframes \['1h', '4h'\]"):
+        hours.to_engine_json(timeframes=["4h", "1h"])
+    assert FeatureRecipe.from_engine_json(hours.to_engine_json(timeframes=["15m"])) == hours
+
+
+def test_candles_of_another_bar_than_the_engine_states_are_refused() -> None:
+    """Its RSI of fourteen hours must not silently become one of fourteen minutes."""
+    recipe = FeatureRecipe.from_engine_json(written(timeframes=["4h", "1h"]))
+    hours, minutes = (simulate_market(n_bars=90, n_symbols=1, seed=0, bar=bar).candles for bar in ("1h", "1m"))
+    assert recipe.compute(hours).height == OnlineFeatures.open(recipe, hours).status().bars == 90
+    for use in (recipe.compute, lambda candles: OnlineFeatures.open(recipe, candles)):
+        with pytest.raises(FeatureError, match="the Engine's recipe is for bars of 1h; the candles have bars of 1m"):
+            use(minutes)
+    assert recipe.for_engine(timeframes=["1m", "4m"]).compute(minutes).height == 90
+    assert FeatureRecipe.from_engine_json(written()).compute(minutes[:1]).height == 1, "one bar alone has no length"

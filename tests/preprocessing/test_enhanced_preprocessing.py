@@ -325,3 +325,13 @@ def test_a_number_that_is_none_in_the_state_is_found_when_it_is_read(part: str, 
         EnhancedPreprocessor.from_json(json.dumps(document))
     with pytest.raises(FeatureError, match="preprocessor state is damaged: feature_names_in_ is 3"):
         EnhancedPreprocessor.from_json(json.dumps({**document, "columns_": [], "feature_names_in_": 3, "selected_": []}))
+
+
+def test_names_that_are_no_text_cannot_hide_another_order() -> None:
+    X = pd.DataFrame(np.random.default_rng(0).normal(size=(50, 3)))
+    fitted = EnhancedPreprocessor().fit(X)
+    assert fitted.transform(X).shape == (50, 3)
+    with pytest.raises(FeatureError, match="columns are named 2, 0, 1; text, or 0, 1, 2 and so on in order, was expected"):
+        fitted.transform(X[[2, 0, 1]])
+    with pytest.raises(FeatureError, match="columns are named 'a', 1, 2; text"):
+        EnhancedPreprocessor().fit(X.rename(columns={0: "a"}))

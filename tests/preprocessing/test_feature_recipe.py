@@ -237,6 +237,32 @@ def test_a_users_indicator_takes_ten_lines(monkeypatch: pytest.MonkeyPatch) -> N
         indicator(family="mine", lookback=lambda: 0, formula="")(my_own_return)
 
 
+def test_a_users_mistake_is_named_and_harms_no_other_feature(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_REGISTER", dict(registry._REGISTER))
+
+    @indicator(family="mine", lookback=lambda: 0, formula="high")
+    def undeclared(bars):
+        return bars.high
+
+    @indicator(family="mine", lookback=lambda: 0, formula="nothing")
+    def nothing(bars):
+        return None
+
+    @indicator(family="mine", lookback=lambda: 0, formula="1")
+    def overwriting(bars):
+        bars.close[:] = 1.0
+        return bars.close
+
+    with pytest.raises(FeatureError, match="an indicator reads 'high' and was registered without it: columns are close"):
+        FeatureRecipe([feature("undeclared")]).compute(walk(30))
+    with pytest.raises(
+        FeatureError, match=r"indicator 'nothing' returned arrays of shape \(\); 1 of shape \(30,\) were expected"
+    ):
+        FeatureRecipe([feature("nothing")]).compute(walk(30))
+    with pytest.raises(ValueError, match="read-only"):
+        FeatureRecipe([feature("overwriting"), feature("simple_return")]).compute(walk(30))
+
+
 def test_every_indicator_is_documented() -> None:
     table = indicator_table()
     assert table["indicator"].to_list() == list(known_indicators())

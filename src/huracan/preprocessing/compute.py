@@ -35,8 +35,12 @@ def compute_features(
     dtype: type[pl.Float32] | type[pl.Float64] = pl.Float32,
     materialise: bool = False,
     threads: int | None = None,
+    check_bar: Callable[[int], None] | None = None,
 ) -> pl.DataFrame:
-    """Compute every feature on every segment; see :meth:`huracan.preprocessing.FeatureRecipe.compute`."""
+    """Compute every feature on every segment; see :meth:`huracan.preprocessing.FeatureRecipe.compute`.
+
+    ``check_bar`` is called with the length of the candles' bars in milliseconds, and raises where it is another one.
+    """
     keep_freed_memory()
     candles = as_candles(candles)
     keys, bounds = candle_keys(candles, required)
@@ -44,8 +48,11 @@ def compute_features(
     ts = keys["ts"].cast(_MILLISECONDS).to_physical().to_numpy()
     views = not materialise and len(bounds) <= MOST_VIEWS
     groups = _grouped_by_lag(features)
-    bar = _bar(candles) if any(spec.every > 1 or spec.bar for spec in groups) else 0
+    told = check_bar is not None and len(bounds) < keys.height  # in single bars nothing tells how long one is
+    bar = _bar(candles) if told or any(spec.every > 1 or spec.bar for spec in groups) else 0
     require_bar(features, bar)
+    if check_bar is not None and told:
+        check_bar(bar)
     stored = {
         spec: [FeatureColumn(bounds, longest if views else 0, _storage(spec, dtype)) for _ in spec.columns]
         for spec, longest in groups.items()

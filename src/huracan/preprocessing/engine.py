@@ -16,6 +16,7 @@ from typing import Any
 
 from huracan.errors import CandleError, FeatureError, nearest_name
 from huracan.market.bar_lengths import length_in_ms
+from huracan.market.segments import written_length
 from huracan.preprocessing.indicators import get_indicator
 from huracan.preprocessing.spec import FeatureSpec, feature
 
@@ -90,6 +91,15 @@ class EngineFields:
     def timeframes(self) -> tuple[str, ...]:
         """Bar lengths as written, sorted as text."""
         return tuple(json.loads(self.fields)["timeframes"])
+
+    def require_bar(self, bar: int) -> None:
+        """``FeatureError`` where candles have bars of another length (milliseconds) than the shortest timeframe."""
+        shortest = min(length_in_ms(timeframe) for timeframe in self.timeframes)
+        if bar != shortest:
+            raise FeatureError(
+                f"the Engine's recipe is for bars of {written_length(shortest)}; the candles have bars of "
+                f"{written_length(bar)}. for_engine(timeframes=[...]) says other ones."
+            )
 
     def hash_with(self, indicators: Mapping[str, Any]) -> str:
         """The Engine's hash."""

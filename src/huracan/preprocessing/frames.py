@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from textwrap import shorten
 from typing import Any, Literal
 
 import numpy as np
@@ -136,7 +137,11 @@ def read_feature_frame(X: Any) -> FeatureFrame:
     if hasattr(X, "iloc") and hasattr(X, "columns"):
         keys = [c for c in KEYS if c in X.columns]
         features = X.drop(columns=keys) if keys else X
-        names = tuple(features.columns) if all(isinstance(c, str) for c in features.columns) else None
+        named = all(isinstance(c, str) for c in features.columns)
+        if not named and list(features.columns) != list(range(features.shape[1])):
+            shown = shorten(", ".join(map(repr, features.columns)), 80, placeholder=", ...")
+            raise FeatureError(f"columns are named {shown}; text, or 0, 1, 2 and so on in order, was expected.")
+        names = tuple(features.columns) if named else None
         return FeatureFrame("pandas", features, names, X[keys] if keys else None, X.index)
     return FeatureFrame("numpy", X, None)
 

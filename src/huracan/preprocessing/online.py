@@ -144,6 +144,8 @@ class OnlineFeatures:
         keys, bounds = candle_keys(history, recipe.required_columns)
         length = _bar_of(keys, bar)
         require_bar(recipe.features, length)
+        if recipe.engine is not None:
+            recipe.engine.require_bar(length)
         now = None if clock is None else lambda: clock().timestamp() * 1000.0
         reader = CandleReader(recipe.required_columns, length, now)
         online = cls(recipe, length, reader, dtype is not pl.Float64)

@@ -139,7 +139,7 @@ class FeatureRecipe:
         ----------
         candles : sorted by ``(symbol, ts)``, as ``huracan.market.read_candles`` gives them, or whatever it reads (a pandas
             frame, a lazy frame, a path). A column ``segment`` is used
-            where there is one; else a new segment begins where bars are missing.
+            where there is one, and no bar may be missing within a segment; else a new one begins where bars are missing.
         dtype : ``pl.Float32`` (the default: what models are given) or ``pl.Float64``.
         materialise : copy lags into memory of their own, all columns in one piece each, for tools that need it. By default
             the lags of a column are views of it.
@@ -153,8 +153,9 @@ class FeatureRecipe:
         Raises
         ------
         CandleError : a column is missing, a price is not a positive number, a volume is negative or not a number, rows
-            are out of order or double.
-        FeatureError : an indicator gave an infinite value.
+            are out of order or double, a bar is missing within a ``segment`` that was given.
+        FeatureError : an indicator gave an infinite value, or the bars are not those the recipe is for (:meth:`FeatureSpec.on`,
+            the Engine's timeframes).
 
         Examples
         --------
@@ -177,6 +178,7 @@ class FeatureRecipe:
             dtype=pl.Float32 if dtype is None else dtype,
             materialise=materialise,
             threads=threads,
+            check_bar=None if self.engine is None else self.engine.require_bar,
         )
 
     def with_lags(self, bars: Sequence[int], columns: Sequence[str] | None = None) -> FeatureRecipe:
@@ -243,7 +245,8 @@ class FeatureRecipe:
         ------
         FeatureError : the six keys cannot express the recipe; the message says why.
         """
-        return self._engine_fields().hash_with(self._engine_indicators())
+        fields = self._engine_fields()
+        return fields.hash_with(self._engine_indicators(fields))
 
     def to_engine_json(self, **fields: Any) -> str:
         """Write the Engine's JSON: six keys and ``hash``.
@@ -265,7 +268,8 @@ class FeatureRecipe:
         >>> FeatureRecipe.from_engine_json(recipe.to_engine_json()) == recipe
         True
         """
-        return self._engine_fields().replaced(**fields).to_json_with(self._engine_indicators())
+        chosen = self._engine_fields().replaced(**fields)
+        return chosen.to_json_with(self._engine_indicators(chosen))
 
     @classmethod
     def from_engine_json(cls, text: str) -> FeatureRecipe:
@@ -298,10 +302,10 @@ class FeatureRecipe:
 
         return self.engine or EngineFields()
 
-    def _engine_indicators(self) -> Mapping[str, Mapping[str, Any]]:
+    def _engine_indicators(self, fields: EngineFields) -> Mapping[str, Mapping[str, Any]]:
         from huracan.preprocessing.engine import engine_indicators
 
-        return engine_indicators(self.features, self._engine_fields())
+        return engine_indicators(self.features, fields)
 
     @classmethod
     def default(cls) -> FeatureRecipe:

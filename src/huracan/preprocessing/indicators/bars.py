@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from huracan.errors import CandleError
+from huracan.errors import CandleError, FeatureError
 from huracan.preprocessing.rolling import Array, lag, ratio, rolling_mean
 from huracan.preprocessing.tracing import CannotTrace, Graph
 
@@ -52,7 +52,9 @@ class Bars:
         self._columns: dict[str, Array] = {}
         for name, values in columns.items():
             values = np.ascontiguousarray(values, dtype=np.float64)
-            self._columns[name] = values * self.scale if name in PRICES else values
+            own = values * self.scale if name in PRICES else values.view()
+            own.flags.writeable = False  # one indicator must not change what the next one reads
+            self._columns[name] = own
 
     def __len__(self) -> int:
         return self.length
@@ -64,6 +66,9 @@ class Bars:
 
     def column(self, name: str) -> Array:
         """A column by name; an indicator may only ask for those it was registered with."""
+        if name not in self._columns:
+            present = ", ".join(self._columns) or "none"
+            raise FeatureError(f"an indicator reads '{name}' and was registered without it: columns are {present}.")
         return self._columns[name]
 
     @property
@@ -81,27 +86,27 @@ class Bars:
     @property
     def open(self) -> Array:
         """Opening price, times the power of two."""
-        return self._columns["open"]
+        return self.column("open")
 
     @property
     def high(self) -> Array:
         """Highest price, times the power of two."""
-        return self._columns["high"]
+        return self.column("high")
 
     @property
     def low(self) -> Array:
         """Lowest price, times the power of two."""
-        return self._columns["low"]
+        return self.column("low")
 
     @property
     def close(self) -> Array:
         """Closing price, times the power of two."""
-        return self._columns["close"]
+        return self.column("close")
 
     @property
     def volume(self) -> Array:
         """Volume in base-coin units, as given."""
-        return self._columns["volume"]
+        return self.column("volume")
 
     def unscaled(self, values: Array, power: int = 1, *, in_place: bool = False) -> Array:
         """Values in units of the scaled price to the ``power``, back in units of the candles' price: exactly, bit for bit.
@@ -130,7 +135,8 @@ class Bars:
 
     def log_return_over(self, horizon: int) -> Array:
         """Log return over ``horizon`` bars; NaN on the first ``horizon``."""
-        return np.log(self.close / lag(self.close, horizon))
+        growth = self.close / lag(self.close, horizon)
+        return np.log(growth, out=growth) if isinstance(growth, np.ndarray) else np.log(growth)
 
     def volatility(self, window: int) -> Array:
         """Root mean square of the last ``window`` one-bar log returns; 0 where nothing moved, NaN on the first ``window``."""

@@ -9,8 +9,9 @@ import numpy as np
 from huracan.preprocessing.indicators.bars import Bars
 from huracan.preprocessing.indicators.from_talib import ORACLES, Oracle, ema_time, register_talib
 from huracan.preprocessing.indicators.registry import indicator, window
-from huracan.preprocessing.indicators.volume import money_flows
-from huracan.preprocessing.rolling import Array, lag, ratio, rolling_sum
+from huracan.preprocessing.indicators.volume import over_money_flows
+from huracan.preprocessing.rolling import Array, ratio, rolling_sum
+from huracan.preprocessing.window_merging import Pieces, last_row, merge_sums, merged, over_windows, without_last
 
 __all__ = [
     "ad_change",
@@ -48,8 +49,7 @@ _RESIDUE = (
 )
 def mfi(bars: Bars, window: int) -> Array:
     """Money flow index: the share of money traded on rising typical prices, 0 to 100."""
-    up, down = money_flows(bars, window)
-    return 100.0 * ratio(up, up + down, otherwise=0.0)
+    return over_money_flows(bars, window, lambda up, down: 100.0 * ratio(up, up + down, otherwise=0.0))
 
 
 ORACLES["mfi"] = Oracle("MFI", _HLCV, lambda window: {"timeperiod": window}, difference=_RESIDUE)
@@ -67,8 +67,12 @@ ORACLES["mfi"] = Oracle("MFI", _HLCV, lambda window: {"timeperiod": window}, dif
 )
 def obv_change(bars: Bars, window: int) -> Array:
     """Change of on-balance volume over a window; the line itself depends on where it began."""
-    signed = bars.once("signed_volume", lambda: np.sign(bars.close - lag(bars.close, 1)) * bars.volume)
-    return rolling_sum(signed, window)
+
+    def signed(close: Array, volume: Array) -> Pieces:
+        return merged((np.sign(last_row(close, 2) - without_last(close, 1)) * last_row(volume, 2),), window, merge_sums)
+
+    (change,) = over_windows(signed, window + 1, bars.close, bars.volume)
+    return change
 
 
 ORACLES["obv_change"] = Oracle("OBV", _CV, lambda window: {}, difference=_SINCE_START)

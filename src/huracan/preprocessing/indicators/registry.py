@@ -198,7 +198,7 @@ class Indicator:
         with np.errstate(invalid="ignore", divide="ignore"):
             result = self.function(bars, **values)
         arrays = result if isinstance(result, tuple) else (result,)
-        if len(arrays) != len(self.outputs) or any(len(a) != len(bars) for a in arrays):
+        if len(arrays) != len(self.outputs) or any(np.shape(a) != (len(bars),) for a in arrays):
             shapes = ", ".join(str(np.shape(a)) for a in arrays)
             expected = f"{len(self.outputs)} of shape ({len(bars)},)"
             raise FeatureError(f"indicator '{self.name}' returned arrays of shape {shapes}; {expected} were expected.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from huracan.preprocessing.indicators.bars import SMALLEST_MOVE, Bars
@@ -20,7 +22,7 @@ from huracan.preprocessing.window_merging import Pieces, last_row, merge_sums, m
 __all__ = [
     "amihud",
     "money_flow",
-    "money_flows",
+    "over_money_flows",
     "quiet_share",
     "relative_volume",
     "signed_volume",
@@ -161,8 +163,7 @@ def vwap_distance(bars: Bars, window: int, volatility_window: int) -> Array:
 )
 def money_flow(bars: Bars, window: int) -> Array:
     """Money traded on rising less on falling typical prices, as a share, from -1 to 1."""
-    up, down = money_flows(bars, window)
-    return ratio(up - down, up + down, otherwise=0.0)
+    return over_money_flows(bars, window, lambda up, down: ratio(up - down, up + down, otherwise=0.0))
 
 
 @indicator(
@@ -180,18 +181,18 @@ def quiet_share(bars: Bars, window: int) -> Array:
     return rolling_mean(np.where(np.isnan(r), np.nan, quiet), window)
 
 
-def money_flows(bars: Bars, window: int) -> tuple[Array, Array]:
-    """Money traded over the window where the typical price rose, and where it fell, from row ``window`` on."""
+def over_money_flows(bars: Bars, window: int, index: Callable[[Array, Array], Array]) -> Array:
+    """``index`` of the money traded over the window where the typical price rose, and where it fell, from row ``window`` on."""
 
     def flows(high: Array, low: Array, close: Array, volume: Array) -> Pieces:
         typical = (high + low + close) / 3.0
         now = last_row(typical, 2)
         change, least, money = now - without_last(typical, 1), SMALLEST_MOVE * now, now * last_row(volume, 2)
-        return merged(((change > least) * money, (change < -least) * money), window, merge_sums)
+        up, down = merged(((change > least) * money, (change < -least) * money), window, merge_sums)
+        return (index(up, down),)
 
-    columns = (bars.high, bars.low, bars.close, bars.volume)
-    up, down = bars.once(("money flows", window), lambda: over_windows(flows, window + 1, *columns))
-    return up, down
+    (found,) = over_windows(flows, window + 1, bars.high, bars.low, bars.close, bars.volume)
+    return found
 
 
 def _illiquidity(bars: Bars, window: int) -> Array:
