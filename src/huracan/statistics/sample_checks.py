@@ -43,7 +43,7 @@ def as_numbers(values: Any, name: str, *, each: str = "row") -> NDArray[np.float
         raw = plain(values)
         if raw.dtype.kind not in "biufO":
             raise TypeError(f"they are of type {raw.dtype}")
-        return raw.astype(np.float64)
+        return raw.astype(np.float64, copy=False)
     except (TypeError, ValueError) as error:
         raise DataError(f"{name} does not hold plain numbers ({error}); one finite number a {each} was expected.") from error
 
