@@ -198,6 +198,15 @@ def test_no_position_is_a_sharpe_ratio_of_zero() -> None:
     assert idle.n_trials == 2
 
 
+def test_a_lucky_trade_is_no_track_record() -> None:
+    returns = {**strategies(), "once": np.where(np.arange(1_000) == 77, 0.5, 0.0), "out": np.zeros(1_000)}
+    result = FRAMEWORK.compare_returns(returns, baseline="out")
+    assert result.sharpe.filter(pl.col("model") == "once")["sharpe_ratio"].to_list() == [None]
+    assert any("'once' moves in 1 of 1000 periods; at least 20 are needed" in note for note in result.notes)
+    with pytest.raises(DataError, match=r"'once' moves in 1 of 1000 periods.*such a baseline"):
+        FRAMEWORK.compare_returns(returns, baseline="once")
+
+
 def test_equal_strategies_are_rarely_told_apart() -> None:
     """Autocorrelated returns of one Sharpe ratio: 5 % of 100 worlds, and two standard errors."""
     rng, told = np.random.default_rng(9), 0

@@ -15,6 +15,7 @@ from huracan.baselines.ab_tables import no_rows
 from huracan.errors import DataError
 from huracan.statistics import Correction, adjust_p_values, sharpe_difference_test
 from huracan.statistics.sample_checks import never_zero
+from huracan.statistics.series import MINIMUM_OBSERVATIONS
 from huracan.statistics.sharpe_difference import SharpeMethod
 from huracan.validation.deflated_sharpe import DeflatedSharpe, deflated_sharpe_ratio, expected_maximum_sharpe
 from huracan.validation.overfitting import probability_of_backtest_overfitting
@@ -81,8 +82,7 @@ def judge_sharpe_ratios(
     >>> found.decision
     'good'
     """
-    field = _Field.of(returns, tuple(names), baseline)
-    ratios = {i: sharpe_ratio_inference(returns[:, i], confidence=1.0 - alpha) for i in field.trading}
+    field, ratios, left_out = _entered(returns, tuple(names), baseline, alpha)
     pairs = _pairs(field)
     tests, notes = _tests(field, ratios, pairs, alpha, resamples, seed)
     adjusted = adjust_p_values([p for _, p in tests], correction).tolist() if tests else []
@@ -94,7 +94,6 @@ def judge_sharpe_ratios(
     real = winner is not None and winner in deflated and deflated[winner].probability >= 1.0 - alpha
     best = winner if winner is not None else max(deflated, key=lambda i: ratios[i].sharpe_ratio, default=None)
     drawn = deflated.get(best) if best is not None else None
-    still = [f"'{name}' never moves; it has no Sharpe ratio." for name in field.still]
     return SharpeFindings(
         table=_table(field, ratios, shown, deflated),
         deflation=no_rows("deflation") if drawn is None else _deflation(returns[:, best], drawn.trial_variance, trials),
@@ -103,7 +102,7 @@ def judge_sharpe_ratios(
         overfitting=overfitting,
         decision=names[winner] if winner is not None and real else None,
         sentence=_sentence(field, ratios, shown, winner, deflated, trials, alpha),
-        notes=(*still, *notes, *unknown, *split),
+        notes=(*left_out, *notes, *unknown, *split),
     )
 
 
@@ -116,25 +115,41 @@ class _Field:
     baseline: int | None
     trading: list[int]
 
-    @classmethod
-    def of(cls, returns: Floats, names: tuple[str, ...], baseline: str | None) -> _Field:
-        idle = np.ptp(returns, axis=0) <= 64 * np.finfo(np.float64).eps * np.abs(returns).max(axis=0)
-        for name, level, still in zip(names, returns[0], idle):
-            if still and level != 0.0:
-                raise DataError(
-                    f"'{name}' earns {level:g} in every period, so its Sharpe ratio is infinite; returns in excess of it were "
-                    "expected."
-                )
-        at = None if baseline is None else names.index(baseline)
-        return cls(returns, names, at, np.flatnonzero(~idle).tolist())
-
     @property
     def tried(self) -> list[int]:
         return [i for i in self.trading if i != self.baseline]
 
-    @property
-    def still(self) -> list[str]:
-        return [name for i, name in enumerate(self.names) if i not in self.trading and i != self.baseline]
+
+def _entered(
+    returns: Floats, names: tuple[str, ...], baseline: str | None, alpha: float
+) -> tuple[_Field, dict[int, SharpeRatio], list[str]]:
+    """The strategies whose Sharpe ratio can be judged, what it is, and why others are left out."""
+    ratios: dict[int, SharpeRatio] = {}
+    notes: list[str] = []
+    for i, name in enumerate(names):
+        series = returns[:, i]
+        moves = int((series != 0.0).sum())
+        reason = ""
+        if np.ptp(series) <= 64 * np.finfo(np.float64).eps * np.abs(series).max():
+            if moves:
+                raise DataError(
+                    f"'{name}' earns {series[0]:g} in every period, so its Sharpe ratio is infinite; returns in excess of it "
+                    "were expected."
+                )
+            reason = "" if name == baseline else f"'{name}' never moves; it has no Sharpe ratio."
+        elif moves < MINIMUM_OBSERVATIONS:
+            seen = f"moves in {moves} of {len(series)} periods; at least {MINIMUM_OBSERVATIONS} are needed"
+            reason = f"'{name}' {seen} to judge its Sharpe ratio."
+        else:
+            try:
+                ratios[i] = sharpe_ratio_inference(series, confidence=1.0 - alpha)
+            except DataError as error:
+                reason = f"The Sharpe ratio of '{name}' cannot be judged: {error}"
+        if reason and name == baseline:
+            raise DataError(f"{reason} Nothing can be compared with such a baseline.")
+        notes += [reason] if reason else []
+    at = None if baseline is None else names.index(baseline)
+    return _Field(returns, names, at, sorted(ratios)), ratios, notes
 
 
 def _checked_trials(n_trials: int | None, tried: int) -> int:
