@@ -142,7 +142,7 @@ def _checked(name: str, losses: Any) -> NDArray[np.float64]:
     if bad.any():
         where = int(np.argmax(bad))
         raise DataError(f"the loss of '{name}' is {values[where]} in row {where}; finite numbers were expected.")
-    return values.astype(np.float64)
+    return values.astype(np.float64, copy=False)
 
 
 def _checked_times(keys: Any, n: int, what: str) -> NDArray[Any]:

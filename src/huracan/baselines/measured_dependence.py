@@ -92,7 +92,8 @@ def compare_pairs(
         ends = tuple(np.where(same, 0.0, mean + reach * np.where(same, 1.0, error)) for reach in (low, high))
         n_eff, cosines, p_value = np.where(same, 0.0, float(n)), np.zeros(len(pairs), dtype=np.int64), p_independent
     else:
-        _, test = ewc_t_test_pairs(losses.T, pairs=pairs, alternative=alternative, confidence=confidence, names=names)
+        by_model = np.ascontiguousarray(losses.T)
+        _, test = ewc_t_test_pairs(by_model, pairs=pairs, alternative=alternative, confidence=confidence, names=names)
         ends, p_value = (test.ci_low, test.ci_high), test.p_value
         n_eff, cosines = np.where(same, 0.0, test.n_effective), np.where(same, 0, test.n_cosines)
         long = f"the difference remembers too long to be tested on {n} points in time"
