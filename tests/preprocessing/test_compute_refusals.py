@@ -10,6 +10,7 @@ import pytest
 
 from huracan.errors import CandleError
 from huracan.preprocessing import FeatureRecipe
+from huracan.preprocessing.ta import ta
 
 HOUR, MINUTE, DAY = dt.timedelta(hours=1), dt.timedelta(minutes=1), dt.timedelta(days=1)
 
@@ -103,3 +104,22 @@ def test_columns_that_are_no_numbers() -> None:
         FeatureRecipe.minimal().compute(given.with_columns(segment=pl.lit("first")))
     with pytest.raises(CandleError, match="column 'segment' is empty in row 0"):
         FeatureRecipe.minimal().compute(given.with_columns(segment=pl.lit(None, pl.Int32)))
+
+
+def test_what_is_known_of_one_series_is_not_believed_of_another() -> None:
+    """Finite series are remembered while they live and cannot be written to; one that holds a NaN is cut at it all the same."""
+    x = np.arange(1.0, 9.0)
+    x.flags.writeable = False
+    whole = ta("SMA", x, timeperiod=2)
+    np.testing.assert_array_equal(ta("SMA", x, timeperiod=2), whole)
+    x.flags.writeable = True
+    x[3] = np.nan
+    cut = ta("SMA", x, timeperiod=2)
+    assert np.isnan(cut[[0, 3, 4]]).all() and not np.isnan(cut[5:]).any()
+    for _ in range(50):  # new series take the places of those that are gone
+        y = np.arange(1.0, 9.0)
+        y.flags.writeable = False
+        ta("SMA", y, timeperiod=2)
+        y = np.r_[1.0, np.nan, 3.0, 4.0, 5.0]
+        y.flags.writeable = False
+        assert ta("SMA", y, timeperiod=2)[4] == 4.5

@@ -135,6 +135,8 @@ def _require_order_of_prices(candles: pl.DataFrame, columns: dict[str, NDArray[n
     for outer, beyond in (("high", np.less), ("low", np.greater)):
         if outer in columns:
             for name, values in prices:
+                if (outer, name) == ("low", "high"):
+                    continue  # asked already
                 wrong = beyond(columns[outer], values)
                 if name != outer and wrong.any():
                     row = int(np.argmax(wrong))

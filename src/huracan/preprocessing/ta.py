@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from functools import cache
 from typing import Any
 
@@ -56,7 +57,7 @@ def ta(function: str, *series: Any, **parameters: Any) -> Any:
     array([nan, 1.5, nan, nan, 5.5, 6.5])
     """
     compute = getattr(talib, function)
-    if all(math.isfinite(x.sum()) for x in series):
+    if all(_is_finite(x) for x in series):
         return _floats(compute(*series, **parameters), function, parameters)
     finite = np.isfinite(series[0])
     for x in series[1:]:
@@ -104,6 +105,21 @@ def refuse_changed_talib() -> None:
     mode = talib.get_compatibility()
     if mode:
         raise FeatureError(f"TA-Lib's compatibility mode is {mode} in this process; 0 was expected: set_compatibility(0).")
+
+
+_FINITE: dict[int, weakref.ref[Any]] = {}
+"""Series that cannot be written to and were found finite: a recipe hands the same prices to many functions."""
+
+
+def _is_finite(x: Any) -> bool:
+    """Whether a series holds numbers only; false also where its sum overflows, which is looked at again."""
+    key, fixed = id(x), not x.flags.writeable
+    if fixed and key in _FINITE and _FINITE[key]() is x:
+        return True
+    finite = math.isfinite(x.sum())
+    if finite and fixed:
+        _FINITE[key] = weakref.ref(x, lambda _: _FINITE.pop(key, None))
+    return finite
 
 
 def _floats(made: Any, function: str, parameters: dict[str, Any]) -> Any:
