@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 
 from huracan.errors import CandleError
 from huracan.market import CandleSource, bar_length, read_candles, with_segments
+from huracan.market.schema import LARGEST
 from huracan.market.segments import written_length
 
-__all__ = ["LARGEST", "as_candles", "candle_columns", "candle_keys"]
+__all__ = ["as_candles", "candle_columns", "candle_keys"]
 
 _PRICES = ("open", "high", "low", "close")
-LARGEST = 1e100
-"""Prices and volumes beyond this, and prices below its inverse, are none; their squares would leave the range of floats."""
 
 
 def as_candles(source: CandleSource) -> pl.DataFrame:

@@ -12,9 +12,8 @@ import numpy as np
 import polars as pl
 
 from huracan.errors import CandleError, nearest_name
-from huracan.market.schema import written_time
+from huracan.market.schema import LARGEST, written_time
 from huracan.market.segments import written_length
-from huracan.preprocessing.candle_checks import LARGEST
 from huracan.preprocessing.online_series import CANDLE_VALUES, OnlineSeries
 
 __all__ = ["CandleReader"]
