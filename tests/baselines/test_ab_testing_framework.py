@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 from scipy import stats
@@ -37,6 +38,23 @@ def test_predictions_are_their_losses() -> None:
         ours = FRAMEWORK.compare_predictions(y, forecasts, loss=loss, baseline="constant")
         assert ours.pairs.equals(FRAMEWORK.compare_losses(by_hand, baseline="constant").pairs)
         assert ours.measure == loss.replace("_", " ")
+
+
+def test_forecasts_belong_to_outcomes_by_their_index_and_bring_their_times() -> None:
+    y, forecasts = worlds()
+    index = pd.date_range("2024-01-01", periods=400, freq="h", tz="UTC").repeat(2)
+    symbols = np.tile(["BTC", "ETH"], 400)
+    panel = pd.MultiIndex.from_arrays([index, symbols])
+    wanted = FRAMEWORK.compare_predictions(y, forecasts, times=index, symbols=symbols, baseline="constant")
+    frame = pd.DataFrame(forecasts, index=panel)
+    told = FRAMEWORK.compare_predictions(pd.Series(y, panel), frame.iloc[::-1], baseline="constant")
+    assert told.pairs.equals(wanted.pairs)
+    assert told.comparison.n_times == 400
+    plain = pl.DataFrame(forecasts).with_columns(ts=pl.Series(index.tz_localize(None)), symbol=pl.Series(symbols))
+    assert FRAMEWORK.compare_predictions(y, plain, baseline="constant").pairs.equals(wanted.pairs)
+    other = pd.Series(np.zeros(800), np.arange(800) + 5)
+    with pytest.raises(DataError, match="the index of 'm' is another than that of the outcomes"):
+        FRAMEWORK.compare_predictions(pd.Series(y, np.arange(800) + 1), {"m": other, "n": other})
 
 
 def test_the_decision_is_that_of_compare_models_and_the_tables_are_those_of_the_statistics() -> None:
@@ -100,7 +118,44 @@ def test_one_pair_is_spoken_of_as_one_pair() -> None:
     assert compare_models({"a": a, "b": a - 1 + 0.1 * rng.standard_normal(300)}).sentence.startswith("'b' is better than 'a':")
 
 
+def test_a_worse_model_is_called_worse() -> None:
+    rng = np.random.default_rng(11)
+    base = rng.standard_normal(400)
+    losses = {"base": base, "worse": base + 1 + 0.1 * rng.standard_normal(400), "like": base + 0.1 * rng.standard_normal(400)}
+    assert "Shown to be worse: worse." in compare_models(losses, baseline="base").sentence
+    assert "none loses less" in compare_models({"base": base, "worse": losses["worse"]}, baseline="base").sentence
+
+
+def test_slow_movement_under_noise_is_spoken_of_though_neighbours_do_not_correlate() -> None:
+    rng = np.random.default_rng(12)
+    slow = lfilter([1], [1, -0.98], rng.standard_normal(3_000))[1_000:]
+    found = compare_models({"a": 0.3 * slow / slow.std() + rng.standard_normal(2_000), "b": np.zeros(2_000)}).dependence
+    assert found.n_cosines[0] < 20
+    assert "they move slowly" in found.sentence
+    assert "costs little" not in found.sentence
+
+
+def test_textbook_pairs_say_that_all_else_allows_for_dependence() -> None:
+    a, b = lfilter([1], [1, -0.9], np.random.default_rng(0).standard_normal((2, 600)))
+    result = ABTestingFramework(dependence="independent", resamples=199).compare_losses({"a": a, "b": b})
+    assert any("allow for dependence all the same" in note for note in result.notes)
+
+
 # ------------------------------------------------------------------------------------------------ regimes and time
+
+
+def test_without_a_baseline_models_are_drawn_against_what_was_not_picked_for_its_luck() -> None:
+    """Against the best of ten equal models each would leave its band in a tenth of all worlds instead of a twentieth."""
+    rng, left = np.random.default_rng(13), []
+    for _ in range(60):
+        losses = {f"m{i}": column for i, column in enumerate(rng.standard_normal((6, 400)))}
+        paths = ABTestingFramework(resamples=39).compare_losses(losses).paths
+        outside = paths.group_by("model").agg((pl.col("cumulative").abs() > pl.col("band")).any().alias("left"))
+        left += outside["left"].to_list()
+    assert paths["against"].unique().to_list() == ["the mean of all models"]
+    assert np.mean(left) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / len(left))
+    two = FRAMEWORK.compare_losses({"a": losses["m0"], "b": losses["m1"]}).paths
+    assert two.select("model", "against").unique().rows() == [("a", "b")]
 
 
 def test_regimes_are_compared_apart_and_together() -> None:
@@ -184,6 +239,21 @@ def test_what_was_thrown_away_can_take_the_crown_away() -> None:
     assert crowned.decision == "good"
     assert tried.decision is None
     assert "after 100000 trials luck alone is expected to show" in tried.sentence
+
+
+def test_accounts_stand_beside_the_losses_that_decided() -> None:
+    y, forecasts = worlds(1_000)
+    result = FRAMEWORK.compare_predictions(y, forecasts, baseline="constant")
+    returns = {"good": strategies()["luck"], "noise": strategies()["good"], "constant": np.zeros(1_000)}
+    added = FRAMEWORK.add_returns(result, returns, baseline="constant", n_trials=9)
+    assert (added.decision, added.deflation_of, added.n_trials) == ("good", "good", 9)
+    assert any("not among all 9 tried" in note for note in added.notes)
+    with pytest.raises(UnknownName, match="model of this comparison"):
+        FRAMEWORK.add_returns(result, {"goood": returns["good"], "noise": returns["noise"]})
+
+
+def test_tables_of_returns_say_what_they_are_of() -> None:
+    assert "of mean returns; Sharpe ratios decide" in FRAMEWORK.compare_returns(strategies()).notes[0]
 
 
 def test_no_position_is_a_sharpe_ratio_of_zero() -> None:
@@ -285,6 +355,8 @@ def test_returns_that_cannot_be_judged_are_refused(returns, settings, error, mes
         ([0, 1], [0.5, 0.0], "log_loss", DataError, "the loss of 'm' is inf in row 1, where it said 0.0 and 1 came"),
         ([0.0, 1.0], [0.5, np.nan], "squared_error", DataError, "forecast of 'm' is nan in row 1"),
         ([0.0, np.nan], [0.5, 0.5], "squared_error", DataError, "the outcome is nan in row 1"),
+        (["up", "down"], [0.5, 0.5], "squared_error", DataError, "the outcome is .*'up'.* in row 0, of type <U4; numbers"),
+        ([0.0, None], [0.5, 0.5], "absolute_error", DataError, "the outcome is 0.0 in row 0, of type object; numbers"),
         ([0.0, 1.0, 2.0], [0.5, 0.5], "squared_error", DataError, "'m' has forecasts of shape"),
         ([0.0, 1.0], [0.5, 0.5], "squared_eror", UnknownName, "did you mean 'squared_error'"),
         ([0.0, 1.0], [0.5, 0.5], lambda y, f: 0.0, DataError, "the loss gives shape"),

@@ -52,6 +52,19 @@ def test_leaderboard_holds_every_learner_and_orders_by_skill(small_run: SmallRun
     assert majority["net_return"][0] == 0.0
 
 
+def test_the_ab_test_is_of_the_learners_of_the_leaderboard_and_one_quantity_has_one_interval(small_run: SmallRun) -> None:
+    _, result = small_run
+    tested, table = result["ab_testing"], result["evaluation"]["leaderboard"].drop_nulls("skill")
+    assert set(tested.comparison.models) == {*table["learner"], "baseline"}
+    rows = {row["model_a"]: row for row in tested.pairs.iter_rows(named=True)}
+    for row in table.iter_rows(named=True):
+        pair = rows[row["learner"]]
+        assert (row["skill"], row["ci_low"], row["ci_high"]) == (-pair["difference"], -pair["joint_high"], -pair["joint_low"])
+        assert row["p_adjusted"] == pair["p_adjusted"]
+    assert tested.n_trials == 4, "every learner with an account, those that never trade included"
+    assert tested.decision == result.champion
+
+
 def test_registry_holds_a_champion_that_predicts_like_the_one_evaluated(small_run: SmallRun) -> None:
     pipeline, result = small_run
     name = f"{pipeline.config.registry.model_name}.simulated"

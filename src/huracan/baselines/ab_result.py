@@ -17,7 +17,7 @@ from huracan.baselines.comparison import Comparison
 __all__ = ["ABTestResult"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ABTestResult:
     """Result of :class:`huracan.baselines.ABTestingFramework`; frames carry exactly the columns named.
 
@@ -34,8 +34,8 @@ class ABTestResult:
         set holds the best model with probability ``1 - alpha``; ``better_than_baseline`` is null for the baseline and where
         there is none.
     paths : ``[model, against, row, ts, cumulative, band]``: the loss difference summed up to and with moment ``row``
-        (counted from 0), thinned; ``ts`` (UTC) is null where times are no dates. Equal models leave ``-band`` to ``band``
-        anywhere with probability ``alpha``.
+        (counted from 0), thinned; against the baseline, without one against the other model, or the mean of all. ``ts`` (UTC)
+        is null where times are no dates. Equal models leave ``-band`` to ``band`` anywhere with probability ``alpha``.
     by_regime : ``[model_a, model_b, regime, n_times, difference, ci_low, ci_high, p_value, p_adjusted]``; no rows where no
         regimes were given. conditional : ``[model_a, model_b, p_value, p_adjusted]`` of the test that neither is better in
         any regime.

@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from huracan.baselines.ab_tables import no_rows
+from huracan.baselines.comparing import written_p
 from huracan.errors import DataError
 from huracan.statistics import Correction, adjust_p_values, sharpe_difference_test
 from huracan.statistics.sample_checks import never_zero
@@ -58,6 +59,7 @@ def judge_sharpe_ratios(
     n_trials: int | None,
     resamples: int,
     seed: int,
+    shown: str | None = None,
 ) -> SharpeFindings:
     """Compare Sharpe ratios, correct for the comparisons made, and deflate for everything that was tried.
 
@@ -69,6 +71,7 @@ def judge_sharpe_ratios(
     returns : (n, models), a row a period, in time order. names : of the models. baseline : one of them; one that never moves
         (no position) is a Sharpe ratio of 0.
     n_trials : everything that was tried, at least the number of models that trade, which is the default.
+    shown : whose deflation is tabulated over the number of trials; by default the winner's, or that of the best ratio.
 
     Raises
     ------
@@ -86,22 +89,23 @@ def judge_sharpe_ratios(
     pairs = _pairs(field)
     tests, notes = _tests(field, ratios, pairs, alpha, resamples, seed)
     adjusted = adjust_p_values([p for _, p in tests], correction).tolist() if tests else []
-    shown = {pair: (difference, p) for pair, (difference, _), p in zip(pairs, tests, adjusted)}
+    found = {pair: (difference, p) for pair, (difference, _), p in zip(pairs, tests, adjusted)}
     trials = _checked_trials(n_trials, len(field.tried))
     deflated, unknown = _deflated(field, ratios, trials)
-    overfitting, split = _overfitting(returns[:, field.tried])
-    winner = _winner(field, ratios, shown, alpha)
+    overfitting, split = _overfitting(returns[:, field.tried], trials)
+    winner = _winner(field, ratios, found, alpha)
     real = winner is not None and winner in deflated and deflated[winner].probability >= 1.0 - alpha
     best = winner if winner is not None else max(deflated, key=lambda i: ratios[i].sharpe_ratio, default=None)
-    drawn = deflated.get(best) if best is not None else None
+    asked = next((i for i in deflated if names[i] == shown), best)
+    drawn = deflated.get(asked) if asked is not None else None
     return SharpeFindings(
-        table=_table(field, ratios, shown, deflated),
-        deflation=no_rows("deflation") if drawn is None else _deflation(returns[:, best], drawn.trial_variance, trials),
-        deflation_of=None if drawn is None or best is None else names[best],
+        table=_table(field, ratios, found, deflated),
+        deflation=no_rows("deflation") if drawn is None else _deflation(returns[:, asked], drawn.trial_variance, trials),
+        deflation_of=None if drawn is None or asked is None else names[asked],
         n_trials=trials,
         overfitting=overfitting,
         decision=names[winner] if winner is not None and real else None,
-        sentence=_sentence(field, ratios, shown, winner, deflated, trials, alpha),
+        sentence=_sentence(field, ratios, found, winner, deflated, trials, alpha),
         notes=(*left_out, *notes, *unknown, *split),
     )
 
@@ -242,13 +246,18 @@ def _deflation(returns: Floats, trial_variance: float, n_trials: int) -> pl.Data
     return pl.DataFrame({"n_trials": grid, "expected_maximum": expected, "deflated": above})
 
 
-def _overfitting(returns: Floats) -> tuple[float | None, list[str]]:
+def _overfitting(returns: Floats, n_trials: int) -> tuple[float | None, list[str]]:
     if returns.shape[1] < 2:
         return None, []
     try:
-        return probability_of_backtest_overfitting(returns, n_blocks=_BLOCKS).probability, []
+        probability = probability_of_backtest_overfitting(returns, n_blocks=_BLOCKS).probability
     except DataError as error:
         return None, [f"The probability of backtest overfitting cannot be given: {error}"]
+    here = returns.shape[1]
+    partly = (
+        f"The probability of backtest overfitting is that of picking among {here} strategies, not among all {n_trials} tried."
+    )
+    return probability, [partly] if n_trials > here else []
 
 
 def _sentence(
@@ -260,11 +269,11 @@ def _sentence(
         return "No two Sharpe ratios can be compared."
     if winner is None:
         (a, b), (_, p) = min(shown.items(), key=lambda item: item[1][1])
-        closest = f"smallest adjusted p = {p:.3g} ('{names[a]}' and '{names[b]}')"
+        closest = f"smallest adjusted p {written_p(p)} ('{names[a]}' and '{names[b]}')"
         return f"At the {alpha:.3g} level no Sharpe ratio is shown to be above {over}: {closest}."
-    p = max(p for pair, (_, p) in shown.items() if winner in pair)
+    least = written_p(max(p for pair, (_, p) in shown.items() if winner in pair))
     height = f"a Sharpe ratio of {ratios[winner].sharpe_ratio:.4g} a period"
-    said = f"'{names[winner]}' has {height}, above {over} (adjusted p = {p:.3g})"
+    said = f"'{names[winner]}' has {height}, above {over} (adjusted p {least})"
     trials = f"{n_trials} trial{'s' if n_trials != 1 else ''}"
     if winner not in deflated:
         return f"{said}, but it cannot be said what the best of {trials} would show by luck."

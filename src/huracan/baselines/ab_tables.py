@@ -14,8 +14,19 @@ from huracan.errors import DataError
 from huracan.statistics import adjust_p_values, average_by_time, ewc_t_test_pairs, giacomini_white, loss_path, superior_ability
 from huracan.statistics.series import MINIMUM_OBSERVATIONS
 
-__all__ = ["by_regime_table", "conditional_table", "models_table", "no_rows", "pairs_table", "paths_table", "superior_p_value"]
+__all__ = [
+    "EVERY",
+    "by_regime_table",
+    "conditional_table",
+    "models_table",
+    "no_rows",
+    "pairs_table",
+    "paths_table",
+    "superior_p_value",
+]
 
+EVERY = "the mean of all models"
+"""What models are drawn against over time where there is no baseline."""
 _MOST_PATHS = 30
 _POINTS = 400
 
@@ -111,10 +122,14 @@ def models_table(comparison: Comparison, *, resamples: int, seed: int) -> pl.Dat
 
 
 def paths_table(comparison: Comparison) -> tuple[pl.DataFrame, list[str]]:
-    """Running loss differences against the baseline, or the best model where there is none, and what was left out."""
+    """Running loss differences and what was left out: against the baseline; without one, of two models between them, of
+    more each against the mean of all, since against the best of them the luckiest would be the measure.
+    """
     names, losses = comparison.models, comparison.losses
-    best = min(names, key=lambda name: comparison.mean_loss[name])
-    against = comparison.baseline or best
+    measure, against = losses.mean(axis=1), EVERY
+    if comparison.baseline is not None or len(names) == 2:
+        against = comparison.baseline or names[1]
+        measure = losses[:, names.index(against)]
     ranked = sorted((name for name in names if name != against), key=lambda name: comparison.mean_loss[name])
     notes = [f"Only the {_MOST_PATHS} best of {len(ranked)} models are drawn over time."] if len(ranked) > _MOST_PATHS else []
     n = len(losses)
@@ -122,7 +137,7 @@ def paths_table(comparison: Comparison) -> tuple[pl.DataFrame, list[str]]:
     dated = comparison.times is not None and comparison.times.dtype.kind == "M"
     frames = [no_rows("paths")]
     for name in ranked[:_MOST_PATHS]:
-        difference = losses[:, names.index(name)] - losses[:, names.index(against)]
+        difference = losses[:, names.index(name)] - measure
         if np.ptp(difference) <= 128 * np.finfo(np.float64).eps * np.abs(losses).max():
             continue
         found = loss_path(difference, alpha=comparison.alpha)

@@ -11,11 +11,12 @@ from numpy.typing import ArrayLike
 from huracan.baselines import ab_tables as tables
 from huracan.baselines.ab_result import ABTestResult
 from huracan.baselines.ab_returns import SharpeFindings, judge_sharpe_ratios
-from huracan.baselines.aligned_losses import AlignedLosses, Keys, align_losses
+from huracan.baselines.aligned_losses import AlignedLosses, Keys, align_losses, told_columns
 from huracan.baselines.comparing import PAIR_CORRECTIONS, PairCorrection, check_comparison, compare_aligned, compare_models
 from huracan.baselines.comparison import Comparison, Dependence, PairResult
 from huracan.baselines.forecast_losses import LOSSES, Loss, forecast_losses
 from huracan.baselines.measured_dependence import DependenceChoice
+from huracan.errors import DataError, nearest_name
 from huracan.statistics import (
     Better,
     MannWhitney,
@@ -55,6 +56,13 @@ __all__ = [
 ]
 
 
+_OF_MEANS = "Pairs, ranks, confidence set and running differences are of mean returns; Sharpe ratios decide."
+_ALLOWED_ALL_THE_SAME = (
+    "Pairs were taken to be independent over time, as asked; joint intervals, confidence set, bands and regimes allow for "
+    "dependence all the same, and may say less."
+)
+
+
 class ABTestingFramework:
     """Compare models by out-of-fold predictions, losses or returns: a table, ranks, a decision and its reason.
 
@@ -63,7 +71,9 @@ class ABTestingFramework:
 
     Parameters
     ----------
-    alpha : chance of any false claim in one comparison. correction, dependence : as of :func:`compare_models`.
+    alpha, correction, dependence : as of :func:`compare_models`. With a correction that holds the family-wise error
+        ("holm", "bonferroni", "romano_wolf"; "hochberg" mostly) ``alpha`` is the chance of any false claim among the pairs.
+        Regimes, the confidence set and Sharpe ratios are questions of their own, each held at ``alpha``.
     resamples, seed : of the joint null distributions (simultaneous intervals, confidence set, superior ability, Romano-Wolf)
         and the bootstrap of Sharpe ratios.
 
@@ -141,7 +151,8 @@ class ABTestingFramework:
 
         Parameters
         ----------
-        y_true : (n,) outcomes. predictions : model -> (n,) forecasts of the same rows, or a frame.
+        y_true : (n,) outcomes. predictions : model -> (n,) forecasts of the same rows, or a frame; where both are pandas
+            series, rows belong together by index.
         loss : "squared_error", "absolute_error", "zero_one", "brier", "log_loss", or a function of outcomes and forecasts.
         baseline, times, symbols, regimes : as of :meth:`compare_losses`.
 
@@ -152,6 +163,9 @@ class ABTestingFramework:
         """
         measure = loss.replace("_", " ") if isinstance(loss, str) else getattr(loss, "__name__", "loss")
         losses = forecast_losses(y_true, predictions, loss)
+        if times is None:
+            times, found = _keys_of(y_true, predictions)
+            symbols = found if symbols is None else symbols
         return self.compare_losses(losses, baseline=baseline, times=times, symbols=symbols, regimes=regimes, measure=measure)
 
     def compare_returns(
@@ -194,6 +208,7 @@ class ABTestingFramework:
         )
         by_mean = self._result(negative, baseline, regimes, "negative net return")
         sharpe = self._sharpe_ratios(aligned, baseline, n_trials)
+        by_mean = replace(by_mean, notes=(_OF_MEANS, *by_mean.notes))
         return replace(_with_sharpe_ratios(by_mean, sharpe), decision=sharpe.decision, sentence=sharpe.sentence)
 
     def add_returns(
@@ -211,13 +226,19 @@ class ABTestingFramework:
         result : of :meth:`compare_losses` or :meth:`compare_predictions`.
         returns, baseline, n_trials : as of :meth:`compare_returns`; periods need not be those of the losses.
         """
-        return _with_sharpe_ratios(result, self._sharpe_ratios(align_losses(returns), baseline, n_trials))
+        aligned = align_losses(returns)
+        for name in aligned.names:
+            if name not in result.comparison.models:
+                raise nearest_name(name, result.comparison.models, kind="model of this comparison")
+        return _with_sharpe_ratios(result, self._sharpe_ratios(aligned, baseline, n_trials, shown=result.decision))
 
     def sequential(self, names: tuple[str, str] = ("champion", "challenger"), **settings: Any) -> SequentialComparison:
         """A comparison of two models that may be looked at after every loss; settings as of :class:`SequentialComparison`."""
         return SequentialComparison(self.alpha, names=names, **settings)
 
-    def _sharpe_ratios(self, aligned: AlignedLosses, baseline: str | None, n_trials: int | None) -> SharpeFindings:
+    def _sharpe_ratios(
+        self, aligned: AlignedLosses, baseline: str | None, n_trials: int | None, shown: str | None = None
+    ) -> SharpeFindings:
         return judge_sharpe_ratios(
             aligned.losses,
             aligned.names,
@@ -227,6 +248,7 @@ class ABTestingFramework:
             n_trials=n_trials,
             resamples=self.resamples,
             seed=self.seed,
+            shown=shown,
         )
 
     def _result(self, aligned: AlignedLosses, baseline: str | None, regimes: ArrayLike | None, measure: str) -> ABTestResult:
@@ -263,8 +285,20 @@ class ABTestingFramework:
             superior_p_value=tables.superior_p_value(comparison, **drawn),
             sharpe=tables.no_rows("sharpe"),
             deflation=tables.no_rows("deflation"),
-            notes=(*lost, *notes),
+            notes=(*lost, *([_ALLOWED_ALL_THE_SAME] if self.dependence == "independent" else []), *notes),
         )
+
+
+def _keys_of(y_true: Any, predictions: Any) -> tuple[Any, Any]:
+    """Times and symbols that come with the outcomes, or else with the forecasts, of which each model has the same."""
+    _, times, symbols = told_columns({"outcome": y_true}, "outcomes")
+    if times is None:
+        _, times, symbols = told_columns(predictions, "predictions")
+    if isinstance(times, Mapping):
+        raise DataError(
+            "forecasts have different indexes and outcomes have none; outcomes with the index they share were expected."
+        )
+    return times, symbols
 
 
 def _with_sharpe_ratios(result: ABTestResult, found: SharpeFindings) -> ABTestResult:

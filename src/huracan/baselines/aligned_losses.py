@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from huracan.errors import DataError
 from huracan.statistics import average_by_time
 
-__all__ = ["AlignedLosses", "align_losses", "plain_array"]
+__all__ = ["AlignedLosses", "Keys", "align_losses", "has_zone", "plain_array", "told_columns"]
 
 _TIME_COLUMNS = ("ts", "decision_time", "time")
 _SYMBOL = "symbol"
@@ -48,9 +48,8 @@ def align_losses(losses: Mapping[str, Any] | Any, times: Keys = None, symbols: K
 
     Parameters
     ----------
-    losses : model -> losses, or a frame with a column for each model. Time is taken from, in this order: ``times``; a column
-        ``ts``, ``decision_time`` or ``time`` of the frame; the index of a pandas frame or series that is no plain count of
-        rows. Without any, rows are in time order and all models have equally many.
+    losses : model -> losses, or a frame with a column for each model. Time is taken from ``times``, or else as
+        :func:`told_columns` finds it. Without any, rows are in time order and all models have equally many.
     times : (n,) of all models' rows; or model -> (n_model,) of its own, which are then joined.
     symbols : likewise; needed where models with times of their own have several rows a time.
 
@@ -95,9 +94,8 @@ def plain_array(values: Any) -> NDArray[Any]:
     >>> plain_array(pl.Series([1.0, 2.0])).tolist()
     [1.0, 2.0]
     """
-    zone = getattr(getattr(values, "dt", values), "tz", None)
-    if zone is not None and hasattr(values, "to_numpy"):
-        inner = getattr(values, "dt", values)
+    inner = getattr(values, "dt", values)
+    if hasattr(inner, "tz_convert") and getattr(inner, "tz", None) is not None:
         values = inner.tz_convert("UTC")
         values = getattr(values, "dt", values).tz_localize(None)
     array = np.asarray(values.to_numpy() if hasattr(values, "to_numpy") else values)
@@ -106,30 +104,87 @@ def plain_array(values: Any) -> NDArray[Any]:
     return array
 
 
-def _columns(losses: Any, times: Keys, symbols: Keys) -> tuple[dict[str, Any], Keys, Keys]:
-    """Model -> losses, and where their times and symbols are."""
-    if isinstance(losses, Mapping):
-        columns = {str(name): values for name, values in losses.items()}
-        if times is None and columns and all(_telling_index(values) for values in columns.values()):
-            index = {name: values.index for name, values in columns.items()}
-            first = next(iter(index.values()))
-            times = first if all(first.equals(other) for other in index.values()) else index
-        return columns, times, symbols
-    if not hasattr(losses, "columns"):
-        raise DataError(f"losses is a {type(losses).__name__}; a dict of model -> losses, or a frame, was expected.")
-    names = [str(name) for name in losses.columns]
+def told_columns(values: Mapping[str, Any] | Any, what: str) -> tuple[dict[str, Any], Keys, Keys]:
+    """Model -> its column, and the times and symbols that come with them; ``what`` the columns hold.
+
+    Times are a column ``ts``, ``decision_time`` or ``time`` of a frame, or a pandas index that is no plain count of rows; of an
+    index with levels, the level that holds times, and the one other level, symbols.
+
+    Raises
+    ------
+    DataError : neither a mapping nor a frame, or an index whose levels are not one of times and at most one of symbols.
+
+    Examples
+    --------
+    >>> columns, times, symbols = told_columns(pl.DataFrame({"ts": [1, 2], "a": [0.1, 0.2]}), "losses")
+    >>> list(columns), times.to_list(), symbols
+    (['a'], [1, 2], None)
+    """
+    if isinstance(values, Mapping):
+        columns = {str(name): one for name, one in values.items()}
+        if not columns or not all(_telling_index(one) for one in columns.values()):
+            return columns, None, None
+        indexes = {name: one.index for name, one in columns.items()}
+        first = next(iter(indexes.values()))
+        if all(first.equals(other) for other in indexes.values()):
+            return columns, *_of_index(first)
+        keys = {name: _of_index(index) for name, index in indexes.items()}
+        named = {name: symbols for name, (_, symbols) in keys.items()}
+        without = [name for name, symbols in named.items() if symbols is None]
+        if without and len(without) < len(named):
+            raise DataError(f"the index of '{without[0]}' has no symbols where others have; one kind was expected.")
+        return columns, {name: times for name, (times, _) in keys.items()}, None if without else named
+    if not hasattr(values, "columns"):
+        raise DataError(f"{what} is a {type(values).__name__}; a dict of model -> {what}, or a frame, was expected.")
+    names = [str(name) for name in values.columns]
     clock = next((name for name in _TIME_COLUMNS if name in names), None)
-    if times is None:
-        times = losses[clock] if clock else losses.index if _telling_index(losses) else None
-    if symbols is None and _SYMBOL in names:
-        symbols = losses[_SYMBOL]
-    return {name: losses[name] for name in names if name not in (*_TIME_COLUMNS, _SYMBOL)}, times, symbols
+    times, symbols = (values[clock], None) if clock else _of_index(values.index) if _telling_index(values) else (None, None)
+    if _SYMBOL in names:
+        symbols = values[_SYMBOL]
+    return {name: values[name] for name in names if name not in (*_TIME_COLUMNS, _SYMBOL)}, times, symbols
+
+
+def _columns(losses: Any, times: Keys, symbols: Keys) -> tuple[dict[str, Any], Keys, Keys]:
+    """Model -> losses, and where their times and symbols are; what is given counts more than what is found."""
+    columns, found_times, found_symbols = told_columns(losses, "losses")
+    if times is not None:
+        return columns, times, symbols
+    return columns, found_times, found_symbols if symbols is None else symbols
 
 
 def _telling_index(values: Any) -> bool:
     """Whether a pandas index says more than the number of the row."""
     index = getattr(values, "index", None)
     return hasattr(index, "is_unique") and type(index).__name__ != "RangeIndex"
+
+
+def _of_index(index: Any) -> tuple[Any, Any]:
+    """Times and symbols of a pandas index."""
+    if index.nlevels == 1:
+        return index, None
+    levels = [index.get_level_values(level) for level in range(index.nlevels)]
+    clocks = [level for level in levels if plain_array(level).dtype.kind == "M"]
+    others = [level for level in levels if plain_array(level).dtype.kind != "M"]
+    if len(clocks) != 1 or len(others) != 1:
+        raise DataError(
+            f"the index has {index.nlevels} levels, {len(clocks)} of them times; one of times and one of symbols were expected."
+        )
+    return clocks[0], others[0]
+
+
+def has_zone(values: Any) -> bool:
+    """Whether times say in which zone they are.
+
+    >>> has_zone(pl.Series([]).cast(pl.Datetime("ms", "UTC"))), has_zone(np.array(["2024-01-01"], "M8[s]"))
+    (True, False)
+    """
+    if isinstance(values, pl.Series):
+        return getattr(values.dtype, "time_zone", None) is not None
+    inner = getattr(values, "dt", values)
+    if getattr(inner, "tz", None) is not None:
+        return True
+    first = values[0] if isinstance(values, (list, tuple)) and len(values) else None
+    return getattr(first, "tzinfo", None) is not None
 
 
 def _checked(name: str, losses: Any) -> NDArray[np.float64]:
@@ -149,6 +204,10 @@ def _checked_times(keys: Any, n: int, what: str) -> NDArray[Any]:
     values = plain_array(keys)
     if values.shape != (n,):
         raise DataError(f"{what} have shape {values.shape} for {n} losses; one for every row was expected.")
+    if what.startswith("times") and values.dtype.kind in "USO" and all(isinstance(item, str) for item in values.flat):
+        raise DataError(
+            f"{what} are text such as {str(values[0])!r}, which need not sort as time does; datetimes or numbers were expected."
+        )
     missing = np.isnat(values) if values.dtype.kind in "mM" else values != values if values.dtype.kind in "fO" else None
     if missing is not None and np.any(missing):
         raise DataError(f"{what} are missing in row {int(np.argmax(missing))}; one for every row was expected.")
@@ -174,6 +233,10 @@ def _joined(table: dict[str, NDArray[np.float64]], times: Mapping[str, ArrayLike
         if isinstance(keys, Mapping) and set(map(str, keys)) != set(table):
             given = ", ".join(map(str, keys))
             raise DataError(f"{what} are given for {given}; one array for each of {', '.join(table)} was expected.")
+    zoned = {name: has_zone(keys) for name, keys in times.items() if plain_array(keys).dtype.kind == "M"}
+    if len(set(zoned.values())) > 1:
+        without = next(name for name, told in zoned.items() if not told)
+        raise DataError(f"times of '{without}' have no time zone where those of others have; one kind was expected.")
     if symbols is not None and not isinstance(symbols, Mapping):
         raise DataError("times were given for each model and symbols were not; symbols of each model were expected.")
     on = ["time"] if symbols is None else ["time", _SYMBOL]

@@ -16,7 +16,7 @@ from huracan.errors import DataError, nearest_name
 from huracan.statistics import CORRECTIONS, Alternative, Correction, adjust_p_values, romano_wolf
 from huracan.statistics.sample_checks import check_alternative, check_open_unit
 
-__all__ = ["PAIR_CORRECTIONS", "PairCorrection", "compare_aligned", "compare_models"]
+__all__ = ["PAIR_CORRECTIONS", "PairCorrection", "check_comparison", "compare_aligned", "compare_models", "written_p"]
 
 PairCorrection = Correction | Literal["romano_wolf"]
 
@@ -209,19 +209,30 @@ def _sentence(
         decidable = [item for item in pairs if not item.note]
         if not decidable:
             return f"It cannot be decided which model is better ({rest}).{tail}"
-        best = min(decidable, key=lambda item: item.p_adjusted)
         if len(pairs) == 1 and baseline is None:
-            who = f"neither '{best.model_a}' nor '{best.model_b}' is shown to be better"
+            who = f"neither '{pairs[0].model_a}' nor '{pairs[0].model_b}' is shown to be better"
         else:
             who = f"no model is shown to be better than {f'{baseline!r}' if baseline else 'all others'}"
-        return f"At the {alpha:.3g} level {who}: smallest adjusted p = {best.p_adjusted:.3g} ({best.pair}; {rest}).{tail}"
+        ahead = [item for item in decidable if baseline is None or item.difference < 0]
+        best = min(ahead, key=lambda item: item.p_adjusted, default=None)
+        closest = (
+            f"smallest adjusted p {written_p(best.p_adjusted)} ({best.pair}; {rest})" if best else f"none loses less ({rest})"
+        )
+        worse = [item.model_a for item in pairs if baseline and item.difference > 0 and item.p_adjusted <= alpha]
+        tail = f" Shown to be worse: {', '.join(worse)}.{tail}" if worse else tail
+        return f"At the {alpha:.3g} level {who}: {closest}.{tail}"
     decisive = [item for item in pairs if decision in (item.model_a, item.model_b)]
     worst = max(decisive, key=lambda item: item.p_adjusted)
     other = worst.model_b if worst.model_a == decision else worst.model_a
     over = f"'{other}'" if baseline or len(pairs) == 1 else "every other model"
-    gain = f"mean loss lower by {abs(worst.difference):.4g}, adjusted p {_written(worst.p_adjusted)}"
+    gain = f"mean loss lower by {abs(worst.difference):.4g}, adjusted p {written_p(worst.p_adjusted)}"
     return f"'{decision}' is better than {over}: {gain} ({rest}).{tail}"
 
 
-def _written(p: float) -> str:
+def written_p(p: float) -> str:
+    """A p-value as one would write it.
+
+    >>> written_p(0.0321), written_p(1e-9)
+    ('= 0.0321', '< 0.0001')
+    """
     return f"= {p:.3g}" if p >= 1e-4 else "< 0.0001"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from huracan.baselines.aligned_losses import plain_array
+from huracan.baselines.aligned_losses import plain_array, told_columns
 from huracan.errors import DataError, nearest_name
 
 __all__ = ["LOSSES", "forecast_losses"]
@@ -24,7 +24,7 @@ def forecast_losses(y_true: ArrayLike, predictions: Mapping[str, ArrayLike] | An
     ----------
     y_true : (n,) outcomes; 0 or 1 for "brier" and "log_loss", any labels for "zero_one".
     predictions : model -> (n,) forecasts, or a frame with a column for each model; the probability of 1 for "brier" and
-        "log_loss".
+        "log_loss". Pandas series with an index are put in the order of that of ``y_true``.
     loss : a name of :data:`LOSSES`, or a function of outcomes and forecasts (n,) that gives (n,) losses, smaller is better.
 
     Raises
@@ -40,22 +40,19 @@ def forecast_losses(y_true: ArrayLike, predictions: Mapping[str, ArrayLike] | An
     if not callable(loss) and loss not in LOSSES:
         raise nearest_name(loss, LOSSES, kind="loss")
     function = loss if callable(loss) else LOSSES[loss]
-    if not isinstance(predictions, Mapping) and not hasattr(predictions, "columns"):
-        raise DataError(
-            f"predictions is a {type(predictions).__name__}; a dict of model -> forecasts, or a frame, was expected."
-        )
+    columns, _, _ = told_columns(predictions, "predictions")
     y = plain_array(y_true)
     found = {}
-    for name in predictions if isinstance(predictions, Mapping) else predictions.columns:
-        forecast = plain_array(predictions[name])
+    for name, told in columns.items():
+        forecast = plain_array(_in_order_of(y_true, told, name))
         if forecast.shape != y.shape:
             raise DataError(
                 f"'{name}' has forecasts of shape {forecast.shape}, outcomes have {y.shape}; equal ones were expected."
             )
-        _refuse_missing(y, "the outcome")
-        _refuse_missing(forecast, f"the forecast of '{name}'")
+        _refuse_missing(y, "the outcome", labels=loss == "zero_one")
+        _refuse_missing(forecast, f"the forecast of '{name}'", labels=loss == "zero_one")
         if loss in ("brier", "log_loss"):
-            _refuse_no_probability(y, forecast, str(name))
+            _refuse_no_probability(y, forecast, name)
         with np.errstate(divide="ignore"):
             losses = np.asarray(function(y, forecast), dtype=np.float64)
         if losses.shape != y.shape:
@@ -66,14 +63,31 @@ def forecast_losses(y_true: ArrayLike, predictions: Mapping[str, ArrayLike] | An
                 f"the loss of '{name}' is {losses[row]} in row {row}, where it said {forecast[row]} and {y[row]} came; keep "
                 "probabilities away from 0 and 1, or take a loss that is finite there."
             )
-        found[str(name)] = losses
+        found[name] = losses
     return found
 
 
-def _refuse_missing(values: NDArray[Any], who: str) -> None:
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        row = int(np.argmin(np.isfinite(values)))
-        raise DataError(f"{who} is {values[row]} in row {row}; finite numbers were expected.")
+def _in_order_of(y_true: Any, forecast: Any, name: str) -> Any:
+    """Forecasts in the order of the outcomes, where a pandas index says which belong together."""
+    if type(y_true).__name__ != "Series" or type(forecast).__name__ != "Series":
+        return forecast
+    index, theirs = getattr(y_true, "index", None), getattr(forecast, "index", None)
+    if index is None or theirs is None or index.equals(theirs):
+        return forecast
+    if not (index.is_unique and theirs.is_unique and len(index) == len(theirs) and index.isin(theirs).all()):
+        raise DataError(
+            f"the index of '{name}' is another than that of the outcomes; forecasts of the same rows were expected."
+        )
+    return forecast.reindex(index)
+
+
+def _refuse_missing(values: NDArray[Any], who: str, *, labels: bool) -> None:
+    if not labels and values.dtype.kind not in "biuf":
+        raise DataError(f"{who} is {values.flat[0]!r} in row 0, of type {values.dtype}; numbers were expected.")
+    missing = ~np.isfinite(values) if values.dtype.kind == "f" else np.array([one is None or one != one for one in values])
+    if missing.any():
+        row = int(np.argmax(missing))
+        raise DataError(f"{who} is {values[row]} in row {row}; a value in every row was expected.")
 
 
 def _refuse_no_probability(y: NDArray[Any], forecast: NDArray[Any], name: str) -> None:

@@ -11,7 +11,7 @@ from scipy.special import stdtr, stdtrit
 
 from huracan.baselines.comparison import Dependence
 from huracan.errors import NotEnoughData
-from huracan.statistics import Alternative, ewc_t_test_pairs
+from huracan.statistics import Alternative, default_n_cosines, ewc_t_test_pairs
 from huracan.statistics.loss_table import same_losses
 from huracan.statistics.sample_checks import never_zero
 from huracan.statistics.series import MINIMUM_OBSERVATIONS
@@ -145,16 +145,23 @@ def _measured(
         return Dependence(asked, "paired t", correlation, n_eff, cosines, said)
     if not len(correlation):
         return Dependence(asked, "equal-weighted cosines", correlation, n_eff, cosines, f"{before}No two models differ.")
-    near = _span(correlation, ".2f")
-    if np.abs(correlation).max() <= 2.0 / np.sqrt(n):
-        why = (
-            f"Neighbouring loss differences are not seen to correlate ({near}); the test that allows for it is used all the "
-            "same: it costs little, and to look first and choose then would break its level."
-        )
+    near, worth, most = _span(correlation, ".2f"), np.minimum(n_eff, n), default_n_cosines(n)
+    seen = np.abs(correlation).max() > 2.0 / np.sqrt(n)
+    if seen:
+        why = f"Neighbouring loss differences correlate by {near}"
     else:
-        worth = _span(np.minimum(n_eff, n), ",.0f")
-        why = f"Neighbouring loss differences correlate by {near}: {n:,} moments are worth {worth} independent ones."
-    how = f" Tested with {_span(cosines, 'd')} equal-weighted cosines, as many as the measured persistence allows."
+        why = f"Neighbouring loss differences are not seen to correlate ({near})"
+    counted = f"{n:,} moments are worth {_span(worth, ',.0f')} independent ones."
+    if cosines.min() < most:
+        why += f"{';' if seen else ', but'} they move slowly: {counted}"
+    elif seen:
+        why += f": {counted}"
+    else:
+        why += (
+            "; the test that allows for it is used all the same: it costs little, and to look first and choose then would "
+            "break its level."
+        )
+    how = f" Tested with {_span(cosines, 'd')} equal-weighted cosines (at most {most}), as many as the persistence allows."
     return Dependence(asked, "equal-weighted cosines", correlation, n_eff, cosines, before + why + how)
 
 

@@ -54,21 +54,25 @@ def _print_result(result: ABTestResult) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from huracan.baselines.comparing import written_p
+
     typer.echo(result.sentence)
-    typer.echo(result.comparison.dependence.sentence)
+    typer.echo(f"The loss is the {result.measure}. {result.comparison.dependence.sentence}")
     table = Table(box=None, pad_edge=False)
-    for name, side in (("model", "left"), ("mean loss", "right"), ("Sharpe a bar", "right"), ("in the confidence set", "left")):
-        table.add_column(name, justify=side)  # type: ignore[arg-type]
-    sharpe = dict(zip(result.sharpe["model"], result.sharpe["sharpe_ratio"]))
+    heads = ("model", "mean loss", "net Sharpe a bar", "95 % interval", "in the confidence set")
+    for name in (*heads[:3], heads[3].replace("95", f"{100 * (1 - result.alpha):g}"), heads[4]):
+        table.add_column(name)
+    sharpe = {row["model"]: row for row in result.sharpe.iter_rows(named=True)}
     for row in result.models.iter_rows(named=True):
-        ratio = sharpe.get(row["model"])
-        cells = (f"{row['mean_loss']:.5g}", "-" if ratio is None else f"{ratio:.4f}", "yes" if row["in_set"] else "no")
-        table.add_row(Text(row["model"]), *cells)
+        ratio = sharpe.get(row["model"], {})
+        known = ratio.get("sharpe_ratio") is not None
+        net = f"{ratio['sharpe_ratio']:+.4f}" if known else "-"
+        ends = f"{ratio['ci_low']:+.4f} to {ratio['ci_high']:+.4f}" if known else "-"
+        table.add_row(Text(row["model"]), f"{row['mean_loss']:+.5g}", net, ends, "yes" if row["in_set"] else "no")
     Console().print(table)
     for row in result.pairs.iter_rows(named=True):
-        said = f"joint interval {row['joint_low']:.4g} to {row['joint_high']:.4g}, adjusted p {row['p_adjusted']:.3g}"
-        typer.echo(
-            f"{row['model_a']} - {row['model_b']}: {row['difference']:.4g}, {said}; textbook t test {row['p_independent']:.3g}."
-        )
+        said = f"joint interval {row['joint_low']:+.4g} to {row['joint_high']:+.4g}, adjusted p {written_p(row['p_adjusted'])}"
+        textbook = f"textbook t test {written_p(row['p_independent'])}"
+        typer.echo(f"{row['model_a']} - {row['model_b']}: {row['difference']:+.4g}, {said}; {textbook}.")
     for note in result.notes:
         typer.echo(note)

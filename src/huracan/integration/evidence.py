@@ -21,7 +21,7 @@ from huracan.dataset import TrainingSet
 from huracan.errors import ModelError
 from huracan.integration import judging
 from huracan.integration.judging import Judged, Skill
-from huracan.integration.model_comparison import compare_payoffs
+from huracan.integration.model_comparison import compare_payoffs, joint_skills
 from huracan.integration.out_of_fold import LearnerRun, run_out_of_fold
 from huracan.integration.plan import Plan
 from huracan.integration.preparation import Prepared
@@ -57,8 +57,8 @@ class Evidence:
     plan : how time was divided. runs : all learners. judged : those that could be trained. ab_test : all against the
         baseline, None when no learner said anything but a constant. champion : the crowned learner, or None. finalist : the
         champion, or the best-looking learner where none is crowned; None when there is none.
-    skills : of every learner that says more than a constant; their intervals hold together at ``confidence``, whichever of
-        them one picks afterwards (Bonferroni).
+    skills : of every learner that says more than a constant; their 95 % intervals hold together, whichever of them one
+        picks afterwards.
     """
 
     plan: Plan
@@ -151,12 +151,11 @@ def gather_evidence(config: HuracanConfig, plan: Plan, folder: RunFolder | None,
         }
         speaking = {name: one for name, one in judged.items() if not one.run.constant}
         alpha = config.comparison.alpha
-        times = plan.rows.decision_time[plan.judged]
-        level = _single_confidence(len(speaking))
-        skills = {name: judging.skill_of(one.payoff, times, confidence=level) for name, one in speaking.items()}
+        skills: dict[str, Skill] = {}
         ab_test, champion, finalist = None, None, None
         if speaking:
             ab_test = compare_payoffs(config, plan, speaking)
+            skills = joint_skills(config, ab_test)
             champion = ab_test.decision if ab_test.decision in speaking else None
             finalist = champion or max(skills, key=lambda name: skills[name].mean)
         by_regime = judging.regime_skills(plan, speaking)

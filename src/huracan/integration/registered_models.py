@@ -73,7 +73,7 @@ def compare_registered(
     settings = config.model_copy(update={"labels": labels})
     source = read_source(settings, candles)
     _refuse_other_bars(specs, versions, source)
-    start = _start(versions, source, embargo_bars=config.validation.embargo_bars)
+    start = _start(specs, versions, source, embargo_bars=config.validation.embargo_bars)
     ready: dict[str, Prepared] = {}
     entrants: dict[str, _Entrant] = {}
     for spec, version in zip(specs, versions):
@@ -96,9 +96,18 @@ def compare_registered(
     accounts = backtest_many(source.candles, targets, CostModel(**config.costs.model_dump()))
     result = framework.add_returns(result, {spec: account.returns for spec, account in accounts.items()})
     looked = _write_down(registry, specs, source, symbols, start, together["decision_time"].max())
-    lost = [f"{len(frame) - len(together):,} rows of '{spec}' have no partner." for spec, frame in judged.items()
-            if len(frame) > len(together)]  # fmt: skip
-    seen = [f"This span had been looked at {looked} time{'s' if looked > 1 else ''} before."] if looked else []
+    lost = [
+        f"{len(frame) - len(together):,} rows of '{spec}' have no partner."
+        for spec, frame in judged.items()
+        if len(frame) > len(together)
+    ]
+    seen = []
+    if looked:
+        times = f"{looked} time{'s' if looked > 1 else ''}"
+        seen.append(
+            f"This span had been looked at {times} before, for which nothing here is corrected; to look again and again as "
+            "candles arrive, let a SequentialComparison watch the losses."
+        )
     span = f"Compared on {len(together):,} rows from {start:%Y-%m-%d %H:%M} UTC on, which none of the models has learned from."
     return replace(result, notes=(span, *lost, *seen, *result.notes))
 
@@ -228,13 +237,15 @@ def _refuse_other_bars(specs: Sequence[str], versions: Sequence[ModelVersion], s
             raise RegistryError(f"'{spec}' was trained on bars of {said}.")
 
 
-def _start(versions: Sequence[ModelVersion], source: Source, *, embargo_bars: int) -> datetime:
+def _start(specs: Sequence[str], versions: Sequence[ModelVersion], source: Source, *, embargo_bars: int) -> datetime:
     """The first moment that none of them can have learned from."""
-    until = [version.provenance.trained_until for version in versions if version.provenance.trained_until is not None]
-    if not until:
-        raise RegistryError("none of the models says until when it was trained; what it has not seen cannot be told.")
-    latest = max(moment if moment.tzinfo else moment.replace(tzinfo=UTC) for moment in until)
-    return latest + embargo_bars * bar_length(source.candles)
+    until = []
+    for spec, version in zip(specs, versions):
+        moment = version.provenance.trained_until
+        if moment is None:
+            raise RegistryError(f"'{spec}' does not say until when it was trained; what it has not seen cannot be told.")
+        until.append(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    return max(until) + embargo_bars * bar_length(source.candles)
 
 
 def _recipe(spec: str, version: ModelVersion) -> FeatureRecipe:

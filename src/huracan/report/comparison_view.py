@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 from markupsafe import Markup
+from numpy.typing import NDArray
 
 from huracan.baselines.ab_result import ABTestResult
+from huracan.baselines.comparison import Comparison
 from huracan.report.charts.deflation import deflation_chart, expected_maximum_chart
 from huracan.report.charts.loss_paths import LossPath, loss_path
 from huracan.report.charts.model_pairs import claim_bars, pair_matrix
@@ -34,7 +36,9 @@ _CORRECTIONS = {
     "fdr_by": "Benjamini and Yekutieli",
     "none": "no correction",
 }
-_NOT_ASKED = "A paired t test was asked for: nothing here allows for dependence over time."
+_NOT_ASKED = (
+    "A paired t test was asked for: the p-values allow for no dependence over time; joint intervals, set, bands and regimes do."
+)
 
 
 def comparison_view(result: ABTestResult) -> dict[str, Any]:
@@ -142,7 +146,7 @@ def _tiles(result: ABTestResult, claims: dict[str, Any]) -> list[dict[str, str]]
         {
             "name": "Points in time",
             "value": count(comparison.n_times),
-            "note": f"worth about {count(_middle(comparison.dependence.n_eff))} independent ones",
+            "note": f"worth about {count(_middle(_worth(comparison)))} independent ones",
         },
     ]
     if result.superior_p_value is not None:
@@ -177,7 +181,7 @@ def _dependence(result: ABTestResult) -> dict[str, Any]:
     facts = {
         "Test": found.method,
         "Autocorrelation one moment apart": _range(found.autocorrelation, 2, signed=True),
-        "Independent moments worth as much": f"{_range(found.n_eff, 0)} of {comparison.n_times:,}",
+        "Independent moments worth as much": f"{_range(_worth(comparison), 0)} of {comparison.n_times:,}",
     }
     if np.any(found.n_cosines > 0):
         facts["Cosines averaged"] = _range(found.n_cosines, 0)
@@ -249,6 +253,11 @@ def _range(values: Any, decimals: int, *, signed: bool = False) -> str:
     low, high = float(finite.min()), float(finite.max())
     one = number(low, decimals, signed=signed)
     return one if one == number(high, decimals, signed=signed) else bounds(low, high, decimals, signed=signed)
+
+
+def _worth(comparison: Comparison) -> NDArray[np.float64]:
+    """Independent moments that those of each pair are worth, no more than there are, even where neighbours cancel out."""
+    return np.minimum(comparison.dependence.n_eff, comparison.n_times)
 
 
 def _middle(values: Any) -> float | None:
