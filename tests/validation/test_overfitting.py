@@ -66,6 +66,44 @@ def test_the_best_of_many_without_skill_is_not_believed():
     assert naive / 300 > 0.7
 
 
+@pytest.mark.parametrize("dependence", ["auto", "independent"])
+def test_survivors_of_many_without_skill_are_not_believed(dependence):
+    # 3 of 400 are kept; 5 % of 200 worlds is at most 17 but once in a hundred
+    rng = np.random.default_rng(6)
+    believed = trusting = 0
+    for _ in range(200):
+        tried = rng.normal(0, 0.01, (250, 400))
+        sharpes = tried.mean(axis=0) / tried.std(axis=0, ddof=1)
+        kept = np.argsort(sharpes)[-3:]
+        told = {"trial_sharpe_ratios": sharpes[kept], "n_trials": 400, "dependence": dependence}
+        found = deflated_sharpe_ratio(tried[:, kept[-1]], **told)
+        believed += found.probability > 0.95
+        told |= {"trial_variance": sharpes[kept].var(ddof=1)}
+        trusting += deflated_sharpe_ratio(tried[:, kept[-1]], **told).probability > 0.95
+    assert believed <= 17
+    print(f"believed {believed / 200:.3f}, by their own variance {trusting / 200:.3f}")
+    # what their own variance would say
+    assert trusting > 100
+
+
+def test_what_was_thrown_away_varied_at_least_by_luck():
+    returns = np.random.default_rng(7).normal(0.001, 0.01, 500)
+    alike = deflated_sharpe_ratio(returns, trial_sharpe_ratios=[0.1, 0.1, 0.1], n_trials=400, dependence="independent")
+    # Lo (2002): the Sharpe ratio of independent returns without skill has variance 1 / (n - 1)
+    assert alike.trial_variance == pytest.approx(1 / 499)
+    assert "3 of 400 trials left a Sharpe ratio" in alike.note
+    assert alike.expected_maximum == expected_maximum_sharpe(400, 1 / 499)
+    robust = deflated_sharpe_ratio(returns, trial_sharpe_ratios=[0.1, 0.1, 0.1], n_trials=400)
+    assert robust.trial_variance >= alike.trial_variance
+    # skill far above the best of that luck, .17, is still believed
+    skilled = np.random.default_rng(8).normal(0.004, 0.01, 500)
+    assert deflated_sharpe_ratio(skilled, trial_sharpe_ratios=[0.4, 0.38, 0.41], n_trials=400).probability > 0.99
+    # where they vary more than by luck, that is what counts; and nothing changes where all trials are told
+    for sharpes, n_trials in (([-0.3, 0.1, 0.4], 400), ([0.1, 0.1, 0.1], 3), ([-0.3, 0.1, 0.4], None)):
+        found = deflated_sharpe_ratio(returns, trial_sharpe_ratios=sharpes, n_trials=n_trials)
+        assert (found.trial_variance, found.note) == (np.var(sharpes, ddof=1), "")
+
+
 def plain_cscv(returns: np.ndarray, n_blocks: int) -> tuple[float, list[float]]:
     """The algorithm of Bailey et al. (2017), section 3, written out."""
     blocks = np.split(returns, n_blocks)
