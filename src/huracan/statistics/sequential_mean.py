@@ -51,9 +51,9 @@ class SequentialMean:
     False decisions within 1,000 observations at alpha 5 % (``tests/statistics/test_sequential_rates.py``): 1.5 to 4 % for
     independent, AR(.5) and AR(.9) series, overlapping labels of horizon 5 and 20, GARCH with t(5) shocks, t(2.1), and a
     variance that changes midway; at most 5.5 % for AR(.97), horizon 60 and lognormal values. The limit is what a short
-    sample cannot show: two regimes of 50 observations each under four times their variance of noise, 35 %; AR(.97) under
-    eleven times its variance of noise, 20 %; lognormal values of log deviation 1.5, 13 %. A later ``first_look`` mends
-    that: regimes, 500: 5.5 %; AR(.97) under noise, 1,000: 3.5 %; lognormal, 500: 5 %.
+    sample cannot show: regimes of about 50 observations under four times their variance of noise, 34 %; AR(.97) under
+    eleven times its variance of noise, 18 %; lognormal values of log deviation 1.5, 12 %. A later ``first_look`` mends
+    that: regimes, 500: 5.5 %; AR(.97) under noise, 1,000: 3 %; lognormal, 500: 5 %.
 
     The verdict is on the average since the start. To watch a model in use, start when it is taken into use.
 
