@@ -193,6 +193,79 @@ def test_a_decision_stays_whatever_comes_later():
     assert f"decided at {at.n} observations" in match.sentence
 
 
+def test_a_decision_that_later_data_contradict_is_said_to_be_so():
+    rng = np.random.default_rng(0)
+    match = SequentialComparison(names=("champion", "challenger"))
+    match.update(0.5 + rng.standard_normal(300), rng.standard_normal(300))
+    at = match.decided_at
+    assert at is not None
+    assert not match.contradicted
+    decided = f"It was decided at {at.n} observations that 'challenger' is better than 'champion'"
+    assert match.sentence.startswith(f"{decided} (mean loss of 'champion' less that of 'challenger' 0.")
+    match.update(rng.standard_normal(20_000), 0.5 + rng.standard_normal(20_000))
+    assert match.contradicted
+    assert match.winner == "challenger"
+    low, high = match.interval
+    assert low < high < 0.0
+    assert match.sentence.startswith(f"{decided}, but the data since contradict it (mean loss")
+    assert match.sentence.endswith("observations); start a new comparison.")
+    assert "p = " not in match.sentence
+    again = SequentialComparison.from_json(match.to_json())
+    assert (again.contradicted, again.sentence, repr(again)) == (True, match.sentence, repr(match))
+
+
+def test_a_decision_after_which_nothing_can_be_judged_says_that():
+    match = SequentialComparison().update(*reversed(losses(300, 0.5)))
+    # a step of twelve deviations: the two halves cannot be one mean
+    match.update(*losses(2000, 5.0, seed=1))
+    assert match.decision is Better.B
+    assert not match.contradicted
+    assert "; by now the difference cannot be judged: it remembers too long" in match.sentence
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_mean_that_goes_to_the_other_side_contradicts_the_decision_where_both_were_asked(sign):
+    x = np.random.default_rng(4).standard_normal(20_000)
+    moved = sign * np.concatenate([x[:300] + 0.6, x[300:] - 0.5]) + 2.0
+    both = SequentialMean(2.0, name="x").update(moved)
+    assert both.decision is (Side.ABOVE if sign > 0 else Side.BELOW)
+    assert both.contradicted
+    assert f"that the mean of x is {both.decision} 2, but the data since contradict it (mean " in both.sentence
+    assert "contradicted" in repr(both)
+    one = SequentialMean(2.0, alternative="greater" if sign > 0 else "less").update(moved)
+    assert one.decision is both.decision
+    assert not one.contradicted
+
+
+def test_what_does_not_change_is_not_contradicted():
+    rng, seen = np.random.default_rng(9), 0
+    for _ in range(100):
+        match, a, b = SequentialComparison(), *losses(4000, 0.03, int(rng.integers(1 << 30)))
+        for start in range(0, 4000, 200):
+            match.update(a[start : start + 200], b[start : start + 200])
+            seen += match.contradicted
+    # a mean that stays is outside some interval in 5 % of series at most, and has to be so on the far side
+    assert seen == 0
+
+
+def test_a_monitor_shows_itself_in_one_short_line():
+    match = SequentialComparison(names=("champion", "challenger"))
+    assert repr(match) == "SequentialComparison(('champion', 'challenger'), alpha=0.05, n=0, decision=None)"
+    match.update(*losses(400, -0.5))
+    assert match.decided_at is not None
+    assert repr(match).endswith(f"n=400, decision='challenger' at {match.decided_at.n})")
+    watch = SequentialMean(1, name="x").update(2 + losses(500)[0])
+    assert watch.decided_at is not None
+    assert repr(watch) == f"SequentialMean('x', null_mean=1, alpha=0.05, n=500, decision=above at {watch.decided_at.n})"
+    long = "a name\n" * 500
+    for shown in (
+        repr(SequentialComparison(names=(long, long + "b")).update(*losses(400, 0.5))),
+        repr(SequentialMean(name=long)),
+    ):
+        assert len(shown) < 300
+        assert "\n" not in shown
+
+
 def test_one_side_asked_is_the_only_side_found():
     x = np.random.default_rng(0).standard_normal(500) + 0.5
     assert SequentialMean(alternative="greater").update(x).decision is Side.ABOVE
@@ -259,6 +332,10 @@ def test_overwhelming_evidence_is_not_a_p_value_of_zero():
     watch = SequentialMean().update(x)
     assert watch.decision is Side.ABOVE
     assert 0.0 < watch.p_value < 1e-100
+    assert "p < 1e-300, at " in watch.sentence
+    match = SequentialComparison().update(x, np.zeros(100_000))
+    assert "p < 1e-300, at " in match.sentence
+    assert "e-30" not in match.sentence.replace("1e-300", "")
 
 
 # time
@@ -353,13 +430,16 @@ def test_other_settings_out_of_bounds_are_refused():
     for first_look in (59, 0, 100.0, True, "100"):
         with pytest.raises(DataError, match=f"first_look is {first_look}; a whole number of at least 60"):
             SequentialComparison(first_look=first_look)
-    for names in ("ab", ("a",), ("a", "a"), (1, 2)):
+    for names in (None, 3, {"a", "b"}, "ab", ("a",), ("a", "a"), (1, 2)):
         with pytest.raises(DataError, match="two different names were expected"):
             SequentialComparison(names=names)
     with pytest.raises(DataError, match="alternative is 'both'"):
         SequentialMean(alternative="both")
     with pytest.raises(DataError, match="null_mean is nan"):
         SequentialMean(math.nan)
+    for name in (None, 3, ""):
+        with pytest.raises(DataError, match=f"^name is {name!r}; a name of the series was expected.$"):
+            SequentialMean(name=name)
 
 
 def changed(**fields: object) -> str:
@@ -435,5 +515,8 @@ def test_sentences_say_what_is_known():
     assert match.sentence.startswith("Neither 'champion' nor 'challenger' is shown to be better (mean loss of 'champion'")
     match.update(*losses(2000, -0.3, seed=6))
     assert match.winner == "challenger"
-    assert match.sentence.startswith("'challenger' is better than 'champion', decided at ")
-    assert "The mean of x is above 1, decided at" in SequentialMean(1, name="x").update(2 + losses(500)[0]).sentence
+    assert match.decided_at is not None
+    assert f"decided at {match.decided_at.n} observations that 'challenger' is better than 'champion' (" in match.sentence
+    watch = SequentialMean(1, name="x").update(2 + losses(500)[0])
+    assert watch.decided_at is not None
+    assert f"decided at {watch.decided_at.n} observations that the mean of x is above 1 (mean 3." in watch.sentence

@@ -66,6 +66,10 @@ def lognormal(rng: np.random.Generator, repetitions: int, n: int) -> NDArray[np.
     return np.exp(rng.standard_normal((repetitions, n))) - np.exp(0.5)
 
 
+def skewed(rng: np.random.Generator, repetitions: int, n: int) -> NDArray[np.float64]:
+    return np.exp(1.5 * rng.standard_normal((repetitions, n))) - np.exp(1.5**2 / 2)
+
+
 def heavy(rng: np.random.Generator, repetitions: int, n: int) -> NDArray[np.float64]:
     return rng.standard_t(2.1, (repetitions, n))
 
@@ -152,8 +156,10 @@ def test_the_better_one_is_found_within_six_hundred():
         (louder(0.2, 100), 0.06),
         (lognormal, 0.06),
         (heavy, 0.06),
-        # the limit that the documentation of SequentialMean states
+        # the limits that the documentation states
         (slow_under_noise, 0.25),
+        (regimes, 0.4),
+        (skewed, 0.15),
     ],
     ids=[
         "iid",
@@ -171,6 +177,8 @@ def test_the_better_one_is_found_within_six_hundred():
         "lognormal",
         "t(2.1)",
         "AR .97 under 11 times its variance of noise",
+        "regimes of 50",
+        "lognormal, deviation 1.5",
     ],
 )
 def test_equal_models_stay_undecided_measured_in_full(series, bound, record_property):
@@ -197,8 +205,8 @@ def test_power_measured_in_full():
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("series", "first_look"),
-    [(regimes, 500), (seasonal, 240), (overlapping(60), 600), (slow_under_noise, 1000)],
-    ids=["regimes of 50", "season of 24", "overlap 60", "AR .97 under noise"],
+    [(regimes, 500), (seasonal, 240), (overlapping(60), 600), (slow_under_noise, 1000), (skewed, 500)],
+    ids=["regimes of 50", "season of 24", "overlap 60", "AR .97 under noise", "lognormal, deviation 1.5"],
 )
 def test_a_first_look_that_sees_ten_spells_holds_what_a_short_sample_cannot(series, first_look):
     rng = np.random.default_rng(6)

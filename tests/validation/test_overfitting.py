@@ -66,6 +66,44 @@ def test_the_best_of_many_without_skill_is_not_believed():
     assert naive / 300 > 0.7
 
 
+@pytest.mark.parametrize("dependence", ["auto", "independent"])
+def test_survivors_of_many_without_skill_are_not_believed(dependence):
+    # 3 of 400 are kept; 5 % of 200 worlds is at most 17 but once in a hundred
+    rng = np.random.default_rng(6)
+    believed = trusting = 0
+    for _ in range(200):
+        tried = rng.normal(0, 0.01, (250, 400))
+        sharpes = tried.mean(axis=0) / tried.std(axis=0, ddof=1)
+        kept = np.argsort(sharpes)[-3:]
+        told = {"trial_sharpe_ratios": sharpes[kept], "n_trials": 400, "dependence": dependence}
+        found = deflated_sharpe_ratio(tried[:, kept[-1]], **told)
+        believed += found.probability > 0.95
+        told |= {"trial_variance": sharpes[kept].var(ddof=1)}
+        trusting += deflated_sharpe_ratio(tried[:, kept[-1]], **told).probability > 0.95
+    assert believed <= 17
+    print(f"believed {believed / 200:.3f}, by their own variance {trusting / 200:.3f}")
+    # what their own variance would say
+    assert trusting > 100
+
+
+def test_what_was_thrown_away_varied_at_least_by_luck():
+    returns = np.random.default_rng(7).normal(0.001, 0.01, 500)
+    alike = deflated_sharpe_ratio(returns, trial_sharpe_ratios=[0.1, 0.1, 0.1], n_trials=400, dependence="independent")
+    # Lo (2002): the Sharpe ratio of independent returns without skill has variance 1 / (n - 1)
+    assert alike.trial_variance == pytest.approx(1 / 499)
+    assert "3 of 400 trials left a Sharpe ratio" in alike.note
+    assert alike.expected_maximum == expected_maximum_sharpe(400, 1 / 499)
+    robust = deflated_sharpe_ratio(returns, trial_sharpe_ratios=[0.1, 0.1, 0.1], n_trials=400)
+    assert robust.trial_variance >= alike.trial_variance
+    # skill far above the best of that luck, .13, is still believed
+    skilled = np.random.default_rng(8).normal(0.004, 0.01, 500)
+    assert deflated_sharpe_ratio(skilled, trial_sharpe_ratios=[0.4, 0.38, 0.41], n_trials=400).probability > 0.99
+    # where they vary more than by luck, that is what counts; and nothing changes where all trials are told
+    for sharpes, n_trials in (([-0.3, 0.1, 0.4], 400), ([0.1, 0.1, 0.1], 3), ([-0.3, 0.1, 0.4], None)):
+        found = deflated_sharpe_ratio(returns, trial_sharpe_ratios=sharpes, n_trials=n_trials)
+        assert (found.trial_variance, found.note) == (np.var(sharpes, ddof=1), "")
+
+
 def plain_cscv(returns: np.ndarray, n_blocks: int) -> tuple[float, list[float]]:
     """The algorithm of Bailey et al. (2017), section 3, written out."""
     blocks = np.split(returns, n_blocks)
@@ -106,6 +144,52 @@ def test_unequal_blocks_level_and_idle_strategies_are_handled():
     idle[:, 2] = 0.0
     idle[:110, 3] = 0.0
     assert np.isfinite(probability_of_backtest_overfitting(idle, n_blocks=8).logits).all()
+
+
+def test_leverage_makes_no_other_strategy():
+    rng = np.random.default_rng(8)
+    ideas = rng.normal(0.05, 1, (160, 5))
+    alone = probability_of_backtest_overfitting(ideas, n_blocks=8)
+    levered = np.column_stack([ideas[:, :2] * 3.0, ideas, ideas[:, :1] / 7.0, ideas[:, 4:] * rng.uniform(0.1, 9, 20)])
+    found = probability_of_backtest_overfitting(levered, n_blocks=8)
+    assert (found.probability, found.n_strategies, found.n_tied) == (alone.probability, 5, 0)
+    np.testing.assert_allclose(found.logits, alone.logits, atol=1e-12)
+    # to bet against an idea is another one
+    assert probability_of_backtest_overfitting(np.column_stack([ideas, -ideas]), n_blocks=8).n_strategies == 10
+    for same in (ideas[:, :1] * [1.0, 2.0], ideas[:, :1] * rng.uniform(0.1, 9, 30), ideas[:, [3, 3, 3]], np.zeros((160, 2))):
+        with pytest.raises(DataError, match=f"all {same.shape[1]} strategies return the same in every period, or multiples"):
+            probability_of_backtest_overfitting(same, n_blocks=8)
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-13, 1e-11, 1e-6])
+def test_a_field_of_near_copies_without_skill_is_a_coin(noise):
+    rng = np.random.default_rng(9)
+    found = []
+    for _ in range(200):
+        ideas = rng.standard_normal((120, 2))
+        field = np.repeat(ideas, 3, axis=1) * rng.uniform(0.3, 3, 6)
+        found.append(
+            probability_of_backtest_overfitting(field + noise * rng.standard_normal(field.shape), n_blocks=6).probability
+        )
+    # 20 splits a world, hardly independent: a standard deviation of at most 1/2 a world, four standard errors
+    assert np.mean(found) == pytest.approx(0.5, abs=4 * 0.5 / np.sqrt(200))
+
+
+def test_ties_are_as_good_as_broken_at_random():
+    rng = np.random.default_rng(10)
+    late = rng.standard_normal((80, 2))
+    still = np.concatenate([np.zeros((80, 2)), late])
+    found = probability_of_backtest_overfitting(np.column_stack([still, -still]), n_blocks=2)
+    # all four lie still in the first half: in sample all are best, and out of sample all share four ranks, two of them low
+    assert found.n_tied == 1
+    assert found.probability == 0.5
+
+
+def test_the_strategy_that_has_no_sharpe_ratio_is_named_by_its_own_column():
+    returns = np.random.default_rng(11).standard_normal((80, 3))
+    returns[:40, 2] = 0.5
+    with pytest.raises(DataError, match=r"strategy 3 returns 0\.5 in every period of blocks 0, 1;"):
+        probability_of_backtest_overfitting(np.column_stack([returns[:, :1] * 2.0, returns]), n_blocks=4)
 
 
 @pytest.mark.parametrize(

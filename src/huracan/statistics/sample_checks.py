@@ -21,6 +21,7 @@ __all__ = [
     "check_open_unit",
     "check_seed",
     "never_zero",
+    "p_value_text",
     "rounding",
 ]
 
@@ -29,6 +30,8 @@ LARGEST, SMALLEST = 1e150, 1e-150
 
 SMALLEST_P = float(np.finfo(np.float64).tiny)
 """The smallest p-value that is ever given."""
+
+_SMALLEST_WRITTEN = 1e-300
 
 
 def as_numbers(values: Any, name: str, *, each: str = "row") -> NDArray[np.float64]:
@@ -155,6 +158,17 @@ def never_zero(p_value: Any) -> Any:
     if isinstance(p_value, float):
         return max(p_value, SMALLEST_P)
     return np.maximum(p_value, SMALLEST_P)
+
+
+def p_value_text(p_value: float, digits: int = 3) -> str:
+    """A p-value as sentences write it; one that is only a bound, or nearly, is never written as if it had been measured.
+
+    Examples
+    --------
+    >>> p_value_text(0.01234), p_value_text(never_zero(0.0))
+    ('p = 0.0123', 'p < 1e-300')
+    """
+    return f"p < {_SMALLEST_WRITTEN:g}" if p_value < _SMALLEST_WRITTEN else f"p = {p_value:.{digits}g}"
 
 
 def rounding(*samples: NDArray[np.float64]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import reprlib
 from enum import StrEnum
 from typing import Any, Self
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from huracan.errors import DataError
+from huracan.statistics.sample_checks import p_value_text
 from huracan.statistics.sequential_input import as_values
 from huracan.statistics.sequential_looks import FIRST_LOOK, Look
 from huracan.statistics.sequential_mean import SequentialMean, Side, read_state
@@ -30,12 +32,25 @@ class Better(StrEnum):
 class SequentialComparison:
     """Compare two models by their losses while these arrive, looking as often as you like.
 
-    The mean of ``loss_a - loss_b`` is watched by a :class:`SequentialMean`, which says how, what it holds and what its
-    limit is. The chance that equal models are ever called different is ``alpha``, however long it runs and whenever it is
-    read, also where losses are autocorrelated or labels overlap. With a difference of .3 standard deviations and AR(.3)
-    the better model is found within 600 observations in 94 % (``tests/statistics/test_sequential_rates.py``).
+    The mean of ``loss_a - loss_b`` is watched by a :class:`SequentialMean`, which says how. The chance that equal models
+    are ever called different is at most ``alpha``, however long it runs and whenever it is read, also where losses are
+    autocorrelated or labels overlap, as long as what they remember is short beside the first look. Where it is not, early
+    looks err. False decisions within 1,000 observations at alpha 5 % (``tests/statistics/test_sequential_rates.py``):
 
-    Nothing needs to be decided: equal models stay undecided. A decision stays; for a new question start anew.
+    =================================================================  =====================  ====================
+    loss difference                                                    first look at 60       a later first look
+    =================================================================  =====================  ====================
+    independent, AR(.5), AR(.9), labels that overlap by 20, GARCH      1.5 to 4 %
+    AR(.97), labels that overlap by 60, lognormal                      up to 5.5 %
+    lognormal of log deviation 1.5                                     12 %                   at 500: 5 %
+    AR(.97) under eleven times its variance of noise                   18 %                   at 1,000: 3 %
+    regimes of about 50 under four times their variance of noise       34 %                   at 500: 5.5 %
+    =================================================================  =====================  ====================
+
+    With a difference of .3 standard deviations and AR(.3) the better model is found within 600 observations in 94 %.
+
+    Nothing needs to be decided: equal models stay undecided. A decision stays; where later data come to say the opposite,
+    ``contradicted`` and ``sentence`` say so. For a new question start anew.
 
     Parameters
     ----------
@@ -62,7 +77,7 @@ class SequentialComparison:
 
     def __init__(self, alpha: float = 0.05, *, names: tuple[str, str] = ("a", "b"), first_look: int = FIRST_LOOK) -> None:
         if (
-            isinstance(names, str)
+            not isinstance(names, (tuple, list))
             or len(names) != 2
             or not all(isinstance(name, str) for name in names)
             or names[0] == names[1]
@@ -83,6 +98,14 @@ class SequentialComparison:
         """Name of the better model, or None."""
         decision = self.decision
         return None if decision is None else self.names[0 if decision is Better.A else 1]
+
+    @property
+    def contradicted(self) -> bool:
+        """Whether the latest interval says the opposite of the decision.
+
+        While neither model changes, the chance of that is below ``alpha``: either one did, or the decision was false.
+        """
+        return self._difference.contradicted
 
     @property
     def decided_at(self) -> Look | None:
@@ -128,12 +151,24 @@ class SequentialComparison:
         low, high = self.interval
         first, second = self.names
         seen = f"mean loss of '{first}' less that of '{second}' {look.mean:.4g}, interval {low:.4g} to {high:.4g}"
-        rest = f"({seen}, p = {self.p_value:.3g}, at {look.n} observations"
+        rest = f"({seen}, {p_value_text(self.p_value)}, at {look.n} observations"
         if winner is not None and self.decided_at is not None:
             loser = first if winner == second else second
-            return f"'{winner}' is better than '{loser}', decided at {self.decided_at.n} observations {rest})."
+            was = f"It was decided at {self.decided_at.n} observations that '{winner}' is better than '{loser}'"
+            if self.contradicted:
+                since = f"but the data since contradict it ({seen}, at {look.n} observations)"
+                return f"{was}, {since}; start a new comparison."
+            now = f"; by now the difference cannot be judged: {look.note}" if look.note else ""
+            return f"{was} {rest}{now})."
         why = f"; the difference cannot be judged: {look.note}" if look.note else ""
         return f"Neither '{first}' nor '{second}' is shown to be better {rest}; next look at {self.next_look}{why})."
+
+    def __repr__(self) -> str:
+        first, second = (reprlib.repr(name) for name in self.names)
+        winner, at = self.winner, self.decided_at
+        decided = None if winner is None or at is None else f"{reprlib.repr(winner)} at {at.n}"
+        contradicted = ", contradicted" if self.contradicted else ""
+        return f"SequentialComparison(({first}, {second}), alpha={self.alpha:g}, n={self.n}, decision={decided}{contradicted})"
 
     def update(self, loss_a: ArrayLike, loss_b: ArrayLike, *, time: Any = None) -> Self:
         """Take the losses of the next moment, or of the next ones in time order: all of them, or none where one is refused.

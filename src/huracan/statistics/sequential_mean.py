@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import reprlib
 from collections.abc import Callable
 from dataclasses import asdict
 from enum import StrEnum
@@ -14,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from huracan.errors import DataError
 from huracan.statistics.ewc import Alternative
+from huracan.statistics.sample_checks import p_value_text
 from huracan.statistics.sequential_batches import BatchMeans
 from huracan.statistics.sequential_input import Clock, as_values
 from huracan.statistics.sequential_looks import FIRST_LOOK, Look, look_size, looks_before, take_look
@@ -43,14 +45,15 @@ class SequentialMean:
     allowed, the look does not decide, and its share is lost.
 
     A decision stays, whatever comes later; observations are still taken, and ``look``, ``p_value`` and the interval go on.
+    Where these come to say the opposite, ``contradicted`` and ``sentence`` say so: start anew.
     Memory does not grow with the series (:class:`~huracan.statistics.sequential_batches.BatchMeans`).
 
     False decisions within 1,000 observations at alpha 5 % (``tests/statistics/test_sequential_rates.py``): 1.5 to 4 % for
     independent, AR(.5) and AR(.9) series, overlapping labels of horizon 5 and 20, GARCH with t(5) shocks, t(2.1), and a
     variance that changes midway; at most 5.5 % for AR(.97), horizon 60 and lognormal values. The limit is what a short
-    sample cannot show: two regimes of 50 observations each under four times their variance of noise, 35 %; AR(.97) under
-    eleven times its variance of noise, 20 %; lognormal values of log deviation 1.5, 13 %. A later ``first_look`` mends
-    that: regimes, 500: 5.5 %; AR(.97) under noise, 1,000: 3.5 %; lognormal, 500: 5 %.
+    sample cannot show: regimes of about 50 observations under four times their variance of noise, 34 %; AR(.97) under
+    eleven times its variance of noise, 18 %; lognormal values of log deviation 1.5, 12 %. A later ``first_look`` mends
+    that: regimes, 500: 5.5 %; AR(.97) under noise, 1,000: 3 %; lognormal, 500: 5 %.
 
     The verdict is on the average since the start. To watch a model in use, start when it is taken into use.
 
@@ -61,7 +64,7 @@ class SequentialMean:
     alpha : chance of a false decision, ever; between 0 and 1.
     first_look : observations before the first look, at least 60; ten times the longest spell that is known to matter (a
         regime, a season of 24 hours, the overlap of labels) is safe.
-    name : what sentences call the series.
+    name : what sentences call the series, not empty.
 
     Raises
     ------
@@ -101,6 +104,8 @@ class SequentialMean:
             raise DataError(f"first_look is {first_look}; a whole number of at least {FIRST_LOOK} was expected.")
         if not isinstance(null_mean, (int, float)) or not math.isfinite(null_mean):
             raise DataError(f"null_mean is {null_mean}; a finite number was expected.")
+        if not isinstance(name, str) or not name:
+            raise DataError(f"name is {name!r}; a name of the series was expected.")
         self.null_mean = float(null_mean)
         self.alternative: Alternative = alternative
         self.alpha = float(alpha)
@@ -132,18 +137,37 @@ class SequentialMean:
         return (-math.inf, math.inf) if self.look is None else self.look.interval(self.alpha, self.alternative)
 
     @property
+    def contradicted(self) -> bool:
+        """Whether the latest interval lies wholly on the other side than the decision; possible for "two-sided" alone.
+
+        While the mean does not change, the chance of that is below ``alpha``: either it changed, or the decision was false.
+        """
+        low, high = self.interval
+        return high < self.null_mean if self.decision is Side.ABOVE else self.decision is not None and low > self.null_mean
+
+    @property
     def sentence(self) -> str:
         """What is known, in a sentence."""
         if self.look is None:
             return f"Not decided: {self.n} observations of {self.name}, the first look is at {self.next_look}."
         low, high = self.interval
-        seen = f"mean {self.look.mean:.4g}, interval {low:.4g} to {high:.4g}, p = {self.p_value:.3g} at {self.look.n}"
+        seen = f"mean {self.look.mean:.4g}, interval {low:.4g} to {high:.4g}"
         if self.decided_at is not None:
-            where = f"{self.decision} {self.null_mean:.4g}, decided at {self.decided_at.n} observations"
-            return f"The mean of {self.name} is {where} ({seen})."
+            when = f"It was decided at {self.decided_at.n} observations that the mean of {self.name}"
+            was = f"{when} is {self.decision} {self.null_mean:.4g}"
+            if self.contradicted:
+                return f"{was}, but the data since contradict it ({seen}, at {self.look.n} observations); start anew."
+            now = f"; by now it cannot be judged: {self.look.note}" if self.look.note else ""
+            return f"{was} ({seen}, {p_value_text(self.p_value)}, at {self.look.n} observations{now})."
         why = f": {self.look.note}" if self.look.note else ""
-        rest = f"({seen} observations; next look at {self.next_look})"
+        rest = f"({seen}, {p_value_text(self.p_value)}, at {self.look.n} observations; next look at {self.next_look})"
         return f"Not decided whether the mean of {self.name} differs from {self.null_mean:.4g}{why} {rest}."
+
+    def __repr__(self) -> str:
+        decided = None if self.decided_at is None else f"{self.decision} at {self.decided_at.n}"
+        contradicted = ", contradicted" if self.contradicted else ""
+        name, settings = reprlib.repr(self.name), f"null_mean={self.null_mean:g}, alpha={self.alpha:g}"
+        return f"SequentialMean({name}, {settings}, n={self.n}, decision={decided}{contradicted})"
 
     def update(self, x: ArrayLike, *, time: Any = None) -> Self:
         """Take the next observation, or the next ones in time order: all of them, or none where one is refused.

@@ -32,7 +32,8 @@ class DeflatedSharpe:
     probability : confidence that the true Sharpe ratio exceeds ``expected_maximum``, the best that so many trials
         without any skill would show. Where the returns cannot be decided (``decidable``) it is 1/2.
     sharpe_ratio, standard_error, n_periods : of the strategy chosen.
-    n_trials, trial_variance : what ``expected_maximum`` rests on.
+    n_trials, trial_variance : what ``expected_maximum`` rests on. note : why it is not the variance of the Sharpe ratios
+        that were told, where it is not.
     minimum_track_record_length : periods after which such a Sharpe ratio would exceed ``expected_maximum`` with 95 %
         confidence; infinite where it is not above it.
     dependence, reason : the standard error that was used and why, see :func:`sharpe_ratio_inference`.
@@ -49,6 +50,7 @@ class DeflatedSharpe:
     dependence: str
     reason: str
     decidable: bool = True
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,20 +77,23 @@ def deflated_sharpe_ratio(
     returns : (n,) of the strategy chosen, one a period, fractions, in time order, at least 20.
     trial_sharpe_ratios : Sharpe ratios of everything tried, per period of ``returns`` (not annualised), the chosen one
         included; their number and variance are used where the next two are not given.
-    n_trials : everything that was tried, also what was thrown away without a record.
-    trial_variance : variance of the trials' Sharpe ratios.
-    dependence : of the returns on their past: "independent" is the published formula; "auto" uses it unless the returns
-        are seen to depend on each other, then the robust standard error, see :func:`sharpe_ratio_inference`.
+    n_trials : everything that was tried, also what was thrown away without a record. Where that is more than Sharpe ratios
+        are told, these are survivors, and survivors are alike: the variance used is then at least that of the Sharpe
+        ratio of a strategy without skill over these periods (about ``1 / n``, more where returns remember), by which
+        what was thrown away varied at the least.
+    trial_variance : variance of the Sharpe ratios of everything that was tried; used as it is.
+    dependence : of the returns on their past: "independent" is the published formula; "robust" and "auto" allow for
+        dependence, see :func:`sharpe_ratio_inference`.
 
     Raises
     ------
     NotEnoughData : fewer than 20 returns. DataError : returns do not vary (infinite Sharpe ratio) or are not finite, the
-        trials are not told, fewer trials than Sharpe ratios are claimed, or a number is out of bounds.
+        trials are not told, fewer trials than Sharpe ratios are claimed, or a number is none or out of bounds.
 
     Notes
     -----
-    With ``dependence="independent"`` equal to skfolio's ``deflated_sharpe_ratio``, which drops NaN and answers NaN where
-    this function refuses.
+    With ``dependence="independent"``, and the Sharpe ratios of all trials, equal to skfolio's ``deflated_sharpe_ratio``,
+    which drops NaN and answers NaN where this function refuses.
 
     References
     ----------
@@ -102,6 +107,10 @@ def deflated_sharpe_ratio(
     >>> deflated_sharpe_ratio(tried[:, sharpes.argmax()], trial_sharpe_ratios=sharpes).probability < 0.9
     True
     """
+    for name, value in {"n_trials": n_trials, "trial_variance": trial_variance}.items():
+        if value is not None:
+            _check_number(value, name)
+    note = ""
     if trial_sharpe_ratios is not None:
         trials = as_sample(trial_sharpe_ratios, "trial_sharpe_ratios", minimum=1, row="trial", rows="trials")
         n_trials = len(trials) if n_trials is None else n_trials
@@ -112,6 +121,8 @@ def deflated_sharpe_ratio(
             )
         if trial_variance is None and (len(trials) > 1 or n_trials == 1):
             trial_variance = float(trials.var(ddof=1)) if len(trials) > 1 else 0.0
+            if n_trials > len(trials):
+                trial_variance, note = _with_luck(trial_variance, len(trials), n_trials, returns, dependence)
     if n_trials is None or trial_variance is None:
         raise DataError(
             "how much was tried is not told; trial_sharpe_ratios (two or more), or n_trials and trial_variance, were expected."
@@ -137,6 +148,7 @@ def deflated_sharpe_ratio(
         dependence=found.dependence,
         reason=found.reason,
         decidable=found.decidable,
+        note=note,
     )
 
 
@@ -149,7 +161,7 @@ def expected_maximum_sharpe(n_trials: float, trial_variance: float) -> float:
 
     Raises
     ------
-    DataError : fewer than one trial, a negative variance, or a number that is not finite.
+    DataError : fewer than one trial, a negative variance, or what is no finite number.
 
     References
     ----------
@@ -160,12 +172,32 @@ def expected_maximum_sharpe(n_trials: float, trial_variance: float) -> float:
     >>> round(expected_maximum_sharpe(100, 0.5 / 250), 4)
     0.1132
     """
-    if not (1 <= n_trials < np.inf and 0.0 <= trial_variance < np.inf):
-        raise DataError(f"n_trials is {n_trials} and trial_variance {trial_variance}; at least 1 and 0 were expected.")
+    _check_number(n_trials, "n_trials")
+    _check_number(trial_variance, "trial_variance")
     if n_trials == 1:
         return 0.0
     expected = -(1.0 - _EULER) * ndtri(1.0 / n_trials) - _EULER * ndtri(1.0 / (n_trials * np.e))
     return float(np.sqrt(trial_variance) * max(0.0, expected))
+
+
+def _with_luck(measured: float, told: int, n_trials: float, returns: ArrayLike, dependence: Dependence) -> tuple[float, str]:
+    """The variance of all trials where only ``told`` of them left a Sharpe ratio: at least that of luck; and what was done."""
+    found = sharpe_ratio_inference(returns, dependence=dependence)
+    # what was thrown away may have remembered less than what was kept
+    luck = max(1.0, found.long_run_ratio) / (found.n_periods - 1)
+    if measured >= luck:
+        return measured, ""
+    return luck, (
+        f"{told} of {n_trials:g} trials left a Sharpe ratio, and these vary less (variance {measured:.3g}) than luck alone "
+        f"makes Sharpe ratios vary over {found.n_periods} periods; that variance ({luck:.3g}) is used"
+    )
+
+
+def _check_number(value: float, name: str) -> None:
+    least = 1 if name == "n_trials" else 0
+    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if not number or not least <= value < np.inf:
+        raise DataError(f"{name} is {value if number else repr(value)}; a finite number, {least} or more, was expected.")
 
 
 def effective_number_of_trials(returns: ArrayLike, *, same_above: float = 0.5) -> EffectiveTrials:

@@ -43,6 +43,8 @@ _CELLS = 2_000_000
 """Splits x strategies held at once (16 MB a table)."""
 _TIE = 1e-10
 """Sharpe ratios nearer than this are tied: sums of identical strategies differ by rounding."""
+_SAME = 1e-12
+"""Strategies that differ by less, as shares of their largest returns, are one: rounding of multiples, no other idea."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,13 +53,15 @@ class OverfittingReport:
 
     Attributes
     ----------
-    probability : share of splits in which the best strategy in sample is in the lower half out of sample.
-    logits : (n_splits,) log odds of its rank out of sample.
+    probability : share of splits in which the best strategy in sample is in the lower half out of sample; where strategies
+        tie, in or out of sample, the chance of that if ties were broken at random. Without skill 1/2; of an odd number the
+        middle one counts as lower, as in the paper, so that of three it is 2/3.
+    logits : (n_splits,) log odds of its rank out of sample; tied strategies have the middle of their ranks.
     probability_of_loss : share of splits in which it loses out of sample.
     in_sample, out_of_sample : (n_splits,) its Sharpe ratios per period.
     degradation : slope of ``out_of_sample`` on ``in_sample``; below 0 the better it looked, the worse it did. NaN where
         every split looked equally good.
-    n_strategies, n_splits : what was ranked, and how often.
+    n_strategies, n_splits : different strategies that were ranked, multiples counted once, and how often.
     n_tied : splits in which several strategies were best in sample; the mean of their ranks and Sharpe ratios counts.
     """
 
@@ -76,7 +80,8 @@ def probability_of_backtest_overfitting(returns: ArrayLike, *, n_blocks: int = 1
     """Probability that picking the best backtest picks a strategy below the median, by CSCV.
 
     Time is cut into blocks; every half of them is in sample once. In each split the strategy with the best Sharpe ratio
-    in sample is ranked among all out of sample. A strategy without a position has Sharpe ratio 0.
+    in sample is ranked among all out of sample. A strategy without a position has Sharpe ratio 0. Strategies of which one
+    is a positive multiple of the other (leverage) have the same Sharpe ratio in every split, and count once.
 
     Parameters
     ----------
@@ -87,7 +92,7 @@ def probability_of_backtest_overfitting(returns: ArrayLike, *, n_blocks: int = 1
     ------
     NotEnoughData : fewer than two strategies, or fewer than 2 periods a block.
     DataError : a value is not finite (period and strategy are named), a strategy earns the same in every period or in
-        every period of a split (infinite Sharpe ratio), or all strategies are the same.
+        every period of a split (infinite Sharpe ratio), or all strategies are the same or multiples of one.
 
     References
     ----------
@@ -103,20 +108,25 @@ def probability_of_backtest_overfitting(returns: ArrayLike, *, n_blocks: int = 1
     True
     """
     table = _checked(returns, n_blocks)
-    n_strategies = table.shape[1]
-    blocks = _Blocks.of(table, n_blocks)
+    different = _different(table)
+    n_strategies = len(different)
+    if n_strategies == 1:
+        raise DataError(
+            f"all {table.shape[1]} strategies return the same in every period, or multiples of it; no one is best to pick."
+        )
+    blocks = _Blocks.of(table[:, different], n_blocks, different)
     parts = []
     for inside in _halves(n_blocks, max(1, _CELLS // n_strategies)):
         fitted, _ = blocks.sharpe(inside)
         judged, level = blocks.sharpe(1.0 - inside)
         parts.append(_rank_of_best(fitted, judged, level))
-    rank, in_sample, out_of_sample, loses, tied = (np.concatenate(column) for column in zip(*parts))
+    rank, lower, in_sample, out_of_sample, loses, tied = (np.concatenate(column) for column in zip(*parts))
     share = rank / (n_strategies + 1)
     logits = np.log(share / (1.0 - share))
     centred = in_sample - in_sample.mean()
     spread = float(centred @ centred)
     return OverfittingReport(
-        probability=float(np.mean(logits <= 0.0)),
+        probability=float(np.mean(lower)),
         logits=logits,
         probability_of_loss=float(np.mean(loses)),
         n_strategies=n_strategies,
@@ -137,9 +147,10 @@ class _Blocks:
     square: NDArray[np.float64]
     mean: NDArray[np.float64]
     noise: NDArray[np.float64]
+    strategy: NDArray[np.int64]
 
     @classmethod
-    def of(cls, table: NDArray[np.float64], n_blocks: int) -> _Blocks:
+    def of(cls, table: NDArray[np.float64], n_blocks: int, strategy: NDArray[np.int64]) -> _Blocks:
         edge = np.linspace(0, len(table), n_blocks + 1).round().astype(int)
         mean = table.mean(axis=0)
         centred = table - mean  # sums of squares lose digits around a large mean
@@ -149,6 +160,7 @@ class _Blocks:
             square=np.add.reduceat(centred**2, edge[:-1]),
             mean=mean,
             noise=1e-12 * np.mean(centred**2, axis=0),
+            strategy=strategy,
         )
 
     def sharpe(self, chosen: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -161,11 +173,11 @@ class _Blocks:
         if still.any():
             riskless = still & (level**2 > 1e3 * self.noise)
             if riskless.any():
-                split, strategy = map(int, np.argwhere(riskless)[0])
+                split, column = map(int, np.argwhere(riskless)[0])
                 where = ", ".join(str(block) for block in np.flatnonzero(chosen[split]))
                 raise DataError(
-                    f"strategy {strategy} returns {level[split, strategy]:g} in every period of blocks {where}; a Sharpe ratio "
-                    "needs variation, that one would be infinite."
+                    f"strategy {self.strategy[column]} returns {level[split, column]:g} in every period of blocks {where}; a "
+                    "Sharpe ratio needs variation, that one would be infinite."
                 )
             level[still], variance[still] = 0.0, 1.0  # no position in these blocks
         return level / np.sqrt(variance), level
@@ -184,25 +196,46 @@ def _halves(n_blocks: int, at_once: int) -> Iterator[NDArray[np.float64]]:
 def _rank_of_best(
     fitted: NDArray[np.float64], judged: NDArray[np.float64], level: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], ...]:
-    """Rank (ties in the middle), Sharpe ratios and loss of the best in sample, split by split; the mean of several best."""
+    """What became of the best in sample, split by split, the mean of several best: rank out of sample (ties in the middle),
+    chance to be in the lower half, Sharpe ratios in and out of sample, loss; and whether several were best.
+    """
     split = np.arange(len(fitted))
     best = fitted.argmax(axis=1)
     top = fitted[split, best]
     result = judged[split, best]
-    rank = _middle_rank(judged, result[:, None])
+    rank, lower = _rank(judged, result[:, None])
     loses = (level[split, best] < 0.0).astype(np.float64)
     several = fitted >= top[:, None] - _TIE
     tied = several.sum(axis=1) > 1
     for row in np.flatnonzero(tied):
         these = np.flatnonzero(several[row])
-        rank[row] = _middle_rank(judged[row], judged[row, these, None]).mean()
+        ranks, halves = _rank(judged[row], judged[row, these, None])
+        rank[row], lower[row] = ranks.mean(), halves.mean()
         result[row], loses[row] = judged[row, these].mean(), np.mean(level[row, these] < 0.0)
-    return rank, top, result, loses, tied
+    return rank, lower, top, result, loses, tied
 
 
-def _middle_rank(values: NDArray[np.float64], of: NDArray[np.float64]) -> NDArray[np.float64]:
+def _rank(values: NDArray[np.float64], of: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Rank of ``of`` among ``values``, ties in the middle; which share of its tied ranks is in the lower half."""
     below, not_above = (values < of - _TIE).sum(axis=-1), (values <= of + _TIE).sum(axis=-1)
-    return np.asarray((below + not_above + 1.0) / 2.0)
+    half = (values.shape[-1] + 1) // 2  # the middle one of an odd number counts as lower, as in the paper
+    lower = np.clip(half - below, 0, not_above - below) / (not_above - below)
+    return np.asarray((below + not_above + 1.0) / 2.0), np.asarray(lower, dtype=np.float64)
+
+
+def _different(table: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The strategies without those that are positive multiples, up to rounding, of one that is among them."""
+    largest = np.abs(table).max(axis=0)
+    unit = table / np.where(largest > 0.0, largest, 1.0)
+    # strategies that are the same have nearly the same key; few others have
+    key = np.cos(np.arange(len(table))) @ unit / len(table)
+    order, same = np.argsort(key, kind="stable"), np.zeros(len(key), dtype=bool)
+    reach = np.searchsorted(key[order], key[order] + 2.0 * _SAME, side="right")
+    for place, until in enumerate(reach):
+        first, others = order[place], order[place + 1 : until]
+        if len(others) and not same[first]:
+            same[others] |= np.abs(unit[:, others] - unit[:, [first]]).max(axis=0) <= _SAME
+    return np.flatnonzero(~same)
 
 
 def _checked(returns: ArrayLike, n_blocks: int) -> NDArray[np.float64]:
@@ -230,6 +263,4 @@ def _checked(returns: ArrayLike, n_blocks: int) -> NDArray[np.float64]:
     if riskless.any():
         where = int(np.argmax(riskless))
         raise DataError(f"strategy {where} returns {table[0, where]:g} in every period; a Sharpe ratio needs variation.")
-    if np.all(table == table[:, :1]):
-        raise DataError(f"all {table.shape[1]} strategies return the same in every period; there is no best one to pick.")
     return table

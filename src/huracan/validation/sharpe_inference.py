@@ -11,7 +11,7 @@ from scipy.special import chdtrc, ndtr, ndtri, stdtr, stdtrit
 
 from huracan.errors import DataError, NotEnoughData
 from huracan.statistics import choose_n_cosines, ewc_long_run_variance
-from huracan.statistics.sample_checks import as_sample, check_open_unit, rounding
+from huracan.statistics.sample_checks import as_sample, check_open_unit, p_value_text, rounding
 
 __all__ = [
     "Dependence",
@@ -24,7 +24,7 @@ __all__ = [
 Dependence = Literal["auto", "independent", "robust"]
 
 _FEWEST_RETURNS = 20
-_MEASURED_LEVEL = 0.10
+_SEEN_LEVEL = 0.10
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ class SharpeRatio:
     ci_low, ci_high : two-sided interval of the true Sharpe ratio.
     skewness, kurtosis : of the returns (normal: 0 and 3).
     long_run_ratio : squared standard error over that of independent returns of the same shape; 1 where independent.
-    dependence, reason : the standard error that was used, "independent" or "robust", and why.
+    dependence, reason : the standard error that was used, "independent" or "robust"; why, and for "auto" what was
+        measured of the dependence.
     degrees_of_freedom : of the t distribution; infinite where independent.
     decidable : false where the returns remember too long to say anything; then ``probability`` is 1/2 and the interval
         the whole line.
@@ -68,15 +69,29 @@ def sharpe_ratio_inference(
 
     The uncertainty of a Sharpe ratio is that of the mean of its influence function
     ``z - SR (z^2 - 1) / 2`` (z: standardised returns). For independent returns that is Mertens' formula, which the
-    probabilistic Sharpe ratio uses; where returns depend on each other its long-run variance takes the place (Lo), by
-    equal-weighted cosines, with t critical values.
+    probabilistic Sharpe ratio uses; where returns may depend on each other its long-run variance takes the place (Lo), by
+    equal-weighted cosines, with t critical values. How often the 95 % interval misses a Sharpe ratio of 0 (2,000 worlds
+    each, ``tests/validation/test_sharpe_inference.py``), "auto" on the left, "independent" on the right:
+
+    =============================================  ===========  ===========
+    returns                                              1,000          250
+    =============================================  ===========  ===========
+    independent, normal                              4 %   4 %    5 %   5 %
+    independent, t(5)                                5 %   5 %    5 %   6 %
+    GARCH with t(5) shocks                           5 %   5 %    5 %   5 %
+    AR(.3)                                           5 %  16 %    5 %  15 %
+    AR(.95) under 44 times its variance of noise     7 %  14 %    9 %  13 %
+    =============================================  ===========  ===========
+
+    Allowing for dependence lengthens the interval of independent returns by 4 % at 1,000, and by 7 % at 250. To ask a
+    test first whether it is needed costs more: slow dependence is missed just where it does harm (last row: 13 %).
 
     Parameters
     ----------
     returns : (n,) one a period, fractions, in time order, at least 20.
     benchmark : Sharpe ratio per period to exceed.
-    dependence : "independent", "robust", or "auto": robust where an autocorrelation test that allows for changing
-        volatility (Escanciano and Lobato, at 10 %) finds the influence function to depend on its past.
+    dependence : "independent" for the published formula; "robust", or "auto", which is the same and also reports in
+        ``reason`` what an autocorrelation test that allows for changing volatility (Escanciano and Lobato) finds.
     confidence : of the interval.
 
     Raises
@@ -95,7 +110,9 @@ def sharpe_ratio_inference(
     >>> rng = np.random.default_rng(0)
     >>> result = sharpe_ratio_inference(rng.normal(0.001, 0.01, 1000))
     >>> result.dependence, bool(result.ci_low < 0.1 < result.ci_high)
-    ('independent', True)
+    ('robust', True)
+    >>> result.reason
+    'dependence is always allowed for; returns are not seen to depend on their past (p = 0.82 over 1 lag)'
     """
     check_open_unit(confidence, "confidence")
     if dependence not in ("auto", "independent", "robust"):
@@ -109,7 +126,9 @@ def sharpe_ratio_inference(
     skewness, kurtosis = float(np.mean(standard**3)), float(np.mean(standard**4))
     variance = _mertens_variance(sharpe, skewness, kurtosis)
     influence = standard - sharpe / 2.0 * (standard**2 - 1.0)
-    robust, reason = _robust(influence, dependence)
+    robust, reason = dependence != "independent", "asked for"
+    if dependence == "auto":
+        reason = f"dependence is always allowed for; {_what_is_seen(influence)}"
     degrees, decidable, ratio = np.inf, True, 1.0
     if robust:
         cosines, hopeless = choose_n_cosines(influence)
@@ -260,13 +279,10 @@ def _mertens_variance(sharpe_ratio: float, skewness: float, kurtosis: float) -> 
     return variance
 
 
-def _robust(influence: NDArray[np.float64], dependence: Dependence) -> tuple[bool, str]:
-    if dependence != "auto":
-        return dependence == "robust", "asked for"
+def _what_is_seen(influence: NDArray[np.float64]) -> str:
     p_value, lags = _portmanteau(influence)
-    found = p_value < _MEASURED_LEVEL
-    finding = f"depend on their past (p = {p_value:.2g} over {lags} lag{'s' if lags > 1 else ''})"
-    return found, f"returns {finding}" if found else f"returns are not seen to {finding}"
+    seen = "returns" if p_value < _SEEN_LEVEL else "returns are not seen to"
+    return f"{seen} depend on their past ({p_value_text(p_value, 2)} over {lags} lag{'s' if lags > 1 else ''})"
 
 
 def _portmanteau(x: NDArray[np.float64]) -> tuple[float, int]:
