@@ -202,9 +202,10 @@ def _deflated(field: _Field, ratios: _Ratios, n_trials: int) -> tuple[_Deflated,
             "known, so none can be deflated."
         )
         return {}, [note]
-    return {
+    deflated = {
         i: deflated_sharpe_ratio(field.returns[:, i], trial_sharpe_ratios=sharpes, n_trials=n_trials) for i in field.tried
-    }, []
+    }
+    return deflated, list(dict.fromkeys(one.note for one in deflated.values() if one.note))
 
 
 def _winner(field: _Field, ratios: _Ratios, shown: _Shown, alpha: float) -> int | None:
