@@ -104,8 +104,8 @@ def main() -> str:
         markdown_table(["set", "peer", "Huracan", "peer's", "ratio", "bar"], rows),
         f"TA-Lib and numpy alone, called by hand, for the thirty base columns in float32: {_ms(seconds['bare'])} ms; "
         "the difference to ours is checks, nulls and the frame.",
-        f"20 symbols x 216,000 rows, 80 columns as views, both cores: {many['cpu']:.2f} CPU s, median of seven (bar {MOST_CPU_20}), "
-        f"{many['wall']:.2f} s wall; {many['traffic']:.2f} GB read and written, {many['share']:.0%} of what a plain copy on "
+        f"20 symbols x 216,000 rows, 80 columns as views, both cores: {many['cpu']:.2f} CPU s, median of "
+        f"seven (bar {MOST_CPU_20}), {many['wall']:.2f} s wall; {many['traffic']:.2f} GB read and written, {many['share']:.0%} of what a plain copy on "
         f"two threads reaches here ({many['copy']:.1f} GB/s).",
         "Extra peak memory, one symbol: "
         + ", ".join(f"{form} {mib:.0f} MiB" for form, mib in memory.items())
