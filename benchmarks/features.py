@@ -105,8 +105,8 @@ def main() -> str:
         f"TA-Lib and numpy alone, called by hand, for the thirty base columns in float32: {_ms(seconds['bare'])} ms; "
         "the difference to ours is checks, nulls and the frame.",
         f"20 symbols x 216,000 rows, 80 columns as views, both cores: {many['cpu']:.2f} CPU s, median of "
-        f"seven (bar {MOST_CPU_20}), {many['wall']:.2f} s wall; {many['traffic']:.2f} GB read and written, {many['share']:.0%} of what a plain copy on "
-        f"two threads reaches here ({many['copy']:.1f} GB/s).",
+        f"seven (bar {MOST_CPU_20}), {many['wall']:.2f} s wall; {many['traffic']:.2f} GB read and "
+        f"written, {many['share']:.0%} of what a plain copy on two threads reaches here ({many['copy']:.1f} GB/s).",
         "Extra peak memory, one symbol: "
         + ", ".join(f"{form} {mib:.0f} MiB" for form, mib in memory.items())
         + f" (bar {MOST_MEMORY:.0f}).",
