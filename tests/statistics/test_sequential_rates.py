@@ -183,7 +183,7 @@ def test_the_better_one_is_found_within_six_hundred():
 )
 def test_equal_models_stay_undecided_measured_in_full(series, bound, record_property):
     share = share_decided(series, MANY, 3)
-    record_property("false decisions", share)
+    record_property("false decisions", float(share))
     print(f"false decisions: {share:.4f}")
     assert share <= bound
 

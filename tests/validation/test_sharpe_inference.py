@@ -104,7 +104,7 @@ def test_the_default_is_the_robust_error_whatever_is_seen_and_only_reports_it():
 @pytest.mark.parametrize("kind", list(SERIES))
 def test_sizes_of_the_default_interval_measured_in_full(kind, n, record_property):
     share = share_missed(SERIES[kind], n)
-    record_property("missed", share)
+    record_property("missed", float(share))
     print(f"missed: {share:.4f}")
     # 5 % and three standard errors; the last is the limit that the documentation states
     assert share <= {("slow under noise", 250): 0.115, ("slow under noise", 1000): 0.092}.get((kind, n), 0.065)
