@@ -152,7 +152,7 @@ def _measured(
     else:
         why = f"Neighbouring loss differences are not seen to correlate ({near})"
     counted = f"{n:,} moments are worth {_span(worth, ',.0f')} independent ones."
-    if cosines.min() < most:
+    if cosines.min() < most / 2:
         why += f"{';' if seen else ', but'} they move slowly: {counted}"
     elif seen:
         why += f": {counted}"
