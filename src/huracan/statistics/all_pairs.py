@@ -69,7 +69,7 @@ def ewc_t_test_pairs(
     power = _power_of_differences(projection, chosen)
     first, second = chosen.T
     total = power.sum(axis=1)
-    scale = np.abs(values).max(axis=1)
+    scale = np.maximum(values.max(axis=1), -values.min(axis=1))
     rounding = 64 * np.finfo(np.float64).eps * np.maximum(scale[first], scale[second])
     constant = total <= n * rounding**2
     difference = mean[first] - mean[second]
