@@ -136,3 +136,10 @@ def test_a_loss_that_is_no_number_is_named(value: float) -> None:
     b[7] = value
     with pytest.raises(DataError, match=f"the loss of 'b' is {value} in row 7"):
         compare_models({"a": a, "b": b})
+
+
+def test_a_masked_loss_is_no_loss() -> None:
+    a, b = two(30)
+    masked = np.ma.masked_array(b, mask=np.arange(30) == 7)
+    with pytest.raises(DataError, match="the loss of 'b' is nan in row 7"):
+        compare_models({"a": a, "b": masked})

@@ -15,7 +15,7 @@ from huracan.baselines.ab_tables import no_rows
 from huracan.baselines.comparing import written_p
 from huracan.errors import DataError
 from huracan.statistics import Correction, adjust_p_values, sharpe_difference_test
-from huracan.statistics.sample_checks import never_zero
+from huracan.statistics.sample_checks import never_zero, rounding
 from huracan.statistics.series import MINIMUM_OBSERVATIONS
 from huracan.statistics.sharpe_difference import SharpeMethod
 from huracan.validation.deflated_sharpe import DeflatedSharpe, deflated_sharpe_ratio, expected_maximum_sharpe
@@ -134,7 +134,7 @@ def _entered(
         series = returns[:, i]
         moves = int((series != 0.0).sum())
         reason = ""
-        if np.ptp(series) <= 64 * np.finfo(np.float64).eps * np.abs(series).max():
+        if np.ptp(series) <= rounding(series):
             if moves:
                 raise DataError(
                     f"'{name}' earns {series[0]:g} in every period, so its Sharpe ratio is infinite; returns in excess of it "

@@ -197,15 +197,7 @@ class ABTestingFramework:
             is fewer than the strategies here. NotEnoughData, UnknownName : as of :func:`compare_models`.
         """
         aligned = align_losses(returns, times, symbols)
-        negative = AlignedLosses(
-            aligned.names,
-            -aligned.losses,
-            aligned.times,
-            aligned.dropped,
-            -aligned.row_losses,
-            aligned.row_times,
-            aligned.joined,
-        )
+        negative = replace(aligned, losses=-aligned.losses, row_losses=-aligned.row_losses)
         by_mean = self._result(negative, baseline, regimes, "negative net return")
         sharpe = self._sharpe_ratios(aligned, baseline, n_trials)
         by_mean = replace(by_mean, notes=(_OF_MEANS, *by_mean.notes))

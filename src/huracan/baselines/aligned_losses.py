@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from huracan.errors import DataError
 from huracan.statistics import average_by_time
+from huracan.statistics.sample_checks import plain
 
 __all__ = ["AlignedLosses", "Keys", "align_losses", "has_zone", "plain_array", "told_columns"]
 
@@ -98,7 +99,7 @@ def plain_array(values: Any) -> NDArray[Any]:
     if hasattr(inner, "tz_convert") and getattr(inner, "tz", None) is not None:
         values = inner.tz_convert("UTC")
         values = getattr(values, "dt", values).tz_localize(None)
-    array = np.asarray(values.to_numpy() if hasattr(values, "to_numpy") else values)
+    array = plain(values)
     if array.dtype == object and array.size and all(hasattr(item, "isoformat") for item in array.flat):
         return np.asarray(pl.Series(array.tolist()).cast(pl.Datetime("us")).to_numpy())
     return array

@@ -229,10 +229,10 @@ def _sentence(
     return f"'{decision}' is better than {over}: {gain} ({rest}).{tail}"
 
 
-def written_p(p: float) -> str:
+def written_p(p: float, digits: int = 3) -> str:
     """A p-value as one would write it.
 
     >>> written_p(0.0321), written_p(1e-9)
     ('= 0.0321', '< 0.0001')
     """
-    return f"= {p:.3g}" if p >= 1e-4 else "< 0.0001"
+    return f"= {p:.{digits}g}" if p >= 1e-4 else "< 0.0001"

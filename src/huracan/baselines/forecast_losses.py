@@ -42,6 +42,7 @@ def forecast_losses(y_true: ArrayLike, predictions: Mapping[str, ArrayLike] | An
     function = loss if callable(loss) else LOSSES[loss]
     columns, _, _ = told_columns(predictions, "predictions")
     y = plain_array(y_true)
+    _refuse_missing(y, "the outcome", labels=loss == "zero_one")
     found = {}
     for name, told in columns.items():
         forecast = plain_array(_in_order_of(y_true, told, name))
@@ -49,7 +50,6 @@ def forecast_losses(y_true: ArrayLike, predictions: Mapping[str, ArrayLike] | An
             raise DataError(
                 f"'{name}' has forecasts of shape {forecast.shape}, outcomes have {y.shape}; equal ones were expected."
             )
-        _refuse_missing(y, "the outcome", labels=loss == "zero_one")
         _refuse_missing(forecast, f"the forecast of '{name}'", labels=loss == "zero_one")
         if loss in ("brier", "log_loss"):
             _refuse_no_probability(y, forecast, name)

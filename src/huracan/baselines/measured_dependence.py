@@ -13,14 +13,13 @@ from huracan.baselines.comparison import Dependence
 from huracan.errors import NotEnoughData
 from huracan.statistics import Alternative, default_n_cosines, ewc_t_test_pairs
 from huracan.statistics.loss_table import same_losses
+from huracan.statistics.romano_wolf import notes_of
 from huracan.statistics.sample_checks import never_zero
 from huracan.statistics.series import MINIMUM_OBSERVATIONS
 
 __all__ = ["DependenceChoice", "PairTests", "check_times", "compare_pairs"]
 
 DependenceChoice = Literal["auto", "independent"]
-
-_SAME = "the losses are the same on every row"
 
 
 @dataclass(frozen=True)
@@ -86,18 +85,17 @@ def compare_pairs(
     mean = np.where(same, 0.0, level[first] - level[second])
     p_independent, low, high = _paired_t(mean / spread * np.sqrt(n), n - 1, alternative, confidence)
     p_independent = np.where(same, 1.0, never_zero(p_independent))
-    notes = np.where(same, _SAME, "")
     if dependence == "independent":
         error = np.where(same, 0.0, spread / np.sqrt(n))
         ends = tuple(np.where(same, 0.0, mean + reach * np.where(same, 1.0, error)) for reach in (low, high))
         n_eff, cosines, p_value = np.where(same, 0.0, float(n)), np.zeros(len(pairs), dtype=np.int64), p_independent
+        decidable = np.ones(len(pairs), dtype=bool)
     else:
         by_model = np.ascontiguousarray(losses.T)
         _, test = ewc_t_test_pairs(by_model, pairs=pairs, alternative=alternative, confidence=confidence, names=names)
         ends, p_value = (test.ci_low, test.ci_high), test.p_value
         n_eff, cosines = np.where(same, 0.0, test.n_effective), np.where(same, 0, test.n_cosines)
-        long = f"the difference remembers too long to be tested on {n} points in time"
-        notes = np.where(~same & ~test.decidable, long, notes)
+        decidable = test.decidable
     return PairTests(
         difference=mean,
         ci_low=ends[0],
@@ -106,7 +104,7 @@ def compare_pairs(
         effect_size=mean / spread,
         n_eff=n_eff,
         p_independent=p_independent,
-        notes=tuple(notes.tolist()),
+        notes=notes_of(same, decidable, n),
         dependence=_measured(dependence, correlation[~same], n_eff[~same], cosines[~same], n, n_rows or n),
     )
 

@@ -59,8 +59,8 @@ def _print_result(result: ABTestResult) -> None:
     typer.echo(result.sentence)
     typer.echo(f"The loss is the {result.measure}. {result.comparison.dependence.sentence}")
     table = Table(box=None, pad_edge=False)
-    heads = ("model", "mean loss", "net Sharpe a bar", "95 % interval", "in the confidence set")
-    for name in (*heads[:3], heads[3].replace("95", f"{100 * (1 - result.alpha):g}"), heads[4]):
+    interval = f"{100 * (1 - result.alpha):g} % interval"
+    for name in ("model", "mean loss", "net Sharpe a bar", interval, "in the confidence set"):
         table.add_column(name)
     sharpe = {row["model"]: row for row in result.sharpe.iter_rows(named=True)}
     for row in result.models.iter_rows(named=True):

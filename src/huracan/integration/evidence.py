@@ -84,7 +84,7 @@ class Evidence:
     @property
     def single_confidence(self) -> float:
         """Level of one interval, so that all learners' intervals hold together at 95 %."""
-        return _single_confidence(len(self.skills))
+        return 1.0 - 0.05 / max(1, len(self.skills))
 
 
 def run_key(config: HuracanConfig, prepared: Prepared) -> RunFacts:
@@ -93,10 +93,6 @@ def run_key(config: HuracanConfig, prepared: Prepared) -> RunFacts:
     learners = [_fingerprint(find_learner(name)) for name in sorted(config.active_profile.learners)]
     content = json.dumps([data, settings, prepared.recipe.hash, learners, config.seed, versions, _code_hash()], sort_keys=True)
     return RunFacts(hashlib.sha256(content.encode()).hexdigest(), data, settings, config.seed, versions)
-
-
-def _single_confidence(n: int) -> float:
-    return 1.0 - 0.05 / max(1, n)
 
 
 def _fingerprint(spec: LearnerSpec) -> str:

@@ -12,6 +12,7 @@ import polars as pl
 
 from huracan.accounting import BacktestResult, sharpe_interval
 from huracan.baselines.ab_testing import ABTestResult
+from huracan.baselines.comparing import written_p
 from huracan.config import HuracanConfig
 from huracan.integration.closing import Accounts, HoldOutLook
 from huracan.integration.evidence import Evidence, RunFacts
@@ -47,7 +48,7 @@ def verdict(evidence: Evidence, accounts: Accounts, look: HoldOutLook | None) ->
     found, account = evidence.skills[name], accounts.by_learner[name]
     skill = (
         f"its mean payoff is {found.mean:+.4f} a bar ({_interval(found.ci_low, found.ci_high, '+.4f')}, "
-        f"adjusted p {written_p(pair.p_adjusted)})"
+        f"adjusted p {written_p(pair.p_adjusted, 2)})"
     )
     idle = account.metrics["turnover"] == 0.0
     low, high = _sharpe_interval(account, evidence)
@@ -262,15 +263,6 @@ def _label_in_words(config: HuracanConfig) -> str:
 
 def _written(time: Any) -> str:
     return f"{time:%Y-%m-%d %H:%M}"
-
-
-def written_p(p: float) -> str:
-    """A p-value as one would write it.
-
-    >>> written_p(0.0321), written_p(1e-9)
-    ('= 0.032', '< 0.0001')
-    """
-    return "< 0.0001" if p < 1e-4 else f"= {p:.2g}"
 
 
 def _equity(accounts: Accounts, name: str, look: HoldOutLook | None) -> pl.DataFrame:
