@@ -24,12 +24,14 @@ from huracan.baselines.rules import RULES
 from huracan.baselines.spec import PROFILES, FitContext, LearnerSpec, SupervisedTask
 from huracan.errors import ModelError, UnknownName, nearest_name
 from huracan.models.boosting import BOOSTERS
+from huracan.models.network_learners import NETWORKS
 from huracan.models.trees import FORESTS
 
 if TYPE_CHECKING:
     from huracan.baselines.tabular import TabularClassifier, TabularRegressor
     from huracan.baselines.wrapper import TabularLearner
     from huracan.config import LearnerConfig
+    from huracan.dataset import TrainingSet
 
 __all__ = [
     "MODEL_CATALOGUE",
@@ -42,6 +44,7 @@ __all__ = [
     "find_learner",
     "model_from_parts",
     "register_learner",
+    "score_span",
     "signal_score",
     "up_probability",
 ]
@@ -72,7 +75,9 @@ _ALIASES = {
     "hold": "buy_and_hold",
 }
 
-_LEARNERS: dict[str, LearnerSpec] = {s.name: s for s in (*LINEAR_LEARNERS, *SIMPLE_LEARNERS, *FORESTS, *BOOSTERS, *RULES)}
+_LEARNERS: dict[str, LearnerSpec] = {
+    s.name: s for s in (*LINEAR_LEARNERS, *SIMPLE_LEARNERS, *FORESTS, *BOOSTERS, *NETWORKS, *RULES)
+}
 
 MODEL_CATALOGUE: Mapping[str, LearnerSpec] = MappingProxyType(_LEARNERS)
 """Every learner by name, read-only; :func:`register_learner` adds to it."""
@@ -136,13 +141,10 @@ def build_model(
     >>> model.predict(X).shape
     (400,)
     """
-    from huracan.baselines.tabular import TabularClassifier, TabularRegressor
-
     spec = find_learner(name)
     chosen = _checked_task(spec, task)
     spec.complete(hyperparameters)
-    kind = TabularRegressor if chosen == "regression" else TabularClassifier
-    return kind(
+    return _estimator(spec, chosen)(
         spec,
         hyperparameters=hyperparameters or None,
         random_state=random_state,
@@ -212,11 +214,15 @@ def signal_score(model: Any, X: Any) -> NDArray[np.float64]:
     Parameters
     ----------
     model : a fitted model of this catalogue, or any fitted scikit-learn regressor or classifier.
-    X : matrix, frame or ``TrainingSet`` of n rows.
+    X : matrix, frame or ``TrainingSet`` of n rows; models that look back need the latter, with the rows before.
 
     Returns
     -------
     float64 (n,), finite.
+
+    See Also
+    --------
+    score_span : scores of a span of rows by a model that may look further back.
     """
     from huracan.baselines.wrapper import TabularLearner
 
@@ -229,6 +235,20 @@ def signal_score(model: Any, X: Any) -> NDArray[np.float64]:
         margin = np.asarray(model.decision_function(X), dtype=np.float64)
         return margin if margin.ndim == 1 else margin[:, -1] - margin[:, 0]
     return np.asarray(model.predict(X), dtype=np.float64).reshape(-1)
+
+
+def score_span(model: Any, rows: TrainingSet, span: slice) -> NDArray[np.float64]:
+    """:func:`signal_score` of a span of ``rows``, by a model that may look at the bars before it.
+
+    >>> from huracan.dataset import TrainingSet
+    >>> rng = np.random.default_rng(0)
+    >>> rows = TrainingSet.from_arrays(rng.standard_normal((300, 2)), rng.standard_normal(300))
+    >>> model = build_model("linear_network", window=8, max_epochs=1).fit(rows.take(slice(0, 200)))
+    >>> np.array_equal(score_span(model, rows, slice(200, 300)), signal_score(model, rows)[200:])
+    True
+    """
+    behind, earlier = rows.with_history(span, getattr(model, "history_bars", 0))
+    return signal_score(model, behind)[earlier:]
 
 
 def up_probability(model: Any, X: Any) -> NDArray[np.float64] | None:
@@ -255,11 +275,18 @@ def model_from_parts(state: Mapping[str, Any], inner: Any) -> TabularLearner:
     UnknownName : the learner is not in this catalogue (register your own before loading).
     ModelError : the state does not fit the learner.
     """
+    spec = find_learner(str(state.get("name")))
+    return _estimator(spec, str(state.get("task"))).from_state(spec, state, inner)
+
+
+def _estimator(spec: LearnerSpec, task: str) -> type[TabularRegressor] | type[TabularClassifier]:
+    if spec.network is not None:
+        from huracan.models.neural import NeuralClassifier, NeuralRegressor
+
+        return NeuralRegressor if task == "regression" else NeuralClassifier
     from huracan.baselines.tabular import TabularClassifier, TabularRegressor
 
-    spec = find_learner(str(state.get("name")))
-    kind = TabularRegressor if state.get("task") == "regression" else TabularClassifier
-    return kind.from_state(spec, state, inner)
+    return TabularRegressor if task == "regression" else TabularClassifier
 
 
 def _checked_task(spec: LearnerSpec, task: str) -> SupervisedTask:

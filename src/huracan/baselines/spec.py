@@ -91,6 +91,9 @@ class LearnerSpec:
         standardised where ``scale_inputs`` says so.
     fit : instead of ``build``, for what is not a scikit-learn estimator: ``fit(context, X, y, weight)`` returns the
         fitted object. A returned ``dict`` must hold plain JSON values and is stored with the model's state.
+    network : instead of either, for what gradient steps train: a callable ``network(n_features, window, n_outputs,
+        **hyperparameters)`` that returns a ``torch.nn.Module``, or ``"package.module:name"`` of one. Use
+        :func:`huracan.models.network_learner`, which adds the settings of the training loop.
     output : ``output(fitted, X, n_jobs)``: forecasts (n,), class probabilities (n, k), or margins where
         ``margin_only``. Default: ``predict`` / ``predict_proba`` / ``decision_function`` of the estimator.
     importance : ``importance(fitted, n_features)``: one non-negative number a feature, or None where it has none.
@@ -107,7 +110,7 @@ class LearnerSpec:
 
     Raises
     ------
-    ModelError : neither or both of ``build`` and ``fit`` are given, or a task is unknown.
+    ModelError : not exactly one of ``build``, ``fit`` and ``network`` is given, or a task is unknown.
     UnknownName : a profile is unknown, or ``meanings`` or ``aliases`` speak of a hyperparameter without a default.
 
     Examples
@@ -126,6 +129,7 @@ class LearnerSpec:
     tasks: tuple[SupervisedTask, ...]
     build: Callable[[FitContext], Any] | None = None
     fit: Fit | None = None
+    network: Callable[..., Any] | str | None = None
     output: Output | None = None
     importance: Callable[[Any, int], NDArray[np.float64] | None] | None = None
     feature_requirements: tuple[str, ...] = ("numeric", "finite: no nulls, no infinities")
@@ -142,8 +146,8 @@ class LearnerSpec:
     threads: bool = False
 
     def __post_init__(self) -> None:
-        if (self.build is None) == (self.fit is None):
-            raise ModelError(f"learner '{self.name}' needs exactly one of build= and fit=.")
+        if sum(given is not None for given in (self.build, self.fit, self.network)) != 1:
+            raise ModelError(f"learner '{self.name}' needs exactly one of build=, fit= and network=.")
         wrong = [t for t in self.tasks if t not in ("regression", "classification")]
         if wrong or not self.tasks:
             raise ModelError(
