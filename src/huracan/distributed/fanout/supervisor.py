@@ -51,16 +51,18 @@ class Supervisor:
 
     def results(self) -> Iterator[FanoutResult]:
         """Every task's result, once, as it comes. The crew is closed at the end, also where the caller stops early."""
+        finished: list[FanoutResult] = []
         try:
-            while self._ledger.unfinished:
+            while finished or self._ledger.unfinished:
                 while len(self._workers) < min(self._most, self._ledger.unfinished):
                     self._workers[self._crew.start()] = _Worker(since=time.monotonic())
-                yield from self._hand_out()
-                for event in self._crew.wait(self._patience()):
-                    result = self._book(event)
-                    if result is not None:
-                        yield result
-                yield from self._end_overdue()
+                finished += self._hand_out()
+                yield from finished  # after handing out: whoever takes results slowly does not hold up the workers
+                finished = []
+                if not self._ledger.unfinished:
+                    break
+                finished += filter(None, map(self._book, self._crew.wait(self._patience())))
+                finished += self._end_overdue()
                 self._require_a_worker()
         finally:
             self._crew.close()
