@@ -138,6 +138,22 @@ def test_a_poison_task_is_given_up_and_charges_nobody_else(tmp_path):
     assert all(r.value == name and r.attempts == marks_in(tmp_path, name) == 1 for name, r in results.items())
 
 
+def test_the_death_of_a_worker_without_a_task_is_charged_to_none(tmp_path):
+    def task(name):
+        if name == "quick":
+            (tmp_path / "quick").write_text(str(os.getpid()))
+            return name
+        while not (tmp_path / "quick").exists() or not (tmp_path / "quick").read_text():
+            time.sleep(0.01)
+        time.sleep(0.3)
+        os.kill(int((tmp_path / "quick").read_text()), signal.SIGKILL)
+        time.sleep(0.8)
+        return name
+
+    results = executor(worker_deaths=1).collect(task, ["slow", "quick"])
+    assert [(r.value, r.attempts) for r in results.values()] == [("slow", 1), ("quick", 1)]
+
+
 def test_what_runs_alone_has_nothing_beside_it(tmp_path):
     """Its last attempt begins after every other task has ended."""
 
@@ -295,6 +311,10 @@ def test_keys_and_functions_are_checked_before_anything_starts():
         executor().run(abs, ["BTC", "ETH", "BTC"])
     with pytest.raises(ConfigError, match=r"task key 1\.5 is of type 'float'"):
         executor().run(abs, {1.5: 2})
+    with pytest.raises(ConfigError, match="the tasks are 'BTC'; expected a list"):
+        executor().run(abs, "BTC")
+    with pytest.raises(ConfigError, match="the tasks are 7; expected a list"):
+        executor().run(abs, 7)
     with pytest.raises(ConfigError, match="3 is not a function"):
         executor().run(3, ["BTC"])
     with pytest.raises(ConfigError, match="has no parameter 'shared'"):
@@ -335,17 +355,17 @@ def test_shared_arrays_are_read_only_and_equal(backend):
 
 
 def test_what_is_shared_is_not_copied_for_each_worker():
-    """The private memory of a worker that reads all of 200 MB stays far below 200 MB."""
+    """The memory of its own that a worker has, reading all of 200 MB, stays far below 200 MB."""
     big = np.ones(25_000_000)
 
     def task(_, shared):
         total = float(shared.sum())
         with open("/proc/self/smaps_rollup") as file:
-            private = sum(int(line.split()[1]) for line in file if line.startswith(("Private_Dirty", "Private_Clean")))
-        return total, private / 1024
+            own = next(int(line.split()[1]) for line in file if line.startswith("Anonymous:"))
+        return total, own / 1024
 
     if not os.path.exists("/proc/self/smaps_rollup"):
-        pytest.skip("private memory is read from /proc/self/smaps_rollup, which this system does not have")
+        pytest.skip("a process's own memory is read from /proc/self/smaps_rollup, which this system does not have")
     for total, megabytes in executor().map(task, range(4), shared=big):
         assert total == 25e6
         assert megabytes < 100

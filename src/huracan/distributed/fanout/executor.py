@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import closing
 from types import TracebackType
 from typing import Any, TypeAlias
 
@@ -175,7 +176,7 @@ class FanoutExecutor:
 
     def _results(
         self, function: Callable[..., Any], tasks: dict[Key, Any], asked: frozenset[str], shared: Any, order: Order | None
-    ) -> Iterator[FanoutResult]:
+    ) -> Generator[FanoutResult]:
         if not tasks:
             return
         if order is None:
@@ -204,11 +205,12 @@ class FanoutExecutor:
             self._cluster = RayCluster(self.address, self.workers or _cores())
         return self._cluster.crew(order, self.ray_options), self.workers or self._cluster.cores()
 
-    def _reported(self, results: Iterator[FanoutResult], total: int) -> Iterator[FanoutResult]:
-        for finished, result in enumerate(results, 1):
-            if self.progress is not None:
-                self.progress(finished, total, result)
-            yield result
+    def _reported(self, results: Generator[FanoutResult], total: int) -> Iterator[FanoutResult]:
+        with closing(results):  # also where ``progress`` raises: workers end before the caller sees why
+            for finished, result in enumerate(results, 1):
+                if self.progress is not None:
+                    self.progress(finished, total, result)
+                yield result
 
 
 def _cores() -> int:

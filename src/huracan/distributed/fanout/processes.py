@@ -61,7 +61,7 @@ class ProcessCrew:
         return self._started
 
     def send(self, worker: int, job: bytes) -> None:
-        self._members[worker].jobs.put(job)
+        self._members[worker].give(job)
 
     def wait(self, seconds: float) -> list[Event]:
         events = []
@@ -102,10 +102,10 @@ class _Member:
     def __init__(
         self, number: int, environment: dict[str, str], inherited: list[int], events: queue.SimpleQueue[Event]
     ) -> None:
-        self.jobs: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._number = number
         self._events = events
-        self._busy = True
+        self._asked, self._answered = 1, 0  # each counted by one thread; the start is the first thing asked
         mine, theirs = socket.socketpair()
         try:
             self._process = subprocess.Popen(
@@ -122,6 +122,14 @@ class _Member:
             theirs.close()
         self._connection = Connection(mine.detach())
 
+    @property
+    def _busy(self) -> bool:
+        return self._asked > self._answered
+
+    def give(self, job: bytes) -> None:
+        self._asked += 1
+        self._jobs.put(job)
+
     def begin(self, start: bytes) -> None:
         threading.Thread(target=self._talk, args=(start,), daemon=True, name=f"fanout worker {self._number}").start()
 
@@ -131,23 +139,19 @@ class _Member:
             self._connection.send_bytes(start)
             problem = pickle.loads(self._connection.recv_bytes())  # noqa: S301 - from our own worker
             self._tell(Seen.UNUSABLE, problem) if problem else self._tell(Seen.READY, f"{_HOST}:{self._process.pid}")
-            while job := self._next_job():
+            self._answered += 1
+            while job := self._jobs.get():
                 self._connection.send_bytes(job)
                 del job
                 reply = self._connection.recv_bytes()
                 self._tell(Seen.REPLIED, reply)
                 del reply
+                self._answered += 1
             self._connection.send_bytes(b"")
         except (EOFError, OSError):
             self._tell(Seen.DIED)
         finally:
             self._connection.close()
-
-    def _next_job(self) -> bytes:
-        self._busy = False
-        job = self.jobs.get()
-        self._busy = bool(job)
-        return job
 
     def _tell(self, seen: Seen, data: object = None) -> None:
         self._events.put(Event(self._number, seen, data))
@@ -157,18 +161,18 @@ class _Member:
         if self._busy:
             self._kill_group()
         else:
-            self.jobs.put(b"")
+            self._jobs.put(b"")
 
     def look(self) -> None:
         """See whether the process is dead. Children of it may hold its socket open: they are ended with it."""
-        if os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+        if self._process.poll() is not None:
             self._kill_group()
             if not self._busy:  # then nobody reads the socket
                 self._tell(Seen.DIED)
 
     def kill(self, after: float = 0.0) -> int:
         """End the process and its children; its exit code. It may leave by itself until ``after`` (monotonic time)."""
-        self.jobs.put(b"")
+        self._jobs.put(b"")
         patience = after - time.monotonic()
         if patience > 0:
             with contextlib.suppress(subprocess.TimeoutExpired):

@@ -41,8 +41,8 @@ def tasks_by_key(tasks: Mapping[Key, Any] | Iterable[Any]) -> dict[Key, Any]:
         for key in tasks:
             _written_out(key)
         return dict(tasks)
-    if isinstance(tasks, str):
-        raise ConfigError(f"the tasks are the text {tasks!r}; expected a list or a mapping of key to task.")
+    if isinstance(tasks, str) or not isinstance(tasks, Iterable):
+        raise ConfigError(f"the tasks are {tasks!r}; expected a list or a mapping of key to task.")
     items = list(tasks)
     if not items or not all(isinstance(item, str) for item in items):
         return dict(enumerate(items))
