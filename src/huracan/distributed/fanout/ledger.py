@@ -48,20 +48,22 @@ class Ledger:
 
     def take(self, worker: int) -> Entry | None:
         """The next task for this worker, now running; None where there is none for it."""
-        entry = next((e for e in self._waiting if worker not in e.failed_on), None)
+        queue = self._set_apart if self._alone_now else self._waiting
+        entry = next((e for e in queue if worker not in e.failed_on), None)
         if entry is not None:
-            self._waiting.remove(entry)
-        elif not self._waiting and not self._running and self._set_apart:
-            entry = self._set_apart.popleft()
-        if entry is not None:
+            queue.remove(entry)
             entry.attempts += 1
             self._running.add(entry)
         return entry
 
     @property
     def waiting(self) -> int:
-        """Tasks that some worker could begin now."""
-        return len(self._waiting)
+        """Tasks that could begin now, in some worker."""
+        return min(1, len(self._set_apart)) if self._alone_now else len(self._waiting)
+
+    @property
+    def _alone_now(self) -> bool:
+        return not self._waiting and not self._running
 
     def replied(self, entry: Entry, worker: int, reply: Reply, label: str) -> FanoutResult | None:
         """Book the reply of an attempt; the result where the task is finished with it."""

@@ -177,8 +177,7 @@ class _Member:
         if patience > 0:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(patience)
-        if self._process.returncode is None:
-            self._kill_group()
+        self._kill_group()
         return self._process.wait()
 
     def _kill_group(self) -> None:
