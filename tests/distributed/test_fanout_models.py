@@ -3,41 +3,26 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from huracan.catalogue import build_model
 from huracan.dataset import TrainingSet
 from huracan.distributed import FanoutExecutor
+from huracan.distributed.fanout.tasks import task_seed
 from huracan.labels import forward_return_labels
 from huracan.market import simulate_market
 from huracan.preprocessing import FeatureRecipe
 
 
-@pytest.fixture(scope="module")
-def rows():
-    candles = simulate_market(n_bars=400, n_symbols=3, seed=3).candles
-    return TrainingSet.from_candles(candles, recipe=FeatureRecipe.default(), labels=forward_return_labels(candles, horizon=4))
-
-
 def fit(symbol, shared, seed):
-    own = shared.of_symbol(symbol)
-    model = build_model("extra_trees", task="regression", n_estimators=10, random_state=seed).fit(own)
-    return model.predict(own)
+    return build_model("extra_trees", task="regression", n_estimators=10, random_state=seed).fit(shared.of_symbol(symbol))
 
 
-def test_one_model_a_symbol(rows):
-    alone = FanoutExecutor("inline", seed=1).run(fit, rows.symbols, shared=rows)
+def test_one_model_a_symbol():
+    candles = simulate_market(n_bars=400, n_symbols=3, seed=3).candles
+    labels = forward_return_labels(candles, horizon=4)
+    rows = TrainingSet.from_candles(candles, recipe=FeatureRecipe.default(), labels=labels)
     beside = FanoutExecutor("processes", workers=2, seed=1).run(fit, rows.symbols, shared=rows)
     assert list(beside) == list(rows.symbols)
-    for symbol in rows.symbols:
-        np.testing.assert_array_equal(beside[symbol], alone[symbol])
-
-
-def test_a_fitted_model_comes_back_whole(rows):
-    def train(symbol, shared, seed):
-        return build_model("ridge", random_state=seed).fit(shared.of_symbol(symbol))
-
-    models = FanoutExecutor(workers=2).run(train, rows.symbols, shared=rows)
-    for symbol, model in models.items():
+    for symbol, model in beside.items():
         own = rows.of_symbol(symbol)
-        np.testing.assert_array_equal(model.predict(own), build_model("ridge").fit(own).predict(own))
+        np.testing.assert_array_equal(model.predict(own), fit(symbol, rows, task_seed(1, symbol)).predict(own))
