@@ -42,7 +42,7 @@ class FanoutExecutor:
     ----------
     backend : ``"processes"`` on this machine; ``"ray"`` on a Ray cluster, or on this machine where there is none;
         ``"inline"`` one after the other in this process, where nothing can be ended and a crash is a crash.
-    workers : how many tasks run at once; None for one a core (of the cluster).
+    workers : how many tasks run at once; None for as many as the cores (of the cluster) allow.
     retries : attempts after the first, for tasks that raise or take too long.
     timeout : seconds that one attempt may take; None for no limit.
     worker_deaths : a task in which workers died so often is given up.
@@ -195,15 +195,16 @@ class FanoutExecutor:
         yield from Supervisor(crew, ledger, workers=workers, timeout=self.timeout, start_timeout=self.start_timeout).results()
 
     def _crew(self, order: Order) -> tuple[Crew, int]:
+        threads = self.threads_per_worker or 1
         if self.backend == "processes":
             from huracan.distributed.fanout.processes import ProcessCrew
 
-            return ProcessCrew(order), self.workers or _cores()
+            return ProcessCrew(order), self.workers or max(1, _cores() // threads)
         from huracan.distributed.fanout.ray_cluster import RayCluster
 
         if self._cluster is None:
-            self._cluster = RayCluster(self.address, self.workers or _cores())
-        return self._cluster.crew(order, self.ray_options), self.workers or self._cluster.cores()
+            self._cluster = RayCluster(self.address, self.workers * threads if self.workers else _cores())
+        return self._cluster.crew(order, self.ray_options), self.workers or max(1, self._cluster.cores() // threads)
 
     def _reported(self, results: Generator[FanoutResult], total: int) -> Iterator[FanoutResult]:
         with closing(results):  # also where ``progress`` raises: workers end before the caller sees why
