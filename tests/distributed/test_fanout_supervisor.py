@@ -48,7 +48,7 @@ class PlannedCrew:
             self.events.append(Event(worker, Seen.DIED, "was killed"))
         elif fate == RAISE:
             failure = FanoutFailure(FailureKind.EXCEPTION, "raised ValueError", "ValueError")
-            self.events.append(Event(worker, Seen.REPLIED, pickle.dumps((b"", failure, 0.0, True))))
+            self.events.append(Event(worker, Seen.REPLIED, pickle.dumps((b"", (failure, b""), 0.0, True))))
         else:
             self.events.append(Event(worker, Seen.REPLIED, pickle.dumps((cloudpickle.dumps(key * 2), None, 0.0, False))))
 

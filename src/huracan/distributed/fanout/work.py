@@ -65,7 +65,7 @@ class Work:
                 f"returned a '{kind}', which cannot be pickled and sent back ({error})",
                 _type_name(error),
             )
-            return pickle.dumps((b"", failure, seconds, False))
+            return pickle.dumps((b"", (failure, b""), seconds, False))
 
 
 def call(function: Callable[..., Any], task: Any, *, key: Key, seed: int, shared: Any, asked: frozenset[str]) -> Any:
@@ -116,10 +116,9 @@ def job_bytes(key: Key, task: Any) -> bytes | FanoutFailure:
 
 def read_reply(reply: bytes) -> Reply:
     """What :meth:`Work.perform` wrote."""
-    value, failure, seconds, again = pickle.loads(reply)  # noqa: S301 - from our own worker
-    if failure is not None:
-        failure, exception = failure if isinstance(failure, tuple) else (failure, b"")
-        return Reply(None, _with_exception(failure, exception), seconds, again)
+    value, failed, seconds, again = pickle.loads(reply)  # noqa: S301 - from our own worker
+    if failed is not None:
+        return Reply(None, _with_exception(*failed), seconds, again)
     try:
         return Reply(pickle.loads(value), None, seconds)  # noqa: S301
     except Exception as error:  # noqa: BLE001 - whatever a type's own unpickling raises
