@@ -17,6 +17,7 @@ __all__ = [
     "DataError",
     "DependencyMissing",
     "ExchangeError",
+    "FanoutError",
     "FeatureError",
     "HuracanError",
     "LeakageError",
@@ -74,6 +75,10 @@ class AccountingError(DataError):
 
 class ModelError(HuracanError, ValueError):
     """A learner that cannot be built, fitted or used as asked."""
+
+
+class FanoutError(HuracanError):
+    """Work sent to many processes or machines that could not be done there; the message names tasks and causes."""
 
 
 class StorageError(HuracanError):
