@@ -11,6 +11,9 @@ from torch.autograd.function import once_differentiable
 
 __all__ = ["CausalConvolution", "causal_convolution"]
 
+_ROWS_AT_ONCE = 2048
+"""Rows of a product: enough for its full rate, few enough to stay in a processor's cache."""
+
 
 class CausalConvolution(nn.Module):
     """Step t is a linear map of steps t, t - dilation, ..., t - (kernel - 1) * dilation; what lies before the window is zero.
@@ -79,10 +82,13 @@ class _CausalConvolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, steps: Tensor, weight: Tensor, bias: Tensor, dilation: int) -> Tensor:
         steps = steps.contiguous()
-        length, batch, _ = steps.shape
-        made = torch.addmm(bias, steps.flatten(0, 1), weight[0]).view(length, batch, -1)
-        for tap, shift in _taps(weight, length, dilation):
-            made[shift:].flatten(0, 1).addmm_(steps[: length - shift].flatten(0, 1), weight[tap])
+        made = steps.new_empty(*steps.shape[:2], weight.shape[2])
+        for first, last in _spans(steps):
+            torch.addmm(bias, _rows(steps, first, last), weight[0], out=_rows(made, first, last))
+            for tap, shift in _taps(weight, len(steps), dilation):
+                start = max(first, shift)
+                if start < last:
+                    _rows(made, start, last).addmm_(_rows(steps, start - shift, last - shift), weight[tap])
         ctx.save_for_backward(steps, weight)
         ctx.dilation = dilation
         return made
@@ -91,18 +97,33 @@ class _CausalConvolution(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         steps, weight = ctx.saved_tensors
-        grad, length = grad.contiguous(), len(steps)
-        flat = grad.flatten(0, 1)
-        grad_steps = (flat @ weight[0].t()).view_as(steps)
+        grad, length, back = grad.contiguous(), len(steps), weight.transpose(1, 2)
+        taps = _taps(weight, length, ctx.dilation)
+        grad_steps = torch.empty_like(steps)
+        for first, last in _spans(steps):
+            torch.mm(_rows(grad, first, last), back[0], out=_rows(grad_steps, first, last))
+            for tap, shift in taps:
+                end = min(last, length - shift)
+                if end > first:
+                    _rows(grad_steps, first, end).addmm_(_rows(grad, first + shift, end + shift), back[tap])
         grad_weight = torch.zeros_like(weight)
-        grad_weight[0].addmm_(steps.flatten(0, 1).t(), flat)
-        for tap, shift in _taps(weight, length, ctx.dilation):
-            reached, read = grad[shift:].flatten(0, 1), steps[: length - shift].flatten(0, 1)
-            grad_steps[: length - shift].flatten(0, 1).addmm_(reached, weight[tap].t())
-            grad_weight[tap].addmm_(read.t(), reached)
-        return grad_steps, grad_weight, flat.sum(dim=0), None
+        for tap, shift in [(0, 0), *taps]:
+            torch.mm(_rows(steps, 0, length - shift).t(), _rows(grad, shift, length), out=grad_weight[tap])
+        flat = _rows(grad, 0, length)
+        return grad_steps, grad_weight, flat.t().mv(flat.new_ones(len(flat))), None
 
 
 def _taps(weight: Tensor, length: int, dilation: int) -> list[tuple[int, int]]:
     """Taps after the first that reach into the window, with their shifts."""
     return [(tap, tap * dilation) for tap in range(1, len(weight)) if tap * dilation < length]
+
+
+def _spans(steps: Tensor) -> list[tuple[int, int]]:
+    """Spans of steps of which a processor's cache holds the sums while all taps are added."""
+    length, batch, _ = steps.shape
+    size = max(1, _ROWS_AT_ONCE // batch) if steps.device.type == "cpu" else length
+    return [(first, min(first + size, length)) for first in range(0, length, size)]
+
+
+def _rows(steps: Tensor, first: int, last: int) -> Tensor:
+    return steps[first:last].flatten(0, 1)

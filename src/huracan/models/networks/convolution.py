@@ -40,7 +40,7 @@ class ConvolutionNetwork(SequenceNetwork):
     >>> import torch
     >>> net = ConvolutionNetwork(n_features=5, window=64, n_outputs=1)
     >>> net(torch.randn(2, 64, 5)).shape, len(net.blocks)
-    (torch.Size([2, 1]), 5)
+    (torch.Size([2, 1]), 4)
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class ConvolutionNetwork(SequenceNetwork):
         n_outputs: int,
         *,
         hidden: int = 64,
-        kernel: int = 3,
+        kernel: int = 5,
         n_blocks: int | None = None,
         dropout: float = 0.1,
         patch: int = 1,
