@@ -97,6 +97,11 @@ class TrainingLoop:
         self._unsummed: list[torch.Tensor] = []
         self._order_of: tuple[int, torch.Tensor] | None = None
 
+    @property
+    def step(self) -> int:
+        """Steps made so far, those before a resumption included."""
+        return len(self.result.step_losses) + len(self._unsummed)
+
     def run(self) -> TrainingResult:
         """Train to the end, and leave the best parameters in the network.
 
