@@ -27,6 +27,7 @@ __all__ = [
     "RegistryError",
     "StorageError",
     "UnknownName",
+    "WorkerError",
     "nearest_name",
 ]
 
@@ -95,6 +96,10 @@ class RegistryError(HuracanError):
 
 class PromotionConflict(RegistryError):
     """The alias no longer points where the caller expected; somebody else promoted first."""
+
+
+class WorkerError(HuracanError):
+    """A process of many is missing, was lost too often, or failed; the message names it."""
 
 
 class UnknownName(HuracanError, KeyError):
