@@ -167,6 +167,24 @@ class TrainingSet:
         """At most ``n_rows`` rows, the latest decisions first."""
         return self if n_rows is None or len(self) <= n_rows else self.take(slice(len(self) - n_rows, None))
 
+    def with_history(self, span: slice, bars: int) -> tuple[TrainingSet, int]:
+        """The rows of a span behind as many earlier ones as cover ``bars`` moments, and how many those are.
+
+        For models that look back: they answer on the whole, and what they say of the first rows is left out.
+
+        >>> rows = TrainingSet.from_arrays(np.arange(6.0)[:, None], np.arange(6))
+        >>> behind, earlier = rows.with_history(slice(3, 5), 2)
+        >>> behind.X.ravel().tolist(), earlier
+        ([1.0, 2.0, 3.0, 4.0], 2)
+        """
+        start, stop, _ = span.indices(len(self))
+        first = start
+        if bars > 0 and start > 0:
+            tail = self.decision_time[max(0, start - bars * len(self.symbols)) : start]
+            moments = np.unique(tail)
+            first = int(np.searchsorted(self.decision_time, moments[-bars] if len(moments) > bars else moments[0]))
+        return self.take(slice(first, stop)), start - first
+
     def direction(self) -> NDArray[np.int64]:
         """The label's sign as classes: 1 where ``y > 0``, else 0."""
         return (self.y > 0).astype(np.int64)

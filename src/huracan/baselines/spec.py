@@ -92,6 +92,9 @@ class LearnerSpec:
         standardised where ``scale_inputs`` says so.
     fit : instead of ``build``, for what is not a scikit-learn estimator: ``fit(context, X, y, weight)`` returns the
         fitted object. A returned ``dict`` must hold plain JSON values and is stored with the model's state.
+    network : instead of either, for what gradient steps train: a callable ``network(n_features, window, n_outputs,
+        **hyperparameters)`` that returns a ``torch.nn.Module``, or ``"package.module:name"`` of one. Use
+        :func:`huracan.models.network_learner`, which adds the settings of the training loop.
     estimator : instead of either, for what learns without a label: ``"package.module:Class"`` of a scikit-learn estimator
         that takes the hyperparameters, ``random_state`` and ``n_jobs`` as keywords and has ``model_info``, ``to_parts`` and
         ``from_parts``. Its one task is ``"representation"`` or ``"generation"``, and ``outputs`` says what it gives.
@@ -112,7 +115,7 @@ class LearnerSpec:
 
     Raises
     ------
-    ModelError : neither or both of ``build`` and ``fit`` are given, or a task is unknown.
+    ModelError : not exactly one of ``build``, ``fit``, ``network`` and ``estimator`` is given, or a task is unknown.
     UnknownName : a profile is unknown, or ``meanings`` or ``aliases`` speak of a hyperparameter without a default.
 
     Examples
@@ -131,6 +134,7 @@ class LearnerSpec:
     tasks: tuple[SupervisedTask | UnsupervisedTask, ...]
     build: Callable[[FitContext], Any] | None = None
     fit: Fit | None = None
+    network: Callable[..., Any] | str | None = None
     estimator: str | None = None
     output: Output | None = None
     importance: Callable[[Any, int], NDArray[np.float64] | None] | None = None
@@ -149,11 +153,13 @@ class LearnerSpec:
     outputs: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if sum(given is not None for given in (self.build, self.fit, self.estimator)) != 1:
-            raise ModelError(f"learner '{self.name}' needs exactly one of build=, fit= and estimator=.")
+        if sum(given is not None for given in (self.build, self.fit, self.network, self.estimator)) != 1:
+            raise ModelError(f"learner '{self.name}' needs exactly one of build=, fit=, network= and estimator=.")
         possible = ("regression", "classification") if self.estimator is None else ("representation", "generation")
         if not self.tasks or any(task not in possible for task in self.tasks):
-            raise ModelError(f"learner '{self.name}' has tasks {self.tasks}; '{possible[0]}', '{possible[1]}' or both were expected.")
+            raise ModelError(
+                f"learner '{self.name}' has tasks {self.tasks}; '{possible[0]}', '{possible[1]}' or both were expected."
+            )
         for profile in self.max_train_rows:
             if profile not in PROFILES:
                 raise nearest_name(profile, PROFILES, kind="profile")

@@ -74,7 +74,7 @@ def train(config: HuracanConfig, rows: ArrayRows, task: Task) -> tuple[dict[str,
             model = build_model(
                 name, task=task, random_state=config.seed, max_train_rows=settings.max_train_rows, **settings.params
             ).fit(rows.train)
-            before, now = signal_score(model, rows.val.X), signal_score(model, rows.test.X)
+            before, now = signal_score(model, rows.val), signal_score(model, rows.test)
         except HuracanError as error:
             return str(error)
         if not (np.isfinite(before).all() and np.isfinite(now).all()):

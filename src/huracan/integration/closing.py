@@ -161,7 +161,7 @@ def _answer(
     """Scores and positions from row ``first`` on, and those rows; decisions still held from before count in."""
     lead = int(np.searchsorted(rows.decision_time, rows.decision_time[first] - rows.bar_length * (horizon - 1)))
     span = rows.take(slice(lead, None))
-    score = fitted.score(span)
+    score = fitted.score(rows, slice(lead, None))
     decided = decisions(judged.policy, span, score)
     target = judged.policy.held(decided, symbol_code=span.symbol_code, segment=span.segment)
     cut = slice(first - lead, None)

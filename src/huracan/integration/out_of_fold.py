@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from huracan.catalogue import build_model, feature_importance, signal_score
+from huracan.catalogue import build_model, feature_importance, score_span, signal_score
 from huracan.config import LearnerConfig
 from huracan.dataset import TrainingSet
 from huracan.errors import HuracanError, ModelError, NotEnoughData
@@ -83,20 +83,22 @@ class FittedLearner:
     levels: Mapping[str | None, float]
     unserved: tuple[str, ...] = ()
 
-    def score(self, rows: TrainingSet) -> NDArray[np.float64]:
-        """Scores less the level of their model; 0 for a symbol without a model."""
-        return self.raw_score(rows) - self.level_of(rows)
+    def score(self, rows: TrainingSet, span: slice) -> NDArray[np.float64]:
+        """Scores of a span of rows less the level of their model; 0 for a symbol without a model."""
+        return self.raw_score(rows, span) - self.level_of(rows.take(span))
 
-    def raw_score(self, rows: TrainingSet) -> NDArray[np.float64]:
-        """Scores as the models give them; 0 for a symbol without a model."""
+    def raw_score(self, rows: TrainingSet, span: slice) -> NDArray[np.float64]:
+        """Scores of a span of rows as the models give them; 0 for a symbol without a model."""
         if None in self.models:
-            return signal_score(self.models[None], rows.X)
-        score = np.zeros(len(rows))
+            return score_span(self.models[None], rows, span)
+        bars = max(getattr(model, "history_bars", 0) for model in self.models.values())
+        behind, earlier = rows.with_history(span, bars)
+        score = np.zeros(len(behind))
         for symbol, model in self.models.items():
-            mine = np.flatnonzero(rows.symbol_code == rows.symbols.index(str(symbol)))
+            mine = np.flatnonzero(behind.symbol_code == behind.symbols.index(str(symbol)))
             if len(mine):
-                score[mine] = signal_score(model, rows.X[mine])
-        return score
+                score[mine] = signal_score(model, behind.take(mine))
+        return score[earlier:]
 
     def level_of(self, rows: TrainingSet) -> NDArray[np.float64]:
         """Mean training score of the model that answers for each row."""
@@ -130,9 +132,15 @@ def fit_learner(name: str, settings: LearnerConfig, rows: TrainingSet, *, seed: 
             name, task=settings.task, random_state=seed, max_train_rows=settings.max_train_rows, **settings.params
         )
         models[symbol] = model.fit(past)
-        step = max(1, len(past) // _LEVEL_ROWS)
-        levels[symbol] = float(np.mean(signal_score(models[symbol], past.X[::step])))
+        levels[symbol] = float(np.mean(signal_score(models[symbol], _for_level(past, models[symbol]))))
     return FittedLearner(models, levels, unserved)
+
+
+def _for_level(past: TrainingSet, model: Any) -> TrainingSet:
+    """Training rows from all of the past; the latest, unbroken, for a model that looks back."""
+    if getattr(model, "history_bars", 0):
+        return past.most_recent(_LEVEL_ROWS)
+    return past.take(slice(None, None, max(1, len(past) // _LEVEL_ROWS)))
 
 
 def run_out_of_fold(
@@ -199,7 +207,7 @@ def _one_fold(
     fold, ahead = plan.folds[k], plan.rows.take(plan.spans[k])
     try:
         fitted = fit_learner(name, settings, plan.development.take(fold.train_rows), seed=seed, per_symbol=per_symbol)
-        raw = fitted.raw_score(ahead)
+        raw = fitted.raw_score(plan.rows, plan.spans[k])
         score = raw - fitted.level_of(ahead)
     except HuracanError as error:
         logger().info("a learner could not be trained", learner=name, fold=k, reason=str(error))

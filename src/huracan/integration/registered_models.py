@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from huracan.accounting import CostModel, PositionPolicy, backtest_many, targets_frame
 from huracan.baselines.ab_testing import ABTestResult
-from huracan.catalogue import signal_score
+from huracan.catalogue import score_span
 from huracan.config import HuracanConfig, LabelConfig
 from huracan.dataset import TrainingSet
 from huracan.errors import NotEnoughData, RegistryError
@@ -120,9 +120,8 @@ class _Entrant:
     """
 
     version: ModelVersion
-    model: Any
     rows: TrainingSet
-    level: Floats
+    score: Floats
     earlier: dict[str, float]
 
     @classmethod
@@ -143,21 +142,22 @@ class _Entrant:
         known = np.isin(rows.symbol_code, [rows.symbols.index(symbol) for symbol in symbols if symbol in rows.symbols])
         past = rows.take(known & rows.labelled & (rows.label_end <= begin))
         means = {symbol: float(past.of_symbol(symbol).y.mean()) for symbol in symbols if symbol in past.symbol}
-        later = rows.take(known & (rows.decision_time >= begin))
+        ours = rows.take(known)
+        span = slice(int(np.searchsorted(ours.decision_time, begin)), None)
+        later = ours.take(span)
         levels = version.extras.get("levels", {})
         own = np.array([float(levels.get(symbol, levels.get("all", 0.0))) for symbol in later.symbols])
-        return cls(version, model, later, own[later.symbol_code], means)
+        if version.extras.get("scale", {}).get("spread", 0.0) > 0.0:
+            return cls(version, later, score_span(model, ours, span) - own[later.symbol_code], means)
+        return cls(version, later, np.zeros(len(later)), means)
 
     @property
     def spread(self) -> float:
         return float(self.version.extras.get("scale", {}).get("spread", 0.0))
 
-    def score(self) -> Floats:
-        return signal_score(self.model, self.rows.X) - self.level if self.spread > 0.0 else np.zeros(len(self.rows))
-
     def payoffs(self) -> pl.DataFrame:
         """``[symbol, decision_time, regime, payoff]`` of every row whose label is known."""
-        there, score = self.rows.labelled, self.score()
+        there, score = self.rows.labelled, self.score
         rows = self.rows.without_features().take(there)
         label = rows.y - np.array([self.earlier.get(symbol, 0.0) for symbol in rows.symbols])[rows.symbol_code]
         payoff = directional_payoff(score[there], label, center=0.0, spread=self.spread or 1.0)
@@ -175,7 +175,7 @@ class _Entrant:
         if self.spread == 0.0:
             return targets_frame(self.rows, np.zeros(len(self.rows)))
         policy = PositionPolicy.from_dict(self.version.extras["policy"])
-        decided = decisions(policy, self.rows, self.score())
+        decided = decisions(policy, self.rows, self.score)
         held = policy.held(decided, symbol_code=self.rows.symbol_code, segment=self.rows.segment)
         return targets_frame(self.rows, held)
 

@@ -7,6 +7,7 @@ none (a rule)     only its state, in ``format.json``
 scikit-learn      ``model.skops``, every part checked against the fixed list of :mod:`huracan.registry.allowed_types`
 XGBoost booster   ``model.json``, XGBoost's own JSON
 LightGBM booster  ``model.txt``, LightGBM's own text
+network           ``model.safetensors``, its parameters; the network itself is made anew from the catalogue
 ================  ===============================================================================================
 """
 
@@ -17,14 +18,14 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from huracan.errors import ArtifactError, StorageError
+from huracan.errors import ArtifactError, DependencyMissing, StorageError
 from huracan.registry.sklearn_format import dump_sklearn, load_sklearn
 from huracan.storage import from_json, to_json
 
 __all__ = ["dump_model", "load_model"]
 
 _FORMAT = "format.json"
-_FILES = {"sklearn": "model.skops", "xgboost": "model.json", "lightgbm": "model.txt"}
+_FILES = {"sklearn": "model.skops", "xgboost": "model.json", "lightgbm": "model.txt", "safetensors": "model.safetensors"}
 
 
 def dump_model(model: Any) -> dict[str, bytes]:
@@ -103,6 +104,10 @@ def _dump_inner(inner: Any) -> tuple[str, bytes | None, dict[str, Any]]:
     if (lightgbm := sys.modules.get("lightgbm")) is not None and isinstance(inner, lightgbm.Booster):
         text = inner.model_to_string(num_iteration=-1)
         return "lightgbm", text.encode(), {"best_iteration": int(inner.best_iteration)}
+    if (torch := sys.modules.get("torch")) is not None and isinstance(inner, torch.nn.Module):
+        from safetensors.torch import save
+
+        return "safetensors", save({name: value.contiguous().cpu() for name, value in inner.state_dict().items()}), {}
     module = type(inner).__module__
     if not hasattr(inner, "get_params") or module.split(".")[0] in ("xgboost", "lightgbm"):
         raise ArtifactError(
@@ -123,7 +128,21 @@ def _load_inner(header: Mapping[str, Any], files: Mapping[str, bytes]) -> Any:
     data = files[_FILES[engine]]
     if engine == "sklearn":
         return load_sklearn(data)
+    if engine == "safetensors":
+        return _load_tensors(data)
     return _load_xgboost(data) if engine == "xgboost" else _load_lightgbm(data, int(header.get("best_iteration", -1)))
+
+
+def _load_tensors(data: bytes) -> Any:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+    except ImportError as error:
+        raise DependencyMissing("the stored model is a network; install it with: pip install 'huracan[neural]'.") from error
+    try:
+        return load(data)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise ArtifactError(f"the stored network's parameters are damaged: {error}.") from error
 
 
 def _load_xgboost(data: bytes) -> Any:

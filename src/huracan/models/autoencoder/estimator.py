@@ -136,8 +136,8 @@ class Autoencoder(TransformerMixin, BaseEstimator):
         if len(usable) < _FEWEST_WINDOWS:
             longest = int(rows.before.max(initial=-1)) + 1
             raise NotEnoughData(
-                f"the autoencoder got {len(usable)} windows of {self.window} unbroken bars, at least {_FEWEST_WINDOWS} are needed; "
-                f"the longest unbroken run has {longest} bars. Shorten window, or give more history."
+                f"the autoencoder got {len(usable)} windows of {self.window} unbroken bars; at least {_FEWEST_WINDOWS} "
+                f"are needed, and the longest unbroken run has {longest} bars. Shorten window, or give more history."
             )
         train, late = self._validation_tail(rows, usable)
         self.feature_names_, self.n_features_in_ = rows.names, rows.matrix.shape[1]
@@ -182,7 +182,10 @@ class Autoencoder(TransformerMixin, BaseEstimator):
             "window": (self.window >= 2, "at least 2 bars were"),
             "learning_clip": (self.learning_clip > 0, "a number above 0 was"),
             "validation_share": (0.0 <= self.validation_share < 0.9, "a share from 0 to below 0.9 was"),
-            "max_train_windows": (self.max_train_windows is None or self.max_train_windows >= _FEWEST_WINDOWS, "at least 50 were"),
+            "max_train_windows": (
+                self.max_train_windows is None or self.max_train_windows >= _FEWEST_WINDOWS,
+                "at least 50 were",
+            ),
         }
         for name, (holds, what) in expected.items():
             if not holds:
@@ -233,7 +236,9 @@ class Autoencoder(TransformerMixin, BaseEstimator):
 
         found = np.full((len(rows.place), self.latent), np.nan)
         with torch.no_grad(), torch_threads(int(self.n_jobs or 1)):
-            parts = [self.network_.encode(x.clamp(-self.learning_clip, self.learning_clip)) for x in self._batches(table, usable)]
+            parts = [
+                self.network_.encode(x.clamp(-self.learning_clip, self.learning_clip)) for x in self._batches(table, usable)
+            ]
         if parts:
             found[rows.complete(self.window)] = torch.cat(parts).numpy()
         return found
@@ -311,9 +316,7 @@ class Autoencoder(TransformerMixin, BaseEstimator):
         """The card; for this model regimes say in which market its features and its alarm are worth having."""
         params = {name: value for name, value in self.get_params().items() if name in AUTOENCODER_DEFAULTS}
         columns = getattr(self, "feature_names_", None)
-        return AUTOENCODER.info(
-            "representation", hyperparameters=params, max_train_rows=self.max_train_windows, feature_names=columns
-        )
+        return AUTOENCODER.info("representation", hyperparameters=params, feature_names=columns)
 
     def to_parts(self) -> tuple[dict[str, Any], nn.Module]:
         """State (plain JSON values) and a module that holds every number that was learned."""
@@ -363,5 +366,3 @@ class Autoencoder(TransformerMixin, BaseEstimator):
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise ModelError(f"the stored autoencoder's parts do not fit: {error}.") from error
         return model
-
-

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from huracan.models.networks.autoencoder import WindowAutoencoder
 from huracan.training.phases import Phase, RowLosses
 from huracan.training.windows import Batch
 
@@ -44,6 +45,7 @@ class Reconstruction:
         return self._losses
 
     def _losses(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
+        assert isinstance(network, WindowAutoencoder)
         x = batch.x.clamp(-self.clip, self.clip)
         shape = F.huber_loss(network(x), x, reduction="none", delta=1.5).mean(dim=(1, 2))
         views = hidden_columns(self.views, x.shape[2]).to(x.device)

@@ -142,9 +142,7 @@ class ReturnGAN(BaseEstimator):
         condition = np.array([position[regime] for regime in windows.regime.tolist()], np.int64)
         shares = np.bincount(condition, minlength=len(position)) / len(condition)
         self.shares_ = dict(zip(self.regimes_, shares.tolist()))
-        self.volatility_ = {
-            name: float(np.median(windows.volatility[condition == i])) for i, name in enumerate(self.regimes_)
-        }
+        self.volatility_ = {name: float(np.median(windows.volatility[condition == i])) for i, name in enumerate(self.regimes_)}
         with torch_threads(int(self.n_jobs or 1)):
             with built_with_seed(seed):
                 network = self._network()
@@ -195,9 +193,12 @@ class ReturnGAN(BaseEstimator):
 
     def _take_regimes(self, windows: ReturnWindows) -> list[int]:
         if len(windows) < _FEWEST_WINDOWS:
-            raise NotEnoughData(f"the GAN got {len(windows)} windows of {self.window} returns; at least {_FEWEST_WINDOWS} are needed.")
+            raise NotEnoughData(
+                f"the GAN got {len(windows)} windows of {self.window} returns; at least {_FEWEST_WINDOWS} are needed."
+            )
         if not self.conditional:
-            self._codes, self.regimes_, self.n_windows_ = [0], ("all",), {"all": len(windows)}
+            self._codes, self.n_windows_ = [0], {"all": len(windows)}
+            self.regimes_: tuple[str, ...] = ("all",)
             return self._codes
         counts = np.bincount(windows.regime, minlength=len(_NAMES))
         self.n_windows_ = {name: int(count) for name, count in zip(_NAMES, counts) if count}

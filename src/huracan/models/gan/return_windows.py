@@ -56,7 +56,14 @@ class ReturnWindows:
 
     @classmethod
     def of(
-        cls, X: Any, regimes: Any = None, *, length: int, reference: int, conditional: bool = True, jitter_seed: int | None = None
+        cls,
+        X: Any,
+        regimes: Any = None,
+        *,
+        length: int,
+        reference: int,
+        conditional: bool = True,
+        jitter_seed: int | None = None,
     ) -> ReturnWindows:
         """Read candles, a ``TrainingSet``, returns (n,) of one series, or windows (n, length) that are scaled already.
 

@@ -16,9 +16,7 @@ _TRIED_TAILS = np.linspace(0.0, 0.12, 13)
 _TRIED_WINDOWS = 4_000
 
 
-def start_generator(
-    generator: ReturnGenerator, windows: NDArray[np.float64], regime: NDArray[np.int64], *, seed: int
-) -> None:
+def start_generator(generator: ReturnGenerator, windows: NDArray[np.float64], regime: NDArray[np.int64], *, seed: int) -> None:
     """Set level, shift, components and tail of a generator, in place.
 
     Levels are those of log sizes by regime; the variance of the window's shift and of each component is the non-negative fit

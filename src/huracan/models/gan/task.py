@@ -69,19 +69,20 @@ class WassersteinGame:
         return
 
     def _critic(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
-        real, regime = scaled_windows(batch.x), batch.condition
+        critic, regime = _pair(network).critic, _regime(batch)
         with torch.no_grad():
-            made = _made(network, batch, generator)
-        real, made = network.critic.soften(real), network.critic.soften(made)
-        scores = network.critic(torch.cat((real, made)), torch.cat((regime, regime)))
+            made = critic.soften(_made(network, batch, generator))
+        real = critic.soften(scaled_windows(batch.x))
+        scores = critic(torch.cat((real, made)), torch.cat((regime, regime)))
         share = torch.rand(len(real), 1, generator=generator, device=real.device, dtype=real.dtype)
         between = (share * real + (1.0 - share) * made).requires_grad_(True)
-        (slope,) = torch.autograd.grad(network.critic(between, regime).sum(), between, create_graph=True)
+        (slope,) = torch.autograd.grad(critic(between, regime).sum(), between, create_graph=True)
         too_steep = (slope.norm(dim=1) - 1.0).square()
         return scores[len(real) :] - scores[: len(real)] + self.penalty * too_steep
 
     def _generator(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
-        return -network.critic(network.critic.soften(_made(network, batch, generator)), batch.condition)
+        critic = _pair(network).critic
+        return -critic(critic.soften(_made(network, batch, generator)), _regime(batch))
 
 
 def scaled_windows(x: Tensor) -> Tensor:
@@ -90,14 +91,24 @@ def scaled_windows(x: Tensor) -> Tensor:
 
 
 def _made(network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
-    size = network.generator.noise_size
-    noise = torch.randn(len(batch), size, generator=generator, device=batch.x.device, dtype=batch.x.dtype)
-    return network.generator(noise, batch.condition)
+    maker = _pair(network).generator
+    noise = torch.randn(len(batch), maker.noise_size, generator=generator, device=batch.x.device, dtype=batch.x.dtype)
+    return maker(noise, _regime(batch))
+
+
+def _pair(network: nn.Module) -> GeneratorAndCritic:
+    assert isinstance(network, GeneratorAndCritic)
+    return network
+
+
+def _regime(batch: Batch) -> Tensor:
+    assert batch.condition is not None
+    return batch.condition
 
 
 def _critic_parameters(network: nn.Module) -> Iterable[nn.Parameter]:
-    return network.critic.parameters()
+    return _pair(network).critic.parameters()
 
 
 def _generator_parameters(network: nn.Module) -> Iterable[nn.Parameter]:
-    return network.generator.parameters()
+    return _pair(network).generator.parameters()

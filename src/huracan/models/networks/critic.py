@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -37,7 +39,7 @@ class ReturnCritic(nn.Module):
         super().__init__()
         self.lags = tuple(lag for lag in _LAGS if lag <= window // 2)
         widths = (4, hidden, hidden, hidden)
-        self.steps = nn.ModuleList([nn.Conv1d(a, b, 5, stride=2, padding=2) for a, b in zip(widths, widths[1:])])
+        self.steps = nn.ModuleList([nn.Conv1d(a, b, 5, stride=2, padding=2) for a, b in pairwise(widths)])
         self.join = nn.Linear(2 * hidden + 8 + 3 * len(self.lags), 2 * hidden)
         self.mix = nn.Linear(2 * hidden, 2 * hidden)
         self.score = nn.Linear(2 * hidden, 1)

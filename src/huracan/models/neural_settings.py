@@ -1,0 +1,86 @@
+"""Hyperparameters that every network has beside its own: the window, and the settings of the training loop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["NEURAL_ALIASES", "NEURAL_DEFAULTS", "NEURAL_MEANINGS", "loop_settings", "network_arguments"]
+
+_LOOP: Mapping[str, Any] = {
+    "max_epochs": 20,
+    "batch_size": 256,
+    "learning_rate": 1e-3,
+    "weight_decay": 1e-2,
+    "schedule": "cosine",
+    "warmup_share": 0.05,
+    "clip_norm": 1.0,
+    "patience": 5,
+    "averaging": 0.0,
+    "accumulate": 1,
+    "max_steps": None,
+    "precision": "float32",
+    "compile": False,
+    "checkpoint_every": 500,
+}
+
+_OTHERS: Mapping[str, Any] = {
+    "window": 32,
+    "loss": None,
+    "quantiles": None,
+    "class_weight": None,
+    "validation_share": 0.15,
+    "embargo": 0,
+    "label_horizon": 1,
+    "warm_start": False,
+    "device": "auto",
+    "checkpoints": None,
+}
+
+NEURAL_DEFAULTS: Mapping[str, Any] = {**_OTHERS, **_LOOP}
+
+NEURAL_MEANINGS: Mapping[str, str] = {
+    "window": "bars that a forecast sees, the row itself the last; where there are fewer, the forecast is the constant",
+    "loss": "squared_error, huber or cross_entropy; none is squared_error, or cross_entropy for classes",
+    "quantiles": "forecast these quantiles, ascending, by pinball loss; predict gives the middle one, predict_quantiles all",
+    "class_weight": "'balanced', or class -> weight",
+    "validation_share": "share of the time, at its end and purged, that says when to stop; 0 trains all epochs",
+    "embargo": "bars left out between training and validation, beyond the labels' own",
+    "label_horizon": "bars until a label is known, where X brings no times",
+    "warm_start": "go on from the parameters of the last fit, whose scaling of inputs and target is kept",
+    "device": "auto (CUDA where there is one), cpu, cuda, cuda:1, ...",
+    "checkpoints": "folder to write checkpoints to and to go on from after a kill; none writes nothing",
+    "max_epochs": "most passes over the training windows",
+    "batch_size": "windows an optimizer step, over all devices together",
+    "learning_rate": "of AdamW, at its highest",
+    "weight_decay": "of AdamW, for matrices",
+    "schedule": "cosine (falls to zero) or constant",
+    "warmup_share": "share of all steps over which the rate rises from zero",
+    "clip_norm": "norm the gradient is cut at; none leaves it",
+    "patience": "epochs without a lower validation loss before stopping; none goes on",
+    "averaging": "weight of the past in an average of the parameters that is used instead of the last ones; 0 is none",
+    "accumulate": "pieces a batch is computed in, where it does not fit into memory",
+    "max_steps": "most optimizer steps; none is no limit",
+    "precision": "float32, float64, or bfloat16 (mixed: parameters stay float32)",
+    "compile": "let torch.compile make kernels",
+    "checkpoint_every": "steps between checkpoints",
+}
+
+NEURAL_ALIASES: Mapping[str, str] = {
+    "epochs": "max_epochs",
+    "lr": "learning_rate",
+    "lookback": "window",
+    "early_stopping_patience": "patience",
+}
+
+
+def loop_settings(params: Mapping[str, Any], seed: int) -> Any:
+    """The part of a learner's hyperparameters that is the loop's."""
+    from huracan.training.settings import LoopSettings
+
+    return LoopSettings(seed=seed, **{name: params[name] for name in _LOOP})
+
+
+def network_arguments(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The part that is the network's own."""
+    return {name: value for name, value in params.items() if name not in NEURAL_DEFAULTS}

@@ -1,0 +1,142 @@
+"""Checkpoints of a training: whole or not there, checked before they are read, loadable on another number of devices.
+
+A folder holds ``step-00000500/`` and the like. Tensors are in PyTorch's distributed checkpoint format, each shard in the
+file of the process that held it; ``progress.json`` says how far the training is; ``manifest.json``, written last, holds the
+SHA-256 of every file. A checkpoint is written aside and renamed, so a killed process leaves the one before it in place.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import file_digest
+from pathlib import Path
+from typing import Any
+
+from huracan.errors import ArtifactError, ModelError
+from huracan.logs import logger
+from huracan.storage.whole_files import flush_folder, make_folder, put_file, refusal
+from huracan.training.runtime import Runtime
+
+__all__ = ["Checkpoint", "CheckpointFolder"]
+
+_NAME = re.compile(r"step-(\d{8})")
+_ASIDE = ".aside"
+_KEPT = 2
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One whole checkpoint: its folder, the step it was made after, and what ``progress.json`` says."""
+
+    folder: Path
+    step: int
+    progress: Mapping[str, Any]
+
+
+class CheckpointFolder:
+    """The checkpoints of one training.
+
+    Parameters
+    ----------
+    folder : made where it is missing; shared by all processes of a training.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as home:
+    ...     CheckpointFolder(home).newest() is None
+    True
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+
+    def write(self, step: int, tensors: dict[str, Any], progress: Mapping[str, Any], runtime: Runtime) -> None:
+        """Write a checkpoint; every process calls it. The one before stays until this one is whole.
+
+        Raises
+        ------
+        StorageError : the disk is full or the folder cannot be written; earlier checkpoints are untouched.
+        """
+        from torch.distributed import checkpoint as sharded
+
+        aside = self.folder / f".step-{step:08d}{_ASIDE}"
+        try:
+            if runtime.chief:
+                make_folder(self.folder)
+                shutil.rmtree(aside, ignore_errors=True)
+                aside.mkdir()
+            runtime.meet()
+            sharded.save(tensors, checkpoint_id=aside, no_dist=runtime.world == 1)
+            if runtime.chief:
+                put_file(aside / "progress.json", json.dumps(progress).encode())
+                hashes = {file.name: _hash(file) for file in sorted(aside.iterdir())}
+                put_file(aside / "manifest.json", json.dumps(hashes, indent=1).encode())
+                target = self.folder / f"step-{step:08d}"
+                shutil.rmtree(target, ignore_errors=True)
+                aside.rename(target)
+                flush_folder(self.folder)
+                self._forget_old()
+            runtime.meet()
+        except OSError as error:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise refusal(self.folder / f"step-{step:08d}", "written", error) from error
+
+    def newest(self) -> Checkpoint | None:
+        """The newest checkpoint that is whole; a damaged one is named in the log and the one before it is taken.
+
+        Raises
+        ------
+        ArtifactError : there are checkpoints and all are damaged.
+        """
+        damage = ""
+        for folder in reversed(self._all()):
+            try:
+                return _checked(folder)
+            except ArtifactError as error:
+                damage = str(error)
+                logger().warning("a damaged checkpoint is passed over", reason=damage)
+        if damage:
+            raise ArtifactError(f"no checkpoint in {self.folder} can be used; the oldest: {damage}")
+        return None
+
+    def read(self, checkpoint: Checkpoint, tensors: dict[str, Any], runtime: Runtime) -> None:
+        """Fill ``tensors``, laid out as :meth:`write` got them, with what the checkpoint holds."""
+        from torch.distributed import checkpoint as sharded
+        from torch.distributed.checkpoint.api import CheckpointException
+
+        try:
+            sharded.load(tensors, checkpoint_id=checkpoint.folder, no_dist=runtime.world == 1)
+        except (CheckpointException, KeyError, RuntimeError, ValueError) as error:
+            said = " ".join(str(error).split())[:300]
+            raise ModelError(f"{checkpoint.folder} does not fit this network: {said}") from error
+
+    def _all(self) -> list[Path]:
+        if not self.folder.is_dir():
+            return []
+        return sorted(path for path in self.folder.iterdir() if _NAME.fullmatch(path.name))
+
+    def _forget_old(self) -> None:
+        for old in self._all()[:-_KEPT]:
+            shutil.rmtree(old)
+
+
+def _hash(file: Path) -> str:
+    with file.open("rb") as content:
+        return file_digest(content, "sha256").hexdigest()
+
+
+def _checked(folder: Path) -> Checkpoint:
+    try:
+        hashes = json.loads((folder / "manifest.json").read_bytes())
+        for name, expected in hashes.items():
+            if _hash(folder / name) != expected:
+                raise ArtifactError(f"{folder / name} is damaged: its SHA-256 is not the one it was written with.")
+        progress = json.loads((folder / "progress.json").read_bytes())
+    except (OSError, ValueError, AttributeError) as error:
+        raise ArtifactError(f"the checkpoint {folder} is damaged: {error}.") from error
+    return Checkpoint(folder, int(progress["step"]), progress)

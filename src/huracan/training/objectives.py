@@ -1,0 +1,50 @@
+"""Losses of forecasts, one value a row, so that weights, devices and pieces of a batch add up to the same mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional
+
+__all__ = ["Pinball", "cross_entropy", "huber_loss", "squared_error"]
+
+
+def squared_error(output: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Squared error, mean over the outputs of a row: (batch, k) and (batch, k) give (batch,)."""
+    return (output - y).square().mean(dim=1)
+
+
+def huber_loss(output: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Huber's loss with its bend at one standard deviation of the target, mean over the outputs of a row."""
+    return functional.huber_loss(output, y, reduction="none").mean(dim=1)
+
+
+def cross_entropy(output: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Log loss of class scores: (batch, classes) and class codes (batch,) give (batch,)."""
+    return functional.cross_entropy(output, y, reduction="none")
+
+
+@dataclass(frozen=True)
+class Pinball:
+    """Loss whose minimum is a quantile (Koenker and Bassett, 1978), mean over targets and quantiles.
+
+    Parameters
+    ----------
+    quantiles : between 0 and 1, ascending; ``output`` is (batch, targets * quantiles), the quantiles of a target together.
+
+    Examples
+    --------
+    >>> loss = Pinball((0.5,))
+    >>> loss(torch.tensor([[1.0]]), torch.tensor([[3.0]]))
+    tensor([1.])
+    """
+
+    quantiles: Sequence[float]
+
+    def __call__(self, output: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """One loss a row."""
+        level = torch.as_tensor(self.quantiles, dtype=output.dtype, device=output.device)
+        error = y[:, :, None] - output.view(len(y), y.shape[1], len(self.quantiles))
+        return torch.maximum(level * error, (level - 1.0) * error).mean(dim=(1, 2))

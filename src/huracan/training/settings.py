@@ -1,0 +1,98 @@
+"""How a network is trained: the settings of the loop, checked once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from huracan.errors import ModelError
+
+__all__ = ["LoopSettings"]
+
+Precision = Literal["float32", "float64", "bfloat16"]
+Schedule = Literal["cosine", "constant"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopSettings:
+    """Settings of one training.
+
+    Parameters
+    ----------
+    max_epochs : most passes over the training windows. max_steps : most optimizer steps; None is no limit.
+    batch_size : windows an optimizer step, over all devices together. accumulate : pieces a batch is computed in, one
+        after the other, where it does not fit into memory.
+    learning_rate, weight_decay : of AdamW. schedule : ``"cosine"`` falls to zero over all steps, ``"constant"`` does not.
+    warmup_share : share of all steps over which the rate rises from zero.
+    clip_norm : the norm the gradient is cut at; None leaves it.
+    precision : ``"bfloat16"`` computes forward and backward in mixed precision and keeps parameters in float32.
+    patience : epochs without a lower validation loss after which training stops; None goes on to the end.
+    averaging : weight of the past in an exponential average of the parameters that is validated and kept instead of the
+        last ones; 0 is none.
+    compile : let ``torch.compile`` make kernels for the network.
+    checkpoint_every : steps between checkpoints, where there is a folder for them.
+    seed : of the order of the batches, of dropout and of whatever a task draws.
+
+    Raises
+    ------
+    ModelError : a value is out of bounds; the message names it.
+
+    Examples
+    --------
+    >>> LoopSettings(batch_size=64).batch_size
+    64
+    >>> LoopSettings(batch_size=10, accumulate=4)
+    Traceback (most recent call last):
+    ...
+    huracan.errors.ModelError: accumulate is 4, which does not divide the batch_size of 10.
+    """
+
+    max_epochs: int = 20
+    max_steps: int | None = None
+    batch_size: int = 256
+    accumulate: int = 1
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
+    schedule: Schedule = "cosine"
+    warmup_share: float = 0.05
+    clip_norm: float | None = 1.0
+    precision: Precision = "float32"
+    patience: int | None = 5
+    averaging: float = 0.0
+    compile: bool = False
+    checkpoint_every: int = 500
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        whole = {"max_epochs": 1, "batch_size": 1, "accumulate": 1, "checkpoint_every": 1}
+        for name, least in whole.items():
+            _require_whole(name, getattr(self, name), least)
+        for name in ("max_steps", "patience"):
+            if getattr(self, name) is not None:
+                _require_whole(name, getattr(self, name), 1)
+        _require(0.0 < self.learning_rate < float("inf"), "learning_rate", self.learning_rate, "a number above 0")
+        _require(0.0 <= self.weight_decay < float("inf"), "weight_decay", self.weight_decay, "0 or more")
+        _require(0.0 <= self.warmup_share < 1.0, "warmup_share", self.warmup_share, "a share from 0 to below 1")
+        _require(0.0 <= self.averaging < 1.0, "averaging", self.averaging, "a weight from 0 to below 1")
+        if self.clip_norm is not None:
+            _require(self.clip_norm > 0.0, "clip_norm", self.clip_norm, "a number above 0, or none,")
+        _require(self.schedule in ("cosine", "constant"), "schedule", self.schedule, "'cosine' or 'constant'")
+        precisions = ("float32", "float64", "bfloat16")
+        _require(self.precision in precisions, "precision", self.precision, "'float32', 'float64' or 'bfloat16'")
+        if self.batch_size % self.accumulate:
+            raise ModelError(f"accumulate is {self.accumulate}, which does not divide the batch_size of {self.batch_size}.")
+
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """The names of all settings."""
+        return tuple(field.name for field in fields(cls))
+
+
+def _require_whole(name: str, value: Any, least: int) -> None:
+    fits = isinstance(value, int) and not isinstance(value, bool) and value >= least
+    _require(fits, name, value, f"a whole number from {least}")
+
+
+def _require(holds: bool, name: str, value: Any, expected: str) -> None:
+    if not holds:
+        raise ModelError(f"{name} is {value!r}; {expected} was expected.")
