@@ -12,7 +12,7 @@ from huracan.models.networks.generator import HALF_LIVES, ReturnGenerator
 __all__ = ["start_generator", "window_kurtosis"]
 
 _SMALL = 0.01
-_TRIED_TAILS = np.linspace(0.0, 0.12, 13)
+_TRIED_TAILS = np.linspace(0.0, 0.12, 9)
 _TRIED_WINDOWS = 4_000
 
 
@@ -35,17 +35,19 @@ def start_generator(generator: ReturnGenerator, windows: NDArray[np.float64], re
     variance, _ = nnls(shapes, covariance)
     gauss = np.log(np.abs(np.random.default_rng(seed).standard_normal(200_000)) + _SMALL).mean()
     with torch.no_grad():
-        generator.level.copy_(torch.from_numpy(mean - gauss))
         generator.shift.fill_(float(np.sqrt(max(variance[0], 0.01))))
         generator.components.copy_(torch.from_numpy(np.sqrt(np.maximum(variance[1:], 0.0025))))
         target = window_kurtosis(windows)
         noise = torch.randn(_TRIED_WINDOWS, generator.noise_size, generator=torch.Generator().manual_seed(seed))
         codes = torch.from_numpy(np.random.default_rng(seed).choice(regime, _TRIED_WINDOWS))
-        found = []
+        level, found = torch.from_numpy(mean - gauss), []
         for tail in _TRIED_TAILS:
             generator.tail.fill_(float(tail))
+            generator.level.copy_(level - 0.5 * float(tail))  # a heavy tail adds tail * e**2 / 2 to the log size
             found.append(window_kurtosis(generator(noise, codes).numpy().astype(np.float64)))
-        generator.tail.fill_(float(_TRIED_TAILS[int(np.argmin(np.abs(np.array(found) - target)))]))
+        best = float(_TRIED_TAILS[int(np.argmin(np.abs(np.array(found) - target)))])
+        generator.tail.fill_(best)
+        generator.level.copy_(level - 0.5 * best)
 
 
 def window_kurtosis(windows: NDArray[np.float64]) -> float:
