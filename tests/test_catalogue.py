@@ -315,7 +315,7 @@ def test_a_taken_name_is_not_replaced_by_accident(restored_catalogue: None) -> N
 
 
 def test_a_spec_without_a_way_to_fit_is_refused() -> None:
-    with pytest.raises(ModelError, match="exactly one of build=, fit= and network="):
+    with pytest.raises(ModelError, match="exactly one of build=, fit=, network= and estimator="):
         LearnerSpec(name="nothing", purpose="", ideal_dataset_shape="", tasks=("regression",))
     with pytest.raises(ModelError, match="has tasks"):
         LearnerSpec(name="odd", purpose="", ideal_dataset_shape="", tasks=("ranking",), build=lambda c: None)  # type: ignore[arg-type]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,9 +15,10 @@ from huracan.baselines.inputs import InputScaler, checked_weight, other_columns,
 from huracan.baselines.tabular import TabularClassifier, TabularRegressor
 from huracan.baselines.wrapper import MIN_TRAIN_ROWS, TabularLearner
 from huracan.dataset import TrainingSet
-from huracan.errors import DataError, DependencyMissing, ModelError, NotEnoughData
+from huracan.errors import DataError, ModelError, NotEnoughData
 from huracan.models.input_saliency import input_saliency
 from huracan.models.neural_settings import loop_settings, network_arguments
+from huracan.models.torch_use import require_torch, torch_threads
 from huracan.models.windowed_rows import WindowedRows
 from huracan.validation.folds import purged_fold
 from huracan.validation.row_times import RowTimes
@@ -60,7 +60,7 @@ class _NeuralLearner(TabularLearner):
         if params["warm_start"] and hasattr(self, "estimator_"):
             network.load_state_dict(self.estimator_.state_dict())
         folder = None if params["checkpoints"] is None else CheckpointFolder(params["checkpoints"])
-        with _threads(int(self.n_jobs or 1)):
+        with torch_threads(int(self.n_jobs or 1)):
             loop = TrainingLoop(
                 network,
                 Supervised(job.objective),
@@ -78,7 +78,7 @@ class _NeuralLearner(TabularLearner):
 
         This is how a training is handed to other processes.
         """
-        _require_torch()
+        require_torch()
         import torch
 
         from huracan.training.job import TrainingJob
@@ -256,7 +256,7 @@ class _NeuralLearner(TabularLearner):
         last = torch.from_numpy(rows.place[usable].astype(np.int32))
         windows = WindowTable(table, last, params["window"]).to(device, torch.float32)
         self.estimator_.to(device)
-        with torch.inference_mode(), _threads(int(self.n_jobs or 1)):
+        with torch.inference_mode(), torch_threads(int(self.n_jobs or 1)):
             parts = [self.estimator_(batch.x).double().cpu().numpy() for batch in windows.in_order(_PREDICT_ROWS)]
         output[usable] = self._link(np.concatenate(parts))
         return output
@@ -485,23 +485,3 @@ def _require_finite_rows(rows: TrainingSet) -> None:
         raise DataError(
             f"{str(error).split(';')[0]} ({rows.symbol[at]}, {rows.ts[at]}); finite numbers were expected."
         ) from None
-
-
-def _require_torch() -> None:
-    try:
-        import torch  # noqa: F401
-    except ImportError as error:
-        raise DependencyMissing("networks need PyTorch; install it with: pip install 'huracan[neural]'.") from error
-
-
-@contextmanager
-def _threads(n: int) -> Iterator[None]:
-    """PyTorch on ``n`` threads within."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(n)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
