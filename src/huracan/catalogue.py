@@ -12,6 +12,7 @@ huracan.errors.UnknownName: unknown learner 'rigde'; did you mean 'ridge'? Known
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,15 +22,16 @@ from numpy.typing import NDArray
 from huracan.baselines.classifiers import SIMPLE_LEARNERS
 from huracan.baselines.linear import LINEAR_LEARNERS
 from huracan.baselines.rules import RULES
-from huracan.baselines.spec import PROFILES, FitContext, LearnerSpec, SupervisedTask
+from huracan.baselines.spec import PROFILES, FitContext, LearnerSpec, SupervisedTask, UnsupervisedTask
 from huracan.errors import ModelError, UnknownName, nearest_name
+from huracan.models.autoencoder.card import AUTOENCODER
 from huracan.models.boosting import BOOSTERS
+from huracan.models.gan.card import GAN
 from huracan.models.network_learners import NETWORKS
 from huracan.models.trees import FORESTS
 
 if TYPE_CHECKING:
     from huracan.baselines.tabular import TabularClassifier, TabularRegressor
-    from huracan.baselines.wrapper import TabularLearner
     from huracan.config import LearnerConfig
     from huracan.dataset import TrainingSet
 
@@ -76,7 +78,7 @@ _ALIASES = {
 }
 
 _LEARNERS: dict[str, LearnerSpec] = {
-    s.name: s for s in (*LINEAR_LEARNERS, *SIMPLE_LEARNERS, *FORESTS, *BOOSTERS, *NETWORKS, *RULES)
+    s.name: s for s in (*LINEAR_LEARNERS, *SIMPLE_LEARNERS, *FORESTS, *BOOSTERS, *NETWORKS, AUTOENCODER, GAN, *RULES)
 }
 
 MODEL_CATALOGUE: Mapping[str, LearnerSpec] = MappingProxyType(_LEARNERS)
@@ -105,15 +107,19 @@ def find_learner(name: str) -> LearnerSpec:
 def build_model(
     name: str,
     *,
-    task: Literal["auto", "regression", "classification"] = "auto",
+    task: Literal["auto", "regression", "classification", "representation", "generation"] = "auto",
     random_state: int = 0,
     n_jobs: int = 1,
     max_train_rows: int | str | None = "standard",
     clip: float = 8.0,
     winsorize: float = 0.005,
     **hyperparameters: Any,
-) -> TabularRegressor | TabularClassifier:
+) -> Any:
     """Make an unfitted scikit-learn estimator by name.
+
+    A ``TabularRegressor`` or ``TabularClassifier`` (networks: ``NeuralRegressor``, ``NeuralClassifier``); for what learns
+    without a label its own estimator, such as :class:`~huracan.models.autoencoder.estimator.Autoencoder`, which of the
+    parameters below takes ``random_state``, ``n_jobs`` and the hyperparameters.
 
     Parameters
     ----------
@@ -142,6 +148,9 @@ def build_model(
     (400,)
     """
     spec = find_learner(name)
+    if spec.estimator is not None:
+        _checked_task(spec, task)
+        return _unsupervised(spec)(random_state=random_state, n_jobs=n_jobs, **spec.canonical(hyperparameters))
     chosen = _checked_task(spec, task)
     spec.complete(hyperparameters)
     return _estimator(spec, chosen)(
@@ -183,6 +192,8 @@ def check_learners(learners: Mapping[str, LearnerConfig], *, where: str = "learn
     for name, settings in learners.items():
         try:
             spec = find_learner(name)
+            if not spec.is_supervised:
+                raise ModelError(f"{spec.name} learns without a label ({spec.tasks[0]}) and cannot be compared with learners.")
             _checked_task(spec, settings.task)
             spec.canonical({key: value for key, value in settings.params.items() if key not in _OF_THE_WRAPPER})
         except (ModelError, UnknownName) as error:
@@ -267,7 +278,7 @@ def feature_importance(model: Any) -> dict[str, float] | None:
     return own() if callable(own) else None
 
 
-def model_from_parts(state: Mapping[str, Any], inner: Any) -> TabularLearner:
+def model_from_parts(state: Mapping[str, Any], inner: Any) -> Any:
     """Put a fitted model together from what its ``to_parts()`` gave.
 
     Raises
@@ -276,7 +287,14 @@ def model_from_parts(state: Mapping[str, Any], inner: Any) -> TabularLearner:
     ModelError : the state does not fit the learner.
     """
     spec = find_learner(str(state.get("name")))
+    if spec.estimator is not None:
+        return _unsupervised(spec).from_parts(state, inner)
     return _estimator(spec, str(state.get("task"))).from_state(spec, state, inner)
+
+
+def _unsupervised(spec: LearnerSpec) -> Any:
+    module, _, name = str(spec.estimator).partition(":")
+    return getattr(import_module(module), name)
 
 
 def _estimator(spec: LearnerSpec, task: str) -> type[TabularRegressor] | type[TabularClassifier]:
@@ -289,13 +307,18 @@ def _estimator(spec: LearnerSpec, task: str) -> type[TabularRegressor] | type[Ta
     return TabularRegressor if task == "regression" else TabularClassifier
 
 
-def _checked_task(spec: LearnerSpec, task: str) -> SupervisedTask:
+def _checked_task(spec: LearnerSpec, task: str) -> SupervisedTask | UnsupervisedTask:
     if task == "auto":
         return spec.preferred_task
     for known in spec.tasks:
         if task == known:
             return known
-    if task not in ("regression", "classification"):
-        raise nearest_name(task, ("auto", "regression", "classification"), kind="task")
+    if task not in _TASKS:
+        raise nearest_name(task, ("auto", *_TASKS), kind="task")
+    if not spec.is_supervised or task not in _TASKS[:2]:
+        raise ModelError(f"{spec.name} does not do {task}; it does {' and '.join(spec.tasks)}.")
     target = "a number" if task == "regression" else "a class"
     raise ModelError(f"{spec.name} does not do {task}: it cannot forecast {target}; it does {' and '.join(spec.tasks)}.")
+
+
+_TASKS = ("regression", "classification", "representation", "generation")

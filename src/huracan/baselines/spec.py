@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from huracan.errors import ModelError, nearest_name
 from huracan.model_info import FeatureSignature, MarketRegime, ModelInfo, Task
 
-__all__ = ["PROFILES", "FitContext", "LearnerSpec", "SupervisedTask"]
+__all__ = ["PROFILES", "FitContext", "LearnerSpec", "SupervisedTask", "UnsupervisedTask"]
 
 SupervisedTask = Literal["regression", "classification"]
+UnsupervisedTask = Literal["representation", "generation"]
 
 PROFILES: tuple[str, ...] = ("quick", "standard", "full")
 """The profiles that row caps are written for."""
@@ -94,6 +95,9 @@ class LearnerSpec:
     network : instead of either, for what gradient steps train: a callable ``network(n_features, window, n_outputs,
         **hyperparameters)`` that returns a ``torch.nn.Module``, or ``"package.module:name"`` of one. Use
         :func:`huracan.models.network_learner`, which adds the settings of the training loop.
+    estimator : instead of either, for what learns without a label: ``"package.module:Class"`` of a scikit-learn estimator
+        that takes the hyperparameters, ``random_state`` and ``n_jobs`` as keywords and has ``model_info``, ``to_parts`` and
+        ``from_parts``. Its one task is ``"representation"`` or ``"generation"``, and ``outputs`` says what it gives.
     output : ``output(fitted, X, n_jobs)``: forecasts (n,), class probabilities (n, k), or margins where
         ``margin_only``. Default: ``predict`` / ``predict_proba`` / ``decision_function`` of the estimator.
     importance : ``importance(fitted, n_features)``: one non-negative number a feature, or None where it has none.
@@ -107,10 +111,11 @@ class LearnerSpec:
     margin_only : the classifier has a margin and no probability.
     is_rule : a fixed rule that learns next to nothing; its ``ModelInfo.task`` is ``"rule"``.
     threads : whether more than one thread makes it faster.
+    outputs : name of each output -> what it means, where a learner without a label gives other ones.
 
     Raises
     ------
-    ModelError : not exactly one of ``build``, ``fit`` and ``network`` is given, or a task is unknown.
+    ModelError : not exactly one of ``build``, ``fit``, ``network`` and ``estimator`` is given, or a task is unknown.
     UnknownName : a profile is unknown, or ``meanings`` or ``aliases`` speak of a hyperparameter without a default.
 
     Examples
@@ -126,10 +131,11 @@ class LearnerSpec:
     name: str
     purpose: str
     ideal_dataset_shape: str
-    tasks: tuple[SupervisedTask, ...]
+    tasks: tuple[SupervisedTask | UnsupervisedTask, ...]
     build: Callable[[FitContext], Any] | None = None
     fit: Fit | None = None
     network: Callable[..., Any] | str | None = None
+    estimator: str | None = None
     output: Output | None = None
     importance: Callable[[Any, int], NDArray[np.float64] | None] | None = None
     feature_requirements: tuple[str, ...] = ("numeric", "finite: no nulls, no infinities")
@@ -144,14 +150,15 @@ class LearnerSpec:
     margin_only: bool = False
     is_rule: bool = False
     threads: bool = False
+    outputs: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if sum(given is not None for given in (self.build, self.fit, self.network)) != 1:
-            raise ModelError(f"learner '{self.name}' needs exactly one of build=, fit= and network=.")
-        wrong = [t for t in self.tasks if t not in ("regression", "classification")]
-        if wrong or not self.tasks:
+        if sum(given is not None for given in (self.build, self.fit, self.network, self.estimator)) != 1:
+            raise ModelError(f"learner '{self.name}' needs exactly one of build=, fit=, network= and estimator=.")
+        possible = ("regression", "classification") if self.estimator is None else ("representation", "generation")
+        if not self.tasks or any(task not in possible for task in self.tasks):
             raise ModelError(
-                f"learner '{self.name}' has tasks {self.tasks}; 'regression', 'classification' or both were expected."
+                f"learner '{self.name}' has tasks {self.tasks}; '{possible[0]}', '{possible[1]}' or both were expected."
             )
         for profile in self.max_train_rows:
             if profile not in PROFILES:
@@ -161,7 +168,7 @@ class LearnerSpec:
                 raise nearest_name(name, self.defaults, kind=f"hyperparameter of {self.name}")
         regimes = {MarketRegime(regime): reason for regime, reason in self.market_regimes.items()}
         object.__setattr__(self, "market_regimes", MappingProxyType(regimes))
-        for name in ("defaults", "meanings", "aliases", "max_train_rows"):
+        for name in ("defaults", "meanings", "aliases", "max_train_rows", "outputs"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     def __repr__(self) -> str:
@@ -176,7 +183,12 @@ class LearnerSpec:
         return _rebuild, (plain,)
 
     @property
-    def preferred_task(self) -> SupervisedTask:
+    def is_supervised(self) -> bool:
+        """Whether it learns from a label; where not, ``estimator`` says what is built."""
+        return self.estimator is None
+
+    @property
+    def preferred_task(self) -> SupervisedTask | UnsupervisedTask:
         """The task that ``task="auto"`` means."""
         return self.tasks[0]
 
@@ -209,7 +221,7 @@ class LearnerSpec:
 
     def info(
         self,
-        task: SupervisedTask,
+        task: SupervisedTask | UnsupervisedTask,
         *,
         hyperparameters: Mapping[str, Any] | None = None,
         max_train_rows: int | None = None,
@@ -217,7 +229,7 @@ class LearnerSpec:
     ) -> ModelInfo:
         """The card of this learner as built for ``task``."""
         kind: Task = "rule" if self.is_rule else task
-        schema = _OUTPUTS["margin" if self.margin_only and task == "classification" else task]
+        schema = self.outputs or _OUTPUTS["margin" if self.margin_only and task == "classification" else task]
         requirements = self.feature_requirements
         if self.scale_inputs:
             requirements = (*requirements, "any scale: standardised and clipped inside")

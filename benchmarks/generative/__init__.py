@@ -1,0 +1,1 @@
+"""What the benchmarks of autoencoder and GAN judge with: planted anomalies, rival simulators, judges."""

@@ -1,0 +1,368 @@
+"""The autoencoder as a scikit-learn transformer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from huracan.baselines.inputs import InputScaler, other_columns
+from huracan.errors import DataError, ModelError, NotEnoughData
+from huracan.model_info import ModelInfo
+from huracan.models.autoencoder.card import AUTOENCODER, AUTOENCODER_DEFAULTS
+from huracan.models.autoencoder.rows import BarRows
+from huracan.models.torch_use import require_torch, torch_threads
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from huracan.models.networks.autoencoder import WindowAutoencoder
+
+__all__ = ["Autoencoder"]
+
+_FORMAT = 1
+_FEWEST_WINDOWS = 50
+_MOST_VIEWS = 16
+_CALIBRATED = 50_000
+_AT_ONCE = 1_024
+
+
+class Autoencoder(TransformerMixin, BaseEstimator):
+    """Latent features of the last bars, and how unlike usual windows they are.
+
+    Rows are answered for one by one: row t speaks of the ``window`` bars that end at t, of its own symbol and segment, and of
+    nothing after t. Rows with less history get NaN.
+
+    Read as ``X``: canonical candles (turned into features of :func:`~huracan.models.autoencoder.rows.candle_recipe`); a
+    feature frame ``[symbol, ts, segment, ...]``, sorted, whose nulls break windows; a
+    :class:`~huracan.dataset.TrainingSet`; rows (n, d) of one series in time order; or windows (n, bars, d).
+
+    Parameters
+    ----------
+    window : bars of a window. latent : features that :meth:`transform` gives. hidden, cross_hidden : widths of the network.
+    reference : bars that candles are compared with (their usual volatility, range and volume).
+    views : groups of column numbers that are forecast from all others; None takes price and volume for candles, else every
+        column by itself (neighbours together, where they are more than 16).
+    learning_clip : standard deviations at which values are cut for learning and encoding; residuals are judged uncut.
+    max_train_windows : windows of a fit, drawn at random over the whole span. validation_share : of the windows, the latest
+        and purged, that choose the epoch.
+    max_epochs, batch_size, learning_rate, weight_decay, patience : of the training loop.
+    device : ``"cpu"``, ``"cuda"`` or ``"auto"``. random_state, n_jobs : seed and threads.
+
+    Attributes
+    ----------
+    network_ : the fitted network. scaler_ : of its inputs. calibration_ : of the score. feature_names_ : columns.
+    check_names_ : what is checked. training_ : how the training went. n_train_windows_, n_validation_windows_ : windows used.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> model = Autoencoder(window=8, latent=2, max_epochs=2).fit(rng.standard_normal((2_000, 3)))
+    >>> fresh = rng.standard_normal((100, 3)); fresh[60, 1] = 12.0
+    >>> model.transform(fresh).shape, int(np.nanargmax(model.anomaly_score(fresh))) in range(60, 68)
+    ((100, 2), True)
+    """
+
+    def __init__(
+        self,
+        *,
+        window: int = AUTOENCODER_DEFAULTS["window"],
+        latent: int = AUTOENCODER_DEFAULTS["latent"],
+        hidden: int = AUTOENCODER_DEFAULTS["hidden"],
+        cross_hidden: int = AUTOENCODER_DEFAULTS["cross_hidden"],
+        reference: int = AUTOENCODER_DEFAULTS["reference"],
+        views: Sequence[Sequence[int]] | None = AUTOENCODER_DEFAULTS["views"],
+        learning_clip: float = AUTOENCODER_DEFAULTS["learning_clip"],
+        max_train_windows: int | None = AUTOENCODER_DEFAULTS["max_train_windows"],
+        validation_share: float = AUTOENCODER_DEFAULTS["validation_share"],
+        max_epochs: int = AUTOENCODER_DEFAULTS["max_epochs"],
+        batch_size: int = AUTOENCODER_DEFAULTS["batch_size"],
+        learning_rate: float = AUTOENCODER_DEFAULTS["learning_rate"],
+        weight_decay: float = AUTOENCODER_DEFAULTS["weight_decay"],
+        patience: int | None = AUTOENCODER_DEFAULTS["patience"],
+        device: str = AUTOENCODER_DEFAULTS["device"],
+        random_state: int = 0,
+        n_jobs: int = 1,
+    ) -> None:
+        self.window = window
+        self.latent = latent
+        self.hidden = hidden
+        self.cross_hidden = cross_hidden
+        self.reference = reference
+        self.views = views
+        self.learning_clip = learning_clip
+        self.max_train_windows = max_train_windows
+        self.validation_share = validation_share
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.patience = patience
+        self.device = device
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+
+    # --- fitting ---------------------------------------------------------------------------------------------------
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Learn what windows are usually like; ``y`` is ignored.
+
+        Raises
+        ------
+        DataError : a value is not finite (column, row and time are named).
+        NotEnoughData : fewer than 50 whole windows.
+        ModelError : a parameter is out of bounds.
+        """
+        require_torch()
+        import torch
+
+        from huracan.models.autoencoder.checks import TailCalibration, check_names
+        from huracan.models.autoencoder.task import Reconstruction
+        from huracan.training.loop import TrainingLoop
+        from huracan.training.randomness import built_with_seed
+        from huracan.training.runtime import Runtime
+        from huracan.training.settings import LoopSettings
+        from huracan.training.windows import WindowTable
+
+        self._check_parameters()
+        rows = BarRows.of(X, reference=self.reference)
+        usable = np.flatnonzero(rows.complete(self.window))
+        if len(usable) < _FEWEST_WINDOWS:
+            longest = int(rows.before.max(initial=-1)) + 1
+            raise NotEnoughData(
+                f"the autoencoder got {len(usable)} windows of {self.window} unbroken bars; at least {_FEWEST_WINDOWS} "
+                f"are needed, and the longest unbroken run has {longest} bars. Shorten window, or give more history."
+            )
+        train, late = self._validation_tail(rows, usable)
+        self.feature_names_, self.n_features_in_ = rows.names, rows.matrix.shape[1]
+        self.check_names_ = check_names(rows.names)
+        self.views_ = self._views(rows)
+        self.scaler_ = InputScaler.fit(rows.matrix[rows.place[train]], clip=math.inf)
+        seed = int(self.random_state or 0)
+        with built_with_seed(seed):
+            network = self._network()
+        table = torch.from_numpy(self.scaler_(rows.matrix))
+
+        def windows(which: NDArray[np.int64]) -> WindowTable:
+            return WindowTable(table, torch.from_numpy(rows.place[which].astype(np.int32)), self.window)
+
+        settings = LoopSettings(
+            max_epochs=self.max_epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            patience=self.patience,
+            seed=seed,
+        )
+        with torch_threads(int(self.n_jobs or 1)):
+            loop = TrainingLoop(
+                network,
+                Reconstruction(self.views_, self.learning_clip),
+                windows(train),
+                windows(late) if len(late) else None,
+                settings=settings,
+                runtime=Runtime(self.device),
+            )
+            self.training_ = loop.run()
+            self.network_ = network.to("cpu").eval()
+            self.n_train_windows_, self.n_validation_windows_ = len(train), len(late)
+            judged = train if len(train) <= _CALIBRATED else train[:: -(-len(train) // _CALIBRATED)]
+            self.calibration_ = TailCalibration(len(self.check_names_))
+            self.calibration_.learn(self._checks(table, rows.place[judged]))
+        return self
+
+    def _check_parameters(self) -> None:
+        expected = {
+            "window": (self.window >= 2, "at least 2 bars were"),
+            "learning_clip": (self.learning_clip > 0, "a number above 0 was"),
+            "validation_share": (0.0 <= self.validation_share < 0.9, "a share from 0 to below 0.9 was"),
+            "max_train_windows": (
+                self.max_train_windows is None or self.max_train_windows >= _FEWEST_WINDOWS,
+                "at least 50 were",
+            ),
+        }
+        for name, (holds, what) in expected.items():
+            if not holds:
+                raise ModelError(f"{name} is {getattr(self, name)!r}; {what} expected.")
+
+    def _validation_tail(self, rows: BarRows, usable: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Row numbers to learn from, and later ones; no bar is in windows of both."""
+        usable = usable[np.argsort(rows.time[usable], kind="stable")]
+        time = rows.time[usable]
+        moments = np.unique(time)
+        edge = round((1.0 - self.validation_share) * len(moments))
+        late = time >= moments[edge] if edge < len(moments) else np.zeros(len(usable), bool)
+        early = time < moments[max(edge - self.window + 1, 0)] if late.any() else ~late
+        train, tail = usable[early], usable[late]
+        if min(len(train), len(tail)) < _FEWEST_WINDOWS // 2:
+            train, tail = usable, usable[:0]
+        cap = self.max_train_windows
+        if cap is not None and len(train) > cap:
+            rng = np.random.default_rng(int(self.random_state or 0))
+            train = np.sort(rng.choice(train, cap, replace=False))
+            tail = np.sort(rng.choice(tail, cap // 4, replace=False)) if len(tail) > cap // 4 else tail
+        return train, tail
+
+    def _views(self, rows: BarRows) -> tuple[tuple[int, ...], ...]:
+        n = rows.matrix.shape[1]
+        if self.views is None:
+            if rows.views is not None:
+                return rows.views
+            return tuple(tuple(part.tolist()) for part in np.array_split(np.arange(n), min(n, _MOST_VIEWS)))
+        given = tuple(tuple(int(column) for column in view) for view in self.views)
+        if sorted(column for view in given for column in view) != list(range(n)):
+            raise ModelError(f"views are {self.views!r}; every column from 0 to {n - 1} in exactly one of them was expected.")
+        return given
+
+    def _network(self) -> WindowAutoencoder:
+        from huracan.models.networks.autoencoder import WindowAutoencoder
+
+        return WindowAutoencoder(
+            self.n_features_in_, self.window, latent=self.latent, hidden=self.hidden, cross_hidden=self.cross_hidden
+        )
+
+    # --- answering -------------------------------------------------------------------------------------------------
+
+    def transform(self, X: Any) -> NDArray[np.float64]:
+        """Latent features of the window that ends in each row, (n, latent); NaN where there is no whole window."""
+        rows, usable, table = self._read(X)
+        import torch
+
+        found = np.full((len(rows.place), self.latent), np.nan)
+        with torch.no_grad(), torch_threads(int(self.n_jobs or 1)):
+            parts = [
+                self.network_.encode(x.clamp(-self.learning_clip, self.learning_clip)) for x in self._batches(table, usable)
+            ]
+        if parts:
+            found[rows.complete(self.window)] = torch.cat(parts).numpy()
+        return found
+
+    def anomaly_score(self, X: Any) -> NDArray[np.float64]:
+        """How unlike usual windows the window ending in each row is, (n,): the surprise of its worst check.
+
+        In nats: minus the logarithm of the share of training windows in which that check is as bad. Larger is stranger.
+        """
+        return self.anomaly_checks(X).max(axis=1)
+
+    def anomaly_share(self, X: Any) -> NDArray[np.float64]:
+        """Share of training windows with a score at least as large, (n,): .001 is as strange as the strangest in a thousand.
+
+        No less than 1e-5 is told.
+        """
+        score = self.anomaly_score(X)
+        return np.where(np.isnan(score), np.nan, self.calibration_.share(score))
+
+    def anomaly_checks(self, X: Any) -> NDArray[np.float64]:
+        """Surprise of every check, (n, checks) in the order of ``check_names_``: why a window is strange."""
+        rows, usable, table = self._read(X)
+        found = np.full((len(rows.place), len(self.check_names_)), np.nan)
+        if len(usable):
+            with torch_threads(int(self.n_jobs or 1)):
+                found[rows.complete(self.window)] = self.calibration_.surprise(self._checks(table, usable))
+        return found
+
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
+        """Names of the latent features."""
+        return np.asarray([f"latent{i}" for i in range(self.latent)], dtype=object)
+
+    def _read(self, X: Any) -> tuple[BarRows, NDArray[np.int64], torch.Tensor]:
+        check_is_fitted(self, "network_")
+        import torch
+
+        rows = BarRows.of(X, reference=self.reference)
+        if len(rows.names) != self.n_features_in_:
+            raise DataError(f"X has {len(rows.names)} features; the autoencoder was fitted on {self.n_features_in_}.")
+        unnamed = rows.names == tuple(f"x{i}" for i in range(self.n_features_in_))
+        if not unnamed and rows.names != self.feature_names_:
+            raise other_columns("the autoencoder", rows.names, self.feature_names_)
+        return rows, rows.place[rows.complete(self.window)], torch.from_numpy(self.scaler_(rows.matrix))
+
+    def _batches(self, table: torch.Tensor, last: NDArray[np.int64]) -> Iterator[torch.Tensor]:
+        import torch
+
+        from huracan.training.windows import WindowTable
+
+        windows = WindowTable(table, torch.from_numpy(last.astype(np.int32)), self.window)
+        for batch in windows.in_order(_AT_ONCE):
+            yield batch.x
+
+    def _checks(self, table: torch.Tensor, last: NDArray[np.int64]) -> NDArray[np.float64]:
+        import torch
+
+        from huracan.models.autoencoder.checks import window_checks
+        from huracan.models.autoencoder.task import hidden_columns
+
+        views = hidden_columns(self.views_, self.n_features_in_)
+        parts = []
+        with torch.no_grad():
+            for x in self._batches(table, last):
+                cut = x.clamp(-self.learning_clip, self.learning_clip)
+                cross = torch.zeros_like(x)
+                for hidden in views:
+                    forecast, log_scale = self.network_.cross_check(cut, hidden.expand(len(x), -1))
+                    cross[:, :, hidden] = ((x - forecast) * torch.exp(-log_scale))[:, :, hidden]
+                parts.append(window_checks(cross, x - self.network_(cut)))
+        return torch.cat(parts).numpy().astype(np.float64)
+
+    # --- what it is, and storage -----------------------------------------------------------------------------------
+
+    def model_info(self) -> ModelInfo:
+        """The card; for this model regimes say in which market its features and its alarm are worth having."""
+        params = {name: value for name, value in self.get_params().items() if name in AUTOENCODER_DEFAULTS}
+        columns = getattr(self, "feature_names_", None)
+        return AUTOENCODER.info("representation", hyperparameters=params, feature_names=columns)
+
+    def to_parts(self) -> tuple[dict[str, Any], nn.Module]:
+        """State (plain JSON values) and a module that holds every number that was learned."""
+        check_is_fitted(self, "network_")
+        from torch import nn
+
+        state = {
+            "name": "autoencoder",
+            "task": "representation",
+            "format": _FORMAT,
+            "params": self.get_params(),
+            "features": list(self.feature_names_),
+            "views": [list(view) for view in self.views_],
+            "center": self.scaler_.center.tolist(),
+            "precision": (1.0 / self.scaler_.scale).tolist(),
+            "windows": [self.n_train_windows_, self.n_validation_windows_],
+        }
+        return state, nn.ModuleDict({"network": self.network_, "calibration": self.calibration_})
+
+    @classmethod
+    def from_parts(cls, state: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Self:
+        """Put together what :meth:`to_parts` took apart.
+
+        Raises
+        ------
+        ModelError : the parts do not fit each other or this version.
+        """
+        require_torch()
+        from torch import nn
+
+        from huracan.models.autoencoder.checks import TailCalibration, check_names
+
+        if state.get("format") != _FORMAT:
+            raise ModelError(f"the stored autoencoder has format {state.get('format')!r}; format {_FORMAT} was expected.")
+        try:
+            model = cls(**state["params"])
+            model.feature_names_ = tuple(state["features"])
+            model.n_features_in_ = len(model.feature_names_)
+            model.check_names_ = check_names(model.feature_names_)
+            model.views_ = tuple(tuple(view) for view in state["views"])
+            center, precision = (np.asarray(state[name], np.float64) for name in ("center", "precision"))
+            with np.errstate(divide="ignore"):
+                model.scaler_ = InputScaler(center, 1.0 / precision, math.inf)
+            model.n_train_windows_, model.n_validation_windows_ = state["windows"]
+            model.network_, model.calibration_ = model._network().eval(), TailCalibration(len(model.check_names_))
+            nn.ModuleDict({"network": model.network_, "calibration": model.calibration_}).load_state_dict(dict(tensors))
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise ModelError(f"the stored autoencoder's parts do not fit: {error}.") from error
+        return model
