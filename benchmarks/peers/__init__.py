@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -24,16 +25,20 @@ KEEPS_FREED_MEMORY = {
 }
 """What :mod:`huracan.preprocessing.memory` asks the allocator for, in the words a peer's process understands."""
 
+_LAY_OVER = (
+    "import pathlib, sysconfig; pathlib.Path(sysconfig.get_path('purelib'), 'ours.pth').write_text({0!r}, encoding='utf-8')"
+)
 _HERE = Path(__file__).resolve().parent
 
 
-def peer_python(name: str, requirements: list[str]) -> Path:
+def peer_python(name: str, requirements: list[str], *, over_ours: bool = False) -> Path:
     """The Python of a peer's environment, installed the first time.
 
     Parameters
     ----------
     name : folder of the environment.
     requirements : as pip takes them, versions pinned.
+    over_ours : what is installed here can be imported there too, so that both sides run on the very same PyTorch.
 
     Raises
     ------
@@ -48,7 +53,12 @@ def peer_python(name: str, requirements: list[str]) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     quiet = ("-q", "--disable-pip-version-check")
-    for words in ([sys.executable, "-m", "venv", str(folder)], [str(python), "-m", "pip", "install", *quiet, *requirements]):
+    ours = _LAY_OVER.format(sysconfig.get_path("purelib")) if over_ours else "pass"
+    for words in (
+        [sys.executable, "-m", "venv", str(folder)],
+        [str(python), "-c", ours],
+        [str(python), "-m", "pip", "install", *quiet, *requirements],
+    ):
         try:
             found = subprocess.run(words, capture_output=True, text=True, check=False, timeout=900)
         except subprocess.TimeoutExpired as late:

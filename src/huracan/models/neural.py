@@ -45,6 +45,9 @@ class _NeuralLearner(TabularLearner):
         """Train on a ``TrainingSet``; on ``X`` (n, d) and ``y`` (n,) or (n, outputs) of one series in time order; or on
         windows ``X`` (n, bars, d), each with its own ``y``.
 
+        ``y`` beside a ``TrainingSet`` stands for its label where one number is not enough, say (n, 96) for the next 96
+        values: rows whose own label is not known stay out, and all of a row's values are known by its ``label_end``.
+
         Raises
         ------
         DataError : not finite (column, row and time are named), of unequal length, or nothing but zero weights.
@@ -149,24 +152,20 @@ class _NeuralLearner(TabularLearner):
         rows = self._windowed(X, reset=reset)
         n = len(rows.place)
         if isinstance(X, TrainingSet):
-            if y is not None:
-                raise DataError("fit got a TrainingSet and y; a TrainingSet brings its own labels.")
             wrong = ~X.labelled & ~np.isnat(X.label_end)
             if wrong.any():
                 at = int(np.argmax(wrong))
                 raise DataError(f"y holds NaN in row {at} ({X.symbol[at]}, {X.ts[at]}); a finite number was expected.")
-            target: NDArray[Any] = np.where(X.labelled, X.y, 0.0) if self._task == "regression" else X.direction()
+            if y is None:
+                target = np.where(X.labelled, X.y, 0.0) if self._task == "regression" else X.direction()
+            else:
+                target = _given_target(y, n, X.labelled)
             given = checked_weight(X.weight if sample_weight is None else sample_weight, n)
             weight = X.labelled.astype(np.float64) if given is None else given * X.labelled
         else:
             if y is None:
                 raise DataError("fit got no y: requires y to be passed, but the target y is None.")
-            target = y.to_numpy() if hasattr(y, "to_numpy") else np.asarray(y)
-            if len(target) != n:
-                raise DataError(f"y has {len(target)} rows where X has {n}; inconsistent numbers of samples.")
-            if np.issubdtype(target.dtype, np.floating):
-                flat = target.reshape(n, -1)
-                require_finite(flat, ("y",) if flat.shape[1] == 1 else tuple(f"y{i}" for i in range(flat.shape[1])))
+            target = _given_target(y, n, None)
             given = checked_weight(sample_weight, n)
             weight = np.ones(n) if given is None else given
         if not (weight > 0).any():
@@ -480,6 +479,20 @@ class NeuralClassifier(_NeuralLearner, TabularClassifier):
 def _require_window(window: Any) -> None:
     if not isinstance(window, int) or isinstance(window, bool) or window < 1:
         raise ModelError(f"window is {window!r}; a whole number of bars from 1 was expected.")
+
+
+def _given_target(y: Any, n: int, known: NDArray[np.bool_] | None) -> NDArray[Any]:
+    """``y`` as an array, finite; where a row's label is not known nothing is asked of it, and it becomes zero."""
+    target = y.to_numpy() if hasattr(y, "to_numpy") else np.asarray(y)
+    if len(target) != n:
+        raise DataError(f"y has {len(target)} rows where X has {n}; inconsistent numbers of samples.")
+    if not np.issubdtype(target.dtype, np.floating):
+        return target
+    if known is not None and not known.all():
+        target = np.where(known.reshape(-1, *[1] * (target.ndim - 1)), target, 0.0)
+    flat = target.reshape(n, -1)
+    require_finite(flat, ("y",) if flat.shape[1] == 1 else tuple(f"y{i}" for i in range(flat.shape[1])))
+    return target
 
 
 def _as_column(target: NDArray[Any]) -> NDArray[Any]:

@@ -168,7 +168,7 @@ class TrainingLoop:
         if self._order_of is None or self._order_of[0] != epoch:
             self._order_of = epoch, epoch_order(len(self.train), self.settings.seed, epoch).to(self.runtime.device)
         size = self.settings.batch_size
-        return self._order_of[1][at * size : (at + 1) * size]
+        return self._order_of[1][at * size : (at + 1) * size].long()
 
     def _pieces(self, rows: torch.Tensor) -> list[Batch]:
         """This process's part of a batch; as many pieces as every other process has."""

@@ -20,12 +20,12 @@ _EPOCH = 1_000_003
 
 
 def epoch_order(n_windows: int, seed: int, epoch: int) -> torch.Tensor:
-    """The order in which an epoch sees the windows: each once, int64 (n,), on the CPU.
+    """The order in which an epoch sees the windows: each once, int32 (n,), on the CPU.
 
     >>> sorted(epoch_order(4, 0, 1).tolist()), torch.equal(epoch_order(9, 0, 1), epoch_order(9, 0, 1))
     ([0, 1, 2, 3], True)
     """
-    return torch.randperm(n_windows, generator=torch.Generator().manual_seed(seed * _EPOCH + epoch))
+    return torch.randperm(n_windows, generator=torch.Generator().manual_seed(seed * _EPOCH + epoch), dtype=torch.int32)
 
 
 def steps_in_epoch(n_windows: int, batch_size: int) -> int:
