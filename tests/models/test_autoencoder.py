@@ -140,7 +140,7 @@ def test_the_share_is_that_of_training_windows(model: Autoencoder) -> None:
     """On fresh windows of the same kind the share is about uniform: its quantiles are themselves."""
     share = model.anomaly_share(bars(6_000, seed=9))[model.window :]
     assert np.quantile(share, [0.1, 0.5]) == pytest.approx([0.1, 0.5], abs=0.06)
-    assert share.min() >= 1e-5 and share.max() <= 1.0
+    assert share.min() > 0.99e-5 and share.max() <= 1.0
 
 
 def test_crashes_among_the_training_windows_do_not_become_usual() -> None:
