@@ -40,6 +40,7 @@ LEARNERS = {
     "linear_regression", "ridge", "logistic_regression", "k_nearest_neighbors", "linear_svm", "rbf_svm", "naive_bayes",
     "decision_tree", "random_forest", "extra_trees", "xgboost", "lightgbm",
 }  # fmt: skip
+NETWORKS = {"linear_network", "mlp", "cnn", "lstm", "gru", "transformer"}
 RULES = ("majority", "last_value", "buy_and_hold")
 EVERY_TASK = [(name, task) for name, spec in MODEL_CATALOGUE.items() for task in spec.tasks]
 
@@ -61,7 +62,7 @@ def restored_catalogue() -> Iterator[None]:
 
 
 def test_every_learner_of_the_contract_is_there_and_nothing_can_be_written_past_register_learner() -> None:
-    assert set(MODEL_CATALOGUE) == {*LEARNERS, *RULES}
+    assert set(MODEL_CATALOGUE) == {*LEARNERS, *NETWORKS, *RULES}
     with pytest.raises(TypeError):
         MODEL_CATALOGUE["mine"] = MODEL_CATALOGUE["ridge"]  # type: ignore[index]
 

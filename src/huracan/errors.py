@@ -17,6 +17,7 @@ __all__ = [
     "DataError",
     "DependencyMissing",
     "ExchangeError",
+    "FanoutError",
     "FeatureError",
     "HuracanError",
     "LeakageError",
@@ -26,6 +27,7 @@ __all__ = [
     "RegistryError",
     "StorageError",
     "UnknownName",
+    "WorkerError",
     "nearest_name",
 ]
 
@@ -76,6 +78,10 @@ class ModelError(HuracanError, ValueError):
     """A learner that cannot be built, fitted or used as asked."""
 
 
+class FanoutError(HuracanError):
+    """Work sent to many processes or machines that could not be done there; the message names tasks and causes."""
+
+
 class StorageError(HuracanError):
     """The database or the file system refused: locked, full, read-only, of another schema."""
 
@@ -90,6 +96,10 @@ class RegistryError(HuracanError):
 
 class PromotionConflict(RegistryError):
     """The alias no longer points where the caller expected; somebody else promoted first."""
+
+
+class WorkerError(HuracanError):
+    """A process of many is missing, was lost too often, or failed; the message names it."""
 
 
 class UnknownName(HuracanError, KeyError):

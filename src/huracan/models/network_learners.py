@@ -81,7 +81,7 @@ NETWORKS: tuple[LearnerSpec, ...] = (
     network_learner(
         name="linear_network",
         purpose="One linear map of the last bars: the yardstick that every other network has to beat.",
-        ideal_dataset_shape="(2_000+ rows, 1-50 features, windows of 1-512 bars)",
+        ideal_dataset_shape="(2_000+ rows in windows of 1-512 bars, 1-50 features)",
         network="huracan.models.networks.linear:LinearNetwork",
         defaults={"window_scaling": "none"},
         meanings={"window_scaling": _MEANINGS["window_scaling"]},
@@ -95,7 +95,7 @@ NETWORKS: tuple[LearnerSpec, ...] = (
         defaults={"window": 1, "hidden": 64, "n_blocks": 2, "dropout": 0.1, "window_scaling": "none"},
         meanings={
             "hidden": "width of a layer",
-            "n_blocks": "layers",
+            "n_blocks": "layers, one behind the other",
             "dropout": "share of values set to zero in training",
             "window_scaling": _MEANINGS["window_scaling"],
         },
@@ -108,7 +108,7 @@ NETWORKS: tuple[LearnerSpec, ...] = (
     network_learner(
         name="cnn",
         purpose="Dilated causal convolutions: shapes in the last bars, wherever in the window they stand.",
-        ideal_dataset_shape="(20_000+ rows, 5-100 features, windows of 16-256 bars)",
+        ideal_dataset_shape="(20_000+ rows in windows of 16-256 bars, 5-100 features)",
         network="huracan.models.networks.convolution:ConvolutionNetwork",
         defaults={**_SEQUENCE, "hidden": 64, "kernel": 3, "n_blocks": None, "readout": "last"},
         meanings={
@@ -125,7 +125,7 @@ NETWORKS: tuple[LearnerSpec, ...] = (
     network_learner(
         name="lstm",
         purpose="Long short-term memory: what happened bar by bar, with gates that decide what to keep.",
-        ideal_dataset_shape="(20_000+ rows, 5-100 features, windows of 16-128 bars)",
+        ideal_dataset_shape="(20_000+ rows in windows of 16-128 bars, 5-100 features)",
         network="huracan.models.networks.lstm:LSTMNetwork",
         defaults={**_SEQUENCE, "hidden": 64, "n_blocks": 1, "readout": "last"},
         meanings=_MEANINGS,
@@ -135,7 +135,7 @@ NETWORKS: tuple[LearnerSpec, ...] = (
     network_learner(
         name="gru",
         purpose="Gated recurrent unit: an LSTM with three quarters of the weights, often as good on short windows.",
-        ideal_dataset_shape="(10_000+ rows, 5-100 features, windows of 16-128 bars)",
+        ideal_dataset_shape="(10_000+ rows in windows of 16-128 bars, 5-100 features)",
         network="huracan.models.networks.gru:GRUNetwork",
         defaults={**_SEQUENCE, "hidden": 64, "n_blocks": 1, "readout": "last"},
         meanings=_MEANINGS,
@@ -145,7 +145,7 @@ NETWORKS: tuple[LearnerSpec, ...] = (
     network_learner(
         name="transformer",
         purpose="Attention over patches of bars: any two moments of the window may speak to each other.",
-        ideal_dataset_shape="(50_000+ rows, 5-100 features, windows of 32-512 bars)",
+        ideal_dataset_shape="(50_000+ rows in windows of 32-512 bars, 5-100 features)",
         network="huracan.models.networks.transformer:TransformerNetwork",
         defaults={
             **_SEQUENCE,

@@ -16,6 +16,7 @@ from huracan.baselines.tabular import TabularClassifier, TabularRegressor
 from huracan.baselines.wrapper import MIN_TRAIN_ROWS, TabularLearner
 from huracan.dataset import TrainingSet
 from huracan.errors import DataError, ModelError, NotEnoughData
+from huracan.models.input_saliency import input_saliency
 from huracan.models.neural_settings import loop_settings, network_arguments
 from huracan.models.torch_use import require_torch, torch_threads
 from huracan.models.windowed_rows import WindowedRows
@@ -97,6 +98,7 @@ class _NeuralLearner(TabularLearner):
         cap = self._row_cap()
         if cap is not None and len(chosen) > cap:
             chosen = np.sort(chosen[np.argsort(rows.times.decision[chosen], kind="stable")[-cap:]])
+        self._check_target(target[chosen])
         if len(chosen) < MIN_TRAIN_ROWS:
             raise NotEnoughData(
                 f"{self.spec.name} got {len(chosen)} sample(s) to learn from; at least {MIN_TRAIN_ROWS} are needed."
@@ -131,7 +133,13 @@ class _NeuralLearner(TabularLearner):
         self.training_ = result
         self.estimator_ = job.network.build().eval()
         self.estimator_.load_state_dict(parameters)
+        self.importance_ = input_saliency(self.estimator_, job.train)
         return self
+
+    def feature_importance(self) -> dict[str, float]:
+        """How much the outputs move with each feature, over the bars of a window, by :func:`input_saliency`; sums to 1."""
+        check_is_fitted(self, "estimator_")
+        return dict(zip(self.feature_names_, self.importance_.tolist(), strict=True))
 
     def _training_rows(
         self, X: Any, y: Any, sample_weight: Any, *, reset: bool
@@ -208,6 +216,9 @@ class _NeuralLearner(TabularLearner):
         fold = purged_fold(times, [(int(edge), len(chosen))], gap_before=gap, name="early stopping")
         return chosen[fold.train], chosen[fold.test]
 
+    def _check_target(self, target: NDArray[Any]) -> None:
+        """Refuse targets that nothing can be learned from."""
+
     def _code(self, target: NDArray[Any], train: NDArray[np.int64], keep: bool) -> NDArray[Any]:
         """Targets as the network learns them, float32 (n, outputs) or int64 (n,); moments and classes from ``train``."""
         raise NotImplementedError
@@ -263,11 +274,18 @@ class _NeuralLearner(TabularLearner):
 
     # --- storage ---------------------------------------------------------------------------------------------------
 
+    def to_parts(self) -> tuple[dict[str, Any], Any]:
+        """The fitted model as plain JSON values, and its network."""
+        state, network = super().to_parts()
+        rows = {"n_validation_rows": self.n_validation_rows_, "importance": self.importance_.tolist()}
+        return {**state, **rows}, network
+
     @classmethod
     def from_state(cls, spec: LearnerSpec, state: Mapping[str, Any], inner: Any) -> Self:
         """Rebuild a fitted model from what :meth:`to_parts` gave; ``inner`` is its network or name -> tensor."""
         model = super().from_state(spec, state, None)
-        model.n_validation_rows_ = 0
+        model.n_validation_rows_ = state["n_validation_rows"]
+        model.importance_ = np.asarray(state["importance"], np.float64)
         params = spec.complete(model.hyperparameters)
         network = model._recipe(params).build().eval()
         weights = inner.state_dict() if hasattr(inner, "state_dict") else inner
@@ -307,6 +325,11 @@ class NeuralRegressor(_NeuralLearner, TabularRegressor):
     >>> bool(np.corrcoef(model.predict(X)[3:], y[3:])[0, 1] > 0.98)
     True
     """
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
 
     def predict(self, X: Any) -> NDArray[np.float64]:
         """Forecasts in the label's unit, (n,) or (n, outputs); of quantiles the middle one."""
@@ -396,10 +419,7 @@ class NeuralClassifier(_NeuralLearner, TabularClassifier):
     """
 
     def _code(self, target: NDArray[Any], train: NDArray[np.int64], keep: bool) -> NDArray[np.int64]:
-        try:
-            labels = column_or_1d(target, warn=True)
-        except ValueError as error:
-            raise DataError(str(error)) from error
+        labels = _as_column(target)
         if not keep:
             self._encode(labels[train])
         codes = np.searchsorted(self.classes_, labels)
@@ -413,6 +433,9 @@ class NeuralClassifier(_NeuralLearner, TabularClassifier):
         shares = np.bincount(at[train], minlength=len(self.classes_)).astype(np.float64)
         self.constant_ = shares / shares.sum()
         return at.astype(np.int64)
+
+    def _check_target(self, target: NDArray[Any]) -> None:
+        self._encode(_as_column(target))
 
     def _loss(self, params: Mapping[str, Any]) -> tuple[str, tuple[float, ...], int]:
         if params["quantiles"] is not None or params["loss"] not in (None, "cross_entropy"):
@@ -445,6 +468,13 @@ class NeuralClassifier(_NeuralLearner, TabularClassifier):
 
     def _restore_target(self, state: Mapping[str, Any]) -> None:
         self.classes_, self.constant_ = np.asarray(state["classes"]), np.asarray(state["constant"], np.float64)
+
+
+def _as_column(target: NDArray[Any]) -> NDArray[Any]:
+    try:
+        return column_or_1d(target, warn=True)
+    except ValueError as error:
+        raise DataError(str(error)) from error
 
 
 def _require_finite_rows(rows: TrainingSet) -> None:

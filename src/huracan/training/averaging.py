@@ -35,9 +35,10 @@ class ParameterAverage:
 
     def __init__(self, network: nn.Module, weight: float) -> None:
         self.weight = weight
-        self._names = [name for name, _ in network.named_parameters()] if weight else []
-        self._live = [p.detach() for p in network.parameters()] if weight else []
-        self._average = [p.clone() for p in self._live]
+        live = {name: p.detach() for name, p in network.named_parameters()} if weight else {}
+        self._state = {name: p.clone() for name, p in live.items()}
+        self._live = [_here(p) for p in live.values()]
+        self._average = [_here(p) for p in self._state.values()]
 
     def update(self, step: int) -> None:
         """Take in the parameters after step ``step`` (from 0)."""
@@ -55,10 +56,15 @@ class ParameterAverage:
 
     def state(self) -> dict[str, torch.Tensor]:
         """Name -> average; reading a checkpoint into it restores it."""
-        return dict(zip(self._names, self._average, strict=True))
+        return dict(self._state)
 
     def _swap(self) -> None:
         for live, average in zip(self._live, self._average, strict=True):
             kept = live.clone()
             live.copy_(average)
             average.copy_(kept)
+
+
+def _here(tensor: torch.Tensor) -> torch.Tensor:
+    """The part of a tensor that this process holds, in the same memory; of a tensor that is not shared out, all of it."""
+    return tensor.to_local() if hasattr(tensor, "to_local") else tensor

@@ -7,8 +7,10 @@ SHA-256 of every file. A checkpoint is written aside and renamed, so a killed pr
 
 from __future__ import annotations
 
+import errno
 import json
 import re
+import secrets
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +18,7 @@ from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
-from huracan.errors import ArtifactError, ModelError
+from huracan.errors import ArtifactError, ModelError, StorageError
 from huracan.logs import logger
 from huracan.storage.whole_files import flush_folder, make_folder, put_file, refusal
 from huracan.training.runtime import Runtime
@@ -26,6 +28,8 @@ __all__ = ["Checkpoint", "CheckpointFolder"]
 _NAME = re.compile(r"step-(\d{8})")
 _ASIDE = ".aside"
 _KEPT = 2
+_FULL = 1 << 20
+"""Bytes left, below which a disk is full."""
 
 
 @dataclass(frozen=True)
@@ -63,28 +67,16 @@ class CheckpointFolder:
         StorageError : the disk is full or the folder cannot be written; earlier checkpoints are untouched.
         """
         from torch.distributed import checkpoint as sharded
+        from torch.distributed.checkpoint.api import CheckpointException
 
-        aside = self.folder / f".step-{step:08d}{_ASIDE}"
+        target = self.folder / f"step-{step:08d}"
+        aside = runtime.together(lambda: self._open_aside(target))
         try:
-            if runtime.chief:
-                make_folder(self.folder)
-                shutil.rmtree(aside, ignore_errors=True)
-                aside.mkdir()
-            runtime.meet()
-            sharded.save(tensors, checkpoint_id=aside, no_dist=runtime.world == 1)
-            if runtime.chief:
-                put_file(aside / "progress.json", json.dumps(progress).encode())
-                hashes = {file.name: _hash(file) for file in sorted(aside.iterdir())}
-                put_file(aside / "manifest.json", json.dumps(hashes, indent=1).encode())
-                target = self.folder / f"step-{step:08d}"
-                shutil.rmtree(target, ignore_errors=True)
-                aside.rename(target)
-                flush_folder(self.folder)
-                self._forget_old()
-            runtime.meet()
-        except OSError as error:
-            shutil.rmtree(aside, ignore_errors=True)
-            raise refusal(self.folder / f"step-{step:08d}", "written", error) from error
+            sharded.save(tensors, checkpoint_id=aside, no_dist=runtime.alone)
+        except CheckpointException as failed:  # the same on every process
+            error = failed
+            raise runtime.together(lambda: self._refused(aside, target, error)) from failed
+        runtime.together(lambda: self._put_in_place(aside, target, progress))
 
     def newest(self) -> Checkpoint | None:
         """The newest checkpoint that is whole; a damaged one is named in the log and the one before it is taken.
@@ -110,10 +102,48 @@ class CheckpointFolder:
         from torch.distributed.checkpoint.api import CheckpointException
 
         try:
-            sharded.load(tensors, checkpoint_id=checkpoint.folder, no_dist=runtime.world == 1)
+            sharded.load(tensors, checkpoint_id=checkpoint.folder, no_dist=runtime.alone)
         except (CheckpointException, KeyError, RuntimeError, ValueError) as error:
             said = " ".join(str(error).split())[:300]
             raise ModelError(f"{checkpoint.folder} does not fit this network: {said}") from error
+
+    def _open_aside(self, target: Path) -> Path:
+        """A new folder to write into; what a killed process left is removed."""
+        try:
+            make_folder(self.folder)
+            for left in self.folder.glob(f".step-*{_ASIDE}"):
+                shutil.rmtree(left, ignore_errors=True)
+            aside = self.folder / f".{target.name}.{secrets.token_hex(8)}{_ASIDE}"
+            aside.mkdir()
+        except OSError as error:
+            raise refusal(target, "written", error) from error
+        return aside
+
+    def _put_in_place(self, aside: Path, target: Path, progress: Mapping[str, Any]) -> None:
+        try:
+            put_file(aside / "progress.json", json.dumps(progress).encode())
+            hashes = {file.name: _hash(file) for file in sorted(aside.iterdir())}
+            put_file(aside / "manifest.json", json.dumps(hashes, indent=1).encode())
+            shutil.rmtree(target, ignore_errors=True)
+            aside.rename(target)
+            flush_folder(self.folder)
+            self._forget_old()
+        except OSError as error:
+            raise refusal(target, "written", error) from error
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+
+    def _refused(self, aside: Path, target: Path, error: Any) -> StorageError:
+        """Why a checkpoint could not be written, on whichever process; what was written of it is removed."""
+        full = shutil.disk_usage(self.folder).free < _FULL
+        shutil.rmtree(aside, ignore_errors=True)
+        reasons = [reason for reason, _ in error.failures.values()]
+        for reason in reasons:
+            if isinstance(reason, OSError):
+                return refusal(target, "written", reason)
+        if full:  # PyTorch's writer does not say so
+            return refusal(target, "written", OSError(errno.ENOSPC, "No space left on device"))
+        return StorageError(f"{target} cannot be written: {' '.join(str(reasons[0]).split())[:300]}.")
 
     def _all(self) -> list[Path]:
         if not self.folder.is_dir():

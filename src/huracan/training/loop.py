@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -79,6 +80,7 @@ class TrainingLoop:
         self.runtime = runtime or Runtime()
         self.task, self.phases = task, tuple(task.phases)
         self.checkpoints, self.on_epoch = checkpoints, on_epoch
+        self.shapes = {name: list(value.shape) for name, value in network.state_dict().items()}
         self.runtime.place(network, task, self.settings)
         place = (self.runtime.device, parameter_type(self.settings))
         self.train = train.to(*place)
@@ -94,6 +96,11 @@ class TrainingLoop:
         self.best: dict[str, torch.Tensor] | None = None
         self._unsummed: list[torch.Tensor] = []
         self._order_of: tuple[int, torch.Tensor] | None = None
+
+    @property
+    def step(self) -> int:
+        """Steps made so far, those before a resumption included."""
+        return len(self.result.step_losses) + len(self._unsummed)
 
     def run(self) -> TrainingResult:
         """Train to the end, and leave the best parameters in the network.
@@ -134,14 +141,14 @@ class TrainingLoop:
         number = phase_at(step, self.phases)
         phase, optimizer, parameters = self.phases[number], self.optimizers[number], self.parameters[number]
         optimizer.zero_grad(set_to_none=True)
-        self.generator.manual_seed(seed_of_step(self.settings.seed, step, self.runtime.rank))
+        seed = seed_of_step(self.settings.seed, step, self.runtime.stream)
+        self.generator.manual_seed(seed)
         if self.draws:
-            torch.manual_seed(seed_of_step(self.settings.seed, step, self.runtime.rank))
+            torch.manual_seed(seed)
         rows = self._rows_of_step(step)
         weight = self._weight(self.train, rows)
-        mine = rows[self.runtime.part(len(rows))]
         loss = torch.zeros((), device=self.runtime.device, dtype=parameter_type(self.settings))
-        pieces = self._pieces(mine)
+        pieces = self._pieces(rows)
         for at, piece in enumerate(pieces):
             last = at == len(pieces) - 1
             loss += self.runtime.gradients(phase.losses, piece, scale=1.0 / weight, generator=self.generator, last=last)
@@ -164,12 +171,13 @@ class TrainingLoop:
         return self._order_of[1][at * size : (at + 1) * size]
 
     def _pieces(self, rows: torch.Tensor) -> list[Batch]:
-        """A process without a row of its own computes one of weight 0, so that all take part in what is done together."""
-        if not len(rows):
-            batch = self.train.batch(torch.zeros(1, dtype=torch.long, device=rows.device))
-            return [Batch(batch.x, batch.y, torch.zeros(1, device=rows.device, dtype=batch.x.dtype), batch.condition)]
-        size = -(-self.settings.batch_size // (self.runtime.world * self.settings.accumulate))
-        return [self.train.batch(piece) for piece in rows.split(size)]
+        """This process's part of a batch; as many pieces as every other process has."""
+        world = self.runtime.world
+        size = -(-self.settings.batch_size // (world * self.settings.accumulate))
+        mine = rows[self.runtime.part(len(rows))].split(size)
+        most = -(-len(rows) // world)
+        pieces = [self.train.batch(piece) for piece in mine if len(piece)]
+        return pieces + [_weightless(self.train)] * (-(-most // size) - len(pieces))
 
     @staticmethod
     def _weight(windows: WindowTable, rows: torch.Tensor) -> float:
@@ -222,8 +230,8 @@ class TrainingLoop:
         with torch.no_grad():
             for rows in torch.arange(len(windows), device=self.runtime.device).split(_VALIDATION_BATCH):
                 mine = rows[self.runtime.part(len(rows))]
-                if len(mine):
-                    total += self.runtime.losses(losses, windows.batch(mine), generator=self.generator)
+                batch = windows.batch(mine) if len(mine) else _weightless(windows)
+                total += self.runtime.losses(losses, batch, generator=self.generator)
         network.train()
         everything = torch.arange(len(windows), device=self.runtime.device)
         return float(self.runtime.total(total)) / self._weight(windows, everything)
@@ -266,7 +274,7 @@ class TrainingLoop:
         self.checkpoints.write(step, self._tensors(self.best is not None), progress, self.runtime)
 
     def _resume(self) -> int:
-        found = None if self.checkpoints is None else self.checkpoints.newest()
+        found = None if self.checkpoints is None else self.runtime.together(self.checkpoints.newest)
         if found is None or self.checkpoints is None:
             return 0
         if found.progress.get("training") != self._fingerprint():
@@ -290,7 +298,7 @@ class TrainingLoop:
     def _tensors(self, with_best: bool) -> dict[str, Any]:
         from torch.distributed.checkpoint.state_dict import get_state_dict
 
-        network, optimizers = get_state_dict(self.runtime.network, self.optimizers)
+        network, optimizers = get_state_dict(self.runtime.network, self.optimizers, options=_by_name())
         tensors: dict[str, Any] = {"network": network, "optimizers": optimizers}
         if with_best:
             state = self.runtime.network.state_dict()
@@ -307,14 +315,14 @@ class TrainingLoop:
             self.optimizers,
             model_state_dict=tensors["network"],
             optim_state_dict=tensors["optimizers"],
+            options=_by_name(),
         )
         self.best = tensors.get("best")
 
     def _fingerprint(self) -> str:
         """Of everything that decides what this training computes, the number of devices excepted."""
-        shapes = {name: list(value.shape) for name, value in self.runtime.network.state_dict().items()}
         s = self.settings
-        told = [shapes, len(self.train), self.train.length, s.seed, s.batch_size, self.total, s.learning_rate, s.schedule]
+        told = [self.shapes, len(self.train), self.train.length, s.seed, s.batch_size, self.total, s.learning_rate, s.schedule]
         return hashlib.sha256(repr(told).encode()).hexdigest()
 
     def _optimizer(self, phase: Phase, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
@@ -323,3 +331,16 @@ class TrainingLoop:
         others = [p for p in parameters if p.ndim < 2]
         groups = [{"params": matrices, "weight_decay": self.settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
         return self.runtime.optimizer([group for group in groups if group["params"]], betas=phase.betas)
+
+
+def _weightless(windows: WindowTable) -> Batch:
+    """One window of weight 0: what a process computes that has none of its own, so that all do the same things together."""
+    first = windows.batch(torch.zeros(1, dtype=torch.long, device=windows.last.device))
+    return replace(first, weight=torch.zeros_like(first.x[:, 0, 0]))
+
+
+def _by_name() -> Any:
+    """Optimizer state told by the names of parameters, so that processes may hold different ones."""
+    from torch.distributed.checkpoint.state_dict import StateDictOptions
+
+    return StateDictOptions(flatten_optimizer_state_dict=True)

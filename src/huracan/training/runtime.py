@@ -7,9 +7,9 @@ nothing of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -19,6 +19,8 @@ from huracan.training.settings import LoopSettings
 from huracan.training.windows import Batch
 
 __all__ = ["Runtime", "as_device"]
+
+T = TypeVar("T")
 
 
 def as_device(name: str) -> torch.device:
@@ -38,14 +40,17 @@ class Runtime:
     Attributes
     ----------
     rank, world : number of this process among those that share a batch, and how many they are.
-    chief : whether this process reports and writes what is written once.
+    stream : number of this process's stream of random numbers; those that compute the same thing share one.
+    chief : whether this process reports and writes what is written once. alone : whether it is the only one.
     device : where tables and parameters live.
     network : the network as handed to :meth:`place`; parameters may have become shards of themselves.
     """
 
     rank = 0
     world = 1
+    stream = 0
     chief = True
+    alone = True
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         self.device = as_device(device) if isinstance(device, str) else device
@@ -105,8 +110,13 @@ class Runtime:
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
 
-    def meet(self) -> None:
-        """Wait until every process is here."""
+    def together(self, what: Callable[[], T]) -> T:
+        """Do something once, on the chief; every process has what came of it, be it an error."""
+        return what()
+
+    def whole_state(self) -> dict[str, torch.Tensor]:
+        """The network's parameters and buffers by name, whole, on the CPU; empty on processes that are not the chief."""
+        return {name: value.detach().cpu() for name, value in self.network.state_dict().items()}
 
 
 def weighted_sum(losses: torch.Tensor, weight: torch.Tensor | None) -> torch.Tensor:

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from huracan.models.networks.causal_convolution import CausalConvolution
 from huracan.models.networks.heads import Readout, SequenceHead
 from huracan.models.networks.network import SequenceNetwork
-from huracan.models.networks.sizes import check_sizes
+from huracan.models.networks.sizes import check_shares, check_sizes
 from huracan.models.networks.stems import SequenceStem
 from huracan.models.networks.window_scaling import Scaling
 
@@ -24,7 +24,8 @@ class ConvolutionNetwork(SequenceNetwork):
     n_outputs : outputs of a window.
     hidden : width of the sequence.
     kernel : steps that a convolution reads, at least 2.
-    n_blocks : convolutions, of dilation 1, 2, 4, ...; by default as many as make the last step see the whole window.
+    n_blocks : blocks of two convolutions, of dilation 1, 2, 4, ...; by default as many as make the last step see the whole
+        window.
     dropout : share of the values set to zero in training, where blocks join the stream.
     patch, window_scaling : see :class:`SequenceStem`.
     readout, head_dropout : see :class:`SequenceHead`.
@@ -39,7 +40,7 @@ class ConvolutionNetwork(SequenceNetwork):
     >>> import torch
     >>> net = ConvolutionNetwork(n_features=5, window=64, n_outputs=1)
     >>> net(torch.randn(2, 64, 5)).shape, len(net.blocks)
-    (torch.Size([2, 1]), 6)
+    (torch.Size([2, 1]), 4)
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class ConvolutionNetwork(SequenceNetwork):
         n_outputs: int,
         *,
         hidden: int = 64,
-        kernel: int = 3,
+        kernel: int = 5,
         n_blocks: int | None = None,
         dropout: float = 0.1,
         patch: int = 1,
@@ -58,7 +59,8 @@ class ConvolutionNetwork(SequenceNetwork):
         head_dropout: float = 0.0,
     ) -> None:
         stem = SequenceStem(n_features, window, hidden, patch=patch, window_scaling=window_scaling)
-        check_sizes(kernel=kernel - 1)
+        check_shares(dropout=dropout, head_dropout=head_dropout)
+        check_sizes(kernel=kernel, at_least=2)
         n_blocks = blocks_to_cover(stem.length, kernel) if n_blocks is None else n_blocks
         check_sizes(n_blocks=n_blocks)
         super().__init__(
@@ -69,27 +71,32 @@ class ConvolutionNetwork(SequenceNetwork):
 
 
 class ConvolutionBlock(nn.Module):
-    """``x + out(gelu(convolution(norm(x))))``."""
+    """``x + second(gelu(first(norm(x))))``, where first and second are convolutions of one dilation.
+
+    Steps lie before rows in memory, so that no convolution copies; what comes out is a transposed view.
+    """
 
     def __init__(self, width: int, kernel: int, dilation: int, dropout: float) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.convolution = CausalConvolution(width, width, kernel=kernel, dilation=dilation)
-        self.out = nn.Linear(width, width)
+        self.first = CausalConvolution(width, width, kernel=kernel, dilation=dilation)
+        self.second = CausalConvolution(width, width, kernel=kernel, dilation=dilation)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """Sequence of the same shape, (batch, length, width)."""
-        return x + self.dropout(self.out(F.gelu(self.convolution(self.norm(x)))))
+        steps = x.transpose(0, 1)
+        steps = steps + self.dropout(self.second(F.gelu(self.first(self.norm(steps)))))
+        return steps.transpose(0, 1)
 
 
 def blocks_to_cover(length: int, kernel: int) -> int:
-    """Blocks of dilation 1, 2, 4, ... after which the last step sees ``length`` steps.
+    """Blocks of two convolutions, of dilation 1, 2, 4, ..., after which the last step sees ``length`` steps.
 
-    >>> [blocks_to_cover(length, kernel=3) for length in (1, 3, 4, 7, 8)]
+    >>> [blocks_to_cover(length, kernel=3) for length in (1, 5, 6, 13, 14)]
     [1, 1, 2, 2, 3]
     """
     blocks = 1
-    while 1 + (kernel - 1) * (2**blocks - 1) < length:
+    while 1 + 2 * (kernel - 1) * (2**blocks - 1) < length:
         blocks += 1
     return blocks

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from huracan.models.networks.heads import Readout, SequenceHead
 from huracan.models.networks.network import SequenceNetwork
-from huracan.models.networks.sizes import check_sizes
+from huracan.models.networks.sizes import check_shares, check_sizes
 from huracan.models.networks.stems import SequenceStem
 from huracan.models.networks.window_scaling import Scaling
 
@@ -51,6 +51,7 @@ class GRUNetwork(SequenceNetwork):
         readout: Readout = "last",
         head_dropout: float = 0.0,
     ) -> None:
+        check_shares(dropout=dropout, head_dropout=head_dropout)
         check_sizes(n_blocks=n_blocks)
         stem = SequenceStem(n_features, window, hidden, patch=patch, window_scaling=window_scaling)
         super().__init__(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from huracan.models.networks.heads import SequenceHead
 from huracan.models.networks.network import SequenceNetwork
-from huracan.models.networks.sizes import check_sizes
+from huracan.models.networks.sizes import check_shares, check_sizes
 from huracan.models.networks.window_scaling import Scaling, WindowScaling
 
 __all__ = ["LinearNetwork"]
@@ -34,6 +34,7 @@ class LinearNetwork(SequenceNetwork):
     def __init__(
         self, n_features: int, window: int, n_outputs: int, *, window_scaling: Scaling = "none", dropout: float = 0.0
     ) -> None:
+        check_shares(dropout=dropout)
         check_sizes(n_features=n_features, window=window, n_outputs=n_outputs)
         head = SequenceHead(n_features, window, n_outputs, readout="flatten", dropout=dropout)
         super().__init__(WindowScaling(window_scaling), [], head)

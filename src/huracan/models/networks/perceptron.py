@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from huracan.models.networks.feed_forward import FeedForward
 from huracan.models.networks.heads import SequenceHead
 from huracan.models.networks.network import SequenceNetwork
-from huracan.models.networks.sizes import check_sizes
+from huracan.models.networks.sizes import check_shares, check_sizes
 from huracan.models.networks.stems import SequenceStem
 from huracan.models.networks.window_scaling import Scaling
 
@@ -48,6 +48,7 @@ class PerceptronNetwork(SequenceNetwork):
         dropout: float = 0.1,
         window_scaling: Scaling = "none",
     ) -> None:
+        check_shares(dropout=dropout)
         check_sizes(window=window, n_blocks=n_blocks, expansion=expansion)
         super().__init__(
             SequenceStem(n_features, window, hidden, patch=window, window_scaling=window_scaling),

@@ -8,7 +8,7 @@ from huracan.models.networks.attention import SelfAttention
 from huracan.models.networks.feed_forward import FeedForward
 from huracan.models.networks.heads import Readout, SequenceHead
 from huracan.models.networks.network import SequenceNetwork
-from huracan.models.networks.sizes import check_sizes
+from huracan.models.networks.sizes import check_shares, check_sizes
 from huracan.models.networks.stems import SequenceStem
 from huracan.models.networks.window_scaling import Scaling
 
@@ -56,6 +56,7 @@ class TransformerNetwork(SequenceNetwork):
         readout: Readout = "mean_last",
         head_dropout: float = 0.0,
     ) -> None:
+        check_shares(dropout=dropout, head_dropout=head_dropout)
         check_sizes(n_blocks=n_blocks, n_heads=n_heads, expansion=expansion)
         stem = SequenceStem(
             n_features, window, hidden, patch=patch, window_scaling=window_scaling, positions=True, dropout=dropout

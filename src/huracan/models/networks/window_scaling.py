@@ -14,7 +14,7 @@ __all__ = ["Scaling", "WindowScaling"]
 Scaling = Literal["none", "last", "standard"]
 
 _SMALLEST_SPREAD = 1e-5
-"""Added to a window's standard deviation, so that a window that does not move stays zero."""
+"""Its square is added to a window's variance, so that a window that does not move stays zero, and its gradient finite."""
 
 
 class WindowScaling(nn.Module):
@@ -56,8 +56,8 @@ class WindowScaling(nn.Module):
         centred = x - x[:, -1:]
         if self.scaling == "last":
             return centred
-        spread = torch.var(x, dim=1, keepdim=True, correction=0).sqrt()
-        return centred / (spread + _SMALLEST_SPREAD)
+        variance = torch.var(x, dim=1, keepdim=True, correction=0)
+        return centred * torch.rsqrt(variance + _SMALLEST_SPREAD**2)
 
     def extra_repr(self) -> str:
         return self.scaling

@@ -1,0 +1,148 @@
+"""Train any estimator of the catalogue that is a network on many processes, as ``fit`` trains it on one."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from huracan.distributed.axes import ParallelAxes
+from huracan.distributed.config import DistributedConfig
+from huracan.distributed.run_home import RunHome, job_digest
+from huracan.errors import ConfigError, WorkerError
+
+if TYPE_CHECKING:
+    from huracan.training.history import EpochRecord, TrainingResult
+    from huracan.training.job import TrainingJob
+
+__all__ = ["DistributedTrainer", "Preparable"]
+
+
+class Preparable(Protocol):
+    """An estimator that can describe its training, and take what came of it."""
+
+    def prepare(self, X: Any, y: Any = None, sample_weight: Any = None) -> TrainingJob:
+        """Check everything and describe the training."""
+        ...
+
+    def finish(self, job: TrainingJob, parameters: Mapping[str, Any], result: TrainingResult) -> Any:
+        """Take the parameters that the training came to."""
+        ...
+
+
+E = TypeVar("E", bound=Preparable)
+
+
+class DistributedTrainer:
+    """Put an estimator's training on many processes of one host, or of many.
+
+    Parameters
+    ----------
+    config : how; two data parallel processes on this host by default.
+    on_epoch : called with every epoch that is done.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from huracan.catalogue import build_model
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.standard_normal((600, 2)); y = X[:, 0]
+    >>> trainer = DistributedTrainer(DistributedConfig(strategy="none", processes=1))
+    >>> model = trainer.fit(build_model("linear_network", window=4, max_epochs=30, learning_rate=0.01), X, y)
+    >>> bool(np.corrcoef(model.predict(X)[3:], y[3:])[0, 1] > 0.98)
+    True
+    """
+
+    def __init__(
+        self, config: DistributedConfig | None = None, *, on_epoch: Callable[[EpochRecord], None] | None = None
+    ) -> None:
+        self.config = config or DistributedConfig()
+        self.on_epoch = on_epoch
+
+    def fit(self, estimator: E, X: Any, y: Any = None, sample_weight: Any = None) -> E:
+        """Fit an estimator; called in a process that ``torchrun`` started, take part in what its processes do together.
+
+        With ``config.folder`` the same call goes on where an earlier one was stopped, and what is done is not done again.
+
+        Raises
+        ------
+        ConfigError : batch or network cannot be divided as asked. ModelError : as ``fit`` of the estimator, and for a
+            folder that holds another training. WorkerError : a process is missing, or was lost too often.
+        """
+        if self.config.folder is None:
+            with tempfile.TemporaryDirectory(prefix="huracan-training-") as folder:
+                return self._fit(replace(self.config, folder=folder), estimator, X, y, sample_weight)
+        return self._fit(self.config, estimator, X, y, sample_weight)
+
+    def prepare(self, estimator: Preparable, X: Any, y: Any = None, sample_weight: Any = None) -> TrainingJob:
+        """Write a training into ``config.folder``, for ``torchrun ... -m huracan.distributed FOLDER``.
+
+        :meth:`fit` with the same folder then takes what came of it.
+        """
+        if self.config.folder is None:
+            raise ConfigError("folder is None; a folder to write the training to was expected.")
+        job = self._checked_job(self.config, estimator, X, y, sample_weight)
+        RunHome(self.config.folder).open(job, self.config)
+        return job
+
+    def _fit(self, config: DistributedConfig, estimator: E, X: Any, y: Any, sample_weight: Any) -> E:
+        from huracan.distributed.placement import Placement
+
+        placement = Placement.of_environment()
+        if placement is not None:
+            config = self._as_started(config, placement.world)
+        job = self._checked_job(config, estimator, X, y, sample_weight)
+        home = RunHome(config.folder or "")
+        first = config.is_head if placement is None else placement.rank == 0
+        if first:
+            home.open(job, config)
+        else:
+            _wait_for(home, job, config.timeout)
+        if home.read_outcome() is None:
+            self._train(home, config, placement)
+        outcome = home.read_outcome()
+        if outcome is None:
+            raise WorkerError(f"the processes ended without an outcome in {home.folder}; what they printed is in {home.logs}.")
+        estimator.finish(job, *outcome)
+        return estimator
+
+    def _train(self, home: RunHome, config: DistributedConfig, placement: Any) -> None:
+        if placement is None and config.world > 1:
+            from huracan.distributed.launching import launch
+
+            launch(home, config, self.on_epoch)
+        else:
+            from huracan.distributed.placement import Placement
+            from huracan.distributed.worker import train_here
+
+            train_here(home, config, placement or Placement(), on_epoch=self.on_epoch)
+
+    def _as_started(self, config: DistributedConfig, world: int) -> DistributedConfig:
+        """The settings for the processes that there are; a folder for all was given, or there is none they could share."""
+        if self.config.folder is None and world > 1:
+            raise ConfigError(f"folder is None; one that all {world} processes share was expected.")
+        return replace(config, processes=world, hosts=1, fewest_hosts=None)
+
+    @staticmethod
+    def _checked_job(config: DistributedConfig, estimator: Preparable, X: Any, y: Any, sample_weight: Any) -> TrainingJob:
+        if not hasattr(estimator, "prepare") or not hasattr(estimator, "finish"):
+            name = type(estimator).__name__
+            raise ConfigError(f"{name} cannot be trained on many processes; a network that forecasts was expected.")
+        job = estimator.prepare(X, y, sample_weight)
+        if config.checkpoint_every is not None:
+            job = replace(job, settings=replace(job.settings, checkpoint_every=config.checkpoint_every))
+        axes = ParallelAxes.of(config, config.world)
+        axes.check_batch(job.settings)
+        axes.check_network(job.network.build())
+        return job
+
+
+def _wait_for(home: RunHome, job: TrainingJob, timeout: float) -> None:
+    """Until the first process has written this job."""
+    digest, deadline = job_digest(job), time.monotonic() + timeout
+    while home.digest() != digest:
+        if time.monotonic() > deadline:
+            raise WorkerError(f"the first process wrote no such training to {home.folder} within {timeout:g} s; is it shared?")
+        time.sleep(0.1)

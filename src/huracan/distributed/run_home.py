@@ -1,0 +1,172 @@
+"""The folder of one training on many processes: what is to be done, how far it is, and what came of it.
+
+========================  ===============================================================================================
+``job/``                  network, windows and settings; ``digest.txt`` tells it from any other
+``distributed.json``      strategy and limits
+``checkpoints/``          see :mod:`huracan.training.checkpoints`
+``processes/``            one small file a process: its step, and when it was last heard of
+``failures/``             why a process ended
+``history.json``          epochs so far
+``outcome/``              parameters and result, once it is done
+``logs/``                 what processes printed
+========================  ===============================================================================================
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import asdict, fields
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from huracan.distributed.config import DistributedConfig
+from huracan.errors import ArtifactError, ConfigError, ModelError
+from huracan.storage.whole_files import put_file
+
+if TYPE_CHECKING:
+    import torch
+
+    from huracan.training.history import EpochRecord, TrainingResult
+    from huracan.training.job import TrainingJob
+
+__all__ = ["RunHome", "job_digest"]
+
+
+class RunHome:
+    """One such folder; nothing is made before it is written to."""
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder).absolute()
+        self.job, self.checkpoints = self.folder / "job", self.folder / "checkpoints"
+        self.processes, self.failures = self.folder / "processes", self.folder / "failures"
+        self.outcome, self.logs = self.folder / "outcome", self.folder / "logs"
+
+    # --- what is to be done ----------------------------------------------------------------------------------------
+
+    def open(self, job: TrainingJob, config: DistributedConfig) -> None:
+        """Write the job, unless this same job is here already, which is then gone on with.
+
+        Raises
+        ------
+        ModelError : another job is here.
+        """
+        digest = job_digest(job)
+        known = self.digest()
+        if known is None:
+            job.save(self.job)
+            put_file(self.folder / "digest.txt", digest.encode())
+        elif known != digest:
+            raise ModelError(f"{self.folder} holds another training; give this one a folder of its own.")
+        put_file(self.folder / "distributed.json", json.dumps(config.to_dict(), indent=1).encode())
+
+    def digest(self) -> str | None:
+        """Of the job that is here, None where there is none."""
+        try:
+            return (self.folder / "digest.txt").read_text()
+        except FileNotFoundError:
+            return None
+
+    def config(self) -> DistributedConfig:
+        """The settings that were written.
+
+        Raises
+        ------
+        ArtifactError : there are none, or they are damaged.
+        """
+        known = {field.name for field in fields(DistributedConfig)}
+        try:
+            told = json.loads((self.folder / "distributed.json").read_bytes())
+            return DistributedConfig(**{name: value for name, value in told.items() if name in known})
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise ArtifactError(f"{self.folder} holds no training for many processes: {error}.") from error
+        except ConfigError as error:
+            raise ArtifactError(f"{self.folder / 'distributed.json'} is damaged: {error}") from error
+
+    # --- how far it is ---------------------------------------------------------------------------------------------
+
+    def put_history(self, history: list[EpochRecord]) -> None:
+        """Tell the epochs so far."""
+        put_quickly(self.folder / "history.json", [asdict(record) for record in history])
+
+    def history(self) -> list[EpochRecord]:
+        """The epochs so far."""
+        from huracan.training.history import EpochRecord
+
+        return [EpochRecord(**record) for record in read_quickly(self.folder / "history.json") or []]
+
+    def failure(self) -> dict[str, Any] | None:
+        """Why processes ended: what no new start would cure, else what was said last."""
+        notes = [note for path in self.failures.glob("*.json") if (note := read_quickly(path)) is not None]
+        return max(notes, key=lambda note: (note["lasting"], note["time"]), default=None)
+
+    def forget_failures(self) -> None:
+        """Before processes are started anew."""
+        shutil.rmtree(self.failures, ignore_errors=True)
+
+    # --- what came of it -------------------------------------------------------------------------------------------
+
+    def put_outcome(self, parameters: dict[str, torch.Tensor], result: TrainingResult) -> None:
+        """Write parameters, then the result."""
+        from safetensors.torch import save
+
+        whole = {name: value.contiguous() for name, value in parameters.items()}
+        put_file(self.outcome / "parameters.safetensors", save(whole))
+        put_file(self.outcome / "result.json", json.dumps(asdict(result)).encode())
+
+    def read_outcome(self) -> tuple[dict[str, torch.Tensor], TrainingResult] | None:
+        """Parameters and result, None where it is not done yet.
+
+        Raises
+        ------
+        ArtifactError : the outcome is damaged.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
+        from huracan.training.history import EpochRecord, TrainingResult
+
+        if not (self.outcome / "result.json").is_file():
+            return None
+        try:
+            told = json.loads((self.outcome / "result.json").read_bytes())
+            parameters = load((self.outcome / "parameters.safetensors").read_bytes())
+            history = [EpochRecord(**record) for record in told.pop("history")]
+            return parameters, TrainingResult(history=history, **told)
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            raise ArtifactError(f"the outcome in {self.outcome} is damaged: {error}.") from error
+
+
+def job_digest(job: TrainingJob) -> str:
+    """SHA-256 over everything that decides what a job computes; how often it writes checkpoints is left out."""
+    settings = {**asdict(job.settings), "checkpoint_every": None}
+    recipe = [job.network.path, dict(job.network.arguments), job.network.seed]
+    told = json.dumps([recipe, job.loss, list(job.quantiles), settings, job.train.length], sort_keys=True)
+    digest = sha256(told.encode())
+    for windows in (job.train, job.validation):
+        if windows is None:
+            continue
+        for name in ("table", "last", "y", "weight", "condition"):
+            value = getattr(windows, name)
+            if value is not None and not (windows is job.validation and value is job.train.table):
+                digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+                digest.update(memoryview(value.contiguous().numpy()).cast("B"))
+    return digest.hexdigest()
+
+
+def put_quickly(path: Path, content: Any) -> None:
+    """Write a file that is whole for whoever reads it; after a power cut it may be the one before."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    aside.write_text(json.dumps(content))
+    os.replace(aside, path)
+
+
+def read_quickly(path: Path) -> Any:
+    """What :func:`put_quickly` wrote, None where it is not there."""
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None

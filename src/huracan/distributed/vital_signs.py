@@ -1,0 +1,137 @@
+"""What processes let each other know while they train, so that all end together and the missing one has a name."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from huracan.distributed.placement import Placement
+from huracan.distributed.run_home import RunHome, put_quickly, read_quickly
+from huracan.errors import HuracanError, ModelError, WorkerError
+
+__all__ = ["VitalSigns"]
+
+_BEAT = 0.5
+_GRACE = 3.0
+
+
+class VitalSigns:
+    """A thread of each process that tells its step twice a second, and looks whether another process has failed.
+
+    Parameters
+    ----------
+    home : folder that all processes share. placement : of this process.
+    exit_code : of this process, where another one fails and this one hangs waiting for it.
+    """
+
+    def __init__(self, home: RunHome, placement: Placement, *, exit_code: int) -> None:
+        self.home, self.placement, self.exit_code = home, placement, exit_code
+        self.step: Callable[[], int] = lambda: 0
+        self._waited_in_vain = False
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="vital signs", daemon=True)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Within, this process is heard of, and what ends it is told to the others and raised as one sentence.
+
+        Raises
+        ------
+        HuracanError : this process's own failure, or the one of another process that brought it down.
+        """
+        self._thread.start()
+        try:
+            yield
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:
+            raise self._explained(error) from error
+        finally:
+            self._over.set()
+
+    def _explained(self, error: BaseException) -> HuracanError:
+        if _is_lost_contact(error):
+            self._waited_in_vain = True
+            self._tell()
+            time.sleep(_GRACE)  # until the others have waited in vain too, or have said why they left
+            other = self.home.failure()
+            if other is not None and other["lasting"]:
+                return ModelError(other["sentence"])
+            sentence = self._who_is_missing(error)
+            self._note(sentence, lasting=False)
+            return WorkerError(sentence)
+        sentence = self._sentence(error)
+        self._note(sentence, lasting=True)
+        return error if isinstance(error, HuracanError) else ModelError(sentence)
+
+    def _sentence(self, error: BaseException) -> str:
+        if isinstance(error, HuracanError):
+            return str(error)
+        where = f"process {self.placement.rank} of {self.placement.world}"
+        if _is_out_of_memory(error):
+            return f"{where} ran out of memory at step {self.step() + 1}: lower batch_size, or raise accumulate."
+        said = " ".join(str(error).split())[:300]
+        return f"{where} failed at step {self.step() + 1}: {type(error).__name__}: {said}"
+
+    def _who_is_missing(self, error: BaseException) -> str:
+        others = [rank for rank in range(self.placement.world) if rank != self.placement.rank]
+        told = {rank: read_quickly(self.home.processes / f"{rank}.json") for rank in others}
+        silent = {rank: note for rank, note in told.items() if note is None or not note["waited_in_vain"]}
+        reason = " ".join(str(error).split())[:160]
+        if not silent:
+            return f"processes lost contact with each other at step {self.step() + 1}: {reason}"
+        return "; ".join(self._last_words(rank, note) for rank, note in silent.items()) + f" ({reason})"
+
+    def _last_words(self, rank: int, note: dict[str, Any] | None) -> str:
+        name = f"process {rank} of {self.placement.world}"
+        if note is None:
+            return f"{name} was never heard of"
+        ago = max(0.0, time.time() - note["time"])
+        return (
+            f"{name} ({note['host']}, pid {note['pid']}) is missing, last heard of {ago:.0f} s ago at step {note['step'] + 1}"
+        )
+
+    def _note(self, sentence: str, *, lasting: bool) -> None:
+        note = {"rank": self.placement.rank, "sentence": sentence, "lasting": lasting, "time": time.time()}
+        put_quickly(self.home.failures / f"{self.placement.rank}.json", note)
+
+    def _beat(self) -> None:
+        while not self._over.wait(_BEAT):
+            self._tell()
+            failed = self.home.failure()
+            if failed is None or not failed["lasting"] or self._over.wait(_GRACE):
+                continue
+            print(f"huracan: {failed['sentence']}", file=sys.stderr, flush=True)
+            os._exit(self.exit_code)  # the main thread waits for a process that is gone
+
+    def _tell(self) -> None:
+        note = {
+            "step": self.step(),
+            "time": time.time(),
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "restarts": self.placement.restarts,
+            "waited_in_vain": self._waited_in_vain,
+        }
+        put_quickly(self.home.processes / f"{self.placement.rank}.json", note)
+
+
+def _is_lost_contact(error: BaseException) -> bool:
+    """Whether an exchange between processes failed, which a new start may cure."""
+    reasons = [reason for reason, _ in getattr(error, "failures", {}).values()] or [error]
+    lost = (torch.distributed.DistBackendError, torch.distributed.DistNetworkError, torch.distributed.DistStoreError)
+    return any(isinstance(r, WorkerError | lost) or (isinstance(r, RuntimeError) and "gloo" in str(r)) for r in reasons)
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)

@@ -1,0 +1,95 @@
+"""What each process of a training does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.distributed as dist
+
+from huracan.distributed.axes import ParallelAxes
+from huracan.distributed.config import DistributedConfig
+from huracan.distributed.placement import Placement, join, own_device
+from huracan.distributed.run_home import RunHome
+from huracan.distributed.strategies import make_runtime
+from huracan.distributed.vital_signs import VitalSigns
+from huracan.training.checkpoints import CheckpointFolder
+from huracan.training.history import EpochRecord
+from huracan.training.job import TrainingJob
+from huracan.training.loop import TrainingLoop
+from huracan.training.phases import Supervised
+from huracan.training.runtime import Runtime
+
+__all__ = ["train_here"]
+
+
+def train_here(
+    home: RunHome,
+    config: DistributedConfig,
+    placement: Placement,
+    *,
+    exit_code: int = 2,
+    on_epoch: Callable[[EpochRecord], None] | None = None,
+) -> None:
+    """Take this process's part in the training of a folder, and write its outcome there; on any number of processes.
+
+    A checkpoint decides whether it begins or goes on. One process alone trains as one, whatever the strategy.
+
+    Parameters
+    ----------
+    exit_code : of this process where it hangs because another one failed.
+    on_epoch : called by process 0.
+
+    Raises
+    ------
+    HuracanError : on every process, with the same sentence.
+    """
+    if home.read_outcome() is not None:
+        return
+    job = TrainingJob.load(home.job)
+    axes = ParallelAxes("none") if placement.world == 1 else ParallelAxes.of(config, placement.world)
+    if placement.world == config.world:  # after hosts were lost, parts of a batch may differ by a row
+        axes.check_batch(job.settings)
+    signs = VitalSigns(home, placement, exit_code=exit_code)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(config.threads)
+    try:
+        with signs.watching():
+            device = own_device(config, placement)
+            if placement.world > 1:
+                join(placement, config, device)
+            runtime = make_runtime(config, axes, device)
+            runtime.together(home.forget_failures)
+            _train(home, job, runtime, signs, on_epoch)
+    finally:
+        torch.set_num_threads(threads)
+    if placement.world > 1:
+        dist.destroy_process_group()
+
+
+def _train(
+    home: RunHome,
+    job: TrainingJob,
+    runtime: Runtime,
+    signs: VitalSigns,
+    on_epoch: Callable[[EpochRecord], None] | None,
+) -> None:
+    def told(record: EpochRecord) -> None:
+        home.put_history(loop.result.history)
+        if on_epoch is not None:
+            on_epoch(record)
+
+    loop = TrainingLoop(
+        job.network.build(),
+        Supervised(job.objective),
+        job.train,
+        job.validation,
+        settings=job.settings,
+        runtime=runtime,
+        checkpoints=CheckpointFolder(home.checkpoints),
+        on_epoch=told,
+    )
+    signs.step = lambda: loop.step
+    result = loop.run()
+    parameters = runtime.whole_state()
+    runtime.together(lambda: home.put_outcome(parameters, result))

@@ -1,0 +1,51 @@
+"""Which inputs a network listens to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from huracan.training.windows import WindowTable
+
+__all__ = ["input_saliency"]
+
+_WINDOWS = 1_024
+
+
+def input_saliency(network: nn.Module, windows: WindowTable) -> NDArray[np.float64]:
+    """Gradient times input (Shrikumar, Greenside and Kundaje, 2017), absolute, over bars and windows.
+
+    Parameters
+    ----------
+    network : in evaluation mode, on the CPU. windows : 1,024 of them, evenly spread, are looked at.
+
+    Returns
+    -------
+    float64 (features,), summing to 1; zeros where no output depends on any input. Of several outputs the last less the first
+    is taken, which is the score of a classifier; of quantiles it is their spread.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from huracan.training import WindowTable
+    >>> layer = torch.nn.Linear(2, 1)
+    >>> _ = layer.weight.data.copy_(torch.tensor([[3.0, 1.0]]))
+    >>> table = WindowTable(torch.ones(4, 2), torch.arange(4, dtype=torch.int32), 1)
+    >>> input_saliency(torch.nn.Sequential(torch.nn.Flatten(), layer), table)
+    array([0.75, 0.25])
+    """
+    import torch
+
+    which = torch.linspace(0, len(windows) - 1, min(_WINDOWS, len(windows))).long()
+    x = windows.batch(which).x.float().requires_grad_()
+    output = network(x)
+    score = output[:, 0] if output.shape[1] == 1 else output[:, -1] - output[:, 0]
+    (gradient,) = torch.autograd.grad(score.sum(), x)
+    share = (gradient * x.detach()).abs().mean(dim=(0, 1)).double().numpy()
+    total = float(share.sum())
+    return share / total if total > 0.0 else np.zeros(len(share))
