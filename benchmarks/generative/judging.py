@@ -22,8 +22,8 @@ def facts_of(windows: Windows) -> Mapping[str, float]:
     """Facts of a set of windows (n, bars).
 
     Kurtosis: mean over windows of each one's own; and that of all returns of the set as one sample. Size: autocorrelation of
-    absolute returns, the correlation over all pairs of the set that lie ``lag`` bars apart in one window. Leverage: correlation of
-    a return with the absolute return of 1 to 10 bars later, mean over the ten.
+    absolute returns, the correlation over all pairs of the set that lie ``lag`` bars apart in one window. Leverage:
+    correlation of a return with the absolute return of 1 to 10 bars later, mean over the ten.
     """
     size = np.abs(windows)
     apart = windows - windows.mean()
