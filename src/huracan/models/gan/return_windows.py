@@ -171,6 +171,7 @@ def _of_candles(
     if bad.any():
         at = candles.row(int(bad.arg_max() or 0), named=True)
         raise CandleError(f"close of {at['symbol']} at {at['ts']} is {at['close']}; a finite price above 0 was expected.")
+    ordered_bounds(candles.select("symbol", "ts", segment=pl.lit(0)))  # segments are counted in sorted candles only
     frame = with_segments(candles)
     symbol = frame["symbol"].rle_id().to_numpy().astype(np.int64)
     group = np.zeros(frame.height, np.int64)
