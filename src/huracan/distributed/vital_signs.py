@@ -96,7 +96,8 @@ class VitalSigns:
         if note is None:
             return f"{name} was never heard of"
         ago = max(0.0, time.time() - note["time"])
-        return f"{name} ({note['host']}, pid {note['pid']}) does not answer at step {note['step'] + 1}, last heard of {ago:.0f} s ago"
+        where = f"{note['host']}, pid {note['pid']}"
+        return f"{name} ({where}) does not answer at step {note['step'] + 1}, last heard of {ago:.0f} s ago"
 
     def _noted(self, error: HuracanError, *, lasting: bool) -> HuracanError:
         note = {"kind": type(error).__name__, "sentence": str(error), "lasting": lasting, "time": time.time()}
