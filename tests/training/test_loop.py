@@ -271,6 +271,8 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
         trained(wider, folder=tmp_path, max_epochs=2)
     with pytest.raises(ModelError, match="of another training"):
         trained(folder=tmp_path, max_epochs=2, learning_rate=0.5)
+    with pytest.raises(ModelError, match="of another training"):
+        trained(train=windows(seed=5), folder=tmp_path, max_epochs=2)
 
 
 def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
