@@ -54,15 +54,29 @@ class _NeuralLearner(TabularLearner):
         NotEnoughData : no row has a whole window of unbroken bars, or fewer than 10 have.
         ModelError : one class only; or the loss left all bounds before an epoch was done.
         """
-        from huracan.training import CheckpointFolder, Supervised, TrainingLoop
-        from huracan.training.runtime import Runtime
+        require_torch()
+        from huracan.training.out_of_memory import is_out_of_memory
 
         params = self.spec.complete(self.hyperparameters)
         job = self.prepare(X, y, sample_weight)
+        try:
+            return self.finish(job, *self._trained(job, params))
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            size, bars, wide = job.settings.batch_size, job.train.length, job.train.n_features
+            raise ModelError(
+                f"{self.spec.name} ran out of memory with {dict(job.network.arguments)} and batches of {size} windows of "
+                f"{bars} bars x {wide} features; lower batch_size, raise accumulate, or take a smaller network."
+            ) from error
+
+    def _trained(self, job: TrainingJob, params: Mapping[str, Any]) -> tuple[dict[str, Any], TrainingResult]:
+        from huracan.training import CheckpointFolder, Supervised, TrainingLoop
+        from huracan.training.runtime import Runtime
+
         network = job.network.build()
         if params["warm_start"] and hasattr(self, "estimator_"):
             network.load_state_dict(self.estimator_.state_dict())
-        folder = None if params["checkpoints"] is None else CheckpointFolder(params["checkpoints"])
         with torch_threads(int(self.n_jobs or 1)):
             loop = TrainingLoop(
                 network,
@@ -71,10 +85,10 @@ class _NeuralLearner(TabularLearner):
                 job.validation,
                 settings=job.settings,
                 runtime=Runtime(params["device"]),
-                checkpoints=folder,
+                checkpoints=None if params["checkpoints"] is None else CheckpointFolder(params["checkpoints"]),
             )
             result = loop.run()
-        return self.finish(job, network.state_dict(), result)
+        return network.state_dict(), result
 
     def prepare(self, X: Any, y: Any = None, sample_weight: Any = None) -> TrainingJob:
         """Check and scale everything and describe the training, without doing it; :meth:`finish` takes its outcome.
