@@ -62,7 +62,7 @@ NEURAL_MEANINGS: Mapping[str, str] = {
     "accumulate": "pieces a batch is computed in, where it does not fit into memory",
     "max_steps": "most optimizer steps; none is no limit",
     "precision": "float32, float64, or bfloat16 (mixed: parameters stay float32)",
-    "compile": "let torch.compile make kernels",
+    "compile": "let torch.compile make kernels: minutes at first, needs a C++ compiler, dropout draws other numbers",
     "checkpoint_every": "steps between checkpoints",
 }
 
