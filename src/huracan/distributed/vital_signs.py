@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ import torch.distributed as dist
 from huracan import errors
 from huracan.distributed.placement import Placement
 from huracan.distributed.run_home import RunHome, put_quickly, read_quickly
-from huracan.errors import HuracanError, ModelError, WorkerError
+from huracan.errors import HuracanError, ModelError, StorageError, WorkerError
 
 __all__ = ["VitalSigns", "error_of"]
 
@@ -61,6 +61,8 @@ class VitalSigns:
             self._over.set()
 
     def _explained(self, error: BaseException) -> HuracanError:
+        if isinstance(error, WorkerError):
+            return self._noted(error, lasting=False)
         if _is_lost_contact(error):
             self._waited_in_vain = True
             self._tell()
@@ -95,14 +97,12 @@ class VitalSigns:
         name = f"process {rank} of {self.placement.world}"
         if note is None:
             return f"{name} was never heard of"
-        ago = max(0.0, time.time() - note["time"])
-        return (
-            f"{name} ({note['host']}, pid {note['pid']}) does not answer at step {note['step'] + 1}, last heard of {ago:.0f} s ago"
-        )
+        ago, where = max(0.0, time.time() - note["time"]), f"{note['host']}, pid {note['pid']}"
+        return f"{name} ({where}) does not answer at step {note['step'] + 1}, last heard of {ago:.0f} s ago"
 
     def _noted(self, error: HuracanError, *, lasting: bool) -> HuracanError:
         note = {"kind": type(error).__name__, "sentence": str(error), "lasting": lasting, "time": time.time()}
-        put_quickly(self.home.failures / f"{self.placement.rank}.json", note)
+        self.home.note_failure(self.placement.rank, note)
         return error
 
     def _beat(self) -> None:
@@ -123,7 +123,8 @@ class VitalSigns:
             "restarts": self.placement.restarts,
             "waited_in_vain": self._waited_in_vain,
         }
-        put_quickly(self.home.processes / f"{self.placement.rank}.json", note)
+        with suppress(StorageError):  # on a full disk training goes on, until a checkpoint says so
+            put_quickly(self.home.processes / f"{self.placement.rank}.json", note)
 
 
 def error_of(note: Mapping[str, Any]) -> HuracanError:
@@ -135,7 +136,7 @@ def error_of(note: Mapping[str, Any]) -> HuracanError:
 def _is_lost_contact(error: BaseException) -> bool:
     """Whether an exchange between processes failed, which a new start may cure."""
     reasons = [reason for reason, _ in getattr(error, "failures", {}).values()] or [error]
-    lost = (WorkerError, dist.DistBackendError, dist.DistNetworkError, dist.DistStoreError)
+    lost = (dist.DistBackendError, dist.DistNetworkError, dist.DistStoreError)
     return any(isinstance(r, lost) or (isinstance(r, RuntimeError) and "gloo" in str(r)) for r in reasons)
 
 

@@ -59,7 +59,7 @@ def train_here(
             if placement.world > 1:
                 join(placement, config, device)
             runtime = make_runtime(config, axes, device)
-            runtime.together(home.forget_failures)
+            runtime.together(lambda: home.forget_failures(placement.world))
             _train(home, job, runtime, signs, on_epoch)
     finally:
         torch.set_num_threads(threads)
