@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import signal
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,9 +41,7 @@ def train(
     threads: Annotated[int, typer.Option(help="Of each process.")] = 1,
     timeout: Annotated[float, typer.Option(help="Seconds after which a process that does not answer is missing.")] = 60.0,
     hosts: Annotated[int, typer.Option(help="Hosts; the same command runs on each, see docs/many_hosts.md.")] = 1,
-    fewest_hosts: Annotated[
-        int | None, typer.Option(help="Hosts without which training does not go on; all unless given.")
-    ] = None,
+    fewest_hosts: Annotated[int | None, typer.Option(help="Hosts without which training stops; all unless given.")] = None,
     head: Annotated[str | None, typer.Option(help="address:port of the first host.")] = None,
     local_address: Annotated[str | None, typer.Option(help="This host's address.")] = None,
     is_head: Annotated[bool, typer.Option(help="Whether this is the first host.")] = True,
@@ -56,6 +54,7 @@ def train(
     """Train one network on candles, all but the locked hold-out; the same command goes on where it was stopped."""
     from huracan.catalogue import build_model
     from huracan.distributed import DistributedConfig
+    from huracan.errors import ConfigError
 
     settings = load(config, profile=profile, seed=seed, home=home)
     model: Any = build_model(learner, task=_task(task), random_state=settings.seed, **_hyperparameters(set_ or []))
@@ -74,6 +73,8 @@ def train(
         is_head=is_head,
         folder=folder if folder is not None or hosts == 1 else settings.home / "trainings",
     )
+    if not hasattr(model, "prepare"):
+        raise ConfigError(f"'{learner}' is no network; train one of lstm, gru, cnn, transformer, mlp, linear_network.")
     signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on there is work to put in order
     try:
         with progress_on_terminal("reading candles") as progress:
@@ -100,14 +101,9 @@ def _rows(settings: Any, candles: Path | None) -> TrainingSet:
 
 def _fit(model: Any, rows: TrainingSet, how: DistributedConfig, folder: Path | None, home: Path, progress: Any) -> Path:
     """Train; the folder is named after what is trained, so that the same command finds it again."""
-    from dataclasses import replace
-
     from huracan.distributed import DistributedTrainer
     from huracan.distributed.run_home import job_digest
-    from huracan.errors import ConfigError
 
-    if not hasattr(model, "prepare"):
-        raise ConfigError(f"'{model.spec.name}' is no network; train one of lstm, gru, cnn, transformer, mlp, linear_network.")
     job = model.prepare(rows)
     where = folder or home / "trainings" / f"{model.spec.name}-{job_digest(job)[:12]}"
     share = 0.9 / job.settings.max_epochs

@@ -38,6 +38,7 @@ class VitalSigns:
     def __init__(self, home: RunHome, placement: Placement, *, exit_code: int) -> None:
         self.home, self.placement, self.exit_code = home, placement, exit_code
         self.step: Callable[[], int] = lambda: 0
+        self.resumed_from: int | None = None
         self._waited_in_vain = False
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="vital signs", daemon=True)
@@ -117,6 +118,7 @@ class VitalSigns:
     def _tell(self) -> None:
         note = {
             "step": self.step(),
+            "resumed_from": self.resumed_from,
             "time": time.time(),
             "host": socket.gethostname(),
             "pid": os.getpid(),

@@ -89,7 +89,12 @@ def _train(
         checkpoints=CheckpointFolder(home.checkpoints),
         on_epoch=told,
     )
-    signs.step = lambda: loop.step
+
+    def step() -> int:
+        signs.resumed_from = loop.result.resumed_from
+        return loop.step
+
+    signs.step = step
     result = loop.run()
     parameters = runtime.whole_state()
     runtime.together(lambda: home.put_outcome(parameters, result))
