@@ -32,13 +32,8 @@ class Host:
         words = [sys.executable, "-m", "benchmarks.distributed_checks.host", json.dumps(problem), json.dumps(own)]
         path = os.pathsep.join([str(_ROOT), str(_ROOT / "src")])
         environment = {**os.environ, "PYTHONPATH": path, "GLOO_SOCKET_IFNAME": self.device, "OMP_NUM_THREADS": "1"}
-        return subprocess.Popen(
-            ["ip", "netns", "exec", self.name, *words],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        command = ["ip", "netns", "exec", self.name, *words]
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def kill(self) -> None:
         """End everything on this host at once, as a power cut would."""
