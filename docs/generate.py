@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from huracan.catalogue import MODEL_CATALOGUE, PROFILES, LearnerSpec
 from huracan.config import commented_yaml, parameter_table
+from huracan.models.neural_settings import NEURAL_ALIASES, NEURAL_DEFAULTS, NEURAL_MEANINGS
 from huracan.preprocessing import indicator_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,6 +38,14 @@ Where a hyperparameter is none by default, another one decides, and a value give
 end; 0.005). A row cap is the number of most recent training rows used in a fit, by profile. Your own learner joins them as
 in [your_own_learner.md](your_own_learner.md). This page is generated (`make docs`).
 
+"""
+NETWORKS = """## Networks
+
+Networks see a window of bars, the row itself the last. A window never crosses a symbol, a gap or a missing bar; rows without a
+whole window get the constant forecast. All networks are trained by one loop (AdamW) and stop when the last, purged share of
+the time says so; the parameters that did best there are kept. They need the extra `neural` (PyTorch). The same seed gives the
+same bits for the same `n_jobs`. Several outputs are learned from `y` of several columns. These hyperparameters are common to all
+of them; below stand only those that a network adds or sets otherwise.
 """
 INDICATORS = """# Indicators
 
@@ -131,7 +140,12 @@ def _plain(text: str) -> str:
 
 def learners_page() -> str:
     """The page about the learners, made from the catalogue."""
-    return LEARNERS + "\n".join(line for spec in MODEL_CATALOGUE.values() for line in _learner(spec))
+    lines: list[str] = []
+    for spec in MODEL_CATALOGUE.values():
+        if spec.network is not None and NETWORKS not in lines:
+            lines += [NETWORKS, *_table(NEURAL_DEFAULTS, NEURAL_MEANINGS, NEURAL_ALIASES)]
+        lines += _learner(spec)
+    return LEARNERS + "\n".join(lines)
 
 
 def _learner(spec: LearnerSpec) -> Iterator[str]:
@@ -143,13 +157,19 @@ def _learner(spec: LearnerSpec) -> Iterator[str]:
     yield f"* row caps: {caps}"
     yield f"* declared for: {'; '.join(f'{regime} ({why})' for regime, why in spec.market_regimes.items())}"
     yield ""
-    if not spec.defaults:
-        yield from ("No hyperparameters.", "")
-        return
+    shared = NEURAL_DEFAULTS if spec.network is not None else {}
+    own = {name: value for name, value in spec.defaults.items() if name not in shared or shared[name] != value}
+    if own:
+        yield from _table(own, spec.meanings, spec.aliases)
+    else:
+        yield from ("No hyperparameters" + (" but those of all networks." if shared else "."), "")
+
+
+def _table(defaults: Mapping[str, Any], meanings: Mapping[str, str], aliases: Mapping[str, str]) -> Iterator[str]:
     yield from ("| hyperparameter | default | also | meaning |", "|---|---|---|---|")
-    for name, default in spec.defaults.items():
-        also = ", ".join(f"`{alias}`" for alias, meant in spec.aliases.items() if meant == name)
-        yield f"| `{name}` | {_value(default)} | {also} | {spec.meanings[name]} |"
+    for name, default in defaults.items():
+        also = ", ".join(f"`{alias}`" for alias, meant in aliases.items() if meant == name)
+        yield f"| `{name}` | {_value(default)} | {also} | {meanings[name]} |"
     yield ""
 
 

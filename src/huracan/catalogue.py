@@ -125,7 +125,7 @@ def build_model(
     ----------
     name : a name of ``MODEL_CATALOGUE`` or an alias.
     task : ``"auto"`` is the task the learner prefers.
-    random_state : seed; same seed, same bits, whatever ``n_jobs``.
+    random_state : seed; same seed, same bits, whatever ``n_jobs`` (of networks: for the same ``n_jobs``).
     n_jobs : threads.
     max_train_rows : the most recent rows used in a fit: a number, a profile name (the cap the learner declares for
         it), or None for all.

@@ -179,10 +179,11 @@ class TrainingSet:
         """
         start, stop, _ = span.indices(len(self))
         first = start
-        if bars > 0 and start > 0:
-            tail = self.decision_time[max(0, start - bars * len(self.symbols)) : start]
-            moments = np.unique(tail)
-            first = int(np.searchsorted(self.decision_time, moments[-bars] if len(moments) > bars else moments[0]))
+        if bars > 0 and 0 < start < len(self):
+            first = int(np.searchsorted(self.decision_time, self.decision_time[start]))
+            moments = np.unique(self.decision_time[max(0, first - bars * len(self.symbols)) : first])
+            if len(moments):
+                first = int(np.searchsorted(self.decision_time, moments[-bars] if len(moments) > bars else moments[0]))
         return self.take(slice(first, stop)), start - first
 
     def direction(self) -> NDArray[np.int64]:

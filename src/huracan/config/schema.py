@@ -309,6 +309,7 @@ _PROFILES = {
             **_caps(linear_regression=1_000_000, ridge=1_000_000, logistic_regression=500_000, k_nearest_neighbors=10_000),
             **_caps(linear_svm=200_000, rbf_svm=4_000, naive_bayes=1_000_000, decision_tree=500_000),
             **_caps(random_forest=200_000, extra_trees=300_000, xgboost=1_000_000, lightgbm=1_000_000),
+            **_caps(mlp=200_000, gru=200_000),
         },
     ),
     "full": ProfileConfig(
@@ -318,6 +319,7 @@ _PROFILES = {
             **_caps(linear_regression=None, ridge=None, logistic_regression=None, k_nearest_neighbors=50_000),
             **_caps(linear_svm=500_000, rbf_svm=10_000, naive_bayes=None, decision_tree=None),
             **_caps(random_forest=1_000_000, extra_trees=1_000_000, xgboost=None, lightgbm=None),
+            **_caps(linear_network=500_000, mlp=500_000, cnn=500_000, lstm=500_000, gru=500_000, transformer=500_000),
         },
     ),
 }

@@ -12,6 +12,9 @@ from huracan.models.neural_settings import NEURAL_ALIASES, NEURAL_DEFAULTS, NEUR
 __all__ = ["NETWORKS", "network_learner"]
 
 
+_CAPS = {"quick": 50_000, "standard": 200_000, "full": 500_000}
+
+
 def network_learner(
     *,
     name: str,
@@ -56,7 +59,7 @@ def network_learner(
         defaults={**NEURAL_DEFAULTS, **(defaults or {})},
         meanings={**NEURAL_MEANINGS, **(meanings or {})},
         aliases={**NEURAL_ALIASES, **(aliases or {})},
-        max_train_rows={"quick": 50_000, "standard": 200_000} if max_train_rows is None else max_train_rows,
+        max_train_rows=_CAPS if max_train_rows is None else max_train_rows,
         threads=True,
     )
 
@@ -110,7 +113,7 @@ NETWORKS: tuple[LearnerSpec, ...] = (
         purpose="Dilated causal convolutions: shapes in the last bars, wherever in the window they stand.",
         ideal_dataset_shape="(20_000+ rows in windows of 16-256 bars, 5-100 features)",
         network="huracan.models.networks.convolution:ConvolutionNetwork",
-        defaults={**_SEQUENCE, "hidden": 64, "kernel": 3, "n_blocks": None, "readout": "last"},
+        defaults={**_SEQUENCE, "hidden": 64, "kernel": 5, "n_blocks": None, "readout": "last"},
         meanings={
             **_MEANINGS,
             "n_blocks": "convolutions of dilation 1, 2, 4, ...; none takes as many as see the whole window",

@@ -88,6 +88,7 @@ class _NeuralLearner(TabularLearner):
         from huracan.training.windows import WindowTable
 
         params = self.spec.complete(self.hyperparameters)
+        _require_window(params["window"])
         keep = bool(params["warm_start"]) and hasattr(self, "scaler_")
         rows, target, weight = self._training_rows(X, y, sample_weight, reset=not keep)
         usable = rows.complete(params["window"]) & (weight > 0)
@@ -180,12 +181,18 @@ class _NeuralLearner(TabularLearner):
                 self.n_features_in_ = len(X.feature_names)
             elif X.feature_names != self.feature_names_:
                 raise other_columns(self.spec.name, X.feature_names, self.feature_names_)
-            _require_finite_rows(X)
+            try:
+                require_finite(X.X, X.feature_names)
+            except DataError as error:
+                raise _telling_when(error, X.X, [f"{s}, {t}" for s, t in zip(X.symbol, X.ts)]) from None
             return WindowedRows.of(X)
         horizon = params["label_horizon"]
         array = np.asarray(X.to_numpy() if hasattr(X, "to_numpy") else X)
         if array.ndim != 3:
-            matrix = self._matrix(X, reset=reset)
+            try:
+                matrix = self._matrix(X, reset=reset)
+            except DataError as error:
+                raise _telling_when(error, array, getattr(X, "index", None)) from None
             return WindowedRows.of(matrix, RowTimes.of(X if hasattr(X, "index") else matrix, label_horizon=horizon))
         if array.shape[1] < params["window"]:
             raise DataError(
@@ -483,6 +490,11 @@ def _given_target(y: Any, n: int, known: NDArray[np.bool_] | None) -> NDArray[An
     return target
 
 
+def _require_window(window: Any) -> None:
+    if not isinstance(window, int) or isinstance(window, bool) or window < 1:
+        raise ModelError(f"window is {window!r}; a whole number of bars from 1 was expected.")
+
+
 def _as_column(target: NDArray[Any]) -> NDArray[Any]:
     try:
         return column_or_1d(target, warn=True)
@@ -490,11 +502,10 @@ def _as_column(target: NDArray[Any]) -> NDArray[Any]:
         raise DataError(str(error)) from error
 
 
-def _require_finite_rows(rows: TrainingSet) -> None:
-    try:
-        require_finite(rows.X, rows.feature_names)
-    except DataError as error:
-        at = int(np.argmax(~np.isfinite(rows.X).all(axis=1)))
-        raise DataError(
-            f"{str(error).split(';')[0]} ({rows.symbol[at]}, {rows.ts[at]}); finite numbers were expected."
-        ) from None
+def _telling_when(error: DataError, values: NDArray[Any], moments: Any) -> DataError:
+    """The refusal of a value that is no number, with the moment of its row."""
+    head, _, tail = str(error).partition(";")
+    if moments is None or callable(moments) or "holds" not in head or not np.issubdtype(values.dtype, np.number):
+        return error
+    at = int(np.argmax(~np.isfinite(values).all(axis=1)))
+    return DataError(f"{head} ({moments[at]});{tail}")

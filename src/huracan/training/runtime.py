@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
+from huracan.errors import ModelError
 from huracan.training.phases import RowLosses, TrainingTask
 from huracan.training.settings import LoopSettings
 from huracan.training.windows import Batch
@@ -31,7 +32,14 @@ def as_device(name: str) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)
+    try:
+        device = torch.device(name)
+    except (RuntimeError, TypeError):
+        raise ModelError(f"device is {name!r}; 'auto', 'cpu', 'cuda' or 'cuda:0' and the like were expected.") from None
+    there = torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= there:
+        raise ModelError(f"device is {name!r}, but this machine has {there} CUDA device(s) that PyTorch can use.")
+    return device
 
 
 class Runtime:

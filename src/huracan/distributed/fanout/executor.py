@@ -42,7 +42,8 @@ class FanoutExecutor:
     Parameters
     ----------
     backend : ``"processes"`` (or ``"joblib"``, as many call it) on this machine; ``"ray"`` on a Ray cluster, or on this
-        machine where there is none; ``"inline"`` one after the other in this process, where nothing can be ended and a crash is a crash.
+        machine where there is none; ``"inline"`` one after the other in this process, where nothing can be ended and a
+        crash is a crash.
     workers : how many tasks run at once; None for as many as the cores (of the cluster) allow.
     retries : attempts after the first, for tasks that raise or take too long.
     timeout : seconds that one attempt may take; None for no limit.

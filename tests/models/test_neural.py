@@ -1,0 +1,377 @@
+"""Networks as estimators: what they may see, what they refuse, and that every way of giving the same rows is the same."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.utils.estimator_checks import check_estimator
+
+from huracan.catalogue import (
+    build_model,
+    feature_importance,
+    find_learner,
+    model_from_parts,
+    register_learner,
+    score_span,
+    signal_score,
+)
+from huracan.dataset import TimeSource, TrainingSet
+from huracan.errors import ArtifactError, DataError, ModelError, NotEnoughData
+from huracan.models import network_learner
+from huracan.models.neural import NeuralRegressor
+from huracan.registry.formats import dump_model, load_model
+
+SEQUENCE = ("linear_network", "cnn", "lstm", "gru", "transformer")
+QUICK: dict[str, Any] = {"window": 5, "max_epochs": 2, "random_state": 0}
+
+
+def series(n: int = 400, d: int = 3, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n, d)).astype(np.float32)
+    return X, 0.01 * (X[:, 0] + np.roll(X[:, 1], 2)) + 0.005 * rng.standard_normal(n)
+
+
+def panel(n: int = 150, symbols: int = 3, *, seed: int = 0, horizon: int = 1) -> TrainingSet:
+    """Hourly rows of several symbols, a gap in the middle, rows by time and symbol."""
+    rng = np.random.default_rng(seed)
+    hour = np.timedelta64(3_600_000, "ms")
+    step = np.arange(n) + np.where(np.arange(n) >= n // 2, 7, 0)
+    ts = np.repeat(np.datetime64("2024-01-01", "ms") + step * hour, symbols)
+    return TrainingSet(
+        X=rng.standard_normal((n * symbols, 2)).astype(np.float32),
+        y=rng.standard_normal(n * symbols),
+        ts=ts,
+        decision_time=ts + hour,
+        label_end=ts + (1 + horizon) * hour,
+        feature_names=("a", "b"),
+        symbol_code=np.tile(np.arange(symbols, dtype=np.int32), n),
+        segment=np.repeat((np.arange(n) >= n // 2).astype(np.int32), symbols),
+        regime_code=np.full(n * symbols, -1, np.int8),
+        weight=np.ones(n * symbols),
+        symbols=tuple(f"S{i}" for i in range(symbols)),
+        bar_length=hour,
+        time_source=TimeSource.CANDLES,
+    )
+
+
+# --- what a forecast may see -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SEQUENCE)
+def test_a_forecast_sees_its_own_window_and_nothing_else(name: str) -> None:
+    """Changing any value of another symbol, segment, or bar outside the window changes nothing; inside it does."""
+    rows = panel()
+    model = build_model(name, **QUICK).fit(rows)
+    before = model.predict(rows)
+    at = 3 * 60 + 1  # bar 60 of the second symbol
+    window = {at - 3 * k for k in range(5)}
+    changed = rows.X.copy()
+    outside = np.array([i for i in range(len(rows)) if i not in window])
+    changed[outside] = 9.0
+    other = model.predict(TrainingSet(**{**_fields(rows), "X": changed}))
+    assert other[at] == pytest.approx(before[at], abs=1e-6)
+    for i in window:
+        inside = rows.X.copy()
+        inside[i] += 3.0
+        assert model.predict(TrainingSet(**{**_fields(rows), "X": inside}))[at] != before[at]
+
+
+def test_rows_without_a_whole_window_get_the_constant() -> None:
+    rows = panel()
+    model = build_model("gru", **QUICK).fit(rows)
+    said = model.predict(rows).reshape(150, 3)
+    incomplete = np.zeros(150, bool)
+    incomplete[:4] = incomplete[75:79] = True  # the first bars, and those after the gap
+    np.testing.assert_array_equal(said[incomplete], model.target_centers_[0])
+    assert len(np.unique(said[~incomplete])) == (~incomplete).sum() * 3
+
+
+def test_a_bar_that_is_missing_from_the_table_breaks_the_window() -> None:
+    rows = panel(symbols=1)
+    model = build_model("linear_network", **QUICK).fit(rows)
+    kept = np.delete(np.arange(150), 40)  # a row whose features were not defined, say
+    said = model.predict(rows.take(kept))
+    constant = said == model.target_centers_[0]
+    np.testing.assert_array_equal(np.flatnonzero(constant), [0, 1, 2, 3, 40, 41, 42, 43, 74, 75, 76, 77])
+
+
+def test_scores_of_a_span_are_the_scores_of_the_whole() -> None:
+    rows = panel()
+    model = build_model("lstm", **QUICK).fit(rows.take(slice(0, 300)))
+    whole = signal_score(model, rows)
+    for span in (slice(300, 360), slice(301, None), slice(2, 40)):
+        np.testing.assert_allclose(score_span(model, rows, span), whole[span], rtol=0, atol=1e-6)
+
+
+def test_labels_that_reach_into_the_validation_tail_are_not_learned_from() -> None:
+    rows = panel(horizon=6)
+    job = build_model("gru", **QUICK).prepare(rows)
+    assert job.validation is not None
+    order = np.lexsort((rows.ts, rows.symbol_code))
+    learned, validated = (order[windows.last.numpy()] for windows in (job.train, job.validation))
+    assert rows.label_end[learned].max() < rows.decision_time[validated].min()
+    assert rows.decision_time[learned].max() >= rows.decision_time[validated].min() - 8 * rows.bar_length
+
+
+def test_a_row_without_label_or_weight_is_context_only() -> None:
+    rows = panel(symbols=1)
+    unlabelled = rows.y.copy()
+    unlabelled[20:30] = np.nan
+    end = rows.label_end.copy()
+    end[20:30] = np.datetime64("NaT")
+    weight = rows.weight.copy()
+    weight[35:40] = 0.0
+    model = build_model("linear_network", **QUICK)
+    job = model.prepare(TrainingSet(**{**_fields(rows), "y": unlabelled, "label_end": end, "weight": weight}))
+    used = np.concatenate([part.last.numpy() for part in (job.train, job.validation) if part is not None])
+    assert not set(range(20, 30)) & set(used)
+    assert not set(range(35, 40)) & set(used)
+    assert {30, 40} <= set(used)
+    assert len(job.train.table) == 150
+
+
+# --- one thing, given in several ways --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SEQUENCE)
+def test_windows_given_ready_are_the_windows_of_the_rows(name: str) -> None:
+    X, y = series(200)
+    ready = np.lib.stride_tricks.sliding_window_view(X, 5, axis=0).transpose(0, 2, 1)
+    of_rows = build_model(name, validation_share=0.0, **QUICK).fit(X, y)
+    of_windows = build_model(name, validation_share=0.0, **QUICK).fit(ready, y[4:])
+    assert of_windows.n_train_rows_ == of_rows.n_train_rows_ == 196
+    assert of_windows.n_features_in_ == 3
+    of_windows.scaler_ = of_rows.scaler_
+    of_windows.estimator_.load_state_dict(of_rows.estimator_.state_dict())
+    np.testing.assert_allclose(of_windows.predict(ready), of_rows.predict(X)[4:], rtol=0, atol=1e-7)
+
+
+def test_a_frame_and_its_values_and_a_training_set_are_the_same() -> None:
+    X, y = series(200)
+    frame = pd.DataFrame(X, columns=["a", "b", "c"], index=pd.date_range("2024-01-01", periods=200, freq="D"))
+    rows = TrainingSet.from_arrays(frame, y)
+    said = [build_model("gru", **QUICK).fit(*given).predict(given[0]) for given in ((X, y), (frame, y), (rows,))]
+    np.testing.assert_array_equal(said[0], said[1])
+    np.testing.assert_array_equal(said[0], said[2])
+
+
+def test_the_seed_decides_everything() -> None:
+    X, y = series()
+    one, two = (build_model("lstm", **QUICK).fit(X, y).predict(X) for _ in range(2))
+    np.testing.assert_array_equal(one, two)
+    assert not np.array_equal(build_model("lstm", **{**QUICK, "random_state": 1}).fit(X, y).predict(X), one)
+
+
+def test_clones_pickles_and_stored_models_say_the_same() -> None:
+    X, y = series()
+    for more in ({}, {"quantiles": [0.1, 0.9]}, {"task": "classification"}):
+        model = build_model("gru", **QUICK, **more).fit(X, y > 0 if "task" in more else y)
+        stored = load_model(dump_model(model))
+        for other in (pickle.loads(pickle.dumps(model)), stored):  # noqa: S301 - our own bytes
+            np.testing.assert_array_equal(signal_score(other, X), signal_score(model, X))
+            assert other.model_info() == model.model_info()
+            assert feature_importance(other) == feature_importance(model)
+        assert dump_model(stored) == dump_model(model)
+        assert clone(model).get_params() == model.get_params()
+
+
+def test_damaged_or_foreign_parameters_are_refused() -> None:
+    X, y = series()
+    model = build_model("gru", **QUICK).fit(X, y)
+    files = dump_model(model)
+    with pytest.raises(ArtifactError, match="parameters are damaged"):
+        load_model({**files, "model.safetensors": files["model.safetensors"][:-9]})
+    other = dump_model(build_model("gru", **QUICK, hidden=8).fit(X, y))
+    with pytest.raises(ModelError, match="the stored parameters do not fit the network of gru"):
+        load_model({**files, "model.safetensors": other["model.safetensors"]})
+    with pytest.raises(ModelError, match="gru/regression in format 1; lstm/regression"):
+        NeuralRegressor.from_state(find_learner("lstm"), *model.to_parts())
+
+
+# --- kinds of targets ------------------------------------------------------------------------------------------------
+
+
+def test_several_outputs_are_several_forecasts_each_in_its_unit() -> None:
+    X, y = series(800)
+    both = np.column_stack([y, 100.0 * X[:, 2] + 5.0])
+    model = build_model("linear_network", window=4, max_epochs=60, learning_rate=0.05, patience=None).fit(X, both)
+    said = model.predict(X)
+    assert said.shape == (800, 2)
+    for k, least in ((0, 0.9), (1, 0.99)):
+        assert np.corrcoef(said[5:, k], both[5:, k])[0, 1] > least
+    assert said[5:, 1].std() == pytest.approx(both[5:, 1].std(), rel=0.05)
+
+
+def test_quantiles_hold_their_share_and_do_not_cross() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((4_000, 1)).astype(np.float32)
+    y = np.exp(0.5 * X[:, 0]) * rng.standard_normal(4_000)
+    model = build_model("mlp", quantiles=(0.1, 0.5, 0.9), max_epochs=12, learning_rate=0.01, winsorize=0.0).fit(
+        X[:3_000], y[:3_000]
+    )
+    low, middle, high = model.predict_quantiles(X[3_000:]).T
+    assert np.all((low <= middle) & (middle <= high))
+    np.testing.assert_array_equal(model.predict(X[3_000:]), middle)
+    shares = [np.mean(y[3_000:] < q) for q in (low, middle, high)]
+    np.testing.assert_allclose(shares, [0.1, 0.5, 0.9], atol=0.05)  # three standard errors of 1,000 draws
+    width = high - low
+    assert width[X[3_000:, 0] > 1].mean() > 2.0 * width[X[3_000:, 0] < -1].mean()  # e^0.5 against e^-0.5 and beyond: e
+    with pytest.raises(AttributeError):
+        build_model("mlp").predict_quantiles  # noqa: B018
+
+
+def test_three_classes_and_their_weights() -> None:
+    X, y = series(900)
+    longer = {**QUICK, "max_epochs": 6, "learning_rate": 0.01}
+    labels = np.digitize(y, [-0.02, 0.02]) - 1
+    model = build_model("gru", task="classification", **longer).fit(X, labels)
+    assert model.classes_.tolist() == [-1, 0, 1]
+    probability = model.predict_proba(X)
+    np.testing.assert_allclose(probability.sum(axis=1), 1.0)
+    balanced = build_model("gru", task="classification", class_weight="balanced", **longer).fit(X, labels)
+    assert balanced.predict_proba(X)[10:, [0, 2]].mean() > probability[10:, [0, 2]].mean() + 0.02
+    favoured = build_model("gru", task="classification", class_weight={1: 20.0}, **longer).fit(X, labels)
+    assert favoured.predict_proba(X)[10:, 2].mean() > probability[10:, 2].mean() + 0.05
+
+
+def test_warm_start_goes_on_with_the_parameters_and_scales_it_has() -> None:
+    X, y = series(600)
+    model = build_model("linear_network", window=4, max_epochs=20, learning_rate=0.02, warm_start=True).fit(X, y)
+    scaler, centers = model.scaler_, model.target_centers_
+    first = model.training_.losses[0]
+    model.fit(X * 1.01, y * 1.02)
+    assert model.scaler_ is scaler
+    assert model.target_centers_ is centers
+    assert model.training_.losses[0] < 0.5 * first
+    cold = build_model("linear_network", window=4, max_epochs=20, learning_rate=0.02).fit(X, y)
+    assert cold.fit(X, y).training_.losses[0] == pytest.approx(first, rel=1e-6)
+
+
+def test_precision_is_a_switch() -> None:
+    X, y = series()
+    plain = build_model("cnn", **QUICK).fit(X, y).predict(X)
+    double = build_model("cnn", **QUICK, precision="float64").fit(X, y).predict(X)
+    mixed = build_model("cnn", **QUICK, precision="bfloat16").fit(X, y).predict(X)
+    np.testing.assert_allclose(double, plain, atol=1e-4 * y.std())
+    assert 0.0 < np.abs(mixed - plain).max() < 0.3 * y.std()
+
+
+# --- bad input -------------------------------------------------------------------------------------------------------
+
+
+def test_bad_input_is_one_sentence_with_the_place() -> None:
+    rows = panel()
+    broken = rows.X.copy()
+    broken[3 * 20 + 1, 1] = np.nan
+    with pytest.raises(DataError, match=r"column 'b' holds NaN in row 61 \(S1, 2024-01-01T20:00:00.000\)"):
+        build_model("lstm", **QUICK).fit(TrainingSet(**{**_fields(rows), "X": broken}))
+    label = rows.y.copy()
+    label[61] = np.nan
+    with pytest.raises(DataError, match=r"y holds NaN in row 61 \(S1, 2024-01-01T20:00:00.000\)"):
+        build_model("lstm", **QUICK).fit(TrainingSet(**{**_fields(rows), "y": label}))
+    X, y = series()
+    frame = pd.DataFrame(X, columns=["a", "b", "c"], index=pd.date_range("2024-01-01", periods=400, freq="h"))
+    frame.iloc[30, 2] = np.inf
+    with pytest.raises(DataError, match=r"column 'c' holds inf in row 30 \(2024-01-02 06:00"):
+        build_model("lstm", **QUICK).fit(frame, y)
+    y[7] = np.nan
+    with pytest.raises(DataError, match="column 'y' holds NaN in row 7"):
+        build_model("lstm", **QUICK).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"window": 500}, r"no window of 500 unbroken bars .* the longest unbroken run has 75 bars"),
+        ({"window": 0}, "window is 0"),
+        ({"window": 2.5}, "window is 2.5"),
+        ({"validation_share": 1.5}, "validation_share is 1.5"),
+        ({"quantiles": (0.9, 0.1)}, "quantiles is"),
+        ({"loss": "cross_entropy"}, "'squared_error' or 'huber' was expected"),
+        ({"class_weight": "balanced"}, "gru was built for regression"),
+        ({"device": "cuda:7"}, "device is 'cuda:7'"),
+        ({"device": "gpu"}, "device is 'gpu'"),
+        ({"max_epochs": 0}, "max_epochs is 0"),
+        ({"hidden": 0}, "hidden must be a whole number"),
+        ({"patch": 9}, "patch must not be longer than the window"),
+        ({"learning_rate": 1e8, "clip_norm": None, "schedule": "constant"}, "training exploded"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(given: dict[str, Any], said: str) -> None:
+    with pytest.raises((ModelError, NotEnoughData), match=said):
+        build_model("gru", **{**QUICK, **given}).fit(panel())
+
+
+def test_one_class_and_other_columns_are_refused() -> None:
+    X, y = series()
+    with pytest.raises(ModelError, match="one class only, 1"):
+        build_model("gru", task="classification", **QUICK).fit(X, np.ones(400, int))
+    model = build_model("gru", **QUICK).fit(panel())
+    with pytest.raises(DataError, match="expects the feature 'b' at column 1 and got 'c'"):
+        model.predict(TrainingSet(**{**_fields(panel()), "feature_names": ("a", "c")}))
+    with pytest.raises(DataError, match="holds windows of 3 bars; gru looks at 5"):
+        model.predict(np.zeros((4, 3, 2)))
+    with pytest.raises(DataError, match="3 features"):
+        model.predict(np.zeros((4, 5, 3)))
+    with pytest.raises(DataError, match="y has 399 rows where X has 400"):
+        build_model("gru", **QUICK).fit(X, y[1:])
+
+
+# --- the contract of scikit-learn, and a network of one's own --------------------------------------------------------
+
+
+@pytest.mark.parametrize("task", ["regression", "classification"])
+def test_scikit_learn_finds_nothing_to_object_to(task: Any) -> None:
+    few = {"check_sample_weight_equivalence_on_dense_data": "9 of its rows have a weight; at least 10 are needed"}
+    check_estimator(build_model("mlp", task=task, max_epochs=2), expected_failed_checks=few, on_skip=None)
+
+
+def test_a_network_of_ones_own_joins_the_catalogue() -> None:
+    from huracan import catalogue
+
+    kept = dict(catalogue._LEARNERS)
+    try:
+        register_learner(
+            network_learner(
+                name="last_bars",
+                purpose="A weighted sum of the last bars.",
+                ideal_dataset_shape="(500+ rows, 1-10 features)",
+                network=_last_bars,
+                defaults={"bars": 3, "window": 6, "learning_rate": 0.02},
+                meanings={"bars": "how many of them"},
+            )
+        )
+        X, y = series(800)
+        model = build_model("last_bars", bars=3, max_epochs=20).fit(X, y)
+        assert np.corrcoef(model.predict(X)[8:], y[8:])[0, 1] > 0.9
+        state, network = model.to_parts()
+        np.testing.assert_array_equal(model_from_parts(state, network).predict(X), model.predict(X))
+        assert model.model_info().hyperparameters["window"] == 6
+    finally:
+        catalogue._LEARNERS.clear()
+        catalogue._LEARNERS.update(kept)
+
+
+def _last_bars(n_features: int, window: int, n_outputs: int, *, bars: int) -> Any:
+    import torch
+    from torch import nn
+
+    class LastBars(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.sum = nn.Linear(bars * n_features, n_outputs)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.sum(x[:, window - bars :].flatten(1))
+
+    return LastBars()
+
+
+def _fields(rows: TrainingSet) -> dict[str, Any]:
+    return {name: getattr(rows, name) for name in rows.__dataclass_fields__}
