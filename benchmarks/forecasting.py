@@ -200,7 +200,10 @@ def main() -> str:
     ]
     missed = []
     for name, bar in BARS.items():
-        made = [forecasts(name, values, seed) for seed in SEEDS]
+        made = []
+        for seed in SEEDS:
+            made.append(forecasts(name, values, seed))
+            print(f"forecasting: {name}, seed {seed}: {made[-1]}", flush=True)
         mse, mae, validated = (np.array([getattr(one, what) for one in made]) for what in ("mse", "mae", "validation_mse"))
         cpu = max(one.cpu for one in made)
         spread = f"{mse.min():.4f} to {mse.max():.4f}"
