@@ -210,8 +210,9 @@ with the flash crash of 2025-10-10 among them. Samples have the regimes of the r
 
 ## Facts of markets
 
-Kurtosis: mean over windows of each one's own; pooled: all returns of a set as one sample. |r| lag k: correlation of absolute
-returns k bars apart within windows, over a set. Leverage: correlation of a return with the absolute returns 1 to 10 bars later.
+Kurtosis: mean over windows of each one's own; pooled: all returns of a set as one sample. Size, lag k: correlation of
+absolute returns k bars apart within windows, over a set. Leverage: correlation of a return with the absolute returns of 1 to
+10 bars later.
 
 **Band of the bar**: 5 to 95 % of {days} real days (all windows that begin on one, {len(later.x) / days:.0f} on average).
 Samples: median over sets of the same sizes and regimes.

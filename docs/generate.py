@@ -44,8 +44,8 @@ NETWORKS = """## Networks
 Networks see a window of bars, the row itself the last. A window never crosses a symbol, a gap or a missing bar; rows without a
 whole window get the constant forecast. All networks are trained by one loop (AdamW) and stop when the last, purged share of
 the time says so; the parameters that did best there are kept. They need the extra `neural` (PyTorch). The same seed gives the
-same bits for the same `n_jobs`. Several outputs are learned from `y` of several columns. These hyperparameters are common to all
-of them; below stand only those that a network adds or sets otherwise.
+same bits for the same `n_jobs`. How to use them: [networks.md](networks.md). These hyperparameters are common to all of them;
+below stand only those that a network adds or sets otherwise.
 """
 INDICATORS = """# Indicators
 

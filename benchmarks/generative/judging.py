@@ -13,7 +13,7 @@ __all__ = ["FACTS", "facts_of", "judge_auc", "mean_log_size", "volatility_skill"
 
 Windows = NDArray[np.float64]
 
-FACTS = ("kurtosis", "kurtosis, pooled", "|r| lag 1", "|r| lag 5", "|r| lag 20", "leverage")
+FACTS = ("kurtosis", "kurtosis, pooled", "size, lag 1", "size, lag 5", "size, lag 20", "leverage")
 _AHEAD = 16
 _HARMONICS = (4, 16, 48)
 
@@ -21,9 +21,9 @@ _HARMONICS = (4, 16, 48)
 def facts_of(windows: Windows) -> Mapping[str, float]:
     """Facts of a set of windows (n, bars).
 
-    Kurtosis: mean over windows of each one's own; and that of all returns of the set as one sample. Autocorrelation of absolute
-    returns: correlation over all pairs of the set that lie ``lag`` bars apart in one window. Leverage: correlation of a
-    return with the absolute return of 1 to 10 bars later, mean over the ten.
+    Kurtosis: mean over windows of each one's own; and that of all returns of the set as one sample. Size: autocorrelation of
+    absolute returns, the correlation over all pairs of the set that lie ``lag`` bars apart in one window. Leverage:
+    correlation of a return with the absolute return of 1 to 10 bars later, mean over the ten.
     """
     size = np.abs(windows)
     apart = windows - windows.mean()

@@ -77,6 +77,8 @@ def test_no_window_crosses_a_symbol_a_gap_or_a_missing_value() -> None:
     rows = BarRows.of(frame, reference=48)
     assert rows.before.tolist() == [0, 1, 2, 0, -1, 0, 1, 0, 1, 2, 3]
     assert np.flatnonzero(rows.complete(3)).tolist() == [2, 9, 10]
+    with pytest.raises(DataError, match=r"row 2 \(A, 1\) does not come after the row before it"):
+        BarRows.of(frame[[0, 2, 1]].with_columns(segment=pl.lit(0)), reference=48)
 
 
 def test_windows_of_a_training_set_stay_within_symbol_and_segment(model: Autoencoder) -> None:
@@ -140,7 +142,7 @@ def test_the_share_is_that_of_training_windows(model: Autoencoder) -> None:
     """On fresh windows of the same kind the share is about uniform: its quantiles are themselves."""
     share = model.anomaly_share(bars(6_000, seed=9))[model.window :]
     assert np.quantile(share, [0.1, 0.5]) == pytest.approx([0.1, 0.5], abs=0.06)
-    assert share.min() >= 1e-5 and share.max() <= 1.0
+    assert share.min() > 0.99e-5 and share.max() <= 1.0
 
 
 def test_crashes_among_the_training_windows_do_not_become_usual() -> None:

@@ -275,6 +275,8 @@ def test_candles_with_a_bad_price_are_refused_with_symbol_and_time() -> None:
     broken = candles.with_columns(close=pl.when(pl.int_range(pl.len()) == 9).then(float("nan")).otherwise("close"))
     with pytest.raises(CandleError, match=r"close of .* at 20.* is nan"):
         ReturnGAN(**TINY).fit(broken)
+    with pytest.raises(DataError, match="does not come after the row before it"):
+        ReturnGAN(**TINY, conditional=False).fit(candles.reverse())
 
 
 def test_what_cannot_be_sampled_is_refused_in_one_sentence(model: ReturnGAN) -> None:

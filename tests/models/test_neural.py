@@ -299,6 +299,7 @@ def test_bad_input_is_one_sentence_with_the_place() -> None:
         ({"device": "gpu"}, "device is 'gpu'"),
         ({"max_epochs": 0}, "max_epochs is 0"),
         ({"hidden": 0}, "hidden must be a whole number"),
+        ({"hidden": 300_000}, "gru ran out of memory with .* lower batch_size"),
         ({"patch": 9}, "patch must not be longer than the window"),
         ({"learning_rate": 1e8, "clip_norm": None, "schedule": "constant"}, "training exploded"),
     ],

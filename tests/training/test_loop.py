@@ -271,10 +271,13 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
         trained(wider, folder=tmp_path, max_epochs=2)
     with pytest.raises(ModelError, match="of another training"):
         trained(folder=tmp_path, max_epochs=2, learning_rate=0.5)
+    with pytest.raises(ModelError, match="of another training"):
+        trained(train=windows(seed=5), folder=tmp_path, max_epochs=2)
 
 
 def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from torch.distributed import checkpoint as sharded
+    from torch.distributed.checkpoint.api import CheckpointException
 
     from huracan.errors import StorageError
 
@@ -283,7 +286,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch: p
     def full(state: Any, *, checkpoint_id: Path, **options: Any) -> Any:
         if "00000020" in checkpoint_id.name:
             checkpoint_id.joinpath("half").write_bytes(b"x")
-            raise OSError(28, "No space left on device")
+            raise CheckpointException("write", {0: (OSError(28, "No space left on device"), None)})  # type: ignore[dict-item]
         return save(state, checkpoint_id=checkpoint_id, **options)
 
     monkeypatch.setattr(sharded, "save", full)

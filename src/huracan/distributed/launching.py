@@ -10,17 +10,19 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from typing import Any
 
 from huracan.distributed.config import DistributedConfig
 from huracan.distributed.run_home import RunHome, put_quickly
-from huracan.errors import ModelError, WorkerError
+from huracan.errors import WorkerError
 from huracan.training.history import EpochRecord
 
 __all__ = ["launch"]
 
 _LOOK = 0.3
 _FEWEST_LAST_CALL = 1
+_FAREWELL = 3
 
 
 def launch(home: RunHome, config: DistributedConfig, on_epoch: Callable[[EpochRecord], None] | None = None) -> None:
@@ -34,7 +36,7 @@ def launch(home: RunHome, config: DistributedConfig, on_epoch: Callable[[EpochRe
 
     Raises
     ------
-    ModelError : the training failed in a way that no new start cures. WorkerError : a process or host is missing, or was
+    HuracanError : the training failed in a way that no new start cures. WorkerError : a process or host is missing, or was
         lost too often. KeyboardInterrupt : stopped by hand; the processes are ended.
     """
     from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, SignalException, Std
@@ -63,6 +65,7 @@ def launch(home: RunHome, config: DistributedConfig, on_epoch: Callable[[EpochRe
         max_restarts=config.max_restarts,
         monitor_interval=_LOOK,
         logs_specs=DefaultLogsSpecs(log_dir=str(home.logs), redirects=Std.ALL),
+        **_brief_farewell(LaunchConfig),
     )
     words = ("-m", "huracan.distributed", str(home.folder), "--launched")
     with _quiet_agent(), _environment(config), _signals_put_back(), _following(home, on_epoch):
@@ -76,7 +79,15 @@ def launch(home: RunHome, config: DistributedConfig, on_epoch: Callable[[EpochRe
             raise WorkerError(_why_apart(home, config, join_within)) from error
     failure = home.failure()
     if failure is not None and failure["lasting"]:
-        raise ModelError(failure["sentence"])
+        from huracan.distributed.vital_signs import error_of
+
+        raise error_of(failure)
+
+
+def _brief_farewell(kind: Any) -> dict[str, Any]:
+    """Seconds until a process that hangs is killed, where this PyTorch lets one say so; 30 where not."""
+    known = {field.name for field in fields(kind)}
+    return {"shutdown_timeout": _FAREWELL} if "shutdown_timeout" in known else {}
 
 
 def _why_lost(home: RunHome, error: Any, config: DistributedConfig) -> str:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
+import torch.distributed as dist
 
+from huracan import errors
 from huracan.distributed.placement import Placement
 from huracan.distributed.run_home import RunHome, put_quickly, read_quickly
 from huracan.errors import HuracanError, ModelError, WorkerError
 
-__all__ = ["VitalSigns"]
+__all__ = ["VitalSigns", "error_of"]
 
 _BEAT = 0.5
 _GRACE = 3.0
@@ -61,20 +64,18 @@ class VitalSigns:
         if _is_lost_contact(error):
             self._waited_in_vain = True
             self._tell()
-            time.sleep(_GRACE)  # until the others have waited in vain too, or have said why they left
-            other = self.home.failure()
-            if other is not None and other["lasting"]:
-                return ModelError(other["sentence"])
+            deadline = time.monotonic() + _GRACE
+            while time.monotonic() < deadline:  # others may have said why they left, or find that they wait in vain too
+                other = self.home.failure()
+                if other is not None and other["lasting"]:
+                    return error_of(other)
+                time.sleep(0.1)
             sentence = self._who_is_missing(error)
-            self._note(sentence, lasting=False)
-            return WorkerError(sentence)
-        sentence = self._sentence(error)
-        self._note(sentence, lasting=True)
-        return error if isinstance(error, HuracanError) else ModelError(sentence)
+            return self._noted(WorkerError(sentence), lasting=False)
+        known = error if isinstance(error, HuracanError) else ModelError(self._sentence(error))
+        return self._noted(known, lasting=True)
 
     def _sentence(self, error: BaseException) -> str:
-        if isinstance(error, HuracanError):
-            return str(error)
         where = f"process {self.placement.rank} of {self.placement.world}"
         if _is_out_of_memory(error):
             return f"{where} ran out of memory at step {self.step() + 1}: lower batch_size, or raise accumulate."
@@ -85,7 +86,7 @@ class VitalSigns:
         others = [rank for rank in range(self.placement.world) if rank != self.placement.rank]
         told = {rank: read_quickly(self.home.processes / f"{rank}.json") for rank in others}
         silent = {rank: note for rank, note in told.items() if note is None or not note["waited_in_vain"]}
-        reason = " ".join(str(error).split())[:160]
+        reason = re.sub(r"\[[^]]*\] ", "", " ".join(str(error).split()))[:160]  # without the place in PyTorch's source
         if not silent:
             return f"processes lost contact with each other at step {self.step() + 1}: {reason}"
         return "; ".join(self._last_words(rank, note) for rank, note in silent.items()) + f" ({reason})"
@@ -95,13 +96,13 @@ class VitalSigns:
         if note is None:
             return f"{name} was never heard of"
         ago = max(0.0, time.time() - note["time"])
-        return (
-            f"{name} ({note['host']}, pid {note['pid']}) is missing, last heard of {ago:.0f} s ago at step {note['step'] + 1}"
-        )
+        where = f"{note['host']}, pid {note['pid']}"
+        return f"{name} ({where}) does not answer at step {note['step'] + 1}, last heard of {ago:.0f} s ago"
 
-    def _note(self, sentence: str, *, lasting: bool) -> None:
-        note = {"rank": self.placement.rank, "sentence": sentence, "lasting": lasting, "time": time.time()}
+    def _noted(self, error: HuracanError, *, lasting: bool) -> HuracanError:
+        note = {"kind": type(error).__name__, "sentence": str(error), "lasting": lasting, "time": time.time()}
         put_quickly(self.home.failures / f"{self.placement.rank}.json", note)
+        return error
 
     def _beat(self) -> None:
         while not self._over.wait(_BEAT):
@@ -124,11 +125,17 @@ class VitalSigns:
         put_quickly(self.home.processes / f"{self.placement.rank}.json", note)
 
 
+def error_of(note: Mapping[str, Any]) -> HuracanError:
+    """The error that a process noted."""
+    kind = getattr(errors, note["kind"], ModelError)
+    return kind(note["sentence"])
+
+
 def _is_lost_contact(error: BaseException) -> bool:
     """Whether an exchange between processes failed, which a new start may cure."""
     reasons = [reason for reason, _ in getattr(error, "failures", {}).values()] or [error]
-    lost = (torch.distributed.DistBackendError, torch.distributed.DistNetworkError, torch.distributed.DistStoreError)
-    return any(isinstance(r, WorkerError | lost) or (isinstance(r, RuntimeError) and "gloo" in str(r)) for r in reasons)
+    lost = (WorkerError, dist.DistBackendError, dist.DistNetworkError, dist.DistStoreError)
+    return any(isinstance(r, lost) or (isinstance(r, RuntimeError) and "gloo" in str(r)) for r in reasons)
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

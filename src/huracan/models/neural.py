@@ -54,15 +54,29 @@ class _NeuralLearner(TabularLearner):
         NotEnoughData : no row has a whole window of unbroken bars, or fewer than 10 have.
         ModelError : one class only; or the loss left all bounds before an epoch was done.
         """
-        from huracan.training import CheckpointFolder, Supervised, TrainingLoop
-        from huracan.training.runtime import Runtime
+        require_torch()
+        from huracan.training.out_of_memory import is_out_of_memory
 
         params = self.spec.complete(self.hyperparameters)
         job = self.prepare(X, y, sample_weight)
+        try:
+            return self.finish(job, *self._trained(job, params))
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            size, bars, wide = job.settings.batch_size, job.train.length, job.train.n_features
+            raise ModelError(
+                f"{self.spec.name} ran out of memory with {dict(job.network.arguments)} and batches of {size} windows of "
+                f"{bars} bars x {wide} features; lower batch_size, raise accumulate, or take a smaller network."
+            ) from error
+
+    def _trained(self, job: TrainingJob, params: Mapping[str, Any]) -> tuple[dict[str, Any], TrainingResult]:
+        from huracan.training import CheckpointFolder, Supervised, TrainingLoop
+        from huracan.training.runtime import Runtime
+
         network = job.network.build()
         if params["warm_start"] and hasattr(self, "estimator_"):
             network.load_state_dict(self.estimator_.state_dict())
-        folder = None if params["checkpoints"] is None else CheckpointFolder(params["checkpoints"])
         with torch_threads(int(self.n_jobs or 1)):
             loop = TrainingLoop(
                 network,
@@ -71,10 +85,10 @@ class _NeuralLearner(TabularLearner):
                 job.validation,
                 settings=job.settings,
                 runtime=Runtime(params["device"]),
-                checkpoints=folder,
+                checkpoints=None if params["checkpoints"] is None else CheckpointFolder(params["checkpoints"]),
             )
             result = loop.run()
-        return self.finish(job, network.state_dict(), result)
+        return network.state_dict(), result
 
     def prepare(self, X: Any, y: Any = None, sample_weight: Any = None) -> TrainingJob:
         """Check and scale everything and describe the training, without doing it; :meth:`finish` takes its outcome.
@@ -476,6 +490,11 @@ class NeuralClassifier(_NeuralLearner, TabularClassifier):
         self.classes_, self.constant_ = np.asarray(state["classes"]), np.asarray(state["constant"], np.float64)
 
 
+def _require_window(window: Any) -> None:
+    if not isinstance(window, int) or isinstance(window, bool) or window < 1:
+        raise ModelError(f"window is {window!r}; a whole number of bars from 1 was expected.")
+
+
 def _given_target(y: Any, n: int, known: NDArray[np.bool_] | None) -> NDArray[Any]:
     """``y`` as an array, finite; where a row's label is not known nothing is asked of it, and it becomes zero."""
     target = y.to_numpy() if hasattr(y, "to_numpy") else np.asarray(y)
@@ -488,11 +507,6 @@ def _given_target(y: Any, n: int, known: NDArray[np.bool_] | None) -> NDArray[An
     flat = target.reshape(n, -1)
     require_finite(flat, ("y",) if flat.shape[1] == 1 else tuple(f"y{i}" for i in range(flat.shape[1])))
     return target
-
-
-def _require_window(window: Any) -> None:
-    if not isinstance(window, int) or isinstance(window, bool) or window < 1:
-        raise ModelError(f"window is {window!r}; a whole number of bars from 1 was expected.")
 
 
 def _as_column(target: NDArray[Any]) -> NDArray[Any]:

@@ -57,8 +57,9 @@ class WindowedRows:
     def _of_training_set(cls, rows: TrainingSet) -> WindowedRows:
         from huracan.training.windows import bars_before
 
-        unknown = np.isnat(rows.label_end)  # such rows are never targets; when their label ends says nothing
-        times = RowTimes.of(replace(rows, label_end=np.where(unknown, rows.decision_time, rows.label_end)))
+        unknown = np.isnat(rows.label_end)  # a row that may stand in windows, and is not learned from
+        known = replace(rows, label_end=np.where(unknown, rows.decision_time, rows.label_end)) if unknown.any() else rows
+        times = RowTimes.of(known)
         step = rows.bar_length if rows.time_source is TimeSource.CANDLES else None
         if len(rows.symbols) == 1:  # by time is by symbol and time
             before = bars_before(rows.symbol_code, rows.segment, rows.ts, step)

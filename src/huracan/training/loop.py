@@ -12,7 +12,8 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import asdict, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -35,6 +36,7 @@ __all__ = ["TrainingLoop"]
 
 _EXPLODED = 1_000.0
 _VALIDATION_BATCH = 1_024
+_WITHOUT_EFFECT = frozenset({"accumulate", "checkpoint_every", "compile"})
 
 
 class TrainingLoop:
@@ -267,7 +269,7 @@ class TrainingLoop:
         r = self.result
         progress = {
             "step": step,
-            "training": self._fingerprint(),
+            "training": self._fingerprint,
             "step_losses": r.step_losses,
             "history": [vars(record) for record in r.history],
             "best": [r.best_epoch, r.best_loss if math.isfinite(r.best_loss) else None],
@@ -279,7 +281,7 @@ class TrainingLoop:
         found = None if self.checkpoints is None else self.runtime.together(self.checkpoints.newest)
         if found is None or self.checkpoints is None:
             return 0
-        if found.progress.get("training") != self._fingerprint():
+        if found.progress.get("training") != self._fingerprint:
             raise ModelError(
                 f"{found.folder} is a checkpoint of another training: its network, windows or settings differ from these; "
                 "give this training a folder of its own."
@@ -321,11 +323,12 @@ class TrainingLoop:
         )
         self.best = tensors.get("best")
 
+    @cached_property
     def _fingerprint(self) -> str:
         """Of everything that decides what this training computes, the number of devices excepted."""
-        s = self.settings
-        told = [self.shapes, len(self.train), self.train.length, s.seed, s.batch_size, self.total, s.learning_rate, s.schedule]
-        return hashlib.sha256(repr(told).encode()).hexdigest()
+        settings = {name: value for name, value in asdict(self.settings).items() if name not in _WITHOUT_EFFECT}
+        data = [None if windows is None else windows.digest() for windows in (self.train, self.validation)]
+        return hashlib.sha256(repr([self.shapes, settings, data]).encode()).hexdigest()
 
     def _optimizer(self, phase: Phase, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         """Matrices decay, biases and scales do not."""

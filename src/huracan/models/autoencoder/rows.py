@@ -13,6 +13,7 @@ from huracan.baselines.inputs import require_finite
 from huracan.dataset import TimeSource, TrainingSet, as_matrix
 from huracan.errors import DataError
 from huracan.preprocessing import FeatureRecipe, feature
+from huracan.preprocessing.lags import ordered_bounds
 
 __all__ = ["BarRows", "candle_recipe"]
 
@@ -69,7 +70,7 @@ class BarRows:
 
         Raises
         ------
-        DataError : a value is not finite; column and row or time are named.
+        DataError : a value is not finite (column and row or time are named), or a frame is not sorted by symbol and time.
         """
         if isinstance(X, TrainingSet):
             return cls._of_training_set(X)
@@ -109,10 +110,10 @@ class BarRows:
     @classmethod
     def _of_frame(cls, frame: pl.DataFrame, reference: int) -> BarRows:
         """Candles become features of :func:`candle_recipe`; rows that miss a feature (warm-up) break a window."""
-        from huracan.training.windows import bars_before
-
         candles = set(frame.columns) >= _CANDLES
         features = candle_recipe(reference).compute(frame) if candles else frame
+        if "segment" not in features.columns:
+            features = features.with_columns(segment=pl.lit(0, pl.Int32))
         names = tuple(name for name in features.columns if name not in ("symbol", "ts", "segment"))
         matrix = np.column_stack([features[name].cast(pl.Float32).fill_null(np.nan).to_numpy() for name in names])
         infinite = np.isinf(matrix)
@@ -120,12 +121,12 @@ class BarRows:
             at, column = map(int, np.argwhere(infinite)[0])
             symbol, ts = features["symbol"][at], features["ts"][at]
             raise DataError(f"column '{names[column]}' is infinite in row {at} ({symbol}, {ts}); a finite number was expected.")
-        whole = ~np.isnan(matrix).any(axis=1)
-        symbol_code = features["symbol"].rle_id().to_numpy().astype(np.int64)
-        segment = features["segment"].to_numpy() if "segment" in features.columns else np.zeros(len(matrix), np.int64)
         row = np.arange(len(matrix), dtype=np.int64)
-        last_hole = np.maximum.accumulate(np.where(whole, -1, row))
-        before = np.minimum(bars_before(symbol_code, segment, None, None), row - last_hole - 1)
+        last_hole = np.maximum.accumulate(np.where(np.isnan(matrix).any(axis=1), row, -1))
+        begins = np.zeros(len(matrix), np.int64)
+        for start, stop in ordered_bounds(features):
+            begins[start:stop] = start
+        before = np.minimum(row - begins, row - last_hole - 1)
         views = _views_of_candles(names) if candles else None
         return cls(np.nan_to_num(matrix), names, row, before, features["ts"].to_numpy(), views)
 

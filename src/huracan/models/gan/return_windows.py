@@ -14,6 +14,7 @@ from huracan.baselines.inputs import require_finite
 from huracan.dataset import REGIME_ORDER, TrainingSet
 from huracan.errors import CandleError, DataError, ModelError, NotEnoughData, nearest_name
 from huracan.market import with_segments
+from huracan.preprocessing.lags import ordered_bounds
 from huracan.regimes import RegimeClassifier
 
 __all__ = ["ReturnWindows", "price_step", "regime_codes"]
@@ -170,9 +171,12 @@ def _of_candles(
     if bad.any():
         at = candles.row(int(bad.arg_max() or 0), named=True)
         raise CandleError(f"close of {at['symbol']} at {at['ts']} is {at['close']}; a finite price above 0 was expected.")
+    ordered_bounds(candles.select("symbol", "ts", segment=pl.lit(0)))  # segments are counted in sorted candles only
     frame = with_segments(candles)
     symbol = frame["symbol"].rle_id().to_numpy().astype(np.int64)
-    group = symbol * (frame.height + 1) + frame["segment"].to_numpy()
+    group = np.zeros(frame.height, np.int64)
+    for number, (start, stop) in enumerate(ordered_bounds(frame)):
+        group[start:stop] = number
     close = frame["close"].to_numpy().astype(np.float64)
     if jitter_seed is not None:
         rng = np.random.default_rng(jitter_seed)

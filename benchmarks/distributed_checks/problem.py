@@ -1,0 +1,63 @@
+"""A small training with everything in it: weights, a last batch of two windows, validation, an average of parameters."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from huracan.models.networks.lstm import LSTMNetwork
+from huracan.models.networks.transformer import TransformerNetwork
+from huracan.training import CheckpointFolder, LoopSettings, Runtime, Supervised, TrainingLoop, TrainingResult, WindowTable
+from huracan.training.objectives import squared_error
+from huracan.training.randomness import built_with_seed
+
+__all__ = ["WINDOW", "network", "settings", "train", "windows"]
+
+WINDOW, FEATURES, BATCH = 8, 3, 32
+TRAINED, VALIDATED = 386, 45
+"""386 = 12 x 32 + 2: in the last batch of an epoch some of four processes have no window of their own."""
+
+
+def windows() -> tuple[WindowTable, WindowTable]:
+    """Windows to learn from and to validate on, of one random table."""
+    stream = torch.Generator().manual_seed(0)
+    x = torch.randn(TRAINED + VALIDATED + WINDOW, FEATURES, generator=stream)
+    last = torch.arange(WINDOW, len(x), dtype=torch.int32)
+    y = x[last.long(), :1] - 0.5 * x[last.long() - 3, 1:2] + 0.3 * torch.randn(len(last), 1, generator=stream)
+    weight = torch.rand(len(last), generator=stream) + 0.1
+    every = WindowTable(x, last, WINDOW, y=y, weight=weight)
+    order = torch.arange(len(last))
+    return every.take(order[:TRAINED]), every.take(order[TRAINED:])
+
+
+def network(kind: str) -> nn.Module:
+    """Four blocks, so that it can be cut into four stages; four heads."""
+    sizes = {"hidden": 8, "n_blocks": 4, "dropout": 0.0}
+    with built_with_seed(3):
+        if kind == "transformer":
+            return TransformerNetwork(FEATURES, WINDOW, 1, n_heads=4, **sizes)
+        return LSTMNetwork(FEATURES, WINDOW, 1, **sizes)
+
+
+def settings(**changed: object) -> LoopSettings:
+    """In float64, where equal arithmetic in another order differs by 1e-16."""
+    usual = {"max_epochs": 10, "max_steps": 50, "batch_size": BATCH, "precision": "float64", "learning_rate": 3e-3, "seed": 5}
+    return LoopSettings(**{**usual, "averaging": 0.9, "checkpoint_every": 20, **changed})  # type: ignore[arg-type]
+
+
+def train(
+    kind: str, runtime: Runtime, checkpoints: CheckpointFolder | None = None, **changed: object
+) -> tuple[TrainingResult, dict[str, torch.Tensor]]:
+    """Train, and have the whole parameters (on the chief)."""
+    learned, validated = windows()
+    loop = TrainingLoop(
+        network(kind),
+        Supervised(squared_error),
+        learned,
+        validated,
+        settings=settings(**changed),
+        runtime=runtime,
+        checkpoints=checkpoints,
+    )
+    result = loop.run()
+    return result, runtime.whole_state()

@@ -1,0 +1,27 @@
+"""The page about networks: its code runs, top to bottom."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from huracan import catalogue
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "networks.md"
+
+
+def test_the_code_of_the_page_runs() -> None:
+    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
+    assert len(blocks) == 3
+    kept = dict(catalogue._LEARNERS)
+    try:
+        names: dict[str, object] = {"__name__": "page"}
+        for block in blocks:
+            exec(compile(block, str(PAGE), "exec"), names)
+        rows, mine = names["rows"], names["mine"]
+        assert np.isfinite(catalogue.signal_score(mine, rows)).all()
+    finally:
+        catalogue._LEARNERS.clear()
+        catalogue._LEARNERS.update(kept)
