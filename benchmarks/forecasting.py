@@ -47,7 +47,7 @@ _ALL = {"window": WINDOW, "window_scaling": "last", "max_epochs": 8}
 _STEPS = {**_ALL, "readout": "flatten"}
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "linear_network": _ALL,
-    "transformer": {**_STEPS, "patch": 16, "dropout": 0.2, "head_dropout": 0.2, "learning_rate": 5e-4},
+    "transformer": {**_STEPS, "patch": 16, "hidden": 32, "dropout": 0.3, "head_dropout": 0.2},
     "gru": {**_STEPS, "patch": 24, "head_dropout": 0.3},
     "lstm": {**_STEPS, "patch": 24, "head_dropout": 0.3},
     "cnn": {**_STEPS, "patch": 24, "head_dropout": 0.3},

@@ -26,7 +26,7 @@ __all__ = ["SETTINGS", "Planted", "found_by", "main", "planted", "sorted_bars"]
 
 BARS = 16
 FLIPPED = 0.25
-ROWS, FRESH = 60_000, 30_000
+ROWS, FRESH = 40_000, 30_000
 FEATURES = 2
 SHARE = 0.9
 NOTHING = 0.02
