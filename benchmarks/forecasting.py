@@ -47,7 +47,7 @@ _ALL = {"window": WINDOW, "window_scaling": "last", "max_epochs": 8}
 _STEPS = {**_ALL, "readout": "flatten"}
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "linear_network": _ALL,
-    "transformer": {**_STEPS, "patch": 16, "dropout": 0.2, "head_dropout": 0.2, "learning_rate": 5e-4},
+    "transformer": {**_STEPS, "patch": 16, "hidden": 32, "dropout": 0.3, "head_dropout": 0.2},
     "gru": {**_STEPS, "patch": 24, "head_dropout": 0.3},
     "lstm": {**_STEPS, "patch": 24, "head_dropout": 0.3},
     "cnn": {**_STEPS, "patch": 24, "head_dropout": 0.3},
@@ -200,7 +200,10 @@ def main() -> str:
     ]
     missed = []
     for name, bar in BARS.items():
-        made = [forecasts(name, values, seed) for seed in SEEDS]
+        made = []
+        for seed in SEEDS:
+            made.append(forecasts(name, values, seed))
+            print(f"forecasting: {name}, seed {seed}: {made[-1]}", flush=True)
         mse, mae, validated = (np.array([getattr(one, what) for one in made]) for what in ("mse", "mae", "validation_mse"))
         cpu = max(one.cpu for one in made)
         spread = f"{mse.min():.4f} to {mse.max():.4f}"

@@ -221,6 +221,7 @@ def main() -> str:
         highest = max(highest, float(each.max()))
         hit, low, high = with_interval(counts, accuracy)
         mcc, mcc_low, mcc_high = with_interval(counts, matthews)
+        print(f"stock_movement: {name}: accuracy {each}, {cpu:.0f} CPU seconds a seed", flush=True)
         days = ", ".join(str(forecasts.settings["window"]) for forecasts in made)
         spread = f"{100 * each.min():.1f} to {100 * each.max():.1f}"
         cells = (

@@ -14,7 +14,7 @@ import sysconfig
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from huracan.preprocessing.memory import KEPT
+from huracan.memory import KEPT
 
 __all__ = ["KEEPS_FREED_MEMORY", "peer_python", "run_peer"]
 
@@ -23,7 +23,7 @@ KEEPS_FREED_MEMORY = {
     "MALLOC_TOP_PAD_": str(KEPT // 8),
     "MALLOC_MMAP_THRESHOLD_": str(2**25),
 }
-"""What :mod:`huracan.preprocessing.memory` asks the allocator for, in the words a peer's process understands."""
+"""What :mod:`huracan.memory` asks the allocator for, in the words a peer's process understands."""
 
 _LAY_OVER = (
     "import pathlib, sysconfig; pathlib.Path(sysconfig.get_path('purelib'), 'ours.pth').write_text({0!r}, encoding='utf-8')"

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from huracan.errors import FeatureError
 from huracan.market import CandleSource, bar_length
+from huracan.memory import keep_freed_memory
 from huracan.preprocessing.candle_checks import as_candles, candle_columns, candle_keys
 from huracan.preprocessing.columns import MOST_VIEWS, FeatureColumn
 from huracan.preprocessing.indicators import Bars
 from huracan.preprocessing.longer_bars import LongerBars
-from huracan.preprocessing.memory import keep_freed_memory
 from huracan.preprocessing.rolling import Array
 from huracan.preprocessing.spec import FeatureSpec, require_bar
 

@@ -21,6 +21,7 @@ from torch import nn
 
 from huracan.errors import DataError, ModelError
 from huracan.logs import logger
+from huracan.memory import keep_freed_memory
 from huracan.training.averaging import ParameterAverage
 from huracan.training.checkpoints import CheckpointFolder
 from huracan.training.history import EpochRecord, TrainingResult
@@ -111,6 +112,7 @@ class TrainingLoop:
         ------
         ModelError : the loss left all bounds before any epoch was finished; or a checkpoint is of another training.
         """
+        keep_freed_memory()
         start = self._resume()
         with own_randomness(self.runtime.device) if self.draws else nullcontext():
             self._train_from(start)

@@ -21,6 +21,9 @@ from huracan.training.windows import Batch
 
 __all__ = ["Runtime", "as_device"]
 
+_ADDED_TO_NORM = 1e-6
+"""What PyTorch adds to a gradient's norm before it divides by it."""
+
 T = TypeVar("T")
 
 
@@ -103,7 +106,7 @@ class Runtime:
         """Cut the gradient of all parameters together at a norm; returns the norm it had."""
         gradients = [p.grad for p in parameters if p.grad is not None]
         length = nn.utils.get_total_norm(gradients)
-        if norm is not None:
+        if norm is not None and not float(length) + _ADDED_TO_NORM <= norm:  # else the factor is 1: nothing to multiply
             nn.utils.clip_grads_with_norm_(parameters, norm, length)
         return length
 

