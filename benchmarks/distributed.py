@@ -139,8 +139,8 @@ def _killed_processes() -> list[str]:
     return [
         "## Processes killed",
         f"{len(steps)} times `kill -9` of a random process of two, at steps {', '.join(map(str, sorted(steps)))}: final loss "
-        f"and sum of the parameters are those of the undisturbed training bit for bit; at most {max(lost)} steps were lost, with "
-        f"a checkpoint every {EVERY}.",
+        "and sum of the parameters are those of the undisturbed training bit for bit. At most "
+        f"{max(lost)} steps were lost, with a checkpoint every {EVERY}.",
     ]
 
 
