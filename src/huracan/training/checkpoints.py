@@ -12,7 +12,9 @@ import json
 import re
 import secrets
 import shutil
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import file_digest
 from pathlib import Path
@@ -72,7 +74,8 @@ class CheckpointFolder:
         target = self.folder / f"step-{step:08d}"
         aside = runtime.together(lambda: self._open_aside(target))
         try:
-            sharded.save(tensors, checkpoint_id=aside, no_dist=runtime.alone)
+            with _alone_on_purpose():
+                sharded.save(tensors, checkpoint_id=aside, no_dist=runtime.alone)
         except CheckpointException as failed:  # the same on every process
             error = failed
             raise runtime.together(lambda: self._refused(aside, target, error)) from failed
@@ -102,7 +105,8 @@ class CheckpointFolder:
         from torch.distributed.checkpoint.api import CheckpointException
 
         try:
-            sharded.load(tensors, checkpoint_id=checkpoint.folder, no_dist=runtime.alone)
+            with _alone_on_purpose():
+                sharded.load(tensors, checkpoint_id=checkpoint.folder, no_dist=runtime.alone)
         except (CheckpointException, KeyError, RuntimeError, ValueError) as error:
             said = " ".join(str(error).split())[:300]
             raise ModelError(f"{checkpoint.folder} does not fit this network: {said}") from error
@@ -153,6 +157,14 @@ class CheckpointFolder:
     def _forget_old(self) -> None:
         for old in self._all()[:-_KEPT]:
             shutil.rmtree(old)
+
+
+@contextmanager
+def _alone_on_purpose() -> Iterator[None]:
+    """Without PyTorch's warning that one process may not have been meant."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+        yield
 
 
 def _hash(file: Path) -> str:
