@@ -23,7 +23,7 @@ from benchmarks.distributed_checks.problem import Problem
 from benchmarks.distributed_checks.two_hosts import Host, two_hosts
 from huracan.distributed import DistributedConfig, DistributedTrainer
 
-__all__ = ["launched", "main"]
+__all__ = ["EVERY", "fitted", "launched", "main", "without_a_host"]
 
 _ROOT = Path(__file__).resolve().parent.parent
 STEPS = 50
@@ -122,13 +122,13 @@ class Kills:
 def _killed_processes() -> list[str]:
     seconds, draw = 0.03, random.Random(0)
     problem = {"max_steps": 160, "max_epochs": 20, "checkpoint_every": EVERY}
-    undisturbed = _fitted({**problem, "seconds": 0.0}, 2)
+    undisturbed = fitted({**problem, "seconds": 0.0}, 2)
     steps: list[int] = []
     lost: list[int] = []
     for number in range(TRAININGS):
         with tempfile.TemporaryDirectory() as home:
             kills = Kills(Path(home), KILLS_OF_ONE_TRAINING, 2, draw)
-            told = _fitted({**problem, "seconds": seconds}, 2, folder=home, max_restarts=KILLS_OF_ONE_TRAINING + 1)
+            told = fitted({**problem, "seconds": seconds}, 2, folder=home, max_restarts=KILLS_OF_ONE_TRAINING + 1)
         assert len(kills.lost) == KILLS_OF_ONE_TRAINING, f"training {number} was killed {len(kills.lost)} times only"
         for key in ("last_loss", "parameter_sum"):
             assert told[key] == undisturbed[key], (
@@ -139,12 +139,13 @@ def _killed_processes() -> list[str]:
     return [
         "## Processes killed",
         f"{len(steps)} times `kill -9` of a random process of two, at steps {', '.join(map(str, sorted(steps)))}: final loss "
-        f"and sum of the parameters are those of the undisturbed training bit for bit; at most {max(lost)} steps were lost, with a "
-        f"checkpoint every {EVERY}.",
+        "and sum of the parameters are those of the undisturbed training bit for bit. At most "
+        f"{max(lost)} steps were lost, with a checkpoint every {EVERY}.",
     ]
 
 
-def _fitted(problem: dict[str, Any], processes: int, **config: Any) -> dict[str, Any]:
+def fitted(problem: dict[str, Any], processes: int, **config: Any) -> dict[str, Any]:
+    """Losses and sum of the parameters of a training, data parallel where there are several processes."""
     how = DistributedConfig(strategy="ddp" if processes > 1 else "none", processes=processes, timeout=20.0, **config)
     return DistributedTrainer(how).fit(Problem(**problem), None).told
 
@@ -166,15 +167,15 @@ def _killed_hosts() -> list[str]:
     if os.geteuid() != 0 or not Path("/sbin/ip").exists():
         return ["## Hosts killed", "Not measured here: two network namespaces need root."]
     problem = {"max_steps": 90, "checkpoint_every": EVERY, "seconds": 0.03}
-    undisturbed = _fitted({**problem, "seconds": 0.0}, 2)
+    undisturbed = fitted({**problem, "seconds": 0.0}, 2)
     draw, lost, worst = random.Random(1), [], 0.0
     with two_hosts() as hosts:
         for number in range(HOST_KILLS):
-            told, behind = _without_a_host(hosts, problem, draw.randrange(12, 60), back=True, port=29_400 + number)
+            told, behind = without_a_host(hosts, problem, draw.randrange(12, 60), back=True, port=29_400 + number)
             for key in ("last_loss", "parameter_sum"):
                 assert told[key] == undisturbed[key], f"host kill {number}: {key} is {told[key]}, not {undisturbed[key]}"
             lost.append(behind)
-        told, behind = _without_a_host(hosts, problem, draw.randrange(12, 60), back=False, port=29_450)
+        told, behind = without_a_host(hosts, problem, draw.randrange(12, 60), back=False, port=29_450)
         lost.append(behind)
         worst = max(
             abs(a - b)
@@ -188,12 +189,12 @@ def _killed_hosts() -> list[str]:
         "## Hosts killed",
         f"Two network namespaces as hosts, one process each. {HOST_KILLS} times everything on the second was killed and it was "
         "started again: final loss and sum of the parameters are those of the undisturbed training bit for bit. Once it was "
-        f"not: the first went on alone, and losses and sum differ by {worst:.1e} at most (bar {SMALLER:g}). At most {max(lost)} "
-        f"steps were lost, with a checkpoint every {EVERY}.",
+        f"not: the first went on alone, and losses and sum differ by {worst:.1e} at most (bar {SMALLER:g}). At most "
+        f"{max(lost)} steps were lost, with a checkpoint every {EVERY}.",
     ]
 
 
-def _without_a_host(
+def without_a_host(
     hosts: tuple[Host, Host], problem: dict[str, Any], step: int, *, back: bool, port: int
 ) -> tuple[dict[str, Any], int]:
     """Kill the second host at a step; what the first comes to, and the steps that were lost."""

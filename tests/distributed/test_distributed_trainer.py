@@ -149,6 +149,23 @@ def test_a_full_disk_ends_all_with_one_sentence_and_keeps_the_checkpoint_before(
         subprocess.run(["umount", str(tmp_path)], check=True)
 
 
+def test_a_script_that_torchrun_started_takes_part(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    done = subprocess.run(
+        [*command, str(_HERE / "joined.py"), str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(_HERE), *sys.path]), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    first, second = (tuple(map(float, line.split())) for line in done.stdout.splitlines())
+    alone = _alone()
+    assert first == second  # each process has the whole result
+    assert first == pytest.approx((alone.result.step_losses[-1], float(alone.parameters["map.weight"].sum())), abs=1e-10)
+
+
 def test_torch_distributed_is_not_imported_before_it_is_needed() -> None:
     code = "import sys, huracan.distributed, huracan.catalogue, huracan.distributed.config; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from benchmarks.distributed import EVERY, _fitted, _without_a_host
+from benchmarks.distributed import EVERY, fitted, without_a_host
 from benchmarks.distributed_checks.two_hosts import two_hosts
 
 pytestmark = [
@@ -20,9 +20,9 @@ pytestmark = [
 
 def test_a_host_that_was_killed_comes_back() -> None:
     problem = {"max_steps": 40, "checkpoint_every": EVERY, "seconds": 0.03}
-    undisturbed = _fitted({**problem, "seconds": 0.0}, 1)
+    undisturbed = fitted({**problem, "seconds": 0.0}, 1)
     with two_hosts() as hosts:
-        told, lost = _without_a_host(hosts, problem, 15, back=True, port=29_500)
+        told, lost = without_a_host(hosts, problem, 15, back=True, port=29_500)
     assert lost <= EVERY
     assert told["losses"] == pytest.approx(undisturbed["losses"], abs=1e-12)
     assert told["parameter_sum"] == pytest.approx(undisturbed["parameter_sum"], abs=1e-10)

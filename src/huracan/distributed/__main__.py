@@ -32,7 +32,8 @@ def main() -> int:
         given = {name: value for name, value in vars(options).items() if name in _CHANGEABLE and value is not None}
         placement = Placement.of_environment() or Placement()
         if given:
-            config = replace(config, processes=placement.world, hosts=1, **given)
+            anew = {"tensor_parallel": None, "micro_batches": None} if "strategy" in given else {}
+            config = replace(config, processes=placement.world, hosts=1, fewest_hosts=None, **{**anew, **given})
         train_here(home, config, placement, exit_code=lasting_code, on_epoch=None if options.launched else _show)
     except WorkerError as error:
         return _say(error, 1)

@@ -50,7 +50,7 @@ class DistributedTrainer:
     >>> rng = np.random.default_rng(0)
     >>> X = rng.standard_normal((600, 2)); y = X[:, 0]
     >>> trainer = DistributedTrainer(DistributedConfig(strategy="none", processes=1))
-    >>> model = trainer.fit(build_model("linear_network", window=4, max_epochs=30, learning_rate=0.05), X, y)
+    >>> model = trainer.fit(build_model("linear_network", window=4, batch_size=32, learning_rate=0.01), X, y)
     >>> bool(np.corrcoef(model.predict(X)[3:], y[3:])[0, 1] > 0.98)
     True
     """
@@ -84,7 +84,7 @@ class DistributedTrainer:
         if self.config.folder is None:
             raise ConfigError("folder is None; a folder to write the training to was expected.")
         job = self._checked_job(self.config, estimator, X, y, sample_weight)
-        RunHome(self.config.folder).open(job, self.config)
+        RunHome(self.config.folder).open(job, self.config, _start(estimator))
         return job
 
     def _fit(self, config: DistributedConfig, estimator: E, X: Any, y: Any, sample_weight: Any) -> E:
@@ -95,11 +95,12 @@ class DistributedTrainer:
             config = self._as_started(config, placement.world)
         job = self._checked_job(config, estimator, X, y, sample_weight)
         home = RunHome(config.folder or "")
+        start = _start(estimator)
         first = config.is_head if placement is None else placement.rank == 0
         if first:
-            home.open(job, config)
+            home.open(job, config, start)
         else:
-            _wait_for(home, job, config.timeout)
+            _wait_for(home, job_digest(job, start), config.timeout)
         if home.read_outcome() is None:
             self._train(home, config, placement)
         outcome = home.read_outcome()
@@ -139,9 +140,15 @@ class DistributedTrainer:
         return job
 
 
-def _wait_for(home: RunHome, job: TrainingJob, timeout: float) -> None:
+def _start(estimator: Any) -> Mapping[str, Any] | None:
+    """The parameters of the last fit, where an estimator is to go on from them."""
+    warm = getattr(estimator, "hyperparameters", {}).get("warm_start", False)
+    return estimator.estimator_.state_dict() if warm and hasattr(estimator, "estimator_") else None
+
+
+def _wait_for(home: RunHome, digest: str, timeout: float) -> None:
     """Until the first process has written this job."""
-    digest, deadline = job_digest(job), time.monotonic() + timeout
+    deadline = time.monotonic() + timeout
     while home.digest() != digest:
         if time.monotonic() > deadline:
             raise WorkerError(f"the first process wrote no such training to {home.folder} within {timeout:g} s; is it shared?")

@@ -49,6 +49,8 @@ class GroupRuntime(Runtime):
         """Sums over all processes that share a batch, the same on each of them."""
         if self.world > 1:
             dist.all_reduce(values, group=self.data_group)
+        if self.axes.tensor > 1:  # each found the same by itself; what is decided by it must be so to the last bit
+            dist.broadcast(values, src=0)
         return values
 
     def together(self, what: Callable[[], T]) -> T:

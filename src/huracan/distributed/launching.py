@@ -58,6 +58,7 @@ def launch(home: RunHome, config: DistributedConfig, on_epoch: Callable[[EpochRe
             "join_timeout": join_within,
             "last_call_timeout": max(_FEWEST_LAST_CALL, int(config.wait_for_hosts)),
             "keep_alive_interval": 2,
+            "read_timeout": max(1, int(config.timeout)),
         },
         local_addr=address,
         max_restarts=config.max_restarts,

@@ -51,21 +51,40 @@ class RunHome:
 
     # --- what is to be done ----------------------------------------------------------------------------------------
 
-    def open(self, job: TrainingJob, config: DistributedConfig) -> None:
+    def open(self, job: TrainingJob, config: DistributedConfig, start: Mapping[str, torch.Tensor] | None = None) -> None:
         """Write the job, unless this same job is here already, which is then gone on with.
+
+        Parameters
+        ----------
+        start : parameters to begin with, instead of new ones.
 
         Raises
         ------
         ModelError : another job is here.
         """
-        digest = job_digest(job)
+        digest = job_digest(job, start)
         known = self.digest()
         if known is None:
             job.save(self.job)
+            if start is not None:
+                self.put_start(start)
             put_file(self.folder / "digest.txt", digest.encode())
         elif known != digest:
             raise ModelError(f"{self.folder} holds another training; give this one a folder of its own.")
         put_file(self.folder / "distributed.json", json.dumps(config.to_dict(), indent=1).encode())
+
+    def put_start(self, parameters: Mapping[str, torch.Tensor]) -> None:
+        """Keep the parameters that training begins with, instead of new ones."""
+        from safetensors.torch import save
+
+        put_file(self.job / "start.safetensors", save({name: value.contiguous() for name, value in parameters.items()}))
+
+    def read_start(self) -> dict[str, torch.Tensor] | None:
+        """The parameters that training begins with, None where they are new ones."""
+        from safetensors.torch import load
+
+        path = self.job / "start.safetensors"
+        return load(path.read_bytes()) if path.is_file() else None
 
     def digest(self) -> str | None:
         """Of the job that is here, None where there is none."""
@@ -157,7 +176,7 @@ class RunHome:
             raise ArtifactError(f"the outcome in {self.outcome} is damaged: {error}.") from error
 
 
-def job_digest(job: TrainingJob) -> str:
+def job_digest(job: TrainingJob, start: Mapping[str, torch.Tensor] | None = None) -> str:
     """SHA-256 over everything that decides what a job computes; how often it writes checkpoints is left out."""
     settings = {**asdict(job.settings), "checkpoint_every": None}
     recipe = [job.network.path, dict(job.network.arguments), job.network.seed]
@@ -165,6 +184,8 @@ def job_digest(job: TrainingJob) -> str:
     digest = sha256(told.encode())
     for windows in (job.train, job.validation):
         digest.update(b"" if windows is None else windows.digest().encode())
+    for name, value in sorted((start or {}).items()):
+        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 

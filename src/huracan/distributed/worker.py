@@ -46,15 +46,15 @@ def train_here(
     """
     if home.read_outcome() is not None:
         return
-    job = TrainingJob.load(home.job)
-    axes = ParallelAxes("none") if placement.world == 1 else ParallelAxes.of(config, placement.world)
-    if placement.world == config.world:  # after hosts were lost, parts of a batch may differ by a row
-        axes.check_batch(job.settings)
     signs = VitalSigns(home, placement, exit_code=exit_code)
     threads = torch.get_num_threads()
     torch.set_num_threads(config.threads)
     try:
         with signs.watching():
+            job = TrainingJob.load(home.job)
+            axes = ParallelAxes("none") if placement.world == 1 else ParallelAxes.of(config, placement.world)
+            if placement.world == config.world:  # after hosts were lost, parts of a batch may differ by a row
+                axes.check_batch(job.settings)
             device = own_device(config, placement)
             if placement.world > 1:
                 join(placement, config, device)
@@ -74,13 +74,17 @@ def _train(
     signs: VitalSigns,
     on_epoch: Callable[[EpochRecord], None] | None,
 ) -> None:
+    network, start = job.network.build(), home.read_start()
+    if start is not None:
+        network.load_state_dict(start)
+
     def told(record: EpochRecord) -> None:
         home.put_history(loop.result.history)
         if on_epoch is not None:
             on_epoch(record)
 
     loop = TrainingLoop(
-        job.network.build(),
+        network,
         Supervised(job.objective),
         job.train,
         job.validation,

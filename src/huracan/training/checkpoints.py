@@ -74,7 +74,7 @@ class CheckpointFolder:
         target = self.folder / f"step-{step:08d}"
         aside = runtime.together(lambda: self._open_aside(target))
         try:
-            with _without_remark():
+            with _alone_on_purpose():
                 sharded.save(tensors, checkpoint_id=aside, no_dist=runtime.alone)
         except CheckpointException as failed:  # the same on every process
             error = failed
@@ -105,7 +105,7 @@ class CheckpointFolder:
         from torch.distributed.checkpoint.api import CheckpointException
 
         try:
-            with _without_remark():
+            with _alone_on_purpose():
                 sharded.load(tensors, checkpoint_id=checkpoint.folder, no_dist=runtime.alone)
         except (CheckpointException, KeyError, RuntimeError, ValueError) as error:
             said = " ".join(str(error).split())[:300]
@@ -160,8 +160,8 @@ class CheckpointFolder:
 
 
 @contextmanager
-def _without_remark() -> Iterator[None]:
-    """Without PyTorch's remark that a single process is a single process."""
+def _alone_on_purpose() -> Iterator[None]:
+    """Without PyTorch's warning that one process may not have been meant."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="torch.distributed is disabled")
         yield

@@ -1,0 +1,85 @@
+"""The folder of a training: what is in it decides whether it begins, goes on, or is refused; nothing damaged is used."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+import torch
+from benchmarks.distributed_checks.problem import Problem, train
+
+from huracan.catalogue import build_model
+from huracan.distributed import DistributedConfig, DistributedTrainer
+from huracan.distributed.run_home import RunHome
+from huracan.errors import ArtifactError, ModelError
+from huracan.training import CheckpointFolder, Runtime
+
+
+def _fit(folder: Path, **changed: Any) -> Problem:
+    how = DistributedConfig(strategy="none", processes=1, folder=folder)
+    return DistributedTrainer(how).fit(Problem(max_steps=30, checkpoint_every=9, **changed), None)
+
+
+def test_a_training_whose_outcome_is_lost_goes_on_from_its_newest_checkpoint(tmp_path: Path) -> None:
+    first = _fit(tmp_path).told
+    shutil.rmtree(tmp_path / "outcome")
+    shutil.rmtree(tmp_path / "checkpoints" / "step-00000030")
+    again = _fit(tmp_path).told
+    assert (first.pop("resumed_from"), again.pop("resumed_from")) == (None, 27)
+    assert again == first
+
+
+def test_a_damaged_checkpoint_is_passed_over_and_the_one_before_is_taken(tmp_path: Path) -> None:
+    first, _ = train("lstm", Runtime(), CheckpointFolder(tmp_path), max_steps=30, checkpoint_every=9)
+    _damage(tmp_path / "step-00000030")
+    again, _ = train("lstm", Runtime(), CheckpointFolder(tmp_path), max_steps=30, checkpoint_every=9)
+    assert again.resumed_from == 27
+    assert again.step_losses == first.step_losses
+    _damage(tmp_path / "step-00000030")
+    _damage(tmp_path / "step-00000027")
+    with pytest.raises(ArtifactError, match=r"no checkpoint in .* can be used"):
+        train("lstm", Runtime(), CheckpointFolder(tmp_path), max_steps=30, checkpoint_every=9)
+
+
+def test_a_checkpoint_of_another_architecture_is_refused(tmp_path: Path) -> None:
+    train("lstm", Runtime(), CheckpointFolder(tmp_path), max_steps=9, checkpoint_every=9)
+    with pytest.raises(ModelError, match="is a checkpoint of another training"):
+        train("transformer", Runtime(), CheckpointFolder(tmp_path), max_steps=9, checkpoint_every=9)
+
+
+def test_a_folder_of_another_training_and_a_damaged_outcome_are_refused(tmp_path: Path) -> None:
+    _fit(tmp_path)
+    with pytest.raises(ModelError, match="holds another training; give this one a folder of its own"):
+        _fit(tmp_path, learning_rate=0.02)
+    (tmp_path / "outcome" / "parameters.safetensors").write_bytes(b"nothing")
+    with pytest.raises(ArtifactError, match=r"the outcome in .* is damaged"):
+        _fit(tmp_path)
+    with pytest.raises(ArtifactError, match="holds no training for many processes"):
+        RunHome(tmp_path / "elsewhere").config()
+
+
+def test_the_outcome_is_that_of_fit_and_a_warm_start_begins_where_the_last_fit_ended() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((400, 2))
+    y = x[:, 0] + np.roll(x[:, 1], 1)
+    given = {"window": 2, "max_epochs": 2, "warm_start": True, "device": "cpu"}
+    trainer = DistributedTrainer(DistributedConfig(strategy="none", processes=1))
+    plain, ours = build_model("linear_network", **given), build_model("linear_network", **given)
+    for _ in range(2):
+        plain.fit(x, y)
+        trainer.fit(ours, x, y)
+        for name, value in plain.estimator_.state_dict().items():
+            torch.testing.assert_close(ours.estimator_.state_dict()[name], value, rtol=0, atol=0)
+
+
+def _damage(checkpoint: Path) -> None:
+    file = next(checkpoint.glob("*.distcp"))
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(bytes(content))
