@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -251,6 +252,26 @@ def test_warm_start_goes_on_with_the_parameters_and_scales_it_has() -> None:
     assert model.training_.losses[0] < 0.5 * first
     cold = build_model("linear_network", window=4, max_epochs=20, learning_rate=0.02).fit(X, y)
     assert cold.fit(X, y).training_.losses[0] == pytest.approx(first, rel=1e-6)
+
+
+def test_checkpoints_belong_to_one_training_each(tmp_path: Path) -> None:
+    """Other losses, networks of the same shapes, data or starting parameters are other trainings, and begin anew."""
+    X, y = series()
+    folder = {"checkpoints": str(tmp_path)}
+    trainings = [{}, {"loss": "huber"}, {"window_scaling": "last"}, {"random_state": 1}]
+    for k, more in enumerate(trainings, start=1):
+        model = build_model("gru", **{**QUICK, **folder, **more}).fit(X, y)
+        assert model.training_.resumed_from is None
+        assert len(list(tmp_path.iterdir())) == k
+        again = build_model("gru", **{**QUICK, **folder, **more}).fit(X, y)
+        assert again.training_.resumed_from == model.training_.steps
+        np.testing.assert_array_equal(again.predict(X), model.predict(X))
+        plain = build_model("gru", **{**QUICK, **more}).fit(X, y)
+        np.testing.assert_array_equal(plain.predict(X), model.predict(X))
+    warm = build_model("gru", warm_start=True, **QUICK, **folder).fit(X, y)
+    first = warm.predict(X)
+    assert warm.fit(X, y).training_.resumed_from is None
+    assert not np.array_equal(warm.predict(X), first)
 
 
 def test_precision_is_a_switch() -> None:

@@ -133,9 +133,11 @@ def test_every_window_is_seen_once_an_epoch() -> None:
     class Task:
         phases = (Phase("train", losses),)
         validation = None
+        constant_loss = staticmethod(lambda windows: None)
 
     data = windows(70)
     trained(train=WindowTable(data.table, data.last, 1, condition=torch.arange(70)), task=Task(), max_epochs=3, batch_size=32)
+    del seen[:2]  # the loop first tries whether a network draws random numbers
     assert [sorted(seen[i : i + 70]) for i in (0, 70, 140)] == [list(range(70))] * 3
 
 
@@ -159,7 +161,7 @@ def test_a_killed_training_goes_on_as_if_nothing_had_happened(tmp_path: Path) ->
     )  # fmt: skip
     with pytest.raises(Killed):
         first.run()
-    again, resumed = trained(network(3, dropout=0.2), validation=validation, folder=tmp_path, averaging=0.9, checkpoint_every=5)
+    again, resumed = trained(network(dropout=0.2), validation=validation, folder=tmp_path, averaging=0.9, checkpoint_every=5)
     assert resumed.resumed_from == 25
     assert same(straight, again)
     assert resumed.step_losses == undisturbed.step_losses
@@ -198,6 +200,7 @@ def test_phases_take_turns_and_change_only_their_own_parameters() -> None:
             Phase("second", losses("b"), lambda net: net.b.parameters(), learning_rate=1e-9),  # type: ignore[union-attr]
         )
         validation = None
+        constant_loss = staticmethod(lambda windows: None)
 
     torch.manual_seed(0)
     pair = Pair().double()
@@ -217,11 +220,12 @@ def test_an_exploding_loss_keeps_the_last_good_epoch_and_says_so() -> None:
         bad_after.calls += 1  # type: ignore[attr-defined]
         return (net(batch.x) - batch.y).square()[:, 0] * scale  # type: ignore[operator]
 
-    bad_after.calls = 0  # type: ignore[attr-defined]
+    bad_after.calls = -1  # type: ignore[attr-defined]  # the first call is a trial and no step
 
     class Task:
         phases = (Phase("train", bad_after),)
         validation = None
+        constant_loss = staticmethod(lambda windows: None)
 
     net, result = trained(train=data, task=Task())
     assert result.exploded
@@ -233,6 +237,56 @@ def test_an_exploding_loss_keeps_the_last_good_epoch_and_says_so() -> None:
     assert len(calm.history) == 2
     with pytest.raises(ModelError, match=r"training exploded: at step 1 \(epoch 1\).*lower learning_rate"):
         trained(train=WindowTable(data.table, data.last, 1, y=data.y * float("inf")))  # type: ignore[operator]
+
+
+def test_a_rare_event_is_no_explosion() -> None:
+    """Nearly all batches have a loss near nothing, some a thousand times that; the constant forecast has it too."""
+    data = windows(4_000)
+    y = torch.full((4_000, 1), -0.03, dtype=torch.float64)
+    y[2_345:2_348] = 36.0  # standardised: mean 0, variance about 1
+    rare = WindowTable(data.table, data.last, 1, y=y)
+    _, result = trained(train=rare, batch_size=8, max_epochs=2)
+    assert not result.exploded
+    late = WindowTable(data.table, data.last, 1, y=y)
+    assert not trained(validation=late, batch_size=32, max_epochs=2)[1].exploded
+
+
+@pytest.mark.parametrize("drawing", [nn.Dropout(0.2), nn.AlphaDropout(0.2), nn.Dropout1d(0.2), "function"])
+def test_whatever_a_network_draws_comes_from_the_seed(drawing: Any) -> None:
+    class Drawing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b, self.drawing = nn.Linear(3, 8), nn.Linear(8, 1), drawing if drawing != "function" else None
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.a(x[:, 0])
+            x = nn.functional.dropout(x, 0.2, self.training) if self.drawing is None else self.drawing(x)
+            return self.b(x)
+
+    def once(stream: int) -> list[float]:
+        torch.manual_seed(0)
+        net = Drawing()
+        torch.manual_seed(stream)
+        return trained(net, max_epochs=2)[1].step_losses
+
+    assert once(1) == once(2)
+
+
+def test_a_batch_without_weight_changes_nothing() -> None:
+    weight = torch.zeros(200, dtype=torch.float64)
+    weight[3] = 1.0
+    net, result = trained(train=windows(weight=weight), batch_size=10, max_epochs=2)
+    assert sum(loss != 0.0 for loss in result.step_losses) == 2
+    assert all(torch.isfinite(p).all() for p in net.parameters())
+
+
+def test_throughput_counts_the_windows_that_were_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    import time
+
+    now = iter(range(100))
+    monkeypatch.setattr(time, "perf_counter", lambda: float(next(now)))
+    _, result = trained(batch_size=150, max_epochs=3)
+    assert [record.windows_per_second for record in result.history] == [200.0] * 3
 
 
 def test_a_growing_loss_is_stopped_before_it_is_infinite() -> None:
@@ -255,7 +309,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_the_one_before_it_used(tmp_path
     else:
         (newest / "manifest.json").unlink()
     straight, _ = trained(max_epochs=3)
-    again, result = trained(network(7), folder=tmp_path, checkpoint_every=10, max_epochs=3)
+    again, result = trained(folder=tmp_path, checkpoint_every=10, max_epochs=3)
     assert result.resumed_from == 20
     assert same(straight, again)
     for folder in tmp_path.iterdir():
@@ -273,6 +327,8 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
         trained(folder=tmp_path, max_epochs=2, learning_rate=0.5)
     with pytest.raises(ModelError, match="of another training"):
         trained(train=windows(seed=5), folder=tmp_path, max_epochs=2)
+    with pytest.raises(ModelError, match="of another training"):
+        trained(network(seed=9), folder=tmp_path, max_epochs=2)
 
 
 def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,10 +102,9 @@ def _rows(settings: Any, candles: Path | None) -> TrainingSet:
 def _fit(model: Any, rows: TrainingSet, how: DistributedConfig, folder: Path | None, home: Path, progress: Any) -> Path:
     """Train; the folder is named after what is trained, so that the same command finds it again."""
     from huracan.distributed import DistributedTrainer
-    from huracan.distributed.run_home import job_digest
 
     job = model.prepare(rows)
-    where = folder or home / "trainings" / f"{model.spec.name}-{job_digest(job)[:12]}"
+    where = folder or home / "trainings" / f"{model.spec.name}-{job.identity()[:12]}"
     share = 0.9 / job.settings.max_epochs
 
     def told(record: EpochRecord) -> None:

@@ -62,12 +62,12 @@ class DataParallel(GroupRuntime):
         training that goes on from a checkpoint adds up as one that was never stopped.
         """
         buffers = [buffer.clone() for buffer in self.network.buffers()]
-        stream, own = generator.get_state(), torch.get_rng_state()
-        for _ in range(2):
-            weighted_sum(losses(self._wrapped, batch, generator) * 0.0, batch.weight).backward()
+        stream = generator.get_state()
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            for _ in range(2):
+                weighted_sum(losses(self._wrapped, batch, generator) * 0.0, batch.weight).backward()
         self._settled = True
         generator.set_state(stream)
-        torch.set_rng_state(own)
         for buffer, before in zip(self.network.buffers(), buffers, strict=True):
             buffer.copy_(before)
         for parameter in self.network.parameters():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from huracan.distributed.axes import ParallelAxes
 from huracan.distributed.config import DistributedConfig
-from huracan.distributed.run_home import RunHome, job_digest
+from huracan.distributed.run_home import RunHome
 from huracan.errors import ConfigError, WorkerError
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class DistributedTrainer:
         if first:
             home.open(job, config, start)
         else:
-            _wait_for(home, job_digest(job, start), config.timeout)
+            _wait_for(home, job.identity(start), config.timeout)
         if home.read_outcome() is None:
             self._train(home, config, placement)
         outcome = home.read_outcome()

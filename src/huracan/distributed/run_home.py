@@ -20,7 +20,6 @@ import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, fields
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from huracan.training.history import EpochRecord, TrainingResult
     from huracan.training.job import TrainingJob
 
-__all__ = ["RunHome", "job_digest"]
+__all__ = ["RunHome"]
 
 
 _NOTE = 4_096
@@ -62,7 +61,7 @@ class RunHome:
         ------
         ModelError : another job is here.
         """
-        digest = job_digest(job, start)
+        digest = job.identity(start)
         known = self.digest()
         if known is None:
             job.save(self.job)
@@ -174,19 +173,6 @@ class RunHome:
             return parameters, TrainingResult(history=history, **told)
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             raise ArtifactError(f"the outcome in {self.outcome} is damaged: {error}.") from error
-
-
-def job_digest(job: TrainingJob, start: Mapping[str, torch.Tensor] | None = None) -> str:
-    """SHA-256 over everything that decides what a job computes; how often it writes checkpoints is left out."""
-    settings = {**asdict(job.settings), "checkpoint_every": None}
-    recipe = [job.network.path, dict(job.network.arguments), job.network.seed]
-    told = json.dumps([recipe, job.loss, list(job.quantiles), settings, job.train.length], sort_keys=True)
-    digest = sha256(told.encode())
-    for windows in (job.train, job.validation):
-        digest.update(b"" if windows is None else windows.digest().encode())
-    for name, value in sorted((start or {}).items()):
-        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def put_quickly(path: Path, content: Any) -> None:

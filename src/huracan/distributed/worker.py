@@ -91,6 +91,7 @@ def _train(
         settings=job.settings,
         runtime=runtime,
         checkpoints=CheckpointFolder(home.checkpoints),
+        identity=home.digest(),
         on_epoch=told,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -74,8 +75,10 @@ class NeuralLearner(TabularLearner):
         from huracan.training.runtime import Runtime
 
         network = job.network.build()
-        if params["warm_start"] and hasattr(self, "estimator_"):
-            network.load_state_dict(self.estimator_.state_dict())
+        start = self.estimator_.state_dict() if params["warm_start"] and hasattr(self, "estimator_") else None
+        if start is not None:
+            network.load_state_dict(start)
+        identity = None if params["checkpoints"] is None else job.identity(start)
         with torch_threads(int(self.n_jobs or 1)):
             loop = TrainingLoop(
                 network,
@@ -84,7 +87,8 @@ class NeuralLearner(TabularLearner):
                 job.validation,
                 settings=job.settings,
                 runtime=Runtime(params["device"]),
-                checkpoints=None if params["checkpoints"] is None else CheckpointFolder(params["checkpoints"]),
+                checkpoints=None if identity is None else CheckpointFolder(Path(params["checkpoints"]) / identity[:16]),
+                identity=identity,
             )
             result = loop.run()
         return network.state_dict(), result

@@ -49,7 +49,7 @@ NEURAL_MEANINGS: Mapping[str, str] = {
     "label_horizon": "bars until a label is known, where X brings no times",
     "warm_start": "go on from the parameters of the last fit, whose scaling of inputs and target is kept",
     "device": "auto (CUDA where there is one), cpu, cuda, cuda:1, ...",
-    "checkpoints": "folder to write checkpoints to and to go on from after a kill; none writes nothing",
+    "checkpoints": "folder for checkpoints, one in it for each training, which goes on after a kill; none writes nothing",
     "max_epochs": "most passes over the training windows",
     "batch_size": "windows an optimizer step, over all devices together",
     "learning_rate": "of AdamW, at its highest",

@@ -54,7 +54,7 @@ class TrainingResult:
 
     @property
     def losses(self) -> list[float]:
-        """Mean training loss of each epoch, of the first phase."""
+        """Mean training loss of each epoch, of the first phase that had a turn in it."""
         return [next(iter(record.losses.values())) for record in self.history]
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,23 @@ class TrainingJob:
     def objective(self) -> Objective:
         """The loss function."""
         return objective_of(self.loss, self.quantiles)
+
+    def identity(self, start: Mapping[str, torch.Tensor] | None = None) -> str:
+        """SHA-256 of everything that decides what this job computes: two jobs with it come to the same parameters.
+
+        Parameters
+        ----------
+        start : parameters it begins with instead of new ones.
+        """
+        factory = self.network.factory
+        name = factory if isinstance(factory, str) else f"{factory.__module__}:{factory.__qualname__}"
+        told = [name, dict(self.network.arguments), self.network.seed, self.loss, list(self.quantiles), self.settings.decisive]
+        digest = sha256(json.dumps(told, sort_keys=True, default=repr).encode())
+        for windows in (self.train, self.validation):
+            digest.update(b"" if windows is None else windows.digest().encode())
+        for parameter, value in sorted((start or {}).items()):
+            digest.update(parameter.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
     def save(self, folder: Path) -> None:
         """Write the job as ``job.json`` and arrays beside it."""

@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -35,8 +35,8 @@ from huracan.training.windows import Batch, WindowTable
 __all__ = ["TrainingLoop"]
 
 _EXPLODED = 1_000.0
+_LEAST_LOSS = 1e-3
 _VALIDATION_BATCH = 1_024
-_WITHOUT_EFFECT = frozenset({"accumulate", "checkpoint_every", "compile"})
 
 
 class TrainingLoop:
@@ -50,6 +50,7 @@ class TrainingLoop:
     settings : how.
     runtime : where; one process on the CPU by default.
     checkpoints : a folder to go on from, and to write to every ``settings.checkpoint_every`` steps; None writes nothing.
+    identity : text that no other training has, by which a checkpoint is known; by default made of what is given here.
     on_epoch : called by the chief process with every :class:`~huracan.training.history.EpochRecord`.
 
     Examples
@@ -75,6 +76,7 @@ class TrainingLoop:
         settings: LoopSettings | None = None,
         runtime: Runtime | None = None,
         checkpoints: CheckpointFolder | None = None,
+        identity: str | None = None,
         on_epoch: Callable[[EpochRecord], None] | None = None,
     ) -> None:
         if not len(train):
@@ -83,18 +85,23 @@ class TrainingLoop:
         self.runtime = runtime or Runtime()
         self.task, self.phases = task, tuple(task.phases)
         self.checkpoints, self.on_epoch = checkpoints, on_epoch
-        self.shapes = {name: list(value.shape) for name, value in network.state_dict().items()}
+        self.identity = ""
+        if checkpoints is not None:
+            self.identity = identity or _identity(network, self.settings, train, validation)
+        self.draws = any(draws_itself(network, phase.losses, train) for phase in self.phases)
         self.runtime.place(network, task, self.settings)
         place = (self.runtime.device, parameter_type(self.settings))
         self.train = train.to(*place)
-        self.validation = None if validation is None or not len(validation) else validation.to(*place)
+        self.validation = None
+        if validation is not None and len(validation):
+            same = validation.table is train.table
+            self.validation = validation.to(*place, moved_table=self.train.table if same else None)
         self.parameters = [[p for p in phase.parameters(self.runtime.network) if p.requires_grad] for phase in self.phases]
         self.optimizers = [self._optimizer(phase, mine) for phase, mine in zip(self.phases, self.parameters, strict=True)]
         self.average = ParameterAverage(self.runtime.network, self.settings.averaging)
         self.per_epoch = steps_in_epoch(len(train), self.settings.batch_size)
         self.total = total_steps(self.settings, len(train))
         self.generator = torch.Generator(self.runtime.device)
-        self.draws = draws_itself(self.runtime.network)
         self.result = TrainingResult()
         self.best: dict[str, torch.Tensor] | None = None
         self._unsummed: list[torch.Tensor] = []
@@ -113,9 +120,7 @@ class TrainingLoop:
         ModelError : the loss left all bounds before any epoch was finished; or a checkpoint is of another training.
         """
         keep_freed_memory()
-        start = self._resume()
-        with own_randomness(self.runtime.device) if self.draws else nullcontext():
-            self._train_from(start)
+        self._train_from(self._resume())
         if self.best is not None:
             self.runtime.network.load_state_dict(self.best)
         return self.result
@@ -131,12 +136,17 @@ class TrainingLoop:
             if (step + 1) % self.per_epoch == 0 or finished:
                 self._sum_up()
                 seconds = time.perf_counter() - began
-                if not self._close_epoch(step, (step + 1 - began_at) / seconds):
+                if not self._close_epoch(step, self._windows_seen(began_at, step) / seconds):
                     return
                 began, began_at = time.perf_counter(), step + 1
             if self.checkpoints is not None and ((step + 1) % self.settings.checkpoint_every == 0 or finished):
                 self._write_checkpoint(step + 1)
         result.stopped = result.stopped or f"all {self.settings.max_epochs} epochs done"
+
+    def _windows_seen(self, first: int, last: int) -> int:
+        """Windows in steps ``first`` to ``last`` of one epoch."""
+        at, size = first - first % self.per_epoch, self.settings.batch_size
+        return min((last + 1 - at) * size, len(self.train)) - (first - at) * size
 
     # --- one step --------------------------------------------------------------------------------------------------
 
@@ -147,15 +157,17 @@ class TrainingLoop:
         optimizer.zero_grad(set_to_none=True)
         seed = seed_of_step(self.settings.seed, step, self.runtime.stream)
         self.generator.manual_seed(seed)
-        if self.draws:
-            torch.manual_seed(seed)
         rows = self._rows_of_step(step)
         weight = self._weight(self.train, rows)
+        if weight == 0.0:
+            self._unsummed.append(torch.zeros((), device=self.runtime.device, dtype=parameter_type(self.settings)))
+            return True
         loss = torch.zeros((), device=self.runtime.device, dtype=parameter_type(self.settings))
         pieces = self._pieces(rows)
-        for at, piece in enumerate(pieces):
-            last = at == len(pieces) - 1
-            loss += self.runtime.gradients(phase.losses, piece, scale=1.0 / weight, generator=self.generator, last=last)
+        with own_randomness(seed, self.runtime.device) if self.draws else nullcontext():
+            for at, piece in enumerate(pieces):
+                last = at == len(pieces) - 1
+                loss += self.runtime.gradients(phase.losses, piece, scale=1.0 / weight, generator=self.generator, last=last)
         self._unsummed.append(loss / weight)
         norm = self.runtime.clip(parameters, self.settings.clip_norm)
         if not math.isfinite(norm):
@@ -189,16 +201,15 @@ class TrainingLoop:
 
     # --- one epoch -------------------------------------------------------------------------------------------------
 
-    def _close_epoch(self, step: int, steps_per_second: float) -> bool:
+    def _close_epoch(self, step: int, windows_per_second: float) -> bool:
         """Validate, keep what is best; False where training should end."""
         result, epoch = self.result, step // self.per_epoch + 1
         first = (epoch - 1) * self.per_epoch
         means = self._phase_means(first, step)
         with self.average.in_use():
             validation = self._validate()
-        windows = min(self.settings.batch_size, len(self.train)) * steps_per_second
         rate = self.optimizers[0].param_groups[0]["lr"]
-        record = EpochRecord(epoch, step + 1, means, validation, rate, windows)
+        record = EpochRecord(epoch, step + 1, means, validation, rate, windows_per_second)
         decisive = next(iter(means.values())) if validation is None else validation
         if not math.isfinite(decisive) or self._left_all_bounds(decisive):
             self._explode(step)
@@ -247,7 +258,12 @@ class TrainingLoop:
             self._unsummed = []
 
     def _left_all_bounds(self, loss: float) -> bool:
-        return len(self.phases) == 1 and loss > _EXPLODED * max(abs(self.result.step_losses[0]), 1e-12)
+        return self.constant_loss is not None and loss > _EXPLODED * max(self.constant_loss, _LEAST_LOSS)
+
+    @cached_property
+    def constant_loss(self) -> float | None:
+        """Of the windows that are decisive; the same on every process."""
+        return self.task.constant_loss(self.train if self.validation is None else self.validation)
 
     def _explode(self, step: int) -> None:
         self._sum_up()
@@ -269,7 +285,7 @@ class TrainingLoop:
         r = self.result
         progress = {
             "step": step,
-            "training": self._fingerprint,
+            "training": self.identity,
             "step_losses": r.step_losses,
             "history": [vars(record) for record in r.history],
             "best": [r.best_epoch, r.best_loss if math.isfinite(r.best_loss) else None],
@@ -281,7 +297,7 @@ class TrainingLoop:
         found = None if self.checkpoints is None else self.runtime.together(self.checkpoints.newest)
         if found is None or self.checkpoints is None:
             return 0
-        if found.progress.get("training") != self._fingerprint:
+        if found.progress.get("training") != self.identity:
             raise ModelError(
                 f"{found.folder} is a checkpoint of another training: its network, windows or settings differ from these; "
                 "give this training a folder of its own."
@@ -323,13 +339,6 @@ class TrainingLoop:
         )
         self.best = tensors.get("best")
 
-    @cached_property
-    def _fingerprint(self) -> str:
-        """Of everything that decides what this training computes, the number of devices excepted."""
-        settings = {name: value for name, value in asdict(self.settings).items() if name not in _WITHOUT_EFFECT}
-        data = [None if windows is None else windows.digest() for windows in (self.train, self.validation)]
-        return hashlib.sha256(repr([self.shapes, settings, data]).encode()).hexdigest()
-
     def _optimizer(self, phase: Phase, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         """Matrices decay, biases and scales do not."""
         matrices = [p for p in parameters if p.ndim >= 2]
@@ -349,3 +358,13 @@ def _by_name() -> Any:
     from torch.distributed.checkpoint.state_dict import StateDictOptions
 
     return StateDictOptions(flatten_optimizer_state_dict=True)
+
+
+def _identity(network: nn.Module, settings: LoopSettings, train: WindowTable, validation: WindowTable | None) -> str:
+    """Of a training that is told by its parts: what the network looks like and begins with, settings and windows."""
+    digest = hashlib.sha256(repr([repr(network), settings.decisive]).encode())
+    for name, value in network.state_dict().items():
+        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    for windows in (train, validation):
+        digest.update(b"" if windows is None else windows.digest().encode())
+    return digest.hexdigest()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch.nn import functional
 
-__all__ = ["Pinball", "cross_entropy", "huber_loss", "squared_error"]
+__all__ = ["Pinball", "cross_entropy", "huber_loss", "loss_of_zero", "squared_error"]
 
 
 def squared_error(output: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -45,6 +45,21 @@ class Pinball:
 
     def __call__(self, output: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """One loss a row."""
-        level = torch.as_tensor(self.quantiles, dtype=output.dtype, device=output.device)
-        error = y[:, :, None] - output.view(len(y), y.shape[1], len(self.quantiles))
+        level = torch.as_tensor(self.quantiles, dtype=y.dtype, device=y.device)  # in bfloat16 .999 would be 1
+        error = y[:, :, None] - output.to(y.dtype).view(len(y), y.shape[1], len(self.quantiles))
         return torch.maximum(level * error, (level - 1.0) * error).mean(dim=(1, 2))
+
+
+def loss_of_zero(objective: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], y: torch.Tensor) -> torch.Tensor:
+    """The losses (batch,) of outputs that are all zero: of the mean of a standardised label, or of classes alike.
+
+    >>> loss_of_zero(squared_error, torch.tensor([[3.0], [0.0]]))
+    tensor([9., 0.])
+    """
+    if not y.is_floating_point():
+        output = torch.zeros(len(y), int(y.max()) + 1, device=y.device)
+    elif isinstance(objective, Pinball):
+        output = y.new_zeros(len(y), y[0].numel() * len(objective.quantiles))
+    else:
+        output = torch.zeros_like(y)
+    return objective(output, y)

@@ -9,7 +9,8 @@ from typing import Protocol
 import torch
 from torch import nn
 
-from huracan.training.windows import Batch
+from huracan.training.objectives import loss_of_zero
+from huracan.training.windows import Batch, WindowTable
 
 __all__ = ["Objective", "Phase", "RowLosses", "Supervised", "TrainingTask", "all_parameters"]
 
@@ -60,6 +61,10 @@ class TrainingTask(Protocol):
         """Losses whose mean over validation windows decides when to stop; None where no number says so."""
         ...
 
+    def constant_loss(self, windows: WindowTable) -> float | None:
+        """Mean loss of what says the same of every window; None where nothing is comparable. Far above it, a loss explodes."""
+        ...
+
 
 @dataclass(frozen=True)
 class Supervised:
@@ -83,6 +88,13 @@ class Supervised:
     def validation(self) -> RowLosses:
         """The objective itself."""
         return self._losses
+
+    def constant_loss(self, windows: WindowTable) -> float:
+        """The weighted mean loss of outputs that are all zero."""
+        assert windows.y is not None
+        losses = loss_of_zero(self.objective, windows.y).double()
+        weight = torch.ones_like(losses) if windows.weight is None else windows.weight.double()
+        return float((losses * weight).sum() / weight.sum().clamp(min=1e-300))
 
     def _losses(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> torch.Tensor:
         assert batch.y is not None

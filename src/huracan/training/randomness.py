@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import nn
+
+from huracan.training.phases import RowLosses
+from huracan.training.windows import WindowTable
 
 __all__ = ["built_with_seed", "draws_itself", "own_randomness", "seed_of_step"]
 
@@ -38,24 +42,35 @@ def built_with_seed(seed: int) -> Iterator[None]:
 
 
 @contextmanager
-def own_randomness(device: torch.device) -> Iterator[None]:
-    """Within, dropout may draw from PyTorch's own stream, which is put back afterwards.
+def own_randomness(seed: int, device: torch.device) -> Iterator[None]:
+    """Within, dropout and the like draw from PyTorch's own stream, begun at ``seed`` and put back afterwards.
 
-    There is one stream for all threads, so trainings with dropout wait for each other; those without draw nothing from it
-    and go side by side.
+    There is one stream for all threads, so those that draw from it wait for each other; it is held for one step at a time.
     """
     with _GLOBAL_STREAM, torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
         yield
 
 
-def draws_itself(network: nn.Module) -> bool:
-    """Whether a network draws random numbers in its forward pass: it has dropout above 0, as a module or as a number.
+def draws_itself(network: nn.Module, losses: RowLosses, windows: WindowTable) -> bool:
+    """Whether a network draws random numbers from PyTorch's own stream in a step: it is tried, on a copy.
 
-    >>> draws_itself(nn.Sequential(nn.Linear(1, 1), nn.Dropout(0.1))), draws_itself(nn.LSTM(1, 1, dropout=0.0))
-    (True, False)
+    >>> from huracan.training.objectives import squared_error
+    >>> from huracan.training.phases import Supervised
+    >>> losses = Supervised(squared_error).phases[0].losses
+    >>> rows = WindowTable(torch.ones(2, 1), torch.arange(2, dtype=torch.int32), 1, y=torch.ones(2, 1))
+    >>> [draws_itself(nn.Sequential(nn.Flatten(), nn.Linear(1, 1), nn.Dropout(p)), losses, rows) for p in (0.0, 0.1)]
+    [False, True]
     """
-    for part in network.modules():
-        share = part.p if isinstance(part, nn.Dropout) else getattr(part, "dropout", 0.0)
-        if isinstance(share, float) and share > 0.0:
-            return True
-    return False
+    some = windows.batch(torch.arange(min(2, len(windows)), device=windows.last.device))
+    trial = copy.deepcopy(network).to(some.x.device, some.x.dtype).train()
+    device = next((p.device for p in trial.parameters()), torch.device("cpu"))
+    with _GLOBAL_STREAM, torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        before = _streams(device)
+        losses(trial, some, torch.Generator(some.x.device).manual_seed(0))
+        return any(not torch.equal(old, new) for old, new in zip(before, _streams(device), strict=True))
+
+
+def _streams(device: torch.device) -> list[torch.Tensor]:
+    streams = [torch.get_rng_state()]
+    return [*streams, torch.cuda.get_rng_state(device)] if device.type == "cuda" else streams

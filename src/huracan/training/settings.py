@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from huracan.errors import ModelError
@@ -11,6 +11,8 @@ __all__ = ["LoopSettings"]
 
 Precision = Literal["float32", "float64", "bfloat16"]
 Schedule = Literal["cosine", "constant"]
+
+_WITHOUT_EFFECT = frozenset({"accumulate", "checkpoint_every", "compile"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,10 +84,10 @@ class LoopSettings:
         if self.batch_size % self.accumulate:
             raise ModelError(f"accumulate is {self.accumulate}, which does not divide the batch_size of {self.batch_size}.")
 
-    @classmethod
-    def names(cls) -> tuple[str, ...]:
-        """The names of all settings."""
-        return tuple(field.name for field in fields(cls))
+    @property
+    def decisive(self) -> dict[str, Any]:
+        """Those of the settings that decide what is computed, rounding left aside."""
+        return {name: value for name, value in asdict(self).items() if name not in _WITHOUT_EFFECT}
 
 
 def _require_whole(name: str, value: Any, least: int) -> None:

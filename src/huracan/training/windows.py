@@ -94,16 +94,20 @@ class WindowTable:
             cut[name] = None if value is None else value[which]
         return replace(self, **cut)
 
-    def to(self, device: torch.device, dtype: torch.dtype) -> WindowTable:
-        """The same windows on a device, with table, targets and weights in this precision; classes stay whole numbers."""
+    def to(self, device: torch.device, dtype: torch.dtype, *, moved_table: torch.Tensor | None = None) -> WindowTable:
+        """The same windows on a device, with table, targets and weights in this precision; classes stay whole numbers.
+
+        ``moved_table`` is the table where it has been taken there already.
+        """
 
         def moved(value: torch.Tensor | None) -> torch.Tensor | None:
             if value is None:
                 return None
             return value.to(device, dtype) if value.is_floating_point() else value.to(device)
 
-        cut: dict[str, Any] = {name: moved(getattr(self, name)) for name in ("table", "last", "y", "weight", "condition")}
-        return replace(self, **cut)
+        cut: dict[str, Any] = {name: moved(getattr(self, name)) for name in ("last", "y", "weight", "condition")}
+        table = self.table.to(device, dtype) if moved_table is None else moved_table
+        return replace(self, table=table, **cut)
 
     def digest(self) -> str:
         """SHA-256 of everything that is learned from: two tables with this digest train the same network."""

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from huracan.models.networks.autoencoder import WindowAutoencoder
 from huracan.training.phases import Phase, RowLosses
-from huracan.training.windows import Batch
+from huracan.training.windows import Batch, WindowTable
 
 __all__ = ["Reconstruction", "hidden_columns"]
 
@@ -43,6 +43,10 @@ class Reconstruction:
     def validation(self) -> RowLosses:
         """The same loss."""
         return self._losses
+
+    def constant_loss(self, windows: WindowTable) -> None:
+        """A surprise has no natural size."""
+        return
 
     def _losses(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
         assert isinstance(network, WindowAutoencoder)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from huracan.models.networks.critic import ReturnCritic
 from huracan.models.networks.generator import ReturnGenerator
 from huracan.training.phases import Phase
-from huracan.training.windows import Batch
+from huracan.training.windows import Batch, WindowTable
 
 __all__ = ["GeneratorAndCritic", "WassersteinGame"]
 
@@ -66,6 +66,10 @@ class WassersteinGame:
     @property
     def validation(self) -> None:
         """No number says how good a generator is; it is judged outside."""
+        return
+
+    def constant_loss(self, windows: WindowTable) -> None:
+        """A critic's scores have no natural size."""
         return
 
     def _critic(self, network: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
