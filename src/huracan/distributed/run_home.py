@@ -179,7 +179,7 @@ class RunHome:
 def job_digest(job: TrainingJob, start: Mapping[str, torch.Tensor] | None = None) -> str:
     """SHA-256 over everything that decides what a job computes; how often it writes checkpoints is left out."""
     settings = {**asdict(job.settings), "checkpoint_every": None}
-    recipe = [job.network.path, dict(job.network.arguments), job.network.seed]
+    recipe = [job.network.path, dict(job.network.arguments), job.network.seed, None if start is None else _digest_of(start)]
     told = json.dumps([recipe, job.loss, list(job.quantiles), settings, job.train.length], sort_keys=True)
     digest = sha256(told.encode())
     for windows in (job.train, job.validation):
@@ -190,7 +190,12 @@ def job_digest(job: TrainingJob, start: Mapping[str, torch.Tensor] | None = None
             if value is not None and not (windows is job.validation and value is job.train.table):
                 digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
                 digest.update(memoryview(value.contiguous().numpy()).cast("B"))
-    for name, value in sorted((start or {}).items()):
+    return digest.hexdigest()
+
+
+def _digest_of(parameters: Mapping[str, torch.Tensor]) -> str:
+    digest = sha256()
+    for name, value in sorted(parameters.items()):
         digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
