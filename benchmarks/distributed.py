@@ -66,7 +66,9 @@ def _parity() -> list[str]:
             if not (holds and case["same_names"]):
                 wrong.append(f"{name} on {world}")
             numbers = [f"{case[key]:.1e}" for key in ("losses", "validation", "parameters")]
-            rows.append([name.replace("-on-", " of 4, gone on with by "), _processes(world, name), *numbers, f"{losses:g}"])
+            left = world if name.endswith("-on-one") else 4
+            told = name.replace("-on-", f" of {left} processes, gone on with by ")
+            rows.append([told, _processes(world, name), *numbers, f"{losses:g}"])
         same = cases["ddp"]["hash"] == cases["ddp-again"]["hash"]
         if not same:
             wrong.append(f"ddp twice on {world}")
