@@ -66,14 +66,16 @@ def _parity() -> list[str]:
             if not (holds and case["same_names"]):
                 wrong.append(f"{name} on {world}")
             numbers = [f"{case[key]:.1e}" for key in ("losses", "validation", "parameters")]
-            rows.append([name.replace("-on-", " of 4, gone on with by "), _processes(world, name), *numbers, f"{losses:g}"])
-        same = cases["ddp"]["hash"] == cases["ddp-again"]["hash"]
-        if not same:
-            wrong.append(f"ddp twice on {world}")
+            left = world if name.endswith("-on-one") else 4
+            told = name.replace("-on-", f" of {left} processes, gone on with by ")
+            rows.append([told, _processes(world, name), *numbers, f"{losses:g}"])
+        same = {"ddp-again": "ddp", **{name: name.removesuffix("-resumed") for name in cases if name.endswith("-resumed")}}
+        wrong += [f"{name} on {world}" for name, first in same.items() if cases[name]["hash"] != cases[first]["hash"]]
     header = ["strategy", "processes", "step losses", "validation losses", "parameters", "bar of losses"]
     text = [
         f"Largest differences from one process over {STEPS} steps; the last batch of an epoch has two windows. Bar of DDP's "
-        f"parameters: {BARS['ddp'][1]:g}. The same DDP training twice is bit for bit the same on 1, 2 and 4 processes.",
+        f"parameters: {BARS['ddp'][1]:g}. The same DDP training twice, and any that was stopped and went on from a "
+        "checkpoint on as many processes (resumed), is bit for bit the same.",
         markdown_table(header, rows),
     ]
     assert not wrong, f"{', '.join(wrong)} differ from one process.\n\n" + "\n\n".join(text)
@@ -83,7 +85,7 @@ def _parity() -> list[str]:
 def _kind(name: str) -> str:
     if "accumulated" in name:
         return "accumulated"
-    return "ddp" if name in ("ddp", "ddp-again", "ddp-transformer") else "other"
+    return "ddp" if name in ("ddp", "ddp-again", "ddp-resumed", "ddp-transformer") else "other"
 
 
 def _processes(world: int, name: str) -> int:

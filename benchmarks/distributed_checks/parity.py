@@ -78,8 +78,14 @@ def main() -> None:
         if case.name in wanted and world >= case.fewest:
             left = options.folder / f"{world}-{case.name}" if case.leaves_checkpoints else None
             done[case.name] = (case.kind, *_run(case, options, left))
-            if left is not None and chief:
+            if left is None:
+                continue
+            own = options.folder / f"{world}-{case.name}-resumed"
+            if chief:
                 shutil.rmtree(left / f"step-{options.steps:08d}")  # what a killed training would leave
+                shutil.copytree(left, own)
+            dist.barrier()
+            done[f"{case.name}-resumed"] = (case.kind, *_run(case, options, own))
     if options.continue_from:
         kinds = {case.name: case.kind for case in CASES}
         for name, strategy in CONTINUED:

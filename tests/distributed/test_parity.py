@@ -73,6 +73,15 @@ def test_the_same_processes_twice_are_the_same_bit_for_bit(found: dict[str, dict
     assert found["4"]["ddp"]["hash"] == found["4"]["ddp-again"]["hash"]
 
 
+@pytest.mark.parametrize("case", ["ddp", "fsdp2", "pp-1f1b", "fsdp2-tp"])
+def test_what_goes_on_from_a_checkpoint_is_what_was_never_stopped_bit_for_bit(
+    found: dict[str, dict[str, Any]], case: str
+) -> None:
+    """Four processes: with two, sums are the same in any order."""
+    assert found["4"][f"{case}-resumed"]["resumed_from"] == _EVERY
+    assert found["4"][f"{case}-resumed"]["hash"] == found["4"][case]["hash"]
+
+
 @pytest.mark.parametrize("case", _CONTINUED)
 def test_a_checkpoint_of_four_processes_is_gone_on_with_by_two(found: dict[str, dict[str, Any]], case: str) -> None:
     measured = found["2"][case]

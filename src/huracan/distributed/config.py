@@ -79,7 +79,7 @@ class DistributedConfig:
         _require_one_of("strategy", self.strategy, get_args(Strategy))
         _require_one_of("schedule", self.schedule, get_args(PipelineSchedule))
         _require_one_of("backend", self.backend, ("auto", "gloo", "nccl"))
-        _require(self.device.split(":")[0] in ("auto", "cpu", "cuda"), "device", self.device, "'auto', 'cpu' or 'cuda'")
+        _require(self.device in ("auto", "cpu", "cuda"), "device", self.device, "'auto', 'cpu' or 'cuda'")
         for name, least in {"processes": 1, "hosts": 1, "max_restarts": 0, "threads": 1}.items():
             _require_whole(name, getattr(self, name), least)
         for name in ("fewest_hosts", "tensor_parallel", "micro_batches", "checkpoint_every"):

@@ -68,13 +68,16 @@ class Placement:
 def own_device(config: DistributedConfig, placement: Placement) -> torch.device:
     """The device of this process: the CUDA device of its number on the host, or the CPU.
 
+    ``"auto"`` is CUDA where every process of this host has a device of its own, so that all of them decide alike.
+
     Raises
     ------
     ConfigError : there are fewer CUDA devices than processes.
     """
     wanted = config.device
     if wanted == "auto":
-        wanted = "cuda" if torch.cuda.is_available() and torch.cuda.device_count() > placement.local_rank else "cpu"
+        beside = int(os.environ.get("LOCAL_WORLD_SIZE", config.processes))
+        wanted = "cuda" if torch.cuda.is_available() and torch.cuda.device_count() >= beside else "cpu"
     if wanted != "cuda":
         return torch.device(wanted)
     there = torch.cuda.device_count()
