@@ -318,6 +318,11 @@ def test_bad_input_is_one_sentence_with_the_place() -> None:
         ({"class_weight": "balanced"}, "gru was built for regression"),
         ({"device": "cuda:7"}, "device is 'cuda:7'"),
         ({"device": "gpu"}, "device is 'gpu'"),
+        ({"device": 0}, "device is 0"),
+        ({"quantiles": 0.9}, "quantiles is 0.9"),
+        ({"quantiles": "0.5"}, "quantiles is '0.5'"),
+        ({"learning_rate": "0.01"}, "learning_rate is '0.01'"),
+        ({"validation_share": "0.1"}, "validation_share is '0.1'"),
         ({"max_epochs": 0}, "max_epochs is 0"),
         ({"hidden": 0}, "hidden must be a whole number"),
         ({"hidden": 300_000}, "gru ran out of memory with .* lower batch_size"),
@@ -328,6 +333,38 @@ def test_bad_input_is_one_sentence_with_the_place() -> None:
 def test_settings_that_cannot_be_are_refused(given: dict[str, Any], said: str) -> None:
     with pytest.raises((ModelError, NotEnoughData), match=said):
         build_model("gru", **{**QUICK, **given}).fit(panel())
+
+
+def test_a_frame_is_one_series_in_time_order_and_its_labels_are_of_the_same_rows() -> None:
+    X, y = series(60)
+    hours = pd.date_range("2024-01-01", periods=60, freq="h", tz="UTC")
+    frame, label = pd.DataFrame(X, columns=["a", "b", "c"], index=hours), pd.Series(y, index=hours)
+    model = build_model("gru", **QUICK)
+    for wrong in (frame[::-1], pd.concat([frame[:30], frame[:30]])):
+        with pytest.raises(DataError, match=r"row \d+ of X is of .*, not after the row above it"):
+            model.fit(wrong, y)
+    with pytest.raises(DataError, match="index of 2 levels"):
+        model.fit(pd.concat({"BTC": frame[:30], "ETH": frame[:30]}), y)
+    with pytest.raises(DataError, match=r"row 0 of X is of 2024-01-01 00:00:00\+00:00 and that of y of 2024-01-01 01:00"):
+        model.fit(frame, label.shift(freq="h"))
+    label.iloc[23] = np.nan
+    with pytest.raises(DataError, match=r"column 'y' holds NaN in row 23 \(2024-01-01 23:00"):
+        model.fit(frame, label)
+    with pytest.raises(DataError, match=r"column 'v' holds NaN in row 23 \(2024-01-01 23:00"):
+        model.fit(frame, pd.DataFrame({"u": y, "v": label}))
+    model.fit(frame, y)
+    assert model.predict(frame[:0]).shape == (0,)
+    with pytest.warns(UserWarning, match="gru was asked about 1 row.s. none of which has its window of 5"):
+        assert model.predict(frame[-1:]).tolist() == model.target_centers_.tolist()
+
+
+def test_a_warm_start_needs_the_same_outputs_and_sizes() -> None:
+    X, y = series(100)
+    model = build_model("gru", warm_start=True, **QUICK).fit(X, y)
+    with pytest.raises(DataError, match=r"y has 2 column\(s\), but the first fit had 1"):
+        model.fit(X, np.column_stack([y, y]))
+    with pytest.raises(ModelError, match="its network has other sizes now"):
+        model.set_params(hidden=16).fit(X, y)
 
 
 def test_one_class_and_other_columns_are_refused() -> None:

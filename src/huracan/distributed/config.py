@@ -86,7 +86,9 @@ class DistributedConfig:
             if getattr(self, name) is not None:
                 _require_whole(name, getattr(self, name), 1)
         for name in ("timeout", "wait_for_hosts"):
-            _require(0.0 < getattr(self, name) < float("inf"), name, getattr(self, name), "seconds above 0")
+            given = getattr(self, name)
+            number = isinstance(given, int | float) and not isinstance(given, bool)
+            _require(number and 0.0 < given < float("inf"), name, given, "seconds above 0")
         if self.fewest_hosts is not None and self.fewest_hosts > self.hosts:
             raise ConfigError(f"fewest_hosts is {self.fewest_hosts}, more than the {self.hosts} host(s) there are.")
         if self.hosts > 1:

@@ -63,7 +63,10 @@ class NeuralRegressor(NeuralLearner, TabularRegressor):
         given = self.spec.complete(self.hyperparameters)["quantiles"]
         if given is None:
             return None
-        levels = tuple(map(float, given))
+        try:
+            levels = () if isinstance(given, str) else tuple(map(float, given))
+        except (TypeError, ValueError):
+            levels = ()
         if not levels or any(not 0.0 < level < 1.0 for level in levels) or list(levels) != sorted(set(levels)):
             raise ModelError(f"quantiles is {given!r}; levels between 0 and 1, ascending, were expected.")
         return levels
@@ -86,6 +89,10 @@ class NeuralRegressor(NeuralLearner, TabularRegressor):
             self.n_outputs_ = values.shape[1]
             self.target_centers_, spread = values[train].mean(axis=0), values[train].std(axis=0)
             self.target_scales_ = np.where(spread > 1e-12 * np.abs(self.target_centers_), spread, 1.0)
+        if values.shape[1] != self.n_outputs_:
+            raise DataError(
+                f"y has {values.shape[1]} column(s), but the first fit had {self.n_outputs_}; warm_start needs as many."
+            )
         coded = (values - self.target_centers_) / self.target_scales_
         levels = self._quantiles()
         if levels is not None:

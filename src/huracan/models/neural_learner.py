@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from huracan.baselines.wrapper import MIN_TRAIN_ROWS, TabularLearner
 from huracan.dataset import TrainingSet
 from huracan.errors import DataError, ModelError, NotEnoughData
 from huracan.models.input_saliency import input_saliency
-from huracan.models.neural_inputs import given_target, require_window, telling_when
+from huracan.models.neural_inputs import given_target, require_series, require_window, telling_when
 from huracan.models.neural_settings import loop_settings, network_arguments
 from huracan.models.torch_use import require_torch, torch_threads
 from huracan.models.windowed_rows import WindowedRows
@@ -77,7 +78,12 @@ class NeuralLearner(TabularLearner):
         network = job.network.build()
         start = self.estimator_.state_dict() if params["warm_start"] and hasattr(self, "estimator_") else None
         if start is not None:
-            network.load_state_dict(start)
+            try:
+                network.load_state_dict(start)
+            except RuntimeError as error:
+                raise ModelError(
+                    f"{self.spec.name} cannot go on from its last fit: its network has other sizes now; fit a new one."
+                ) from error
         identity = None if params["checkpoints"] is None else job.identity(start)
         with torch_threads(int(self.n_jobs or 1)):
             loop = TrainingLoop(
@@ -166,6 +172,8 @@ class NeuralLearner(TabularLearner):
         self, X: Any, y: Any, sample_weight: Any, *, reset: bool
     ) -> tuple[WindowedRows, NDArray[Any], NDArray[np.float64]]:
         """Rows, targets, and weights, 0 where the label is not known."""
+        if not isinstance(X, TrainingSet):
+            require_series(X, y)
         rows = self._windowed(X, reset=reset)
         n = len(rows.place)
         if isinstance(X, TrainingSet):
@@ -229,7 +237,7 @@ class NeuralLearner(TabularLearner):
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Row numbers to learn from, and later ones to validate on, purged of labels that reach across."""
         share = params["validation_share"]
-        if not 0.0 <= share < 0.9:
+        if not isinstance(share, int | float) or not 0.0 <= share < 0.9:
             raise ModelError(f"validation_share is {share!r}; a share from 0 to below 0.9 was expected.")
         times = replace(rows.times, decision=rows.times.decision[chosen], label_end=rows.times.label_end[chosen])
         edge = times.first_rows[round((1.0 - share) * times.n_times)] if share else len(chosen)
@@ -265,10 +273,20 @@ class NeuralLearner(TabularLearner):
         import torch
 
         params = self.spec.complete(self.hyperparameters)
+        if not isinstance(X, TrainingSet):
+            require_series(X, None)
+            if not len(X):
+                return np.empty((0, len(self._constant_output())))
         rows = self._windowed(X, reset=False)
         usable = np.flatnonzero(rows.complete(params["window"]))
         output = np.tile(self._constant_output(), (len(rows.place), 1))
         if not len(usable):
+            if len(output):
+                warnings.warn(
+                    f"{self.spec.name} was asked about {len(output)} row(s) none of which has its window of {params['window']} "
+                    "unbroken bars, and says the constant; give the bars before them, too.",
+                    stacklevel=3,
+                )
             return output
         from huracan.training.runtime import as_device
         from huracan.training.windows import WindowTable

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from huracan.errors import DependencyMissing
+from huracan.errors import DependencyMissing, ModelError
 
 __all__ = ["require_torch", "torch_threads"]
 
@@ -20,11 +21,13 @@ def require_torch() -> None:
 
 @contextmanager
 def torch_threads(n: int) -> Iterator[None]:
-    """PyTorch on ``n`` threads within."""
+    """PyTorch on ``n`` threads within; -1 is as many as there are cores."""
     import torch
 
+    if n == 0:
+        raise ModelError("n_jobs is 0; a whole number from 1, or -1 for all cores, was expected.")
     before = torch.get_num_threads()
-    torch.set_num_threads(n)
+    torch.set_num_threads(n if n > 0 else max(1, (os.cpu_count() or 1) + 1 + n))
     try:
         yield
     finally:

@@ -96,7 +96,9 @@ class CheckpointFolder:
                 damage = str(error)
                 logger().warning("a damaged checkpoint is passed over", reason=damage)
         if damage:
-            raise ArtifactError(f"no checkpoint in {self.folder} can be used; the oldest: {damage}")
+            raise ArtifactError(
+                f"no checkpoint in {self.folder} can be used; the oldest: {damage} Remove the folder to train anew."
+            )
         return None
 
     def read(self, checkpoint: Checkpoint, tensors: dict[str, Any], runtime: Runtime) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -15,7 +16,7 @@ import torch
 from torch import nn
 
 from huracan.errors import ArtifactError, ModelError, nearest_name
-from huracan.storage.whole_files import put_file
+from huracan.storage.whole_files import put_file, refusal
 from huracan.training.objectives import Pinball, cross_entropy, huber_loss, squared_error
 from huracan.training.phases import Objective
 from huracan.training.randomness import built_with_seed
@@ -129,7 +130,19 @@ class TrainingJob:
         return digest.hexdigest()
 
     def save(self, folder: Path) -> None:
-        """Write the job as ``job.json`` and arrays beside it."""
+        """Write the job as ``job.json`` and arrays beside it.
+
+        Raises
+        ------
+        StorageError : the disk is full or the folder cannot be written.
+        """
+        try:
+            self._save(folder)
+        except OSError as error:
+            full = error.errno is None  # numpy says how much was written where no more could be
+            raise refusal(folder, "written", OSError(errno.ENOSPC, "disk full") if full else error) from error
+
+    def _save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         parts = {"train": self.train, "validation": self.validation}
         same_table = self.validation is None or self.validation.table is self.train.table

@@ -299,8 +299,8 @@ class TrainingLoop:
             return 0
         if found.progress.get("training") != self.identity:
             raise ModelError(
-                f"{found.folder} is a checkpoint of another training: its network, windows or settings differ from these; "
-                "give this training a folder of its own."
+                f"{found.folder} is a checkpoint of another training: its network, loss, windows, settings or seed differ from "
+                "these; give this training a folder of its own."
             )
         tensors = self._tensors(found.progress["has_best"])
         self.checkpoints.read(found, tensors, self.runtime)

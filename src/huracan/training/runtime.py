@@ -35,10 +35,10 @@ def as_device(name: str) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except (RuntimeError, TypeError):
-        raise ModelError(f"device is {name!r}; 'auto', 'cpu', 'cuda' or 'cuda:0' and the like were expected.") from None
+    kind, _, number = name.partition(":") if isinstance(name, str) else ("", "", "")
+    if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
+        raise ModelError(f"device is {name!r}; 'auto', 'cpu', 'cuda' or 'cuda:0' and the like were expected.")
+    device = torch.device(name)
     there = torch.cuda.device_count()
     if device.type == "cuda" and (device.index or 0) >= there:
         raise ModelError(f"device is {name!r}, but this machine has {there} CUDA device(s) that PyTorch can use.")
@@ -64,7 +64,7 @@ class Runtime:
     alone = True
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
-        self.device = as_device(device) if isinstance(device, str) else device
+        self.device = device if isinstance(device, torch.device) else as_device(device)
         self.settings = LoopSettings()
         self.network: nn.Module = nn.Identity()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -72,12 +73,13 @@ class LoopSettings:
         for name in ("max_steps", "patience"):
             if getattr(self, name) is not None:
                 _require_whole(name, getattr(self, name), 1)
-        _require(0.0 < self.learning_rate < float("inf"), "learning_rate", self.learning_rate, "a number above 0")
-        _require(0.0 <= self.weight_decay < float("inf"), "weight_decay", self.weight_decay, "0 or more")
-        _require(0.0 <= self.warmup_share < 1.0, "warmup_share", self.warmup_share, "a share from 0 to below 1")
-        _require(0.0 <= self.averaging < 1.0, "averaging", self.averaging, "a weight from 0 to below 1")
+        _require_number("learning_rate", self.learning_rate, lambda x: 0.0 < x < float("inf"), "a number above 0")
+        _require_number("weight_decay", self.weight_decay, lambda x: 0.0 <= x < float("inf"), "a number from 0")
+        _require_number("warmup_share", self.warmup_share, lambda x: 0.0 <= x < 1.0, "a share from 0 to below 1")
+        _require_number("averaging", self.averaging, lambda x: 0.0 <= x < 1.0, "a weight from 0 to below 1")
         if self.clip_norm is not None:
-            _require(self.clip_norm > 0.0, "clip_norm", self.clip_norm, "a number above 0, or none,")
+            _require_number("clip_norm", self.clip_norm, lambda x: x > 0.0, "a number above 0, or none,")
+        _require(isinstance(self.compile, bool), "compile", self.compile, "True or False")
         _require(self.schedule in ("cosine", "constant"), "schedule", self.schedule, "'cosine' or 'constant'")
         precisions = ("float32", "float64", "bfloat16")
         _require(self.precision in precisions, "precision", self.precision, "'float32', 'float64' or 'bfloat16'")
@@ -93,6 +95,10 @@ class LoopSettings:
 def _require_whole(name: str, value: Any, least: int) -> None:
     fits = isinstance(value, int) and not isinstance(value, bool) and value >= least
     _require(fits, name, value, f"a whole number from {least}")
+
+
+def _require_number(name: str, value: Any, fits: Callable[[float], bool], expected: str) -> None:
+    _require(isinstance(value, int | float) and not isinstance(value, bool) and fits(value), name, value, expected)
 
 
 def _require(holds: bool, name: str, value: Any, expected: str) -> None:
