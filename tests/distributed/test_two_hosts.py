@@ -14,6 +14,7 @@ from benchmarks.distributed_checks.two_hosts import two_hosts
 
 pytestmark = [
     pytest.mark.root,
+    pytest.mark.slow,
     pytest.mark.skipif(os.geteuid() != 0 or shutil.which("ip") is None, reason="network namespaces need root and iproute2"),
 ]
 
