@@ -123,7 +123,7 @@ class _NeuralLearner(TabularLearner):
             )
         train, late = self._validation_tail(rows, chosen, params)
         if not keep:
-            self.scaler_ = InputScaler.fit(rows.matrix[rows.place[train]], clip=self.clip)
+            self.scaler_ = self._scaler(rows, rows.place[train], params)
         assert self.scaler_ is not None
         coded = self._code(target, train, keep)
         self.n_train_rows_, self.n_validation_rows_ = len(train), len(late)
@@ -239,6 +239,17 @@ class _NeuralLearner(TabularLearner):
     def _check_target(self, target: NDArray[Any]) -> None:
         """Refuse targets that nothing can be learned from."""
 
+    def _scaler(self, rows: WindowedRows, place: NDArray[np.int64], params: Mapping[str, Any]) -> InputScaler:
+        """Of rows; where a window is told from its own last bar, of moves within windows, and levels are not cut.
+
+        A price may leave the range it was trained in, and moves far less within a window than over the years.
+        """
+        if not _told_from_last_bar(params):
+            return InputScaler.fit(rows.matrix[place], clip=self.clip)
+        back = np.arange(len(place)) % params["window"]
+        moves = InputScaler.fit(rows.matrix[place] - rows.matrix[place - back], clip=np.inf)
+        return replace(moves, center=np.median(rows.matrix[place], axis=0).astype(np.float64))
+
     def _code(self, target: NDArray[Any], train: NDArray[np.int64], keep: bool) -> NDArray[Any]:
         """Targets as the network learns them, float32 (n, outputs) or int64 (n,); moments and classes from ``train``."""
         raise NotImplementedError
@@ -307,6 +318,8 @@ class _NeuralLearner(TabularLearner):
         model.n_validation_rows_ = state["n_validation_rows"]
         model.importance_ = np.asarray(state["importance"], np.float64)
         params = spec.complete(model.hyperparameters)
+        if _told_from_last_bar(params) and model.scaler_ is not None:
+            model.scaler_ = replace(model.scaler_, clip=np.inf)
         network = model._recipe(params).build().eval()
         weights = inner.state_dict() if hasattr(inner, "state_dict") else inner
         try:
@@ -488,6 +501,10 @@ class NeuralClassifier(_NeuralLearner, TabularClassifier):
 
     def _restore_target(self, state: Mapping[str, Any]) -> None:
         self.classes_, self.constant_ = np.asarray(state["classes"]), np.asarray(state["constant"], np.float64)
+
+
+def _told_from_last_bar(params: Mapping[str, Any]) -> bool:
+    return params.get("window_scaling", "none") != "none"
 
 
 def _require_window(window: Any) -> None:
