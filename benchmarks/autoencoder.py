@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from benchmarks import markdown_table, market_data
-from benchmarks.generative.planted_anomalies import KINDS, STRETCH, planted_contexts
+from benchmarks.generative.planted_anomalies import KINDS, STRETCH, UNSEEN, planted_contexts
 from huracan.market import read_candles
 
 LEARN_UNTIL = dt.datetime(2025, 9, 1, tzinfo=dt.UTC)
@@ -45,7 +45,7 @@ def main() -> str:
     for name, score in scores.items():
         real = score[kinds == "real"]
         auc[name] = {}
-        for kind in (*KINDS, "all"):
+        for kind in (*KINDS, *UNSEEN, "all"):
             found = score[kinds != "real"] if kind == "all" else score[kinds == kind]
             truth = np.concatenate((np.zeros(len(real)), np.ones(len(found))))
             auc[name][kind] = float(roc_auc_score(truth, np.concatenate((real, found))))
@@ -57,7 +57,7 @@ def main() -> str:
         **{name: _crash_share(judged, _over_rows(rows, model, score, later)) for name, score in rivals.items()},
     }
     text = _report(model, seconds, windows, kinds, auc, share, latent_error)
-    assert min(auc["autoencoder"].values()) >= AUC_BAR, text
+    assert min(auc["autoencoder"][kind] for kind in (*KINDS, "all")) >= AUC_BAR, text
     assert max(worst for _, worst in share["autoencoder"].values()) <= CRASH_BAR, text
     return text
 
@@ -139,7 +139,8 @@ def _report(
     latent_error: tuple[float, float],
 ) -> str:
     planted = markdown_table(
-        ["", *KINDS, "all"], [[name, *(f"{found[kind]:.3f}" for kind in (*KINDS, "all"))] for name, found in auc.items()]
+        ["", *KINDS, *UNSEEN, "all"],
+        [[name, *(f"{found[kind]:.3f}" for kind in (*KINDS, *UNSEEN, "all"))] for name, found in auc.items()],
     )
     crash = markdown_table(
         ["", *(symbol.split("-")[0] for symbol in share["autoencoder"])],
@@ -149,15 +150,18 @@ def _report(
     return (
         "# Autoencoder: does the alarm ring\n\n"
         f"Real 1-minute candles of 8 coins. Learned from {n:,} windows of {windows.shape[1]} bars before "
-        f"{LEARN_UNTIL:%Y-%m-%d} in {seconds:.0f} CPU seconds (design choices were made on September), judged on windows after "
+        f"{LEARN_UNTIL:%Y-%m-%d} in {seconds:.0f} CPU seconds (design choices were made on September, where the "
+        "first five kinds of anomaly were planted; the last two were first looked at here), judged on windows after "
         f"{JUDGE_FROM:%Y-%m-%d}: {(kinds == 'real').sum():,} real ones as they are and {(kinds == KINDS[0]).sum()} of each "
         "kind of planted anomaly. Scores before and after later bars are there are equal to 1e-6.\n\n"
         "Planted into raw candles, sizes fixed before any training (sigma: one-minute returns of the 240 bars before): "
         "*bad tick*, one close off by 8 sigma, back at the next open; "
         f"*volatility burst*, moves and ranges of {STRETCH} bars times 5, volume as it was; *frozen price*, {STRETCH} bars at "
         f"the last close, the last volume repeated; *wrong order*, {STRETCH} candles shuffled; *volume without range*, volume "
-        f"of {STRETCH} bars times or divided by 20.\n\n"
-        f"AUC, planted against real (bar >= {AUC_BAR} for the autoencoder, each kind and all):\n\n{planted}\n\n"
+        f"of {STRETCH} bars times or divided by 20; *straight line*, {STRETCH} bars interpolated between their ends, volume "
+        f"as it was; *repeated candles*, {STRETCH // 3} candles three times over.\n\n"
+        f"AUC, planted against real (bar >= {AUC_BAR} for the autoencoder: each of the first five, and all seven together):\n\n"
+        f"{planted}\n\n"
         "PCA has as many components as the autoencoder has latent features, on the same scaled and cut windows. Mean squared "
         f"error on later windows, cut alike: bottleneck {latent_error[0]:.3f}, PCA {latent_error[1]:.3f}. The largest absolute "
         "value is hard to beat where one bar is enough, and blind to what is wrong only together.\n\n"

@@ -2,7 +2,8 @@
 
 Writes ``FOLDER/parity-WORLD.json``: case -> largest differences of step losses, validation losses and parameters from those
 of one process, and a hash of the parameters. Leaves checkpoints of some cases in ``FOLDER/WORLD-CASE``; with
-``--continue-from WORLD`` those that so many processes left are gone on with, by other strategies too.
+``--continue-from WORLD`` those that so many processes left are gone on with, by other strategies too. One process alone goes
+on with each.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--every", type=int, default=20, help="steps between checkpoints")
     parser.add_argument("--continue-from", type=int)
     parser.add_argument("--cases", help="comma-separated names; all unless given")
     options = parser.parse_args()
@@ -75,7 +77,7 @@ def main() -> None:
     for case in CASES:
         if case.name in wanted and world >= case.fewest:
             left = options.folder / f"{world}-{case.name}" if case.leaves_checkpoints else None
-            done[case.name] = (case.kind, *_run(case, options.steps, left))
+            done[case.name] = (case.kind, *_run(case, options, left))
             if left is not None and chief:
                 shutil.rmtree(left / f"step-{options.steps:08d}")  # what a killed training would leave
     if options.continue_from:
@@ -87,19 +89,25 @@ def main() -> None:
                 shutil.copytree(left, own)
             dist.barrier()
             case = Case(own.name, strategy, kinds[name])
-            done[f"{name}-on-{strategy}"] = (case.kind, *_run(case, options.steps, own))
+            done[f"{name}-on-{strategy}"] = (case.kind, *_run(case, options, own))
     dist.destroy_process_group()
     if chief:
+        for case in CASES if world > 1 else ():
+            if case.name in done and case.leaves_checkpoints:
+                own = options.folder / f"1-from-{world}-{case.name}"
+                shutil.copytree(options.folder / f"{world}-{case.name}", own)
+                outcome = train(case.kind, Runtime(), CheckpointFolder(own), max_steps=options.steps)
+                done[f"{case.name}-on-one"] = (case.kind, *outcome)
         found = _compare(done, options.steps)
         (options.folder / f"parity-{world}.json").write_text(json.dumps(found, indent=1))
 
 
-def _run(case: Case, steps: int, left: Path | None) -> tuple[TrainingResult, dict[str, torch.Tensor]]:
+def _run(case: Case, options: Any, left: Path | None) -> tuple[TrainingResult, dict[str, torch.Tensor]]:
     config = DistributedConfig(strategy=case.strategy, processes=dist.get_world_size(), **case.config)  # type: ignore[arg-type]
     axes = ParallelAxes.of(config, config.world) if config.world > 1 else ParallelAxes("ddp")
     runtime = make_runtime(config, axes, torch.device("cpu"))
     folder = None if left is None else CheckpointFolder(left)
-    return train(case.kind, runtime, folder, max_steps=steps, **case.settings)
+    return train(case.kind, runtime, folder, max_steps=options.steps, checkpoint_every=options.every, **case.settings)
 
 
 def _compare(done: dict[str, tuple[str, TrainingResult, dict[str, torch.Tensor]]], steps: int) -> dict[str, dict[str, Any]]:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
+from typing import Any, Self
+
 import torch
 from torch import nn
 
 from huracan.models.networks.lstm import LSTMNetwork
 from huracan.models.networks.transformer import TransformerNetwork
 from huracan.training import CheckpointFolder, LoopSettings, Runtime, Supervised, TrainingLoop, TrainingResult, WindowTable
+from huracan.training.job import NetworkRecipe, TrainingJob
 from huracan.training.objectives import squared_error
 from huracan.training.randomness import built_with_seed
 
-__all__ = ["WINDOW", "network", "settings", "train", "windows"]
+__all__ = ["WINDOW", "Problem", "network", "settings", "slowed", "train", "windows"]
 
 WINDOW, FEATURES, BATCH = 8, 3, 32
 TRAINED, VALIDATED = 386, 45
@@ -61,3 +66,35 @@ def train(
     )
     result = loop.run()
     return result, runtime.whole_state()
+
+
+def slowed(kind: str, seconds: float) -> nn.Module:
+    """The network, which takes at least so long for each forward pass, so that there is time to be killed."""
+    whole = network(kind)
+    whole.register_forward_pre_hook(lambda *_: time.sleep(seconds))
+    return whole
+
+
+class Problem:
+    """The training as :class:`~huracan.distributed.DistributedTrainer` takes it."""
+
+    def __init__(self, *, seconds: float = 0.0, **changed: object) -> None:
+        self.seconds, self.settings = seconds, settings(**changed)
+
+    def prepare(self, X: Any = None, y: Any = None, sample_weight: Any = None) -> TrainingJob:
+        """The job, whatever is given."""
+        learned, validated = windows()
+        recipe = NetworkRecipe(f"{__name__}:slowed", {"kind": "lstm", "seconds": self.seconds})
+        return TrainingJob(recipe, "squared_error", learned, validated, self.settings)
+
+    def finish(self, job: TrainingJob, parameters: Mapping[str, torch.Tensor], result: TrainingResult) -> Self:
+        """Keep what came of it."""
+        self.parameters, self.result = dict(parameters), result
+        return self
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """What two trainings are compared by."""
+        total = sum(float(value.sum()) for _, value in sorted(self.parameters.items()))
+        losses = self.result.step_losses
+        return {"last_loss": losses[-1], "losses": losses, "parameter_sum": total, "resumed_from": self.result.resumed_from}

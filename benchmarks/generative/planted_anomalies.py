@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 
 from huracan.models.autoencoder.rows import candle_recipe
 
-__all__ = ["KINDS", "STRETCH", "planted_contexts"]
+__all__ = ["KINDS", "STRETCH", "UNSEEN", "planted_contexts"]
 
 KINDS = ("bad tick", "volatility burst", "frozen price", "wrong order", "volume without range")
+"""Those the detector was designed with."""
+UNSEEN = ("straight line", "repeated candles")
+"""Those that nobody looked at before the last run."""
 STRETCH = 12
 _TICK, _BURST, _VOLUME = 8.0, 5.0, 20.0
 _BEFORE, _SPARE = 240, 8
@@ -39,7 +42,7 @@ def planted_contexts(
         bars = {name: own[name].to_numpy() for name in _COLUMNS}
         last = np.flatnonzero((own["ts"] >= start).to_numpy())
         last = last[last >= context]
-        for kind in ("real",) * _REAL_PER_PLANTED + KINDS:
+        for kind in ("real",) * _REAL_PER_PLANTED + KINDS + UNSEEN:
             for end in rng.choice(last, per_kind, replace=False):
                 piece = {name: values[end - context + 1 : end + 1].copy() for name, values in bars.items()}
                 if kind != "real":
@@ -73,6 +76,13 @@ def _plant(kind: str, bars: Bars, window: int, rng: np.random.Generator) -> None
         order = first + rng.permutation(STRETCH)
         for values in bars.values():
             values[stretch] = values[order]
+    elif kind == "straight line":
+        path = np.exp(np.linspace(np.log(close[first - 1]), np.log(close[stretch.stop - 1]), STRETCH + 1))
+        bars["open"][stretch], close[stretch] = path[:-1], path[1:]
+        bars["high"][stretch], bars["low"][stretch] = np.maximum(path[:-1], path[1:]), np.minimum(path[:-1], path[1:])
+    elif kind == "repeated candles":
+        for values in bars.values():
+            values[stretch] = np.tile(values[first : first + STRETCH // 3], 3)
     else:
         bars["volume"][stretch] *= _VOLUME ** rng.choice([-1, 1])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Mapping
@@ -19,18 +20,23 @@ __all__ = ["Estimator", "Unlucky"]
 class Unlucky(nn.Module):
     """A linear map of the last bar; process ``who`` does ``what`` in its forward pass number ``when``.
 
-    Each pass takes ``seconds``.
+    Each pass takes ``seconds``; the 20th fills the disk that ``fill`` lies on.
     """
 
-    def __init__(self, what: str = "nothing", who: int = 1, when: int = 5, seconds: float = 0.0) -> None:
+    def __init__(
+        self, what: str = "nothing", who: int = 1, when: int = 5, seconds: float = 0.0, fill: str | None = None
+    ) -> None:
         super().__init__()
         self.map = nn.Linear(2, 1)
         self.what, self.when, self.seconds, self.passes = what, when, seconds, 0
+        self.fill = fill
         self.mine = os.environ.get("RANK") == str(who)
 
     def forward(self, x: Tensor) -> Tensor:
         self.passes += 1
         time.sleep(self.seconds)
+        if self.mine and self.fill is not None and self.passes == 20:
+            _fill_disk(self.fill)
         if self.mine and self.passes == self.when:
             if self.what == "out of memory":
                 raise MemoryError
@@ -59,3 +65,9 @@ class Estimator:
     def finish(self, job: TrainingJob, parameters: Mapping[str, Tensor], result: TrainingResult) -> Self:
         self.parameters, self.result = dict(parameters), result
         return self
+
+
+def _fill_disk(path: str) -> None:
+    with contextlib.suppress(OSError), open(path, "wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4_096))

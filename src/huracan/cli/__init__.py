@@ -21,6 +21,7 @@ from huracan.cli.configuring import config_app
 from huracan.cli.fetching import fetch
 from huracan.cli.options import STOPPED_BY_HAND
 from huracan.cli.running import run
+from huracan.cli.training import train
 
 __all__ = ["app", "main"]
 
@@ -33,6 +34,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(run)
+app.command()(train)
 app.command()(fetch)
 app.command()(check)
 app.command()(compare)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -47,7 +48,8 @@ def _show(record: Any) -> None:
 
 
 def _say(error: HuracanError, code: int) -> int:
-    print(f"huracan: {error}", file=sys.stderr, flush=True)
+    with suppress(OSError):  # a log on a full disk
+        print(f"huracan: {error}", file=sys.stderr, flush=True)
     return code
 
 
@@ -65,6 +67,7 @@ def _options() -> argparse.Namespace:
 
 if __name__ == "__main__":
     code = main()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(code)  # a group whose other processes are gone cannot be closed

@@ -10,7 +10,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields
 from typing import Any
 
 from huracan.distributed.config import DistributedConfig
@@ -22,7 +21,6 @@ __all__ = ["launch"]
 
 _LOOK = 0.3
 _FEWEST_LAST_CALL = 1
-_FAREWELL = 3
 
 
 def launch(home: RunHome, config: DistributedConfig, on_epoch: Callable[[EpochRecord], None] | None = None) -> None:
@@ -44,7 +42,7 @@ def launch(home: RunHome, config: DistributedConfig, on_epoch: Callable[[EpochRe
     from torch.distributed.elastic.rendezvous.api import RendezvousError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    home.forget_failures()
+    home.forget_failures(config.world)
     address = config.local_address or "127.0.0.1"
     put_quickly(home.folder / "hosts" / f"{address}.json", {"host": socket.gethostname()})
     join_within = int(config.timeout + config.wait_for_hosts) or 1
@@ -65,7 +63,6 @@ def launch(home: RunHome, config: DistributedConfig, on_epoch: Callable[[EpochRe
         max_restarts=config.max_restarts,
         monitor_interval=_LOOK,
         logs_specs=DefaultLogsSpecs(log_dir=str(home.logs), redirects=Std.ALL),
-        **_brief_farewell(LaunchConfig),
     )
     words = ("-m", "huracan.distributed", str(home.folder), "--launched")
     with _quiet_agent(), _environment(config), _signals_put_back(), _following(home, on_epoch):
@@ -82,12 +79,6 @@ def launch(home: RunHome, config: DistributedConfig, on_epoch: Callable[[EpochRe
         from huracan.distributed.vital_signs import error_of
 
         raise error_of(failure)
-
-
-def _brief_farewell(kind: Any) -> dict[str, Any]:
-    """Seconds until a process that hangs is killed, where this PyTorch lets one say so; 30 where not."""
-    known = {field.name for field in fields(kind)}
-    return {"shutdown_timeout": _FAREWELL} if "shutdown_timeout" in known else {}
 
 
 def _why_lost(home: RunHome, error: Any, config: DistributedConfig) -> str:

@@ -17,6 +17,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, fields
 from hashlib import sha256
 from pathlib import Path
@@ -24,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from huracan.distributed.config import DistributedConfig
 from huracan.errors import ArtifactError, ConfigError, ModelError
-from huracan.storage.whole_files import put_file
+from huracan.storage.whole_files import put_file, refusal
 
 if TYPE_CHECKING:
     import torch
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
     from huracan.training.job import TrainingJob
 
 __all__ = ["RunHome", "job_digest"]
+
+
+_NOTE = 4_096
 
 
 class RunHome:
@@ -102,9 +107,22 @@ class RunHome:
         notes = [note for path in self.failures.glob("*.json") if (note := read_quickly(path)) is not None]
         return max(notes, key=lambda note: (note["lasting"], note["time"]), default=None)
 
-    def forget_failures(self) -> None:
-        """Before processes are started anew."""
+    def forget_failures(self, world: int) -> None:
+        """Before processes begin: room for what each of them may have to say, which is there even where the disk is full."""
         shutil.rmtree(self.failures, ignore_errors=True)
+        try:
+            self.failures.mkdir(parents=True)
+            for rank in range(world):
+                (self.failures / f"{rank}.json").write_bytes(b" " * _NOTE)
+        except OSError as error:
+            raise refusal(self.failures, "written", error) from error
+
+    def note_failure(self, rank: int, note: Mapping[str, Any]) -> None:
+        """Write down why a process ends, into the room kept for it."""
+        self.failures.mkdir(parents=True, exist_ok=True)
+        path = self.failures / f"{rank}.json"
+        with path.open("r+b" if path.is_file() else "wb") as file:
+            file.write(json.dumps(note).encode().ljust(_NOTE))
 
     # --- what came of it -------------------------------------------------------------------------------------------
 
@@ -146,27 +164,31 @@ def job_digest(job: TrainingJob) -> str:
     told = json.dumps([recipe, job.loss, list(job.quantiles), settings, job.train.length], sort_keys=True)
     digest = sha256(told.encode())
     for windows in (job.train, job.validation):
-        if windows is None:
-            continue
-        for name in ("table", "last", "y", "weight", "condition"):
-            value = getattr(windows, name)
-            if value is not None and not (windows is job.validation and value is job.train.table):
-                digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
-                digest.update(memoryview(value.contiguous().numpy()).cast("B"))
+        digest.update(b"" if windows is None else windows.digest().encode())
     return digest.hexdigest()
 
 
 def put_quickly(path: Path, content: Any) -> None:
-    """Write a file that is whole for whoever reads it; after a power cut it may be the one before."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a file that is whole for whoever reads it; after a power cut it may be the one before.
+
+    Raises
+    ------
+    StorageError : the disk is full or the folder cannot be written.
+    """
     aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_text(json.dumps(content))
-    os.replace(aside, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_text(json.dumps(content))
+        os.replace(aside, path)
+    except OSError as error:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
+        raise refusal(path, "written", error) from error
 
 
 def read_quickly(path: Path) -> Any:
-    """What :func:`put_quickly` wrote, None where it is not there."""
+    """What :func:`put_quickly` wrote, None where it is not there, still blank, or just being written in place."""
     try:
         return json.loads(path.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
         return None

@@ -9,16 +9,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
-import torch
 import torch.distributed as dist
 
 from huracan import errors
 from huracan.distributed.placement import Placement
 from huracan.distributed.run_home import RunHome, put_quickly, read_quickly
-from huracan.errors import HuracanError, ModelError, WorkerError
+from huracan.errors import HuracanError, ModelError, StorageError, WorkerError
+from huracan.training.out_of_memory import is_out_of_memory
 
 __all__ = ["VitalSigns", "error_of"]
 
@@ -38,6 +38,7 @@ class VitalSigns:
     def __init__(self, home: RunHome, placement: Placement, *, exit_code: int) -> None:
         self.home, self.placement, self.exit_code = home, placement, exit_code
         self.step: Callable[[], int] = lambda: 0
+        self.resumed_from: int | None = None
         self._waited_in_vain = False
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="vital signs", daemon=True)
@@ -61,6 +62,8 @@ class VitalSigns:
             self._over.set()
 
     def _explained(self, error: BaseException) -> HuracanError:
+        if isinstance(error, WorkerError):
+            return self._noted(error, lasting=False)
         if _is_lost_contact(error):
             self._waited_in_vain = True
             self._tell()
@@ -77,7 +80,7 @@ class VitalSigns:
 
     def _sentence(self, error: BaseException) -> str:
         where = f"process {self.placement.rank} of {self.placement.world}"
-        if _is_out_of_memory(error):
+        if is_out_of_memory(error):
             return f"{where} ran out of memory at step {self.step() + 1}: lower batch_size, or raise accumulate."
         said = " ".join(str(error).split())[:300]
         return f"{where} failed at step {self.step() + 1}: {type(error).__name__}: {said}"
@@ -95,13 +98,12 @@ class VitalSigns:
         name = f"process {rank} of {self.placement.world}"
         if note is None:
             return f"{name} was never heard of"
-        ago = max(0.0, time.time() - note["time"])
-        where = f"{note['host']}, pid {note['pid']}"
+        ago, where = max(0.0, time.time() - note["time"]), f"{note['host']}, pid {note['pid']}"
         return f"{name} ({where}) does not answer at step {note['step'] + 1}, last heard of {ago:.0f} s ago"
 
     def _noted(self, error: HuracanError, *, lasting: bool) -> HuracanError:
         note = {"kind": type(error).__name__, "sentence": str(error), "lasting": lasting, "time": time.time()}
-        put_quickly(self.home.failures / f"{self.placement.rank}.json", note)
+        self.home.note_failure(self.placement.rank, note)
         return error
 
     def _beat(self) -> None:
@@ -116,13 +118,15 @@ class VitalSigns:
     def _tell(self) -> None:
         note = {
             "step": self.step(),
+            "resumed_from": self.resumed_from,
             "time": time.time(),
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "restarts": self.placement.restarts,
             "waited_in_vain": self._waited_in_vain,
         }
-        put_quickly(self.home.processes / f"{self.placement.rank}.json", note)
+        with suppress(StorageError):  # on a full disk training goes on, until a checkpoint says so
+            put_quickly(self.home.processes / f"{self.placement.rank}.json", note)
 
 
 def error_of(note: Mapping[str, Any]) -> HuracanError:
@@ -134,11 +138,5 @@ def error_of(note: Mapping[str, Any]) -> HuracanError:
 def _is_lost_contact(error: BaseException) -> bool:
     """Whether an exchange between processes failed, which a new start may cure."""
     reasons = [reason for reason, _ in getattr(error, "failures", {}).values()] or [error]
-    lost = (WorkerError, dist.DistBackendError, dist.DistNetworkError, dist.DistStoreError)
+    lost = (dist.DistBackendError, dist.DistNetworkError, dist.DistStoreError)
     return any(isinstance(r, lost) or (isinstance(r, RuntimeError) and "gloo" in str(r)) for r in reasons)
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)

@@ -59,7 +59,7 @@ def train_here(
             if placement.world > 1:
                 join(placement, config, device)
             runtime = make_runtime(config, axes, device)
-            runtime.together(home.forget_failures)
+            runtime.together(lambda: home.forget_failures(placement.world))
             _train(home, job, runtime, signs, on_epoch)
     finally:
         torch.set_num_threads(threads)
@@ -89,7 +89,12 @@ def _train(
         checkpoints=CheckpointFolder(home.checkpoints),
         on_epoch=told,
     )
-    signs.step = lambda: loop.step
+
+    def step() -> int:
+        signs.resumed_from = loop.result.resumed_from
+        return loop.step
+
+    signs.step = step
     result = loop.run()
     parameters = runtime.whole_state()
     runtime.together(lambda: home.put_outcome(parameters, result))

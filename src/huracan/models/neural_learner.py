@@ -1,0 +1,338 @@
+"""What regressors and classifiers that are networks share: windows, the purged tail, training, prediction, storage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
+
+from huracan.baselines.inputs import InputScaler, checked_weight, other_columns, require_finite
+from huracan.baselines.wrapper import MIN_TRAIN_ROWS, TabularLearner
+from huracan.dataset import TrainingSet
+from huracan.errors import DataError, ModelError, NotEnoughData
+from huracan.models.input_saliency import input_saliency
+from huracan.models.neural_inputs import given_target, require_window, telling_when
+from huracan.models.neural_settings import loop_settings, network_arguments, told_from_last_bar
+from huracan.models.torch_use import require_torch, torch_threads
+from huracan.models.windowed_rows import WindowedRows
+from huracan.validation.folds import purged_fold
+from huracan.validation.row_times import RowTimes
+
+if TYPE_CHECKING:
+    import torch
+
+    from huracan.baselines.spec import LearnerSpec
+    from huracan.training.history import TrainingResult
+    from huracan.training.job import NetworkRecipe, TrainingJob
+
+__all__ = ["NeuralLearner"]
+
+_FEWEST_VALIDATED = 20
+_PREDICT_ROWS = 2_048
+
+
+class NeuralLearner(TabularLearner):
+    """What :class:`~huracan.models.neural.NeuralRegressor` and ``NeuralClassifier`` share; use one of those two."""
+
+    # --- fitting ---------------------------------------------------------------------------------------------------
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Train on a ``TrainingSet``; on ``X`` (n, d) and ``y`` (n,) or (n, outputs) of one series in time order; or on
+        windows ``X`` (n, bars, d), each with its own ``y``.
+
+        ``y`` beside a ``TrainingSet`` stands for its label where one number is not enough, say (n, 96) for the next 96
+        values: rows whose own label is not known stay out, and all of a row's values are known by its ``label_end``.
+
+        Raises
+        ------
+        DataError : not finite (column, row and time are named), of unequal length, or nothing but zero weights.
+        NotEnoughData : no row has a whole window of unbroken bars, or fewer than 10 have.
+        ModelError : one class only; or the loss left all bounds before an epoch was done.
+        """
+        require_torch()
+        from huracan.training.out_of_memory import is_out_of_memory
+
+        params = self.spec.complete(self.hyperparameters)
+        job = self.prepare(X, y, sample_weight)
+        try:
+            return self.finish(job, *self._trained(job, params))
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            size, bars, wide = job.settings.batch_size, job.train.length, job.train.n_features
+            raise ModelError(
+                f"{self.spec.name} ran out of memory with {dict(job.network.arguments)} and batches of {size} windows of "
+                f"{bars} bars x {wide} features; lower batch_size, raise accumulate, or take a smaller network."
+            ) from error
+
+    def _trained(self, job: TrainingJob, params: Mapping[str, Any]) -> tuple[dict[str, Any], TrainingResult]:
+        from huracan.training import CheckpointFolder, Supervised, TrainingLoop
+        from huracan.training.runtime import Runtime
+
+        network = job.network.build()
+        if params["warm_start"] and hasattr(self, "estimator_"):
+            network.load_state_dict(self.estimator_.state_dict())
+        with torch_threads(int(self.n_jobs or 1)):
+            loop = TrainingLoop(
+                network,
+                Supervised(job.objective),
+                job.train,
+                job.validation,
+                settings=job.settings,
+                runtime=Runtime(params["device"]),
+                checkpoints=None if params["checkpoints"] is None else CheckpointFolder(params["checkpoints"]),
+            )
+            result = loop.run()
+        return network.state_dict(), result
+
+    def prepare(self, X: Any, y: Any = None, sample_weight: Any = None) -> TrainingJob:
+        """Check and scale everything and describe the training, without doing it; :meth:`finish` takes its outcome.
+
+        This is how a training is handed to other processes.
+        """
+        require_torch()
+        import torch
+
+        from huracan.training.job import TrainingJob
+        from huracan.training.windows import WindowTable
+
+        params = self.spec.complete(self.hyperparameters)
+        require_window(params["window"])
+        keep = bool(params["warm_start"]) and hasattr(self, "scaler_")
+        rows, target, weight = self._training_rows(X, y, sample_weight, reset=not keep)
+        usable = rows.complete(params["window"]) & (weight > 0)
+        if not usable.any():
+            longest = int(rows.before.max(initial=-1)) + 1
+            raise NotEnoughData(
+                f"{self.spec.name} got no window of {params['window']} unbroken bars with a label and a weight; the longest "
+                f"unbroken run has {longest} bars. Shorten window, or give more history."
+            )
+        chosen = np.flatnonzero(usable)
+        cap = self._row_cap()
+        if cap is not None and len(chosen) > cap:
+            chosen = np.sort(chosen[np.argsort(rows.times.decision[chosen], kind="stable")[-cap:]])
+        self._check_target(target[chosen])
+        if len(chosen) < MIN_TRAIN_ROWS:
+            raise NotEnoughData(
+                f"{self.spec.name} got {len(chosen)} sample(s) to learn from; at least {MIN_TRAIN_ROWS} are needed."
+            )
+        train, late = self._validation_tail(rows, chosen, params)
+        if not keep:
+            self.scaler_ = self._scaler(rows, rows.place[train], params)
+        assert self.scaler_ is not None
+        coded = self._code(target, train, keep)
+        self.n_train_rows_, self.n_validation_rows_ = len(train), len(late)
+        self.weight_used_ = bool(np.ptp(weight[chosen]) > 0) or params["class_weight"] is not None
+        balanced = self._class_weight(coded, train, weight, params)
+        table = torch.from_numpy(self.scaler_(rows.matrix))
+
+        def windows(which: NDArray[np.int64]) -> WindowTable:
+            used = None if not self.weight_used_ else torch.from_numpy((balanced[which]).astype(np.float32))
+            last = torch.from_numpy(rows.place[which].astype(np.int32))
+            return WindowTable(table, last, params["window"], y=torch.from_numpy(coded[which]), weight=used)
+
+        loss, quantiles, _ = self._loss(params)
+        return TrainingJob(
+            network=self._recipe(params),
+            loss=loss,
+            quantiles=quantiles,
+            train=windows(train),
+            validation=windows(late) if len(late) else None,
+            settings=loop_settings(params, int(self.random_state or 0)),
+        )
+
+    def finish(self, job: TrainingJob, parameters: Mapping[str, torch.Tensor], result: TrainingResult) -> Self:
+        """Take the parameters that a prepared training came to, on any device and in any precision, and how it went."""
+        self.training_ = result
+        self.estimator_ = job.network.build().eval()
+        self.estimator_.load_state_dict(parameters)
+        self.importance_ = input_saliency(self.estimator_, job.train)
+        return self
+
+    def feature_importance(self) -> dict[str, float]:
+        """How much the outputs move with each feature, over the bars of a window, by :func:`input_saliency`; sums to 1."""
+        check_is_fitted(self, "estimator_")
+        return dict(zip(self.feature_names_, self.importance_.tolist(), strict=True))
+
+    def _training_rows(
+        self, X: Any, y: Any, sample_weight: Any, *, reset: bool
+    ) -> tuple[WindowedRows, NDArray[Any], NDArray[np.float64]]:
+        """Rows, targets, and weights, 0 where the label is not known."""
+        rows = self._windowed(X, reset=reset)
+        n = len(rows.place)
+        if isinstance(X, TrainingSet):
+            wrong = ~X.labelled & ~np.isnat(X.label_end)
+            if wrong.any():
+                at = int(np.argmax(wrong))
+                raise DataError(f"y holds NaN in row {at} ({X.symbol[at]}, {X.ts[at]}); a finite number was expected.")
+            if y is None:
+                target = np.where(X.labelled, X.y, 0.0) if self._task == "regression" else X.direction()
+            else:
+                target = given_target(y, n, X.labelled)
+            given = checked_weight(X.weight if sample_weight is None else sample_weight, n)
+            weight = X.labelled.astype(np.float64) if given is None else given * X.labelled
+        else:
+            if y is None:
+                raise DataError("fit got no y: requires y to be passed, but the target y is None.")
+            target = given_target(y, n, None)
+            given = checked_weight(sample_weight, n)
+            weight = np.ones(n) if given is None else given
+        if not (weight > 0).any():
+            raise DataError(f"sample_weight is zero in all {n} rows; at least one positive weight is needed.")
+        return rows, target, weight
+
+    def _windowed(self, X: Any, *, reset: bool) -> WindowedRows:
+        """The rows, checked for columns and for values that are no numbers."""
+        params = self.spec.complete(self.hyperparameters)
+        if isinstance(X, TrainingSet):
+            if reset:
+                self.feature_names_ = X.feature_names
+                self.n_features_in_ = len(X.feature_names)
+            elif X.feature_names != self.feature_names_:
+                raise other_columns(self.spec.name, X.feature_names, self.feature_names_)
+            try:
+                require_finite(X.X, X.feature_names)
+            except DataError as error:
+                raise telling_when(error, X.X, [f"{s}, {t}" for s, t in zip(X.symbol, X.ts)]) from None
+            return WindowedRows.of(X)
+        horizon = params["label_horizon"]
+        array = np.asarray(X.to_numpy() if hasattr(X, "to_numpy") else X)
+        if array.ndim != 3:
+            try:
+                matrix = self._matrix(X, reset=reset)
+            except DataError as error:
+                raise telling_when(error, array, getattr(X, "index", None)) from None
+            return WindowedRows.of(matrix, RowTimes.of(X if hasattr(X, "index") else matrix, label_horizon=horizon))
+        if array.shape[1] < params["window"]:
+            raise DataError(
+                f"X holds windows of {array.shape[1]} bars; {self.spec.name} looks at {params['window']} (its window)."
+            )
+        array = np.ascontiguousarray(array, dtype=np.float32)
+        if reset:
+            self.n_features_in_ = array.shape[2]
+            self.feature_names_ = tuple(f"x{i}" for i in range(array.shape[2]))
+        elif array.shape[2] != self.n_features_in_:
+            raise DataError(f"X has {array.shape[2]} features, but {self.spec.name} is expecting {self.n_features_in_}.")
+        require_finite(array.reshape(-1, array.shape[2]), self.feature_names_)
+        return WindowedRows.of(array, RowTimes.of(array, label_horizon=horizon))
+
+    def _validation_tail(
+        self, rows: WindowedRows, chosen: NDArray[np.int64], params: Mapping[str, Any]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Row numbers to learn from, and later ones to validate on, purged of labels that reach across."""
+        share = params["validation_share"]
+        if not 0.0 <= share < 0.9:
+            raise ModelError(f"validation_share is {share!r}; a share from 0 to below 0.9 was expected.")
+        times = replace(rows.times, decision=rows.times.decision[chosen], label_end=rows.times.label_end[chosen])
+        edge = times.first_rows[round((1.0 - share) * times.n_times)] if share else len(chosen)
+        if len(chosen) - edge < _FEWEST_VALIDATED:
+            return chosen, chosen[:0]
+        gap = times.embargo_length(params["embargo"])
+        fold = purged_fold(times, [(int(edge), len(chosen))], gap_before=gap, name="early stopping")
+        return chosen[fold.train], chosen[fold.test]
+
+    def _check_target(self, target: NDArray[Any]) -> None:
+        """Refuse targets that nothing can be learned from."""
+
+    def _scaler(self, rows: WindowedRows, place: NDArray[np.int64], params: Mapping[str, Any]) -> InputScaler:
+        """Of rows; where a window is told from its own last bar, of moves within windows, and levels are not cut.
+
+        A price may leave the range it was trained in, and moves far less within a window than over the years.
+        """
+        if not told_from_last_bar(params):
+            return InputScaler.fit(rows.matrix[place], clip=self.clip)
+        back = np.arange(len(place)) % params["window"]
+        moves = InputScaler.fit(rows.matrix[place] - rows.matrix[place - back], clip=np.inf)
+        return replace(moves, center=np.median(rows.matrix[place], axis=0).astype(np.float64))
+
+    def _code(self, target: NDArray[Any], train: NDArray[np.int64], keep: bool) -> NDArray[Any]:
+        """Targets as the network learns them, float32 (n, outputs) or int64 (n,); moments and classes from ``train``."""
+        raise NotImplementedError
+
+    def _loss(self, params: Mapping[str, Any]) -> tuple[str, tuple[float, ...], int]:
+        """Name of the loss, quantiles, and outputs of the network."""
+        raise NotImplementedError
+
+    def _class_weight(
+        self, coded: NDArray[Any], train: NDArray[np.int64], weight: NDArray[np.float64], params: Mapping[str, Any]
+    ) -> NDArray[np.float64]:
+        if params["class_weight"] is not None:
+            raise ModelError(f"class_weight is {params['class_weight']!r}, but {self.spec.name} was built for regression.")
+        return weight
+
+    # --- predicting ------------------------------------------------------------------------------------------------
+
+    def _raw(self, X: Any) -> NDArray[np.float64]:
+        """What the network says of each row; the constant forecast where there is no whole window."""
+        check_is_fitted(self, "estimator_")
+        import torch
+
+        params = self.spec.complete(self.hyperparameters)
+        rows = self._windowed(X, reset=False)
+        usable = np.flatnonzero(rows.complete(params["window"]))
+        output = np.tile(self._constant_output(), (len(rows.place), 1))
+        if not len(usable):
+            return output
+        from huracan.training.runtime import as_device
+        from huracan.training.windows import WindowTable
+
+        assert self.scaler_ is not None
+        device = as_device(params["device"])
+        table = torch.from_numpy(self.scaler_(rows.matrix))
+        last = torch.from_numpy(rows.place[usable].astype(np.int32))
+        windows = WindowTable(table, last, params["window"]).to(device, torch.float32)
+        self.estimator_.to(device)
+        with torch.inference_mode(), torch_threads(int(self.n_jobs or 1)):
+            parts = [self.estimator_(batch.x).double().cpu().numpy() for batch in windows.in_order(_PREDICT_ROWS)]
+        output[usable] = self._link(np.concatenate(parts))
+        return output
+
+    @property
+    def history_bars(self) -> int:
+        """Bars before a row that its forecast looks at."""
+        return int(self.spec.complete(self.hyperparameters)["window"]) - 1
+
+    def _constant_output(self) -> NDArray[np.float64]:
+        raise NotImplementedError
+
+    def _link(self, output: NDArray[np.float64]) -> NDArray[np.float64]:
+        return output
+
+    # --- storage ---------------------------------------------------------------------------------------------------
+
+    def to_parts(self) -> tuple[dict[str, Any], Any]:
+        """The fitted model as plain JSON values, and its network."""
+        state, network = super().to_parts()
+        rows = {"n_validation_rows": self.n_validation_rows_, "importance": self.importance_.tolist()}
+        return {**state, **rows}, network
+
+    @classmethod
+    def from_state(cls, spec: LearnerSpec, state: Mapping[str, Any], inner: Any) -> Self:
+        """Rebuild a fitted model from what :meth:`to_parts` gave; ``inner`` is its network or name -> tensor."""
+        model = super().from_state(spec, state, None)
+        model.n_validation_rows_ = state["n_validation_rows"]
+        model.importance_ = np.asarray(state["importance"], np.float64)
+        params = spec.complete(model.hyperparameters)
+        if told_from_last_bar(params) and model.scaler_ is not None:
+            model.scaler_ = replace(model.scaler_, clip=np.inf)
+        network = model._recipe(params).build().eval()
+        weights = inner.state_dict() if hasattr(inner, "state_dict") else inner
+        try:
+            network.load_state_dict(weights)
+        except (RuntimeError, TypeError, AttributeError) as error:
+            said = " ".join(str(error).split())[:300]
+            raise ModelError(f"the stored parameters do not fit the network of {spec.name}: {said}") from error
+        model.estimator_ = network
+        return model
+
+    def _recipe(self, params: Mapping[str, Any]) -> NetworkRecipe:
+        """How the network is made, once the numbers of inputs and outputs are known."""
+        from huracan.training.job import NetworkRecipe
+
+        assert self.spec.network is not None
+        sizes = {"n_features": self.n_features_in_, "window": params["window"], "n_outputs": self._loss(params)[2]}
+        return NetworkRecipe(self.spec.network, {**sizes, **network_arguments(params)}, seed=int(self.random_state or 0))

@@ -1,0 +1,154 @@
+"""``DistributedTrainer``: what processes come to is what one comes to, whoever dies on the way; a failure is one sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+import torch
+
+from huracan.catalogue import build_model
+from huracan.distributed import DistributedConfig, DistributedTrainer
+from huracan.distributed.run_home import RunHome
+from huracan.errors import HuracanError, ModelError, StorageError, WorkerError
+from huracan.training import EpochRecord
+
+_HERE = Path(__file__).resolve().parent
+_RNG = np.random.default_rng(0)
+X = _RNG.standard_normal((200, 2))
+Y = X[:, 0]
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes import the network of these tests from here."""
+    monkeypatch.syspath_prepend(str(_HERE))
+
+
+def _estimator(**given: Any) -> Any:
+    from unlucky import Estimator
+
+    return Estimator(**given)
+
+
+def _config(folder: Path | None, **given: Any) -> DistributedConfig:
+    return DistributedConfig(**{"processes": 2, "timeout": 20.0, "folder": folder, **given})
+
+
+def _alone(**given: Any) -> Any:
+    return DistributedTrainer(DistributedConfig(strategy="none", processes=1)).fit(_estimator(**given), X, Y)
+
+
+def _failure(folder: Path, *, config: dict[str, Any] | None = None, **given: Any) -> HuracanError:
+    with pytest.raises(HuracanError) as failed:
+        DistributedTrainer(_config(folder, **(config or {}))).fit(_estimator(**given), X, Y)
+    return failed.value
+
+
+def test_a_learner_is_fitted_as_on_one_process_and_is_not_fitted_twice(tmp_path: Path) -> None:
+    settings = {"window": 4, "max_epochs": 3, "hidden": 8, "dropout": 0.0, "batch_size": 64, "precision": "float64"}
+    x = _RNG.standard_normal((600, 3))
+    y = 0.01 * np.roll(x[:, 0], 2)
+    alone = build_model("gru", device="cpu", **settings).fit(x, y)
+    told: list[EpochRecord] = []
+    trainer = DistributedTrainer(_config(tmp_path / "run"), on_epoch=told.append)
+    together = trainer.fit(build_model("gru", device="cpu", **settings), x, y)
+    np.testing.assert_allclose(together.predict(x), alone.predict(x), rtol=0, atol=1e-9)
+    assert [record.epoch for record in told] == [1, 2, 3]
+    assert together.training_.losses == pytest.approx(alone.training_.losses, abs=1e-12)
+    began = time.monotonic()
+    again = trainer.fit(build_model("gru", device="cpu", **settings), x, y)
+    assert time.monotonic() - began < 1.0
+    np.testing.assert_array_equal(again.predict(x), together.predict(x))
+    with pytest.raises(ModelError, match="holds another training; give this one a folder of its own"):
+        trainer.fit(build_model("gru", device="cpu", **settings), x, -y)
+
+
+def test_after_a_kill_the_result_is_that_of_an_undisturbed_training(tmp_path: Path) -> None:
+    home = RunHome(tmp_path)
+    killed_at: list[int] = []
+
+    def kill() -> None:
+        while not killed_at:
+            time.sleep(0.05)
+            note = home.processes / "1.json"
+            if note.is_file() and (told := json.loads(note.read_bytes()))["step"] >= 20:
+                killed_at.append(told["step"])
+                os.kill(told["pid"], signal.SIGKILL)
+
+    threading.Thread(target=kill, daemon=True).start()
+    disturbed = DistributedTrainer(_config(tmp_path)).fit(_estimator(network={"seconds": 0.03}), X, Y)
+    undisturbed = _alone()
+    assert killed_at[0] - 7 <= disturbed.result.resumed_from  # not more is lost than lies between two checkpoints
+    np.testing.assert_allclose(disturbed.result.step_losses, undisturbed.result.step_losses, rtol=0, atol=1e-12)
+    for name, value in undisturbed.parameters.items():
+        torch.testing.assert_close(disturbed.parameters[name], value, rtol=0, atol=1e-10)
+
+
+def test_memory_that_runs_out_on_one_process_ends_all_with_its_sentence(tmp_path: Path) -> None:
+    failure = _failure(tmp_path, network={"what": "out of memory"})
+    assert isinstance(failure, ModelError)
+    assert str(failure) == "process 1 of 2 ran out of memory at step 3: lower batch_size, or raise accumulate."
+
+
+def test_a_loss_that_explodes_ends_all_with_one_sentence(tmp_path: Path) -> None:
+    failure = _failure(tmp_path, learning_rate=1e9, clip_norm=None)
+    assert isinstance(failure, ModelError)
+    assert str(failure).startswith("training exploded: at step 10 (epoch 1)")
+
+
+def test_a_process_that_hangs_is_named(tmp_path: Path) -> None:
+    failure = _failure(tmp_path, network={"what": "hang"}, config={"timeout": 3.0, "max_restarts": 0})
+    assert isinstance(failure, WorkerError)
+    assert str(failure).startswith(f"process 1 of 2 ({socket.gethostname()}, pid ")
+    assert "does not answer at step 3" in str(failure)
+
+
+def test_a_process_that_never_comes_is_named(tmp_path: Path) -> None:
+    DistributedTrainer(_config(tmp_path, timeout=2.0)).prepare(_estimator(), X, Y)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    told = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    path = os.pathsep.join([str(_HERE), *sys.path])
+    done = subprocess.run(
+        [sys.executable, "-m", "huracan.distributed", str(tmp_path)],
+        env={**os.environ, **told, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1] == "huracan: process 1 of 2 did not come within 2 s."
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a disk of its own, to be filled, needs root")
+def test_a_full_disk_ends_all_with_one_sentence_and_keeps_the_checkpoint_before(tmp_path: Path) -> None:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(tmp_path)], check=True)
+    try:
+        failure = _failure(tmp_path, network={"seconds": 0.02, "fill": str(tmp_path / "filler")})
+        assert isinstance(failure, StorageError)
+        assert "cannot be written: the disk is full" in str(failure)
+        kept = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+        assert kept == ["step-00000007", "step-00000014"]
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_torch_distributed_is_not_imported_before_it_is_needed() -> None:
+    code = "import sys, huracan.distributed, huracan.catalogue, huracan.distributed.config; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -1,0 +1,89 @@
+"""Every strategy computes what one process computes: one launch of four processes and one of two, in float64.
+
+Sums are the same up to their order, so losses of order 1 agree to 1e-12 over a few steps; AdamW divides by the root of a
+sum of squares, which makes parameters agree to 1e-10.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("benchmarks.distributed_checks")
+
+_ROOT = Path(__file__).resolve().parents[2]
+_STEPS, _EVERY = 16, 9
+_LOSS, _PARAMETERS = 1e-12, 1e-10
+
+_SINGLE = ("ddp", "ddp-transformer", "fsdp2", "fsdp2-transformer", "tp", "pp-1f1b", "pp-gpipe", "fsdp2-tp")
+_ACCUMULATED = ("ddp-accumulated", "fsdp2-accumulated", "pp-accumulated")
+_CONTINUED = ("ddp-on-ddp", "ddp-on-pp", "fsdp2-on-ddp", "fsdp2-on-fsdp2", "pp-1f1b-on-fsdp2", "fsdp2-tp-on-tp")
+
+
+def _launch(folder: Path, processes: int, *words: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    command += ["-m", "benchmarks.distributed_checks.parity", str(folder), f"--steps={_STEPS}", f"--every={_EVERY}", *words]
+    path = os.pathsep.join([str(_ROOT), str(_ROOT / "src"), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads((folder / f"parity-{processes}.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def found(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[str, dict[str, Any]]:
+    """World -> case -> differences; measured once, however many workers run the tests."""
+    shared = tmp_path_factory.getbasetemp()
+    folder = (shared if worker_id == "master" else shared.parent) / "parity"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        told = folder / "found.json"
+        if not told.is_file():
+            four = _launch(folder, 4)
+            two = _launch(folder, 2, "--continue-from=4", "--cases=ddp,pp-1f1b")
+            told.write_text(json.dumps({"4": four, "2": two}))
+        return json.loads(told.read_text())
+
+
+@pytest.mark.parametrize("case", [*_SINGLE, *_ACCUMULATED])
+def test_four_processes_compute_what_one_does(found: dict[str, dict[str, Any]], case: str) -> None:
+    measured = found["4"][case]
+    assert measured["same_names"]
+    assert measured["losses"] <= _LOSS
+    assert measured["validation"] <= _LOSS
+    assert measured["parameters"] <= _PARAMETERS
+
+
+@pytest.mark.parametrize("case", ["ddp", "pp-1f1b"])
+def test_two_processes_compute_what_one_does(found: dict[str, dict[str, Any]], case: str) -> None:
+    assert found["2"][case]["losses"] <= _LOSS
+    assert found["2"][case]["parameters"] <= _PARAMETERS
+
+
+def test_the_same_processes_twice_are_the_same_bit_for_bit(found: dict[str, dict[str, Any]]) -> None:
+    assert found["4"]["ddp"]["hash"] == found["4"]["ddp-again"]["hash"]
+
+
+@pytest.mark.parametrize("case", _CONTINUED)
+def test_a_checkpoint_of_four_processes_is_gone_on_with_by_two(found: dict[str, dict[str, Any]], case: str) -> None:
+    measured = found["2"][case]
+    assert measured["resumed_from"] == _EVERY
+    assert measured["losses"] <= _LOSS
+    assert measured["parameters"] <= _PARAMETERS
+
+
+@pytest.mark.parametrize("case", ["ddp", "fsdp2", "pp-1f1b", "fsdp2-tp"])
+def test_a_checkpoint_of_four_processes_is_gone_on_with_by_one(found: dict[str, dict[str, Any]], case: str) -> None:
+    measured = found["4"][f"{case}-on-one"]
+    assert measured["resumed_from"] == _EVERY
+    assert measured["losses"] <= _LOSS
+    assert measured["parameters"] <= _PARAMETERS
