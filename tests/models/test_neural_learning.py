@@ -102,6 +102,23 @@ def test_the_linear_network_comes_to_what_least_squares_says() -> None:
     assert gap.std() < 0.02 * exact.std()
 
 
+def test_levels_that_leave_their_range_are_forecast_from_moves_alone() -> None:
+    levels = np.cumsum(waves(1_200, 2, noise=0.05), axis=0) + 0.5 * np.arange(1_200)[:, None]  # moves are small to the range
+    rows, y = panel(levels[:800], 3)
+    model = build_model(
+        "linear_network", window=13, window_scaling="last", winsorize=0.0, max_epochs=40, learning_rate=1e-2
+    ).fit(rows, y)
+    after, truth = panel(levels[800:], 3)
+    judged = after.labelled & (np.arange(len(after)) >= 2 * 12)
+    # moves repeat after 12 bars: the noise of a change and that of the window's bars, with weights of one or less
+    error = np.mean((model.predict(after)[judged] - truth[judged]) ** 2)
+    assert error < 4 * 3 * 0.05**2 < 0.02 * np.mean(truth[judged] ** 2)
+    shifted = replace(after, X=after.X + np.float32(4_096.0))
+    assert np.allclose(model.predict(shifted)[judged], model.predict(after)[judged], atol=0.01)
+    again = type(model).from_state(model.spec, *model.to_parts())
+    assert np.array_equal(again.predict(shifted), model.predict(shifted))
+
+
 def test_a_share_of_the_time_validates_and_labels_that_reach_into_it_are_purged() -> None:
     hours, window, horizon, border = 400, 24, 8, 300
     rows, y = panel(waves(hours, 3, noise=0.1), horizon)

@@ -18,7 +18,7 @@ from huracan.dataset import TrainingSet
 from huracan.errors import DataError, ModelError, NotEnoughData
 from huracan.models.input_saliency import input_saliency
 from huracan.models.neural_inputs import given_target, require_series, require_window, telling_when
-from huracan.models.neural_settings import loop_settings, network_arguments
+from huracan.models.neural_settings import loop_settings, network_arguments, told_from_last_bar
 from huracan.models.torch_use import require_torch, torch_threads
 from huracan.models.windowed_rows import WindowedRows
 from huracan.validation.folds import purged_fold
@@ -132,7 +132,7 @@ class NeuralLearner(TabularLearner):
             )
         train, late = self._validation_tail(rows, chosen, params)
         if not keep:
-            self.scaler_ = InputScaler.fit(rows.matrix[rows.place[train]], clip=self.clip)
+            self.scaler_ = self._scaler(rows, rows.place[train], params)
         assert self.scaler_ is not None
         coded = self._code(target, train, keep)
         self.n_train_rows_, self.n_validation_rows_ = len(train), len(late)
@@ -250,6 +250,17 @@ class NeuralLearner(TabularLearner):
     def _check_target(self, target: NDArray[Any]) -> None:
         """Refuse targets that nothing can be learned from."""
 
+    def _scaler(self, rows: WindowedRows, place: NDArray[np.int64], params: Mapping[str, Any]) -> InputScaler:
+        """Of rows; where a window is told from its own last bar, of moves within windows, and levels are not cut.
+
+        A price may leave the range it was trained in, and moves far less within a window than over the years.
+        """
+        if not told_from_last_bar(params):
+            return InputScaler.fit(rows.matrix[place], clip=self.clip)
+        back = np.arange(len(place)) % params["window"]
+        moves = InputScaler.fit(rows.matrix[place] - rows.matrix[place - back], clip=np.inf)
+        return replace(moves, center=np.median(rows.matrix[place], axis=0).astype(np.float64))
+
     def _code(self, target: NDArray[Any], train: NDArray[np.int64], keep: bool) -> NDArray[Any]:
         """Targets as the network learns them, float32 (n, outputs) or int64 (n,); moments and classes from ``train``."""
         raise NotImplementedError
@@ -328,6 +339,8 @@ class NeuralLearner(TabularLearner):
         model.n_validation_rows_ = state["n_validation_rows"]
         model.importance_ = np.asarray(state["importance"], np.float64)
         params = spec.complete(model.hyperparameters)
+        if told_from_last_bar(params) and model.scaler_ is not None:
+            model.scaler_ = replace(model.scaler_, clip=np.inf)
         network = model._recipe(params).build().eval()
         weights = inner.state_dict() if hasattr(inner, "state_dict") else inner
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["NEURAL_ALIASES", "NEURAL_DEFAULTS", "NEURAL_MEANINGS", "loop_settings", "network_arguments"]
+__all__ = ["NEURAL_ALIASES", "NEURAL_DEFAULTS", "NEURAL_MEANINGS", "loop_settings", "network_arguments", "told_from_last_bar"]
 
 _LOOP: Mapping[str, Any] = {
     "max_epochs": 20,
@@ -84,3 +84,8 @@ def loop_settings(params: Mapping[str, Any], seed: int) -> Any:
 def network_arguments(params: Mapping[str, Any]) -> dict[str, Any]:
     """The part that is the network's own."""
     return {name: value for name, value in params.items() if name not in NEURAL_DEFAULTS}
+
+
+def told_from_last_bar(params: Mapping[str, Any]) -> bool:
+    """Whether the network takes a window's own level out of it, so that levels themselves say nothing."""
+    return params.get("window_scaling", "none") != "none"
