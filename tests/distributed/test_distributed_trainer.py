@@ -90,8 +90,11 @@ def test_after_a_kill_the_result_is_that_of_an_undisturbed_training(tmp_path: Pa
                 os.kill(told["pid"], signal.SIGKILL)
 
     threading.Thread(target=kill, daemon=True).start()
-    disturbed = DistributedTrainer(_config(tmp_path)).fit(_estimator(network={"seconds": 0.03}), X, Y)
+    told: list[str] = []
+    trainer = DistributedTrainer(_config(tmp_path), on_restart=told.append)
+    disturbed = trainer.fit(_estimator(network={"seconds": 0.03}), X, Y)
     undisturbed = _alone()
+    assert told == [f"a process was lost; all began again (1 of 3) after step {disturbed.result.resumed_from}"]
     assert killed_at[0] - 7 <= disturbed.result.resumed_from  # not more is lost than lies between two checkpoints
     np.testing.assert_allclose(disturbed.result.step_losses, undisturbed.result.step_losses, rtol=0, atol=1e-12)
     for name, value in undisturbed.parameters.items():

@@ -112,7 +112,10 @@ def _fit(model: Any, rows: TrainingSet, how: DistributedConfig, folder: Path | N
         loss = next(iter(record.losses.values()))
         progress(f"epoch {record.epoch}: {loss:.5g}{validation}", share)
 
-    DistributedTrainer(replace(how, folder=where), on_epoch=told).fit(model, rows)
+    def lost(sentence: str) -> None:
+        typer.echo(f"huracan: {sentence}", err=True)
+
+    DistributedTrainer(replace(how, folder=where), on_epoch=told, on_restart=lost).fit(model, rows)
     return where
 
 

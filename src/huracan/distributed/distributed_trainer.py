@@ -42,6 +42,7 @@ class DistributedTrainer:
     ----------
     config : how; two data parallel processes on this host by default.
     on_epoch : called with every epoch that is done.
+    on_restart : called with a sentence where processes were lost and all started again.
 
     Examples
     --------
@@ -56,10 +57,14 @@ class DistributedTrainer:
     """
 
     def __init__(
-        self, config: DistributedConfig | None = None, *, on_epoch: Callable[[EpochRecord], None] | None = None
+        self,
+        config: DistributedConfig | None = None,
+        *,
+        on_epoch: Callable[[EpochRecord], None] | None = None,
+        on_restart: Callable[[str], None] | None = None,
     ) -> None:
         self.config = config or DistributedConfig()
-        self.on_epoch = on_epoch
+        self.on_epoch, self.on_restart = on_epoch, on_restart
 
     def fit(self, estimator: E, X: Any, y: Any = None, sample_weight: Any = None) -> E:
         """Fit an estimator; called in a process that ``torchrun`` started, take part in what its processes do together.
@@ -113,7 +118,7 @@ class DistributedTrainer:
         if placement is None and config.world > 1:
             from huracan.distributed.launching import launch
 
-            launch(home, config, self.on_epoch)
+            launch(home, config, self.on_epoch, self.on_restart)
         else:
             from huracan.distributed.placement import Placement
             from huracan.distributed.worker import train_here

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from huracan.distributed.config import DistributedConfig
-from huracan.distributed.run_home import RunHome, put_quickly
+from huracan.distributed.run_home import RunHome, put_quickly, read_quickly
 from huracan.errors import WorkerError
 from huracan.training.history import EpochRecord
 
@@ -23,7 +23,12 @@ _LOOK = 0.3
 _FEWEST_LAST_CALL = 1
 
 
-def launch(home: RunHome, config: DistributedConfig, on_epoch: Callable[[EpochRecord], None] | None = None) -> None:
+def launch(
+    home: RunHome,
+    config: DistributedConfig,
+    on_epoch: Callable[[EpochRecord], None] | None = None,
+    on_restart: Callable[[str], None] | None = None,
+) -> None:
     """Run the training of a folder on this host's processes, together with other hosts' where there are any.
 
     Processes that are lost are started again, all of them, up to ``max_restarts`` times.
@@ -31,6 +36,7 @@ def launch(home: RunHome, config: DistributedConfig, on_epoch: Callable[[EpochRe
     Parameters
     ----------
     on_epoch : called with every epoch that is done, in a thread.
+    on_restart : called in that thread with a sentence, where processes were lost and all started again.
 
     Raises
     ------
@@ -66,7 +72,7 @@ def launch(home: RunHome, config: DistributedConfig, on_epoch: Callable[[EpochRe
         logs_specs=DefaultLogsSpecs(log_dir=str(home.logs), redirects=Std.ALL),
     )
     words = ("-m", "huracan.distributed", str(home.folder), "--launched")
-    with _quiet_agent(), _environment(config), _signals_put_back(), _following(home, on_epoch):
+    with _quiet_agent(), _environment(config), _signals_put_back(), _following(home, config, on_epoch, on_restart):
         try:
             elastic_launch(agent, sys.executable)(*words)
         except ChildFailedError as error:
@@ -106,31 +112,39 @@ def _why_apart(home: RunHome, config: DistributedConfig, seconds: int) -> str:
 
 
 @contextmanager
-def _following(home: RunHome, on_epoch: Callable[[EpochRecord], None] | None) -> Iterator[None]:
-    """Tell of every epoch once, while the agent has the main thread."""
+def _following(
+    home: RunHome,
+    config: DistributedConfig,
+    on_epoch: Callable[[EpochRecord], None] | None,
+    on_restart: Callable[[str], None] | None,
+) -> Iterator[None]:
+    """Tell of every epoch and every new start once, while the agent has the main thread."""
     over = threading.Event()
-    shown = len(home.history())
+    shown, restarts = len(home.history()), 0
 
     def follow() -> None:
-        nonlocal shown
+        nonlocal shown, restarts
         ending = False
         while not ending:
             ending = over.wait(_LOOK)
+            first = read_quickly(home.processes / "0.json") or {}
+            if first.get("restarts", 0) > restarts and first["step"] > 0 and on_restart is not None:
+                restarts = first["restarts"]
+                step = first["resumed_from"] or 0
+                on_restart(f"a process was lost; all began again ({restarts} of {config.max_restarts}) after step {step}")
             done = home.history()
-            for record in done[shown:]:
-                assert on_epoch is not None
-                on_epoch(record)
+            if on_epoch is not None:
+                for record in done[shown:]:
+                    on_epoch(record)
             shown = max(shown, len(done))
 
     thread = threading.Thread(target=follow, daemon=True)
-    if on_epoch is not None:
-        thread.start()
+    thread.start()
     try:
         yield
     finally:
         over.set()
-        if on_epoch is not None:
-            thread.join()
+        thread.join()
 
 
 @contextmanager
