@@ -26,7 +26,7 @@ from huracan.models.networks import (
     TransformerNetwork,
 )
 
-__all__ = ["main"]
+__all__ = ["FEATURES", "WINDOW", "main", "networks", "operations"]
 
 BATCH, WINDOW, FEATURES, HIDDEN = 256, 64, 32, 256
 BARS = {"CNN": 0.75, "LSTM": 0.42, "GRU": 0.42, "Transformer": 0.42}
@@ -41,8 +41,8 @@ def main() -> str:
     try:
         _check_parity()
         rows, short = [], []
-        for name, network in _networks().items():
-            milliseconds, gigaflops, share = _measured(network, 1e-9 * _operations(network))
+        for name, network in networks().items():
+            milliseconds, gigaflops, share = _measured(network, 1e-9 * operations(network, BATCH))
             layers = f"{len(network.blocks)} blocks, {sum(p.numel() for p in network.parameters()) / 1e6:.2f} M weights"
             rows.append([name, layers, f"{milliseconds:.0f}", f"{gigaflops:.0f}", f"{share:.2f}", f">= {BARS[name]:.2f}"])
             if share < BARS[name]:
@@ -62,13 +62,14 @@ _CAPTION = (
 )
 
 
-def _networks() -> dict[str, SequenceNetwork]:
+def networks() -> dict[str, SequenceNetwork]:
+    """The networks that are measured, by name."""
     torch.manual_seed(0)
     kinds = {"CNN": ConvolutionNetwork, "LSTM": LSTMNetwork, "GRU": GRUNetwork, "Transformer": TransformerNetwork}
     return {name: kind(FEATURES, WINDOW, 1, hidden=HIDDEN, dropout=0.0) for name, kind in kinds.items()}
 
 
-def _operations(network: SequenceNetwork) -> float:
+def operations(network: SequenceNetwork, batch: int) -> float:
     """Floating-point operations of a step's matrix products."""
     blocks = 0
     for layer in network.blocks.modules():
@@ -82,7 +83,7 @@ def _operations(network: SequenceNetwork) -> float:
         elif isinstance(layer, SelfAttention):
             blocks += 2 * WINDOW * WINDOW * layer.out.in_features
     stem, head = WINDOW * network.stem.project.weight.numel(), network.head.project.weight.numel()
-    return 2.0 * BATCH * (2 * stem + 3 * blocks + 3 * head)
+    return 2.0 * batch * (2 * stem + 3 * blocks + 3 * head)
 
 
 def _measured(network: SequenceNetwork, giga: float) -> tuple[float, float, float]:
