@@ -1,8 +1,8 @@
-"""A training step of each network on a GPU: time, share of its own matrix product, against the CPU; windows a second of sampling.
+"""A training step of each network on a GPU: time, share of its own matrix product, against the CPU; the rate of sampling.
 
-Steps are those of ``step_speed.py``, operations counted alike. Every network is first held against the CPU in float64. Float32
-is measured with TF32 off, as the loop leaves it; bfloat16 is mixed precision, parameters in float32, against a bfloat16 product.
-One GPU shows nothing about several.
+Steps are those of ``step_speed.py``, operations counted alike. Every network is first held against the CPU in float64.
+Float32 is measured with TF32 off, as the loop leaves it; bfloat16 is mixed precision, parameters in float32, against a
+bfloat16 product. One GPU shows nothing about several.
 """
 
 from __future__ import annotations
@@ -60,8 +60,9 @@ def report(device: torch.device, batches: tuple[int, ...], *, compiled: tuple[bo
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     products = ", ".join(f"{1e-12 * rate:.1f} TFLOP/s in {str(kind).removeprefix('torch.')}" for kind, rate in rates.items())
     return (
-        f"# GPU\n\n{' '.join((__doc__ or '').split())}\n\n{name}: {products} for products of {large} x {large}. Window {WINDOW}, "
-        f"{FEATURES} features; sampling batches of windows moves {_gather_rate(device, batches[-1]):.0f} GB/s.\n\n"
+        f"# GPU\n\n{' '.join((__doc__ or '').split())}\n\n{name}: {products} for products of {large} x {large}. "
+        f"Window {WINDOW}, {FEATURES} features; sampling batches of windows moves {_gather_rate(device, batches[-1]):.0f} "
+        "GB/s.\n\n"
         f"{markdown_table(header, rows)}\n"
     )
 
