@@ -30,7 +30,7 @@ ROWS, FRESH = 40_000, 30_000
 FEATURES = 2
 SHARE = 0.9
 NOTHING = 0.02
-SETTINGS: Mapping[str, Mapping[str, Any]] = {"cnn": {}, "lstm": {}, "gru": {}, "transformer": {}}
+SETTINGS: Mapping[str, Mapping[str, Any]] = {name: {"max_epochs": 10} for name in ("transformer", "cnn", "lstm", "gru")}
 """What differs from the catalogue's defaults."""
 
 TREES = ("lightgbm", "random_forest", "extra_trees")

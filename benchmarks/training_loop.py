@@ -36,7 +36,7 @@ NETWORKS = {
     "gru": "huracan.models.networks.gru:GRUNetwork",
     "transformer": "huracan.models.networks.transformer:TransformerNetwork",
 }
-ROUNDS = 9
+ROUNDS = 7
 STEPS, EPOCHS = 8, 2
 OVERHEAD, FASTER = 0.03, 1.1
 SAME = 1e-5

@@ -22,7 +22,7 @@ from huracan.training import LoopSettings, WindowTable
 from huracan.training.objectives import squared_error
 from huracan.training.schedule import epoch_order, learning_rate_factor, total_steps
 
-ROUNDS, WINDOWS, BATCH, EPOCHS = 5, 32 * 40, 32, 2
+ROUNDS, WINDOWS, BATCH, EPOCHS = 5, 32 * 30, 32, 2
 
 
 class Module(lightning.LightningModule):
