@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
@@ -18,7 +19,7 @@ from huracan.models.input_saliency import input_saliency
 from huracan.models.neural_inputs import given_target, require_window, telling_when
 from huracan.models.neural_settings import loop_settings, network_arguments
 from huracan.models.torch_use import require_torch, torch_threads
-from huracan.models.windowed_rows import WindowedRows
+from huracan.models.windowed_rows import AskedRows, WindowedRows
 from huracan.validation.folds import purged_fold
 from huracan.validation.row_times import RowTimes
 
@@ -33,6 +34,7 @@ __all__ = ["NeuralLearner"]
 
 _FEWEST_VALIDATED = 20
 _PREDICT_ROWS = 2_048
+_SCALED_WINDOWS = 8 * _PREDICT_ROWS
 
 
 class NeuralLearner(TabularLearner):
@@ -116,32 +118,31 @@ class NeuralLearner(TabularLearner):
         if cap is not None and len(chosen) > cap:
             chosen = np.sort(chosen[np.argsort(rows.times.decision[chosen], kind="stable")[-cap:]])
         self._check_target(target[chosen])
-        if len(chosen) < MIN_TRAIN_ROWS:
-            raise NotEnoughData(
-                f"{self.spec.name} got {len(chosen)} sample(s) to learn from; at least {MIN_TRAIN_ROWS} are needed."
-            )
+        self._require_enough(chosen)
         train, late = self._validation_tail(rows, chosen, params)
-        if not keep:
-            self.scaler_ = InputScaler.fit(rows.matrix[rows.place[train]], clip=self.clip)
-        assert self.scaler_ is not None
         coded = self._code(target, train, keep)
+        balanced = self._class_weight(coded, train, weight, params)
+        train, late = train[balanced[train] > 0], late[balanced[late] > 0]
+        late = late[:0] if len(late) < _FEWEST_VALIDATED else late
+        self._require_enough(train)
+        if not keep:
+            self.scaler_ = InputScaler.fit(rows.values, clip=self.clip, rows=rows.numbers(train))
         self.n_train_rows_, self.n_validation_rows_ = len(train), len(late)
         self.weight_used_ = bool(np.ptp(weight[chosen]) > 0) or params["class_weight"] is not None
-        balanced = self._class_weight(coded, train, weight, params)
-        table = torch.from_numpy(self.scaler_(rows.matrix))
+        values, ends = rows.table(np.concatenate((train, late)), params["window"], self.scaler_)
+        table = torch.from_numpy(values)
 
-        def windows(which: NDArray[np.int64]) -> WindowTable:
+        def windows(which: NDArray[np.int64], last: NDArray[np.int32]) -> WindowTable:
             used = None if not self.weight_used_ else torch.from_numpy((balanced[which]).astype(np.float32))
-            last = torch.from_numpy(rows.place[which].astype(np.int32))
-            return WindowTable(table, last, params["window"], y=torch.from_numpy(coded[which]), weight=used)
+            return WindowTable(table, torch.from_numpy(last), params["window"], y=torch.from_numpy(coded[which]), weight=used)
 
         loss, quantiles, _ = self._loss(params)
         return TrainingJob(
             network=self._recipe(params),
             loss=loss,
             quantiles=quantiles,
-            train=windows(train),
-            validation=windows(late) if len(late) else None,
+            train=windows(train, ends[: len(train)]),
+            validation=windows(late, ends[len(train) :]) if len(late) else None,
             settings=loop_settings(params, int(self.random_state or 0)),
         )
 
@@ -157,6 +158,12 @@ class NeuralLearner(TabularLearner):
         """How much the outputs move with each feature, over the bars of a window, by :func:`input_saliency`; sums to 1."""
         check_is_fitted(self, "estimator_")
         return dict(zip(self.feature_names_, self.importance_.tolist(), strict=True))
+
+    def _require_enough(self, rows: NDArray[np.int64]) -> None:
+        if len(rows) < MIN_TRAIN_ROWS:
+            raise NotEnoughData(
+                f"{self.spec.name} got {len(rows)} sample(s) to learn from; at least {MIN_TRAIN_ROWS} are needed."
+            )
 
     def _training_rows(
         self, X: Any, y: Any, sample_weight: Any, *, reset: bool
@@ -249,6 +256,7 @@ class NeuralLearner(TabularLearner):
     def _class_weight(
         self, coded: NDArray[Any], train: NDArray[np.int64], weight: NDArray[np.float64], params: Mapping[str, Any]
     ) -> NDArray[np.float64]:
+        """Weights with what the row's class counts, 0 for a class that is not learned."""
         if params["class_weight"] is not None:
             raise ModelError(f"class_weight is {params['class_weight']!r}, but {self.spec.name} was built for regression.")
         return weight
@@ -260,24 +268,27 @@ class NeuralLearner(TabularLearner):
         check_is_fitted(self, "estimator_")
         import torch
 
-        params = self.spec.complete(self.hyperparameters)
-        rows = self._windowed(X, reset=False)
-        usable = np.flatnonzero(rows.complete(params["window"]))
-        output = np.tile(self._constant_output(), (len(rows.place), 1))
-        if not len(usable):
-            return output
         from huracan.training.runtime import as_device
         from huracan.training.windows import WindowTable
 
-        assert self.scaler_ is not None
-        device = as_device(params["device"])
-        table = torch.from_numpy(self.scaler_(rows.matrix))
-        last = torch.from_numpy(rows.place[usable].astype(np.int32))
-        windows = WindowTable(table, last, params["window"]).to(device, torch.float32)
-        self.estimator_.to(device)
+        params = self.spec.complete(self.hyperparameters)
+        rows = self._windowed(X.rows if isinstance(X, AskedRows) else X, reset=False)
+        asked = np.asarray(X.which) if isinstance(X, AskedRows) else np.arange(len(rows.place))
+        output = np.tile(self._constant_output(), (len(asked), 1))
+        usable = np.flatnonzero(rows.complete(params["window"])[asked])
+        if not len(usable):
+            return output
+        device, network = as_device(params["device"]), self.estimator_
+        if device.type != "cpu":  # a copy, since other threads may ask at the same time, and what is stored lies on the CPU
+            network = copy.deepcopy(network).to(device)
         with torch.inference_mode(), torch_threads(int(self.n_jobs or 1)):
-            parts = [self.estimator_(batch.x).double().cpu().numpy() for batch in windows.in_order(_PREDICT_ROWS)]
-        output[usable] = self._link(np.concatenate(parts))
+            for first in range(0, len(usable), _SCALED_WINDOWS):
+                some = usable[first : first + _SCALED_WINDOWS]
+                values, last = rows.table(asked[some], params["window"], self.scaler_)
+                table = WindowTable(torch.from_numpy(values), torch.from_numpy(last), params["window"])
+                windows = table.to(device, torch.float32)
+                parts = [network(batch.x).double().cpu().numpy() for batch in windows.in_order(_PREDICT_ROWS)]
+                output[some] = self._link(np.concatenate(parts))
         return output
 
     @property
@@ -303,8 +314,13 @@ class NeuralLearner(TabularLearner):
     def from_state(cls, spec: LearnerSpec, state: Mapping[str, Any], inner: Any) -> Self:
         """Rebuild a fitted model from what :meth:`to_parts` gave; ``inner`` is its network or name -> tensor."""
         model = super().from_state(spec, state, None)
-        model.n_validation_rows_ = state["n_validation_rows"]
-        model.importance_ = np.asarray(state["importance"], np.float64)
+        try:
+            model.n_validation_rows_ = int(state["n_validation_rows"])
+            model.importance_ = np.asarray(state["importance"], np.float64)
+        except KeyError as error:
+            raise ModelError(f"the stored state of {spec.name} lacks the key {error}.") from error
+        except (TypeError, ValueError) as error:
+            raise ModelError(f"the stored state of {spec.name} is damaged: {error}.") from error
         params = spec.complete(model.hyperparameters)
         network = model._recipe(params).build().eval()
         weights = inner.state_dict() if hasattr(inner, "state_dict") else inner
