@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from huracan.baselines.spec import LearnerSpec
     from huracan.training.history import TrainingResult
     from huracan.training.job import NetworkRecipe, TrainingJob
+    from huracan.training.windows import WindowTable
 
 __all__ = ["NeuralLearner"]
 
@@ -129,20 +130,19 @@ class NeuralLearner(TabularLearner):
             self.scaler_ = InputScaler.fit(rows.values, clip=self.clip, rows=rows.numbers(train))
         self.n_train_rows_, self.n_validation_rows_ = len(train), len(late)
         self.weight_used_ = bool(np.ptp(weight[chosen]) > 0) or params["class_weight"] is not None
-        values, ends = rows.table(np.concatenate((train, late)), params["window"], self.scaler_)
-        table = torch.from_numpy(values)
-
-        def windows(which: NDArray[np.int64], last: NDArray[np.int32]) -> WindowTable:
-            used = None if not self.weight_used_ else torch.from_numpy((balanced[which]).astype(np.float32))
-            return WindowTable(table, torch.from_numpy(last), params["window"], y=torch.from_numpy(coded[which]), weight=used)
-
+        both, n = np.concatenate((train, late)), len(train)
+        told = torch.from_numpy(coded[both])
+        weights = torch.from_numpy(balanced[both].astype(np.float32)) if self.weight_used_ else None
+        del target, coded, weight, balanced, usable, chosen, train, late  # nothing of it is needed beside the table
+        values, last = rows.table(both, params["window"], self.scaler_)
+        windows = WindowTable(torch.from_numpy(values), torch.from_numpy(last), params["window"], y=told, weight=weights)
         loss, quantiles, _ = self._loss(params)
         return TrainingJob(
             network=self._recipe(params),
             loss=loss,
             quantiles=quantiles,
-            train=windows(train, ends[: len(train)]),
-            validation=windows(late, ends[len(train) :]) if len(late) else None,
+            train=_span(windows, slice(0, n)),
+            validation=_span(windows, slice(n, None)) if n < len(windows) else None,
             settings=loop_settings(params, int(self.random_state or 0)),
         )
 
@@ -339,3 +339,9 @@ class NeuralLearner(TabularLearner):
         assert self.spec.network is not None
         sizes = {"n_features": self.n_features_in_, "window": params["window"], "n_outputs": self._loss(params)[2]}
         return NetworkRecipe(self.spec.network, {**sizes, **network_arguments(params)}, seed=int(self.random_state or 0))
+
+
+def _span(windows: WindowTable, span: slice) -> WindowTable:
+    """Those windows over the same table; nothing is copied."""
+    weight = None if windows.weight is None else windows.weight[span]
+    return replace(windows, last=windows.last[span], y=None if windows.y is None else windows.y[span], weight=weight)

@@ -34,9 +34,9 @@ class WindowedRows:
 
     Attributes
     ----------
-    values : float32 (rows, features), as given; no copy. order : int64 (rows,), the row of ``values`` at each place of that
+    values : float32 (rows, features), as given; no copy. order : int32 (rows,), the row of ``values`` at each place of that
         order, or None where they are in order.
-    place : int64 (n,), place of each given row, or of the last bar of each given window. before : int64 (n,), unbroken bars
+    place : int32 (n,), place of each given row, or of the last bar of each given window. before : int32 (n,), unbroken bars
         before it.
     times : when each given row is decided and its label known.
 
@@ -50,9 +50,9 @@ class WindowedRows:
     """
 
     values: NDArray[np.float32]
-    order: NDArray[np.int64] | None
-    place: NDArray[np.int64]
-    before: NDArray[np.int64]
+    order: NDArray[np.int32] | None
+    place: NDArray[np.int32]
+    before: NDArray[np.int32]
     times: RowTimes
 
     @classmethod
@@ -68,9 +68,9 @@ class WindowedRows:
         times = RowTimes.of(X) if times is None else times
         if X.ndim == 3:
             length = X.shape[1]
-            place = np.arange(1, n + 1, dtype=np.int64) * length - 1
-            return cls(X.reshape(n * length, X.shape[2]), None, place, np.full(n, length - 1, np.int64), times, **more)
-        row = np.arange(n, dtype=np.int64)
+            place = np.arange(1, n + 1, dtype=np.int32) * np.int32(length) - np.int32(1)
+            return cls(X.reshape(n * length, X.shape[2]), None, place, np.full(n, length - 1, np.int32), times, **more)
+        row = np.arange(n, dtype=np.int32)
         return cls(X, None, row, row, times, **more)
 
     @classmethod
@@ -82,19 +82,19 @@ class WindowedRows:
         times = RowTimes.of(known)
         step = rows.bar_length if rows.time_source is TimeSource.CANDLES else None
         if len(rows.symbols) == 1:  # by time is by symbol and time
-            before = bars_before(rows.symbol_code, rows.segment, rows.ts, step)
-            return cls(rows.X, None, np.arange(len(rows), dtype=np.int64), before, times, **more)
-        order = np.lexsort((rows.ts, rows.symbol_code))
-        before = bars_before(rows.symbol_code[order], rows.segment[order], rows.ts[order], step)
-        place = np.empty(len(rows), np.int64)
-        place[order] = np.arange(len(rows))
-        return cls(rows.X, order, place, before[place], times, **more)
+            before = bars_before(rows.symbol_code, rows.segment, rows.ts, step).astype(np.int32)
+            return cls(rows.X, None, np.arange(len(rows), dtype=np.int32), before, times, **more)
+        order = np.lexsort((rows.ts, rows.symbol_code)).astype(np.int32)
+        place, before = np.empty_like(order), np.empty_like(order)
+        place[order] = np.arange(len(rows), dtype=np.int32)
+        before[order] = bars_before(rows.symbol_code[order], rows.segment[order], rows.ts[order], step)
+        return cls(rows.X, order, place, before, times, **more)
 
     def complete(self, length: int) -> NDArray[np.bool_]:
         """Whether each given row has a whole window of ``length`` bars."""
         return self.before >= length - 1
 
-    def numbers(self, which: NDArray[np.int64]) -> NDArray[np.int64]:
+    def numbers(self, which: NDArray[np.int64]) -> NDArray[np.int32]:
         """Rows of ``values`` that given rows, or the last bars of given windows, are at."""
         return self.place[which] if self.order is None else self.order[self.place[which]]
 
@@ -108,8 +108,9 @@ class WindowedRows:
         place = self.place[which]
         by_place = None if np.all(place[1:] >= place[:-1]) else np.argsort(place, kind="stable")
         ends = place if by_place is None else place[by_place]
-        new = np.minimum(np.diff(ends, prepend=ends[:1] - length), length)  # bars that the window before does not hold
-        stops = np.cumsum(new, dtype=np.int64)
+        new = np.diff(ends, prepend=ends[:1] - np.int32(length))
+        np.minimum(new, length, out=new)  # bars that the window before does not hold
+        stops = np.cumsum(new, dtype=np.int32)
         table = np.empty((int(stops[-1]) if len(stops) else 0, self.values.shape[1]), np.float32)
         for first in range(0, len(ends), _BLOCK):
             block = slice(first, first + _BLOCK)
@@ -120,5 +121,6 @@ class WindowedRows:
             if scaler is not None:
                 scaler(part, out=part)
         last = np.empty(len(place), np.int32)
-        last[slice(None) if by_place is None else by_place] = stops - 1
+        last[slice(None) if by_place is None else by_place] = stops
+        last -= 1
         return table, last

@@ -108,7 +108,7 @@ class BarRows(WindowedRows):
         views = _views_of_candles(names) if candles else None
         moment = features["ts"].to_physical().cast(pl.Int64).to_numpy()
         times = RowTimes(moment, moment, step=1, clock=False)  # nothing here is labelled
-        return cls(np.nan_to_num(matrix, copy=False), None, row, before, times, names, views)
+        return cls(np.nan_to_num(matrix, copy=False), None, row.astype(np.int32), before.astype(np.int32), times, names, views)
 
 
 def _views_of_candles(names: tuple[str, ...]) -> tuple[tuple[int, ...], ...]:
