@@ -50,7 +50,7 @@ def main() -> str:
             truth = np.concatenate((np.zeros(len(real)), np.ones(len(found))))
             auc[name][kind] = float(roc_auc_score(truth, np.concatenate((real, found))))
 
-    rows = BarRows.of(judged, reference=model.reference)
+    rows = BarRows.read(judged, reference=model.reference)
     later = (judged["ts"] >= JUDGE_FROM).to_numpy()
     share = {
         "autoencoder": _crash_share(judged, np.where(later, model.anomaly_score(judged), np.nan)),
@@ -77,10 +77,10 @@ def _rivals(model: Any, train: pl.DataFrame, real: NDArray[np.float32]) -> tuple
 
     from huracan.models.autoencoder.rows import BarRows
 
-    rows = BarRows.of(train, reference=model.reference)
+    rows = BarRows.read(train, reference=model.reference)
     length, scaler, clip = model.window, model.scaler_, model.learning_clip
     last = np.random.default_rng(0).choice(rows.place[rows.complete(length)], 40_000, replace=False)
-    table = scaler(rows.matrix)
+    table = scaler(rows.values)
     sample = table[last[:, None] + np.arange(1 - length, 1)].reshape(len(last), -1)
     pca = PCA(model.latent, random_state=0).fit(np.clip(sample, -clip, clip))
 
@@ -113,7 +113,7 @@ def _over_rows(rows: Any, model: Any, score: Score, later: NDArray[np.bool_]) ->
     found = np.full(len(later), np.nan)
     at = np.flatnonzero(later & rows.complete(length))
     for part in np.array_split(at, max(1, len(at) // 20_000)):
-        found[part] = score(rows.matrix[part[:, None] + np.arange(1 - length, 1)])
+        found[part] = score(rows.values[part[:, None] + np.arange(1 - length, 1)])
     return found
 
 

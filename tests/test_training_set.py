@@ -67,6 +67,41 @@ def test_slices_are_views_and_caps_keep_the_latest(rows: TrainingSet) -> None:
     assert len(latest) == 100 and latest.decision_time[0] >= rows.decision_time[-101]
 
 
+@pytest.mark.parametrize("source", [TimeSource.GIVEN, TimeSource.CANDLES])
+def test_the_history_of_a_span_holds_the_last_rows_of_every_symbol(source: TimeSource) -> None:
+    """Also of one that is seldom traded; of candles, those that an unbroken window can hold."""
+    hours, bars = np.arange(60), 4
+    ts = np.datetime64("2024-01-01", "ms") + np.sort(np.concatenate([hours, hours[::5]])) * np.timedelta64(1, "h")
+    code = np.zeros(len(ts), np.int32)
+    code[1:][np.diff(ts) == np.timedelta64(0, "ms")] = 1
+    n = len(ts)
+    rows = TrainingSet(
+        X=np.arange(n, dtype=np.float32)[:, None],
+        y=np.zeros(n),
+        ts=ts,
+        decision_time=ts + np.timedelta64(1, "h"),
+        label_end=ts + np.timedelta64(2, "h"),
+        feature_names=("number",),
+        symbol_code=code,
+        segment=np.zeros(n, np.int32),
+        regime_code=np.full(n, -1, np.int8),
+        weight=np.ones(n),
+        symbols=("often", "seldom"),
+        bar_length=np.timedelta64(3_600_000, "ms"),
+        time_source=source,
+    )
+    for start in range(1, n):
+        behind, earlier = rows.with_history(slice(start, start + 12), bars)
+        np.testing.assert_array_equal(behind.X[earlier:, 0], np.arange(start, min(start + 12, n)))
+        np.testing.assert_array_equal(behind.X[:, 0], np.arange(start - earlier, min(start + 12, n)))
+        held = set(range(start - earlier, start))
+        for symbol in np.unique(behind.symbol_code[earlier:]):
+            before = np.flatnonzero(code[:start] == symbol)[-bars:]
+            if source is TimeSource.CANDLES:
+                before = before[rows.decision_time[before] >= rows.decision_time[start] - bars * rows.bar_length]
+            assert set(before) <= held
+
+
 def test_select_and_symbol(rows: TrainingSet) -> None:
     two = rows.select(rows.feature_names[2:0:-1])
     assert two.feature_names == rows.feature_names[2:0:-1]

@@ -16,9 +16,6 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from huracan.baselines.classifiers import SIMPLE_LEARNERS
 from huracan.baselines.linear import LINEAR_LEARNERS
 from huracan.baselines.rules import RULES
@@ -28,12 +25,12 @@ from huracan.models.autoencoder.card import AUTOENCODER
 from huracan.models.boosting import BOOSTERS
 from huracan.models.gan.card import GAN
 from huracan.models.network_learners import NETWORKS
+from huracan.models.scores import feature_importance, score_rows, score_span, signal_score, up_probability
 from huracan.models.trees import FORESTS
 
 if TYPE_CHECKING:
     from huracan.baselines.tabular import TabularClassifier, TabularRegressor
     from huracan.config import LearnerConfig
-    from huracan.dataset import TrainingSet
 
 __all__ = [
     "MODEL_CATALOGUE",
@@ -46,6 +43,7 @@ __all__ = [
     "find_learner",
     "model_from_parts",
     "register_learner",
+    "score_rows",
     "score_span",
     "signal_score",
     "up_probability",
@@ -141,6 +139,7 @@ def build_model(
 
     Examples
     --------
+    >>> import numpy as np
     >>> rng = np.random.default_rng(0)
     >>> X = rng.standard_normal((400, 4)); y = X[:, 0] + rng.standard_normal(400)
     >>> model = build_model("lightgbm", n_rounds=50, random_state=1).fit(X, y)
@@ -213,69 +212,6 @@ def register_learner(spec: LearnerSpec, *, replace: bool = False) -> LearnerSpec
         raise ModelError(f"a learner named '{spec.name}' is in the catalogue already; pass replace=True to replace it.")
     _LEARNERS[spec.name] = spec
     return spec
-
-
-def signal_score(model: Any, X: Any) -> NDArray[np.float64]:
-    """One number a row, larger meaning "up": the learner's own scale, comparable only with itself.
-
-    A regressor's forecast; a classifier's probability of up minus one half (with three and more classes the
-    probability of the highest class minus that of the lowest); where there is no probability, the margin. The rules
-    score 0 (majority), 1 (buy and hold) and the last return (last value).
-
-    Parameters
-    ----------
-    model : a fitted model of this catalogue, or any fitted scikit-learn regressor or classifier.
-    X : matrix, frame or ``TrainingSet`` of n rows; models that look back need the latter, with the rows before.
-
-    Returns
-    -------
-    float64 (n,), finite.
-
-    See Also
-    --------
-    score_span : scores of a span of rows by a model that may look further back.
-    """
-    from huracan.baselines.wrapper import TabularLearner
-
-    if isinstance(model, TabularLearner) and model.spec.is_rule:
-        return model.rule_score(X)
-    if hasattr(model, "predict_proba"):
-        probability = np.asarray(model.predict_proba(X), dtype=np.float64)
-        return probability[:, 1] - 0.5 if probability.shape[1] == 2 else probability[:, -1] - probability[:, 0]
-    if hasattr(model, "decision_function"):
-        margin = np.asarray(model.decision_function(X), dtype=np.float64)
-        return margin if margin.ndim == 1 else margin[:, -1] - margin[:, 0]
-    return np.asarray(model.predict(X), dtype=np.float64).reshape(-1)
-
-
-def score_span(model: Any, rows: TrainingSet, span: slice) -> NDArray[np.float64]:
-    """:func:`signal_score` of a span of ``rows``, by a model that may look at the bars before it.
-
-    >>> from huracan.dataset import TrainingSet
-    >>> rng = np.random.default_rng(0)
-    >>> rows = TrainingSet.from_arrays(rng.standard_normal((300, 2)), rng.standard_normal(300))
-    >>> model = build_model("linear_network", window=8, max_epochs=1).fit(rows.take(slice(0, 200)))
-    >>> np.array_equal(score_span(model, rows, slice(200, 300)), signal_score(model, rows)[200:])
-    True
-    """
-    behind, earlier = rows.with_history(span, getattr(model, "history_bars", 0))
-    return signal_score(model, behind)[earlier:]
-
-
-def up_probability(model: Any, X: Any) -> NDArray[np.float64] | None:
-    """Probability of the highest class (n,), or None for a model without probabilities."""
-    if not hasattr(model, "predict_proba"):
-        return None
-    return np.asarray(model.predict_proba(X), dtype=np.float64)[:, -1]
-
-
-def feature_importance(model: Any) -> dict[str, float] | None:
-    """Feature -> importance as the fitted learner itself sees it, summing to 1; None where it has no such notion.
-
-    Trees count impurity decrease, boosters gain, linear learners absolute coefficients of standardised inputs.
-    """
-    own = getattr(model, "feature_importance", None)
-    return own() if callable(own) else None
 
 
 def model_from_parts(state: Mapping[str, Any], inner: Any) -> Any:

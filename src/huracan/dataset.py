@@ -168,9 +168,10 @@ class TrainingSet:
         return self if n_rows is None or len(self) <= n_rows else self.take(slice(len(self) - n_rows, None))
 
     def with_history(self, span: slice, bars: int) -> tuple[TrainingSet, int]:
-        """The rows of a span behind as many earlier ones as cover ``bars`` moments, and how many those are.
+        """The rows of a span behind those earlier ones that its symbols' last ``bars`` rows are among, and how many those are.
 
-        For models that look back: they answer on the whole, and what they say of the first rows is left out.
+        For models that look back: they answer on the whole, and what they say of the first rows is left out. Rows of candles
+        that lie more than ``bars`` bars back in time are in no unbroken window and are left out, too.
 
         >>> rows = TrainingSet.from_arrays(np.arange(6.0)[:, None], np.arange(6))
         >>> behind, earlier = rows.with_history(slice(3, 5), 2)
@@ -178,13 +179,31 @@ class TrainingSet:
         ([1.0, 2.0, 3.0, 4.0], 2)
         """
         start, stop, _ = span.indices(len(self))
-        first = start
-        if bars > 0 and 0 < start < len(self):
-            first = int(np.searchsorted(self.decision_time, self.decision_time[start]))
-            moments = np.unique(self.decision_time[max(0, first - bars * len(self.symbols)) : first])
-            if len(moments):
-                first = int(np.searchsorted(self.decision_time, moments[-bars] if len(moments) > bars else moments[0]))
+        if bars < 1 or not 0 < start < stop:
+            return self.take(slice(start, stop)), 0
+        moment = self.decision_time[start]
+        first = int(np.searchsorted(self.decision_time, moment))
+        lowest = 0
+        if self.time_source is TimeSource.CANDLES:
+            lowest = int(np.searchsorted(self.decision_time, moment - bars * self.bar_length))
+        earliest = self._bars_before(first, lowest, bars, np.unique(self.symbol_code[first:stop]))
+        first = int(np.searchsorted(self.decision_time, self.decision_time[earliest])) if earliest < first else first
         return self.take(slice(first, stop)), start - first
+
+    def _bars_before(self, first: int, lowest: int, bars: int, wanted: NDArray[np.integer]) -> int:
+        """The first of the last ``bars`` rows from ``lowest`` to before ``first`` of each symbol; ``first`` where none is."""
+        reach = bars * len(self.symbols)
+        while first - reach > lowest:
+            held = np.bincount(self.symbol_code[first - reach : first], minlength=len(self.symbols))
+            if held[wanted].min() >= bars:
+                break
+            reach *= 2
+        low = max(lowest, first - reach)
+        codes = self.symbol_code[low:first]
+        by_symbol = np.argsort(codes, kind="stable")
+        held = np.bincount(codes, minlength=len(self.symbols))
+        stops, kept = np.cumsum(held)[wanted], np.minimum(held, bars)[wanted]
+        return low + int(by_symbol[(stops - kept)[kept > 0]].min(initial=first - low))
 
     def direction(self) -> NDArray[np.int64]:
         """The label's sign as classes: 1 where ``y > 0``, else 0."""

@@ -11,13 +11,14 @@ import polars as pl
 import pytest
 from sklearn.utils.estimator_checks import check_estimator
 
-from huracan.baselines.inputs import InputScaler
+from huracan.baselines.inputs import InputScaler, spread_rows
 from huracan.baselines.spec import FitContext, LearnerSpec
 from huracan.catalogue import MODEL_CATALOGUE, build_model, signal_score
 from huracan.dataset import TrainingSet
 from huracan.errors import DataError, ModelError, NotEnoughData
 
-LEARNERS = [name for name, spec in MODEL_CATALOGUE.items() if not spec.is_rule]
+# those that look at single rows; networks look at windows and have tests of their own
+LEARNERS = [name for name, spec in MODEL_CATALOGUE.items() if spec.is_supervised and not spec.is_rule and spec.network is None]
 SCALED = [name for name in LEARNERS if MODEL_CATALOGUE[name].scale_inputs]
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((400, 4)).astype(np.float32)
@@ -177,6 +178,48 @@ def test_a_bad_tick_in_a_feature_is_clipped_and_a_constant_feature_is_nothing() 
     unseen = rows.copy()
     unseen[:, 3] = 999.0
     np.testing.assert_array_equal(model.predict(unseen), model.predict(rows))
+
+
+@pytest.mark.parametrize("symbols", [4, 5])
+def test_the_scale_of_many_rows_is_that_of_all_symbols_not_of_one(symbols: int) -> None:
+    """Rows of several symbols are in turn, each of a scale of its own; the moments are those of the mixture."""
+    n = 400_000 - 400_000 % symbols
+    size = np.tile(10.0 ** np.arange(symbols), n // symbols)
+    rows = (size * np.random.default_rng(0).standard_normal(n)).astype(np.float32)[:, None]
+    scaler = InputScaler.fit(rows, clip=8.0)
+    low, high = np.quantile(rows[:, 0].astype(np.float64), [0.005, 0.995])
+    assert scaler.scale[0] == pytest.approx(np.clip(rows[:, 0].astype(np.float64), low, high).std(), rel=0.03)
+
+
+def test_a_sample_of_rows_holds_every_symbol_in_its_share_and_is_always_the_same() -> None:
+    for symbols in (2, 8, 400):
+        rows = spread_rows(160_000, 20_000)
+        assert rows is not None and len(rows) == 20_000 and np.all(np.diff(rows) > 0)
+        counts = np.bincount(rows % symbols, minlength=symbols)
+        share = 20_000 / symbols
+        assert np.abs(counts - share).max() < 5.0 * np.sqrt(share)  # of 400 binomial counts
+        np.testing.assert_array_equal(rows, spread_rows(160_000, 20_000))
+    assert spread_rows(39_999, 20_000) is None
+
+
+def test_moments_of_few_columns_at_a_time_are_those_of_all_at_once() -> None:
+    rows = (np.random.default_rng(0).standard_normal((3_000, 13)) * np.arange(1, 14)).astype(np.float32)
+    some = np.flatnonzero(np.arange(3_000) % 3)
+    sample = rows[some].astype(np.float64)
+    cut = np.clip(sample, *np.quantile(sample, [0.005, 0.995], axis=0))
+    scaler = InputScaler.fit(rows, clip=8.0, rows=some)
+    np.testing.assert_array_equal(scaler.center, cut.mean(axis=0))
+    np.testing.assert_array_equal(scaler.scale, cut.std(axis=0))
+    expected, own = scaler(rows), rows.copy()
+    assert scaler(own, out=own) is own
+    np.testing.assert_array_equal(own, expected)
+
+
+def test_a_damaged_state_is_refused_in_one_sentence() -> None:
+    state, inner = build_model("ridge").fit(X, Y).to_parts()
+    for key, value, said in (("scaler", 3, "damaged"), ("feature_names", None, "damaged"), ("target", [1.0], "damaged")):
+        with pytest.raises(ModelError, match=f"the stored state of ridge is {said}"):
+            type(build_model("ridge")).from_state(MODEL_CATALOGUE["ridge"], {**state, key: value}, inner)
 
 
 # --- the contract of scikit-learn -----------------------------------------------------------------------------------

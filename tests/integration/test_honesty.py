@@ -13,6 +13,7 @@ import pytest
 from huracan import UnifiedMLPipeline
 from huracan.accounting import CostModel, PositionPolicy
 from huracan.config import load_config
+from huracan.dataset import TrainingSet
 from huracan.integration import judging
 from huracan.integration.closing import _answer, run_accounts
 from huracan.integration.evidence import gather_evidence
@@ -111,7 +112,8 @@ def test_the_level_of_a_refit_is_no_score(small_config: Any, market: pl.DataFram
     settings = config.active_profile.learners["ridge"]
     for past in (rows, shifted):
         fitted = fit_learner("ridge", settings, past, seed=0, per_symbol=per_symbol)
-        assert abs(fitted.score(past).mean()) < 1e-3 * fitted.score(past).std() + 1e-6
+        score = fitted.score(past, slice(None))
+        assert abs(score.mean()) < 1e-3 * score.std() + 1e-6
 
 
 @pytest.mark.slow
@@ -152,8 +154,8 @@ def test_a_symbol_that_starts_late_is_left_alone_until_it_has_a_past(tmp_path: P
 class _FirstFeature:
     """A stand-in model whose score is the first feature."""
 
-    def predict(self, X: np.ndarray) -> np.ndarray:
-        return X[:, 0]
+    def predict(self, X: TrainingSet) -> np.ndarray:
+        return X.X[:, 0]
 
 
 @pytest.mark.parametrize("horizon", [1, 6])

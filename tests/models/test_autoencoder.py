@@ -74,11 +74,11 @@ def test_no_window_crosses_a_symbol_a_gap_or_a_missing_value() -> None:
             "x": [1.0, 2.0, 3.0, 4.0, None, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0],
         }
     )
-    rows = BarRows.of(frame, reference=48)
+    rows = BarRows.read(frame, reference=48)
     assert rows.before.tolist() == [0, 1, 2, 0, -1, 0, 1, 0, 1, 2, 3]
     assert np.flatnonzero(rows.complete(3)).tolist() == [2, 9, 10]
     with pytest.raises(DataError, match=r"row 2 \(A, 1\) does not come after the row before it"):
-        BarRows.of(frame[[0, 2, 1]].with_columns(segment=pl.lit(0)), reference=48)
+        BarRows.read(frame[[0, 2, 1]].with_columns(segment=pl.lit(0)), reference=48)
 
 
 def test_windows_of_a_training_set_stay_within_symbol_and_segment(model: Autoencoder) -> None:

@@ -238,8 +238,9 @@ def test_a_training_set_brings_returns_and_regimes() -> None:
     rows = replace(rows, feature_names=("rsi_14", "log_return_1"), regime_code=np.repeat([0, 1, -1], 300).astype(np.int8))
     fitted = ReturnGAN(**{**TINY, "max_steps": 6}).fit(rows)
     assert set(fitted.regimes_) == {"trending", "ranging"}
-    with pytest.raises(DataError, match="no column of returns"):
-        ReturnGAN(**TINY).fit(replace(rows, feature_names=("a", "b")))
+    for names in (("a", "b"), ("log_return_24", "return_12"), ("log_return_scaled_24", "log_return_scaled_12_240")):
+        with pytest.raises(DataError, match="no column of one bar's returns"):
+            ReturnGAN(**TINY).fit(replace(rows, feature_names=names))
 
 
 # --- bad input ------------------------------------------------------------------------------------------------------

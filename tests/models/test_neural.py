@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from huracan.catalogue import (
     find_learner,
     model_from_parts,
     register_learner,
+    score_rows,
     score_span,
     signal_score,
 )
@@ -26,6 +28,7 @@ from huracan.dataset import TimeSource, TrainingSet
 from huracan.errors import ArtifactError, DataError, ModelError, NotEnoughData
 from huracan.models import network_learner
 from huracan.models.neural import NeuralRegressor
+from huracan.models.windowed_rows import WindowedRows
 from huracan.registry.formats import dump_model, load_model
 
 SEQUENCE = ("linear_network", "cnn", "lstm", "gru", "transformer")
@@ -110,12 +113,40 @@ def test_scores_of_a_span_are_the_scores_of_the_whole() -> None:
         np.testing.assert_allclose(score_span(model, rows, span), whole[span], rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["gru", "linear_network"])
+def test_rows_that_are_asked_for_are_answered_as_among_all(name: str) -> None:
+    rows = panel()
+    which = np.array([400, 3, 77, 78, 449, 0])
+    for task in ("regression", "classification"):
+        model = build_model(name, task=task, **QUICK).fit(rows)
+        np.testing.assert_allclose(score_rows(model, rows, which), signal_score(model, rows)[which], rtol=0, atol=1e-6)
+
+
+def test_a_table_holds_the_bars_that_windows_reach_and_no_others() -> None:
+    rows = panel(n=40)
+    windowed = WindowedRows.of(rows)
+    values = rows.X[np.lexsort((rows.ts, rows.symbol_code))]
+    complete = np.flatnonzero(windowed.complete(5))
+    for which in (complete, complete[::-1], complete[[0, 4, 5, 40, 41, 7]], complete[:0]):
+        table, last = windowed.table(which, 5)
+        found = np.array([table[at - 4 : at + 1] for at in last]).reshape(len(which), 5, 2)
+        expected = np.array([values[at - 4 : at + 1] for at in windowed.place[which]]).reshape(len(which), 5, 2)
+        np.testing.assert_array_equal(found, expected)
+        assert len(table) == len({at - i for at in windowed.place[which] for i in range(5)})
+
+
+def test_a_capped_fit_keeps_the_bars_it_learns_from_only() -> None:
+    rows = panel(n=2_000, symbols=2)
+    job = build_model("gru", max_train_rows=400, **QUICK).prepare(rows)
+    assert len(job.train.table) <= 400 + 2 * 4  # and of each symbol the bars before its first window
+
+
 def test_labels_that_reach_into_the_validation_tail_are_not_learned_from() -> None:
     rows = panel(horizon=6)
-    job = build_model("gru", **QUICK).prepare(rows)
+    model = build_model("gru", **QUICK)
+    job = model.prepare(rows)
     assert job.validation is not None
-    order = np.lexsort((rows.ts, rows.symbol_code))
-    learned, validated = (order[windows.last.numpy()] for windows in (job.train, job.validation))
+    learned, validated = (_row_numbers(model, rows, windows) for windows in (job.train, job.validation))
     assert rows.label_end[learned].max() < rows.decision_time[validated].min()
     assert rows.decision_time[learned].max() >= rows.decision_time[validated].min() - 8 * rows.bar_length
 
@@ -130,11 +161,13 @@ def test_a_row_without_label_or_weight_is_context_only() -> None:
     weight[35:40] = 0.0
     model = build_model("linear_network", **QUICK)
     job = model.prepare(TrainingSet(**{**_fields(rows), "y": unlabelled, "label_end": end, "weight": weight}))
-    used = np.concatenate([part.last.numpy() for part in (job.train, job.validation) if part is not None])
+    used = np.concatenate([_row_numbers(model, rows, part) for part in (job.train, job.validation) if part is not None])
     assert not set(range(20, 30)) & set(used)
     assert not set(range(35, 40)) & set(used)
     assert {30, 40} <= set(used)
-    assert len(job.train.table) == 150
+    held = {tuple(values) for values in job.train.table.tolist()}
+    context = [*range(26, 30), *range(36, 40)]  # what windows of five bars that end in rows 30 and 40 reach
+    assert {tuple(values) for values in model.scaler_(rows.X[context]).tolist()} <= held
 
 
 # --- one thing, given in several ways --------------------------------------------------------------------------------
@@ -195,6 +228,42 @@ def test_damaged_or_foreign_parameters_are_refused() -> None:
         NeuralRegressor.from_state(find_learner("lstm"), *model.to_parts())
 
 
+def test_a_damaged_state_is_refused_in_one_sentence() -> None:
+    X, y = series()
+    state, network = build_model("gru", **QUICK).fit(X, y).to_parts()
+    for key in ("importance", "n_validation_rows", "target", "scaler"):
+        with pytest.raises(ModelError, match=f"the stored state of gru lacks the key '{key}'"):
+            NeuralRegressor.from_state(find_learner("gru"), {k: v for k, v in state.items() if k != key}, network)
+        with pytest.raises(ModelError, match="the stored state of gru is damaged"):
+            NeuralRegressor.from_state(find_learner("gru"), {**state, key: "x"}, network)
+
+
+def test_layers_that_share_their_weights_are_stored_and_share_them_again() -> None:
+    import torch
+
+    layers = torch.nn.ModuleList([torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)])
+    layers[1].weight = layers[0].weight
+    stored = load_model(dump_model(layers))
+    assert set(stored) == set(layers.state_dict())
+    assert all(torch.equal(stored[name], value) for name, value in layers.state_dict().items())
+
+
+def test_a_forecast_leaves_the_fitted_network_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU that is not there: whatever is sent to it is noted and stays."""
+    import torch
+
+    from huracan.training.windows import WindowTable
+
+    X, y = series()
+    model = build_model("gru", **QUICK).fit(X, y)
+    said, sent = model.predict(X), []
+    monkeypatch.setattr("huracan.training.runtime.as_device", lambda _: SimpleNamespace(type="elsewhere"))
+    monkeypatch.setattr(WindowTable, "to", lambda self, *_: self)
+    monkeypatch.setattr(torch.nn.Module, "to", lambda self, _: sent.append(self) or self)
+    np.testing.assert_array_equal(model.predict(X), said)
+    assert len(sent) == 1 and sent[0] is not model.estimator_
+
+
 # --- kinds of targets ------------------------------------------------------------------------------------------------
 
 
@@ -239,6 +308,52 @@ def test_three_classes_and_their_weights() -> None:
     assert balanced.predict_proba(X)[10:, [0, 2]].mean() > probability[10:, [0, 2]].mean() + 0.02
     favoured = build_model("gru", task="classification", class_weight={1: 20.0}, **longer).fit(X, labels)
     assert favoured.predict_proba(X)[10:, 2].mean() > probability[10:, 2].mean() + 0.05
+
+
+def test_a_class_that_only_the_validation_tail_holds_steers_nothing() -> None:
+    X, y = series(600)
+    labels = (y > 0).astype(int)
+    late = labels.copy()
+    late[560::4] = 7
+    assert build_model("gru", task="classification", **QUICK).prepare(X, labels).validation is not None
+    model = build_model("gru", task="classification", **QUICK)
+    job = model.prepare(X, late)
+    assert job.validation is not None and model.classes_.tolist() == [0, 1]
+    known = {tuple(values): row for row, values in enumerate(model.scaler_(X).tolist())}
+    judged = [known[tuple(job.validation.table[last].tolist())] for last in job.validation.last.long()]
+    assert max(judged) > 560 and not set(judged) & set(range(560, 600, 4))
+    np.testing.assert_array_equal(job.validation.y.numpy(), labels[judged])
+    assert model.n_validation_rows_ == len(judged)
+
+
+def test_classes_of_weight_zero_are_not_learned() -> None:
+    X, y = series(900)
+    labels = np.digitize(y, [-0.01, 0.01]) - 1
+    model = build_model("gru", task="classification", class_weight={0: 0.0}, **QUICK)
+    job = model.prepare(X, labels)
+    assert job.validation is not None
+    for windows in (job.train, job.validation):
+        assert windows.weight is not None
+        assert len(windows) and (windows.weight > 0).all() and set(windows.y.tolist()) == {0, 2}
+    assert np.isfinite(model.fit(X, labels).predict_proba(X)).all()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({5: 2.0}, "class_weight names the class 5; y holds -1, 0, 1"),
+        ({"1": 2.0}, "class_weight names the class '1'"),
+        ({1: -2.0}, "class_weight of class 1 is -2.0"),
+        ({1: float("nan")}, "class_weight of class 1 is nan"),
+        ({1: "much"}, "class_weight of class 1 is 'much'"),
+        ({0: 0.0, 1: 0}, r"class_weight is above 0 for 1 class\(es\), \[-1\]"),
+        ("even", "class_weight is 'even'"),
+    ],
+)
+def test_class_weights_that_cannot_be_are_refused(given: Any, said: str) -> None:
+    X, y = series()
+    with pytest.raises(ModelError, match=said):
+        build_model("gru", task="classification", class_weight=given, **QUICK).fit(X, np.digitize(y, [-0.01, 0.01]) - 1)
 
 
 def test_warm_start_goes_on_with_the_parameters_and_scales_it_has() -> None:
@@ -430,6 +545,12 @@ def _last_bars(n_features: int, window: int, n_outputs: int, *, bars: int) -> An
             return self.sum(x[:, window - bars :].flatten(1))
 
     return LastBars()
+
+
+def _row_numbers(model: Any, rows: TrainingSet, windows: Any) -> NDArray[np.int64]:
+    """Which rows windows end in, told by what stands there."""
+    known = {tuple(values): row for row, values in enumerate(model.scaler_(rows.X).tolist())}
+    return np.array([known[tuple(windows.table[last].tolist())] for last in windows.last.long()])
 
 
 def _fields(rows: TrainingSet) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,31 @@ from numpy.typing import NDArray
 
 from huracan.errors import DataError
 
-__all__ = ["InputScaler", "checked_weight", "other_columns", "require_finite", "weighted_rows", "winsor_bounds"]
+__all__ = [
+    "InputScaler",
+    "checked_weight",
+    "other_columns",
+    "require_finite",
+    "spread_rows",
+    "weighted_rows",
+    "winsor_bounds",
+]
 
 _SAMPLE = 100_000
+_COLUMNS = 4
+
+
+def spread_rows(n: int, most: int) -> NDArray[np.intp] | None:
+    """Row numbers of a sample of ``most`` out of ``n``, ascending, the same every time; None, for all, below twice as many.
+
+    Drawn at random, because rows of several symbols are in turn: every k-th row may be a row of one symbol only.
+
+    >>> spread_rows(7, 4) is None, np.bincount(spread_rows(8_000, 1_000) % 8).min() > 90
+    (True, True)
+    """
+    if n < 2 * most:
+        return None
+    return np.sort(np.random.default_rng(0).choice(n, most, replace=False))
 
 
 def require_finite(values: NDArray[Any], names: tuple[str, ...]) -> None:
@@ -67,20 +90,33 @@ class InputScaler:
     clip: float
 
     @classmethod
-    def fit(cls, X: NDArray[np.float32], *, clip: float) -> InputScaler:
-        """Learn the moments; above 100,000 rows from every k-th row."""
-        sample = X[:: max(1, len(X) // _SAMPLE)].astype(np.float64)
-        low, high = np.quantile(sample, [0.005, 0.995], axis=0)
-        flat = low == high  # nearly constant column: the quantiles would hide what little moves
-        np.clip(sample, np.where(flat, -np.inf, low), np.where(flat, np.inf, high), out=sample)
-        center, scale = sample.mean(axis=0), sample.std(axis=0)
+    def fit(cls, X: NDArray[np.float32], *, clip: float, rows: NDArray[np.integer] | None = None) -> InputScaler:
+        """Learn the moments of all rows, or of ``rows``; from 200,000 on of 100,000 drawn at random (:func:`spread_rows`)."""
+        sample = spread_rows(len(X) if rows is None else len(rows), _SAMPLE)
+        rows = sample if rows is None else rows if sample is None else rows[sample]
+        # few columns at a time, since their float64 copies could outweigh the table; never one alone, whose sum numpy rounds
+        # in another way than that of several
+        edges = np.linspace(0, X.shape[1], max(1, X.shape[1] // _COLUMNS) + 1).astype(int)
+        some = (X[:, first:stop] for first, stop in pairwise(edges))
+        center, scale = np.concatenate(
+            [_moments((part if rows is None else part[rows]).astype(np.float64, order="C")) for part in some], axis=1
+        )
         tiny = 10 * np.finfo(np.float32).eps * np.abs(center)
         return cls(center, np.where(scale > tiny, scale, np.inf), float(clip))
 
-    def __call__(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Scaled copy, float32."""
-        Z = (X - self.center.astype(np.float32)) * (1.0 / self.scale).astype(np.float32)
+    def __call__(self, X: NDArray[np.float32], *, out: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+        """Scaled copy, float32; or scaled into ``out``, which may be ``X`` itself."""
+        Z = np.subtract(X, self.center.astype(np.float32), out=out)
+        np.multiply(Z, (1.0 / self.scale).astype(np.float32), out=Z)
         return np.clip(Z, -self.clip, self.clip, out=Z)
+
+
+def _moments(sample: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean and standard deviation (2, columns) after cutting each column at its outer quantiles; ``sample`` is overwritten."""
+    low, high = np.quantile(sample, [0.005, 0.995], axis=0)
+    flat = low == high  # nearly constant column: the quantiles would hide what little moves
+    np.clip(sample, np.where(flat, -np.inf, low), np.where(flat, np.inf, high), out=sample)
+    return np.stack([sample.mean(axis=0), sample.std(axis=0)])
 
 
 def checked_weight(sample_weight: Any, n_rows: int) -> NDArray[np.float64] | None:

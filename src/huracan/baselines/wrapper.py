@@ -256,7 +256,7 @@ class TabularLearner(BaseEstimator):
 
         Raises
         ------
-        ModelError : the state is of another learner, task or format, or lacks a key.
+        ModelError : the state is of another learner, task or format, lacks a key, or holds what cannot be there.
         """
         if (state.get("name"), state.get("task"), state.get("format")) != (spec.name, cls._task, _FORMAT):
             raise ModelError(
@@ -287,6 +287,8 @@ class TabularLearner(BaseEstimator):
             model._restore_target(state)
         except KeyError as error:
             raise ModelError(f"the stored state of {spec.name} lacks the key {error}.") from error
+        except (TypeError, ValueError, AttributeError) as error:
+            raise ModelError(f"the stored state of {spec.name} is damaged: {error}.") from error
         return model
 
     def _target_state(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from huracan.accounting import BacktestResult, CostModel, PositionPolicy, backtest_many, targets_frame
 from huracan.baselines.ab_testing import ABTestResult, Comparison, compare_models
-from huracan.catalogue import build_model, find_learner, signal_score
+from huracan.catalogue import build_model, find_learner, score_rows
 from huracan.config import HuracanConfig
 from huracan.errors import HuracanError, ModelError, NotEnoughData
 from huracan.integration.array_rows import ArrayRows, Task
@@ -74,7 +74,7 @@ def train(config: HuracanConfig, rows: ArrayRows, task: Task) -> tuple[dict[str,
             model = build_model(
                 name, task=task, random_state=config.seed, max_train_rows=settings.max_train_rows, **settings.params
             ).fit(rows.train)
-            before, now = signal_score(model, rows.val), signal_score(model, rows.test)
+            before, now = (score_rows(model, rows.whole, rows.at[part]) for part in ("val", "test"))
         except HuracanError as error:
             return str(error)
         if not (np.isfinite(before).all() and np.isfinite(now).all()):

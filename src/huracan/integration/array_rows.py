@@ -35,11 +35,17 @@ class Labels:
 
 @dataclass(frozen=True)
 class ArrayRows:
-    """Rows of the three parts, each following the one before; ``purged`` counts what was left out between them."""
+    """Rows of the three parts, each following the one before; ``purged`` counts what was left out between them.
+
+    ``whole`` is all rows, those left out too, since their features were known to whoever looks back; ``at`` says where in it
+    the rows of each part are.
+    """
 
     train: TrainingSet
     val: TrainingSet
     test: TrainingSet
+    whole: TrainingSet
+    at: Mapping[str, NDArray[np.intp]]
     test_prices: NDArray[np.float64] | None
     purged: Mapping[str, int]
     preprocessor: EnhancedPreprocessor
@@ -146,7 +152,8 @@ def read_parts(
             raise type(error)(f"{part}: {error}") from error
     rows = _joined(parts, label_end is not None, prices, horizon)
     stops = np.cumsum([len(parts[part]) for part in PARTS])
-    cut = {part: rows.take(slice(stop - len(parts[part]), stop)) for part, stop in zip(PARTS, stops)}
+    at = {part: np.arange(stop - len(parts[part]), stop) for part, stop in zip(PARTS, stops)}
+    cut = {part: rows.take(slice(int(numbers[0]), int(numbers[-1]) + 1)) for part, numbers in at.items()}
     purged = {}
     for part, following in (("train", "val"), ("val", "test")):
         begins = cut[following].decision_time[0]
@@ -156,9 +163,15 @@ def read_parts(
                 f"every row of {part} has a label that ends after {following} begins ({begins}), less an embargo of "
                 f"{embargo_bars} bars; fewer bars ahead, or more rows, were expected."
             )
-        cut[part], purged[part] = cut[part].take(known), int((~known).sum())
+        at[part], cut[part], purged[part] = at[part][known], _without(cut[part], ~known), int((~known).sum())
     test_prices = None if prices is None else np.asarray(prices["test"], dtype=np.float64)
-    return ArrayRows(**cut, test_prices=test_prices, purged=purged, preprocessor=preprocessor)
+    return ArrayRows(**cut, whole=rows, at=at, test_prices=test_prices, purged=purged, preprocessor=preprocessor)
+
+
+def _without(rows: TrainingSet, left_out: NDArray[np.bool_]) -> TrainingSet:
+    """The other rows; what lies behind a hole between them is a segment of its own, so that no window reaches across."""
+    segment = rows.segment + np.cumsum(left_out).astype(np.int32)
+    return replace(rows, segment=segment).take(~left_out)
 
 
 def _features(X: Mapping[str, Any]) -> tuple[dict[str, Any], EnhancedPreprocessor]:
@@ -229,7 +242,11 @@ def _quoted(names: Sequence[str]) -> str:
 def _joined(
     parts: Mapping[str, TrainingSet], ends_given: bool, prices: Mapping[str, ArrayLike] | None, horizon: int
 ) -> TrainingSet:
-    """All rows as one series, so that label ends and returns of a part are counted on into the next."""
+    """All rows as one series, so that label ends and returns of a part are counted on into the next.
+
+    A step in time from one part to the next that is longer than any within the parts is a hole, behind which a new segment
+    begins: a model that looks back does not look across.
+    """
     before, source = parts["train"], parts["train"].time_source
     for part in PARTS[1:]:
         rows = parts[part]
@@ -255,4 +272,10 @@ def _joined(
         prices=None if prices is None else np.concatenate([np.asarray(prices[part], dtype=np.float64) for part in PARTS]),
         label_horizon=horizon,
     )
-    return replace(joined, feature_names=parts["train"].feature_names, time_source=source)
+    segment = np.zeros(len(joined), np.int32)
+    if source is not TimeSource.ROW_ORDER:
+        steps, borders = np.diff(joined.ts).astype(np.int64), np.cumsum([len(parts[part]) for part in PARTS[:-1]])
+        longest = np.delete(steps, borders - 1).max(initial=int(np.median(steps)))
+        for border in borders[steps[borders - 1] > longest]:
+            segment[border:] += 1
+    return replace(joined, feature_names=parts["train"].feature_names, time_source=source, segment=segment)

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from huracan.catalogue import build_model, feature_importance, score_span, signal_score
+from huracan.baselines.inputs import spread_rows
+from huracan.catalogue import build_model, feature_importance, score_rows, score_span, signal_score
 from huracan.config import LearnerConfig
 from huracan.dataset import TrainingSet
 from huracan.errors import HuracanError, ModelError, NotEnoughData
@@ -132,15 +133,14 @@ def fit_learner(name: str, settings: LearnerConfig, rows: TrainingSet, *, seed: 
             name, task=settings.task, random_state=seed, max_train_rows=settings.max_train_rows, **settings.params
         )
         models[symbol] = model.fit(past)
-        levels[symbol] = float(np.mean(signal_score(models[symbol], _for_level(past, models[symbol]))))
+        levels[symbol] = _level(models[symbol], past)
     return FittedLearner(models, levels, unserved)
 
 
-def _for_level(past: TrainingSet, model: Any) -> TrainingSet:
-    """Training rows from all of the past; the latest, unbroken, for a model that looks back."""
-    if getattr(model, "history_bars", 0):
-        return past.most_recent(_LEVEL_ROWS)
-    return past.take(slice(None, None, max(1, len(past) // _LEVEL_ROWS)))
+def _level(model: Any, past: TrainingSet) -> float:
+    """Mean score on training rows; of a long past on rows drawn from all of it, each with the bars before it."""
+    sample = spread_rows(len(past), _LEVEL_ROWS)
+    return float(np.mean(signal_score(model, past) if sample is None else score_rows(model, past, sample)))
 
 
 def run_out_of_fold(

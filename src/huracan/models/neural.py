@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from huracan.errors import DataError, ModelError
 from huracan.models.neural_learner import NeuralLearner
 
 __all__ = ["NeuralClassifier", "NeuralRegressor"]
+
+_UNKNOWN = -1
 
 
 class NeuralRegressor(NeuralLearner, TabularRegressor):
@@ -84,7 +87,7 @@ class NeuralRegressor(NeuralLearner, TabularRegressor):
         for j in range(values.shape[1]):
             low, high = winsor_bounds(values[train, j], self.winsorize)
             if low < high:
-                values[:, j] = np.clip(values[:, j], low, high)
+                np.clip(values[:, j], low, high, out=values[:, j])
         if not keep:
             self.n_outputs_ = values.shape[1]
             self.target_centers_, spread = values[train].mean(axis=0), values[train].std(axis=0)
@@ -93,7 +96,7 @@ class NeuralRegressor(NeuralLearner, TabularRegressor):
             raise DataError(
                 f"y has {values.shape[1]} column(s), but the first fit had {self.n_outputs_}; warm_start needs as many."
             )
-        coded = (values - self.target_centers_) / self.target_scales_
+        coded = np.divide(np.subtract(values, self.target_centers_, out=values), self.target_scales_, out=values)
         levels = self._quantiles()
         if levels is not None:
             self.constant_ = np.quantile(coded[train], levels, axis=0).T.reshape(-1)
@@ -144,14 +147,12 @@ class NeuralClassifier(NeuralLearner, TabularClassifier):
         codes = np.searchsorted(self.classes_, labels)
         at = np.minimum(codes, len(self.classes_) - 1)
         unknown = self.classes_[at] != labels
-        if not keep:  # a class that only the validation rows hold is none of those that can be learned
-            at[unknown] = 0
-        elif unknown[train].any():
+        if unknown[train].any():
             new = labels[train][unknown[train]][0]
             raise ModelError(f"y holds the class {new!r}, which the first fit did not know; warm_start needs the same classes.")
         shares = np.bincount(at[train], minlength=len(self.classes_)).astype(np.float64)
         self.constant_ = shares / shares.sum()
-        return at.astype(np.int64)
+        return np.where(unknown, _UNKNOWN, at).astype(np.int64)
 
     def _check_target(self, target: NDArray[Any]) -> None:
         self._encode(_as_column(target))
@@ -164,15 +165,29 @@ class NeuralClassifier(NeuralLearner, TabularClassifier):
     def _class_weight(
         self, coded: NDArray[Any], train: NDArray[np.int64], weight: NDArray[np.float64], params: Mapping[str, Any]
     ) -> NDArray[np.float64]:
-        given = params["class_weight"]
+        by_class = np.zeros(len(self.classes_) + 1)  # the last one for _UNKNOWN: of what cannot be learned nothing is judged
+        by_class[:-1] = self._weight_of_classes(coded[train], weight[train], params["class_weight"])
+        return weight * by_class[coded]
+
+    def _weight_of_classes(self, coded: NDArray[Any], weight: NDArray[np.float64], given: Any) -> NDArray[np.float64]:
+        n, classes = len(self.classes_), self.classes_.tolist()
         if given is None:
-            return weight
-        if given == "balanced":
-            totals = np.bincount(coded[train], weights=weight[train], minlength=len(self.classes_))
-            return weight * (totals.sum() / (len(totals) * totals))[coded]
+            return np.ones(n)
+        if isinstance(given, str) and given == "balanced":
+            totals = np.bincount(coded, weights=weight, minlength=n)
+            return np.divide(totals.sum(), n * totals, out=np.zeros(n), where=totals > 0)
         if not isinstance(given, Mapping):
             raise ModelError(f"class_weight is {given!r}; 'balanced' or a mapping from class to weight was expected.")
-        return weight * np.array([float(given.get(c, 1.0)) for c in self.classes_.tolist()])[coded]
+        for name, value in given.items():
+            if name not in classes:
+                raise ModelError(f"class_weight names the class {name!r}; y holds {', '.join(map(repr, classes))}.")
+            if not isinstance(value, Real) or isinstance(value, bool) or not 0.0 <= float(value) < np.inf:
+                raise ModelError(f"class_weight of class {name!r} is {value!r}; a finite number from 0 was expected.")
+        weights = np.array([float(given.get(c, 1.0)) for c in classes])
+        if (weights > 0).sum() < 2:
+            left = [c for c, w in zip(classes, weights) if w > 0]
+            raise ModelError(f"class_weight is above 0 for {len(left)} class(es), {left}; at least two are needed.")
+        return weights
 
     def _link(self, output: NDArray[np.float64]) -> NDArray[np.float64]:
         """Class scores to probabilities."""

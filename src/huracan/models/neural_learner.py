@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
@@ -20,7 +21,7 @@ from huracan.models.input_saliency import input_saliency
 from huracan.models.neural_inputs import given_target, require_series, require_window, telling_when
 from huracan.models.neural_settings import loop_settings, network_arguments, told_from_last_bar
 from huracan.models.torch_use import require_torch, torch_threads
-from huracan.models.windowed_rows import WindowedRows
+from huracan.models.windowed_rows import AskedRows, WindowedRows
 from huracan.validation.folds import purged_fold
 from huracan.validation.row_times import RowTimes
 
@@ -30,11 +31,13 @@ if TYPE_CHECKING:
     from huracan.baselines.spec import LearnerSpec
     from huracan.training.history import TrainingResult
     from huracan.training.job import NetworkRecipe, TrainingJob
+    from huracan.training.windows import WindowTable
 
 __all__ = ["NeuralLearner"]
 
 _FEWEST_VALIDATED = 20
 _PREDICT_ROWS = 2_048
+_SCALED_WINDOWS = 8 * _PREDICT_ROWS
 
 
 class NeuralLearner(TabularLearner):
@@ -126,32 +129,30 @@ class NeuralLearner(TabularLearner):
         if cap is not None and len(chosen) > cap:
             chosen = np.sort(chosen[np.argsort(rows.times.decision[chosen], kind="stable")[-cap:]])
         self._check_target(target[chosen])
-        if len(chosen) < MIN_TRAIN_ROWS:
-            raise NotEnoughData(
-                f"{self.spec.name} got {len(chosen)} sample(s) to learn from; at least {MIN_TRAIN_ROWS} are needed."
-            )
+        self._require_enough(chosen)
         train, late = self._validation_tail(rows, chosen, params)
-        if not keep:
-            self.scaler_ = self._scaler(rows, rows.place[train], params)
-        assert self.scaler_ is not None
         coded = self._code(target, train, keep)
+        balanced = self._class_weight(coded, train, weight, params)
+        train, late = train[balanced[train] > 0], late[balanced[late] > 0]
+        late = late[:0] if len(late) < _FEWEST_VALIDATED else late
+        self._require_enough(train)
+        if not keep:
+            self.scaler_ = self._scaler(rows, train, params)
         self.n_train_rows_, self.n_validation_rows_ = len(train), len(late)
         self.weight_used_ = bool(np.ptp(weight[chosen]) > 0) or params["class_weight"] is not None
-        balanced = self._class_weight(coded, train, weight, params)
-        table = torch.from_numpy(self.scaler_(rows.matrix))
-
-        def windows(which: NDArray[np.int64]) -> WindowTable:
-            used = None if not self.weight_used_ else torch.from_numpy((balanced[which]).astype(np.float32))
-            last = torch.from_numpy(rows.place[which].astype(np.int32))
-            return WindowTable(table, last, params["window"], y=torch.from_numpy(coded[which]), weight=used)
-
+        both, n = np.concatenate((train, late)), len(train)
+        told = torch.from_numpy(coded[both])
+        weights = torch.from_numpy(balanced[both].astype(np.float32)) if self.weight_used_ else None
+        del target, coded, weight, balanced, usable, chosen, train, late  # nothing of it is needed beside the table
+        values, last = rows.table(both, params["window"], self.scaler_)
+        windows = WindowTable(torch.from_numpy(values), torch.from_numpy(last), params["window"], y=told, weight=weights)
         loss, quantiles, _ = self._loss(params)
         return TrainingJob(
             network=self._recipe(params),
             loss=loss,
             quantiles=quantiles,
-            train=windows(train),
-            validation=windows(late) if len(late) else None,
+            train=_span(windows, slice(0, n)),
+            validation=_span(windows, slice(n, None)) if n < len(windows) else None,
             settings=loop_settings(params, int(self.random_state or 0)),
         )
 
@@ -167,6 +168,12 @@ class NeuralLearner(TabularLearner):
         """How much the outputs move with each feature, over the bars of a window, by :func:`input_saliency`; sums to 1."""
         check_is_fitted(self, "estimator_")
         return dict(zip(self.feature_names_, self.importance_.tolist(), strict=True))
+
+    def _require_enough(self, rows: NDArray[np.int64]) -> None:
+        if len(rows) < MIN_TRAIN_ROWS:
+            raise NotEnoughData(
+                f"{self.spec.name} got {len(rows)} sample(s) to learn from; at least {MIN_TRAIN_ROWS} are needed."
+            )
 
     def _training_rows(
         self, X: Any, y: Any, sample_weight: Any, *, reset: bool
@@ -250,16 +257,17 @@ class NeuralLearner(TabularLearner):
     def _check_target(self, target: NDArray[Any]) -> None:
         """Refuse targets that nothing can be learned from."""
 
-    def _scaler(self, rows: WindowedRows, place: NDArray[np.int64], params: Mapping[str, Any]) -> InputScaler:
+    def _scaler(self, rows: WindowedRows, train: NDArray[np.int64], params: Mapping[str, Any]) -> InputScaler:
         """Of rows; where a window is told from its own last bar, of moves within windows, and levels are not cut.
 
         A price may leave the range it was trained in, and moves far less within a window than over the years.
         """
         if not told_from_last_bar(params):
-            return InputScaler.fit(rows.matrix[place], clip=self.clip)
-        back = np.arange(len(place)) % params["window"]
-        moves = InputScaler.fit(rows.matrix[place] - rows.matrix[place - back], clip=np.inf)
-        return replace(moves, center=np.median(rows.matrix[place], axis=0).astype(np.float64))
+            return InputScaler.fit(rows.values, clip=self.clip, rows=rows.numbers(train))
+        place = rows.place[train]
+        earlier = place - np.arange(len(place)) % params["window"]
+        now, then = (rows.values[at if rows.order is None else rows.order[at]] for at in (place, earlier))
+        return replace(InputScaler.fit(now - then, clip=np.inf), center=np.median(now, axis=0).astype(np.float64))
 
     def _code(self, target: NDArray[Any], train: NDArray[np.int64], keep: bool) -> NDArray[Any]:
         """Targets as the network learns them, float32 (n, outputs) or int64 (n,); moments and classes from ``train``."""
@@ -272,6 +280,7 @@ class NeuralLearner(TabularLearner):
     def _class_weight(
         self, coded: NDArray[Any], train: NDArray[np.int64], weight: NDArray[np.float64], params: Mapping[str, Any]
     ) -> NDArray[np.float64]:
+        """Weights with what the row's class counts, 0 for a class that is not learned."""
         if params["class_weight"] is not None:
             raise ModelError(f"class_weight is {params['class_weight']!r}, but {self.spec.name} was built for regression.")
         return weight
@@ -283,34 +292,36 @@ class NeuralLearner(TabularLearner):
         check_is_fitted(self, "estimator_")
         import torch
 
-        params = self.spec.complete(self.hyperparameters)
-        if not isinstance(X, TrainingSet):
-            require_series(X, None)
-            if not len(X):
-                return np.empty((0, len(self._constant_output())))
-        rows = self._windowed(X, reset=False)
-        usable = np.flatnonzero(rows.complete(params["window"]))
-        output = np.tile(self._constant_output(), (len(rows.place), 1))
-        if not len(usable):
-            if len(output):
-                warnings.warn(
-                    f"{self.spec.name} was asked about {len(output)} row(s) none of which has its window of {params['window']} "
-                    "unbroken bars, and says the constant; give the bars before them, too.",
-                    stacklevel=3,
-                )
-            return output
         from huracan.training.runtime import as_device
         from huracan.training.windows import WindowTable
 
-        assert self.scaler_ is not None
-        device = as_device(params["device"])
-        table = torch.from_numpy(self.scaler_(rows.matrix))
-        last = torch.from_numpy(rows.place[usable].astype(np.int32))
-        windows = WindowTable(table, last, params["window"]).to(device, torch.float32)
-        self.estimator_.to(device)
+        params = self.spec.complete(self.hyperparameters)
+        if not isinstance(X, TrainingSet | AskedRows):
+            require_series(X, None)
+        if hasattr(X, "__len__") and len(X) == 0:
+            return np.empty((0, len(self._constant_output())))
+        rows = self._windowed(X.rows if isinstance(X, AskedRows) else X, reset=False)
+        asked = np.asarray(X.which) if isinstance(X, AskedRows) else np.arange(len(rows.place))
+        output = np.tile(self._constant_output(), (len(asked), 1))
+        usable = np.flatnonzero(rows.complete(params["window"])[asked])
+        if not len(usable):
+            warnings.warn(
+                f"{self.spec.name} was asked about {len(output)} row(s) none of which has its window of {params['window']} "
+                "unbroken bars, and says the constant; give the bars before them, too.",
+                stacklevel=3,
+            )
+            return output
+        device, network = as_device(params["device"]), self.estimator_
+        if device.type != "cpu":  # a copy, since other threads may ask at the same time, and what is stored lies on the CPU
+            network = copy.deepcopy(network).to(device)
         with torch.inference_mode(), torch_threads(int(self.n_jobs or 1)):
-            parts = [self.estimator_(batch.x).double().cpu().numpy() for batch in windows.in_order(_PREDICT_ROWS)]
-        output[usable] = self._link(np.concatenate(parts))
+            for first in range(0, len(usable), _SCALED_WINDOWS):
+                some = usable[first : first + _SCALED_WINDOWS]
+                values, last = rows.table(asked[some], params["window"], self.scaler_)
+                table = WindowTable(torch.from_numpy(values), torch.from_numpy(last), params["window"])
+                windows = table.to(device, torch.float32)
+                parts = [network(batch.x).double().cpu().numpy() for batch in windows.in_order(_PREDICT_ROWS)]
+                output[some] = self._link(np.concatenate(parts))
         return output
 
     @property
@@ -336,8 +347,13 @@ class NeuralLearner(TabularLearner):
     def from_state(cls, spec: LearnerSpec, state: Mapping[str, Any], inner: Any) -> Self:
         """Rebuild a fitted model from what :meth:`to_parts` gave; ``inner`` is its network or name -> tensor."""
         model = super().from_state(spec, state, None)
-        model.n_validation_rows_ = state["n_validation_rows"]
-        model.importance_ = np.asarray(state["importance"], np.float64)
+        try:
+            model.n_validation_rows_ = int(state["n_validation_rows"])
+            model.importance_ = np.asarray(state["importance"], np.float64)
+        except KeyError as error:
+            raise ModelError(f"the stored state of {spec.name} lacks the key {error}.") from error
+        except (TypeError, ValueError) as error:
+            raise ModelError(f"the stored state of {spec.name} is damaged: {error}.") from error
         params = spec.complete(model.hyperparameters)
         if told_from_last_bar(params) and model.scaler_ is not None:
             model.scaler_ = replace(model.scaler_, clip=np.inf)
@@ -358,3 +374,9 @@ class NeuralLearner(TabularLearner):
         assert self.spec.network is not None
         sizes = {"n_features": self.n_features_in_, "window": params["window"], "n_outputs": self._loss(params)[2]}
         return NetworkRecipe(self.spec.network, {**sizes, **network_arguments(params)}, seed=int(self.random_state or 0))
+
+
+def _span(windows: WindowTable, span: slice) -> WindowTable:
+    """Those windows over the same table; nothing is copied."""
+    weight = None if windows.weight is None else windows.weight[span]
+    return replace(windows, last=windows.last[span], y=None if windows.y is None else windows.y[span], weight=weight)

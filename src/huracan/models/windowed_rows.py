@@ -1,60 +1,80 @@
-"""Rows of any kind as one table sorted by symbol and time, with what is known before each row."""
+"""Rows of any kind in the order of symbol and time, with what is known before each row, and tables cut from them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from huracan.baselines.inputs import InputScaler
 from huracan.dataset import TimeSource, TrainingSet
 from huracan.validation.row_times import RowTimes
 
-__all__ = ["WindowedRows"]
+__all__ = ["AskedRows", "WindowedRows"]
+
+_BLOCK = 16_384
+
+
+@dataclass(frozen=True, eq=False)
+class AskedRows:
+    """Rows of a ``TrainingSet`` that a model is asked about, by number; all others are only what they look back at."""
+
+    rows: TrainingSet
+    which: NDArray[np.integer]
+
+    def __len__(self) -> int:
+        return len(self.which)
 
 
 @dataclass(frozen=True, eq=False)
 class WindowedRows:
-    """A matrix whose rows of one symbol and segment lie together, oldest first, and how rows as given map to it.
+    """Rows as given, and their order in which those of one symbol and segment lie together, oldest first.
 
     Attributes
     ----------
-    matrix : float32 (rows, features). place : int64 (n,), row of the matrix that each given row (or the last bar of each
-        given window) is at. before : int64 (n,), unbroken bars of the matrix before that row.
+    values : float32 (rows, features), as given; no copy. order : int32 (rows,), the row of ``values`` at each place of that
+        order, or None where they are in order.
+    place : int32 (n,), place of each given row, or of the last bar of each given window. before : int32 (n,), unbroken bars
+        before it.
     times : when each given row is decided and its label known.
 
     Examples
     --------
-    >>> rows = WindowedRows.of(np.zeros((5, 2), np.float32))
+    >>> rows = WindowedRows.of(np.arange(12.0, dtype=np.float32).reshape(6, 2))
     >>> rows.before.tolist()
-    [0, 1, 2, 3, 4]
+    [0, 1, 2, 3, 4, 5]
+    >>> rows.table(np.array([2, 5]), 2)[0][:, 0].tolist()
+    [2.0, 4.0, 8.0, 10.0]
     """
 
-    matrix: NDArray[np.float32]
-    place: NDArray[np.int64]
-    before: NDArray[np.int64]
+    values: NDArray[np.float32]
+    order: NDArray[np.int32] | None
+    place: NDArray[np.int32]
+    before: NDArray[np.int32]
     times: RowTimes
 
     @classmethod
-    def of(cls, X: Any, times: RowTimes | None = None) -> WindowedRows:
+    def of(cls, X: Any, times: RowTimes | None = None, **more: Any) -> Self:
         """Sort a ``TrainingSet``; take a matrix (n, d) as one series in time order; take windows (n, length, d) as they are.
 
-        Without ``times`` those of a matrix are its row numbers, and a label is known one row later.
+        Without ``times`` those of a matrix are its row numbers, and a label is known one row later. ``more`` is for fields of
+        a class that has more of them.
         """
         if isinstance(X, TrainingSet):
-            return cls._of_training_set(X)
+            return cls._of_training_set(X, more)
         n = len(X)
         times = RowTimes.of(X) if times is None else times
         if X.ndim == 3:
             length = X.shape[1]
-            place = np.arange(1, n + 1, dtype=np.int64) * length - 1
-            return cls(X.reshape(n * length, X.shape[2]), place, np.full(n, length - 1, np.int64), times)
-        row = np.arange(n, dtype=np.int64)
-        return cls(X, row, row, times)
+            place = np.arange(1, n + 1, dtype=np.int32) * np.int32(length) - np.int32(1)
+            return cls(X.reshape(n * length, X.shape[2]), None, place, np.full(n, length - 1, np.int32), times, **more)
+        row = np.arange(n, dtype=np.int32)
+        return cls(X, None, row, row, times, **more)
 
     @classmethod
-    def _of_training_set(cls, rows: TrainingSet) -> WindowedRows:
+    def _of_training_set(cls, rows: TrainingSet, more: dict[str, Any]) -> Self:
         from huracan.training.windows import bars_before
 
         unknown = np.isnat(rows.label_end)  # a row that may stand in windows, and is not learned from
@@ -62,14 +82,45 @@ class WindowedRows:
         times = RowTimes.of(known)
         step = rows.bar_length if rows.time_source is TimeSource.CANDLES else None
         if len(rows.symbols) == 1:  # by time is by symbol and time
-            before = bars_before(rows.symbol_code, rows.segment, rows.ts, step)
-            return cls(rows.X, np.arange(len(rows), dtype=np.int64), before, times)
-        order = np.lexsort((rows.ts, rows.symbol_code))
-        before = bars_before(rows.symbol_code[order], rows.segment[order], rows.ts[order], step)
-        place = np.empty(len(rows), np.int64)
-        place[order] = np.arange(len(rows))
-        return cls(rows.X[order], place, before[place], times)
+            before = bars_before(rows.symbol_code, rows.segment, rows.ts, step).astype(np.int32)
+            return cls(rows.X, None, np.arange(len(rows), dtype=np.int32), before, times, **more)
+        order = np.lexsort((rows.ts, rows.symbol_code)).astype(np.int32)
+        place, before = np.empty_like(order), np.empty_like(order)
+        place[order] = np.arange(len(rows), dtype=np.int32)
+        before[order] = bars_before(rows.symbol_code[order], rows.segment[order], rows.ts[order], step)
+        return cls(rows.X, order, place, before, times, **more)
 
     def complete(self, length: int) -> NDArray[np.bool_]:
         """Whether each given row has a whole window of ``length`` bars."""
         return self.before >= length - 1
+
+    def numbers(self, which: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Rows of ``values`` that given rows, or the last bars of given windows, are at."""
+        return self.place[which] if self.order is None else self.order[self.place[which]]
+
+    def table(
+        self, which: NDArray[np.int64], length: int, scaler: InputScaler | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """The bars that windows of these given rows reach, each once and scaled, and the row (n,) each window ends in.
+
+        Each of ``which`` has a whole window, see :meth:`complete`. Of what is not reached nothing is copied.
+        """
+        place = self.place[which]
+        by_place = None if np.all(place[1:] >= place[:-1]) else np.argsort(place, kind="stable")
+        ends = place if by_place is None else place[by_place]
+        new = np.diff(ends, prepend=ends[:1] - np.int32(length))
+        np.minimum(new, length, out=new)  # bars that the window before does not hold
+        stops = np.cumsum(new, dtype=np.int32)
+        table = np.empty((int(stops[-1]) if len(stops) else 0, self.values.shape[1]), np.float32)
+        for first in range(0, len(ends), _BLOCK):
+            block = slice(first, first + _BLOCK)
+            start, stop = int(stops[first] - new[first]), int(stops[block][-1])
+            rows = np.arange(start, stop) + np.repeat(ends[block] + 1 - stops[block], new[block])
+            part = table[start:stop]
+            np.take(self.values, rows if self.order is None else self.order[rows], axis=0, out=part, mode="clip")
+            if scaler is not None:
+                scaler(part, out=part)
+        last = np.empty(len(place), np.int32)
+        last[slice(None) if by_place is None else by_place] = stops
+        last -= 1
+        return table, last

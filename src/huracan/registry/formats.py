@@ -107,7 +107,9 @@ def _dump_inner(inner: Any) -> tuple[str, bytes | None, dict[str, Any]]:
     if (torch := sys.modules.get("torch")) is not None and isinstance(inner, torch.nn.Module):
         from safetensors.torch import save
 
-        return "safetensors", save({name: value.contiguous().cpu() for name, value in inner.state_dict().items()}), {}
+        # each its own memory: layers that share their weights hold one tensor under two names, which the format refuses
+        tensors = {name: value.detach().cpu().clone().contiguous() for name, value in inner.state_dict().items()}
+        return "safetensors", save(tensors), {}
     module = type(inner).__module__
     if not hasattr(inner, "get_params") or module.split(".")[0] in ("xgboost", "lightgbm"):
         raise ArtifactError(

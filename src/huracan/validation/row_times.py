@@ -179,7 +179,7 @@ def _milliseconds(times: Any, name: str) -> NDArray[np.int64]:
         values = np.asarray(values, dtype="datetime64[ms]")
     if not np.issubdtype(values.dtype, np.datetime64):
         raise DataError(f"{name} is {values.dtype}; times (datetime64) were expected.")
-    values = values.astype("datetime64[ms]")
+    values = values.astype("datetime64[ms]", copy=False)
     missing = np.isnat(values)
     if missing.any():
         raise DataError(f"{name} is missing in row {int(np.argmax(missing))}; every row needs one.")

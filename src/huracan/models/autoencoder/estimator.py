@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from huracan.baselines.inputs import InputScaler, other_columns
+from huracan.baselines.inputs import InputScaler, other_columns, spread_rows
 from huracan.errors import DataError, ModelError, NotEnoughData
 from huracan.model_info import ModelInfo
 from huracan.models.autoencoder.card import AUTOENCODER, AUTOENCODER_DEFAULTS
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from huracan.models.networks.autoencoder import WindowAutoencoder
+    from huracan.training.windows import WindowTable
 
 __all__ = ["Autoencoder"]
 
@@ -131,7 +133,7 @@ class Autoencoder(TransformerMixin, BaseEstimator):
         from huracan.training.windows import WindowTable
 
         self._check_parameters()
-        rows = BarRows.of(X, reference=self.reference)
+        rows = BarRows.read(X, reference=self.reference)
         usable = np.flatnonzero(rows.complete(self.window))
         if len(usable) < _FEWEST_WINDOWS:
             longest = int(rows.before.max(initial=-1)) + 1
@@ -140,18 +142,15 @@ class Autoencoder(TransformerMixin, BaseEstimator):
                 f"are needed, and the longest unbroken run has {longest} bars. Shorten window, or give more history."
             )
         train, late = self._validation_tail(rows, usable)
-        self.feature_names_, self.n_features_in_ = rows.names, rows.matrix.shape[1]
+        self.feature_names_, self.n_features_in_ = rows.names, rows.values.shape[1]
         self.check_names_ = check_names(rows.names)
         self.views_ = self._views(rows)
-        self.scaler_ = InputScaler.fit(rows.matrix[rows.place[train]], clip=math.inf)
+        self.scaler_ = InputScaler.fit(rows.values, clip=math.inf, rows=rows.numbers(train))
         seed = int(self.random_state or 0)
         with built_with_seed(seed):
             network = self._network()
-        table = torch.from_numpy(self.scaler_(rows.matrix))
-
-        def windows(which: NDArray[np.int64]) -> WindowTable:
-            return WindowTable(table, torch.from_numpy(rows.place[which].astype(np.int32)), self.window)
-
+        values, ends = rows.table(np.concatenate((train, late)), self.window, self.scaler_)
+        windows = WindowTable(torch.from_numpy(values), torch.from_numpy(ends), self.window)
         settings = LoopSettings(
             max_epochs=self.max_epochs,
             batch_size=self.batch_size,
@@ -164,17 +163,18 @@ class Autoencoder(TransformerMixin, BaseEstimator):
             loop = TrainingLoop(
                 network,
                 Reconstruction(self.views_, self.learning_clip),
-                windows(train),
-                windows(late) if len(late) else None,
+                replace(windows, last=windows.last[: len(train)]),
+                replace(windows, last=windows.last[len(train) :]) if len(late) else None,
                 settings=settings,
                 runtime=Runtime(self.device),
             )
             self.training_ = loop.run()
             self.network_ = network.to("cpu").eval()
             self.n_train_windows_, self.n_validation_windows_ = len(train), len(late)
-            judged = train if len(train) <= _CALIBRATED else train[:: -(-len(train) // _CALIBRATED)]
+            sample = spread_rows(len(train), _CALIBRATED)
+            judged = ends[: len(train)] if sample is None else ends[sample]
             self.calibration_ = TailCalibration(len(self.check_names_))
-            self.calibration_.learn(self._checks(table, rows.place[judged]))
+            self.calibration_.learn(self._checks(replace(windows, last=torch.from_numpy(judged))))
         return self
 
     def _check_parameters(self) -> None:
@@ -193,8 +193,8 @@ class Autoencoder(TransformerMixin, BaseEstimator):
 
     def _validation_tail(self, rows: BarRows, usable: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Row numbers to learn from, and later ones; no bar is in windows of both."""
-        usable = usable[np.argsort(rows.time[usable], kind="stable")]
-        time = rows.time[usable]
+        usable = usable[np.argsort(rows.times.decision[usable], kind="stable")]
+        time = rows.times.decision[usable]
         moments = np.unique(time)
         edge = round((1.0 - self.validation_share) * len(moments))
         late = time >= moments[edge] if edge < len(moments) else np.zeros(len(usable), bool)
@@ -210,7 +210,7 @@ class Autoencoder(TransformerMixin, BaseEstimator):
         return train, tail
 
     def _views(self, rows: BarRows) -> tuple[tuple[int, ...], ...]:
-        n = rows.matrix.shape[1]
+        n = rows.values.shape[1]
         if self.views is None:
             if rows.views is not None:
                 return rows.views
@@ -231,16 +231,17 @@ class Autoencoder(TransformerMixin, BaseEstimator):
 
     def transform(self, X: Any) -> NDArray[np.float64]:
         """Latent features of the window that ends in each row, (n, latent); NaN where there is no whole window."""
-        rows, usable, table = self._read(X)
+        usable, windows = self._read(X)
         import torch
 
-        found = np.full((len(rows.place), self.latent), np.nan)
+        found = np.full((len(usable), self.latent), np.nan)
         with torch.no_grad(), torch_threads(int(self.n_jobs or 1)):
             parts = [
-                self.network_.encode(x.clamp(-self.learning_clip, self.learning_clip)) for x in self._batches(table, usable)
+                self.network_.encode(batch.x.clamp(-self.learning_clip, self.learning_clip))
+                for batch in windows.in_order(_AT_ONCE)
             ]
         if parts:
-            found[rows.complete(self.window)] = torch.cat(parts).numpy()
+            found[usable] = torch.cat(parts).numpy()
         return found
 
     def anomaly_score(self, X: Any) -> NDArray[np.float64]:
@@ -260,39 +261,35 @@ class Autoencoder(TransformerMixin, BaseEstimator):
 
     def anomaly_checks(self, X: Any) -> NDArray[np.float64]:
         """Surprise of every check, (n, checks) in the order of ``check_names_``: why a window is strange."""
-        rows, usable, table = self._read(X)
-        found = np.full((len(rows.place), len(self.check_names_)), np.nan)
-        if len(usable):
+        usable, windows = self._read(X)
+        found = np.full((len(usable), len(self.check_names_)), np.nan)
+        if len(windows):
             with torch_threads(int(self.n_jobs or 1)):
-                found[rows.complete(self.window)] = self.calibration_.surprise(self._checks(table, usable))
+                found[usable] = self.calibration_.surprise(self._checks(windows))
         return found
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
         """Names of the latent features."""
         return np.asarray([f"latent{i}" for i in range(self.latent)], dtype=object)
 
-    def _read(self, X: Any) -> tuple[BarRows, NDArray[np.int64], torch.Tensor]:
+    def _read(self, X: Any) -> tuple[NDArray[np.bool_], WindowTable]:
+        """Which rows have a whole window, and those windows."""
         check_is_fitted(self, "network_")
         import torch
 
-        rows = BarRows.of(X, reference=self.reference)
+        from huracan.training.windows import WindowTable
+
+        rows = BarRows.read(X, reference=self.reference)
         if len(rows.names) != self.n_features_in_:
             raise DataError(f"X has {len(rows.names)} features; the autoencoder was fitted on {self.n_features_in_}.")
         unnamed = rows.names == tuple(f"x{i}" for i in range(self.n_features_in_))
         if not unnamed and rows.names != self.feature_names_:
             raise other_columns("the autoencoder", rows.names, self.feature_names_)
-        return rows, rows.place[rows.complete(self.window)], torch.from_numpy(self.scaler_(rows.matrix))
+        usable = rows.complete(self.window)
+        values, last = rows.table(np.flatnonzero(usable), self.window, self.scaler_)
+        return usable, WindowTable(torch.from_numpy(values), torch.from_numpy(last), self.window)
 
-    def _batches(self, table: torch.Tensor, last: NDArray[np.int64]) -> Iterator[torch.Tensor]:
-        import torch
-
-        from huracan.training.windows import WindowTable
-
-        windows = WindowTable(table, torch.from_numpy(last.astype(np.int32)), self.window)
-        for batch in windows.in_order(_AT_ONCE):
-            yield batch.x
-
-    def _checks(self, table: torch.Tensor, last: NDArray[np.int64]) -> NDArray[np.float64]:
+    def _checks(self, windows: WindowTable) -> NDArray[np.float64]:
         import torch
 
         from huracan.models.autoencoder.checks import window_checks
@@ -301,7 +298,7 @@ class Autoencoder(TransformerMixin, BaseEstimator):
         views = hidden_columns(self.views_, self.n_features_in_)
         parts = []
         with torch.no_grad():
-            for x in self._batches(table, last):
+            for x in (batch.x for batch in windows.in_order(_AT_ONCE)):
                 cut = x.clamp(-self.learning_clip, self.learning_clip)
                 cross = torch.zeros_like(x)
                 for hidden in views:

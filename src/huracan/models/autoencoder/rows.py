@@ -1,4 +1,4 @@
-"""What the autoencoder reads, as one table sorted by symbol and time with the unbroken bars before each row."""
+"""What the autoencoder reads, as rows in the order of symbol and time with the unbroken bars before each."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from huracan.baselines.inputs import require_finite
-from huracan.dataset import TimeSource, TrainingSet, as_matrix
+from huracan.dataset import TrainingSet, as_matrix
 from huracan.errors import DataError
+from huracan.models.windowed_rows import WindowedRows
 from huracan.preprocessing import FeatureRecipe, feature
 from huracan.preprocessing.lags import ordered_bounds
+from huracan.validation.row_times import RowTimes
 
 __all__ = ["BarRows", "candle_recipe"]
 
@@ -40,27 +41,19 @@ def candle_recipe(bars: int = 240) -> FeatureRecipe:
 
 
 @dataclass(frozen=True, eq=False)
-class BarRows:
-    """A table of bars, and how rows as given map to it.
+class BarRows(WindowedRows):
+    """Rows of bars with the names of their columns; their values are finite, and a bar that misses one breaks a window.
 
     Attributes
     ----------
-    matrix : float32 (bars, features), those of one symbol together, oldest first. names : of its columns.
-    place : int64 (n,), bar that each given row, or the last bar of each given window, is at.
-    before : int64 (n,), unbroken complete bars before it.
-    time : (n,), of each given row: datetime64, or its number where there is no time.
-    views : groups of columns (numbers) that explain each other, where the kind of input says so.
+    names : of the columns. views : groups of columns (numbers) that explain each other, where the kind of input says so.
     """
 
-    matrix: NDArray[np.float32]
-    names: tuple[str, ...]
-    place: NDArray[np.int64]
-    before: NDArray[np.int64]
-    time: NDArray[Any]
+    names: tuple[str, ...] = ()
     views: tuple[tuple[int, ...], ...] | None = None
 
     @classmethod
-    def of(cls, X: Any, *, reference: int) -> BarRows:
+    def read(cls, X: Any, *, reference: int) -> BarRows:
         """Read candles, a feature frame with ``symbol`` and ``ts``, a ``TrainingSet``, rows (n, d) or windows (n, length, d).
 
         Parameters
@@ -73,39 +66,24 @@ class BarRows:
         DataError : a value is not finite (column and row or time are named), or a frame is not sorted by symbol and time.
         """
         if isinstance(X, TrainingSet):
-            return cls._of_training_set(X)
+            bad = ~np.isfinite(X.X.sum(axis=1))
+            if bad.any():
+                at = int(np.argmax(bad))
+                column = X.feature_names[int(np.argmax(~np.isfinite(X.X[at])))]
+                raise DataError(
+                    f"column '{column}' is not finite in row {at} ({X.symbol[at]}, {X.ts[at]}); finite numbers were expected."
+                )
+            return cls.of(X, names=X.feature_names)
         if isinstance(X, pl.DataFrame) and {"symbol", "ts"} <= set(X.columns):
             return cls._of_frame(X, reference)
         array = np.asarray(X.to_numpy() if hasattr(X, "to_numpy") else X)
         if array.ndim == 3:
-            n, length, width = array.shape
-            matrix = np.ascontiguousarray(array.reshape(n * length, width), dtype=np.float32)
-            names = tuple(f"x{i}" for i in range(width))
-            require_finite(matrix, names)
-            place = np.arange(1, n + 1, dtype=np.int64) * length - 1
-            return cls(matrix, names, place, np.full(n, length - 1, np.int64), np.arange(n))
-        matrix, names = as_matrix(X)
-        require_finite(matrix, names)
-        row = np.arange(len(matrix), dtype=np.int64)
-        return cls(matrix, names, row, row, row)
-
-    @classmethod
-    def _of_training_set(cls, rows: TrainingSet) -> BarRows:
-        from huracan.training.windows import bars_before
-
-        bad = ~np.isfinite(rows.X).all(axis=1)
-        if bad.any():
-            at = int(np.argmax(bad))
-            column = rows.feature_names[int(np.argmax(~np.isfinite(rows.X[at])))]
-            raise DataError(
-                f"column '{column}' is not finite in row {at} ({rows.symbol[at]}, {rows.ts[at]}); finite numbers were expected."
-            )
-        step = rows.bar_length if rows.time_source is TimeSource.CANDLES else None
-        order = np.lexsort((rows.ts, rows.symbol_code))
-        before = bars_before(rows.symbol_code[order], rows.segment[order], rows.ts[order], step)
-        place = np.empty(len(rows), np.int64)
-        place[order] = np.arange(len(rows))
-        return cls(np.ascontiguousarray(rows.X[order]), rows.feature_names, place, before[place], rows.ts)
+            names = tuple(f"x{i}" for i in range(array.shape[2]))
+            array = np.ascontiguousarray(array, dtype=np.float32)
+        else:
+            array, names = as_matrix(X)
+        require_finite(array.reshape(-1, array.shape[-1]), names)
+        return cls.of(array, names=names)
 
     @classmethod
     def _of_frame(cls, frame: pl.DataFrame, reference: int) -> BarRows:
@@ -128,11 +106,9 @@ class BarRows:
             begins[start:stop] = start
         before = np.minimum(row - begins, row - last_hole - 1)
         views = _views_of_candles(names) if candles else None
-        return cls(np.nan_to_num(matrix), names, row, before, features["ts"].to_numpy(), views)
-
-    def complete(self, length: int) -> NDArray[np.bool_]:
-        """Whether each given row has a whole window of ``length`` bars."""
-        return self.before >= length - 1
+        moment = features["ts"].to_physical().cast(pl.Int64).to_numpy()
+        times = RowTimes(moment, moment, step=1, clock=False)  # nothing here is labelled
+        return cls(np.nan_to_num(matrix, copy=False), None, row.astype(np.int32), before.astype(np.int32), times, names, views)
 
 
 def _views_of_candles(names: tuple[str, ...]) -> tuple[tuple[int, ...], ...]:

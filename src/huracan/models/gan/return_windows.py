@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ from huracan.regimes import RegimeClassifier
 __all__ = ["ReturnWindows", "price_step", "regime_codes"]
 
 _NAMES = tuple(str(regime) for regime in REGIME_ORDER)
+_ONE_BAR_RETURN = re.compile(r"log_return(_1)?|log_return_scaled_1(_\d+)?|(simple_)?return_1")
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,9 +199,12 @@ def _of_candles(
 
 def _of_training_set(rows: TrainingSet) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
     """The first feature that is a return of one bar; whatever its unit, windows are measured by their own past."""
-    column = next((i for i, name in enumerate(rows.feature_names) if name.startswith(("log_return", "return_1"))), None)
+    column = next((i for i, name in enumerate(rows.feature_names) if _ONE_BAR_RETURN.fullmatch(name)), None)
     if column is None:
-        raise DataError(f"the TrainingSet has no column of returns (log_return...) among {', '.join(rows.feature_names)}.")
+        raise DataError(
+            "the TrainingSet has no column of one bar's returns (log_return, log_return_1, log_return_scaled_1 or return_1) "
+            f"among {', '.join(rows.feature_names)}."
+        )
     order = np.lexsort((rows.ts, rows.symbol_code))
     returns = rows.X[order, column].astype(np.float64)
     require_finite(returns[:, None], (rows.feature_names[column],))
