@@ -19,8 +19,8 @@ from huracan.models.input_saliency import input_saliency
 from huracan.models.neural_inputs import given_target, require_window, telling_when
 from huracan.models.neural_settings import loop_settings, network_arguments
 from huracan.models.torch_use import require_torch, torch_threads
+from huracan.models.validation_tail import FEWEST_VALIDATED, purged_tail
 from huracan.models.windowed_rows import AskedRows, WindowedRows
-from huracan.validation.folds import purged_fold
 from huracan.validation.row_times import RowTimes
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["NeuralLearner"]
 
-_FEWEST_VALIDATED = 20
 _PREDICT_ROWS = 2_048
 _SCALED_WINDOWS = 8 * _PREDICT_ROWS
 
@@ -120,11 +119,11 @@ class NeuralLearner(TabularLearner):
             chosen = np.sort(chosen[np.argsort(rows.times.decision[chosen], kind="stable")[-cap:]])
         self._check_target(target[chosen])
         self._require_enough(chosen)
-        train, late = self._validation_tail(rows, chosen, params)
+        train, late = purged_tail(rows.times, chosen, share=params["validation_share"], embargo=params["embargo"])
         coded = self._code(target, train, keep)
         balanced = self._class_weight(coded, train, weight, params)
         train, late = train[balanced[train] > 0], late[balanced[late] > 0]
-        late = late[:0] if len(late) < _FEWEST_VALIDATED else late
+        late = late[:0] if len(late) < FEWEST_VALIDATED else late
         self._require_enough(train)
         if not keep:
             self.scaler_ = InputScaler.fit(rows.values, clip=self.clip, rows=rows.numbers(train))
@@ -226,21 +225,6 @@ class NeuralLearner(TabularLearner):
             raise DataError(f"X has {array.shape[2]} features, but {self.spec.name} is expecting {self.n_features_in_}.")
         require_finite(array.reshape(-1, array.shape[2]), self.feature_names_)
         return WindowedRows.of(array, RowTimes.of(array, label_horizon=horizon))
-
-    def _validation_tail(
-        self, rows: WindowedRows, chosen: NDArray[np.int64], params: Mapping[str, Any]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Row numbers to learn from, and later ones to validate on, purged of labels that reach across."""
-        share = params["validation_share"]
-        if not 0.0 <= share < 0.9:
-            raise ModelError(f"validation_share is {share!r}; a share from 0 to below 0.9 was expected.")
-        times = replace(rows.times, decision=rows.times.decision[chosen], label_end=rows.times.label_end[chosen])
-        edge = times.first_rows[round((1.0 - share) * times.n_times)] if share else len(chosen)
-        if len(chosen) - edge < _FEWEST_VALIDATED:
-            return chosen, chosen[:0]
-        gap = times.embargo_length(params["embargo"])
-        fold = purged_fold(times, [(int(edge), len(chosen))], gap_before=gap, name="early stopping")
-        return chosen[fold.train], chosen[fold.test]
 
     def _check_target(self, target: NDArray[Any]) -> None:
         """Refuse targets that nothing can be learned from."""
