@@ -134,6 +134,21 @@ def test_a_table_holds_the_bars_that_windows_reach_and_no_others() -> None:
         assert len(table) == len({at - i for at in windowed.place[which] for i in range(5)})
 
 
+def test_importance_is_looked_at_in_windows_of_all_symbols() -> None:
+    """Features of 1,024 windows at even steps would be those of one symbol of eight."""
+    import torch
+
+    from huracan.models.input_saliency import input_saliency
+    from huracan.training.windows import WindowTable
+
+    number = torch.arange(8 * 1_023 + 1)
+    table = torch.stack([number % 8 == k for k in range(8)], dim=1).float()  # a column a symbol
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(8, 1))
+    torch.nn.init.ones_(network[1].weight)
+    share = input_saliency(network, WindowTable(table, number.int(), 1))
+    np.testing.assert_allclose(share, 1 / 8, atol=5 * np.sqrt(1 / 8 * 7 / 8 / 1_024))
+
+
 def test_a_capped_fit_keeps_the_bars_it_learns_from_only() -> None:
     rows = panel(n=2_000, symbols=2)
     job = build_model("gru", max_train_rows=400, **QUICK).prepare(rows)

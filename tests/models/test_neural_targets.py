@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from huracan.catalogue import build_model
 from huracan.errors import ModelError
+from huracan.registry.formats import dump_model, load_model
 
 QUICK: dict[str, Any] = {"window": 5, "max_epochs": 2, "random_state": 0}
 
@@ -89,6 +90,15 @@ def test_classes_of_weight_zero_are_not_learned() -> None:
         assert windows.weight is not None
         assert len(windows) and (windows.weight > 0).all() and set(windows.y.tolist()) == {0, 2}
     assert np.isfinite(model.fit(X, labels).predict_proba(X)).all()
+
+
+def test_class_weights_are_stored_with_the_model() -> None:
+    X, y = series()
+    labels = np.digitize(y, [-0.01, 0.01]) - 1
+    model = build_model("gru", task="classification", class_weight={1: 2.0, 0: 0.5}, **QUICK).fit(X, labels)
+    stored = load_model(dump_model(model))
+    assert stored.get_params()["class_weight"] == {1: 2.0, 0: 0.5}
+    np.testing.assert_array_equal(stored.fit(X, labels).predict_proba(X), model.predict_proba(X))
 
 
 @pytest.mark.parametrize(

@@ -292,6 +292,9 @@ class NeuralLearner(TabularLearner):
         """The fitted model as plain JSON values, and its network."""
         state, network = super().to_parts()
         rows = {"n_validation_rows": self.n_validation_rows_, "importance": self.importance_.tolist()}
+        given = state["hyperparameters"]["class_weight"]
+        if isinstance(given, Mapping):  # as pairs, since keys of JSON are text, and classes need not be
+            state["hyperparameters"] = {**state["hyperparameters"], "class_weight": [list(pair) for pair in given.items()]}
         return {**state, **rows}, network
 
     @classmethod
@@ -299,6 +302,8 @@ class NeuralLearner(TabularLearner):
         """Rebuild a fitted model from what :meth:`to_parts` gave; ``inner`` is its network or name -> tensor."""
         model = super().from_state(spec, state, None)
         try:
+            if isinstance(pairs := spec.complete(model.hyperparameters)["class_weight"], list):
+                model.set_params(class_weight=dict(map(tuple, pairs)))
             model.n_validation_rows_ = int(state["n_validation_rows"])
             model.importance_ = np.asarray(state["importance"], np.float64)
         except KeyError as error:
