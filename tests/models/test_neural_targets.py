@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from huracan.catalogue import build_model
 from huracan.errors import ModelError
 from huracan.registry.formats import dump_model, load_model
+from huracan.storage import to_json
 
 QUICK: dict[str, Any] = {"window": 5, "max_epochs": 2, "random_state": 0}
 
@@ -98,6 +99,8 @@ def test_class_weights_are_stored_with_the_model() -> None:
     model = build_model("gru", task="classification", class_weight={1: 2.0, 0: 0.5}, **QUICK).fit(X, labels)
     stored = load_model(dump_model(model))
     assert stored.get_params()["class_weight"] == {1: 2.0, 0: 0.5}
+    assert stored.model_info() == model.model_info()
+    assert '"class_weight": {"0": 0.5, "1": 2.0}' in to_json(model.model_info().hyperparameters)
     np.testing.assert_array_equal(stored.fit(X, labels).predict_proba(X), model.predict_proba(X))
 
 

@@ -15,6 +15,7 @@ from huracan.baselines.inputs import InputScaler, checked_weight, other_columns,
 from huracan.baselines.wrapper import MIN_TRAIN_ROWS, TabularLearner
 from huracan.dataset import TrainingSet
 from huracan.errors import DataError, ModelError, NotEnoughData
+from huracan.model_info import ModelInfo
 from huracan.models.input_saliency import input_saliency
 from huracan.models.neural_inputs import given_target, require_window, telling_when
 from huracan.models.neural_settings import loop_settings, network_arguments
@@ -287,6 +288,15 @@ class NeuralLearner(TabularLearner):
         return output
 
     # --- storage ---------------------------------------------------------------------------------------------------
+
+    def model_info(self) -> ModelInfo:
+        """The learner's card with the hyperparameters it was built with; classes that have weights are named as text."""
+        info = super().model_info()
+        given = info.hyperparameters["class_weight"]
+        if not isinstance(given, Mapping):
+            return info
+        named = {str(name): weight for name, weight in given.items()}
+        return info.model_copy(update={"hyperparameters": {**info.hyperparameters, "class_weight": named}})
 
     def to_parts(self) -> tuple[dict[str, Any], Any]:
         """The fitted model as plain JSON values, and its network."""
