@@ -135,6 +135,21 @@ def test_a_table_holds_the_bars_that_windows_reach_and_no_others() -> None:
         assert len(table) == len({at - i for at in windowed.place[which] for i in range(5)})
 
 
+def test_importance_is_looked_at_in_windows_of_all_symbols() -> None:
+    """Features of 1,024 windows at even steps would be those of one symbol of eight."""
+    import torch
+
+    from huracan.models.input_saliency import input_saliency
+    from huracan.training.windows import WindowTable
+
+    number = torch.arange(8 * 1_023 + 1)
+    table = torch.stack([number % 8 == k for k in range(8)], dim=1).float()  # a column a symbol
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(8, 1))
+    torch.nn.init.ones_(network[1].weight)
+    share = input_saliency(network, WindowTable(table, number.int(), 1))
+    np.testing.assert_allclose(share, 1 / 8, atol=5 * np.sqrt(1 / 8 * 7 / 8 / 1_024))
+
+
 def test_a_capped_fit_keeps_the_bars_it_learns_from_only() -> None:
     rows = panel(n=2_000, symbols=2)
     job = build_model("gru", max_train_rows=400, **QUICK).prepare(rows)
@@ -264,111 +279,6 @@ def test_a_forecast_leaves_the_fitted_network_where_it_is(monkeypatch: pytest.Mo
     assert len(sent) == 1 and sent[0] is not model.estimator_
 
 
-# --- kinds of targets ------------------------------------------------------------------------------------------------
-
-
-def test_several_outputs_are_several_forecasts_each_in_its_unit() -> None:
-    X, y = series(800)
-    both = np.column_stack([y, 100.0 * X[:, 2] + 5.0])
-    model = build_model("linear_network", window=4, max_epochs=60, learning_rate=0.05, patience=None).fit(X, both)
-    said = model.predict(X)
-    assert said.shape == (800, 2)
-    for k, least in ((0, 0.9), (1, 0.99)):
-        assert np.corrcoef(said[5:, k], both[5:, k])[0, 1] > least
-    assert said[5:, 1].std() == pytest.approx(both[5:, 1].std(), rel=0.05)
-
-
-def test_quantiles_hold_their_share_and_do_not_cross() -> None:
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((4_000, 1)).astype(np.float32)
-    y = np.exp(0.5 * X[:, 0]) * rng.standard_normal(4_000)
-    model = build_model("mlp", quantiles=(0.1, 0.5, 0.9), max_epochs=12, learning_rate=0.01, winsorize=0.0).fit(
-        X[:3_000], y[:3_000]
-    )
-    low, middle, high = model.predict_quantiles(X[3_000:]).T
-    assert np.all((low <= middle) & (middle <= high))
-    np.testing.assert_array_equal(model.predict(X[3_000:]), middle)
-    shares = [np.mean(y[3_000:] < q) for q in (low, middle, high)]
-    np.testing.assert_allclose(shares, [0.1, 0.5, 0.9], atol=0.05)  # three standard errors of 1,000 draws
-    width = high - low
-    assert width[X[3_000:, 0] > 1].mean() > 2.0 * width[X[3_000:, 0] < -1].mean()  # e^0.5 against e^-0.5 and beyond: e
-    with pytest.raises(AttributeError):
-        build_model("mlp").predict_quantiles  # noqa: B018
-
-
-def test_three_classes_and_their_weights() -> None:
-    X, y = series(900)
-    longer = {**QUICK, "max_epochs": 6, "learning_rate": 0.01}
-    labels = np.digitize(y, [-0.02, 0.02]) - 1
-    model = build_model("gru", task="classification", **longer).fit(X, labels)
-    assert model.classes_.tolist() == [-1, 0, 1]
-    probability = model.predict_proba(X)
-    np.testing.assert_allclose(probability.sum(axis=1), 1.0)
-    balanced = build_model("gru", task="classification", class_weight="balanced", **longer).fit(X, labels)
-    assert balanced.predict_proba(X)[10:, [0, 2]].mean() > probability[10:, [0, 2]].mean() + 0.02
-    favoured = build_model("gru", task="classification", class_weight={1: 20.0}, **longer).fit(X, labels)
-    assert favoured.predict_proba(X)[10:, 2].mean() > probability[10:, 2].mean() + 0.05
-
-
-def test_a_class_that_only_the_validation_tail_holds_steers_nothing() -> None:
-    X, y = series(600)
-    labels = (y > 0).astype(int)
-    late = labels.copy()
-    late[560::4] = 7
-    assert build_model("gru", task="classification", **QUICK).prepare(X, labels).validation is not None
-    model = build_model("gru", task="classification", **QUICK)
-    job = model.prepare(X, late)
-    assert job.validation is not None and model.classes_.tolist() == [0, 1]
-    known = {tuple(values): row for row, values in enumerate(model.scaler_(X).tolist())}
-    judged = [known[tuple(job.validation.table[last].tolist())] for last in job.validation.last.long()]
-    assert max(judged) > 560 and not set(judged) & set(range(560, 600, 4))
-    np.testing.assert_array_equal(job.validation.y.numpy(), labels[judged])
-    assert model.n_validation_rows_ == len(judged)
-
-
-def test_classes_of_weight_zero_are_not_learned() -> None:
-    X, y = series(900)
-    labels = np.digitize(y, [-0.01, 0.01]) - 1
-    model = build_model("gru", task="classification", class_weight={0: 0.0}, **QUICK)
-    job = model.prepare(X, labels)
-    assert job.validation is not None
-    for windows in (job.train, job.validation):
-        assert windows.weight is not None
-        assert len(windows) and (windows.weight > 0).all() and set(windows.y.tolist()) == {0, 2}
-    assert np.isfinite(model.fit(X, labels).predict_proba(X)).all()
-
-
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [
-        ({5: 2.0}, "class_weight names the class 5; y holds -1, 0, 1"),
-        ({"1": 2.0}, "class_weight names the class '1'"),
-        ({1: -2.0}, "class_weight of class 1 is -2.0"),
-        ({1: float("nan")}, "class_weight of class 1 is nan"),
-        ({1: "much"}, "class_weight of class 1 is 'much'"),
-        ({0: 0.0, 1: 0}, r"class_weight is above 0 for 1 class\(es\), \[-1\]"),
-        ("even", "class_weight is 'even'"),
-    ],
-)
-def test_class_weights_that_cannot_be_are_refused(given: Any, said: str) -> None:
-    X, y = series()
-    with pytest.raises(ModelError, match=said):
-        build_model("gru", task="classification", class_weight=given, **QUICK).fit(X, np.digitize(y, [-0.01, 0.01]) - 1)
-
-
-def test_warm_start_goes_on_with_the_parameters_and_scales_it_has() -> None:
-    X, y = series(600)
-    model = build_model("linear_network", window=4, max_epochs=20, learning_rate=0.02, warm_start=True).fit(X, y)
-    scaler, centers = model.scaler_, model.target_centers_
-    first = model.training_.losses[0]
-    model.fit(X * 1.01, y * 1.02)
-    assert model.scaler_ is scaler
-    assert model.target_centers_ is centers
-    assert model.training_.losses[0] < 0.5 * first
-    cold = build_model("linear_network", window=4, max_epochs=20, learning_rate=0.02).fit(X, y)
-    assert cold.fit(X, y).training_.losses[0] == pytest.approx(first, rel=1e-6)
-
-
 def test_checkpoints_belong_to_one_training_each(tmp_path: Path) -> None:
     """Other losses, networks of the same shapes, data or starting parameters are other trainings, and begin anew."""
     X, y = series()
@@ -387,15 +297,6 @@ def test_checkpoints_belong_to_one_training_each(tmp_path: Path) -> None:
     first = warm.predict(X)
     assert warm.fit(X, y).training_.resumed_from is None
     assert not np.array_equal(warm.predict(X), first)
-
-
-def test_precision_is_a_switch() -> None:
-    X, y = series()
-    plain = build_model("cnn", **QUICK).fit(X, y).predict(X)
-    double = build_model("cnn", **QUICK, precision="float64").fit(X, y).predict(X)
-    mixed = build_model("cnn", **QUICK, precision="bfloat16").fit(X, y).predict(X)
-    np.testing.assert_allclose(double, plain, atol=1e-4 * y.std())
-    assert 0.0 < np.abs(mixed - plain).max() < 0.3 * y.std()
 
 
 # --- bad input -------------------------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ def spread_rows(n: int, most: int) -> NDArray[np.intp] | None:
 
     Drawn at random, because rows of several symbols are in turn: every k-th row may be a row of one symbol only.
 
-    >>> spread_rows(7, 4) is None, np.bincount(spread_rows(8_000, 1_000) % 8).min() > 90
+    >>> spread_rows(7, 4) is None, int(np.bincount(spread_rows(8_000, 1_000) % 8).min()) > 90
     (True, True)
     """
     if n < 2 * most:

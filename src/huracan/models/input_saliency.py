@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from huracan.baselines.inputs import spread_rows
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -22,7 +24,7 @@ def input_saliency(network: nn.Module, windows: WindowTable) -> NDArray[np.float
 
     Parameters
     ----------
-    network : in evaluation mode, on the CPU. windows : 1,024 of them, evenly spread, are looked at.
+    network : in evaluation mode, on the CPU. windows : all, or from 2,048 on 1,024 of them, drawn at random.
 
     Returns
     -------
@@ -41,7 +43,8 @@ def input_saliency(network: nn.Module, windows: WindowTable) -> NDArray[np.float
     """
     import torch
 
-    which = torch.linspace(0, len(windows) - 1, min(_WINDOWS, len(windows))).long()
+    sample = spread_rows(len(windows), _WINDOWS)
+    which = torch.arange(len(windows)) if sample is None else torch.from_numpy(sample)
     x = windows.batch(which).x.float().requires_grad_()
     output = network(x)
     score = output[:, 0] if output.shape[1] == 1 else output[:, -1] - output[:, 0]

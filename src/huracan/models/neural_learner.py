@@ -17,12 +17,13 @@ from huracan.baselines.inputs import InputScaler, checked_weight, other_columns,
 from huracan.baselines.wrapper import MIN_TRAIN_ROWS, TabularLearner
 from huracan.dataset import TrainingSet
 from huracan.errors import DataError, ModelError, NotEnoughData
+from huracan.model_info import ModelInfo
 from huracan.models.input_saliency import input_saliency
 from huracan.models.neural_inputs import given_target, require_series, require_window, telling_when
 from huracan.models.neural_settings import loop_settings, network_arguments, told_from_last_bar
 from huracan.models.torch_use import require_torch, torch_threads
+from huracan.models.validation_tail import FEWEST_VALIDATED, purged_tail
 from huracan.models.windowed_rows import AskedRows, WindowedRows
-from huracan.validation.folds import purged_fold
 from huracan.validation.row_times import RowTimes
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["NeuralLearner"]
 
-_FEWEST_VALIDATED = 20
 _PREDICT_ROWS = 2_048
 _SCALED_WINDOWS = 8 * _PREDICT_ROWS
 
@@ -130,11 +130,11 @@ class NeuralLearner(TabularLearner):
             chosen = np.sort(chosen[np.argsort(rows.times.decision[chosen], kind="stable")[-cap:]])
         self._check_target(target[chosen])
         self._require_enough(chosen)
-        train, late = self._validation_tail(rows, chosen, params)
+        train, late = purged_tail(rows.times, chosen, share=params["validation_share"], embargo=params["embargo"])
         coded = self._code(target, train, keep)
         balanced = self._class_weight(coded, train, weight, params)
         train, late = train[balanced[train] > 0], late[balanced[late] > 0]
-        late = late[:0] if len(late) < _FEWEST_VALIDATED else late
+        late = late[:0] if len(late) < FEWEST_VALIDATED else late
         self._require_enough(train)
         if not keep:
             self.scaler_ = self._scaler(rows, train, params)
@@ -239,21 +239,6 @@ class NeuralLearner(TabularLearner):
         require_finite(array.reshape(-1, array.shape[2]), self.feature_names_)
         return WindowedRows.of(array, RowTimes.of(array, label_horizon=horizon))
 
-    def _validation_tail(
-        self, rows: WindowedRows, chosen: NDArray[np.int64], params: Mapping[str, Any]
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Row numbers to learn from, and later ones to validate on, purged of labels that reach across."""
-        share = params["validation_share"]
-        if not isinstance(share, int | float) or not 0.0 <= share < 0.9:
-            raise ModelError(f"validation_share is {share!r}; a share from 0 to below 0.9 was expected.")
-        times = replace(rows.times, decision=rows.times.decision[chosen], label_end=rows.times.label_end[chosen])
-        edge = times.first_rows[round((1.0 - share) * times.n_times)] if share else len(chosen)
-        if len(chosen) - edge < _FEWEST_VALIDATED:
-            return chosen, chosen[:0]
-        gap = times.embargo_length(params["embargo"])
-        fold = purged_fold(times, [(int(edge), len(chosen))], gap_before=gap, name="early stopping")
-        return chosen[fold.train], chosen[fold.test]
-
     def _check_target(self, target: NDArray[Any]) -> None:
         """Refuse targets that nothing can be learned from."""
 
@@ -337,10 +322,22 @@ class NeuralLearner(TabularLearner):
 
     # --- storage ---------------------------------------------------------------------------------------------------
 
+    def model_info(self) -> ModelInfo:
+        """The learner's card with the hyperparameters it was built with; classes that have weights are named as text."""
+        info = super().model_info()
+        given = info.hyperparameters["class_weight"]
+        if not isinstance(given, Mapping):
+            return info
+        named = {str(name): weight for name, weight in given.items()}
+        return info.model_copy(update={"hyperparameters": {**info.hyperparameters, "class_weight": named}})
+
     def to_parts(self) -> tuple[dict[str, Any], Any]:
         """The fitted model as plain JSON values, and its network."""
         state, network = super().to_parts()
         rows = {"n_validation_rows": self.n_validation_rows_, "importance": self.importance_.tolist()}
+        given = state["hyperparameters"]["class_weight"]
+        if isinstance(given, Mapping):  # as pairs, since keys of JSON are text, and classes need not be
+            state["hyperparameters"] = {**state["hyperparameters"], "class_weight": [list(pair) for pair in given.items()]}
         return {**state, **rows}, network
 
     @classmethod
@@ -348,6 +345,8 @@ class NeuralLearner(TabularLearner):
         """Rebuild a fitted model from what :meth:`to_parts` gave; ``inner`` is its network or name -> tensor."""
         model = super().from_state(spec, state, None)
         try:
+            if isinstance(pairs := spec.complete(model.hyperparameters)["class_weight"], list):
+                model.set_params(class_weight=dict(map(tuple, pairs)))
             model.n_validation_rows_ = int(state["n_validation_rows"])
             model.importance_ = np.asarray(state["importance"], np.float64)
         except KeyError as error:

@@ -18,6 +18,7 @@ from huracan.model_info import ModelInfo
 from huracan.models.autoencoder.card import AUTOENCODER, AUTOENCODER_DEFAULTS
 from huracan.models.autoencoder.rows import BarRows
 from huracan.models.torch_use import require_torch, torch_threads
+from huracan.models.validation_tail import disjoint_tail
 
 if TYPE_CHECKING:
     import torch
@@ -193,15 +194,9 @@ class Autoencoder(TransformerMixin, BaseEstimator):
 
     def _validation_tail(self, rows: BarRows, usable: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Row numbers to learn from, and later ones; no bar is in windows of both."""
-        usable = usable[np.argsort(rows.times.decision[usable], kind="stable")]
-        time = rows.times.decision[usable]
-        moments = np.unique(time)
-        edge = round((1.0 - self.validation_share) * len(moments))
-        late = time >= moments[edge] if edge < len(moments) else np.zeros(len(usable), bool)
-        early = time < moments[max(edge - self.window + 1, 0)] if late.any() else ~late
-        train, tail = usable[early], usable[late]
-        if min(len(train), len(tail)) < _FEWEST_WINDOWS // 2:
-            train, tail = usable, usable[:0]
+        train, tail = disjoint_tail(
+            rows.times, usable, share=self.validation_share, window=self.window, fewest=_FEWEST_WINDOWS // 2
+        )
         cap = self.max_train_windows
         if cap is not None and len(train) > cap:
             rng = np.random.default_rng(int(self.random_state or 0))
