@@ -65,6 +65,10 @@ def test_candles_are_judged_by_their_past_only(of_candles: Autoencoder, candles:
     assert np.isnan(prefix[:first]).all() and np.isfinite(prefix[first:]).all()
 
 
+def test_candles_of_pandas_are_those_of_polars(of_candles: Autoencoder, candles: pl.DataFrame) -> None:
+    np.testing.assert_array_equal(of_candles.anomaly_score(candles.to_pandas()), of_candles.anomaly_score(candles))
+
+
 def test_no_window_crosses_a_symbol_a_gap_or_a_missing_value() -> None:
     frame = pl.DataFrame(
         {

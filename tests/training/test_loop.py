@@ -312,7 +312,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_the_one_before_it_used(tmp_path
     again, result = trained(folder=tmp_path, checkpoint_every=10, max_epochs=3)
     assert result.resumed_from == 20
     assert same(straight, again)
-    for folder in tmp_path.iterdir():
+    for folder in tmp_path.glob("step-*"):
         (folder / "manifest.json").unlink(missing_ok=True)
     with pytest.raises(ArtifactError, match=r"no checkpoint in .* can be used"):
         trained(folder=tmp_path, checkpoint_every=10, max_epochs=3)
@@ -348,7 +348,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(sharded, "save", full)
     with pytest.raises(StorageError, match="step-00000020 cannot be written: the disk is full"):
         trained(folder=tmp_path, checkpoint_every=10, max_epochs=4)
-    assert [path.name for path in tmp_path.iterdir()] == ["step-00000010"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "step-00000010"]
     monkeypatch.undo()
     straight, _ = trained(max_epochs=4)
     again, result = trained(folder=tmp_path, checkpoint_every=10, max_epochs=4)
@@ -356,9 +356,20 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch: p
     assert same(straight, again)
 
 
+def test_two_trainings_do_not_share_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huracan.errors import StorageError
+    from huracan.training import checkpoints
+    from huracan.training.runtime import Runtime
+
+    monkeypatch.setattr(checkpoints, "_PATIENCE", 0.2)
+    with CheckpointFolder(tmp_path).held(Runtime()), pytest.raises(StorageError, match="in use by another training"):
+        trained(folder=tmp_path, max_epochs=2)
+    assert trained(folder=tmp_path, max_epochs=2)[1].resumed_from is None
+
+
 def test_a_checkpoint_left_half_written_is_no_checkpoint(tmp_path: Path) -> None:
     trained(folder=tmp_path, max_epochs=2)
-    whole = next(tmp_path.iterdir())
+    whole = next(tmp_path.glob("step-*"))
     shutil.copytree(whole, tmp_path / ".step-00000099.aside")
     assert CheckpointFolder(tmp_path).newest().step == 14  # type: ignore[union-attr]
 

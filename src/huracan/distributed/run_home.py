@@ -194,8 +194,8 @@ def put_quickly(path: Path, content: Any) -> None:
 
 
 def read_quickly(path: Path) -> Any:
-    """What :func:`put_quickly` wrote, None where it is not there, still blank, or just being written in place."""
+    """What :func:`put_quickly` wrote, None where it is not there, blank, being written in place, or out of reach."""
     try:
         return json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError):
         return None

@@ -8,17 +8,19 @@ SHA-256 of every file. A checkpoint is written aside and renamed, so a killed pr
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import re
 import secrets
 import shutil
+import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import file_digest
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from huracan.errors import ArtifactError, ModelError, StorageError
 from huracan.logs import logger
@@ -30,6 +32,7 @@ __all__ = ["Checkpoint", "CheckpointFolder"]
 _NAME = re.compile(r"step-(\d{8})")
 _ASIDE = ".aside"
 _KEPT = 2
+_PATIENCE = 5.0
 _FULL = 1 << 20
 """Bytes left, below which a disk is full."""
 
@@ -60,6 +63,43 @@ class CheckpointFolder:
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
+        self._held: IO[str] | None = None
+
+    @contextmanager
+    def held(self, runtime: Runtime) -> Iterator[None]:
+        """Within, no other training may use the folder; every process calls it.
+
+        Raises
+        ------
+        StorageError : another training is using it, or it cannot be written.
+        """
+        runtime.together(self._lock)
+        try:
+            yield
+        finally:
+            if self._held is not None:
+                self._held.close()
+                self._held = None
+
+    def _lock(self) -> None:
+        try:
+            make_folder(self.folder)
+            self._held = (self.folder / ".lock").open("a")
+        except OSError as error:
+            raise refusal(self.folder, "written", error) from error
+        deadline = time.monotonic() + _PATIENCE  # a process that was just killed may not be gone yet
+        while True:
+            try:
+                fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except OSError:
+                if time.monotonic() > deadline:
+                    self._held.close()
+                    self._held = None
+                    raise StorageError(
+                        f"{self.folder} is in use by another training; let it end, or take another folder."
+                    ) from None
+                time.sleep(0.1)
 
     def write(self, step: int, tensors: dict[str, Any], progress: Mapping[str, Any], runtime: Runtime) -> None:
         """Write a checkpoint; every process calls it. The one before stays until this one is whole.

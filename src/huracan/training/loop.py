@@ -120,7 +120,8 @@ class TrainingLoop:
         ModelError : the loss left all bounds before any epoch was finished; or a checkpoint is of another training.
         """
         keep_freed_memory()
-        self._train_from(self._resume())
+        with nullcontext() if self.checkpoints is None else self.checkpoints.held(self.runtime):
+            self._train_from(self._resume())
         if self.best is not None:
             self.runtime.network.load_state_dict(self.best)
         return self.result

@@ -11,14 +11,13 @@ import polars as pl
 from huracan.baselines.inputs import require_finite
 from huracan.dataset import TrainingSet, as_matrix
 from huracan.errors import DataError
+from huracan.models.candle_frames import CANDLE_COLUMNS, as_candles
 from huracan.models.windowed_rows import WindowedRows
 from huracan.preprocessing import FeatureRecipe, feature
 from huracan.preprocessing.lags import ordered_bounds
 from huracan.validation.row_times import RowTimes
 
 __all__ = ["BarRows", "candle_recipe"]
-
-_CANDLES = {"symbol", "ts", "open", "high", "low", "close", "volume"}
 
 
 def candle_recipe(bars: int = 240) -> FeatureRecipe:
@@ -65,6 +64,7 @@ class BarRows(WindowedRows):
         ------
         DataError : a value is not finite (column and row or time are named), or a frame is not sorted by symbol and time.
         """
+        X = as_candles(X)
         if isinstance(X, TrainingSet):
             bad = ~np.isfinite(X.X.sum(axis=1))
             if bad.any():
@@ -88,7 +88,7 @@ class BarRows(WindowedRows):
     @classmethod
     def _of_frame(cls, frame: pl.DataFrame, reference: int) -> BarRows:
         """Candles become features of :func:`candle_recipe`; rows that miss a feature (warm-up) break a window."""
-        candles = set(frame.columns) >= _CANDLES
+        candles = set(frame.columns) >= CANDLE_COLUMNS
         features = candle_recipe(reference).compute(frame) if candles else frame
         if "segment" not in features.columns:
             features = features.with_columns(segment=pl.lit(0, pl.Int32))

@@ -321,6 +321,11 @@ class ReturnGAN(BaseEstimator):
         return np.array([known[str(name)] for name in regime], np.int64)
 
     def _position(self, regime: str) -> int:
+        if str(regime) in REGIME_ORDER and str(regime) not in self.regimes_:
+            raise ModelError(
+                f"no training window began in '{regime}', so that this GAN cannot show one; it knows "
+                f"{', '.join(self.regimes_)}. Fit it on a longer history."
+            )
         if str(regime) not in self.regimes_:
             raise nearest_name(str(regime), self.regimes_, kind="regime of this GAN")
         return self.regimes_.index(str(regime))

@@ -15,6 +15,7 @@ from huracan.baselines.inputs import require_finite
 from huracan.dataset import REGIME_ORDER, TrainingSet
 from huracan.errors import CandleError, DataError, ModelError, NotEnoughData, nearest_name
 from huracan.market import with_segments
+from huracan.models.candle_frames import as_candles
 from huracan.preprocessing.lags import ordered_bounds
 from huracan.regimes import RegimeClassifier
 
@@ -82,6 +83,7 @@ class ReturnWindows:
         ------
         DataError : a return is not finite, or regimes are missing or do not fit. NotEnoughData : no window.
         """
+        X = as_candles(X)
         if isinstance(X, pl.DataFrame):
             returns, group, code = _of_candles(X, regimes, conditional, jitter_seed)
         elif isinstance(X, TrainingSet):
