@@ -283,7 +283,7 @@ def test_candles_with_a_bad_price_are_refused_with_symbol_and_time() -> None:
 def test_what_cannot_be_sampled_is_refused_in_one_sentence(model: ReturnGAN) -> None:
     with pytest.raises(UnknownName, match="regime of this GAN 'volatille'; did you mean 'volatile'"):
         model.sample(3, "volatille")
-    with pytest.raises(ModelError, match="no training window began in 'illiquid'.*; it knows ranging, volatile"):
+    with pytest.raises(ModelError, match=r"no training window began in 'illiquid'.*; it knows ranging, volatile"):
         model.stress_scenarios(3, "illiquid", price=1.0)
     with pytest.raises(ModelError, match="n is -1"):
         model.sample(-1)
