@@ -101,18 +101,21 @@ def test_after_a_kill_the_result_is_that_of_an_undisturbed_training(tmp_path: Pa
         torch.testing.assert_close(disturbed.parameters[name], value, rtol=0, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_memory_that_runs_out_on_one_process_ends_all_with_its_sentence(tmp_path: Path) -> None:
     failure = _failure(tmp_path, network={"what": "out of memory"})
     assert isinstance(failure, ModelError)
     assert str(failure) == "process 1 of 2 ran out of memory at step 3: lower batch_size, or raise accumulate."
 
 
+@pytest.mark.slow
 def test_a_loss_that_explodes_ends_all_with_one_sentence(tmp_path: Path) -> None:
     failure = _failure(tmp_path, learning_rate=1e9, clip_norm=None)
     assert isinstance(failure, ModelError)
     assert str(failure).startswith("training exploded: at step 10 (epoch 1)")
 
 
+@pytest.mark.slow
 def test_a_process_that_hangs_is_named(tmp_path: Path) -> None:
     failure = _failure(tmp_path, network={"what": "hang"}, config={"timeout": 3.0, "max_restarts": 0})
     assert isinstance(failure, WorkerError)

@@ -401,6 +401,7 @@ def test_one_class_and_other_columns_are_refused() -> None:
 # --- the contract of scikit-learn, and a network of one's own --------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["regression", "classification"])
 def test_scikit_learn_finds_nothing_to_object_to(task: Any) -> None:
     few = {"check_sample_weight_equivalence_on_dense_data": "9 of its rows have a weight; at least 10 are needed"}
