@@ -6,11 +6,12 @@ import os
 import sys
 
 import numpy as np
-from unlucky import Estimator
 
 from huracan.distributed import DistributedConfig, DistributedTrainer
 
 if __name__ == "__main__":
+    from unlucky import Estimator  # it stands beside this script
+
     rng = np.random.default_rng(0)
     x = rng.standard_normal((200, 2))
     model = DistributedTrainer(DistributedConfig(folder=sys.argv[1], timeout=20.0)).fit(Estimator(), x, x[:, 0])
