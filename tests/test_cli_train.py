@@ -59,9 +59,11 @@ def test_a_network_is_trained_on_two_processes_and_stored(tmp_path: Path) -> Non
         (["--set", "window"], "--set got 'window'; name=value was expected"),
         (["--strategy", "none", "--processes", "2"], "the strategy is none, which is one process, not 2"),
         (["--task", "ranking"], "unknown task 'ranking'"),
+        (["--set", "batch_size=255", "--processes", "2"], "batch_size is 255, which cannot be divided by 2"),
+        (["--learner", "gru", "--strategy", "tp", "--processes", "2"], "the matrices of GRUNetwork cannot be divided"),
     ],
 )
-def test_what_cannot_be_trained_is_one_sentence(tmp_path: Path, words: list[str], said: str) -> None:
+def test_what_cannot_be_trained_is_one_sentence_before_anything_is_read(tmp_path: Path, words: list[str], said: str) -> None:
     done = _train(tmp_path, *words)
     assert done.returncode == 2
     assert done.stderr.startswith(f"huracan: {said}") and done.stderr.count("\n") == 1

@@ -56,7 +56,7 @@ def train(
 ) -> None:
     """Train one network on candles, all but the locked hold-out; the same command goes on where it was stopped."""
     from huracan.catalogue import build_model
-    from huracan.distributed import DistributedConfig
+    from huracan.distributed import DistributedConfig, DistributedTrainer
     from huracan.errors import ConfigError
 
     settings = load(config, profile=profile, seed=seed, home=home)
@@ -81,6 +81,7 @@ def train(
     )
     if not hasattr(model, "prepare"):
         raise ConfigError(f"'{learner}' is no network; train one of lstm, gru, cnn, transformer, mlp, linear_network.")
+    DistributedTrainer(how).check(model)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on there is work to put in order
     try:
         with progress_on_terminal("reading candles") as progress:

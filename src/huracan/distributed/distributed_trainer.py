@@ -81,6 +81,18 @@ class DistributedTrainer:
                 return self._fit(replace(self.config, folder=folder), estimator, X, y, sample_weight)
         return self._fit(self.config, estimator, X, y, sample_weight)
 
+    def check(self, estimator: Any) -> None:
+        """Refuse settings of an estimator that is a network of the catalogue before there is any data.
+
+        Raises
+        ------
+        ConfigError : its batch or its network cannot be divided as asked. ModelError : a setting is out of bounds.
+        """
+        settings, network = estimator.outline()
+        axes = ParallelAxes.of(self.config, self.config.world)
+        axes.check_batch(settings)
+        axes.check_network(network)
+
     def prepare(self, estimator: Preparable, X: Any, y: Any = None, sample_weight: Any = None) -> TrainingJob:
         """Write a training into ``config.folder``, for ``torchrun ... -m huracan.distributed FOLDER``.
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from huracan.baselines.spec import LearnerSpec
     from huracan.training.history import TrainingResult
     from huracan.training.job import NetworkRecipe, TrainingJob
+    from huracan.training.settings import LoopSettings
     from huracan.training.windows import WindowTable
 
 __all__ = ["NeuralLearner"]
@@ -101,6 +102,18 @@ class NeuralLearner(TabularLearner):
             )
             result = loop.run()
         return network.state_dict(), result
+
+    def outline(self) -> tuple[LoopSettings, torch.nn.Module]:
+        """Settings of the loop, and the network for one feature and one output: what can be refused before there is data."""
+        require_torch()
+        from huracan.training.job import NetworkRecipe
+
+        params = self.spec.complete(self.hyperparameters)
+        require_window(params["window"])
+        assert self.spec.network is not None
+        sizes = {"n_features": 1, "window": params["window"], "n_outputs": 1}
+        network = NetworkRecipe(self.spec.network, {**sizes, **network_arguments(params)}).build()
+        return loop_settings(params, int(self.random_state or 0)), network
 
     def prepare(self, X: Any, y: Any = None, sample_weight: Any = None) -> TrainingJob:
         """Check and scale everything and describe the training, without doing it; :meth:`finish` takes its outcome.
