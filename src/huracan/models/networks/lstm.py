@@ -1,29 +1,16 @@
-"""LSTM network: residual blocks of one recurrent layer."""
+"""LSTM network."""
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import nn
 
-from huracan.models.networks.heads import Readout, SequenceHead
-from huracan.models.networks.network import SequenceNetwork
-from huracan.models.networks.sizes import check_shares, check_sizes
-from huracan.models.networks.stems import SequenceStem
-from huracan.models.networks.window_scaling import Scaling
+from huracan.models.networks.recurrent import RecurrentNetwork
 
-__all__ = ["LSTMBlock", "LSTMNetwork"]
+__all__ = ["LSTMNetwork"]
 
 
-class LSTMNetwork(SequenceNetwork):
-    """Blocks of one long short-term memory layer each, which read the window from its oldest step to its newest.
-
-    Parameters
-    ----------
-    n_features, window : shape of the input, (batch, window, n_features), oldest bar first.
-    n_outputs : outputs of a window.
-    hidden, n_blocks : width of the sequence and of the recurrent state, and number of layers.
-    dropout : share of the values set to zero in training, where blocks join the stream.
-    patch, window_scaling : see :class:`SequenceStem`.
-    readout, head_dropout : see :class:`SequenceHead`.
+class LSTMNetwork(RecurrentNetwork):
+    """A :class:`RecurrentNetwork` of long short-term memory: gates decide what is kept, added and told.
 
     References
     ----------
@@ -37,39 +24,4 @@ class LSTMNetwork(SequenceNetwork):
     torch.Size([2, 1])
     """
 
-    def __init__(
-        self,
-        n_features: int,
-        window: int,
-        n_outputs: int,
-        *,
-        hidden: int = 64,
-        n_blocks: int = 1,
-        dropout: float = 0.1,
-        patch: int = 1,
-        window_scaling: Scaling = "none",
-        readout: Readout = "last",
-        head_dropout: float = 0.0,
-    ) -> None:
-        check_shares(dropout=dropout, head_dropout=head_dropout)
-        check_sizes(n_blocks=n_blocks)
-        stem = SequenceStem(n_features, window, hidden, patch=patch, window_scaling=window_scaling)
-        super().__init__(
-            stem,
-            (LSTMBlock(hidden, dropout) for _ in range(n_blocks)),
-            SequenceHead(hidden, stem.length, n_outputs, readout=readout, dropout=head_dropout),
-        )
-
-
-class LSTMBlock(nn.Module):
-    """``x + recurrence(norm(x))``."""
-
-    def __init__(self, width: int, dropout: float) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(width)
-        self.recurrence = nn.LSTM(width, width, batch_first=True)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Sequence of the same shape, (batch, length, width), contiguous."""
-        return (x + self.dropout(self.recurrence(self.norm(x))[0])).contiguous()
+    layer = nn.LSTM
