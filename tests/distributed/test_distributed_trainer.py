@@ -149,7 +149,7 @@ def test_a_full_disk_ends_all_with_one_sentence_and_keeps_the_checkpoint_before(
         failure = _failure(tmp_path, network={"seconds": 0.02, "fill": str(tmp_path / "filler")})
         assert isinstance(failure, StorageError)
         assert "cannot be written: the disk is full" in str(failure)
-        kept = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+        kept = sorted(path.name for path in (tmp_path / "checkpoints").glob("step-*"))
         assert kept == ["step-00000007", "step-00000014"]
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)
