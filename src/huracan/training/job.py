@@ -6,7 +6,6 @@ import errno
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from torch import nn
 
 from huracan.errors import ArtifactError, ModelError, nearest_name
 from huracan.storage.whole_files import put_file, refusal
+from huracan.training.identity import identity_of
 from huracan.training.objectives import Pinball, cross_entropy, huber_loss, squared_error
 from huracan.training.phases import Objective
 from huracan.training.randomness import built_with_seed
@@ -122,12 +122,7 @@ class TrainingJob:
         factory = self.network.factory
         name = factory if isinstance(factory, str) else f"{factory.__module__}:{factory.__qualname__}"
         told = [name, dict(self.network.arguments), self.network.seed, self.loss, list(self.quantiles), self.settings.decisive]
-        digest = sha256(json.dumps(told, sort_keys=True, default=repr).encode())
-        for windows in (self.train, self.validation):
-            digest.update(b"" if windows is None else windows.digest().encode())
-        for parameter, value in sorted((start or {}).items()):
-            digest.update(parameter.encode() + value.detach().cpu().contiguous().numpy().tobytes())
-        return digest.hexdigest()
+        return identity_of(told, self.train, self.validation, start or {})
 
     def save(self, folder: Path) -> None:
         """Write the job as ``job.json`` and arrays beside it.

@@ -7,7 +7,6 @@ parameters that did best on them are kept.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from huracan.memory import keep_freed_memory
 from huracan.training.averaging import ParameterAverage
 from huracan.training.checkpoints import CheckpointFolder
 from huracan.training.history import EpochRecord, TrainingResult
+from huracan.training.identity import identity_of
 from huracan.training.phases import Phase, TrainingTask
 from huracan.training.randomness import draws_itself, own_randomness, seed_of_step
 from huracan.training.runtime import Runtime, parameter_type
@@ -87,7 +87,8 @@ class TrainingLoop:
         self.checkpoints, self.on_epoch = checkpoints, on_epoch
         self.identity = ""
         if checkpoints is not None:
-            self.identity = identity or _identity(network, self.settings, train, validation)
+            told = [repr(network), self.settings.decisive]
+            self.identity = identity or identity_of(told, train, validation, network.state_dict())
         self.draws = any(draws_itself(network, phase.losses, train) for phase in self.phases)
         self.runtime.place(network, task, self.settings)
         place = (self.runtime.device, parameter_type(self.settings))
@@ -359,13 +360,3 @@ def _by_name() -> Any:
     from torch.distributed.checkpoint.state_dict import StateDictOptions
 
     return StateDictOptions(flatten_optimizer_state_dict=True)
-
-
-def _identity(network: nn.Module, settings: LoopSettings, train: WindowTable, validation: WindowTable | None) -> str:
-    """Of a training that is told by its parts: what the network looks like and begins with, settings and windows."""
-    digest = hashlib.sha256(repr([repr(network), settings.decisive]).encode())
-    for name, value in network.state_dict().items():
-        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
-    for windows in (train, validation):
-        digest.update(b"" if windows is None else windows.digest().encode())
-    return digest.hexdigest()

@@ -6,7 +6,6 @@ windows is one gather. What a training needs in memory is the table, its targets
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -108,14 +107,6 @@ class WindowTable:
         cut: dict[str, Any] = {name: moved(getattr(self, name)) for name in ("last", "y", "weight", "condition")}
         table = self.table.to(device, dtype) if moved_table is None else moved_table
         return replace(self, table=table, **cut)
-
-    def digest(self) -> str:
-        """SHA-256 of everything that is learned from: two tables with this digest train the same network."""
-        told = hashlib.sha256(f"{tuple(self.table.shape)} {self.table.dtype} {self.length}".encode())
-        for name in ("table", "last", "y", "weight", "condition"):
-            value = getattr(self, name)
-            told.update(name.encode() if value is None else np.ascontiguousarray(value.cpu().numpy()).data)
-        return told.hexdigest()
 
     def batch(self, which: torch.Tensor) -> Batch:
         """Cut the windows of these numbers (int64)."""

@@ -1,0 +1,52 @@
+"""What a training is known by: everything that decides what it computes, as one hash."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+import torch
+
+from huracan.training.windows import WindowTable
+
+__all__ = ["identity_of"]
+
+
+def identity_of(
+    told: Sequence[Any], train: WindowTable, validation: WindowTable | None, parameters: Mapping[str, torch.Tensor]
+) -> str:
+    """SHA-256 of settings, windows and parameters; a table that both windows are cut from is read once.
+
+    Parameters
+    ----------
+    told : plain values, such as the network's name and arguments, the loss and the decisive settings.
+    parameters : those it begins with.
+
+    Examples
+    --------
+    >>> rows = WindowTable(torch.zeros(3, 1), torch.arange(3, dtype=torch.int32), 1)
+    >>> identity_of(["lstm"], rows, None, {}) == identity_of(["gru"], rows, None, {})
+    False
+    """
+    digest = sha256(json.dumps(list(told), sort_keys=True, default=repr).encode())
+    for windows in (train, validation):
+        if windows is None:
+            digest.update(b"no windows")
+            continue
+        digest.update(f"windows {windows.length}".encode())
+        for name in ("table", "last", "y", "weight", "condition"):
+            value = getattr(windows, name)
+            same = windows is validation and value is train.table
+            _take_in(digest, name, None if same else value)
+    for name, value in sorted(parameters.items()):
+        _take_in(digest, name, value)
+    return digest.hexdigest()
+
+
+def _take_in(digest: Any, name: str, value: torch.Tensor | None) -> None:
+    digest.update(f"{name} {None if value is None else (tuple(value.shape), value.dtype)}".encode())
+    if value is not None:
+        digest.update(np.ascontiguousarray(value.detach().cpu().numpy()).reshape(-1).data)
