@@ -1,14 +1,18 @@
 """The same trainings by Lightning's Trainer and by the loop of this library, in turns. Runs in a peer's environment.
 
-Prints, as JSON, network -> losses compared and CPU seconds of every run.
+Each way has a process of its own, as where it is used: what one asks of the allocator does not serve the others. Prints, as
+JSON, network -> losses compared and CPU seconds of every run.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import multiprocessing
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -17,7 +21,7 @@ import torch
 from torch import nn
 from torch.utils.data import BatchSampler, DataLoader, TensorDataset
 
-from benchmarks.training_loop import NETWORKS, compared, looped, optimizer_of, windows
+from benchmarks.training_loop import NETWORKS, Way, compared, looped, optimizer_of, trained, windows
 from huracan.training import LoopSettings, WindowTable
 from huracan.training.objectives import squared_error
 from huracan.training.schedule import epoch_order, learning_rate_factor, total_steps
@@ -81,23 +85,42 @@ def with_lightning(network: nn.Module, data: WindowTable, settings: LoopSettings
     return torch.stack(module.losses).tolist()
 
 
-def main() -> None:
-    """Train every network three ways."""
+WAYS: dict[str, Way] = {
+    "loop": looped,
+    "Lightning": partial(with_lightning, whole_batches=False),
+    "Lightning, batches made beforehand": partial(with_lightning, whole_batches=True),
+}
+
+
+def quiet() -> None:
+    """One thread, and nothing said."""
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    data, settings = windows(WINDOWS), LoopSettings(max_epochs=EPOCHS, batch_size=BATCH)
-    ways = {
-        "loop": looped,
-        "Lightning": lambda *given: with_lightning(*given, whole_batches=True),
-        "Lightning, one window an item": lambda *given: with_lightning(*given, whole_batches=False),
-    }
-    found = {}
+
+
+def one_training(name: str, way: str) -> tuple[list[float], float]:
+    """Losses of every step, and CPU seconds."""
+    return trained(name, WAYS[way], windows(WINDOWS), LoopSettings(max_epochs=EPOCHS, batch_size=BATCH))
+
+
+def in_its_home(home: ProcessPoolExecutor, name: str, way: str) -> tuple[list[float], float]:
+    """:func:`one_training` in another process."""
+    return home.submit(one_training, name, way).result()
+
+
+def main() -> None:
+    """Train every network three ways."""
+    context = multiprocessing.get_context("spawn")
+    homes = {way: ProcessPoolExecutor(1, mp_context=context, initializer=quiet) for way in WAYS}
+    found: dict[str, Any] = {}
     for name in NETWORKS:
-        found[name] = compared(name, ways, data, settings, ROUNDS)
-        steps = total_steps(settings, len(data))
-        found[name]["step_ms"] = median(found[name]["seconds"]["loop"]) / steps * 1e3
+        runs = {way: partial(in_its_home, homes[way], name, way) for way in WAYS}
+        found[name] = compared(runs, ROUNDS)
+        found[name]["step_ms"] = median(found[name]["seconds"]["loop"]) / (EPOCHS * WINDOWS / BATCH) * 1e3
+    for home in homes.values():
+        home.shutdown()
     print(json.dumps(found))
 
 

@@ -156,7 +156,8 @@ class TrainingLoop:
         """One optimizer step; False where loss or gradient are no longer numbers, and nothing was changed."""
         number = phase_at(step, self.phases)
         phase, optimizer, parameters = self.phases[number], self.optimizers[number], self.parameters[number]
-        optimizer.zero_grad(set_to_none=True)
+        for parameter in parameters:
+            parameter.grad = None
         seed = seed_of_step(self.settings.seed, step, self.runtime.stream)
         self.generator.manual_seed(seed)
         rows = self._rows_of_step(step)
@@ -164,13 +165,14 @@ class TrainingLoop:
         if weight == 0.0:
             self._unsummed.append(torch.zeros((), device=self.runtime.device, dtype=parameter_type(self.settings)))
             return True
-        loss = torch.zeros((), device=self.runtime.device, dtype=parameter_type(self.settings))
-        pieces = self._pieces(rows)
+        pieces, told = self._pieces(rows), []
         with own_randomness(seed, self.runtime.device) if self.draws else nullcontext():
             for at, piece in enumerate(pieces):
                 last = at == len(pieces) - 1
-                loss += self.runtime.gradients(phase.losses, piece, scale=1.0 / weight, generator=self.generator, last=last)
-        self._unsummed.append(loss / weight)
+                told.append(
+                    self.runtime.gradients(phase.losses, piece, scale=1.0 / weight, generator=self.generator, last=last)
+                )
+        self._unsummed.append(sum(told[1:], start=told[0]) / weight)
         norm = self.runtime.clip(parameters, self.settings.clip_norm)
         if not math.isfinite(norm):
             return False
@@ -195,7 +197,8 @@ class TrainingLoop:
         mine = rows[self.runtime.part(len(rows))].split(size)
         most = -(-len(rows) // world)
         pieces = [self.train.batch(piece) for piece in mine if len(piece)]
-        return pieces + [_weightless(self.train)] * (-(-most // size) - len(pieces))
+        missing = -(-most // size) - len(pieces)
+        return pieces + [_weightless(self.train)] * missing if missing else pieces
 
     @staticmethod
     def _weight(windows: WindowTable, rows: torch.Tensor) -> float:

@@ -110,12 +110,11 @@ class WindowTable:
 
     def batch(self, which: torch.Tensor) -> Batch:
         """Cut the windows of these numbers (int64)."""
-        last = self.last[which]
         return Batch(
-            self._rows(last),
-            None if self.y is None else self.y[which],
-            None if self.weight is None else self.weight[which],
-            None if self.condition is None else self.condition[which],
+            self._rows(self.last.index_select(0, which)),
+            None if self.y is None else self.y.index_select(0, which),
+            None if self.weight is None else self.weight.index_select(0, which),
+            None if self.condition is None else self.condition.index_select(0, which),
         )
 
     def in_order(self, size: int) -> Iterator[Batch]:

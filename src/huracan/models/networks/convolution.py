@@ -85,7 +85,7 @@ class ConvolutionBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Sequence of the same shape, (batch, length, width)."""
-        steps = x.transpose(0, 1)
+        steps = x.transpose(0, 1).contiguous()
         steps = steps + self.dropout(self.second(F.gelu(self.first(self.norm(steps)))))
         return steps.transpose(0, 1)
 
