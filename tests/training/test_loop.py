@@ -22,7 +22,8 @@ from huracan.training import (
     TrainingResult,
     WindowTable,
 )
-from huracan.training.objectives import Pinball, cross_entropy, squared_error
+from huracan.training.identity import identity_of
+from huracan.training.objectives import Pinball, cross_entropy, huber_loss, squared_error
 
 
 def windows(n: int = 200, weight: torch.Tensor | None = None, *, seed: int = 0, noise: float = 0.1) -> WindowTable:
@@ -329,6 +330,17 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
         trained(train=windows(seed=5), folder=tmp_path, max_epochs=2)
     with pytest.raises(ModelError, match="of another training"):
         trained(network(seed=9), folder=tmp_path, max_epochs=2)
+    with pytest.raises(ModelError, match="of another training"):
+        trained(task=Supervised(Pinball((0.9,))), folder=tmp_path, max_epochs=2)
+
+
+def test_a_task_is_known_by_what_it_says_and_not_by_where_it_lies_in_memory() -> None:
+    def told(task: Any) -> str:
+        return identity_of([task], windows(), None, {})
+
+    tasks = [Supervised(squared_error), Supervised(huber_loss), Supervised(Pinball((0.1,))), Supervised(Pinball((0.9,)))]
+    assert len({told(task) for task in tasks}) == len(tasks)
+    assert told(Supervised(Pinball((0.9,)))) == told(tasks[-1])
 
 
 def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -22,7 +24,8 @@ def identity_of(
 
     Parameters
     ----------
-    told : plain values, such as the network's name and arguments, the loss and the decisive settings.
+    told : values such as the network's name and arguments, the loss and the decisive settings. A data class is known by its
+        name and fields, a function by its name; anything else that JSON has no word for by what ``repr`` says.
     parameters : those it begins with.
 
     Examples
@@ -31,7 +34,7 @@ def identity_of(
     >>> identity_of(["lstm"], rows, None, {}) == identity_of(["gru"], rows, None, {})
     False
     """
-    digest = sha256(json.dumps(list(told), sort_keys=True, default=repr).encode())
+    digest = sha256(json.dumps(list(told), sort_keys=True, default=_in_words).encode())
     for windows in (train, validation):
         if windows is None:
             digest.update(b"no windows")
@@ -50,3 +53,16 @@ def _take_in(digest: Any, name: str, value: torch.Tensor | None) -> None:
     digest.update(f"{name} {None if value is None else (tuple(value.shape), value.dtype)}".encode())
     if value is not None:
         digest.update(np.ascontiguousarray(value.detach().cpu().numpy()).reshape(-1).data)
+
+
+def _in_words(value: Any) -> Any:
+    """The same in every process: no address of memory."""
+    if isinstance(value, partial):
+        return [_in_words(value.func), value.args, value.keywords]
+    if is_dataclass(value) and not isinstance(value, type):
+        return [_name(type(value)), {field.name: getattr(value, field.name) for field in fields(value)}]
+    return _name(value) if callable(value) and hasattr(value, "__qualname__") else repr(value)
+
+
+def _name(value: Any) -> str:
+    return f"{value.__module__}.{value.__qualname__}"

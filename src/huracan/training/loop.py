@@ -87,7 +87,7 @@ class TrainingLoop:
         self.checkpoints, self.on_epoch = checkpoints, on_epoch
         self.identity = ""
         if checkpoints is not None:
-            told = [repr(network), self.settings.decisive]
+            told = [repr(network), task, self.settings.decisive]
             self.identity = identity or identity_of(told, train, validation, network.state_dict())
         self.draws = any(draws_itself(network, phase.losses, train) for phase in self.phases)
         self.runtime.place(network, task, self.settings)
