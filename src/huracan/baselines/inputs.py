@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from huracan.baselines.given_rows import moment_of, value_at
 from huracan.errors import DataError
 
 __all__ = [
@@ -38,8 +39,10 @@ def spread_rows(n: int, most: int) -> NDArray[np.intp] | None:
     return np.sort(np.random.default_rng(0).choice(n, most, replace=False))
 
 
-def require_finite(values: NDArray[Any], names: tuple[str, ...]) -> None:
-    """Refuse a matrix with NaN or infinity, naming the first bad column and row.
+def require_finite(values: NDArray[Any], names: tuple[str, ...], *, given: Any = None) -> None:
+    """Refuse a matrix with NaN or infinity, naming the first bad column and row, and the moment where one is known.
+
+    ``given`` is the array, frame or ``TrainingSet`` that ``values`` were made of.
 
     >>> require_finite(np.array([[1.0, np.nan]]), ("a", "b"))
     Traceback (most recent call last):
@@ -53,7 +56,11 @@ def require_finite(values: NDArray[Any], names: tuple[str, ...]) -> None:
     if bad.any():
         row, column = map(int, np.argwhere(bad)[0])
         value = "NaN" if np.isnan(values[row, column]) else str(values[row, column])
-        raise DataError(f"column '{names[column]}' holds {value} in row {row}; finite numbers were expected.")
+        before = value_at(given, row, column)
+        what = "finite numbers were expected"
+        if before is not None and np.isfinite(before):
+            value, what = f"{before:g}", f"numbers that float32 can hold, up to {np.finfo(np.float32).max:.1e}, were expected"
+        raise DataError(f"column '{names[column]}' holds {value} in row {row}{moment_of(given, row)}; {what}.")
 
 
 def winsor_bounds(y: NDArray[np.float64], tail: float) -> tuple[float, float]:
@@ -90,17 +97,26 @@ class InputScaler:
     clip: float
 
     @classmethod
-    def fit(cls, X: NDArray[np.float32], *, clip: float, rows: NDArray[np.integer] | None = None) -> InputScaler:
-        """Learn the moments of all rows, or of ``rows``; from 200,000 on of 100,000 drawn at random (:func:`spread_rows`)."""
+    def fit(
+        cls,
+        X: NDArray[np.float32],
+        *,
+        clip: float,
+        rows: NDArray[np.integer] | None = None,
+        since: NDArray[np.integer] | None = None,
+    ) -> InputScaler:
+        """Learn the moments of all rows, or of ``rows``; from 200,000 on of 100,000 drawn at random (:func:`spread_rows`).
+
+        With ``since``, a row for each of ``rows``, they are the moments of the moves from the one to the other.
+        """
         sample = spread_rows(len(X) if rows is None else len(rows), _SAMPLE)
-        rows = sample if rows is None else rows if sample is None else rows[sample]
+        if sample is not None:
+            rows, since = sample if rows is None else rows[sample], None if since is None else since[sample]
         # few columns at a time, since their float64 copies could outweigh the table; never one alone, whose sum numpy rounds
         # in another way than that of several
         edges = np.linspace(0, X.shape[1], max(1, X.shape[1] // _COLUMNS) + 1).astype(int)
         some = (X[:, first:stop] for first, stop in pairwise(edges))
-        center, scale = np.concatenate(
-            [_moments((part if rows is None else part[rows]).astype(np.float64, order="C")) for part in some], axis=1
-        )
+        center, scale = np.concatenate([_moments_of(part, rows, since) for part in some], axis=1)
         tiny = 10 * np.finfo(np.float32).eps * np.abs(center)
         return cls(center, np.where(scale > tiny, scale, np.inf), float(clip))
 
@@ -109,6 +125,13 @@ class InputScaler:
         Z = np.subtract(X, self.center.astype(np.float32), out=out)
         np.multiply(Z, (1.0 / self.scale).astype(np.float32), out=Z)
         return np.clip(Z, -self.clip, self.clip, out=Z)
+
+
+def _moments_of(
+    X: NDArray[np.float32], rows: NDArray[np.integer] | None, since: NDArray[np.integer] | None
+) -> NDArray[np.float64]:
+    now = X if rows is None else X[rows]
+    return _moments((now if since is None else now - X[since]).astype(np.float64, order="C"))
 
 
 def _moments(sample: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -123,9 +146,12 @@ def checked_weight(sample_weight: Any, n_rows: int) -> NDArray[np.float64] | Non
     """Weights as float64, refused where negative, not finite or of another length."""
     if sample_weight is None:
         return None
-    weight = np.asarray(sample_weight, dtype=np.float64)
+    try:
+        weight = np.asarray(sample_weight, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"sample_weight holds what is no number: {error}; one weight a row was expected.") from error
     if weight.ndim != 1:
-        raise DataError(f"sample_weight has shape {weight.shape}; Sample weights must be 1D array or scalar.")
+        raise DataError(f"sample_weight has shape {weight.shape}; one weight a row, {n_rows}, was expected.")
     if len(weight) != n_rows:
         raise DataError(f"sample_weight has {len(weight)} rows where X has {n_rows}.")
     bad = ~(np.isfinite(weight) & (weight >= 0))

@@ -11,6 +11,7 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 
+from huracan.baselines.given_rows import numeric_target
 from huracan.baselines.inputs import winsor_bounds
 from huracan.baselines.spec import SupervisedTask
 from huracan.baselines.wrapper import TabularLearner
@@ -65,10 +66,7 @@ class TabularRegressor(RegressorMixin, TabularLearner):
         return raw if self.spec.is_rule else raw * self.target_scale_ + self.target_center_
 
     def _encode(self, target: NDArray[Any]) -> NDArray[np.float64]:
-        try:
-            values = target.astype(np.float64)
-        except (TypeError, ValueError) as error:
-            raise DataError(f"y holds a value that is not a number: {error}.") from error
+        values = numeric_target(target)
         if self.spec.is_rule:
             self.target_center_, self.target_scale_ = 0.0, 1.0
             return values
@@ -141,9 +139,9 @@ class TabularClassifier(ClassifierMixin, TabularLearner):
     def _encode(self, target: NDArray[Any]) -> NDArray[np.int64]:
         try:
             check_classification_targets(target)
-        except ValueError as error:
-            raise DataError(str(error)) from error
-        self.classes_, codes = np.unique(target, return_inverse=True)
+            self.classes_, codes = np.unique(target, return_inverse=True)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"y is no set of classes: {' '.join(str(error).split())}") from error
         if len(self.classes_) < 2:
             raise ModelError(
                 f"y holds one class only, {self.classes_.tolist()[0]!r}, in {len(target)} rows; at least two are needed."

@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from huracan.baselines.chunked import one_blas_thread, standard_output
+from huracan.baselines.given_rows import DataTypeError, as_rows, as_target
 from huracan.baselines.inputs import InputScaler, checked_weight, other_columns, require_finite, weighted_rows
 from huracan.baselines.rules import rule_score
 from huracan.baselines.spec import FitContext, LearnerSpec, SupervisedTask
@@ -92,13 +93,11 @@ class TabularLearner(BaseEstimator):
             rows = X.most_recent(cap)
             weight = rows.weight if sample_weight is None else np.asarray(sample_weight)[len(X) - len(rows) :]
             target = rows.y if self._task == "regression" else rows.direction()
-            return self._fit(rows.X, target, weight, names=rows.feature_names, cap=cap)
-        if y is None:
-            raise DataError("fit got no y: requires y to be passed, but the target y is None.")
-        return self._fit(X, y, sample_weight, names=None, cap=cap)
+            return self._fit(rows, target, weight, cap=cap)
+        return self._fit(X, y, sample_weight, cap=cap)
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, *, names: tuple[str, ...] | None, cap: int | None) -> Self:
-        matrix = self._matrix(X, reset=True, names=names)
+    def _fit(self, X: Any, y: Any, sample_weight: Any, *, cap: int | None) -> Self:
+        matrix = self._matrix(X, reset=True)
         target = self._target(y, len(matrix))
         weight = checked_weight(sample_weight, len(matrix))
         if cap is not None and len(matrix) > cap:
@@ -139,14 +138,17 @@ class TabularLearner(BaseEstimator):
             )
         return self.max_train_rows
 
-    def _matrix(self, X: Any, *, reset: bool, names: tuple[str, ...] | None = None) -> NDArray[np.float32]:
+    def _matrix(self, X: Any, *, reset: bool) -> NDArray[np.float32]:
+        names = X.feature_names if isinstance(X, TrainingSet) else None
+        plain = X if names is None else X.X
+        matrix = as_rows(plain)
         try:
-            matrix = validate_data(
-                self, X, reset=reset, dtype=np.float32, order="C", ensure_all_finite=False, ensure_min_samples=int(reset)
-            )
+            validate_data(self, plain, reset=reset, skip_check_array=True)
         except (TypeError, ValueError) as error:
-            kind: type[Exception] = DataError if isinstance(error, ValueError) else _DataTypeError
+            kind: type[Exception] = DataError if isinstance(error, ValueError) else DataTypeError
             raise kind(str(error)) from error
+        if reset and not len(matrix):
+            raise NotEnoughData(f"{self.spec.name} got 0 sample(s) to learn from; at least {MIN_TRAIN_ROWS} are needed.")
         if reset:
             columns = getattr(self, "feature_names_in_", None) if names is None else names
             self.feature_names_ = (
@@ -155,18 +157,17 @@ class TabularLearner(BaseEstimator):
         elif names is not None and names != self.feature_names_:
             raise other_columns(self.spec.name, names, self.feature_names_)
         if self.spec.looks_at_inputs:
-            require_finite(matrix, self.feature_names_)
+            require_finite(matrix, self.feature_names_, given=X)
         return matrix
 
     def _target(self, y: Any, n_rows: int) -> NDArray[Any]:
+        given = as_target(y, n_rows)
         try:
-            target = column_or_1d(y.to_numpy() if hasattr(y, "to_numpy") else y, warn=True)
+            target = column_or_1d(given, warn=True)
         except ValueError as error:
-            raise DataError(str(error)) from error
-        if len(target) != n_rows:
-            raise DataError(f"y has {len(target)} rows where X has {n_rows}; inconsistent numbers of samples.")
+            raise DataError(f"y has shape {given.shape}; one value a row was expected, y should be a 1d array.") from error
         if np.issubdtype(target.dtype, np.floating):
-            require_finite(target[:, None], ("y",))
+            require_finite(target[:, None], ("y",), given=y)
         return target
 
     def _encode(self, target: NDArray[Any]) -> NDArray[Any]:
@@ -174,10 +175,7 @@ class TabularLearner(BaseEstimator):
 
     def _raw(self, X: Any) -> NDArray[np.float64]:
         check_is_fitted(self, "estimator_")
-        if isinstance(X, TrainingSet):
-            matrix = self._matrix(X.X, reset=False, names=X.feature_names)
-        else:
-            matrix = self._matrix(X, reset=False)
+        matrix = self._matrix(X, reset=False)
         output = self.spec.output or standard_output
         if not len(matrix):
             probe = np.zeros((1, matrix.shape[1]), np.float32)
@@ -190,8 +188,7 @@ class TabularLearner(BaseEstimator):
         check_is_fitted(self, "estimator_")
         if not self.spec.is_rule:
             raise ModelError(f"{self.spec.name} is no rule; use huracan.catalogue.signal_score.")
-        named = X.feature_names if isinstance(X, TrainingSet) else None
-        return rule_score(self.estimator_, self._matrix(X.X if isinstance(X, TrainingSet) else X, reset=False, names=named))
+        return rule_score(self.estimator_, self._matrix(X, reset=False))
 
     # --- what it is, and storage -----------------------------------------------------------------------------------
 
@@ -296,10 +293,6 @@ class TabularLearner(BaseEstimator):
 
     def _restore_target(self, state: Mapping[str, Any]) -> None:
         raise NotImplementedError
-
-
-class _DataTypeError(DataError, TypeError):
-    """Data of a type no matrix can be made of."""
 
 
 def _fit_inner(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["input_saliency"]
 
 _WINDOWS = 1_024
+_AT_ONCE = 64
 
 
 def input_saliency(network: nn.Module, windows: WindowTable) -> NDArray[np.float64]:
@@ -45,10 +46,12 @@ def input_saliency(network: nn.Module, windows: WindowTable) -> NDArray[np.float
 
     sample = spread_rows(len(windows), _WINDOWS)
     which = torch.arange(len(windows)) if sample is None else torch.from_numpy(sample)
-    x = windows.batch(which).x.float().requires_grad_()
-    output = network(x)
-    score = output[:, 0] if output.shape[1] == 1 else output[:, -1] - output[:, 0]
-    (gradient,) = torch.autograd.grad(score.sum(), x)
-    share = (gradient * x.detach()).abs().mean(dim=(0, 1)).double().numpy()
-    total = float(share.sum())
-    return share / total if total > 0.0 else np.zeros(len(share))
+    total = torch.zeros(windows.n_features, dtype=torch.float64)
+    for piece in which.split(_AT_ONCE):  # a gradient holds what a network keeps of every bar
+        x = windows.batch(piece).x.float().requires_grad_()
+        output = network(x)
+        score = output[:, 0] if output.shape[1] == 1 else output[:, -1] - output[:, 0]
+        (gradient,) = torch.autograd.grad(score.sum(), x)
+        total += (gradient * x.detach()).abs().double().sum(dim=(0, 1))
+    share = total.numpy()
+    return share / share.sum() if share.sum() > 0.0 else np.zeros(len(share))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import column_or_1d
 
+from huracan.baselines.given_rows import numeric_target
 from huracan.baselines.inputs import winsor_bounds
 from huracan.baselines.tabular import TabularClassifier, TabularRegressor
 from huracan.errors import DataError, ModelError
@@ -80,10 +81,7 @@ class NeuralRegressor(NeuralLearner, TabularRegressor):
         return order[:, :, int(np.argmin(np.abs(levels - 0.5)))]
 
     def _code(self, target: NDArray[Any], train: NDArray[np.int64], keep: bool) -> NDArray[np.float32]:
-        try:
-            values = target.astype(np.float64).reshape(len(target), -1)
-        except (TypeError, ValueError) as error:
-            raise DataError(f"y holds a value that is not a number: {error}.") from error
+        values = numeric_target(target).reshape(len(target), -1)
         for j in range(values.shape[1]):
             low, high = winsor_bounds(values[train, j], self.winsorize)
             if low < high:
@@ -208,4 +206,4 @@ def _as_column(target: NDArray[Any]) -> NDArray[Any]:
     try:
         return column_or_1d(target, warn=True)
     except ValueError as error:
-        raise DataError(str(error)) from error
+        raise DataError(f"y has shape {target.shape}; one class a row was expected, y should be a 1d array.") from error

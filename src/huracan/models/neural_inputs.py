@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from huracan.baselines.given_rows import as_target
 from huracan.baselines.inputs import require_finite
 from huracan.errors import DataError, ModelError
 
-__all__ = ["given_target", "require_series", "require_window", "telling_when"]
-
+__all__ = ["given_target", "require_series", "require_window"]
 
 _PANEL = "Several symbols go into a TrainingSet."
 
@@ -53,27 +53,12 @@ def require_window(window: Any) -> None:
 
 def given_target(y: Any, n: int, known: NDArray[np.bool_] | None) -> NDArray[Any]:
     """``y`` as an array, finite; where a row's label is not known nothing is asked of it, and it becomes zero."""
-    target = y.to_numpy() if hasattr(y, "to_numpy") else np.asarray(y)
-    if len(target) != n:
-        raise DataError(f"y has {len(target)} rows where X has {n}; inconsistent numbers of samples.")
+    target = as_target(y, n)
     if not np.issubdtype(target.dtype, np.floating):
         return target
     if known is not None and not known.all():
         target = np.where(known.reshape(-1, *[1] * (target.ndim - 1)), target, 0.0)
     flat = target.reshape(n, -1)
     columns = [str(c) for c in getattr(y, "columns", ())] or [f"y{i}" for i in range(flat.shape[1])]
-    try:
-        require_finite(flat, ("y",) if flat.shape[1] == 1 else tuple(columns))
-    except DataError as error:
-        raise telling_when(error, flat, getattr(y, "index", None)) from None
+    require_finite(flat, ("y",) if flat.shape[1] == 1 else tuple(columns), given=y)
     return target
-
-
-def telling_when(error: DataError, values: NDArray[Any], moments: Any) -> DataError:
-    """The refusal of a value that is no number, with the moment of its row."""
-    head, _, tail = str(error).partition(";")
-    plain = moments is None or callable(moments) or type(moments).__name__ == "RangeIndex"
-    if plain or "holds" not in head or not np.issubdtype(values.dtype, np.number):
-        return error
-    at = int(np.argmax(~np.isfinite(values).all(axis=1)))
-    return DataError(f"{head} ({moments[at]});{tail}")

@@ -13,17 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
+from huracan.baselines.given_rows import as_array, as_rows, dimensions, is_own_copy
 from huracan.baselines.inputs import InputScaler, checked_weight, other_columns, require_finite
 from huracan.baselines.wrapper import MIN_TRAIN_ROWS, TabularLearner
 from huracan.dataset import TrainingSet
 from huracan.errors import DataError, ModelError, NotEnoughData
+from huracan.memory import give_back_freed_memory
 from huracan.model_info import ModelInfo
 from huracan.models.input_saliency import input_saliency
-from huracan.models.neural_inputs import given_target, require_series, require_window, telling_when
+from huracan.models.neural_inputs import given_target, require_series, require_window
 from huracan.models.neural_settings import loop_settings, network_arguments, told_from_last_bar
 from huracan.models.torch_use import require_torch, torch_threads
 from huracan.models.validation_tail import FEWEST_VALIDATED, purged_tail
-from huracan.models.windowed_rows import AskedRows, WindowedRows
+from huracan.models.windowed_rows import AskedRows, TableSource, WindowedRows
 from huracan.validation.row_times import RowTimes
 
 if TYPE_CHECKING:
@@ -128,6 +130,33 @@ class NeuralLearner(TabularLearner):
 
         params = self.spec.complete(self.hyperparameters)
         require_window(params["window"])
+        source, told, weight, n = self._chosen(X, y, sample_weight, params)
+        give_back_freed_memory()  # what choosing took, before the table, which is all that a large fit holds
+        values, last = source.table(params["window"], self.scaler_)
+        del source
+        windows = WindowTable(
+            torch.from_numpy(values),
+            torch.from_numpy(last),
+            params["window"],
+            y=torch.from_numpy(told),
+            weight=None if weight is None else torch.from_numpy(weight),
+        )
+        loss, quantiles, _ = self._loss(params)
+        return TrainingJob(
+            network=self._recipe(params),
+            loss=loss,
+            quantiles=quantiles,
+            train=_span(windows, slice(0, n)),
+            validation=_span(windows, slice(n, None)) if n < len(windows) else None,
+            settings=loop_settings(params, int(self.random_state or 0)),
+        )
+
+    def _chosen(
+        self, X: Any, y: Any, sample_weight: Any, params: Mapping[str, Any]
+    ) -> tuple[TableSource, NDArray[Any], NDArray[np.float32] | None, int]:
+        """Windows to learn from and, after the first so many, to validate on; their targets as the network learns them, and
+        their weights, None where all are the same.
+        """
         keep = bool(params["warm_start"]) and hasattr(self, "scaler_")
         rows, target, weight = self._training_rows(X, y, sample_weight, reset=not keep)
         usable = rows.complete(params["window"]) & (weight > 0)
@@ -153,28 +182,18 @@ class NeuralLearner(TabularLearner):
             self.scaler_ = self._scaler(rows, train, params)
         self.n_train_rows_, self.n_validation_rows_ = len(train), len(late)
         self.weight_used_ = bool(np.ptp(weight[chosen]) > 0) or params["class_weight"] is not None
-        both, n = np.concatenate((train, late)), len(train)
-        told = torch.from_numpy(coded[both])
-        weights = torch.from_numpy(balanced[both].astype(np.float32)) if self.weight_used_ else None
-        del target, coded, weight, balanced, usable, chosen, train, late  # nothing of it is needed beside the table
-        values, last = rows.table(both, params["window"], self.scaler_)
-        windows = WindowTable(torch.from_numpy(values), torch.from_numpy(last), params["window"], y=told, weight=weights)
-        loss, quantiles, _ = self._loss(params)
-        return TrainingJob(
-            network=self._recipe(params),
-            loss=loss,
-            quantiles=quantiles,
-            train=_span(windows, slice(0, n)),
-            validation=_span(windows, slice(n, None)) if n < len(windows) else None,
-            settings=loop_settings(params, int(self.random_state or 0)),
-        )
+        both = np.concatenate((train, late))
+        weights = balanced[both].astype(np.float32) if self.weight_used_ else None
+        own = not isinstance(X, TrainingSet) and is_own_copy(rows.values, X)
+        return rows.source(both, own=own), coded[both], weights, len(train)
 
     def finish(self, job: TrainingJob, parameters: Mapping[str, torch.Tensor], result: TrainingResult) -> Self:
         """Take the parameters that a prepared training came to, on any device and in any precision, and how it went."""
         self.training_ = result
         self.estimator_ = job.network.build().eval()
         self.estimator_.load_state_dict(parameters)
-        self.importance_ = input_saliency(self.estimator_, job.train)
+        with torch_threads(int(self.n_jobs or 1)):
+            self.importance_ = input_saliency(self.estimator_, job.train)
         return self
 
     def feature_importance(self) -> dict[str, float]:
@@ -208,11 +227,9 @@ class NeuralLearner(TabularLearner):
             given = checked_weight(X.weight if sample_weight is None else sample_weight, n)
             weight = X.labelled.astype(np.float64) if given is None else given * X.labelled
         else:
-            if y is None:
-                raise DataError("fit got no y: requires y to be passed, but the target y is None.")
             target = given_target(y, n, None)
             given = checked_weight(sample_weight, n)
-            weight = np.ones(n) if given is None else given
+            weight = np.broadcast_to(1.0, n) if given is None else given  # which takes no memory
         if not (weight > 0).any():
             raise DataError(f"sample_weight is zero in all {n} rows; at least one positive weight is needed.")
         return rows, target, weight
@@ -226,30 +243,24 @@ class NeuralLearner(TabularLearner):
                 self.n_features_in_ = len(X.feature_names)
             elif X.feature_names != self.feature_names_:
                 raise other_columns(self.spec.name, X.feature_names, self.feature_names_)
-            try:
-                require_finite(X.X, X.feature_names)
-            except DataError as error:
-                raise telling_when(error, X.X, [f"{s}, {t}" for s, t in zip(X.symbol, X.ts)]) from None
+            require_finite(X.X, X.feature_names, given=X)
             return WindowedRows.of(X)
         horizon = params["label_horizon"]
-        array = np.asarray(X.to_numpy() if hasattr(X, "to_numpy") else X)
-        if array.ndim != 3:
-            try:
-                matrix = self._matrix(X, reset=reset)
-            except DataError as error:
-                raise telling_when(error, array, getattr(X, "index", None)) from None
+        if dimensions(X) is None:  # a list, or what else becomes an array
+            X = as_array(X, "X", "rows and columns of numbers, or windows of them, were")
+        if dimensions(X) != 3:
+            matrix = self._matrix(X, reset=reset)
             return WindowedRows.of(matrix, RowTimes.of(X if hasattr(X, "index") else matrix, label_horizon=horizon))
-        if array.shape[1] < params["window"]:
-            raise DataError(
-                f"X holds windows of {array.shape[1]} bars; {self.spec.name} looks at {params['window']} (its window)."
-            )
-        array = np.ascontiguousarray(array, dtype=np.float32)
+        bars, wide = X.shape[1:]
+        if bars < params["window"]:
+            raise DataError(f"X holds windows of {bars} bars; {self.spec.name} looks at {params['window']} (its window).")
+        array = as_rows(X.reshape(-1, wide)).reshape(X.shape)
         if reset:
-            self.n_features_in_ = array.shape[2]
-            self.feature_names_ = tuple(f"x{i}" for i in range(array.shape[2]))
-        elif array.shape[2] != self.n_features_in_:
-            raise DataError(f"X has {array.shape[2]} features, but {self.spec.name} is expecting {self.n_features_in_}.")
-        require_finite(array.reshape(-1, array.shape[2]), self.feature_names_)
+            self.n_features_in_ = wide
+            self.feature_names_ = tuple(f"x{i}" for i in range(wide))
+        elif wide != self.n_features_in_:
+            raise DataError(f"X has {wide} features, but {self.spec.name} is expecting {self.n_features_in_}.")
+        require_finite(array.reshape(-1, wide), self.feature_names_)
         return WindowedRows.of(array, RowTimes.of(array, label_horizon=horizon))
 
     def _check_target(self, target: NDArray[Any]) -> None:
@@ -264,8 +275,10 @@ class NeuralLearner(TabularLearner):
             return InputScaler.fit(rows.values, clip=self.clip, rows=rows.numbers(train))
         place = rows.place[train]
         earlier = place - np.arange(len(place)) % params["window"]
-        now, then = (rows.values[at if rows.order is None else rows.order[at]] for at in (place, earlier))
-        return replace(InputScaler.fit(now - then, clip=np.inf), center=np.median(now, axis=0).astype(np.float64))
+        now, then = (at if rows.order is None else rows.order[at] for at in (place, earlier))
+        moves = InputScaler.fit(rows.values, clip=np.inf, rows=now, since=then)
+        levels = [np.median(rows.values[now, column]) for column in range(rows.values.shape[1])]
+        return replace(moves, center=np.asarray(levels, np.float64))
 
     def _code(self, target: NDArray[Any], train: NDArray[np.int64], keep: bool) -> NDArray[Any]:
         """Targets as the network learns them, float32 (n, outputs) or int64 (n,); moments and classes from ``train``."""

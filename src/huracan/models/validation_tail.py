@@ -34,7 +34,9 @@ def purged_tail(times: RowTimes, chosen: Rows, *, share: float, embargo: Embargo
     """
     if not isinstance(share, int | float) or not 0.0 <= share < 0.9:
         raise ModelError(f"validation_share is {share!r}; a share from 0 to below 0.9 was expected.")
-    mine = replace(times, decision=times.decision[chosen], label_end=times.label_end[chosen])
+    together = len(chosen) > 0 and int(chosen[-1]) - int(chosen[0]) + 1 == len(chosen)  # then views serve, and take no memory
+    span = slice(int(chosen[0]), int(chosen[-1]) + 1) if together else chosen
+    mine = replace(times, decision=times.decision[span], label_end=times.label_end[span])
     edge = mine.first_rows[round((1.0 - share) * mine.n_times)] if share else len(chosen)
     if len(chosen) - edge < FEWEST_VALIDATED:
         return chosen, chosen[:0]

@@ -12,7 +12,7 @@ from huracan.baselines.inputs import InputScaler
 from huracan.dataset import TimeSource, TrainingSet
 from huracan.validation.row_times import RowTimes
 
-__all__ = ["AskedRows", "WindowedRows"]
+__all__ = ["AskedRows", "TableSource", "WindowedRows"]
 
 _BLOCK = 16_384
 
@@ -105,22 +105,77 @@ class WindowedRows:
 
         Each of ``which`` has a whole window, see :meth:`complete`. Of what is not reached nothing is copied.
         """
-        place = self.place[which]
-        by_place = None if np.all(place[1:] >= place[:-1]) else np.argsort(place, kind="stable")
-        ends = place if by_place is None else place[by_place]
-        new = np.diff(ends, prepend=ends[:1] - np.int32(length))
-        np.minimum(new, length, out=new)  # bars that the window before does not hold
-        stops = np.cumsum(new, dtype=np.int32)
-        table = np.empty((int(stops[-1]) if len(stops) else 0, self.values.shape[1]), np.float32)
+        return self.source(which).table(length, scaler)
+
+    def source(self, which: NDArray[np.int64], *, own: bool = False) -> TableSource:
+        """What :meth:`table` of these given rows is made from, without what else is known of them.
+
+        ``own`` says that nobody else has ``values``: the table may then take their place.
+        """
+        ends, by_place = self.place[which], None
+        if not np.all(ends[1:] >= ends[:-1]):
+            by_place = np.argsort(ends, kind="stable").astype(np.int32)
+            ends = ends[by_place]
+        return TableSource(self.values, self.order, ends, by_place, own and self.order is None)
+
+
+@dataclass(eq=False)
+class TableSource:
+    """What a table is cut from, once.
+
+    Attributes
+    ----------
+    values, order : as of :class:`WindowedRows`.
+    ends : int32 (n,), places of the last bars of windows, ascending. by_place : int32 (n,), which window each is of, or None
+        where they are in order.
+    own : whether the table may take the place of ``values``, whose order it has, so that there is no second copy of them; it
+        does where it is more than half of them.
+    """
+
+    values: NDArray[np.float32]
+    order: NDArray[np.int32] | None
+    ends: NDArray[np.int32]
+    by_place: NDArray[np.int32] | None
+    own: bool
+
+    def table(self, length: int, scaler: InputScaler | None) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+        """See :meth:`WindowedRows.table`; ``ends`` become rows of the table."""
+        ends, size = self.ends, _reached(self.ends, length)
+        in_place = self.own and 2 * size > len(self.values)
+        table = self.values if in_place else np.empty((size, self.values.shape[1]), np.float32)
+        stop, end = 0, int(ends[0]) - length if len(ends) else 0
         for first in range(0, len(ends), _BLOCK):
-            block = slice(first, first + _BLOCK)
-            start, stop = int(stops[first] - new[first]), int(stops[block][-1])
-            rows = np.arange(start, stop) + np.repeat(ends[block] + 1 - stops[block], new[block])
-            part = table[start:stop]
-            np.take(self.values, rows if self.order is None else self.order[rows], axis=0, out=part, mode="clip")
+            block = ends[first : first + _BLOCK]
+            new = _new_bars(block, end, length)
+            stops = np.cumsum(new, dtype=np.int32) + np.int32(stop)
+            rows = np.arange(stop, int(stops[-1])) + np.repeat(block + 1 - stops, new)
+            part = table[stop : int(stops[-1])]
+            if in_place:  # rows go up, and none of those still to be read is before the part
+                part[...] = self.values[rows]
+            else:
+                np.take(self.values, rows if self.order is None else self.order[rows], axis=0, out=part, mode="clip")
             if scaler is not None:
                 scaler(part, out=part)
-        last = np.empty(len(place), np.int32)
-        last[slice(None) if by_place is None else by_place] = stops
-        last -= 1
-        return table, last
+            stop, end = int(stops[-1]), int(block[-1])
+            np.subtract(stops, 1, out=block)
+        if self.by_place is None:
+            return table[:size], ends
+        self.order = None
+        last = np.empty_like(ends)
+        last[self.by_place] = ends
+        return table[:size], last
+
+
+def _new_bars(ends: NDArray[np.int32], before: int, length: int) -> NDArray[np.int32]:
+    """Bars of each window, by the place it ends in, that the window before does not hold."""
+    return np.minimum(np.diff(ends, prepend=np.int32(before)), np.int32(length))
+
+
+def _reached(ends: NDArray[np.int32], length: int) -> int:
+    """Bars that windows ending in these places, in order, hold together."""
+    if not len(ends):
+        return 0
+    return length + sum(
+        int(_new_bars(ends[first + 1 : first + 1 + _BLOCK], int(ends[first]), length).sum())
+        for first in range(0, len(ends) - 1, _BLOCK)
+    )
