@@ -169,12 +169,12 @@ def as_array(given: Any, name: str, expected: str) -> NDArray[Any]:
     if given is None or isinstance(given, str | bytes | dict | set):
         shown = f"a {type(given).__name__}" if isinstance(given, dict | set) else repr(given)[:40]
         raise DataTypeError(f"{name} is {shown}; {expected} expected.")
+    if isinstance(given, np.ma.MaskedArray):
+        given = np.ma.filled(given.astype(np.float64), np.nan)
     try:
         array = given.to_numpy() if hasattr(given, "to_numpy") else np.asarray(given)
     except ValueError as error:
         raise DataError(f"{name} is a {type(given).__name__} of parts of unequal lengths; {expected} expected.") from error
-    if isinstance(array, np.ma.MaskedArray):
-        array = np.ma.filled(array.astype(np.float64), np.nan)
     if array.ndim == 0:
         raise DataError(f"{name} is {repr(given)[:40]}; {expected} expected.")
     return array

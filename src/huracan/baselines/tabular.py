@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from huracan.baselines.given_rows import numeric_target
 from huracan.baselines.inputs import winsor_bounds
@@ -140,8 +140,13 @@ class TabularClassifier(ClassifierMixin, TabularLearner):
         try:
             check_classification_targets(target)
             self.classes_, codes = np.unique(target, return_inverse=True)
-        except (TypeError, ValueError) as error:
-            raise DataError(f"y is no set of classes: {' '.join(str(error).split())}") from error
+        except TypeError as error:
+            kinds = sorted({type(value).__name__ for value in target.tolist()})
+            raise DataError(f"y holds values of types {', '.join(kinds)}; classes of one type were expected.") from error
+        except ValueError as error:
+            kind = type_of_target(target)
+            said = f"Unknown label type: y is {kind}; classes were expected, or task='regression' for numbers."
+            raise DataError(said) from error
         if len(self.classes_) < 2:
             raise ModelError(
                 f"y holds one class only, {self.classes_.tolist()[0]!r}, in {len(target)} rows; at least two are needed."

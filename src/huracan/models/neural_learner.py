@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 from sklearn.utils.validation import check_is_fitted
 
 from huracan.baselines.given_rows import as_array, as_rows, dimensions, is_own_copy
@@ -309,7 +310,7 @@ class NeuralLearner(TabularLearner):
         params = self.spec.complete(self.hyperparameters)
         if not isinstance(X, TrainingSet | AskedRows):
             require_series(X, None)
-        if hasattr(X, "__len__") and len(X) == 0:
+        if not issparse(X) and hasattr(X, "__len__") and len(X) == 0:
             return np.empty((0, len(self._constant_output())))
         rows = self._windowed(X.rows if isinstance(X, AskedRows) else X, reset=False)
         asked = np.asarray(X.which) if isinstance(X, AskedRows) else np.arange(len(rows.place))
