@@ -2,7 +2,8 @@
 
 Same network, same windows in the same order, same optimizer, rates, and gradient norm; the losses of every step are compared
 before anything is timed. Time is CPU time on one thread, runs alternate, and the median of the ratios of neighbours counts.
-Dropout is off, so that three ways of writing a loop may be compared number by number. Lightning runs with logging,
+Dropout is off where losses are compared, since the loop draws it from the seed of each step; the loop is timed with each
+network's own dropout as well. Lightning runs with logging,
 checkpoints, progress and checks off (``barebones``), in an environment laid over this one (:mod:`benchmarks.peers`), each way
 in a process of its own; its ``DataLoader`` is taken as it is mostly written, one window an item, and at its best, a whole
 batch of windows made beforehand an item.
@@ -48,9 +49,10 @@ Way = Callable[[nn.Module, WindowTable, LoopSettings], list[float]]
 """Trains a network in place; gives the loss of every step."""
 
 
-def recipe(name: str) -> NetworkRecipe:
-    """A network of the catalogue at its default size, without dropout."""
-    return NetworkRecipe(NETWORKS[name], {"n_features": FEATURES, "window": WINDOW, "n_outputs": 1, "dropout": 0.0})
+def recipe(name: str, *, dropout: bool = False) -> NetworkRecipe:
+    """A network of the catalogue at its default size, without dropout or with the one it has."""
+    arguments = {"n_features": FEATURES, "window": WINDOW, "n_outputs": 1}
+    return NetworkRecipe(NETWORKS[name], arguments if dropout else {**arguments, "dropout": 0.0})
 
 
 def windows(n: int) -> WindowTable:
@@ -98,9 +100,11 @@ def looped(network: nn.Module, data: WindowTable, settings: LoopSettings) -> lis
     return TrainingLoop(network, Supervised(squared_error), data, settings=settings).run().step_losses
 
 
-def trained(name: str, way: Way, data: WindowTable, settings: LoopSettings) -> tuple[list[float], float]:
+def trained(
+    name: str, way: Way, data: WindowTable, settings: LoopSettings, *, dropout: bool = False
+) -> tuple[list[float], float]:
     """Losses of every step of a network trained one way, and CPU seconds."""
-    network = recipe(name).build()
+    network = recipe(name, dropout=dropout).build()
     began = time.process_time()
     return way(network, data, settings), time.process_time() - began
 
@@ -124,12 +128,12 @@ def ratio(found: dict[str, Any], way: str, to: str) -> float:
     return median(a / b for a, b in zip(found["seconds"][way], found["seconds"][to], strict=True))
 
 
-def overheads(name: str, batch_size: int, rounds: int = ROUNDS) -> dict[str, Any]:
+def overheads(name: str, batch_size: int, rounds: int = ROUNDS, *, dropout: bool = False) -> dict[str, Any]:
     """The loop and bare steps, :func:`compared`."""
     settings = LoopSettings(max_epochs=EPOCHS, batch_size=batch_size)
     data = windows(STEPS * batch_size)
     ways: dict[str, Way] = {"bare": bare_steps, "loop": looped}
-    return compared({way: partial(trained, name, how, data, settings) for way, how in ways.items()}, rounds)
+    return compared({way: partial(trained, name, how, data, settings, dropout=dropout) for way, how in ways.items()}, rounds)
 
 
 def against_lightning() -> dict[str, dict[str, Any]]:
@@ -149,15 +153,17 @@ def main() -> str:
         for name in NETWORKS:
             found = overheads(name, batch_size)
             assert found["gap"] <= SAME, f"{name}, batch {batch_size}: losses differ by {found['gap']:.1e} of a loss"
-            over = ratio(found, "loop", "bare") - 1.0
-            worst = max(worst, over) if batch_size == 256 else worst
+            drawing = overheads(name, batch_size, dropout=True)
+            over = [ratio(each, "loop", "bare") - 1.0 for each in (found, drawing)]
+            worst = max(worst, *over) if batch_size == 256 else worst
             step = median(found["seconds"]["bare"]) / (STEPS * EPOCHS) * 1e3
-            rows.append([batch_size, name, f"{found['gap']:.0e}", f"{step:.2f}", f"{100 * over:+.1f} %"])
+            told = [f"{100 * share:+.1f} %" for share in over]
+            rows.append([batch_size, name, f"{found['gap']:.0e}", f"{step:.2f}", *told])
     parts = [
         "# Training loop",
         f"{STEPS * EPOCHS} steps a run, windows of {WINDOW} bars x {FEATURES} features, networks at their default sizes, one "
         f"thread, {ROUNDS} rounds in turns, CPU time. Bar at batch 256: overhead at most {100 * OVERHEAD:g} %.",
-        markdown_table(["batch", "network", "losses differ by", "bare step, ms", "overhead of the loop"], rows),
+        markdown_table(["batch", "network", "losses differ by", "bare step, ms", "overhead of the loop", "with dropout"], rows),
     ]
     faster = None
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,31 @@ def test_a_killed_training_goes_on_as_if_nothing_had_happened(tmp_path: Path) ->
     assert resumed.step_losses == undisturbed.step_losses
     assert resumed.validation_losses == undisturbed.validation_losses
     assert (resumed.best_epoch, resumed.best_loss) == (undisturbed.best_epoch, undisturbed.best_loss)
+
+
+def test_a_network_that_no_epoch_makes_better_stays_as_it_came() -> None:
+    """Pure noise whose validation part says the opposite: every step is one away from it."""
+    data = windows(noise=0.0)
+    opposite = replace(windows(100, seed=3, noise=0.0), y=-windows(100, seed=3, noise=0.0).y)
+    untouched = network().double()
+    net, result = trained(validation=opposite, patience=2)
+    assert same(net, untouched)
+    assert (result.best_epoch, result.best_loss) == (0, result.start_loss)
+    assert result.best_loss < min(result.validation_losses)
+    assert len(result.history) == 3  # patience counts from the lowest epoch, not from the start
+    errors = (untouched(opposite.batch(torch.arange(100)).x) - opposite.y).detach().square()
+    assert float(errors.mean()) == pytest.approx(result.best_loss)
+    again, warm = trained(trained(train=data)[0], validation=opposite, patience=2)
+    assert warm.best_epoch == 0 and not same(again, untouched)
+
+
+def test_the_loss_of_an_epoch_is_the_mean_over_its_windows() -> None:
+    """33 windows in batches of 32 at a rate of almost nothing: the last one is a thirty-third, not a half."""
+    data, weighted = windows(33), windows(33, torch.rand(33, generator=torch.Generator().manual_seed(1), dtype=torch.float64))
+    for rows, weight in ((data, torch.ones(33, dtype=torch.float64)), (weighted, weighted.weight)):
+        net, result = trained(train=rows, learning_rate=1e-14, max_epochs=1)
+        losses = (net(rows.batch(torch.arange(33)).x) - rows.y).detach().square().mean(dim=1)
+        assert result.losses[0] == pytest.approx(float((losses * weight).sum() / weight.sum()), rel=1e-9)
 
 
 def test_the_best_epoch_is_kept_and_patience_ends_it() -> None:

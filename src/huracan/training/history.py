@@ -15,7 +15,8 @@ class EpochRecord:
     Attributes
     ----------
     epoch, step : number of the epoch (from 1) and steps made by its end.
-    losses : phase -> mean loss over the epoch. validation_loss : mean over the validation windows, None without any.
+    losses : phase -> mean loss over the windows of the epoch, each as it was met.
+    validation_loss : mean over the validation windows, None without any.
     learning_rate : at the last step. windows_per_second : seen by all devices together, validation left out.
     """
 
@@ -34,7 +35,8 @@ class TrainingResult:
     Attributes
     ----------
     history : its epochs. step_losses : the loss of every step, in order.
-    best_epoch : the epoch whose parameters were kept. best_loss : its validation loss, or training loss without validation.
+    best_epoch : the epoch whose parameters were kept; 0 where none was better on validation than the start.
+    best_loss : its validation loss, or training loss without validation. start_loss : validation loss before the first step.
     stopped : why it ended, in words. exploded : whether it was stopped because losses left all bounds.
     resumed_from : step it went on from, None where it began anew.
     """
@@ -43,6 +45,7 @@ class TrainingResult:
     step_losses: list[float] = field(default_factory=list)
     best_epoch: int = 0
     best_loss: float = float("inf")
+    start_loss: float | None = None
     stopped: str = ""
     exploded: bool = False
     resumed_from: int | None = None
@@ -61,6 +64,12 @@ class TrainingResult:
     def validation_losses(self) -> list[float]:
         """Validation loss of each epoch; empty without validation windows."""
         return [record.validation_loss for record in self.history if record.validation_loss is not None]
+
+    @property
+    def lowest_epoch(self) -> int:
+        """The epoch of the lowest validation loss, the start left out; the last one without validation."""
+        losses = self.validation_losses
+        return self.history[losses.index(min(losses))].epoch if losses else len(self.history)
 
     @property
     def windows_per_second(self) -> float:

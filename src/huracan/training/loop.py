@@ -2,7 +2,7 @@
 
 A step is: the next batch of the epoch's order; the gradient of its weighted mean loss, in one piece or several; the
 gradient's norm cut; AdamW at the schedule's rate. After an epoch the validation windows say whether to go on, and the
-parameters that did best on them are kept.
+parameters that did best on them are kept: those of the start, too, where no epoch did better.
 """
 
 from __future__ import annotations
@@ -122,9 +122,14 @@ class TrainingLoop:
         """
         keep_freed_memory()
         with nullcontext() if self.checkpoints is None else self.checkpoints.held(self.runtime):
-            self._train_from(self._resume())
+            start = self._resume()
+            if start == 0:
+                self._judge_the_start()
+            self._train_from(start)
         if self.best is not None:
             self.runtime.network.load_state_dict(self.best)
+        if self.result.best_epoch == 0 and self.runtime.chief:
+            logger().info("no epoch was better on validation than the start, which is kept", loss=self.result.start_loss)
         return self.result
 
     def _train_from(self, start: int) -> None:
@@ -227,17 +232,31 @@ class TrainingLoop:
         if validation is None or validation < result.best_loss:  # without validation the last epoch is the best there is
             result.best_epoch, result.best_loss = epoch, decisive
             with self.average.in_use():
-                self.best = {name: value.detach().clone() for name, value in self.runtime.network.state_dict().items()}
-        elif self.settings.patience is not None and epoch - result.best_epoch >= self.settings.patience:
+                self._keep()
+        elif self.settings.patience is not None and epoch - result.lowest_epoch >= self.settings.patience:
             result.stopped = f"no lower validation loss for {self.settings.patience} epochs"
             return False
         return True
 
+    def _judge_the_start(self) -> None:
+        """A network that no epoch makes better stays as it came: a fresh one says a constant, a fitted one what it learned."""
+        found = self._validate()
+        if found is not None and math.isfinite(found):
+            self.result.start_loss = self.result.best_loss = found
+            self._keep()
+
+    def _keep(self) -> None:
+        self.best = {name: value.detach().clone() for name, value in self.runtime.network.state_dict().items()}
+
     def _phase_means(self, first: int, last: int) -> dict[str, float]:
-        sums: dict[str, list[float]] = {phase.name: [] for phase in self.phases}
+        """Means over windows: a smaller last batch counts for less."""
+        sums, weights = dict.fromkeys((phase.name for phase in self.phases), 0.0), dict.fromkeys(self.phases, 0.0)
         for step in range(first, last + 1):
-            sums[self.phases[phase_at(step, self.phases)].name].append(self.result.step_losses[step])
-        return {name: sum(losses) / len(losses) for name, losses in sums.items() if losses}
+            phase = self.phases[phase_at(step, self.phases)]
+            weight = self._weight(self.train, self._rows_of_step(step))
+            sums[phase.name] += weight * self.result.step_losses[step]
+            weights[phase] += weight
+        return {phase.name: sums[phase.name] / weight for phase, weight in weights.items() if weight}
 
     def _validate(self) -> float | None:
         losses = self.task.validation
@@ -294,6 +313,7 @@ class TrainingLoop:
             "step_losses": r.step_losses,
             "history": [vars(record) for record in r.history],
             "best": [r.best_epoch, r.best_loss if math.isfinite(r.best_loss) else None],
+            "start_loss": r.start_loss,
             "has_best": self.best is not None,
         }
         self.checkpoints.write(step, self._tensors(self.best is not None), progress, self.runtime)
@@ -315,6 +335,7 @@ class TrainingLoop:
         r.history = [EpochRecord(**record) for record in found.progress["history"]]
         r.best_epoch, best = found.progress["best"]
         r.best_loss = math.inf if best is None else best
+        r.start_loss = found.progress["start_loss"]
         r.resumed_from = found.step
         if self.runtime.chief:
             logger().info("training goes on from a checkpoint", step=found.step, folder=str(found.folder))
