@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import math
+import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
@@ -24,6 +26,7 @@ from huracan.model_info import ModelInfo
 from huracan.models.input_saliency import input_saliency
 from huracan.models.neural_inputs import given_target, require_series, require_window
 from huracan.models.neural_settings import loop_settings, network_arguments, told_from_last_bar
+from huracan.models.told_training import pace_of, plain_training, told_training, with_pace
 from huracan.models.torch_use import require_torch, torch_threads
 from huracan.models.validation_tail import FEWEST_VALIDATED, purged_tail
 from huracan.models.windowed_rows import AskedRows, TableSource, WindowedRows
@@ -129,6 +132,7 @@ class NeuralLearner(TabularLearner):
         from huracan.training.job import TrainingJob
         from huracan.training.windows import WindowTable
 
+        self._began = time.perf_counter()
         params = self.spec.complete(self.hyperparameters)
         require_window(params["window"])
         source, told, weight, n = self._chosen(X, y, sample_weight, params)
@@ -190,7 +194,7 @@ class NeuralLearner(TabularLearner):
 
     def finish(self, job: TrainingJob, parameters: Mapping[str, torch.Tensor], result: TrainingResult) -> Self:
         """Take the parameters that a prepared training came to, on any device and in any precision, and how it went."""
-        self.training_ = result
+        self.training_, self.fit_seconds_ = result, time.perf_counter() - self.__dict__.pop("_began", math.nan)
         self.estimator_ = job.network.build().eval()
         self.estimator_.load_state_dict(parameters)
         with torch_threads(int(self.n_jobs or 1)):
@@ -361,7 +365,9 @@ class NeuralLearner(TabularLearner):
     def to_parts(self) -> tuple[dict[str, Any], Any]:
         """The fitted model as plain JSON values, and its network."""
         state, network = super().to_parts()
-        rows = {"n_validation_rows": self.n_validation_rows_, "importance": self.importance_.tolist()}
+        rows: dict[str, Any] = {"n_validation_rows": self.n_validation_rows_, "importance": self.importance_.tolist()}
+        if hasattr(self, "training_"):
+            rows["training"] = plain_training(self.training_)
         given = state["hyperparameters"]["class_weight"]
         if isinstance(given, Mapping):  # as pairs, since keys of JSON are text, and classes need not be
             state["hyperparameters"] = {**state["hyperparameters"], "class_weight": [list(pair) for pair in given.items()]}
@@ -376,6 +382,8 @@ class NeuralLearner(TabularLearner):
                 model.set_params(class_weight=dict(map(tuple, pairs)))
             model.n_validation_rows_ = int(state["n_validation_rows"])
             model.importance_ = np.asarray(state["importance"], np.float64)
+            if "training" in state:  # models of earlier versions were stored without
+                model.training_, model.fit_seconds_ = told_training(state["training"]), math.nan
         except KeyError as error:
             raise ModelError(f"the stored state of {spec.name} lacks the key {error}.") from error
         except (TypeError, ValueError) as error:
@@ -392,6 +400,20 @@ class NeuralLearner(TabularLearner):
             raise ModelError(f"the stored parameters do not fit the network of {spec.name}: {said}") from error
         model.estimator_ = network
         return model
+
+    def beside(self) -> dict[str, Any]:
+        """What a registry keeps beside the model's own files: how long its fit took, and the pace of its epochs."""
+        if not hasattr(self, "training_"):
+            return {}
+        seconds = self.fit_seconds_ if math.isfinite(self.fit_seconds_) else None
+        return {"training": {"seconds": seconds, **pace_of(self.training_)}}
+
+    def take_beside(self, kept: Mapping[str, Any]) -> None:
+        """Take in again what :meth:`beside` gave."""
+        if "training" in kept and hasattr(self, "training_"):
+            seconds = kept["training"]["seconds"]
+            self.training_ = with_pace(self.training_, kept["training"])
+            self.fit_seconds_ = math.nan if seconds is None else float(seconds)
 
     def _recipe(self, params: Mapping[str, Any]) -> NetworkRecipe:
         """How the network is made, once the numbers of inputs and outputs are known."""
