@@ -12,7 +12,6 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 from sklearn.base import clone
-from sklearn.utils.estimator_checks import check_estimator
 
 from huracan.catalogue import (
     build_model,
@@ -423,14 +422,7 @@ def test_one_class_and_other_columns_are_refused() -> None:
         build_model("gru", **QUICK).fit(X, y[1:])
 
 
-# --- the contract of scikit-learn, and a network of one's own --------------------------------------------------------
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("task", ["regression", "classification"])
-def test_scikit_learn_finds_nothing_to_object_to(task: Any) -> None:
-    few = {"check_sample_weight_equivalence_on_dense_data": "9 of its rows have a weight; at least 10 are needed"}
-    check_estimator(build_model("mlp", task=task, max_epochs=2), expected_failed_checks=few, on_skip=None)
+# --- a network of one's own -------------------------------------------------------------------------------------------
 
 
 def test_a_network_of_ones_own_joins_the_catalogue() -> None:

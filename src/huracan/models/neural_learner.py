@@ -95,7 +95,7 @@ class NeuralLearner(TabularLearner):
                     f"{self.spec.name} cannot go on from its last fit: its network has other sizes now; fit a new one."
                 ) from error
         identity = None if params["checkpoints"] is None else job.identity(start)
-        with torch_threads(int(self.n_jobs or 1)):
+        with torch_threads(self._threads()):
             loop = TrainingLoop(
                 network,
                 Supervised(job.objective),
@@ -119,7 +119,7 @@ class NeuralLearner(TabularLearner):
         assert self.spec.network is not None
         sizes = {"n_features": 1, "window": params["window"], "n_outputs": 1}
         network = NetworkRecipe(self.spec.network, {**sizes, **network_arguments(params)}).build()
-        return loop_settings(params, int(self.random_state or 0)), network
+        return loop_settings(params, self._seed()), network
 
     def prepare(self, X: Any, y: Any = None, sample_weight: Any = None) -> TrainingJob:
         """Check and scale everything and describe the training, without doing it; :meth:`finish` takes its outcome.
@@ -153,7 +153,7 @@ class NeuralLearner(TabularLearner):
             quantiles=quantiles,
             train=_span(windows, slice(0, n)),
             validation=_span(windows, slice(n, None)) if n < len(windows) else None,
-            settings=loop_settings(params, int(self.random_state or 0)),
+            settings=loop_settings(params, self._seed()),
         )
 
     def _chosen(
@@ -197,7 +197,7 @@ class NeuralLearner(TabularLearner):
         self.training_, self.fit_seconds_ = result, time.perf_counter() - self.__dict__.pop("_began", math.nan)
         self.estimator_ = job.network.build().eval()
         self.estimator_.load_state_dict(parameters)
-        with torch_threads(int(self.n_jobs or 1)):
+        with torch_threads(self._threads()):
             self.importance_ = input_saliency(self.estimator_, job.train)
         return self
 
@@ -330,7 +330,7 @@ class NeuralLearner(TabularLearner):
         device, network = as_device(params["device"]), self.estimator_
         if device.type != "cpu":  # a copy, since other threads may ask at the same time, and what is stored lies on the CPU
             network = copy.deepcopy(network).to(device)
-        with torch.inference_mode(), torch_threads(int(self.n_jobs or 1)):
+        with torch.inference_mode(), torch_threads(self._threads()):
             for first in range(0, len(usable), _SCALED_WINDOWS):
                 some = usable[first : first + _SCALED_WINDOWS]
                 values, last = rows.table(asked[some], params["window"], self.scaler_)
@@ -421,7 +421,7 @@ class NeuralLearner(TabularLearner):
 
         assert self.spec.network is not None
         sizes = {"n_features": self.n_features_in_, "window": params["window"], "n_outputs": self._loss(params)[2]}
-        return NetworkRecipe(self.spec.network, {**sizes, **network_arguments(params)}, seed=int(self.random_state or 0))
+        return NetworkRecipe(self.spec.network, {**sizes, **network_arguments(params)}, seed=self._seed())
 
 
 def _span(windows: WindowTable, span: slice) -> WindowTable:
