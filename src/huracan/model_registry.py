@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["NOT_CHECKED", "ModelRegistry"]
 
 CHAMPION = "champion"
+_BESIDE = "beside"
 
 
 class ModelRegistry:
@@ -86,7 +87,8 @@ class ModelRegistry:
         metrics : name -> finite value. ``sharpe, hit_rate, drawdown, net_bps, cost_bps`` also go into ``model_metrics``.
         parent : the version (of the same name) or ``model_id`` it was derived from.
         kind : ``baseline`` for a model that every other has to beat, such as a rule.
-        extras : further JSON to keep with the model: position policy, recipe, preprocessing, ...
+        extras : further JSON to keep with the model: position policy, recipe, preprocessing, ...; what a model tells of its
+            training's clock is added under ``beside``.
 
         Returns
         -------
@@ -106,7 +108,7 @@ class ModelRegistry:
             "info": card.model_dump(mode="python"),
             "metrics": _checked_metrics(metrics or {}),
             "provenance": _checked_provenance(provenance).model_dump(mode="python"),
-            "extras": dict(extras or {}),
+            "extras": {**_beside(model), **(extras or {})},
         }
         try:
             plain = {key: from_json(to_json(value, where=key)) for key, value in values.items()}
@@ -130,7 +132,11 @@ class ModelRegistry:
         RegistryError : there is no such model, alias or version; the nearest is named.
         ArtifactError : the artifact is missing or damaged, found before anything of it is parsed.
         """
-        return load_model(self.artifacts.get(self.get(name, alias=alias, version=version).digest))
+        found = self.get(name, alias=alias, version=version)
+        model = load_model(self.artifacts.get(found.digest))
+        if _BESIDE in found.extras and hasattr(model, "take_beside"):
+            model.take_beside(found.extras[_BESIDE])
+        return model
 
     def get(self, name: str, *, alias: str | None = None, version: int | None = None) -> ModelVersion:
         """What is known of one version, without loading it; without alias or version, of the champion."""
@@ -294,6 +300,12 @@ def _dump_fitted(model: Any) -> dict[str, bytes]:
         return dump_model(model)
     except NotFittedError as error:
         raise RegistryError(f"this {type(model).__name__} is not fitted; fit it before it is registered.") from error
+
+
+def _beside(model: Any) -> dict[str, Any]:
+    """What a model says of itself that is not in its own files, such as how long its training took."""
+    kept = model.beside() if hasattr(model, "beside") else {}
+    return {_BESIDE: kept} if kept else {}
 
 
 def _checked_provenance(provenance: Provenance | Mapping[str, Any] | None) -> Provenance:

@@ -12,7 +12,6 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 from sklearn.base import clone
-from sklearn.utils.estimator_checks import check_estimator
 
 from huracan.catalogue import (
     build_model,
@@ -26,6 +25,7 @@ from huracan.catalogue import (
 )
 from huracan.dataset import TimeSource, TrainingSet
 from huracan.errors import ArtifactError, DataError, ModelError, NotEnoughData
+from huracan.model_registry import ModelRegistry
 from huracan.models import network_learner
 from huracan.models.neural import NeuralRegressor
 from huracan.models.windowed_rows import WindowedRows
@@ -253,6 +253,30 @@ def test_a_damaged_state_is_refused_in_one_sentence() -> None:
             NeuralRegressor.from_state(find_learner("gru"), {**state, key: "x"}, network)
 
 
+def test_a_stored_model_tells_how_it_was_trained(tmp_path: Path) -> None:
+    """All but the losses of single steps; equal trainings leave equal bytes, and what the clock said is kept beside them."""
+    X, y = series()
+    model, twin = (build_model("gru", **{**QUICK, "max_epochs": 4, "patience": 1}).fit(X, y) for _ in range(2))
+    assert dump_model(model) == dump_model(twin)
+    trained = model.training_
+    stored = load_model(dump_model(model)).training_
+    assert (stored.losses, stored.validation_losses) == (trained.losses, trained.validation_losses)
+    assert (stored.best_epoch, stored.best_loss, stored.stopped) == (trained.best_epoch, trained.best_loss, trained.stopped)
+    assert stored.steps == trained.steps > 0 and stored.step_losses == []
+    assert np.isnan(stored.windows_per_second)
+    registry = ModelRegistry(f"sqlite:///{tmp_path / 'models.db'}", artifacts=tmp_path / "artifacts")
+    champion = registry.load("m", version=registry.register(model, name="m", extras={"policy": 1}))
+    assert champion.training_.history == trained.history
+    assert champion.fit_seconds_ == model.fit_seconds_ > 0.0
+    again = registry.load("m", version=registry.register(champion, name="m"))
+    assert (again.training_, again.fit_seconds_) == (champion.training_, champion.fit_seconds_)
+    state, network = model.to_parts()
+    with pytest.raises(ModelError, match="the stored state of gru is damaged"):
+        NeuralRegressor.from_state(find_learner("gru"), {**state, "training": "x"}, network)
+    del state["training"]  # as an earlier version stored it
+    assert not hasattr(NeuralRegressor.from_state(find_learner("gru"), state, network), "training_")
+
+
 def test_layers_that_share_their_weights_are_stored_and_share_them_again() -> None:
     import torch
 
@@ -398,14 +422,7 @@ def test_one_class_and_other_columns_are_refused() -> None:
         build_model("gru", **QUICK).fit(X, y[1:])
 
 
-# --- the contract of scikit-learn, and a network of one's own --------------------------------------------------------
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("task", ["regression", "classification"])
-def test_scikit_learn_finds_nothing_to_object_to(task: Any) -> None:
-    few = {"check_sample_weight_equivalence_on_dense_data": "9 of its rows have a weight; at least 10 are needed"}
-    check_estimator(build_model("mlp", task=task, max_epochs=2), expected_failed_checks=few, on_skip=None)
+# --- a network of one's own -------------------------------------------------------------------------------------------
 
 
 def test_a_network_of_ones_own_joins_the_catalogue() -> None:

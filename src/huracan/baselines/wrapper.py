@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
@@ -119,8 +120,8 @@ class TabularLearner(BaseEstimator):
             n_features=matrix.shape[1],
             n_classes=len(getattr(self, "classes_", ())),
             feature_names=self.feature_names_,
-            random_state=int(self.random_state or 0),
-            n_jobs=int(self.n_jobs or 1),
+            random_state=self._seed(),
+            n_jobs=self._threads(),
         )
         self.weight_used_ = weight is not None and self.spec.supports_weight
         self.n_train_rows_ = len(matrix)
@@ -137,6 +138,22 @@ class TabularLearner(BaseEstimator):
                 f"max_train_rows is {self.max_train_rows}; at least {MIN_TRAIN_ROWS}, a profile or None was expected."
             )
         return self.max_train_rows
+
+    def _seed(self) -> int:
+        if self.random_state is None:
+            return 0
+        if not isinstance(self.random_state, Integral):
+            raise ModelError(
+                f"random_state is {self.random_state!r}; a whole number was expected, so that a fit can be repeated."
+            )
+        return int(self.random_state)
+
+    def _threads(self) -> int:
+        if self.n_jobs is None:
+            return 1
+        if not isinstance(self.n_jobs, Integral) or self.n_jobs == 0:
+            raise ModelError(f"n_jobs is {self.n_jobs!r}; a whole number from 1, or -1 for all cores, was expected.")
+        return int(self.n_jobs)
 
     def _matrix(self, X: Any, *, reset: bool) -> NDArray[np.float32]:
         names = X.feature_names if isinstance(X, TrainingSet) else None
@@ -181,7 +198,7 @@ class TabularLearner(BaseEstimator):
             probe = np.zeros((1, matrix.shape[1]), np.float32)
             return np.asarray(output(self.estimator_, probe, 1), np.float64)[:0]
         with one_blas_thread():
-            return np.asarray(_scaled_output(output, self.estimator_, matrix, self.scaler_, int(self.n_jobs or 1)), np.float64)
+            return np.asarray(_scaled_output(output, self.estimator_, matrix, self.scaler_, self._threads()), np.float64)
 
     def rule_score(self, X: Any) -> NDArray[np.float64]:
         """The score (n,) of a rule; a ``ModelError`` for any other learner."""
@@ -224,7 +241,7 @@ class TabularLearner(BaseEstimator):
             "name": self.spec.name,
             "task": self._task,
             "hyperparameters": self.spec.complete(self.hyperparameters),
-            "random_state": self.random_state,
+            "random_state": None if self.random_state is None else self._seed(),
             "max_train_rows": self.max_train_rows,
             "clip": self.clip,
             "winsorize": self.winsorize,

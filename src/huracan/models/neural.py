@@ -29,7 +29,9 @@ class NeuralRegressor(NeuralLearner, TabularRegressor):
 
     Attributes
     ----------
-    training_ : :class:`~huracan.training.history.TrainingResult`, losses by epoch and why it ended.
+    training_ : :class:`~huracan.training.history.TrainingResult`, losses by epoch and why it ended; of a stored model, too,
+        without the losses of single steps.
+    fit_seconds_ : how long the fit took, by the clock; NaN of a model that was stored outside of a registry.
     n_validation_rows_ : windows that said when to stop, 0 where there were too few.
 
     Examples

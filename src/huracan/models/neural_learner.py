@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import math
+import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
@@ -24,6 +26,7 @@ from huracan.model_info import ModelInfo
 from huracan.models.input_saliency import input_saliency
 from huracan.models.neural_inputs import given_target, require_series, require_window
 from huracan.models.neural_settings import loop_settings, network_arguments, told_from_last_bar
+from huracan.models.told_training import pace_of, plain_training, told_training, with_pace
 from huracan.models.torch_use import require_torch, torch_threads
 from huracan.models.validation_tail import FEWEST_VALIDATED, purged_tail
 from huracan.models.windowed_rows import AskedRows, TableSource, WindowedRows
@@ -92,7 +95,7 @@ class NeuralLearner(TabularLearner):
                     f"{self.spec.name} cannot go on from its last fit: its network has other sizes now; fit a new one."
                 ) from error
         identity = None if params["checkpoints"] is None else job.identity(start)
-        with torch_threads(int(self.n_jobs or 1)):
+        with torch_threads(self._threads()):
             loop = TrainingLoop(
                 network,
                 Supervised(job.objective),
@@ -116,7 +119,7 @@ class NeuralLearner(TabularLearner):
         assert self.spec.network is not None
         sizes = {"n_features": 1, "window": params["window"], "n_outputs": 1}
         network = NetworkRecipe(self.spec.network, {**sizes, **network_arguments(params)}).build()
-        return loop_settings(params, int(self.random_state or 0)), network
+        return loop_settings(params, self._seed()), network
 
     def prepare(self, X: Any, y: Any = None, sample_weight: Any = None) -> TrainingJob:
         """Check and scale everything and describe the training, without doing it; :meth:`finish` takes its outcome.
@@ -129,6 +132,7 @@ class NeuralLearner(TabularLearner):
         from huracan.training.job import TrainingJob
         from huracan.training.windows import WindowTable
 
+        self._began = time.perf_counter()
         params = self.spec.complete(self.hyperparameters)
         require_window(params["window"])
         source, told, weight, n = self._chosen(X, y, sample_weight, params)
@@ -149,7 +153,7 @@ class NeuralLearner(TabularLearner):
             quantiles=quantiles,
             train=_span(windows, slice(0, n)),
             validation=_span(windows, slice(n, None)) if n < len(windows) else None,
-            settings=loop_settings(params, int(self.random_state or 0)),
+            settings=loop_settings(params, self._seed()),
         )
 
     def _chosen(
@@ -190,10 +194,10 @@ class NeuralLearner(TabularLearner):
 
     def finish(self, job: TrainingJob, parameters: Mapping[str, torch.Tensor], result: TrainingResult) -> Self:
         """Take the parameters that a prepared training came to, on any device and in any precision, and how it went."""
-        self.training_ = result
+        self.training_, self.fit_seconds_ = result, time.perf_counter() - self.__dict__.pop("_began", math.nan)
         self.estimator_ = job.network.build().eval()
         self.estimator_.load_state_dict(parameters)
-        with torch_threads(int(self.n_jobs or 1)):
+        with torch_threads(self._threads()):
             self.importance_ = input_saliency(self.estimator_, job.train)
         return self
 
@@ -326,7 +330,7 @@ class NeuralLearner(TabularLearner):
         device, network = as_device(params["device"]), self.estimator_
         if device.type != "cpu":  # a copy, since other threads may ask at the same time, and what is stored lies on the CPU
             network = copy.deepcopy(network).to(device)
-        with torch.inference_mode(), torch_threads(int(self.n_jobs or 1)):
+        with torch.inference_mode(), torch_threads(self._threads()):
             for first in range(0, len(usable), _SCALED_WINDOWS):
                 some = usable[first : first + _SCALED_WINDOWS]
                 values, last = rows.table(asked[some], params["window"], self.scaler_)
@@ -361,7 +365,9 @@ class NeuralLearner(TabularLearner):
     def to_parts(self) -> tuple[dict[str, Any], Any]:
         """The fitted model as plain JSON values, and its network."""
         state, network = super().to_parts()
-        rows = {"n_validation_rows": self.n_validation_rows_, "importance": self.importance_.tolist()}
+        rows: dict[str, Any] = {"n_validation_rows": self.n_validation_rows_, "importance": self.importance_.tolist()}
+        if hasattr(self, "training_"):
+            rows["training"] = plain_training(self.training_)
         given = state["hyperparameters"]["class_weight"]
         if isinstance(given, Mapping):  # as pairs, since keys of JSON are text, and classes need not be
             state["hyperparameters"] = {**state["hyperparameters"], "class_weight": [list(pair) for pair in given.items()]}
@@ -376,6 +382,8 @@ class NeuralLearner(TabularLearner):
                 model.set_params(class_weight=dict(map(tuple, pairs)))
             model.n_validation_rows_ = int(state["n_validation_rows"])
             model.importance_ = np.asarray(state["importance"], np.float64)
+            if "training" in state:  # models of earlier versions were stored without
+                model.training_, model.fit_seconds_ = told_training(state["training"]), math.nan
         except KeyError as error:
             raise ModelError(f"the stored state of {spec.name} lacks the key {error}.") from error
         except (TypeError, ValueError) as error:
@@ -393,13 +401,27 @@ class NeuralLearner(TabularLearner):
         model.estimator_ = network
         return model
 
+    def beside(self) -> dict[str, Any]:
+        """What a registry keeps beside the model's own files: how long its fit took, and the pace of its epochs."""
+        if not hasattr(self, "training_"):
+            return {}
+        seconds = self.fit_seconds_ if math.isfinite(self.fit_seconds_) else None
+        return {"training": {"seconds": seconds, **pace_of(self.training_)}}
+
+    def take_beside(self, kept: Mapping[str, Any]) -> None:
+        """Take in again what :meth:`beside` gave."""
+        if "training" in kept and hasattr(self, "training_"):
+            seconds = kept["training"]["seconds"]
+            self.training_ = with_pace(self.training_, kept["training"])
+            self.fit_seconds_ = math.nan if seconds is None else float(seconds)
+
     def _recipe(self, params: Mapping[str, Any]) -> NetworkRecipe:
         """How the network is made, once the numbers of inputs and outputs are known."""
         from huracan.training.job import NetworkRecipe
 
         assert self.spec.network is not None
         sizes = {"n_features": self.n_features_in_, "window": params["window"], "n_outputs": self._loss(params)[2]}
-        return NetworkRecipe(self.spec.network, {**sizes, **network_arguments(params)}, seed=int(self.random_state or 0))
+        return NetworkRecipe(self.spec.network, {**sizes, **network_arguments(params)}, seed=self._seed())
 
 
 def _span(windows: WindowTable, span: slice) -> WindowTable:
