@@ -69,8 +69,22 @@ class RunHome:
                 self.put_start(start)
             put_file(self.folder / "digest.txt", digest.encode())
         elif known != digest:
-            raise ModelError(f"{self.folder} holds another training; give this one a folder of its own.")
+            raise ModelError(f"{self.folder} holds another training{self._told_apart(job)}.")
         put_file(self.folder / "distributed.json", json.dumps(config.to_dict(), indent=1).encode())
+
+    def _told_apart(self, job: TrainingJob) -> str:
+        """By which settings of length the job that is here differs from another one, and what to do."""
+        own = "give this one a folder of its own"
+        try:
+            here = json.loads((self.job / "job.json").read_bytes())["settings"]
+            lengths = {name: (here[name], getattr(job.settings, name)) for name in ("max_epochs", "max_steps")}
+        except (OSError, ValueError, KeyError, TypeError):
+            return f"; {own}"
+        differing = [f"{name} is {there} there and {now} here" for name, (there, now) in lengths.items() if there != now]
+        if not differing:
+            return f"; {own}"
+        begin = "begin with what it came to (warm_start=True, or huracan train --from MODEL)"
+        return f" ({', '.join(differing)}); {own}, and to train it further, {begin}"
 
     def put_start(self, parameters: Mapping[str, torch.Tensor]) -> None:
         """Keep the parameters that training begins with, instead of new ones."""
