@@ -193,7 +193,8 @@ def _print_result(learner: str, result: TrainingResult, how: DistributedConfig, 
     for name, losses in curves.items():
         if losses:
             typer.echo(f"{name:>10}  {_curve(losses)}  {losses[0]:.5g} to {losses[-1]:.5g}, least {min(losses):.5g}")
-    typer.echo(f"Kept: epoch {result.best_epoch}, loss {result.best_loss:.5g}, in units of the standardised label.")
+    kept = f"epoch {result.best_epoch}" if result.best_epoch else "the start, since no epoch did better on validation"
+    typer.echo(f"Kept: {kept}, loss {result.best_loss:.5g}, in units of the standardised label.")
     on = f"{how.world} process(es), {how.strategy}"
     typer.echo(f"Throughput: {result.windows_per_second:,.0f} windows a second on {on}.")
     typer.echo(f"Model: {(where / 'model').resolve()}")
