@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from huracan.baselines.chunked import neighbor_average, rbf_decision
 from huracan.baselines.linear import EXPECTED_IC, absolute_coefficients, prior_penalty
+from huracan.baselines.search_space import Between
 from huracan.baselines.spec import FitContext, LearnerSpec
 from huracan.model_info import MarketRegime
 
@@ -84,6 +85,7 @@ SIMPLE_LEARNERS: tuple[LearnerSpec, ...] = (
         build=_neighbors,
         output=neighbor_average,
         defaults={"neighbor_fraction": 0.1, "n_neighbors": None},
+        search_space={"neighbor_fraction": Between(0.01, 0.3, log=True)},
         meanings={
             "neighbor_fraction": "share of the training rows that counts as neighbours (and never under 25 rows)",
             "n_neighbors": "number of neighbours (a share of the rows, where below 1); none takes neighbor_fraction",
@@ -101,6 +103,7 @@ SIMPLE_LEARNERS: tuple[LearnerSpec, ...] = (
         build=_linear_machine,
         importance=absolute_coefficients,
         defaults={"expected_ic": 0.05, "C": None, "epsilon": 0.1},
+        search_space={"expected_ic": Between(0.003, 0.5, log=True)},
         meanings={
             "expected_ic": EXPECTED_IC,
             "C": "inverse penalty on coefficients of standardised features, as in scikit-learn; none takes it from expected_ic",
@@ -118,6 +121,7 @@ SIMPLE_LEARNERS: tuple[LearnerSpec, ...] = (
         build=_kernel_machine,
         output=rbf_decision,
         defaults={"C": 0.05, "gamma_times_features": 0.3, "gamma": None, "epsilon": 0.1},
+        search_space={"C": Between(0.001, 10.0, log=True), "gamma_times_features": Between(0.03, 3.0, log=True)},
         meanings={
             "C": "cost of a row on the wrong side; smaller is smoother",
             "gamma_times_features": "how fast likeness falls with distance, times the number of features",
@@ -136,6 +140,7 @@ SIMPLE_LEARNERS: tuple[LearnerSpec, ...] = (
         tasks=("classification",),
         build=_naive_bayes,
         defaults={"var_smoothing": 0.3},
+        search_space={"var_smoothing": Between(0.01, 10.0, log=True)},
         meanings={"var_smoothing": "share of the largest variance that is added to all; more is nearer to a constant"},
         max_train_rows={"quick": 200_000, "standard": 1_000_000},
         market_regimes={MarketRegime.VOLATILE: "class-wise variances tell calm from storm"},
@@ -148,6 +153,7 @@ SIMPLE_LEARNERS: tuple[LearnerSpec, ...] = (
         build=_decision_tree,
         importance=split_importance,
         defaults={"max_depth": 4, "leaf_fraction": 0.05, "min_samples_leaf": None},
+        search_space={"max_depth": Between(1, 8, whole=True), "leaf_fraction": Between(0.005, 0.2, log=True)},
         meanings={"max_depth": "most questions from root to leaf; none is no limit", **LEAF_MEANINGS},
         max_train_rows={"quick": 100_000, "standard": 500_000},
         scale_inputs=False,

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from huracan.baselines.search_space import Between
 from huracan.baselines.spec import FitContext, LearnerSpec
 from huracan.model_info import MarketRegime
 
@@ -90,6 +91,7 @@ LINEAR_LEARNERS: tuple[LearnerSpec, ...] = (
         fit=_fit_ridge,
         importance=absolute_coefficients,
         defaults={"expected_ic": 0.05, "alpha": None},
+        search_space={"expected_ic": Between(0.003, 0.5, log=True)},
         meanings={
             "expected_ic": EXPECTED_IC,
             "alpha": "penalty on coefficients of standardised features, as in scikit-learn; none takes it from expected_ic",
@@ -109,6 +111,7 @@ LINEAR_LEARNERS: tuple[LearnerSpec, ...] = (
         fit=_fit_logistic,
         importance=absolute_coefficients,
         defaults={"expected_ic": 0.05, "C": None, "max_iter": 200},
+        search_space={"expected_ic": Between(0.003, 0.5, log=True)},
         meanings={
             "expected_ic": EXPECTED_IC,
             "C": "inverse penalty on coefficients of standardised features, as in scikit-learn; none takes it from expected_ic",

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from huracan.baselines.search_space import Dimension
 from huracan.errors import ModelError, nearest_name
 from huracan.model_info import FeatureSignature, MarketRegime, ModelInfo, Task
 
@@ -40,6 +41,8 @@ class FitContext:
     n_rows, n_features, n_classes : size of this fit; ``n_classes`` is 0 for regression.
     feature_names : columns of ``X``.
     random_state, n_jobs : seed, and threads that may be used; the number of threads must not change results.
+    prepared : what a study made of ``X`` once for all its fits (binned rows, say), or None; see
+        :class:`huracan.models.binned_rows.BinnedRows`.
 
     Examples
     --------
@@ -55,6 +58,7 @@ class FitContext:
     feature_names: tuple[str, ...] = ()
     random_state: int = 0
     n_jobs: int = 1
+    prepared: Any = None
 
     @property
     def classifies(self) -> bool:
@@ -104,6 +108,8 @@ class LearnerSpec:
     defaults : every hyperparameter with its default; others are refused.
     meanings : what each of them means, in a few words; ``docs/learners.md`` is made of these.
     aliases : well-known name -> the hyperparameter here that means the same.
+    search_space : hyperparameter -> where :class:`~huracan.automl.AutoMLEngine` looks for it; those left out keep their
+        default.
     max_train_rows : profile -> cap on training rows, the most recent ones are taken; None is no cap.
     scale_inputs : standardise inputs (see :class:`~huracan.baselines.tabular.TabularRegressor`).
     looks_at_inputs : whether values of ``X`` matter; where not, NaN and infinity are let through.
@@ -116,7 +122,7 @@ class LearnerSpec:
     Raises
     ------
     ModelError : not exactly one of ``build``, ``fit``, ``network`` and ``estimator`` is given, or a task is unknown.
-    UnknownName : a profile is unknown, or ``meanings`` or ``aliases`` speak of a hyperparameter without a default.
+    UnknownName : a profile is unknown, or ``meanings``, ``aliases`` or ``search_space`` speak of a hyperparameter without a default.
 
     Examples
     --------
@@ -143,6 +149,7 @@ class LearnerSpec:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     meanings: Mapping[str, str] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
+    search_space: Mapping[str, Dimension] = field(default_factory=dict)
     max_train_rows: Mapping[str, int | None] = field(default_factory=dict)
     scale_inputs: bool = True
     looks_at_inputs: bool = True
@@ -163,12 +170,12 @@ class LearnerSpec:
         for profile in self.max_train_rows:
             if profile not in PROFILES:
                 raise nearest_name(profile, PROFILES, kind="profile")
-        for name in (*self.meanings, *self.aliases.values()):
+        for name in (*self.meanings, *self.aliases.values(), *self.search_space):
             if name not in self.defaults:
                 raise nearest_name(name, self.defaults, kind=f"hyperparameter of {self.name}")
         regimes = {MarketRegime(regime): reason for regime, reason in self.market_regimes.items()}
         object.__setattr__(self, "market_regimes", MappingProxyType(regimes))
-        for name in ("defaults", "meanings", "aliases", "max_train_rows", "outputs"):
+        for name in ("defaults", "meanings", "aliases", "search_space", "max_train_rows", "outputs"):
             object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
     def __repr__(self) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from huracan.baselines.search_space import Between, OneOf
 from huracan.baselines.spec import FitContext, LearnerSpec
 from huracan.model_info import MarketRegime
 
@@ -40,7 +41,11 @@ def _fit_xgboost(context: FitContext, X: NDArray[np.float32], y: NDArray[Any], w
     if context.n_classes > 2:
         settings |= {"num_class": context.n_classes}
     settings = {key: value for key, value in settings.items() if value is not None}
-    rows = xgboost.QuantileDMatrix(X, label=y, weight=weight, max_bin=context.params["max_bin"], nthread=context.n_jobs)
+    given: dict[str, Any] = {"max_bin": context.params["max_bin"]}
+    if context.prepared is None:
+        rows = xgboost.QuantileDMatrix(X, label=y, weight=weight, nthread=context.n_jobs, **given)
+    else:
+        rows = context.prepared.xgboost(y, weight, n_jobs=context.n_jobs, **given)
     return xgboost.train(settings, rows, num_boost_round=context.params["n_rounds"])
 
 
@@ -94,7 +99,10 @@ def _fit_lightgbm(context: FitContext, X: NDArray[np.float32], y: NDArray[Any], 
     }
     if context.n_classes > 2:
         settings |= {"num_class": context.n_classes}
-    rows = lightgbm.Dataset(X, label=y, weight=weight, params=settings, free_raw_data=True)
+    if context.prepared is None:
+        rows = lightgbm.Dataset(X, label=y, weight=weight, params=settings, free_raw_data=True)
+    else:
+        rows = context.prepared.lightgbm(settings, y, weight, max_bin=context.params["max_bin"], n_jobs=context.n_jobs)
     return lightgbm.train(settings, rows, num_boost_round=context.params["n_rounds"])
 
 
@@ -143,6 +151,14 @@ _MEANINGS = {
     "colsample": "share of the features that a tree sees",
     "max_bin": "most different values of a feature that are told apart",
 }
+_SEARCH_SPACE = {
+    "n_rounds": Between(40, 500, log=True, whole=True),
+    "learning_rate": Between(0.01, 0.1, log=True),
+    "leaf_fraction": Between(0.002, 0.05, log=True),
+    "reg_lambda": Between(1.0, 10_000.0, log=True),
+    "subsample": Between(0.3, 0.9),
+    "colsample": Between(0.1, 1.0, log=True),
+}
 _ALIASES = {"n_estimators": "n_rounds", "num_boost_round": "n_rounds", "colsample_bytree": "colsample"}
 
 BOOSTERS: tuple[LearnerSpec, ...] = (
@@ -164,6 +180,10 @@ BOOSTERS: tuple[LearnerSpec, ...] = (
             "subsample": 0.5,
             "colsample": 0.3,
             "max_bin": 16,
+        },
+        search_space={
+            **_SEARCH_SPACE,
+            "max_depth": Between(1, 6, whole=True),
         },
         meanings={
             **_MEANINGS,
@@ -196,6 +216,11 @@ BOOSTERS: tuple[LearnerSpec, ...] = (
             "colsample": 0.5,
             "max_bin": 64,
             "random_thresholds": True,
+        },
+        search_space={
+            **_SEARCH_SPACE,
+            "num_leaves": Between(3, 48, log=True, whole=True),
+            "random_thresholds": OneOf((True, False)),
         },
         meanings={
             **_MEANINGS,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from huracan.baselines.classifiers import LEAF_MEANINGS, split_importance
+from huracan.baselines.search_space import Between
 from huracan.baselines.spec import FitContext, LearnerSpec
 from huracan.model_info import MarketRegime
 
@@ -66,6 +67,12 @@ FORESTS: tuple[LearnerSpec, ...] = (
             "max_features": 0.15,
             "max_samples": 0.5,
         },
+        search_space={
+            "max_depth": Between(3, 12, whole=True),
+            "leaf_fraction": Between(0.003, 0.1, log=True),
+            "max_features": Between(0.05, 0.7, log=True),
+            "max_samples": Between(0.2, 0.8),
+        },
         meanings={**_MEANINGS, "max_samples": "share of the rows that a tree sees; none is as many as there are"},
         max_train_rows={"quick": 60_000, "standard": 200_000, "full": 1_000_000},
         scale_inputs=False,
@@ -83,6 +90,11 @@ FORESTS: tuple[LearnerSpec, ...] = (
         build=_extra_trees,
         importance=split_importance,
         defaults={"n_estimators": 100, "max_depth": 8, "leaf_fraction": 0.01, "min_samples_leaf": None, "max_features": 0.2},
+        search_space={
+            "max_depth": Between(3, 16, whole=True),
+            "leaf_fraction": Between(0.002, 0.05, log=True),
+            "max_features": Between(0.05, 1.0, log=True),
+        },
         meanings=_MEANINGS,
         max_train_rows={"quick": 100_000, "standard": 300_000, "full": 1_000_000},
         scale_inputs=False,

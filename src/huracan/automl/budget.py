@@ -1,0 +1,58 @@
+"""How long a search may go on: a number of trials, or seconds that hold for everything, the final fit included."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+
+from huracan.errors import ConfigError
+
+__all__ = ["Budget"]
+
+_KEPT_FOR_ENDING = 0.02
+_LEAST_KEPT = 0.25
+_SLOWER = 1.3
+
+
+@dataclass
+class Budget:
+    """What may be spent.
+
+    Parameters
+    ----------
+    seconds : wall-clock time for search and final fit together; None for no limit. trials : settings tried; None for no limit.
+
+    Raises
+    ------
+    ConfigError : neither is given, or one is not above 0.
+    """
+
+    seconds: float | None = None
+    trials: int | None = None
+    began: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        if self.seconds is None and self.trials is None:
+            raise ConfigError("neither time_budget nor max_trials is given; one of them says when a search ends.")
+        if self.seconds is not None and not 0 < self.seconds < math.inf:
+            raise ConfigError(f"time_budget is {self.seconds!r}; seconds above 0 were expected.")
+        if self.trials is not None and (isinstance(self.trials, bool) or self.trials != int(self.trials) or self.trials < 1):
+            raise ConfigError(f"max_trials is {self.trials!r}; a whole number of at least 1 was expected.")
+
+    @property
+    def spent(self) -> float:
+        """Seconds since the search began."""
+        return time.monotonic() - self.began
+
+    @property
+    def end(self) -> float | None:
+        """Moment (monotonic) at which everything is done."""
+        return None if self.seconds is None else self.began + self.seconds
+
+    def end_of_search(self, final_fit: float) -> float | None:
+        """Moment at which searching stops, so that a final fit of about so many seconds ends in time."""
+        if self.seconds is None:
+            return None
+        kept = max(_LEAST_KEPT, _KEPT_FOR_ENDING * self.seconds) + _SLOWER * final_fit
+        return self.began + max(0.0, self.seconds - kept)

@@ -1,0 +1,57 @@
+"""From finished trials to weights: greedy selection of members on their out-of-fold answers, the constant among them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from huracan.automl.study_rows import StudyRows
+from huracan.automl.trials import Trial
+from huracan.ensembles.greedy import greedy_weights
+
+__all__ = ["CONSTANT", "choose", "leaders", "table_of"]
+
+CONSTANT = "constant"
+"""The member that answers the mean of the training labels: as much of it as the data asks for."""
+
+_LEAST_WEIGHT = 0.02
+
+
+def leaders(trials: Sequence[Trial], most: int) -> list[Trial]:
+    """The best finished trials, best first; the same setting is not counted twice.
+
+    >>> leaders([], 3)
+    []
+    """
+    chosen: dict[str, Trial] = {}
+    for trial in sorted(trials, key=lambda trial: (-trial.score, trial.number)):
+        chosen.setdefault(repr((trial.learner, sorted(trial.params.items()))), trial)
+    return list(chosen.values())[:most]
+
+
+def table_of(study: StudyRows, trials: Sequence[Trial], folds: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Out-of-fold answers (rows, trials and the constant last) and labels, oldest fold first."""
+    answers, labels = [], []
+    for fold in sorted(folds, reverse=True):
+        target = study.targets[fold]
+        answers.append(np.column_stack([*(trial.answers[fold] for trial in trials), np.full(len(target.y), target.constant)]))
+        labels.append(target.y)
+    return np.concatenate(answers), np.concatenate(labels)
+
+
+def choose(
+    study: StudyRows, trials: Sequence[Trial], *, most: int, ensemble: bool, random_state: int
+) -> tuple[list[Trial], NDArray[np.float64]]:
+    """Members and their weights, what is left to 1 being the constant's; the best trial alone where no ensemble is wanted."""
+    best = leaders(trials, most if ensemble else 1)
+    if not ensemble:
+        return best, np.ones(1)
+    answers, labels = table_of(study, best, range(len(study.folds)))
+    weights = greedy_weights(answers, labels, study.metric, random_state=random_state)
+    kept = [i for i in range(len(best)) if weights[i] >= _LEAST_WEIGHT]
+    if not kept:
+        return best[:1], np.array([max(_LEAST_WEIGHT, float(weights[:-1].sum()))])
+    scale = weights[:-1].sum() / weights[kept].sum()
+    return [best[i] for i in kept], weights[kept] * scale

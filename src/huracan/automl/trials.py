@@ -1,0 +1,84 @@
+"""A trial and how it is scored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from huracan.statistics import ewc_t_test
+
+__all__ = ["LEAST_MOMENTS", "Trial", "TrialState", "careful_score", "mean_and_error"]
+
+LEAST_MOMENTS = 20
+"""Moments below which no standard error is known."""
+
+
+class TrialState(StrEnum):
+    """What became of a trial."""
+
+    FINISHED = "finished"
+    PRUNED = "pruned"
+    FAILED = "failed"
+    CUT_SHORT = "cut short"
+
+
+@dataclass
+class Trial:
+    """One setting and what its folds said.
+
+    Attributes
+    ----------
+    number : of the study, from 0. learner, params : those that differ from the learner's defaults. seed : of its fits.
+    source : "portfolio", "history" or "sampler". gains : fold -> gain over the constant of each moment, in the constant's loss.
+    answers : fold -> forecasts, or probabilities of up, on its test rows. seconds : CPU seconds of its fits.
+    score : mean gain less half a standard error; nan until it is finished. reason : why it failed or was stopped.
+    """
+
+    number: int
+    learner: str
+    params: Mapping[str, Any]
+    seed: int
+    source: str
+    state: TrialState | None = None
+    gains: dict[int, NDArray[np.float64]] = field(default_factory=dict)
+    answers: dict[int, NDArray[np.float64]] = field(default_factory=dict)
+    seconds: float = 0.0
+    score: float = float("nan")
+    reason: str = ""
+
+    def fold_means(self) -> dict[int, float]:
+        """Fold -> mean gain."""
+        return {fold: float(gain.mean()) for fold, gain in sorted(self.gains.items())}
+
+    def in_time_order(self, folds: Sequence[int]) -> NDArray[np.float64]:
+        """Gains of folds given newest first, oldest moment first."""
+        return np.concatenate([self.gains[fold] for fold in sorted(folds, reverse=True)])
+
+
+def mean_and_error(gain: NDArray[np.float64]) -> tuple[float, float]:
+    """Mean of a series in time order, and its standard error where moments depend on each other; 0 where nothing varies.
+
+    >>> mean_and_error(np.zeros(30))
+    (0.0, 0.0)
+    """
+    mean = float(gain.mean())
+    if len(gain) < LEAST_MOMENTS or np.ptp(gain) <= 1e-12 * (1.0 + abs(mean)):
+        return mean, 0.0
+    return mean, float(ewc_t_test(gain).standard_error)
+
+
+def careful_score(gain: NDArray[np.float64]) -> float:
+    """Mean gain less half its standard error: of many trials the luckiest is not the best.
+
+    >>> rng = np.random.default_rng(0)
+    >>> steady, wild = 0.01 + 0.1 * rng.standard_normal(4000), 0.012 + 2.0 * rng.standard_normal(4000)
+    >>> careful_score(steady) > careful_score(wild)
+    True
+    """
+    mean, error = mean_and_error(gain)
+    return mean - 0.5 * error
