@@ -9,6 +9,7 @@ from typing import Any, Self
 import torch
 from torch import nn
 
+from benchmarks.distributed_checks.step_notes import note_steps
 from huracan.models.networks.lstm import LSTMNetwork
 from huracan.models.networks.transformer import TransformerNetwork
 from huracan.training import CheckpointFolder, LoopSettings, Runtime, Supervised, TrainingLoop, TrainingResult, WindowTable
@@ -68,23 +69,31 @@ def train(
     return result, runtime.whole_state()
 
 
-def slowed(kind: str, seconds: float) -> nn.Module:
-    """The network, which takes at least so long for each forward pass, so that there is time to be killed."""
-    whole = network(kind)
+def slowed(kind: str, seconds: float, notes: str) -> nn.Module:
+    """The network, which takes at least so long for each forward pass, so that there is time to be killed, and notes steps."""
+    whole = note_steps(network(kind), notes)
     whole.register_forward_pre_hook(lambda *_: time.sleep(seconds))
     return whole
 
 
 class Problem:
-    """The training as :class:`~huracan.distributed.DistributedTrainer` takes it."""
+    """The training as :class:`~huracan.distributed.DistributedTrainer` takes it.
 
-    def __init__(self, *, seconds: float = 0.0, **changed: object) -> None:
-        self.seconds, self.settings = seconds, settings(**changed)
+    Parameters
+    ----------
+    seconds : of a forward pass, at least. notes : folder where processes write their steps; None writes none.
+    """
+
+    def __init__(self, *, seconds: float = 0.0, notes: str | None = None, **changed: object) -> None:
+        self.seconds, self.notes, self.settings = seconds, notes, settings(**changed)
 
     def prepare(self, X: Any = None, y: Any = None, sample_weight: Any = None) -> TrainingJob:
         """The job, whatever is given."""
         learned, validated = windows()
-        recipe = NetworkRecipe(f"{__name__}:slowed", {"kind": "lstm", "seconds": self.seconds})
+        recipe = NetworkRecipe(f"{__name__}:network", {"kind": "lstm"})
+        if self.notes is not None:
+            arguments = {"kind": "lstm", "seconds": self.seconds, "notes": self.notes}
+            recipe = NetworkRecipe(f"{__name__}:slowed", arguments)
         return TrainingJob(recipe, "squared_error", learned, validated, self.settings)
 
     def finish(self, job: TrainingJob, parameters: Mapping[str, torch.Tensor], result: TrainingResult) -> Self:
@@ -95,6 +104,6 @@ class Problem:
     @property
     def told(self) -> dict[str, Any]:
         """What two trainings are compared by."""
-        total = sum(float(value.sum()) for _, value in sorted(self.parameters.items()))
+        total = sum(float(value.sum()) for _, value in sorted(self.parameters.items()) if value.is_floating_point())
         losses = self.result.step_losses
         return {"last_loss": losses[-1], "losses": losses, "parameter_sum": total, "resumed_from": self.result.resumed_from}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("torch")
+pytest.importorskip("benchmarks.distributed_checks")
 
 import torch
 
@@ -78,24 +78,27 @@ def test_a_learner_is_fitted_as_on_one_process_and_is_not_fitted_twice(tmp_path:
 
 
 def test_after_a_kill_the_result_is_that_of_an_undisturbed_training(tmp_path: Path) -> None:
-    home = RunHome(tmp_path)
-    killed_at: list[int] = []
+    from benchmarks.distributed_checks.problem import Problem
+    from benchmarks.distributed_checks.step_notes import killed_at
+
+    every, home = 7, RunHome(tmp_path)
+    at: list[int] = []
 
     def kill() -> None:
-        while not killed_at:
+        note = home.processes / "1.json"
+        while not note.is_file():
             time.sleep(0.05)
-            note = home.processes / "1.json"
-            if note.is_file() and (told := json.loads(note.read_bytes()))["step"] >= 20:
-                killed_at.append(told["step"])
-                os.kill(told["pid"], signal.SIGKILL)
+        at.append(killed_at(tmp_path / "steps", json.loads(note.read_bytes())["pid"], step=20))
 
     threading.Thread(target=kill, daemon=True).start()
     told: list[str] = []
+    problem = {"max_steps": 50, "checkpoint_every": every}
     trainer = DistributedTrainer(_config(tmp_path), on_restart=told.append)
-    disturbed = trainer.fit(_estimator(network={"seconds": 0.03}), X, Y)
-    undisturbed = _alone()
-    assert told == [f"a process was lost; all began again (1 of 3) after step {disturbed.result.resumed_from}"]
-    assert killed_at[0] - 7 <= disturbed.result.resumed_from  # not more is lost than lies between two checkpoints
+    disturbed = trainer.fit(Problem(**problem, seconds=0.03, notes=str(tmp_path / "steps")), None)
+    undisturbed = DistributedTrainer(DistributedConfig(strategy="none", processes=1)).fit(Problem(**problem), None)
+    resumed_from = disturbed.result.resumed_from
+    assert told == [f"a process was lost; all began again (1 of 3) after step {resumed_from}"]
+    assert 0 <= at[0] - resumed_from <= every  # not more is lost than lies between two checkpoints
     np.testing.assert_allclose(disturbed.result.step_losses, undisturbed.result.step_losses, rtol=0, atol=1e-12)
     for name, value in undisturbed.parameters.items():
         torch.testing.assert_close(disturbed.parameters[name], value, rtol=0, atol=1e-10)

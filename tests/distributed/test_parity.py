@@ -6,11 +6,8 @@ sum of squares, which makes parameters agree to 1e-10.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +16,6 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("benchmarks.distributed_checks")
 
-_ROOT = Path(__file__).resolve().parents[2]
 _STEPS, _EVERY = 16, 9
 _LOSS, _PARAMETERS = 1e-12, 1e-10
 
@@ -28,30 +24,17 @@ _ACCUMULATED = ("ddp-accumulated", "fsdp2-accumulated", "pp-accumulated")
 _CONTINUED = ("ddp-on-ddp", "ddp-on-pp", "fsdp2-on-ddp", "fsdp2-on-fsdp2", "pp-1f1b-on-fsdp2", "fsdp2-tp-on-tp")
 
 
-def _launch(folder: Path, processes: int, *words: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    command += ["-m", "benchmarks.distributed_checks.parity", str(folder), f"--steps={_STEPS}", f"--every={_EVERY}", *words]
-    path = os.pathsep.join([str(_ROOT), str(_ROOT / "src"), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads((folder / f"parity-{processes}.json").read_text())
-
-
 @pytest.fixture(scope="session")
-def found(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> dict[str, dict[str, Any]]:
-    """World -> case -> differences; measured once, however many workers run the tests."""
-    shared = tmp_path_factory.getbasetemp()
-    folder = (shared if worker_id == "master" else shared.parent) / "parity"
-    folder.mkdir(exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        told = folder / "found.json"
-        if not told.is_file():
-            four = _launch(folder, 4)
-            two = _launch(folder, 2, "--continue-from=4", "--cases=ddp,pp-1f1b")
-            told.write_text(json.dumps({"4": four, "2": two}))
-        return json.loads(told.read_text())
+def found(once: Callable[..., Any], torchrun: Callable[..., None]) -> dict[str, dict[str, Any]]:
+    """World -> case -> differences."""
+
+    def measure(folder: Path) -> dict[str, Any]:
+        words = ["-m", "benchmarks.distributed_checks.parity", str(folder), f"--steps={_STEPS}", f"--every={_EVERY}"]
+        torchrun(4, *words)
+        torchrun(2, *words, "--continue-from=4", "--cases=ddp,pp-1f1b")
+        return {world: json.loads((folder / f"parity-{world}.json").read_text()) for world in ("4", "2")}
+
+    return once("parity", measure)
 
 
 @pytest.mark.parametrize("case", [*_SINGLE, *_ACCUMULATED])

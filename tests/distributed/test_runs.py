@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ pytest.importorskip("torch")
 
 import torch
 from benchmarks.distributed_checks.problem import Problem, train
+from benchmarks.distributed_checks.step_notes import step_under_way
 
 from huracan.catalogue import build_model
 from huracan.distributed import DistributedConfig, DistributedTrainer
@@ -33,6 +35,22 @@ def test_a_training_whose_outcome_is_lost_goes_on_from_its_newest_checkpoint(tmp
     again = _fit(tmp_path).told
     assert (first.pop("resumed_from"), again.pop("resumed_from")) == (None, 27)
     assert again == first
+
+
+def test_a_process_that_writes_down_its_steps_writes_the_one_it_computes(tmp_path: Path) -> None:
+    """What the steps that a kill costs are counted by: numbers go on where the checkpoint ends."""
+    run, notes = tmp_path / "run", tmp_path / "steps"
+    _fit(run, notes=str(notes))
+    assert _numbers(notes)[-30:] == list(range(1, 31))
+    shutil.rmtree(run / "outcome")
+    shutil.rmtree(run / "checkpoints" / "step-00000030")
+    _fit(run, notes=str(notes))
+    assert _numbers(notes)[-3:] == [28, 29, 30]
+    assert step_under_way(notes, os.getpid()) == 30
+
+
+def _numbers(notes: Path) -> list[int]:
+    return [int(word) for word in (notes / str(os.getpid())).read_text().split()]
 
 
 def test_a_damaged_checkpoint_is_passed_over_and_the_one_before_is_taken(tmp_path: Path) -> None:

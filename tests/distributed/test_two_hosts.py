@@ -20,10 +20,10 @@ pytestmark = [
 
 
 def test_a_host_that_was_killed_comes_back() -> None:
-    problem = {"max_steps": 40, "checkpoint_every": EVERY, "seconds": 0.03}
-    undisturbed = fitted({**problem, "seconds": 0.0}, 1)
+    problem = {"max_steps": 40, "checkpoint_every": EVERY}
+    undisturbed = fitted(problem, 1)
     with two_hosts() as hosts:
         told, lost = without_a_host(hosts, problem, 15, back=True, port=29_500)
-    assert lost <= EVERY
+    assert 0 <= lost <= EVERY
     assert told["losses"] == pytest.approx(undisturbed["losses"], abs=1e-12)
     assert told["parameter_sum"] == pytest.approx(undisturbed["parameter_sum"], abs=1e-10)

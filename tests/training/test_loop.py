@@ -360,7 +360,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(sharded, "save", full)
     with pytest.raises(StorageError, match="step-00000020 cannot be written: the disk is full"):
         trained(folder=tmp_path, checkpoint_every=10, max_epochs=4)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "step-00000010"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "losses.f64", "step-00000010"]
     monkeypatch.undo()
     straight, _ = trained(max_epochs=4)
     again, result = trained(folder=tmp_path, checkpoint_every=10, max_epochs=4)

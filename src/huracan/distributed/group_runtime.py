@@ -1,4 +1,4 @@
-"""What all strategies share: a process group, and one answer of the chief for everybody."""
+"""What all strategies share: a process group, and one answer for everybody."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch.distributed as dist
 from torch import nn
 
 from huracan.distributed.axes import ParallelAxes
+from huracan.distributed.patience import PatientRound
 from huracan.training.phases import TrainingTask
 from huracan.training.runtime import Runtime
 from huracan.training.settings import LoopSettings
@@ -34,10 +35,11 @@ class GroupRuntime(Runtime):
     def __init__(self, axes: ParallelAxes, device: torch.device | str = "cpu", *, timeout: float = 60.0) -> None:
         super().__init__(device)
         self.axes, self.timeout = axes, timeout
-        self.position = dist.get_rank()
+        self.position, self.processes = dist.get_rank(), dist.get_world_size()
         self.rank, self.world = self.position // (axes.tensor * axes.stages), axes.data
         self.stream, self.chief, self.alone = self.rank, self.position == 0, False
         self.data_group: dist.ProcessGroup | None = None
+        self._round = PatientRound(timeout)
 
     def place(self, network: nn.Module, task: TrainingTask, settings: LoopSettings) -> None:
         """Take a network, the same on every process, to this process's device."""
@@ -55,16 +57,11 @@ class GroupRuntime(Runtime):
 
     def together(self, what: Callable[[], T]) -> T:
         """Do something once, on the chief; every process has what came of it, be it an error."""
-        outcome: list[Any] = [None, None]
-        if self.chief:
-            try:
-                outcome[0] = what()
-            except Exception as error:  # noqa: BLE001 - raised below, here and on every other process
-                outcome[1] = error
-        dist.broadcast_object_list(outcome, src=0, device=torch.device("cpu"))
-        if outcome[1] is not None:
-            raise outcome[1]
-        return outcome[0]
+        return self._round(what if self.chief else _nothing)[0]
+
+    def each(self, what: Callable[[], T]) -> list[T]:
+        """Do something on every process, however long it takes one; all have what came of it on each, be it an error."""
+        return self._round(what)
 
     def whole_state(self) -> dict[str, torch.Tensor]:
         """The network's parameters and buffers by name, whole, on the CPU; empty on processes that are not the chief."""
@@ -105,3 +102,7 @@ class GroupRuntime(Runtime):
         for dimension, placement in enumerate(gradient.placements):  # type: ignore[attr-defined]
             same *= mesh.size(dimension) if placement.is_replicate() else 1
         return gradient.to_local(), same
+
+
+def _nothing() -> None:
+    """What others do while the chief does something."""

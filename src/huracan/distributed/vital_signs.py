@@ -60,6 +60,7 @@ class VitalSigns:
             raise self._explained(error) from error
         finally:
             self._over.set()
+            self._thread.join(_GRACE)
 
     def _explained(self, error: BaseException) -> HuracanError:
         if isinstance(error, WorkerError):

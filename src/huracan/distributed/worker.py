@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 
 import torch
@@ -64,7 +65,18 @@ def train_here(
     finally:
         torch.set_num_threads(threads)
     if placement.world > 1:
-        dist.destroy_process_group()
+        del runtime
+        _leave()
+
+
+def _leave() -> None:
+    """Leave the group when all do, so that none finds another one, or the store of process 0, gone while it is at work.
+
+    What held the group is freed before, since closing it while the interpreter ends has no order.
+    """
+    gc.collect()
+    dist.all_reduce(torch.zeros(1))
+    dist.destroy_process_group()
 
 
 def _train(
@@ -96,10 +108,12 @@ def _train(
     )
 
     def step() -> int:
-        signs.resumed_from = loop.result.resumed_from
-        return loop.step
+        made = loop.step
+        signs.resumed_from = loop.result.resumed_from  # read after it, since it is set before steps are
+        return made
 
     signs.step = step
     result = loop.run()
     parameters = runtime.whole_state()
     runtime.together(lambda: home.put_outcome(parameters, result))
+    signs.step = lambda: result.steps  # which does not hold the network

@@ -3,6 +3,9 @@
 A folder holds ``step-00000500/`` and the like. Tensors are in PyTorch's distributed checkpoint format, each shard in the
 file of the process that held it; ``progress.json`` says how far the training is; ``manifest.json``, written last, holds the
 SHA-256 of every file. A checkpoint is written aside and renamed, so a killed process leaves the one before it in place.
+Losses of steps lie beside them in ``losses.f64``, which grows with the training.
+
+Every process writes, hashes and reads its own shards, and is waited for as long as it works: no time-out counts there.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import secrets
 import shutil
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import file_digest
@@ -26,10 +29,13 @@ from huracan.errors import ArtifactError, ModelError, StorageError
 from huracan.logs import logger
 from huracan.storage.whole_files import flush_folder, make_folder, put_file, refusal
 from huracan.training.runtime import Runtime
+from huracan.training.step_losses import StepLosses
 
 __all__ = ["Checkpoint", "CheckpointFolder"]
 
 _NAME = re.compile(r"step-(\d{8})")
+_SHARD = re.compile(r"__(\d+)_\d+\.distcp")
+_LOSSES = "losses.f64"
 _ASIDE = ".aside"
 _KEPT = 2
 _PATIENCE = 5.0
@@ -63,6 +69,7 @@ class CheckpointFolder:
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
+        self._losses = StepLosses(self.folder / _LOSSES)
         self._held: IO[str] | None = None
 
     @contextmanager
@@ -101,8 +108,14 @@ class CheckpointFolder:
                     ) from None
                 time.sleep(0.1)
 
-    def write(self, step: int, tensors: dict[str, Any], progress: Mapping[str, Any], runtime: Runtime) -> None:
+    def write(
+        self, step: int, tensors: dict[str, Any], progress: Mapping[str, Any], runtime: Runtime, losses: Sequence[float] = ()
+    ) -> None:
         """Write a checkpoint; every process calls it. The one before stays until this one is whole.
+
+        Parameters
+        ----------
+        losses : of all steps so far; those that an earlier checkpoint has are not written again.
 
         Raises
         ------
@@ -111,30 +124,46 @@ class CheckpointFolder:
         from torch.distributed import checkpoint as sharded
         from torch.distributed.checkpoint.api import CheckpointException
 
+        from huracan.training.shards import ShardWriter
+
         target = self.folder / f"step-{step:08d}"
         aside = runtime.together(lambda: self._open_aside(target))
         try:
             with _alone_on_purpose():
-                sharded.save(tensors, checkpoint_id=aside, no_dist=runtime.alone)
+                writer = ShardWriter(aside, runtime)
+                sharded.save(tensors, checkpoint_id=aside, storage_writer=writer, no_dist=runtime.alone)
         except CheckpointException as failed:  # the same on every process
             error = failed
             raise runtime.together(lambda: self._refused(aside, target, error)) from failed
-        runtime.together(lambda: self._put_in_place(aside, target, progress))
+        try:
+            names = runtime.together(lambda: self._put_progress(aside, progress, losses))
+            parts = runtime.each(lambda: {name: _hash(aside / name) for name in _own(names, runtime)})
+            runtime.together(lambda: self._put_in_place(aside, target, parts))
+        except OSError as error:
+            raise refusal(target, "written", error) from error
+        finally:
+            if runtime.chief:
+                shutil.rmtree(aside, ignore_errors=True)
 
-    def newest(self) -> Checkpoint | None:
+    def newest(self, runtime: Runtime | None = None) -> Checkpoint | None:
         """The newest checkpoint that is whole; a damaged one is named in the log and the one before it is taken.
+
+        Every process calls it, and looks at its own share of the files.
 
         Raises
         ------
         ArtifactError : there are checkpoints and all are damaged.
         """
+        runtime = runtime or Runtime()
+        self._losses = StepLosses(self.folder / _LOSSES)
         damage = ""
-        for folder in reversed(self._all()):
+        for folder in reversed(runtime.together(self._all)):
             try:
-                return _checked(folder)
-            except ArtifactError as error:
+                return self._checked(folder, runtime)
+            except ArtifactError as error:  # the same on every process
                 damage = str(error)
-                logger().warning("a damaged checkpoint is passed over", reason=damage)
+                if runtime.chief:
+                    logger().warning("a damaged checkpoint is passed over", reason=damage)
         if damage:
             raise ArtifactError(
                 f"no checkpoint in {self.folder} can be used; the oldest: {damage} Remove the folder to train anew."
@@ -146,12 +175,23 @@ class CheckpointFolder:
         from torch.distributed import checkpoint as sharded
         from torch.distributed.checkpoint.api import CheckpointException
 
+        from huracan.training.shards import ShardReader
+
         try:
             with _alone_on_purpose():
-                sharded.load(tensors, checkpoint_id=checkpoint.folder, no_dist=runtime.alone)
+                sharded.load(tensors, storage_reader=ShardReader(checkpoint.folder, runtime), no_dist=runtime.alone)
         except (CheckpointException, KeyError, RuntimeError, ValueError) as error:
             said = " ".join(str(error).split())[:300]
             raise ModelError(f"{checkpoint.folder} does not fit this network: {said}") from error
+
+    def losses(self, checkpoint: Checkpoint) -> list[float]:
+        """The loss of every step before a checkpoint.
+
+        Raises
+        ------
+        ArtifactError : they are damaged.
+        """
+        return self._losses.read(checkpoint.progress["losses"])
 
     def _open_aside(self, target: Path) -> Path:
         """A new folder to write into; what a killed process left is removed."""
@@ -165,19 +205,19 @@ class CheckpointFolder:
             raise refusal(target, "written", error) from error
         return aside
 
-    def _put_in_place(self, aside: Path, target: Path, progress: Mapping[str, Any]) -> None:
-        try:
-            put_file(aside / "progress.json", json.dumps(progress).encode())
-            hashes = {file.name: _hash(file) for file in sorted(aside.iterdir())}
-            put_file(aside / "manifest.json", json.dumps(hashes, indent=1).encode())
-            shutil.rmtree(target, ignore_errors=True)
-            aside.rename(target)
-            flush_folder(self.folder)
-            self._forget_old()
-        except OSError as error:
-            raise refusal(target, "written", error) from error
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
+    def _put_progress(self, aside: Path, progress: Mapping[str, Any], losses: Sequence[float]) -> list[str]:
+        """Write how far the training is; names of all files of the checkpoint."""
+        told = {**progress, "losses": self._losses.put(losses)}
+        put_file(aside / "progress.json", json.dumps(told).encode())
+        return sorted(file.name for file in aside.iterdir())
+
+    def _put_in_place(self, aside: Path, target: Path, hashes: Sequence[Mapping[str, str]]) -> None:
+        whole = dict(sorted(pair for part in hashes for pair in part.items()))
+        put_file(aside / "manifest.json", json.dumps(whole, indent=1).encode())
+        shutil.rmtree(target, ignore_errors=True)
+        aside.rename(target)
+        flush_folder(self.folder)
+        self._forget_old()
 
     def _refused(self, aside: Path, target: Path, error: Any) -> StorageError:
         """Why a checkpoint could not be written, on whichever process; what was written of it is removed."""
@@ -190,6 +230,20 @@ class CheckpointFolder:
         if full:  # PyTorch's writer does not say so
             return refusal(target, "written", OSError(errno.ENOSPC, "No space left on device"))
         return StorageError(f"{target} cannot be written: {' '.join(str(reasons[0]).split())[:300]}.")
+
+    def _checked(self, folder: Path, runtime: Runtime) -> Checkpoint:
+        hashes = runtime.together(lambda: _manifest(folder))
+        runtime.each(lambda: _verify(folder, {name: hashes[name] for name in _own(hashes, runtime)}))
+        return runtime.together(lambda: self._told(folder))
+
+    def _told(self, folder: Path) -> Checkpoint:
+        try:
+            progress = json.loads((folder / "progress.json").read_bytes())
+            found = Checkpoint(folder, int(progress["step"]), progress)
+            self.losses(found)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ArtifactError(f"the checkpoint {folder} is damaged: {error}.") from error
+        return found
 
     def _all(self) -> list[Path]:
         if not self.folder.is_dir():
@@ -214,13 +268,25 @@ def _hash(file: Path) -> str:
         return file_digest(content, "sha256").hexdigest()
 
 
-def _checked(folder: Path) -> Checkpoint:
+def _own(names: Iterable[str], runtime: Runtime) -> list[str]:
+    """The share of a checkpoint's files that a process looks at: shards that it wrote, or one with its number did."""
+    numbers = {name: int(shard[1]) if (shard := _SHARD.fullmatch(name)) else 0 for name in names}
+    return [name for name, number in numbers.items() if number % runtime.processes == runtime.position]
+
+
+def _manifest(folder: Path) -> dict[str, str]:
     try:
         hashes = json.loads((folder / "manifest.json").read_bytes())
-        for name, expected in hashes.items():
-            if _hash(folder / name) != expected:
-                raise ArtifactError(f"{folder / name} is damaged: its SHA-256 is not the one it was written with.")
-        progress = json.loads((folder / "progress.json").read_bytes())
+        return {str(name): str(expected) for name, expected in hashes.items()}
     except (OSError, ValueError, AttributeError) as error:
         raise ArtifactError(f"the checkpoint {folder} is damaged: {error}.") from error
-    return Checkpoint(folder, int(progress["step"]), progress)
+
+
+def _verify(folder: Path, hashes: Mapping[str, str]) -> None:
+    for name, expected in hashes.items():
+        try:
+            found = _hash(folder / name)
+        except OSError as error:
+            raise ArtifactError(f"the checkpoint {folder} is damaged: {error}.") from error
+        if found != expected:
+            raise ArtifactError(f"{folder / name} is damaged: its SHA-256 is not the one it was written with.")

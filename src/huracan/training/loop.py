@@ -291,15 +291,14 @@ class TrainingLoop:
         progress = {
             "step": step,
             "training": self.identity,
-            "step_losses": r.step_losses,
             "history": [vars(record) for record in r.history],
             "best": [r.best_epoch, r.best_loss if math.isfinite(r.best_loss) else None],
             "has_best": self.best is not None,
         }
-        self.checkpoints.write(step, self._tensors(self.best is not None), progress, self.runtime)
+        self.checkpoints.write(step, self._tensors(self.best is not None), progress, self.runtime, r.step_losses)
 
     def _resume(self) -> int:
-        found = None if self.checkpoints is None else self.runtime.together(self.checkpoints.newest)
+        found = None if self.checkpoints is None else self.checkpoints.newest(self.runtime)
         if found is None or self.checkpoints is None:
             return 0
         if found.progress.get("training") != self.identity:
@@ -311,11 +310,11 @@ class TrainingLoop:
         self.checkpoints.read(found, tensors, self.runtime)
         self._take_in(tensors)
         r = self.result
-        r.step_losses = list(found.progress["step_losses"])
+        r.resumed_from = found.step
+        r.step_losses = self.checkpoints.losses(found)
         r.history = [EpochRecord(**record) for record in found.progress["history"]]
         r.best_epoch, best = found.progress["best"]
         r.best_loss = math.inf if best is None else best
-        r.resumed_from = found.step
         if self.runtime.chief:
             logger().info("training goes on from a checkpoint", step=found.step, folder=str(found.folder))
         return found.step

@@ -52,6 +52,7 @@ class Runtime:
     ----------
     rank, world : number of this process among those that share a batch, and how many they are.
     stream : number of this process's stream of random numbers; those that compute the same thing share one.
+    position, processes : number of this process among all, and how many they are.
     chief : whether this process reports and writes what is written once. alone : whether it is the only one.
     device : where tables and parameters live.
     network : the network as handed to :meth:`place`; parameters may have become shards of themselves.
@@ -60,6 +61,8 @@ class Runtime:
     rank = 0
     world = 1
     stream = 0
+    position = 0
+    processes = 1
     chief = True
     alone = True
 
@@ -124,6 +127,10 @@ class Runtime:
     def together(self, what: Callable[[], T]) -> T:
         """Do something once, on the chief; every process has what came of it, be it an error."""
         return what()
+
+    def each(self, what: Callable[[], T]) -> list[T]:
+        """Do something on every process, however long it takes one; all have what came of it on each, be it an error."""
+        return [what()]
 
     def whole_state(self) -> dict[str, torch.Tensor]:
         """The network's parameters and buffers by name, whole, on the CPU; empty on processes that are not the chief."""
