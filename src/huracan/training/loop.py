@@ -214,6 +214,7 @@ class TrainingLoop:
         result, epoch = self.result, step // self.per_epoch + 1
         first = (epoch - 1) * self.per_epoch
         means = self._phase_means(first, step)
+        self.runtime.share_buffers()
         with self.average.in_use():
             validation = self._validate()
         rate = self.optimizers[0].param_groups[0]["lr"]
@@ -290,6 +291,7 @@ class TrainingLoop:
     def _write_checkpoint(self, step: int) -> None:
         assert self.checkpoints is not None
         self._sum_up()
+        self.runtime.share_buffers()
         r = self.result
         progress = {
             "step": step,
