@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import csv
+import gc
 import os
+import signal
 import subprocess
 import sys
+import weakref
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,6 +55,73 @@ def test_a_network_is_trained_on_two_processes_and_stored(tmp_path: Path) -> Non
     assert "epoch" not in again.stderr
 
 
+def _train_here(home: Path, *words: str) -> Any:
+    """The same in this process; what was refused is in ``exception``."""
+    from typer.testing import CliRunner
+
+    from huracan.cli import app
+
+    (home / "small.yaml").write_text(_CONFIG)
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        return CliRunner().invoke(app, ["train", "-c", str(home / "small.yaml"), "--home", str(home), *words])
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_finished_training_is_gone_on_with_in_a_folder_of_its_own_at_fresh_rates(tmp_path: Path) -> None:
+    """A longer training has other rates from its first step on, so it is not what a finished one would go on to."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert _train_here(tmp_path, "--folder", str(first), *_SMALL).exit_code == 0
+    refused = _train_here(tmp_path, "--folder", str(first), *_SMALL, "--set", "max_epochs=5")
+    assert str(refused.exception) == (
+        f"{first} holds another training (max_epochs is 3 there and 5 here); give this one a folder of its own, and to train "
+        "it further, begin with what it came to (warm_start=True, or huracan train --from MODEL)."
+    )
+    longer = _train_here(tmp_path, "--from", str(first / "model"), "--set", "max_epochs=2", "--folder", str(second))
+    assert longer.exit_code == 0, longer.output
+    assert "lstm: 2 epoch(s)" in longer.output
+    before, after = _losses(first), _losses(second)
+    assert float(after[0]["train"]) < float(before[0]["train"])  # it begins with what was learned
+    rates = [float(row["learning_rate"]) for row in (before[-1], *after)]
+    assert rates[0] < rates[1] > rates[2]  # the rate, which had fallen, is up again, and falls over these two epochs
+    other = _train_here(tmp_path, "--from", str(first / "model"), "--learner", "gru")
+    assert str(other.exception) == f"--learner is 'gru', but {first / 'model'} holds 'lstm'."
+
+
+def _losses(folder: Path) -> list[dict[str, str]]:
+    with (folder / "losses.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_rows_are_prepared_once_and_are_out_of_memory_while_processes_train(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huracan.distributed import worker
+    from huracan.models.neural_learner import NeuralLearner
+
+    prepare, train_here = NeuralLearner.prepare, worker.train_here
+    seen: list[Any] = []
+    alive: list[bool] = []
+
+    def noted(self: Any, X: Any, *more: Any) -> Any:
+        job = prepare(self, X, *more)
+        seen.append((weakref.ref(X), weakref.ref(job)))
+        return job
+
+    def looked(*given: Any, **named: Any) -> None:
+        gc.collect()
+        alive.extend(reference() is not None for reference in seen[0])
+        train_here(*given, **named)
+
+    monkeypatch.setattr(NeuralLearner, "prepare", noted)
+    monkeypatch.setattr(worker, "train_here", looked)
+    done = _train_here(tmp_path, *_SMALL)
+    assert done.exit_code == 0, done.output
+    assert len(seen) == 1
+    assert alive == [False, False]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -59,6 +130,7 @@ def test_a_network_is_trained_on_two_processes_and_stored(tmp_path: Path) -> Non
         (["--set", "window"], "--set got 'window'; name=value was expected"),
         (["--strategy", "none", "--processes", "2"], "the strategy is none, which is one process, not 2"),
         (["--task", "ranking"], "unknown task 'ranking'"),
+        (["--from", "nowhere"], "--from is nowhere: No such file or directory; the model folder of a training was expected."),
         (["--set", "batch_size=255", "--processes", "2"], "batch_size is 255, which cannot be divided by 2"),
         (["--learner", "gru", "--strategy", "tp", "--processes", "2"], "the matrices of GRUNetwork cannot be divided"),
     ],

@@ -19,11 +19,9 @@ from huracan.training import CheckpointFolder, Runtime
 from huracan.training.step_losses import StepLosses
 
 
-def _written(folder: Path, step: int, losses: list[float]) -> int:
-    """Bytes of a checkpoint after so many steps, without the tensors."""
-    kept = CheckpointFolder(folder)
+def _write(kept: CheckpointFolder, losses: list[float]) -> None:
+    step = len(losses)
     kept.write(step, {"network": {"a": torch.zeros(2)}}, {"step": step}, Runtime(), losses)
-    return (folder / f"step-{step:08d}" / "progress.json").stat().st_size
 
 
 def test_a_checkpoint_writes_the_losses_that_are_new_alone(tmp_path: Path) -> None:
@@ -32,7 +30,7 @@ def test_a_checkpoint_writes_the_losses_that_are_new_alone(tmp_path: Path) -> No
     kept = CheckpointFolder(tmp_path)
     sizes = []
     for step in (1_000, 100_000, 100_500):
-        kept.write(step, {"network": {"a": torch.zeros(2)}}, {"step": step}, Runtime(), losses[:step])
+        _write(kept, losses[:step])
         sizes.append((tmp_path / f"step-{step:08d}" / "progress.json").stat().st_size)
         assert (tmp_path / "losses.f64").stat().st_size == 8 * step
     assert max(sizes) - min(sizes) <= 4  # digits of the numbers of steps
@@ -54,8 +52,8 @@ def test_what_was_written_before_stays_as_it_is(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["flipped", "cut", "gone"])
 def test_a_checkpoint_whose_losses_are_damaged_is_passed_over(tmp_path: Path, damage: str) -> None:
-    _written(tmp_path, 10, [0.5] * 10)
-    _written(tmp_path, 20, [0.5] * 20)
+    for step in (10, 20):
+        _write(CheckpointFolder(tmp_path), [0.5] * step)
     path = tmp_path / "losses.f64"
     content = bytearray(path.read_bytes())
     if damage == "gone":

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import signal
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,8 +31,14 @@ def train(
     candles: Annotated[
         Path | None, typer.Argument(help="File or folder of candles; data.source of the configuration, or a simulated market.")
     ] = None,
-    learner: Annotated[str, typer.Option(help="A network of the catalogue.")] = "lstm",
-    task: Annotated[str, typer.Option(help="regression (of the label) or classification (of its direction).")] = "regression",
+    learner: Annotated[str | None, typer.Option(help="A network of the catalogue; lstm unless given.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="regression (of the label, unless given) or classification (of its direction).")
+    ] = None,
+    begin: Annotated[
+        Path | None,
+        typer.Option("--from", help="The model folder of a finished training, whose parameters to begin with, at fresh rates."),
+    ] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="A hyperparameter: name=value, as in window=64.")] = None,
     strategy: Annotated[str | None, typer.Option(help="none, ddp, fsdp2, tp, pp or fsdp2_tp.")] = None,
     processes: Annotated[int, typer.Option(help="Processes on this host.")] = 1,
@@ -55,12 +62,11 @@ def train(
     home: Annotated[Path | None, typer.Option(help="Folder for database, models, runs and reports.")] = None,
 ) -> None:
     """Train one network on candles, all but the locked hold-out; the same command goes on where it was stopped."""
-    from huracan.catalogue import build_model
     from huracan.distributed import DistributedConfig, DistributedTrainer
     from huracan.errors import ConfigError
 
     settings = load(config, profile=profile, seed=seed, home=home)
-    model: Any = build_model(learner, task=_task(task), random_state=settings.seed, **_hyperparameters(set_ or []))
+    model = _model(learner, task, begin, {"random_state": settings.seed, **_hyperparameters(set_ or [])})
     how = DistributedConfig(
         strategy=strategy or ("none" if processes * hosts == 1 else "ddp"),  # type: ignore[arg-type]
         processes=processes,
@@ -80,18 +86,37 @@ def train(
         folder=folder if folder is not None or hosts == 1 else settings.home / "trainings",
     )
     if not hasattr(model, "prepare"):
-        raise ConfigError(f"'{learner}' is no network; train one of lstm, gru, cnn, transformer, mlp, linear_network.")
+        raise ConfigError(f"'{model.spec.name}' is no network; train one of lstm, gru, cnn, transformer, mlp, linear_network.")
     DistributedTrainer(how).check(model)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on there is work to put in order
     try:
         with progress_on_terminal("reading candles") as progress:
-            rows = _rows(settings, candles)
-            progress("features and labels are ready", 0.1)
-            where = _fit(model, rows, how, folder, settings.home, progress)
+            where = _fit(model, lambda: _rows(settings, candles), how, folder, settings.home, progress)
     except KeyboardInterrupt:
         raise SystemExit(STOPPED_BY_HAND) from None
     _save(model, where)
-    _print_result(learner, model.training_, how, where)
+    _print_result(model.spec.name, model.training_, how, where)
+
+
+def _model(learner: str | None, task: str | None, begin: Path | None, given: dict[str, Any]) -> Any:
+    """A new network, or that of a finished training, which is gone on with."""
+    from huracan.catalogue import build_model
+    from huracan.errors import ConfigError
+
+    if begin is None:
+        return build_model(learner or "lstm", task=_task(task or "regression"), **given)
+    from huracan.errors import ArtifactError
+    from huracan.registry.formats import load_model
+
+    try:
+        model = load_model({path.name: path.read_bytes() for path in begin.iterdir() if path.is_file()})
+    except OSError as error:
+        raise ArtifactError(f"--from is {begin}: {error.strerror}; the model folder of a training was expected.") from error
+    info = model.model_info()
+    for option, wanted, there in (("--learner", learner, info.name), ("--task", task, info.task)):
+        if wanted not in (None, there):
+            raise ConfigError(f"{option} is '{wanted}', but {begin} holds '{there}'.")
+    return model.set_params(warm_start=True, **given)
 
 
 def _rows(settings: Any, candles: Path | None) -> TrainingSet:
@@ -106,12 +131,24 @@ def _rows(settings: Any, candles: Path | None) -> TrainingSet:
     return rows
 
 
-def _fit(model: Any, rows: TrainingSet, how: DistributedConfig, folder: Path | None, home: Path, progress: Any) -> Path:
-    """Train; the folder is named after what is trained, so that the same command finds it again."""
-    from huracan.distributed import DistributedTrainer
+def _fit(
+    model: Any,
+    rows: Callable[[], TrainingSet],
+    how: DistributedConfig,
+    folder: Path | None,
+    home: Path,
+    progress: Any,
+) -> Path:
+    """Train; the folder is named after what is trained, so that the same command finds it again.
 
-    job = model.prepare(rows)
-    where = folder or home / "trainings" / f"{model.spec.name}-{job.identity()[:12]}"
+    Rows are prepared once and written; while processes train, neither rows nor their copy is in this one's memory.
+    """
+    from huracan.distributed import DistributedTrainer
+    from huracan.distributed.distributed_trainer import starting_parameters
+
+    job = model.prepare(rows())
+    progress("features and labels are ready", 0.1)
+    where = folder or home / "trainings" / f"{model.spec.name}-{job.identity(starting_parameters(model))[:12]}"
     share = 0.9 / job.settings.max_epochs
 
     def told(record: EpochRecord) -> None:
@@ -122,7 +159,10 @@ def _fit(model: Any, rows: TrainingSet, how: DistributedConfig, folder: Path | N
     def lost(sentence: str) -> None:
         typer.echo(f"huracan: {sentence}", err=True)
 
-    DistributedTrainer(replace(how, folder=where), on_epoch=told, on_restart=lost).fit(model, rows)
+    trainer = DistributedTrainer(replace(how, folder=where), on_epoch=told, on_restart=lost)
+    trainer.write(model, job)
+    del job
+    trainer.train(model)
     return where
 
 

@@ -14,10 +14,11 @@ from huracan.distributed.run_home import RunHome
 from huracan.errors import ConfigError, WorkerError
 
 if TYPE_CHECKING:
+    from huracan.distributed.placement import Placement
     from huracan.training.history import EpochRecord, TrainingResult
     from huracan.training.job import TrainingJob
 
-__all__ = ["DistributedTrainer", "Preparable"]
+__all__ = ["DistributedTrainer", "Preparable", "starting_parameters"]
 
 
 class Preparable(Protocol):
@@ -76,10 +77,14 @@ class DistributedTrainer:
         ConfigError : batch or network cannot be divided as asked. ModelError : as ``fit`` of the estimator, and for a
             folder that holds another training. WorkerError : a process is missing, or was lost too often.
         """
-        if self.config.folder is None:
+        if self._here()[0].folder is None:
             with tempfile.TemporaryDirectory(prefix="huracan-training-") as folder:
-                return self._fit(replace(self.config, folder=folder), estimator, X, y, sample_weight)
-        return self._fit(self.config, estimator, X, y, sample_weight)
+                there = DistributedTrainer(
+                    replace(self.config, folder=folder), on_epoch=self.on_epoch, on_restart=self.on_restart
+                )
+                return there.fit(estimator, X, y, sample_weight)
+        self.prepare(estimator, X, y, sample_weight)
+        return self.train(estimator)
 
     def check(self, estimator: Any) -> None:
         """Refuse settings of an estimator that is a network of the catalogue before there is any data.
@@ -93,37 +98,40 @@ class DistributedTrainer:
         axes.check_batch(settings)
         axes.check_network(network)
 
-    def prepare(self, estimator: Preparable, X: Any, y: Any = None, sample_weight: Any = None) -> TrainingJob:
-        """Write a training into ``config.folder``, for ``torchrun ... -m huracan.distributed FOLDER``.
+    def prepare(self, estimator: Preparable, X: Any, y: Any = None, sample_weight: Any = None) -> None:
+        """Write a training into ``config.folder``, for :meth:`train` or ``torchrun ... -m huracan.distributed FOLDER``."""
+        self._home(self._here()[0])
+        if not hasattr(estimator, "prepare") or not hasattr(estimator, "finish"):
+            name = type(estimator).__name__
+            raise ConfigError(f"{name} cannot be trained on many processes; a network that forecasts was expected.")
+        self.write(estimator, estimator.prepare(X, y, sample_weight))
 
-        :meth:`fit` with the same folder then takes what came of it.
-        """
-        if self.config.folder is None:
-            raise ConfigError("folder is None; a folder to write the training to was expected.")
-        job = self._checked_job(self.config, estimator, X, y, sample_weight)
-        RunHome(self.config.folder).open(job, self.config, _start(estimator))
-        return job
-
-    def _fit(self, config: DistributedConfig, estimator: E, X: Any, y: Any, sample_weight: Any) -> E:
-        from huracan.distributed.placement import Placement
-
-        placement = Placement.of_environment()
-        if placement is not None:
-            config = self._as_started(config, placement.world)
-        job = self._checked_job(config, estimator, X, y, sample_weight)
-        home = RunHome(config.folder or "")
-        start = _start(estimator)
-        first = config.is_head if placement is None else placement.rank == 0
-        if first:
+    def write(self, estimator: Preparable, job: TrainingJob) -> None:
+        """Write what an estimator has prepared into ``config.folder``; afterwards the job in memory is needed no more."""
+        config, placement = self._here()
+        if config.checkpoint_every is not None:
+            job = replace(job, settings=replace(job.settings, checkpoint_every=config.checkpoint_every))
+        axes = ParallelAxes.of(config, config.world)
+        axes.check_batch(job.settings)
+        axes.check_network(job.network.build())
+        home, start = self._home(config), starting_parameters(estimator)
+        if config.is_head if placement is None else placement.rank == 0:
             home.open(job, config, start)
         else:
             _wait_for(home, job.identity(start), config.timeout)
-        if home.read_outcome() is None:
+
+    def train(self, estimator: E) -> E:
+        """Do what was written into ``config.folder``, unless it is done, and let the estimator take what came of it."""
+        config, placement = self._here()
+        home = self._home(config)
+        if (outcome := home.read_outcome()) is None:
             self._train(home, config, placement)
-        outcome = home.read_outcome()
+            outcome = home.read_outcome()
         if outcome is None:
             raise WorkerError(f"the processes ended without an outcome in {home.folder}; what they printed is in {home.logs}.")
-        estimator.finish(job, *outcome)
+        from huracan.training.job import TrainingJob
+
+        estimator.finish(TrainingJob.load(home.job), *outcome)
         return estimator
 
     def _train(self, home: RunHome, config: DistributedConfig, placement: Any) -> None:
@@ -137,28 +145,26 @@ class DistributedTrainer:
 
             train_here(home, config, placement or Placement(), on_epoch=self.on_epoch)
 
-    def _as_started(self, config: DistributedConfig, world: int) -> DistributedConfig:
-        """The settings for the processes that there are; a folder for all was given, or there is none they could share."""
-        if self.config.folder is None and world > 1:
-            raise ConfigError(f"folder is None; one that all {world} processes share was expected.")
-        return replace(config, processes=world, hosts=1, fewest_hosts=None)
+    def _here(self) -> tuple[DistributedConfig, Placement | None]:
+        """The settings for the processes that there are, and which of them this is where somebody else started them."""
+        from huracan.distributed.placement import Placement
+
+        placement = Placement.of_environment()
+        if placement is None:
+            return self.config, None
+        if self.config.folder is None and placement.world > 1:
+            raise ConfigError(f"folder is None; one that all {placement.world} processes share was expected.")
+        return replace(self.config, processes=placement.world, hosts=1, fewest_hosts=None), placement
 
     @staticmethod
-    def _checked_job(config: DistributedConfig, estimator: Preparable, X: Any, y: Any, sample_weight: Any) -> TrainingJob:
-        if not hasattr(estimator, "prepare") or not hasattr(estimator, "finish"):
-            name = type(estimator).__name__
-            raise ConfigError(f"{name} cannot be trained on many processes; a network that forecasts was expected.")
-        job = estimator.prepare(X, y, sample_weight)
-        if config.checkpoint_every is not None:
-            job = replace(job, settings=replace(job.settings, checkpoint_every=config.checkpoint_every))
-        axes = ParallelAxes.of(config, config.world)
-        axes.check_batch(job.settings)
-        axes.check_network(job.network.build())
-        return job
+    def _home(config: DistributedConfig) -> RunHome:
+        if config.folder is None:
+            raise ConfigError("folder is None; a folder to write the training to was expected.")
+        return RunHome(config.folder)
 
 
-def _start(estimator: Any) -> Mapping[str, Any] | None:
-    """The parameters of the last fit, where an estimator is to go on from them."""
+def starting_parameters(estimator: Any) -> Mapping[str, Any] | None:
+    """The parameters of the last fit, where an estimator is to go on from them (``warm_start``); None where it begins anew."""
     warm = getattr(estimator, "hyperparameters", {}).get("warm_start", False)
     return estimator.estimator_.state_dict() if warm and hasattr(estimator, "estimator_") else None
 

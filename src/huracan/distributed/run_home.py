@@ -66,15 +66,33 @@ class RunHome:
         ModelError : another job is here. FolderInUse : this same job is being done right now.
         """
         digest = job.identity(start)
-        if self.digest() not in (None, digest):
-            raise ModelError(f"{self.folder} holds another training; give this one a folder of its own.")
+        self._refuse_another(job, digest)
         with held(self.folder):
+            self._refuse_another(job, digest)  # which somebody may have written meanwhile
             if self.digest() is None:
                 job.save(self.job)
                 if start is not None:
                     self.put_start(start)
                 put_file(self.folder / "digest.txt", digest.encode())
             put_file(self.folder / "distributed.json", json.dumps(config.to_dict(), indent=1).encode())
+
+    def _refuse_another(self, job: TrainingJob, digest: str) -> None:
+        if self.digest() not in (None, digest):
+            raise ModelError(f"{self.folder} holds another training{self._told_apart(job)}.")
+
+    def _told_apart(self, job: TrainingJob) -> str:
+        """By which settings of length the job that is here differs from another one, and what to do."""
+        own = "give this one a folder of its own"
+        try:
+            here = json.loads((self.job / "job.json").read_bytes())["settings"]
+            lengths = {name: (here[name], getattr(job.settings, name)) for name in ("max_epochs", "max_steps")}
+        except (OSError, ValueError, KeyError, TypeError):
+            return f"; {own}"
+        differing = [f"{name} is {there} there and {now} here" for name, (there, now) in lengths.items() if there != now]
+        if not differing:
+            return f"; {own}"
+        begin = "begin with what it came to (warm_start=True, or huracan train --from MODEL)"
+        return f" ({', '.join(differing)}); {own}, and to train it further, {begin}"
 
     def put_start(self, parameters: Mapping[str, torch.Tensor]) -> None:
         """Keep the parameters that training begins with, instead of new ones."""
