@@ -175,6 +175,15 @@ def test_a_script_that_torchrun_started_takes_part(tmp_path: Path) -> None:
     assert first == pytest.approx((alone.result.step_losses[-1], float(alone.parameters["map.weight"].sum())), abs=1e-10)
 
 
+@pytest.mark.parametrize("strategy", ["ddp", pytest.param("fsdp2", marks=pytest.mark.slow)])
+def test_what_a_network_with_running_statistics_is_said_to_lose_is_what_the_one_kept_loses(strategy: Any) -> None:
+    from running_statistics import Estimator
+
+    x = _RNG.standard_normal((200, 2)) * [1.0, 7.0] + np.linspace(0.0, 5.0, 200)[:, None]
+    model = DistributedTrainer(_config(None, strategy=strategy)).fit(Estimator(), x, x[:, 0])
+    assert model.validated() == pytest.approx(model.result.best_loss, rel=1e-12)
+
+
 def test_torch_distributed_is_not_imported_before_it_is_needed() -> None:
     code = "import sys, huracan.distributed, huracan.catalogue, huracan.distributed.config; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

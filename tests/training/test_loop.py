@@ -360,6 +360,32 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
         trained(task=Supervised(Pinball((0.9,))), folder=tmp_path, max_epochs=2)
 
 
+def test_pieces_of_a_batch_are_of_a_training_where_its_network_draws_for_each(tmp_path: Path) -> None:
+    """Without dropout four pieces and one differ by rounding, and go on from each other; with it they are two trainings."""
+    (tmp_path / "calm").mkdir()
+    calm, _ = trained(max_epochs=2, folder=tmp_path / "calm")
+    again, result = trained(max_epochs=2, folder=tmp_path / "calm", accumulate=4)
+    assert result.resumed_from == 14 and same(calm, again)
+    whole, _ = trained(network(dropout=0.2), max_epochs=2, folder=tmp_path / "drawing")
+    pieces, _ = trained(network(dropout=0.2), max_epochs=2, accumulate=4)
+    assert max(float((a - b).abs().max()) for a, b in zip(whole.parameters(), pieces.parameters())) > 1e-6
+    with pytest.raises(ModelError, match="of another training"):
+        trained(network(dropout=0.2), max_epochs=2, folder=tmp_path / "drawing", accumulate=4)
+
+
+def test_a_job_of_dropout_is_known_by_its_pieces_and_one_without_is_not() -> None:
+    from huracan.training.job import NetworkRecipe, TrainingJob
+
+    def told(drawing: float, accumulate: int) -> str:
+        sizes = {"n_features": 3, "window": 1, "n_outputs": 1, "hidden": 4, "dropout": drawing}
+        recipe = NetworkRecipe("huracan.models.networks.perceptron:PerceptronNetwork", sizes)
+        settings = LoopSettings(batch_size=8, accumulate=accumulate)
+        return TrainingJob(recipe, "squared_error", windows(), None, settings).identity()
+
+    assert told(0.0, 1) == told(0.0, 4)
+    assert told(0.1, 1) != told(0.1, 4)
+
+
 def test_a_task_is_known_by_what_it_says_and_not_by_where_it_lies_in_memory() -> None:
     def told(task: Any) -> str:
         return identity_of([task], windows(), None, {})
@@ -396,10 +422,10 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch: p
 
 def test_two_trainings_do_not_share_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from huracan.errors import StorageError
-    from huracan.training import checkpoints
+    from huracan.storage import folder_lock
     from huracan.training.runtime import Runtime
 
-    monkeypatch.setattr(checkpoints, "_PATIENCE", 0.2)
+    monkeypatch.setattr(folder_lock, "PATIENCE", 0.2)
     with CheckpointFolder(tmp_path).held(Runtime()), pytest.raises(StorageError, match="in use by another training"):
         trained(folder=tmp_path, max_epochs=2)
     assert trained(folder=tmp_path, max_epochs=2)[1].resumed_from is None

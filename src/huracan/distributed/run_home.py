@@ -4,6 +4,8 @@
 ``job/``                  network, windows and settings; ``digest.txt`` tells it from any other
 ``distributed.json``      strategy and limits
 ``checkpoints/``          see :mod:`huracan.training.checkpoints`
+``.lock``                 held by who trains here, so that a second start is refused before it touches anything
+``run.json``              a name of the run that is on, which its processes put on what they write for each other
 ``processes/``            one small file a process: its step, and when it was last heard of
 ``failures/``             why a process ended
 ``history.json``          epochs so far
@@ -16,15 +18,17 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from huracan.distributed.config import DistributedConfig
 from huracan.errors import ArtifactError, ConfigError, ModelError
+from huracan.storage.folder_lock import held, lock
 from huracan.storage.whole_files import put_file, refusal
 
 if TYPE_CHECKING:
@@ -59,18 +63,22 @@ class RunHome:
 
         Raises
         ------
-        ModelError : another job is here.
+        ModelError : another job is here. FolderInUse : this same job is being done right now.
         """
         digest = job.identity(start)
-        known = self.digest()
-        if known is None:
-            job.save(self.job)
-            if start is not None:
-                self.put_start(start)
-            put_file(self.folder / "digest.txt", digest.encode())
-        elif known != digest:
+        self._refuse_another(job, digest)
+        with held(self.folder):
+            self._refuse_another(job, digest)  # which somebody may have written meanwhile
+            if self.digest() is None:
+                job.save(self.job)
+                if start is not None:
+                    self.put_start(start)
+                put_file(self.folder / "digest.txt", digest.encode())
+            put_file(self.folder / "distributed.json", json.dumps(config.to_dict(), indent=1).encode())
+
+    def _refuse_another(self, job: TrainingJob, digest: str) -> None:
+        if self.digest() not in (None, digest):
             raise ModelError(f"{self.folder} holds another training{self._told_apart(job)}.")
-        put_file(self.folder / "distributed.json", json.dumps(config.to_dict(), indent=1).encode())
 
     def _told_apart(self, job: TrainingJob) -> str:
         """By which settings of length the job that is here differs from another one, and what to do."""
@@ -134,10 +142,42 @@ class RunHome:
 
         return [EpochRecord(**record) for record in read_quickly(self.folder / "history.json") or []]
 
-    def failure(self) -> dict[str, Any] | None:
-        """Why processes ended: what no new start would cure, else what was said last."""
+    @contextmanager
+    def held(self, together: Callable[[Callable[[], None]], object]) -> Iterator[None]:
+        """Within, nobody else trains here.
+
+        Parameters
+        ----------
+        together : does something once for all processes of a run, as :meth:`~huracan.training.runtime.Runtime.together`.
+
+        Raises
+        ------
+        FolderInUse : somebody trains here. StorageError : the folder cannot be written.
+        """
+        handles: list[IO[str]] = []
+        together(lambda: handles.append(lock(self.folder)))
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.close()
+
+    def begin(self, world: int) -> str:
+        """A new run, by who holds the folder: what earlier ones wrote for their own processes goes. Returns its name."""
+        shutil.rmtree(self.processes, ignore_errors=True)
+        self.forget_failures(world)
+        name = secrets.token_hex(8)
+        put_quickly(self.folder / "run.json", name)
+        return name
+
+    def run(self) -> str | None:
+        """Name of the run that was begun last."""
+        return read_quickly(self.folder / "run.json")
+
+    def failure(self, run: str | None) -> dict[str, Any] | None:
+        """Why processes of a run ended: what no new start would cure, else what was said last."""
         notes = [note for path in self.failures.glob("*.json") if (note := read_quickly(path)) is not None]
-        return max(notes, key=lambda note: (note["lasting"], note["time"]), default=None)
+        return max((n for n in notes if n.get("run") == run), key=lambda note: (note["lasting"], note["time"]), default=None)
 
     def forget_failures(self, world: int) -> None:
         """Before processes begin: room for what each of them may have to say, which is there even where the disk is full."""
@@ -157,6 +197,11 @@ class RunHome:
             file.write(json.dumps(note).encode().ljust(_NOTE))
 
     # --- what came of it -------------------------------------------------------------------------------------------
+
+    @property
+    def finished(self) -> bool:
+        """Whether the training is done."""
+        return (self.outcome / "result.json").is_file()
 
     def put_outcome(self, parameters: dict[str, torch.Tensor], result: TrainingResult) -> None:
         """Write parameters, then the result."""
@@ -178,7 +223,7 @@ class RunHome:
 
         from huracan.training.history import EpochRecord, TrainingResult
 
-        if not (self.outcome / "result.json").is_file():
+        if not self.finished:
             return None
         try:
             told = json.loads((self.outcome / "result.json").read_bytes())

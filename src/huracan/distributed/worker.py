@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
 import torch.distributed as dist
@@ -30,6 +31,7 @@ def train_here(
     placement: Placement,
     *,
     exit_code: int = 2,
+    launcher: int | None = None,
     on_epoch: Callable[[EpochRecord], None] | None = None,
 ) -> None:
     """Take this process's part in the training of a folder, and write its outcome there; on any number of processes.
@@ -39,15 +41,17 @@ def train_here(
     Parameters
     ----------
     exit_code : of this process where it hangs because another one failed.
+    launcher : number of the process that started this one, holds the folder for all and has begun the run; None where
+        this process and its like do so by themselves.
     on_epoch : called by process 0.
 
     Raises
     ------
-    HuracanError : on every process, with the same sentence.
+    FolderInUse : somebody else trains here, and goes on undisturbed. HuracanError : on every process, with the same sentence.
     """
-    if home.read_outcome() is not None:
+    if home.finished:
         return
-    signs = VitalSigns(home, placement, exit_code=exit_code)
+    signs = VitalSigns(home, placement, exit_code=exit_code, launcher=launcher)
     threads = torch.get_num_threads()
     torch.set_num_threads(config.threads)
     try:
@@ -60,8 +64,12 @@ def train_here(
             if placement.world > 1:
                 join(placement, config, device)
             runtime = make_runtime(config, axes, device)
-            runtime.together(lambda: home.forget_failures(placement.world))
-            _train(home, job, runtime, signs, on_epoch)
+            with nullcontext() if launcher is not None else home.held(runtime.together):
+                if launcher is None:
+                    signs.begin(runtime.together(lambda: home.begin(placement.world)))
+                else:
+                    runtime.together(lambda: home.forget_failures(placement.world))
+                _train(home, job, runtime, signs, on_epoch)
     finally:
         torch.set_num_threads(threads)
     if placement.world > 1:

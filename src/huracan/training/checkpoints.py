@@ -11,12 +11,10 @@ Every process writes, hashes and reads its own shards, and is waited for as long
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import re
 import secrets
 import shutil
-import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,6 +25,7 @@ from typing import IO, Any
 
 from huracan.errors import ArtifactError, ModelError, StorageError
 from huracan.logs import logger
+from huracan.storage.folder_lock import lock
 from huracan.storage.whole_files import flush_folder, make_folder, put_file, refusal
 from huracan.training.runtime import Runtime
 from huracan.training.step_losses import StepLosses
@@ -38,7 +37,6 @@ _SHARD = re.compile(r"__(\d+)_\d+\.distcp")
 _LOSSES = "losses.f64"
 _ASIDE = ".aside"
 _KEPT = 2
-_PATIENCE = 5.0
 _FULL = 1 << 20
 """Bytes left, below which a disk is full."""
 
@@ -78,7 +76,7 @@ class CheckpointFolder:
 
         Raises
         ------
-        StorageError : another training is using it, or it cannot be written.
+        FolderInUse : another training is using it. StorageError : it cannot be written.
         """
         runtime.together(self._lock)
         try:
@@ -89,24 +87,7 @@ class CheckpointFolder:
                 self._held = None
 
     def _lock(self) -> None:
-        try:
-            make_folder(self.folder)
-            self._held = (self.folder / ".lock").open("a")
-        except OSError as error:
-            raise refusal(self.folder, "written", error) from error
-        deadline = time.monotonic() + _PATIENCE  # a process that was just killed may not be gone yet
-        while True:
-            try:
-                fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except OSError:
-                if time.monotonic() > deadline:
-                    self._held.close()
-                    self._held = None
-                    raise StorageError(
-                        f"{self.folder} is in use by another training; let it end, or take another folder."
-                    ) from None
-                time.sleep(0.1)
+        self._held = lock(self.folder)
 
     def write(
         self, step: int, tensors: dict[str, Any], progress: Mapping[str, Any], runtime: Runtime, losses: Sequence[float] = ()

@@ -23,10 +23,11 @@ from huracan.logs import logger
 from huracan.memory import keep_freed_memory
 from huracan.training.averaging import ParameterAverage
 from huracan.training.checkpoints import CheckpointFolder
+from huracan.training.code_identity import code_of
 from huracan.training.history import EpochRecord, TrainingResult
 from huracan.training.identity import identity_of
 from huracan.training.phases import Phase, TrainingTask
-from huracan.training.randomness import draws_itself, own_randomness, seed_of_step
+from huracan.training.randomness import depends_on_pieces, draws_itself, own_randomness, seed_of_step
 from huracan.training.runtime import Runtime, parameter_type
 from huracan.training.schedule import epoch_order, learning_rate_factor, phase_at, steps_in_epoch, total_steps
 from huracan.training.settings import LoopSettings
@@ -87,7 +88,9 @@ class TrainingLoop:
         self.checkpoints, self.on_epoch = checkpoints, on_epoch
         self.identity = ""
         if checkpoints is not None:
-            told = [repr(network), task, self.settings.decisive]
+            told = [repr(network), code_of(map(type, network.modules())), task, self.settings.decisive]
+            if any(depends_on_pieces(network, phase.losses, train) for phase in self.phases):
+                told.append(self.settings.accumulate)
             self.identity = identity or identity_of(told, train, validation, network.state_dict())
         self.draws = any(draws_itself(network, phase.losses, train) for phase in self.phases)
         self.runtime.place(network, task, self.settings)
@@ -216,6 +219,7 @@ class TrainingLoop:
         result, epoch = self.result, step // self.per_epoch + 1
         first = (epoch - 1) * self.per_epoch
         means = self._phase_means(first, step)
+        self.runtime.share_buffers()
         with self.average.in_use():
             validation = self._validate()
         rate = self.optimizers[0].param_groups[0]["lr"]
@@ -306,6 +310,7 @@ class TrainingLoop:
     def _write_checkpoint(self, step: int) -> None:
         assert self.checkpoints is not None
         self._sum_up()
+        self.runtime.share_buffers()
         r = self.result
         progress = {
             "step": step,
