@@ -36,7 +36,7 @@ def code_of(things: Iterable[Any]) -> str:
     False
     """
     things = [_code_behind(thing) for thing in things]
-    roots = {_root(thing) for thing in things}
+    roots = {_root(thing) for thing in things if not _is_foundation(_root(thing))}
     known: dict[str, list[Any]] = {}
     waiting = deque(things)
     while waiting:
@@ -147,10 +147,15 @@ def _root(thing: Any) -> str:
     return str(getattr(thing, "__module__", None) or "builtins").partition(".")[0]
 
 
+def _is_foundation(root: str) -> bool:
+    """Whether it is a package whose code nobody edits between two starts, so that its names will do."""
+    return root in sys.stdlib_module_names or root in ("torch", "numpy")
+
+
 @lru_cache
 def _is_library(root: str) -> bool:
     """Whether a package is of the standard library, or was installed beside it."""
-    if root in sys.stdlib_module_names or root in ("torch", "numpy"):
+    if _is_foundation(root):
         return True
     try:
         spec = find_spec(root)
