@@ -26,7 +26,7 @@ from huracan.training.checkpoints import CheckpointFolder
 from huracan.training.code_identity import code_of
 from huracan.training.history import EpochRecord, TrainingResult
 from huracan.training.identity import identity_of
-from huracan.training.phases import Phase, TrainingTask
+from huracan.training.phases import Phase, RowLosses, TrainingTask
 from huracan.training.randomness import depends_on_pieces, draws_itself, own_randomness, seed_of_step
 from huracan.training.runtime import Runtime, parameter_type
 from huracan.training.schedule import epoch_order, learning_rate_factor, phase_at, steps_in_epoch, total_steps
@@ -194,6 +194,7 @@ class TrainingLoop:
     def _rows_of_step(self, step: int) -> torch.Tensor:
         epoch, at = divmod(step, self.per_epoch)
         if self._order_of is None or self._order_of[0] != epoch:
+            self._order_of = None  # one order at a time: four bytes a window
             self._order_of = epoch, epoch_order(len(self.train), self.settings.seed, epoch).to(self.runtime.device)
         size = self.settings.batch_size
         return self._order_of[1][at * size : (at + 1) * size].long()
@@ -272,12 +273,14 @@ class TrainingLoop:
         self.generator.manual_seed(self.settings.seed)
         with torch.no_grad():
             for rows in torch.arange(len(windows), device=self.runtime.device).split(_VALIDATION_BATCH):
-                mine = rows[self.runtime.part(len(rows))]
-                batch = windows.batch(mine) if len(mine) else _weightless(windows)
-                total += self.runtime.losses(losses, batch, generator=self.generator)
+                total += self._losses_of(losses, windows, rows[self.runtime.part(len(rows))])
         network.train()
-        everything = torch.arange(len(windows), device=self.runtime.device)
-        return float(self.runtime.total(total)) / self._weight(windows, everything)
+        weight = float(len(windows)) if windows.weight is None else float(windows.weight.sum())
+        return float(self.runtime.total(total)) / weight
+
+    def _losses_of(self, losses: RowLosses, windows: WindowTable, mine: torch.Tensor) -> torch.Tensor:
+        batch = windows.batch(mine) if len(mine) else _weightless(windows)  # gone before the next one is cut
+        return self.runtime.losses(losses, batch, generator=self.generator)
 
     def _sum_up(self) -> None:
         """Losses of the steps since the last time, over all processes, into the result."""
