@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from huracan import __version__
 from huracan.training.code_identity import code_of
 from huracan.training.windows import WindowTable
+from huracan.version import __version__
 
 __all__ = ["identity_of"]
 

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from huracan.baselines.inputs import InputScaler, other_columns, spread_rows
+from huracan.baselines.inputs import InputScaler, other_columns
 from huracan.errors import DataError, ModelError, NotEnoughData
 from huracan.model_info import ModelInfo
 from huracan.models.autoencoder.card import AUTOENCODER, AUTOENCODER_DEFAULTS
 from huracan.models.autoencoder.rows import BarRows
 from huracan.models.torch_use import require_torch, torch_threads
 from huracan.models.validation_tail import disjoint_tail
+from huracan.statistics.spread_rows import spread_rows
 
 if TYPE_CHECKING:
     import torch
