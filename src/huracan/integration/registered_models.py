@@ -28,7 +28,7 @@ from huracan.statistics.series import MINIMUM_OBSERVATIONS
 from huracan.storage import RunLog
 from huracan.validation.metrics import directional_payoff
 
-__all__ = ["compare_registered", "named_version"]
+__all__ = ["compare_registered", "named_version", "own_recipe"]
 
 Floats = NDArray[np.float64]
 
@@ -77,7 +77,7 @@ def compare_registered(
     ready: dict[str, Prepared] = {}
     entrants: dict[str, _Entrant] = {}
     for spec, version in zip(specs, versions):
-        recipe = _recipe(spec, version)
+        recipe = own_recipe(spec, version)
         if recipe.hash not in ready:
             ready[recipe.hash] = prepare(settings, source, recipe)
         entrants[spec] = _Entrant.of(registry, spec, version, ready[recipe.hash], symbols, start)
@@ -248,7 +248,8 @@ def _start(specs: Sequence[str], versions: Sequence[ModelVersion], source: Sourc
     return max(until) + embargo_bars * bar_length(source.candles)
 
 
-def _recipe(spec: str, version: ModelVersion) -> FeatureRecipe:
+def own_recipe(spec: str, version: ModelVersion) -> FeatureRecipe:
+    """The recipe that a model was registered with."""
     told = version.extras.get("recipe")
     if told is None:
         raise RegistryError(f"'{spec}' was registered without its recipe; its features cannot be computed.")
