@@ -14,7 +14,7 @@ from huracan.config import HuracanConfig, config_hash
 from huracan.dataset import TrainingSet
 from huracan.errors import RegistryError
 from huracan.integration.preparation import Prepared, prepare, read_source
-from huracan.integration.registered_models import named_version, own_recipe
+from huracan.integration.registered_models import named_version, own_levels, own_recipe
 from huracan.integration.registration import provenance_of
 from huracan.market import candles_hash
 from huracan.model_info import FeatureSignature
@@ -97,7 +97,7 @@ def forecast_registered(registry: ModelRegistry, spec: str, candles: Any) -> pl.
     Returns
     -------
     ``[symbol, ts, decision_time, score]``; the score is a regressor's forecast of the label, a classifier's probability of up
-    less one half (see :func:`huracan.catalogue.signal_score`).
+    less one half (see :func:`huracan.catalogue.signal_score`), of a run's model less its mean on its own training rows.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def forecast_registered(registry: ModelRegistry, spec: str, candles: Any) -> pl.
     asked = version.info.signature.columns if version.info.signature is not None else rows.feature_names
     if tuple(asked) != rows.feature_names:
         raise RegistryError(f"'{spec}' takes other columns than its own recipe gives; it was registered inconsistently.")
-    score = signal_score(registry.load(version.name, version=version.version), rows)
+    score = signal_score(registry.load(version.name, version=version.version), rows) - own_levels(version, rows)
     times = {name: getattr(rows, name).astype("datetime64[ms]") for name in ("ts", "decision_time")}
     answers = pl.DataFrame({"symbol": rows.symbol.astype(str), **times, "score": score})
     return answers.with_columns(pl.col("ts", "decision_time").dt.replace_time_zone("UTC"))
