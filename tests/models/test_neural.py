@@ -312,6 +312,7 @@ def test_checkpoints_belong_to_one_training_each(tmp_path: Path) -> None:
         model = build_model("gru", **{**QUICK, **folder, **more}).fit(X, y)
         assert model.training_.resumed_from is None
         assert len(list(tmp_path.iterdir())) == k
+        assert not list(tmp_path.glob("*/checkpoints"))  # which serve a training that is not done
         again = build_model("gru", **{**QUICK, **folder, **more}).fit(X, y)
         assert again.training_.resumed_from == model.training_.steps
         np.testing.assert_array_equal(again.predict(X), model.predict(X))

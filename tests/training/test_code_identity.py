@@ -104,6 +104,32 @@ def test_any_change_of_what_a_network_runs_is_another_network(
     assert len(told) == 2
 
 
+def test_running_code_does_not_change_what_it_is_known_by() -> None:
+    import copy
+
+    from torch import nn
+
+    from huracan.models.networks.lstm import LSTMNetwork
+
+    network = LSTMNetwork(2, 4, 1, hidden=4)
+    types = [LSTMNetwork, *{type(part) for part in network.modules()}, counted]
+    before = code_of(types)
+    copy.deepcopy(network)  # for which Python notes something in the classes
+    counted()
+    assert code_of(types) == before
+    assert code_of([LSTMNetwork, nn.LSTM]) == code_of([LSTMNetwork])  # PyTorch's code is no part of it
+
+
+_CALLS = 0
+
+
+def counted() -> int:
+    """What keeps count of its calls."""
+    global _CALLS
+    _CALLS += 1
+    return _CALLS
+
+
 def test_functions_are_told_apart_by_what_they_do() -> None:
     def scaled(by: float) -> object:
         return lambda x: x * by

@@ -11,32 +11,19 @@ from numpy.typing import NDArray
 
 from huracan.baselines.given_rows import moment_of, value_at
 from huracan.errors import DataError
+from huracan.statistics.spread_rows import spread_rows
 
 __all__ = [
     "InputScaler",
     "checked_weight",
     "other_columns",
     "require_finite",
-    "spread_rows",
     "weighted_rows",
     "winsor_bounds",
 ]
 
 _SAMPLE = 100_000
 _COLUMNS = 4
-
-
-def spread_rows(n: int, most: int) -> NDArray[np.intp] | None:
-    """Row numbers of a sample of ``most`` out of ``n``, ascending, the same every time; None, for all, below twice as many.
-
-    Drawn at random, because rows of several symbols are in turn: every k-th row may be a row of one symbol only.
-
-    >>> spread_rows(7, 4) is None, int(np.bincount(spread_rows(8_000, 1_000) % 8).min()) > 90
-    (True, True)
-    """
-    if n < 2 * most:
-        return None
-    return np.sort(np.random.default_rng(0).choice(n, most, replace=False))
 
 
 def require_finite(values: NDArray[Any], names: tuple[str, ...], *, given: Any = None) -> None:

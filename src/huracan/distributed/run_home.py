@@ -9,7 +9,8 @@
 ``processes/``            one small file a process: its step, and when it was last heard of
 ``failures/``             why a process ended
 ``history.json``          epochs so far
-``outcome/``              parameters and result, once it is done
+``outcome/``              parameters and result, once it is done; ``job/`` and ``checkpoints/`` go then
+``kept/``                 of the job, what an estimator needs to take the outcome
 ``logs/``                 what processes printed
 ========================  ===============================================================================================
 """
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from huracan.training.history import EpochRecord, TrainingResult
     from huracan.training.job import TrainingJob
+    from huracan.training.outcome import Outcome
 
 __all__ = ["RunHome"]
 
@@ -51,6 +53,7 @@ class RunHome:
         self.job, self.checkpoints = self.folder / "job", self.folder / "checkpoints"
         self.processes, self.failures = self.folder / "processes", self.folder / "failures"
         self.outcome, self.logs = self.folder / "outcome", self.folder / "logs"
+        self.kept = self.folder / "kept"
 
     # --- what is to be done ----------------------------------------------------------------------------------------
 
@@ -69,7 +72,9 @@ class RunHome:
         self._refuse_another(job, digest)
         with held(self.folder):
             self._refuse_another(job, digest)  # which somebody may have written meanwhile
-            if self.digest() is None:
+            if self.finished:
+                self._tidy()
+            elif self.digest() is None or not self._has_job:
                 job.save(self.job)
                 if start is not None:
                     self.put_start(start)
@@ -84,7 +89,7 @@ class RunHome:
         """By which settings of length the job that is here differs from another one, and what to do."""
         own = "give this one a folder of its own"
         try:
-            here = json.loads((self.job / "job.json").read_bytes())["settings"]
+            here = json.loads(((self.job if self._has_job else self.kept) / "job.json").read_bytes())["settings"]
             lengths = {name: (here[name], getattr(job.settings, name)) for name in ("max_epochs", "max_steps")}
         except (OSError, ValueError, KeyError, TypeError):
             return f"; {own}"
@@ -93,6 +98,21 @@ class RunHome:
             return f"; {own}"
         begin = "begin with what it came to (warm_start=True, or huracan train --from MODEL)"
         return f" ({', '.join(differing)}); {own}, and to train it further, {begin}"
+
+    @property
+    def _has_job(self) -> bool:
+        return (self.job / "job.json").is_file()
+
+    def read_job(self) -> TrainingJob:
+        """The job; of a finished training, what an estimator needs of it.
+
+        Raises
+        ------
+        ArtifactError : there is none.
+        """
+        from huracan.training.job import TrainingJob
+
+        return TrainingJob.load(self.job if self._has_job else self.kept)
 
     def put_start(self, parameters: Mapping[str, torch.Tensor]) -> None:
         """Keep the parameters that training begins with, instead of new ones."""
@@ -201,37 +221,32 @@ class RunHome:
     @property
     def finished(self) -> bool:
         """Whether the training is done."""
-        return (self.outcome / "result.json").is_file()
+        from huracan.training.outcome import is_there
 
-    def put_outcome(self, parameters: dict[str, torch.Tensor], result: TrainingResult) -> None:
-        """Write parameters, then the result."""
-        from safetensors.torch import save
+        return is_there(self.outcome)
 
-        whole = {name: value.contiguous() for name, value in parameters.items()}
-        put_file(self.outcome / "parameters.safetensors", save(whole))
-        put_file(self.outcome / "result.json", json.dumps(asdict(result)).encode())
+    def close(self, job: TrainingJob, parameters: Mapping[str, torch.Tensor], result: TrainingResult) -> None:
+        """Write what came of a training; what only served to come there goes: the data, and checkpoints."""
+        from huracan.training.outcome import put_outcome
 
-    def read_outcome(self) -> tuple[dict[str, torch.Tensor], TrainingResult] | None:
+        job.sample().save(self.kept)
+        put_outcome(self.outcome, parameters, result)
+        self._tidy()
+
+    def read_outcome(self) -> Outcome | None:
         """Parameters and result, None where it is not done yet.
 
         Raises
         ------
         ArtifactError : the outcome is damaged.
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import load
+        from huracan.training.outcome import read_outcome
 
-        from huracan.training.history import EpochRecord, TrainingResult
+        return read_outcome(self.outcome)
 
-        if not self.finished:
-            return None
-        try:
-            told = json.loads((self.outcome / "result.json").read_bytes())
-            parameters = load((self.outcome / "parameters.safetensors").read_bytes())
-            history = [EpochRecord(**record) for record in told.pop("history")]
-            return parameters, TrainingResult(history=history, **told)
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            raise ArtifactError(f"the outcome in {self.outcome} is damaged: {error}.") from error
+    def _tidy(self) -> None:
+        for folder in (self.checkpoints, self.job):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def put_quickly(path: Path, content: Any) -> None:

@@ -135,5 +135,5 @@ def _train(
     signs.step = step
     result = loop.run()
     parameters = runtime.whole_state()
-    runtime.together(lambda: home.put_outcome(parameters, result))
+    runtime.together(lambda: home.close(job, parameters, result))
     signs.step = lambda: result.steps  # which does not hold the network

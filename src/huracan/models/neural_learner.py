@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     import torch
 
     from huracan.baselines.spec import LearnerSpec
+    from huracan.training.checkpoints import CheckpointFolder
     from huracan.training.history import TrainingResult
     from huracan.training.job import NetworkRecipe, TrainingJob
     from huracan.training.settings import LoopSettings
@@ -82,7 +83,8 @@ class NeuralLearner(TabularLearner):
             ) from error
 
     def _trained(self, job: TrainingJob, params: Mapping[str, Any]) -> tuple[dict[str, Any], TrainingResult]:
-        from huracan.training import CheckpointFolder, Supervised, TrainingLoop
+        from huracan.training import Supervised, TrainingLoop
+        from huracan.training.outcome import train_once
         from huracan.training.runtime import Runtime
 
         network = job.network.build()
@@ -95,19 +97,23 @@ class NeuralLearner(TabularLearner):
                     f"{self.spec.name} cannot go on from its last fit: its network has other sizes now; fit a new one."
                 ) from error
         identity = None if params["checkpoints"] is None else job.identity(start)
-        with torch_threads(self._threads()):
-            loop = TrainingLoop(
-                network,
-                Supervised(job.objective),
-                job.train,
-                job.validation,
-                settings=job.settings,
-                runtime=Runtime(params["device"]),
-                checkpoints=None if identity is None else CheckpointFolder(Path(params["checkpoints"]) / identity[:16]),
-                identity=identity,
-            )
-            result = loop.run()
-        return network.state_dict(), result
+
+        def train(checkpoints: CheckpointFolder | None) -> tuple[dict[str, Any], TrainingResult]:
+            with torch_threads(self._threads()):
+                loop = TrainingLoop(
+                    network,
+                    Supervised(job.objective),
+                    job.train,
+                    job.validation,
+                    settings=job.settings,
+                    runtime=Runtime(params["device"]),
+                    checkpoints=checkpoints,
+                    identity=identity,
+                )
+                result = loop.run()
+            return network.state_dict(), result
+
+        return train(None) if identity is None else train_once(Path(params["checkpoints"]) / identity[:16], train)
 
     def outline(self) -> tuple[LoopSettings, torch.nn.Module]:
         """Settings of the loop, and the network for one feature and one output: what can be refused before there is data."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import inspect
 import sys
 import sysconfig
@@ -36,13 +37,13 @@ def code_of(things: Iterable[Any]) -> str:
     False
     """
     things = [_code_behind(thing) for thing in things]
-    roots = {_root(thing) for thing in things if not _is_foundation(_root(thing))}
+    roots = frozenset(map(_root, things))
     known: dict[str, list[Any]] = {}
     waiting = deque(things)
     while waiting:
         thing = waiting.popleft()
         name = f"{thing.__module__}.{thing.__qualname__}"
-        if name in known or (_root(thing) not in roots and _is_library(_root(thing))):
+        if name in known or _is_library(_root(thing), but=roots):
             continue
         known[name] = []
         for told, uses in _parts(thing):
@@ -62,7 +63,7 @@ def _parts(thing: Any) -> Iterator[tuple[Any, list[Any]]]:
         if isinstance(found, FunctionType):
             told, uses = _of_function(found)
             yield [name, told], uses
-        elif _is_plain(value) and name not in ("__doc__", "__module__", "__qualname__", "__firstlineno__"):
+        elif _is_plain(value) and not name.startswith("__"):  # what Python notes there comes and goes
             yield [name, _in_words(value)], []
 
 
@@ -83,7 +84,7 @@ def _of_function(function: FunctionType) -> tuple[Any, list[Any]]:
 
 def _around(function: FunctionType) -> Iterator[tuple[str, Any]]:
     """Name -> value of what a function finds outside itself: in its module, in modules of its project, in functions around."""
-    names = sorted(_names(function.__code__))
+    names = sorted(_names(function.__code__) - _written(function.__code__))
     for name in names:
         value = function.__globals__.get(name)
         if isinstance(value, ModuleType) and not _is_library(value.__name__.partition(".")[0]):
@@ -98,6 +99,11 @@ def _around(function: FunctionType) -> Iterator[tuple[str, Any]]:
 def _of_code(code: CodeType) -> list[Any]:
     constants = [_of_code(one) if isinstance(one, CodeType) else _in_words(one) for one in code.co_consts]
     return [code.co_code.hex(), code.co_names, code.co_varnames, code.co_freevars, constants]
+
+
+def _written(code: CodeType) -> set[str]:
+    """Names of the module that code sets as it runs: they are no constants."""
+    return {one.argval for one in dis.get_instructions(code) if one.opname == "STORE_GLOBAL"}
 
 
 def _names(code: CodeType) -> set[str]:
@@ -147,16 +153,15 @@ def _root(thing: Any) -> str:
     return str(getattr(thing, "__module__", None) or "builtins").partition(".")[0]
 
 
-def _is_foundation(root: str) -> bool:
-    """Whether it is a package whose code nobody edits between two starts, so that its names will do."""
-    return root in sys.stdlib_module_names or root in ("torch", "numpy")
+def _is_library(root: str, *, but: frozenset[str] = frozenset()) -> bool:
+    """Whether a package is PyTorch, of the standard library, or installed beside it and not one of ``but``."""
+    if root in sys.stdlib_module_names or root in ("torch", "numpy"):
+        return True
+    return root not in but and _is_installed(root)
 
 
 @lru_cache
-def _is_library(root: str) -> bool:
-    """Whether a package is of the standard library, or was installed beside it."""
-    if _is_foundation(root):
-        return True
+def _is_installed(root: str) -> bool:
     try:
         spec = find_spec(root)
     except (ImportError, ValueError):  # a module without a file, such as __main__

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import partial
 from hashlib import sha256
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import torch
 
 from huracan.training.code_identity import code_of
 from huracan.training.windows import WindowTable
+from huracan.version import __version__
 
 __all__ = ["identity_of"]
 
@@ -36,7 +36,7 @@ def identity_of(
     >>> identity_of(["lstm"], rows, None, {}) == identity_of(["gru"], rows, None, {})
     False
     """
-    digest = sha256(json.dumps([version("huracan"), version("torch"), *told], sort_keys=True, default=_in_words).encode())
+    digest = sha256(json.dumps([__version__, torch.__version__, *told], sort_keys=True, default=_in_words).encode())
     for windows in (train, validation):
         if windows is None:
             digest.update(b"no windows")

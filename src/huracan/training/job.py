@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from huracan.errors import ArtifactError, ModelError, nearest_name
+from huracan.statistics.spread_rows import spread_rows
 from huracan.storage.whole_files import put_file, refusal
 from huracan.training.code_identity import code_of
 from huracan.training.identity import identity_of
@@ -24,7 +25,10 @@ from huracan.training.randomness import built_with_seed, depends_on_pieces
 from huracan.training.settings import LoopSettings
 from huracan.training.windows import WindowTable
 
-__all__ = ["NetworkRecipe", "TrainingJob", "objective_of"]
+__all__ = ["SAMPLED_WINDOWS", "NetworkRecipe", "TrainingJob", "objective_of"]
+
+SAMPLED_WINDOWS = 1_024
+"""Windows that are enough to see which inputs a network listens to, and that are kept of a finished training."""
 
 _OBJECTIVES: dict[str, Objective] = {
     "squared_error": squared_error,
@@ -136,6 +140,17 @@ class TrainingJob:
         if depends_on_pieces(network, Supervised(self.objective).validation, self.train):
             told.append(self.settings.accumulate)
         return identity_of(told, self.train, self.validation, start or {})
+
+    def sample(self) -> TrainingJob:
+        """The job without what only training needs: windows to validate on, and all but a sample of those to learn from."""
+        sample = spread_rows(len(self.train), SAMPLED_WINDOWS)
+        chosen = slice(None) if sample is None else torch.from_numpy(sample)
+        last, length = self.train.last[chosen].long(), self.train.length
+        bars = (last[:, None] - torch.arange(length - 1, -1, -1)).reshape(-1)
+        told = {name: getattr(self.train, name) for name in ("y", "weight", "condition")}
+        kept = {name: None if value is None else value[chosen] for name, value in told.items()}
+        ends = torch.arange(1, len(last) + 1, dtype=torch.int32) * length - 1
+        return replace(self, train=WindowTable(self.train.table[bars], ends, length, **kept), validation=None)
 
     def save(self, folder: Path) -> None:
         """Write the job as ``job.json`` and arrays beside it.

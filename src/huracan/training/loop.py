@@ -38,6 +38,7 @@ __all__ = ["TrainingLoop"]
 _EXPLODED = 1_000.0
 _LEAST_LOSS = 1e-3
 _VALIDATION_BATCH = 1_024
+_PROGRESS = ("training", "history", "best", "has_best")
 
 
 class TrainingLoop:
@@ -326,7 +327,7 @@ class TrainingLoop:
         self.checkpoints.write(step, self._tensors(self.best is not None), progress, self.runtime, r.step_losses)
 
     def _resume(self) -> int:
-        found = None if self.checkpoints is None else self.checkpoints.newest(self.runtime)
+        found = None if self.checkpoints is None else self.checkpoints.newest(self.runtime, needed=_PROGRESS)
         if found is None or self.checkpoints is None:
             return 0
         if found.progress.get("training") != self.identity:

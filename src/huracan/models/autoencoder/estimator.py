@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from huracan.baselines.inputs import InputScaler, other_columns, spread_rows
+from huracan.baselines.inputs import InputScaler, other_columns
 from huracan.errors import DataError, NotEnoughData
 from huracan.models.autoencoder.card import AUTOENCODER, AUTOENCODER_DEFAULTS
 from huracan.models.autoencoder.rows import BarRows
 from huracan.models.torch_use import require_torch
 from huracan.models.unsupervised_network import UnsupervisedNetwork
+from huracan.statistics.spread_rows import spread_rows
 
 if TYPE_CHECKING:
     from torch import nn
