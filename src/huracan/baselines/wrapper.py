@@ -15,7 +15,7 @@ from huracan.baselines.given_rows import DataTypeError, as_rows, as_target
 from huracan.baselines.inputs import InputScaler, checked_weight, other_columns, require_finite, weighted_rows
 from huracan.baselines.rules import rule_score
 from huracan.baselines.spec import FitContext, LearnerSpec, SupervisedTask
-from huracan.dataset import TrainingSet
+from huracan.dataset import TrainingSet, split_keys
 from huracan.errors import DataError, HuracanError, ModelError, NotEnoughData
 from huracan.model_info import ModelInfo
 
@@ -29,6 +29,8 @@ class TabularLearner(BaseEstimator):
     """What :class:`~huracan.baselines.tabular.TabularRegressor` and ``TabularClassifier`` share; use one of those two."""
 
     _task: SupervisedTask
+    _reads_keys = False
+    """Whether columns of a frame that say what its rows are of are read as that, see ``huracan.dataset.split_keys``."""
 
     def __init__(
         self,
@@ -141,6 +143,8 @@ class TabularLearner(BaseEstimator):
     def _matrix(self, X: Any, *, reset: bool) -> NDArray[np.float32]:
         names = X.feature_names if isinstance(X, TrainingSet) else None
         plain = X if names is None else X.X
+        if names is None and self._reads_keys:
+            plain = split_keys(X)[0]
         matrix = as_rows(plain)
         try:
             validate_data(self, plain, reset=reset, skip_check_array=True)
@@ -157,7 +161,7 @@ class TabularLearner(BaseEstimator):
         elif names is not None and names != self.feature_names_:
             raise other_columns(self.spec.name, names, self.feature_names_)
         if self.spec.looks_at_inputs:
-            require_finite(matrix, self.feature_names_, given=X)
+            require_finite(matrix, self.feature_names_, given=plain if names is None else X, of=X)
         return matrix
 
     def _target(self, y: Any, n_rows: int) -> NDArray[Any]:
