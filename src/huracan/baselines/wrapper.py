@@ -19,7 +19,7 @@ from huracan.dataset import TrainingSet, split_keys
 from huracan.errors import DataError, HuracanError, ModelError, NotEnoughData
 from huracan.model_info import ModelInfo
 
-__all__ = ["MIN_TRAIN_ROWS", "TabularLearner"]
+__all__ = ["MIN_TRAIN_ROWS", "TabularLearner", "labels_to_judge"]
 
 MIN_TRAIN_ROWS = 10
 _FORMAT = 1
@@ -297,6 +297,17 @@ class TabularLearner(BaseEstimator):
 
     def _restore_target(self, state: Mapping[str, Any]) -> None:
         raise NotImplementedError
+
+
+def labels_to_judge(
+    rows: TrainingSet, own: NDArray[Any], y: Any, sample_weight: Any
+) -> tuple[NDArray[np.bool_], NDArray[Any], NDArray[np.float64] | None]:
+    """Which rows have a label, those labels (``own``, or ``y`` where more than one number is forecast), and given weights."""
+    known = rows.labelled
+    target, weight = own if y is None else as_target(y, len(rows)), checked_weight(sample_weight, len(rows))
+    if not known.any():
+        raise DataError(f"none of the {len(rows)} rows has a label; rows whose label is known were expected.")
+    return known, target[known], None if weight is None else weight[known]
 
 
 def _fit_inner(
