@@ -36,6 +36,7 @@ WAYS: dict[str, Callable[[np.ndarray], dict[str, Any]]] = {
     "index in UTC": lambda r: {"X": FRAME.set_index([pd.Index(COIN), pd.DatetimeIndex(TS, tz="UTC")]).iloc[r]},
     "index and times": lambda r: {"X": FRAME.set_index([pd.Index(COIN), pd.Index(TS)]).iloc[r], "ts": TS[r]},
     "segments in a column": lambda r: {"X": FRAME.assign(segment=3, symbol=COIN).set_index(pd.Index(TS)).iloc[r], "ts": TS[r]},
+    "time index and column": lambda r: {"X": FRAME.assign(symbol=COIN).set_index(pd.Index(TS)).iloc[r]},
     "time index": lambda r: {"X": FRAME.set_index(pd.Index(TS)).iloc[r], "symbol": pd.Series(COIN[r])},
 }  # fmt: skip
 
