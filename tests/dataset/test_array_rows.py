@@ -35,6 +35,8 @@ WAYS: dict[str, Callable[[np.ndarray], dict[str, Any]]] = {
     "index, turned": lambda r: {"X": FRAME.set_index([pd.Index(TS), pd.Index(COIN)]).iloc[r]},
     "index in UTC": lambda r: {"X": FRAME.set_index([pd.Index(COIN), pd.DatetimeIndex(TS, tz="UTC")]).iloc[r]},
     "index and times": lambda r: {"X": FRAME.set_index([pd.Index(COIN), pd.Index(TS)]).iloc[r], "ts": TS[r]},
+    "segments in a column": lambda r: {"X": FRAME.assign(segment=3, symbol=COIN).set_index(pd.Index(TS)).iloc[r], "ts": TS[r]},
+    "time index and column": lambda r: {"X": FRAME.assign(symbol=COIN).set_index(pd.Index(TS)).iloc[r]},
     "time index": lambda r: {"X": FRAME.set_index(pd.Index(TS)).iloc[r], "symbol": pd.Series(COIN[r])},
 }  # fmt: skip
 
@@ -83,6 +85,8 @@ def test_keys_in_columns_are_no_features() -> None:
         ({"X": FRAME, "ts": "when"}, "ts is 'when', which is no column of X"),
         ({"X": X, "ts": TS, "symbol": COIN[1:]}, r"symbol has shape \(59,\) where X has 60 rows"),
         ({"X": X, "ts": TS, "symbol": [None, *COIN[1:]]}, "symbol is missing in row 0"),
+        ({"X": X, "ts": TS, "symbol": pd.Series(["A", pd.NA] * N, dtype="string")}, "symbol is missing in row 1"),
+        ({"X": FRAME.assign(ts=TS, symbol=pd.Categorical([*COIN[:-1], None]))}, "symbol is missing in row 59"),
         ({"X": X, "ts": TS, "symbol": Y}, "symbol holds Float64; a name for each row"),
         ({"X": X, "ts": TS, "symbol": COIN, "weight": [1.0]}, "weight has 1 rows where X has 60"),
         ({"X": pl.DataFrame({"a": Y, "born": TS})}, r"column 'born' of X holds times \(Datetime"),

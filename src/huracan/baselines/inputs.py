@@ -26,10 +26,11 @@ _SAMPLE = 100_000
 _COLUMNS = 4
 
 
-def require_finite(values: NDArray[Any], names: tuple[str, ...], *, given: Any = None) -> None:
+def require_finite(values: NDArray[Any], names: tuple[str, ...], *, given: Any = None, of: Any = None) -> None:
     """Refuse a matrix with NaN or infinity, naming the first bad column and row, and the moment where one is known.
 
-    ``given`` is the array, frame or ``TrainingSet`` that ``values`` were made of.
+    ``given`` is the array, frame or ``TrainingSet`` that ``values`` were made of; ``of`` is what knows the moments, where that
+    is another.
 
     >>> require_finite(np.array([[1.0, np.nan]]), ("a", "b"))
     Traceback (most recent call last):
@@ -47,7 +48,9 @@ def require_finite(values: NDArray[Any], names: tuple[str, ...], *, given: Any =
         what = "finite numbers were expected"
         if before is not None and np.isfinite(before):
             value, what = f"{before:g}", f"numbers that float32 can hold, up to {np.finfo(np.float32).max:.1e}, were expected"
-        raise DataError(f"column '{names[column]}' holds {value} in row {row}{moment_of(given, row)}; {what}.")
+        raise DataError(
+            f"column '{names[column]}' holds {value} in row {row}{moment_of(given if of is None else of, row)}; {what}."
+        )
 
 
 def winsor_bounds(y: NDArray[np.float64], tail: float) -> tuple[float, float]:

@@ -6,8 +6,19 @@ time each given row is of, ``row_times.py`` what follows from times: bars, gaps,
 
 from huracan.dataset.array_rows import as_matrix
 from huracan.dataset.candle_rows import Recipe
-from huracan.dataset.row_keys import RowKeys, TimeSource, split_keys
+from huracan.dataset.row_keys import KEY_COLUMNS, RowKeys, TimeSource, require_same_index, split_keys
 from huracan.dataset.steps import exit_times
 from huracan.dataset.training_set import REGIME_ORDER, TrainingSet
 
-__all__ = ["REGIME_ORDER", "Recipe", "RowKeys", "TimeSource", "TrainingSet", "as_matrix", "exit_times", "split_keys"]
+__all__ = [
+    "KEY_COLUMNS",
+    "REGIME_ORDER",
+    "Recipe",
+    "RowKeys",
+    "TimeSource",
+    "TrainingSet",
+    "as_matrix",
+    "exit_times",
+    "require_same_index",
+    "split_keys",
+]

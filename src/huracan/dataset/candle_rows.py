@@ -39,7 +39,6 @@ def candle_fields(candles: Any, *, recipe: Recipe, labels: Any, keep_unlabelled:
     bar = _bar_length(features)
     if labels is None:
         joined = features.with_columns(label=pl.lit(None, pl.Float64), label_end=pl.lit(None, pl.Datetime("ms", "UTC")))
-        _warn_of_short_history(features, int(getattr(recipe, "warmup", 0)))
     else:
         joined = features.join(labels, on=["symbol", "ts"], how="left", maintain_order="left")
     undefined = joined.select(pl.any_horizontal(pl.col(c).is_null() | pl.col(c).is_nan() for c in names)).to_series()
@@ -49,6 +48,8 @@ def candle_fields(candles: Any, *, recipe: Recipe, labels: Any, keep_unlabelled:
     unlabelled = labels is None or keep_unlabelled
     if kept.is_empty() or (not unlabelled and kept["label"].is_null().all()):
         raise NotEnoughData(_none_left(joined, kept.height, dropped, int(getattr(recipe, "lookback", 0)), unlabelled))
+    if labels is None:
+        _warn_of_short_history(features, int(getattr(recipe, "warmup", 0)))
     symbols = tuple(sorted(kept["symbol"].unique().to_list()))
     ts: NDArray[np.datetime64] = kept["ts"].dt.replace_time_zone(None).cast(pl.Datetime("ms")).to_numpy()
     return {

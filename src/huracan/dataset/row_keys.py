@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -66,7 +67,7 @@ def split_keys(X: Any, *, ts: Any = None, symbol: Any = None, segment: Any = Non
     """
     columns = [str(name) for name in X.columns] if hasattr(X, "columns") else []
     given: dict[str, Any] = {}
-    taken: list[str] = []
+    taken: dict[str, str] = {}
     for key, value in zip(KEY_COLUMNS, (ts, symbol, segment)):
         name = value if isinstance(value, str) else key
         if value is not None and (not isinstance(value, str) or (key == "symbol" and name not in columns)):
@@ -75,15 +76,14 @@ def split_keys(X: Any, *, ts: Any = None, symbol: Any = None, segment: Any = Non
                 raise DataError(f"X has a column '{key}', and {key}= was given too; one of the two was expected.")
         elif name in columns:
             given[key] = _column(X, columns.index(name))
-            taken.append(name)
+            taken[key] = name
         elif value is not None:
             raise DataError(f"{key} is '{value}', which is no column of X; a column, or one value a row, was expected.")
-    for name in taken:
-        if given.get("ts") is not None and name == (ts if isinstance(ts, str) else "ts"):
-            _require_times(given["ts"], name)
+    if "ts" in taken:
+        _require_times(given["ts"], taken["ts"])
     keys = GivenKeys(**given, source=TimeSource.GIVEN if "ts" in given else TimeSource.ROW_ORDER)
     keys = _with_index(keys, X, taken)
-    kept = [at for at, name in enumerate(columns) if name not in taken]
+    kept = [at for at, name in enumerate(columns) if name not in taken.values()]
     return (X if not taken else X[:, kept] if isinstance(X, pl.DataFrame) else X.iloc[:, kept]), keys
 
 
@@ -197,8 +197,8 @@ def require_same_index(X: Any, y: Any) -> None:
             raise DataError(f"row {row} of X is of {index[row]} and that of y of {other[row]}; the same index was expected.")
 
 
-def _with_index(keys: GivenKeys, X: Any, taken: list[str]) -> GivenKeys:
-    """Times, or times and symbols, of a pandas index, where they are not given beside the table; ``taken`` are from columns."""
+def _with_index(keys: GivenKeys, X: Any, taken: Mapping[str, str]) -> GivenKeys:
+    """Times, or times and symbols, of a pandas index, where they are not given beside the table; ``taken``: key -> column."""
     index: Any = getattr(X, "index", None)
     if index is None or callable(index):
         return keys
@@ -210,8 +210,9 @@ def _with_index(keys: GivenKeys, X: Any, taken: list[str]) -> GivenKeys:
     if len(times) != 1 or len(others) > 1:
         said = ", ".join(f"{'no name' if values.name is None else values.name} ({values.dtype})" for values in levels)
         raise DataError(f"X has an index of levels {said}; one level of times and one of symbols was expected.")
-    if taken and (keys.ts is not None or (others and keys.symbol is not None)):
-        raise DataError(f"X has an index of times and the column '{taken[0]}'; what rows are of was expected in one place.")
+    twice = taken.get("ts") or (taken.get("symbol") if others else None)
+    if twice is not None:
+        raise DataError(f"X has an index of times and the column '{twice}'; what rows are of was expected in one place.")
     if others and keys.symbol is None:
         keys = replace(keys, symbol=others[0])
     return keys if keys.ts is not None else replace(keys, ts=times[0], ts_name="the time index", source=TimeSource.INDEX)
@@ -244,17 +245,22 @@ def _symbols(given: Any, n: int) -> tuple[NDArray[np.int32], tuple[str, ...]]:
     """The number of each row's symbol among all, in the order of the alphabet."""
     if given is None or isinstance(given, str):
         return np.zeros(n, np.int32), (given or _ONLY,)
-    values = given if isinstance(given, pl.Series) else pl.Series(_of_length(given, "symbol", n).tolist(), strict=False)
-    if len(values) != n:
-        raise DataError(f"symbol has {len(values)} rows where X has {n}.")
+    plain = _of_length(given, "symbol", n)
+    if hasattr(given, "isna") and given.isna().any():  # pandas
+        raise DataError(_missing_symbol(np.asarray(given.isna())))
+    values = given if isinstance(given, pl.Series) else pl.Series(plain.tolist(), strict=False)
     if values.dtype.is_float() or values.dtype.is_nested() or values.dtype.is_temporal():
         raise DataError(f"symbol holds {values.dtype}; a name for each row was expected.")
     if values.null_count():
-        raise DataError(f"symbol is missing in row {int(np.argmax(values.is_null().to_numpy()))}; every row needs one.")
+        raise DataError(_missing_symbol(values.is_null().to_numpy()))
     names = values.cast(pl.String)
     symbols = names.unique().sort().to_list() or [_ONLY]
     code = names.replace_strict(symbols, list(range(len(symbols))), return_dtype=pl.Int32)
     return code.to_numpy().astype(np.int32), tuple(symbols)
+
+
+def _missing_symbol(missing: NDArray[np.bool_]) -> str:
+    return f"symbol is missing in row {int(np.argmax(missing))}; every row needs one."
 
 
 def _not_after(ts: NDArray[np.datetime64], rows: Any, symbols: tuple[str, ...], code: NDArray[np.int32]) -> str:
