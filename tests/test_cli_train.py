@@ -12,6 +12,7 @@ import weakref
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("torch")
@@ -53,6 +54,38 @@ def test_a_network_is_trained_on_two_processes_and_stored(tmp_path: Path) -> Non
     again = _train(tmp_path, "--processes", "2", *_SMALL)
     assert (again.returncode, again.stdout) == (0, done.stdout)
     assert "epoch" not in again.stderr
+    assert not (where / "job").exists() and not (where / "checkpoints").exists()  # of the data, a sample of windows is kept
+
+
+def test_a_trained_network_is_registered_and_the_lines_it_prints_forecast_new_candles(tmp_path: Path) -> None:
+    from huracan import UnifiedMLPipeline
+    from huracan.dataset import TrainingSet
+    from huracan.labels import forward_return_labels
+    from huracan.market import simulate_market
+    from huracan.preprocessing import FeatureRecipe
+
+    for _ in range(2):  # a training that was registered before is not registered again
+        done = _train(tmp_path, *_SMALL)
+        assert done.returncode == 0, done.stderr
+    candles = simulate_market(n_bars=1_900, n_symbols=1, seed=9).candles.tail(400)
+    candles.write_parquet(tmp_path / "new_candles.parquet")
+    lines = [line.strip() for line in done.stdout.splitlines()[-2:]]
+    scope: dict[str, Any] = {}
+    exec(lines[0], scope)
+    said = eval(lines[1].replace("new_candles.parquet", str(tmp_path / "new_candles.parquet")), scope)
+
+    registry = UnifiedMLPipeline({"home": str(tmp_path)}).registry
+    (version,) = registry.versions("champion.simulated.trained.lstm")
+    assert (version.aliases, version.kind) == ((), "challenger")
+    assert version.provenance.trained_until < candles["ts"].max()
+    assert version.extras["config"]["labels"]["horizon"] >= 1
+    rows = TrainingSet.from_candles(
+        candles, recipe=FeatureRecipe.minimal(), labels=forward_return_labels(candles, horizon=1), keep_unlabelled=True
+    )
+    forecast = registry.load(version.name, version=1).predict(rows)
+    assert said.columns == ["symbol", "ts", "decision_time", "score"]
+    assert said["ts"].max() == candles["ts"].max()
+    np.testing.assert_array_equal(said["score"].to_numpy(), forecast)
 
 
 def _train_here(home: Path, *words: str) -> Any:

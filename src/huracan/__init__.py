@@ -8,13 +8,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from huracan.version import __version__
+
 if TYPE_CHECKING:
     from huracan.dataset import TrainingSet
     from huracan.integration.unified_pipeline import UnifiedMLPipeline
     from huracan.model_info import MarketRegime, ModelInfo
     from huracan.model_registry import ModelRegistry
-
-__version__ = "0.1.0"
 
 _HOME = {
     "MarketRegime": "huracan.model_info",

@@ -25,7 +25,7 @@ from huracan.models.autoencoder.card import AUTOENCODER
 from huracan.models.boosting import BOOSTERS
 from huracan.models.gan.card import GAN
 from huracan.models.network_learners import NETWORKS
-from huracan.models.scores import feature_importance, score_rows, score_span, signal_score, up_probability
+from huracan.models.scores import feature_importance, predict_span, score_rows, score_span, signal_score, up_probability
 from huracan.models.trees import FORESTS
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ __all__ = [
     "feature_importance",
     "find_learner",
     "model_from_parts",
+    "predict_span",
     "register_learner",
     "score_rows",
     "score_span",

@@ -19,6 +19,7 @@ __all__ = [
     "ExchangeError",
     "FanoutError",
     "FeatureError",
+    "FolderInUse",
     "HuracanError",
     "LeakageError",
     "ModelError",
@@ -84,6 +85,10 @@ class FanoutError(HuracanError):
 
 class StorageError(HuracanError):
     """The database or the file system refused: locked, full, read-only, of another schema."""
+
+
+class FolderInUse(StorageError):
+    """Another process is using a folder that one at a time may use."""
 
 
 class ArtifactError(StorageError):

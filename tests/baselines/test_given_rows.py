@@ -150,6 +150,23 @@ def test_learners_of_every_kind_refuse_alike(name: str, rows: Any, target: Any, 
     assert len(str(refused.value)) < 200 and "\n" not in str(refused.value)
 
 
+MISSING = [None, np.nan, pd.NA, pd.NaT]
+
+
+@pytest.mark.parametrize("name", ["ridge", "logistic_regression", "gru"])
+@pytest.mark.parametrize("missing", MISSING, ids=repr)
+def test_a_label_that_is_missing_is_told_with_its_row_and_time_however_it_is_written(name: str, missing: Any) -> None:
+    """Labels as objects, of numbers and of classes: what joins and shifts of frames leave behind."""
+    for task, label in (("regression", Y.astype(object)), ("classification", np.where(Y > 0, "up", "down").astype(object))):
+        if (name, task) in (("ridge", "classification"), ("logistic_regression", "regression")):
+            continue
+        label[9] = missing
+        for index, moment in ((HOURS, "2024-01-01 09:00:00"), (pd.MultiIndex.from_product([["BTC"], HOURS]), "BTC, 2024")):
+            frame = pd.DataFrame(X, columns=["a", "b", "c"], index=index)
+            with pytest.raises(DataError, match=rf"column 'y' holds .* in row 9 \({moment}.*\); a"):
+                build_model(name, task=task).fit(frame, pd.Series(label, index, dtype=object))
+
+
 @pytest.mark.parametrize("name", LEARNERS)
 def test_a_training_set_says_which_symbol_and_when(name: str) -> None:
     rows = TrainingSet.from_arrays(pd.DataFrame(X, index=HOURS), Y)

@@ -11,11 +11,12 @@ import polars as pl
 import pytest
 from sklearn.utils.estimator_checks import check_estimator
 
-from huracan.baselines.inputs import InputScaler, spread_rows
+from huracan.baselines.inputs import InputScaler
 from huracan.baselines.spec import FitContext, LearnerSpec
 from huracan.catalogue import MODEL_CATALOGUE, build_model, signal_score
 from huracan.dataset import TrainingSet
 from huracan.errors import DataError, ModelError, NotEnoughData
+from huracan.statistics.spread_rows import spread_rows
 
 # those that look at single rows; networks look at windows and have tests of their own
 LEARNERS = [name for name, spec in MODEL_CATALOGUE.items() if spec.is_supervised and not spec.is_rule and spec.network is None]

@@ -118,6 +118,27 @@ def test_a_loss_that_explodes_ends_all_with_one_sentence(tmp_path: Path) -> None
     assert str(failure).startswith("training exploded: at step 10 (epoch 1)")
 
 
+def test_a_temporary_folder_stays_where_processes_failed_and_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(ModelError, match=r"shapes do not match\. Kept for a look or to go on, until you remove it") as failed:
+        DistributedTrainer(_config(None)).fit(_estimator(network={"what": "defect", "when": 20}), X, Y)
+    (folder,) = tmp_path.glob("huracan-training-*")
+    assert f"folder={str(folder)!r}" in str(failed.value)
+    printed = "".join(file.read_text() for file in folder.glob("logs/**/stderr.log"))
+    assert "shapes do not match" in printed
+    assert sorted(path.name for path in folder.glob("checkpoints/step-*")) == ["step-00000007", "step-00000014"]
+
+
+def test_a_temporary_folder_goes_with_success_and_with_what_was_refused_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    _alone()
+    with pytest.raises(HuracanError):
+        DistributedTrainer(_config(None)).fit(_estimator(batch_size=25), X, Y)
+    assert not list(tmp_path.glob("huracan-training-*"))
+
+
 @pytest.mark.slow
 def test_a_process_that_hangs_is_named(tmp_path: Path) -> None:
     failure = _failure(tmp_path, network={"what": "hang"}, config={"timeout": 3.0, "max_restarts": 0})
@@ -170,9 +191,18 @@ def test_a_script_that_torchrun_started_takes_part(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr[-2000:]
     first, second = (tuple(map(float, line.split())) for line in done.stdout.splitlines())
-    alone = _alone()
     assert first == second  # each process has the whole result
+    alone = _alone()
     assert first == pytest.approx((alone.result.step_losses[-1], float(alone.parameters["map.weight"].sum())), abs=1e-10)
+
+
+@pytest.mark.parametrize("strategy", ["ddp", pytest.param("fsdp2", marks=pytest.mark.slow)])
+def test_what_a_network_with_running_statistics_is_said_to_lose_is_what_the_one_kept_loses(strategy: Any) -> None:
+    from running_statistics import Estimator
+
+    x = _RNG.standard_normal((200, 2)) * [1.0, 7.0] + np.linspace(0.0, 5.0, 200)[:, None]
+    model = DistributedTrainer(_config(None, strategy=strategy)).fit(Estimator(), x, x[:, 0])
+    assert model.validated() == pytest.approx(model.result.best_loss, rel=1e-12)
 
 
 def test_torch_distributed_is_not_imported_before_it_is_needed() -> None:

@@ -302,6 +302,14 @@ def test_parts_of_different_time_sources_are_refused(pipeline: UnifiedMLPipeline
         pipeline.run_complete_pipeline(**data)
 
 
+def test_several_symbols_are_refused_and_not_taken_for_one(pipeline: UnifiedMLPipeline) -> None:
+    data = _data(kind="pandas")
+    times = pd.date_range("2024-01-01", periods=225)
+    data["X_train"].index = pd.MultiIndex.from_product([["BTC", "ETH"], times], names=["symbol", "ts"])
+    with pytest.raises(DataError, match="X_train has rows of 2 symbols; one series was expected"):
+        pipeline.run_complete_pipeline(**data)
+
+
 def test_parts_must_follow_each_other(pipeline: UnifiedMLPipeline) -> None:
     days = np.datetime64("2024-01-01") + np.arange(900)
     with pytest.raises(DataError, match="must follow each other in time"):

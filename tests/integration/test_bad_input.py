@@ -52,6 +52,10 @@ FAULTS: dict[str, tuple[Break, str]] = {
     ),
     "zero volume everywhere": (lambda f: f.with_columns(volume=pl.lit(0.0)), "volume"),
     "fewer rows than the warm-up": (lambda f: f[:30], "warm|more than"),
+    "rows and no future": (
+        lambda f: f[:50],
+        "none of 50 candles gives a training row: 2 have all features, and none of these a",
+    ),
     "one class only": (
         lambda f: f.with_columns(
             (pl.lit(1.01) ** pl.int_range(pl.len()) * factor).alias(c)

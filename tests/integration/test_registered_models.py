@@ -50,6 +50,18 @@ def test_the_comparison_begins_where_the_last_of_them_stopped_learning(two_champ
     assert result.comparison.models == NAMES
 
 
+def test_a_champion_forecasts_what_its_run_said_of_the_last_bar(tmp_path: Path) -> None:
+    pipeline = UnifiedMLPipeline(settings(tmp_path, "ridge"))
+    said = pipeline.run()["predictions"]
+    candles = simulate_market(n_bars=3_000, n_symbols=2, seed=pipeline.config.seed, signal_strength=2.0).candles
+    forecast = pipeline.forecast("champion.simulated", candles)
+    last = forecast.group_by("symbol", maintain_order=True).last().sort("symbol")
+    assert last["ts"].to_list() == said.sort("symbol")["ts"].to_list()
+    np.testing.assert_allclose(last["score"].to_numpy(), said.sort("symbol")["score"].to_numpy(), rtol=1e-9)
+    with pytest.raises(RegistryError, match=r"did you mean .champion\.simulated."):
+        pipeline.forecast("champion.simulatde", candles)
+
+
 def test_the_champions_payoffs_are_those_of_the_hold_out(two_champions: UnifiedMLPipeline, tmp_path: Path) -> None:
     """Oracle: the report's one look at the hold-out, by other code, on the same candles."""
     held = UnifiedMLPipeline(settings(tmp_path, "logistic_regression", "default")).run()["evaluation"]["hold_out"]

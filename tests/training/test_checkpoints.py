@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -65,3 +67,19 @@ def test_a_checkpoint_whose_losses_are_damaged_is_passed_over(tmp_path: Path, da
     found = CheckpointFolder(tmp_path).newest()
     assert found is not None
     assert found.step == 10
+
+
+def test_a_network_is_fitted_where_there_are_no_locks_of_unix_and_checkpoints_are_refused_there(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['fcntl'] = None  # as on Windows\n"
+        "import numpy as np; from huracan.catalogue import build_model; from huracan.errors import StorageError\n"
+        "x = np.random.default_rng(0).standard_normal((100, 2))\n"
+        "build_model('linear_network', window=2, max_epochs=1).fit(x, x[:, 0])\n"
+        "try:\n"
+        f"    build_model('linear_network', window=2, max_epochs=1, checkpoints={str(tmp_path)!r}).fit(x, x[:, 0])\n"
+        "except StorageError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "cannot be locked: this system has no fcntl; Linux or macOS was expected" in done.stdout

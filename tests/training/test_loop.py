@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import json
 import shutil
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -322,7 +324,9 @@ def test_a_growing_loss_is_stopped_before_it_is_infinite() -> None:
         trained(linear, learning_rate=1e4, schedule="constant", clip_norm=None, max_epochs=30)
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped", "no manifest"])
+@pytest.mark.parametrize(
+    "damage", ["cut", "flipped", "no manifest", "empty manifest", "not all in the manifest", "no progress"]
+)
 def test_a_damaged_checkpoint_is_passed_over_and_the_one_before_it_used(tmp_path: Path, damage: str) -> None:
     trained(folder=tmp_path, checkpoint_every=10, max_epochs=3)
     newest = sorted(tmp_path.iterdir())[-1]
@@ -333,8 +337,18 @@ def test_a_damaged_checkpoint_is_passed_over_and_the_one_before_it_used(tmp_path
         content = bytearray(shard.read_bytes())
         content[len(content) // 2] ^= 1
         shard.write_bytes(content)
-    else:
+    elif damage == "no manifest":
         (newest / "manifest.json").unlink()
+    else:
+        manifest = json.loads((newest / "manifest.json").read_bytes())
+        if damage == "empty manifest":
+            manifest = {}
+        elif damage == "a shard not in it":
+            del manifest[shard.name]
+        else:  # whole, as its hash says, and of nobody's making
+            (newest / "progress.json").write_text(json.dumps({"step": 21, "losses": {}}))
+            manifest["progress.json"] = sha256((newest / "progress.json").read_bytes()).hexdigest()
+        (newest / "manifest.json").write_text(json.dumps(manifest))
     straight, _ = trained(max_epochs=3)
     again, result = trained(folder=tmp_path, checkpoint_every=10, max_epochs=3)
     assert result.resumed_from == 20
@@ -358,6 +372,37 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
         trained(network(seed=9), folder=tmp_path, max_epochs=2)
     with pytest.raises(ModelError, match="of another training"):
         trained(task=Supervised(Pinball((0.9,))), folder=tmp_path, max_epochs=2)
+
+
+def test_pieces_of_a_batch_are_of_a_training_where_its_network_draws_for_each(tmp_path: Path) -> None:
+    """Without dropout four pieces and one differ by rounding, and go on from each other; with it they are two trainings."""
+    (tmp_path / "calm").mkdir()
+    calm, _ = trained(max_epochs=2, folder=tmp_path / "calm")
+    again, result = trained(max_epochs=2, folder=tmp_path / "calm", accumulate=4)
+    assert result.resumed_from == 14 and same(calm, again)
+
+    def drawing() -> nn.Module:  # twice a pass: in pieces the two have turns
+        return nn.Sequential(nn.Dropout(0.2), network(dropout=0.2))
+
+    whole, pieces = drawing(), drawing()
+    trained(whole, max_epochs=2, folder=tmp_path / "drawing")
+    trained(pieces, max_epochs=2, accumulate=4)
+    assert not any(torch.allclose(a, b, rtol=1e-3) for a, b in zip(whole.parameters(), pieces.parameters()))
+    with pytest.raises(ModelError, match="of another training"):
+        trained(drawing(), max_epochs=2, folder=tmp_path / "drawing", accumulate=4)
+
+
+def test_a_job_of_dropout_is_known_by_its_pieces_and_one_without_is_not() -> None:
+    from huracan.training.job import NetworkRecipe, TrainingJob
+
+    def told(drawing: float, accumulate: int) -> str:
+        sizes = {"n_features": 3, "window": 1, "n_outputs": 1, "hidden": 4, "dropout": drawing}
+        recipe = NetworkRecipe("huracan.models.networks.perceptron:PerceptronNetwork", sizes)
+        settings = LoopSettings(batch_size=8, accumulate=accumulate)
+        return TrainingJob(recipe, "squared_error", windows(), None, settings).identity()
+
+    assert told(0.0, 1) == told(0.0, 4)
+    assert told(0.1, 1) != told(0.1, 4)
 
 
 def test_a_task_is_known_by_what_it_says_and_not_by_where_it_lies_in_memory() -> None:
@@ -396,10 +441,10 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch: p
 
 def test_two_trainings_do_not_share_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from huracan.errors import StorageError
-    from huracan.training import checkpoints
+    from huracan.storage import folder_lock
     from huracan.training.runtime import Runtime
 
-    monkeypatch.setattr(checkpoints, "_PATIENCE", 0.2)
+    monkeypatch.setattr(folder_lock, "PATIENCE", 0.2)
     with CheckpointFolder(tmp_path).held(Runtime()), pytest.raises(StorageError, match="in use by another training"):
         trained(folder=tmp_path, max_epochs=2)
     assert trained(folder=tmp_path, max_epochs=2)[1].resumed_from is None

@@ -9,6 +9,7 @@ from math import comb
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -207,6 +208,25 @@ def test_embargo_in_bars_time_and_share_mean_the_same():
         sizes.append([(len(train), len(test)) for train, test in PurgedKFold(4, embargo=embargo).split(rows)])
     assert all(size == sizes[0] for size in sizes)
     assert sizes[0] != [(len(train), len(test)) for train, test in PurgedKFold(4).split(rows)]
+
+
+def test_a_panel_is_split_by_its_times_however_a_frame_has_them():
+    """Symbols one after the other: by the order of rows one would be learned from and the other judged."""
+    times = np.tile(pd.date_range("2025-01-01", periods=90, freq="h").to_numpy(), 2)
+    coins = np.repeat(["BTC", "ETH"], 90)
+    values = pd.DataFrame({"x": np.zeros(180)})
+    splitter = PurgedKFold(3, label_horizon=2)
+    wanted = list(splitter.split(values, decision_time=times))
+    for frame in (
+        values.set_index([pd.Index(coins), pd.Index(times)]),
+        values.set_index([pd.Index(times), pd.Index(coins)]),
+        values.assign(ts=times, symbol=coins),
+        pl.from_pandas(values.assign(ts=times, symbol=coins)),
+    ):
+        for (train, test), (other_train, other_test) in zip(splitter.split(frame), wanted, strict=True):
+            np.testing.assert_array_equal(train, other_train)
+            np.testing.assert_array_equal(test, other_test)
+            assert set(coins[train]) == set(coins[test]) == {"BTC", "ETH"}
 
 
 @pytest.mark.parametrize("tz", [None, "UTC", "Asia/Tokyo"])

@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
-from huracan.dataset import TrainingSet
+from huracan.dataset import KEY_COLUMNS, TrainingSet
 from huracan.errors import DataError
 
 __all__ = [
@@ -101,7 +101,7 @@ def as_target(y: Any, n_rows: int) -> NDArray[Any]:
         for at, value in enumerate(target.reshape(-1)):
             if _is_missing(value):
                 row = at // max(1, target.size // n_rows)
-                raise DataError(f"column 'y' holds {value!r} in row {row}; a value was expected.")
+                raise DataError(f"column 'y' holds {value!r} in row {row}{moment_of(y, row)}; a value was expected.")
     return target
 
 
@@ -135,12 +135,15 @@ def is_own_copy(matrix: NDArray[Any], X: Any) -> bool:
 
 
 def moment_of(X: Any, row: int) -> str:
-    """`` (moment)`` of a row of a frame with an index of its own, `` (symbol, moment)`` of a ``TrainingSet``; else nothing."""
+    """`` (symbol, moment)`` of a row of a ``TrainingSet``, `` (what it says)`` of a frame's index and keys; else nothing."""
     if isinstance(X, TrainingSet):
         return f" ({X.symbols[X.symbol_code[row]]}, {X.ts[row]})"
     index: Any = getattr(X, "index", None)
     plain = index is None or callable(index) or type(index).__name__ == "RangeIndex"
-    return "" if plain else f" ({index[row]})"
+    said = () if plain else index[row] if isinstance(index[row], tuple) else (index[row],)
+    columns = [name for name in ("symbol", "ts") if name in getattr(X, "columns", ())]
+    keyed = [X[name][row] if isinstance(X, pl.DataFrame) else X[name].iloc[row] for name in columns]
+    return f" ({', '.join(map(str, (*said, *keyed)))})" if keyed or said else ""
 
 
 def value_at(X: Any, row: int, column: int) -> float | None:
@@ -228,18 +231,25 @@ def _numbers_of(column: Any, where: str) -> NDArray[Any]:
     dtype = column.dtype
     if isinstance(column, pl.Series):
         if not (dtype.is_numeric() or dtype in (pl.Boolean, pl.Null)):
-            raise DataTypeError(f"{where} holds {_kind_of(str(dtype))}; numbers were expected.")
+            raise DataTypeError(f"{where} holds {_kind_of(str(dtype))}; {_expected(where)}.")
         plain = dtype.is_float() or (dtype.is_integer() and not column.null_count())
         return (column if plain else column.cast(pl.Float32)).to_numpy()
     if isinstance(dtype, np.dtype):
         values = column.to_numpy()
         if dtype.kind == "O":
             return _of_objects(values[:, None], [str(column.name)])[:, 0]
+        if dtype.kind in "mM":
+            raise DataTypeError(f"{where} holds {_kind_of(str(dtype))}; {_expected(where)}.")
         _require_numbers(dtype, f"{where} holds {_kind_of(str(dtype))}")
         return values
     if getattr(dtype, "kind", "O") not in _NUMBERS:
-        raise DataTypeError(f"{where} holds {_kind_of(str(dtype))}; numbers were expected.")
+        raise DataTypeError(f"{where} holds {_kind_of(str(dtype))}; {_expected(where)}.")
     return column.to_numpy(dtype=np.float32, na_value=np.nan)
+
+
+def _expected(where: str) -> str:
+    key = any(where.startswith(f"column '{name}'") for name in KEY_COLUMNS)
+    return "numbers were expected; TrainingSet.from_arrays(X, y) reads it as a key" if key else "numbers were expected"
 
 
 def _kind_of(dtype: str) -> str:

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from huracan.baselines.given_rows import moment_of, value_at
 from huracan.errors import DataError
+from huracan.statistics.spread_rows import spread_rows
 
 __all__ = [
     "InputScaler",
     "checked_weight",
     "other_columns",
     "require_finite",
-    "spread_rows",
     "weighted_rows",
     "winsor_bounds",
 ]
@@ -26,23 +26,11 @@ _SAMPLE = 100_000
 _COLUMNS = 4
 
 
-def spread_rows(n: int, most: int) -> NDArray[np.intp] | None:
-    """Row numbers of a sample of ``most`` out of ``n``, ascending, the same every time; None, for all, below twice as many.
-
-    Drawn at random, because rows of several symbols are in turn: every k-th row may be a row of one symbol only.
-
-    >>> spread_rows(7, 4) is None, int(np.bincount(spread_rows(8_000, 1_000) % 8).min()) > 90
-    (True, True)
-    """
-    if n < 2 * most:
-        return None
-    return np.sort(np.random.default_rng(0).choice(n, most, replace=False))
-
-
-def require_finite(values: NDArray[Any], names: tuple[str, ...], *, given: Any = None) -> None:
+def require_finite(values: NDArray[Any], names: tuple[str, ...], *, given: Any = None, of: Any = None) -> None:
     """Refuse a matrix with NaN or infinity, naming the first bad column and row, and the moment where one is known.
 
-    ``given`` is the array, frame or ``TrainingSet`` that ``values`` were made of.
+    ``given`` is the array, frame or ``TrainingSet`` that ``values`` were made of; ``of`` is what knows the moments, where that
+    is another.
 
     >>> require_finite(np.array([[1.0, np.nan]]), ("a", "b"))
     Traceback (most recent call last):
@@ -60,7 +48,9 @@ def require_finite(values: NDArray[Any], names: tuple[str, ...], *, given: Any =
         what = "finite numbers were expected"
         if before is not None and np.isfinite(before):
             value, what = f"{before:g}", f"numbers that float32 can hold, up to {np.finfo(np.float32).max:.1e}, were expected"
-        raise DataError(f"column '{names[column]}' holds {value} in row {row}{moment_of(given, row)}; {what}.")
+        raise DataError(
+            f"column '{names[column]}' holds {value} in row {row}{moment_of(given if of is None else of, row)}; {what}."
+        )
 
 
 def winsor_bounds(y: NDArray[np.float64], tail: float) -> tuple[float, float]:

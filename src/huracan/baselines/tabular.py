@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from huracan.baselines.given_rows import numeric_target
 from huracan.baselines.inputs import winsor_bounds
 from huracan.baselines.spec import SupervisedTask
-from huracan.baselines.wrapper import TabularLearner
+from huracan.baselines.wrapper import TabularLearner, labels_to_judge
+from huracan.dataset import TrainingSet
 from huracan.errors import DataError, ModelError
 
 __all__ = ["TabularClassifier", "TabularRegressor"]
@@ -64,6 +66,13 @@ class TabularRegressor(RegressorMixin, TabularLearner):
         """Forecasts (n,), in the label's unit, for a matrix, a frame or a ``TrainingSet``."""
         raw = self._raw(X)
         return raw if self.spec.is_rule else raw * self.target_scale_ + self.target_center_
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """The coefficient of determination, as scikit-learn's; on a ``TrainingSet`` of its own labels, where they are known."""
+        if not isinstance(X, TrainingSet):
+            return super().score(X, y, sample_weight)
+        known, target, weight = labels_to_judge(X, X.y, y, sample_weight)
+        return float(r2_score(target, self.predict(X)[known], sample_weight=weight))
 
     def _encode(self, target: NDArray[Any]) -> NDArray[np.float64]:
         values = numeric_target(target)
@@ -135,6 +144,13 @@ class TabularClassifier(ClassifierMixin, TabularLearner):
     def decision_function(self, X: Any) -> NDArray[np.float64]:
         """Signed distance from the boundary: (n,) for two classes, larger for ``classes_[1]``; else (n, k)."""
         return self._raw(X)
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """The accuracy, as scikit-learn's; on a ``TrainingSet`` of the signs of its own labels, where they are known."""
+        if not isinstance(X, TrainingSet):
+            return super().score(X, y, sample_weight)
+        known, target, weight = labels_to_judge(X, X.direction(), y, sample_weight)
+        return float(accuracy_score(target, self.predict(X)[known], sample_weight=weight))
 
     def _encode(self, target: NDArray[Any]) -> NDArray[np.int64]:
         try:

@@ -16,11 +16,11 @@ from huracan.baselines.given_rows import DataTypeError, as_rows, as_target
 from huracan.baselines.inputs import InputScaler, checked_weight, other_columns, require_finite, weighted_rows
 from huracan.baselines.rules import rule_score
 from huracan.baselines.spec import FitContext, LearnerSpec, SupervisedTask
-from huracan.dataset import TrainingSet
+from huracan.dataset import TrainingSet, split_keys
 from huracan.errors import DataError, HuracanError, ModelError, NotEnoughData
 from huracan.model_info import ModelInfo
 
-__all__ = ["MIN_TRAIN_ROWS", "TabularLearner"]
+__all__ = ["MIN_TRAIN_ROWS", "TabularLearner", "labels_to_judge"]
 
 MIN_TRAIN_ROWS = 10
 _FORMAT = 1
@@ -32,6 +32,8 @@ class TabularLearner(BaseEstimator):
     _task: SupervisedTask
     _prepared: Any = None
     _prepared_rows = -1
+    _reads_keys = False
+    """Whether columns of a frame that say what its rows are of are read as that, see ``huracan.dataset.split_keys``."""
 
     def __init__(
         self,
@@ -172,6 +174,8 @@ class TabularLearner(BaseEstimator):
     def _matrix(self, X: Any, *, reset: bool) -> NDArray[np.float32]:
         names = X.feature_names if isinstance(X, TrainingSet) else None
         plain = X if names is None else X.X
+        if names is None and self._reads_keys:
+            plain = split_keys(X)[0]
         matrix = as_rows(plain)
         try:
             validate_data(self, plain, reset=reset, skip_check_array=True)
@@ -188,7 +192,7 @@ class TabularLearner(BaseEstimator):
         elif names is not None and names != self.feature_names_:
             raise other_columns(self.spec.name, names, self.feature_names_)
         if self.spec.looks_at_inputs:
-            require_finite(matrix, self.feature_names_, given=X)
+            require_finite(matrix, self.feature_names_, given=plain if names is None else X, of=X)
         return matrix
 
     def _target(self, y: Any, n_rows: int) -> NDArray[Any]:
@@ -324,6 +328,17 @@ class TabularLearner(BaseEstimator):
 
     def _restore_target(self, state: Mapping[str, Any]) -> None:
         raise NotImplementedError
+
+
+def labels_to_judge(
+    rows: TrainingSet, own: NDArray[Any], y: Any, sample_weight: Any
+) -> tuple[NDArray[np.bool_], NDArray[Any], NDArray[np.float64] | None]:
+    """Which rows have a label, those labels (``own``, or ``y`` where more than one number is forecast), and given weights."""
+    known = rows.labelled
+    target, weight = own if y is None else as_target(y, len(rows)), checked_weight(sample_weight, len(rows))
+    if not known.any():
+        raise DataError(f"none of the {len(rows)} rows has a label; rows whose label is known were expected.")
+    return known, target[known], None if weight is None else weight[known]
 
 
 def _fit_inner(

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import signal
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,8 +16,11 @@ from huracan.cli.options import STOPPED_BY_HAND, ConfigFile, load
 from huracan.cli.progress import progress_on_terminal
 
 if TYPE_CHECKING:
+    from huracan.config import HuracanConfig
     from huracan.dataset import TrainingSet
     from huracan.distributed import DistributedConfig
+    from huracan.integration.preparation import Prepared
+    from huracan.integration.trained_models import TrainedOn
     from huracan.training import EpochRecord, TrainingResult
 
 __all__ = ["train"]
@@ -91,11 +93,13 @@ def train(
     signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on there is work to put in order
     try:
         with progress_on_terminal("reading candles") as progress:
-            where = _fit(model, lambda: _rows(settings, candles), how, folder, settings.home, progress)
+            where, trained_on, training = _fit(model, settings, candles, how, folder, progress)
     except KeyboardInterrupt:
         raise SystemExit(STOPPED_BY_HAND) from None
     _save(model, where)
     _print_result(model.spec.name, model.training_, how, where)
+    if is_head:
+        _register(model, settings, trained_on, training, config)
 
 
 def _model(learner: str | None, task: str | None, begin: Path | None, given: dict[str, Any]) -> Any:
@@ -119,36 +123,40 @@ def _model(learner: str | None, task: str | None, begin: Path | None, given: dic
     return model.set_params(warm_start=True, **given)
 
 
-def _rows(settings: Any, candles: Path | None) -> TrainingSet:
-    """Labelled rows before the hold-out, prepared as the main job prepares them."""
+def _rows(settings: HuracanConfig, candles: Path | None) -> tuple[TrainingSet, Prepared]:
+    """Labelled rows before the hold-out, prepared as the main job prepares them, and what they were made of."""
     from huracan.integration.preparation import prepare, read_source
     from huracan.validation import lock_hold_out
 
-    rows = prepare(settings, read_source(settings, candles)).rows
-    share = settings.validation.hold_out_share
+    prepared = prepare(settings, read_source(settings, candles))
+    rows, share = prepared.rows, settings.validation.hold_out_share
     if share > 0:
         rows, _ = lock_hold_out(rows, share=share, embargo=settings.validation.embargo_bars)
-    return rows
+    return rows, prepared
 
 
 def _fit(
-    model: Any,
-    rows: Callable[[], TrainingSet],
-    how: DistributedConfig,
-    folder: Path | None,
-    home: Path,
-    progress: Any,
-) -> Path:
+    model: Any, settings: HuracanConfig, candles: Path | None, how: DistributedConfig, folder: Path | None, progress: Any
+) -> tuple[Path, TrainedOn, str]:
     """Train; the folder is named after what is trained, so that the same command finds it again.
 
     Rows are prepared once and written; while processes train, neither rows nor their copy is in this one's memory.
+
+    Returns
+    -------
+    The folder, what the network was trained on, and what the training is known by.
     """
     from huracan.distributed import DistributedTrainer
     from huracan.distributed.distributed_trainer import starting_parameters
+    from huracan.integration.trained_models import TrainedOn
 
-    job = model.prepare(rows())
+    rows, prepared = _rows(settings, candles)
+    job = model.prepare(rows)
+    trained_on = TrainedOn.of(settings, prepared, rows, model)
+    del rows, prepared
     progress("features and labels are ready", 0.1)
-    where = folder or home / "trainings" / f"{model.spec.name}-{job.identity(starting_parameters(model))[:12]}"
+    training = job.identity(starting_parameters(model))[:12]
+    where = folder or settings.home / "trainings" / f"{model.spec.name}-{training}"
     share = 0.9 / job.settings.max_epochs
 
     def told(record: EpochRecord) -> None:
@@ -163,7 +171,21 @@ def _fit(
     trainer.write(model, job)
     del job
     trainer.train(model)
-    return where
+    return where, trained_on, training
+
+
+def _register(model: Any, settings: HuracanConfig, trained_on: TrainedOn, training: str, config: Path | None) -> None:
+    """Put the network into the registry, and say how to get an answer of it."""
+    from huracan.integration.trained_models import register_trained
+    from huracan.integration.unified_pipeline import UnifiedMLPipeline
+
+    version = register_trained(UnifiedMLPipeline(settings).registry, model, trained_on, training=f"training-{training}")
+    there = {"home": str(settings.home.resolve())} if settings.registry.url is None else str(config) if config else None
+    typer.echo(
+        f"Registered: version {version} of '{trained_on.name}'; champion of nothing, since nothing has judged it. In Python:"
+    )
+    typer.echo("  from huracan import UnifiedMLPipeline")
+    typer.echo(f'  UnifiedMLPipeline({there!r}).forecast("{trained_on.name}@{version}", "new_candles.parquet")')
 
 
 def _save(model: Any, where: Path) -> None:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from huracan.distributed.orphans import end_with
 from huracan.errors import HuracanError, WorkerError
 
 _CHANGEABLE = ("strategy", "tensor_parallel", "micro_batches", "schedule", "timeout")
@@ -21,7 +22,10 @@ def main() -> int:
     again.
     """
     options = _options()
-    lasting_code = 0 if options.launched else 2
+    launcher = options.launched_by
+    if launcher is not None:
+        end_with(launcher)
+    lasting_code = 2 if launcher is None else 0
     try:
         from huracan.distributed.placement import Placement
         from huracan.distributed.run_home import RunHome
@@ -34,7 +38,8 @@ def main() -> int:
         if given:
             anew = {"tensor_parallel": None, "micro_batches": None} if "strategy" in given else {}
             config = replace(config, processes=placement.world, hosts=1, fewest_hosts=None, **{**anew, **given})
-        train_here(home, config, placement, exit_code=lasting_code, on_epoch=None if options.launched else _show)
+        show = _show if launcher is None else None
+        train_here(home, config, placement, exit_code=lasting_code, launcher=launcher, on_epoch=show)
     except WorkerError as error:
         return _say(error, 1)
     except HuracanError as error:
@@ -62,7 +67,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--micro-batches", type=int, help="pieces of a batch in a pipeline")
     parser.add_argument("--schedule", help="gpipe or 1f1b")
     parser.add_argument("--timeout", type=float, help="seconds after which a process that does not answer is missing")
-    parser.add_argument("--launched", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--launched-by", type=int, metavar="PID", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 

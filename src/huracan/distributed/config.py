@@ -36,7 +36,8 @@ class DistributedConfig:
     max_restarts : how often lost processes are started again, all of them from the newest checkpoint.
     threads : of each process, on the CPU.
     folder : of this training, with its job, checkpoints and outcome; the same call with the same folder goes on where it
-        stopped. Shared by all hosts. None takes a temporary one that is gone afterwards.
+        stopped. Shared by all hosts. Of a finished training, data and checkpoints go, and the outcome stays. None takes a
+        temporary one that is gone afterwards, unless processes failed: the error then names it.
     checkpoint_every : steps between checkpoints; None leaves it to the learner's settings.
     head : ``"address:port"`` of the first host, where the others find it. local_address : this host's own address, as the
         others reach it. is_head : whether this is the first host. Only for several hosts.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from huracan.distributed.axes import ParallelAxes
 from huracan.distributed.config import DistributedConfig
 from huracan.distributed.run_home import RunHome
-from huracan.errors import ConfigError, WorkerError
+from huracan.errors import ConfigError, HuracanError, ModelError, WorkerError
 
 if TYPE_CHECKING:
     from huracan.distributed.placement import Placement
@@ -29,7 +30,7 @@ class Preparable(Protocol):
         ...
 
     def finish(self, job: TrainingJob, parameters: Mapping[str, Any], result: TrainingResult) -> Any:
-        """Take the parameters that the training came to."""
+        """Take what the training came to; ``job`` holds a sample of its windows."""
         ...
 
 
@@ -78,11 +79,7 @@ class DistributedTrainer:
             folder that holds another training. WorkerError : a process is missing, or was lost too often.
         """
         if self._here()[0].folder is None:
-            with tempfile.TemporaryDirectory(prefix="huracan-training-") as folder:
-                there = DistributedTrainer(
-                    replace(self.config, folder=folder), on_epoch=self.on_epoch, on_restart=self.on_restart
-                )
-                return there.fit(estimator, X, y, sample_weight)
+            return self._fit_for_once(estimator, X, y, sample_weight)
         self.prepare(estimator, X, y, sample_weight)
         return self.train(estimator)
 
@@ -113,8 +110,13 @@ class DistributedTrainer:
             job = replace(job, settings=replace(job.settings, checkpoint_every=config.checkpoint_every))
         axes = ParallelAxes.of(config, config.world)
         axes.check_batch(job.settings)
-        axes.check_network(job.network.build())
+        axes.check_network(network := job.network.build())
         home, start = self._home(config), starting_parameters(estimator)
+        if start is not None:
+            try:
+                network.load_state_dict(start)
+            except RuntimeError as error:
+                raise ModelError("warm_start: the network has other sizes than in the last fit; train a new one.") from error
         if config.is_head if placement is None else placement.rank == 0:
             home.open(job, config, start)
         else:
@@ -129,10 +131,25 @@ class DistributedTrainer:
             outcome = home.read_outcome()
         if outcome is None:
             raise WorkerError(f"the processes ended without an outcome in {home.folder}; what they printed is in {home.logs}.")
-        from huracan.training.job import TrainingJob
-
-        estimator.finish(TrainingJob.load(home.job), *outcome)
+        estimator.finish(home.read_job(), *outcome)
         return estimator
+
+    def _fit_for_once(self, estimator: E, X: Any, y: Any, sample_weight: Any) -> E:
+        """Fit in a folder that goes with success; where processes failed it stays, since their reasons are in it."""
+        home = RunHome(tempfile.mkdtemp(prefix="huracan-training-"))
+        there = DistributedTrainer(replace(self.config, folder=home.folder), on_epoch=self.on_epoch, on_restart=self.on_restart)
+        stays = False
+        try:
+            return there.fit(estimator, X, y, sample_weight)
+        except HuracanError as error:
+            stays = home.logs.is_dir()
+            if not stays:
+                raise
+            kept = f"{str(error).rstrip('.')}. Kept for a look or to go on, until you remove it: folder={str(home.folder)!r}."
+            raise type(error)(kept) from error
+        finally:
+            if not stays:
+                shutil.rmtree(home.folder, ignore_errors=True)
 
     def _train(self, home: RunHome, config: DistributedConfig, placement: Any) -> None:
         if placement is None and config.world > 1:

@@ -63,6 +63,17 @@ class GroupRuntime(Runtime):
         """Do something on every process, however long it takes one; all have what came of it on each, be it an error."""
         return self._round(what)
 
+    def share_buffers(self) -> None:
+        """Processes that share a batch take the buffers of the first of them: each has seen its own rows."""
+        if self.world == 1:
+            return
+        source = 0 if self.data_group is None else dist.get_global_rank(self.data_group, 0)
+        for buffer in self.network.buffers():
+            here = buffer.to_local() if hasattr(buffer, "to_local") else buffer
+            sent = here.detach().to(torch.uint8 if here.dtype == torch.bool else here.dtype).contiguous()
+            dist.broadcast(sent, src=source, group=self.data_group)
+            here.copy_(sent)
+
     def whole_state(self) -> dict[str, torch.Tensor]:
         """The network's parameters and buffers by name, whole, on the CPU; empty on processes that are not the chief."""
         whole: dict[str, torch.Tensor] = {}

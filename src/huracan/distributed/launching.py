@@ -9,7 +9,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from huracan.distributed.config import DistributedConfig
@@ -40,15 +40,27 @@ def launch(
 
     Raises
     ------
-    HuracanError : the training failed in a way that no new start cures. WorkerError : a process or host is missing, or was
+    FolderInUse : somebody else trains here, and goes on undisturbed. HuracanError : the training failed in a way that no new
+        start cures. WorkerError : a process or host is missing, or was
         lost too often. KeyboardInterrupt : stopped by hand; the processes are ended.
     """
+    with home.held(lambda take: take()) if config.is_head else nullcontext():
+        if config.is_head:
+            home.begin(config.world)
+        _launch(home, config, on_epoch, on_restart)
+
+
+def _launch(
+    home: RunHome,
+    config: DistributedConfig,
+    on_epoch: Callable[[EpochRecord], None] | None,
+    on_restart: Callable[[str], None] | None,
+) -> None:
     from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, SignalException, Std
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.elastic.rendezvous.api import RendezvousError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    home.forget_failures(config.world)
     address = config.local_address or "127.0.0.1"
     put_quickly(home.folder / "hosts" / f"{address}.json", {"host": socket.gethostname()})
     join_within = int(config.timeout + config.wait_for_hosts) or 1
@@ -71,7 +83,7 @@ def launch(
         monitor_interval=_LOOK,
         logs_specs=DefaultLogsSpecs(log_dir=str(home.logs), redirects=Std.ALL),
     )
-    words = ("-m", "huracan.distributed", str(home.folder), "--launched")
+    words = ("-m", "huracan.distributed", str(home.folder), "--launched-by", str(os.getpid()))
     with _quiet_agent(), _environment(config), _signals_put_back(), _following(home, config, on_epoch, on_restart):
         try:
             elastic_launch(agent, sys.executable)(*words)
@@ -81,15 +93,15 @@ def launch(
             raise KeyboardInterrupt from stopped
         except RendezvousError as error:
             raise WorkerError(_why_apart(home, config, join_within)) from error
-    failure = home.failure()
-    if failure is not None and failure["lasting"]:
+    failure = home.failure(home.run())
+    if failure is not None and failure["lasting"] and not home.finished:
         from huracan.distributed.vital_signs import error_of
 
         raise error_of(failure)
 
 
 def _why_lost(home: RunHome, error: Any, config: DistributedConfig) -> str:
-    failure = home.failure()
+    failure = home.failure(home.run())
     rank, first = error.get_first_failure()
     said = failure["sentence"] if failure is not None else f"process {rank} {_how_it_ended(first.exitcode)}"
     tried = f"; it was started {config.max_restarts} more time(s)" if config.max_restarts else ""

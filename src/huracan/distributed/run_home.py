@@ -4,10 +4,13 @@
 ``job/``                  network, windows and settings; ``digest.txt`` tells it from any other
 ``distributed.json``      strategy and limits
 ``checkpoints/``          see :mod:`huracan.training.checkpoints`
+``.lock``                 held by who trains here, so that a second start is refused before it touches anything
+``run.json``              a name of the run that is on, which its processes put on what they write for each other
 ``processes/``            one small file a process: its step, and when it was last heard of
 ``failures/``             why a process ended
 ``history.json``          epochs so far
-``outcome/``              parameters and result, once it is done
+``outcome/``              parameters and result, once it is done; ``job/`` and ``checkpoints/`` go then
+``kept/``                 of the job, what an estimator needs to take the outcome
 ``logs/``                 what processes printed
 ========================  ===============================================================================================
 """
@@ -16,15 +19,17 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from huracan.distributed.config import DistributedConfig
 from huracan.errors import ArtifactError, ConfigError, ModelError
+from huracan.storage.folder_lock import held, lock
 from huracan.storage.whole_files import put_file, refusal
 
 if TYPE_CHECKING:
@@ -32,6 +37,7 @@ if TYPE_CHECKING:
 
     from huracan.training.history import EpochRecord, TrainingResult
     from huracan.training.job import TrainingJob
+    from huracan.training.outcome import Outcome
 
 __all__ = ["RunHome"]
 
@@ -47,6 +53,7 @@ class RunHome:
         self.job, self.checkpoints = self.folder / "job", self.folder / "checkpoints"
         self.processes, self.failures = self.folder / "processes", self.folder / "failures"
         self.outcome, self.logs = self.folder / "outcome", self.folder / "logs"
+        self.kept = self.folder / "kept"
 
     # --- what is to be done ----------------------------------------------------------------------------------------
 
@@ -59,24 +66,30 @@ class RunHome:
 
         Raises
         ------
-        ModelError : another job is here.
+        ModelError : another job is here. FolderInUse : this same job is being done right now.
         """
         digest = job.identity(start)
-        known = self.digest()
-        if known is None:
-            job.save(self.job)
-            if start is not None:
-                self.put_start(start)
-            put_file(self.folder / "digest.txt", digest.encode())
-        elif known != digest:
+        self._refuse_another(job, digest)
+        with held(self.folder):
+            self._refuse_another(job, digest)  # which somebody may have written meanwhile
+            if self.finished:
+                self._tidy()
+            elif self.digest() is None or not self._has_job:
+                job.save(self.job)
+                if start is not None:
+                    self.put_start(start)
+                put_file(self.folder / "digest.txt", digest.encode())
+            put_file(self.folder / "distributed.json", json.dumps(config.to_dict(), indent=1).encode())
+
+    def _refuse_another(self, job: TrainingJob, digest: str) -> None:
+        if self.digest() not in (None, digest):
             raise ModelError(f"{self.folder} holds another training{self._told_apart(job)}.")
-        put_file(self.folder / "distributed.json", json.dumps(config.to_dict(), indent=1).encode())
 
     def _told_apart(self, job: TrainingJob) -> str:
         """By which settings of length the job that is here differs from another one, and what to do."""
         own = "give this one a folder of its own"
         try:
-            here = json.loads((self.job / "job.json").read_bytes())["settings"]
+            here = json.loads(((self.job if self._has_job else self.kept) / "job.json").read_bytes())["settings"]
             lengths = {name: (here[name], getattr(job.settings, name)) for name in ("max_epochs", "max_steps")}
         except (OSError, ValueError, KeyError, TypeError):
             return f"; {own}"
@@ -85,6 +98,21 @@ class RunHome:
             return f"; {own}"
         begin = "begin with what it came to (warm_start=True, or huracan train --from MODEL)"
         return f" ({', '.join(differing)}); {own}, and to train it further, {begin}"
+
+    @property
+    def _has_job(self) -> bool:
+        return (self.job / "job.json").is_file()
+
+    def read_job(self) -> TrainingJob:
+        """The job; of a finished training, what an estimator needs of it.
+
+        Raises
+        ------
+        ArtifactError : there is none.
+        """
+        from huracan.training.job import TrainingJob
+
+        return TrainingJob.load(self.job if self._has_job else self.kept)
 
     def put_start(self, parameters: Mapping[str, torch.Tensor]) -> None:
         """Keep the parameters that training begins with, instead of new ones."""
@@ -134,10 +162,42 @@ class RunHome:
 
         return [EpochRecord(**record) for record in read_quickly(self.folder / "history.json") or []]
 
-    def failure(self) -> dict[str, Any] | None:
-        """Why processes ended: what no new start would cure, else what was said last."""
+    @contextmanager
+    def held(self, together: Callable[[Callable[[], None]], object]) -> Iterator[None]:
+        """Within, nobody else trains here.
+
+        Parameters
+        ----------
+        together : does something once for all processes of a run, as :meth:`~huracan.training.runtime.Runtime.together`.
+
+        Raises
+        ------
+        FolderInUse : somebody trains here. StorageError : the folder cannot be written.
+        """
+        handles: list[IO[str]] = []
+        together(lambda: handles.append(lock(self.folder)))
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.close()
+
+    def begin(self, world: int) -> str:
+        """A new run, by who holds the folder: what earlier ones wrote for their own processes goes. Returns its name."""
+        shutil.rmtree(self.processes, ignore_errors=True)
+        self.forget_failures(world)
+        name = secrets.token_hex(8)
+        put_quickly(self.folder / "run.json", name)
+        return name
+
+    def run(self) -> str | None:
+        """Name of the run that was begun last."""
+        return read_quickly(self.folder / "run.json")
+
+    def failure(self, run: str | None) -> dict[str, Any] | None:
+        """Why processes of a run ended: what no new start would cure, else what was said last."""
         notes = [note for path in self.failures.glob("*.json") if (note := read_quickly(path)) is not None]
-        return max(notes, key=lambda note: (note["lasting"], note["time"]), default=None)
+        return max((n for n in notes if n.get("run") == run), key=lambda note: (note["lasting"], note["time"]), default=None)
 
     def forget_failures(self, world: int) -> None:
         """Before processes begin: room for what each of them may have to say, which is there even where the disk is full."""
@@ -158,35 +218,35 @@ class RunHome:
 
     # --- what came of it -------------------------------------------------------------------------------------------
 
-    def put_outcome(self, parameters: dict[str, torch.Tensor], result: TrainingResult) -> None:
-        """Write parameters, then the result."""
-        from safetensors.torch import save
+    @property
+    def finished(self) -> bool:
+        """Whether the training is done."""
+        from huracan.training.outcome import is_there
 
-        whole = {name: value.contiguous() for name, value in parameters.items()}
-        put_file(self.outcome / "parameters.safetensors", save(whole))
-        put_file(self.outcome / "result.json", json.dumps(asdict(result)).encode())
+        return is_there(self.outcome)
 
-    def read_outcome(self) -> tuple[dict[str, torch.Tensor], TrainingResult] | None:
+    def close(self, job: TrainingJob, parameters: Mapping[str, torch.Tensor], result: TrainingResult) -> None:
+        """Write what came of a training; what only served to come there goes: the data, and checkpoints."""
+        from huracan.training.outcome import put_outcome
+
+        job.sample().save(self.kept)
+        put_outcome(self.outcome, parameters, result)
+        self._tidy()
+
+    def read_outcome(self) -> Outcome | None:
         """Parameters and result, None where it is not done yet.
 
         Raises
         ------
         ArtifactError : the outcome is damaged.
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import load
+        from huracan.training.outcome import read_outcome
 
-        from huracan.training.history import EpochRecord, TrainingResult
+        return read_outcome(self.outcome)
 
-        if not (self.outcome / "result.json").is_file():
-            return None
-        try:
-            told = json.loads((self.outcome / "result.json").read_bytes())
-            parameters = load((self.outcome / "parameters.safetensors").read_bytes())
-            history = [EpochRecord(**record) for record in told.pop("history")]
-            return parameters, TrainingResult(history=history, **told)
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            raise ArtifactError(f"the outcome in {self.outcome} is damaged: {error}.") from error
+    def _tidy(self) -> None:
+        for folder in (self.checkpoints, self.job):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def put_quickly(path: Path, content: Any) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import torch.distributed as dist
 
 from huracan import errors
+from huracan.distributed.orphans import is_orphan
 from huracan.distributed.placement import Placement
 from huracan.distributed.run_home import RunHome, put_quickly, read_quickly
 from huracan.errors import HuracanError, ModelError, StorageError, WorkerError
@@ -33,10 +34,13 @@ class VitalSigns:
     ----------
     home : folder that all processes share. placement : of this process.
     exit_code : of this process, where another one fails and this one hangs waiting for it.
+    launcher : the process that started this one, has the folder and has begun the run; this one ends with it. None where there
+        is none: nothing is written or heeded before :meth:`begin`, since the folder may be somebody else's.
     """
 
-    def __init__(self, home: RunHome, placement: Placement, *, exit_code: int) -> None:
-        self.home, self.placement, self.exit_code = home, placement, exit_code
+    def __init__(self, home: RunHome, placement: Placement, *, exit_code: int, launcher: int | None = None) -> None:
+        self.home, self.placement, self.exit_code, self.launcher = home, placement, exit_code, launcher
+        self.run: str | None = None
         self.step: Callable[[], int] = lambda: 0
         self.resumed_from: int | None = None
         self._waited_in_vain = False
@@ -51,7 +55,8 @@ class VitalSigns:
         ------
         HuracanError : this process's own failure, or the one of another process that brought it down.
         """
-        self._thread.start()
+        if self.launcher is not None:
+            self.begin(self.home.run())
         try:
             yield
         except (KeyboardInterrupt, SystemExit):
@@ -60,17 +65,25 @@ class VitalSigns:
             raise self._explained(error) from error
         finally:
             self._over.set()
-            self._thread.join(_GRACE)
+            if self._thread.is_alive():
+                self._thread.join(_GRACE)
+
+    def begin(self, run: str | None) -> None:
+        """From now on the folder is this run's: tell the other processes, and listen to those of the same run."""
+        self.run = run
+        self._thread.start()
 
     def _explained(self, error: BaseException) -> HuracanError:
         if isinstance(error, WorkerError):
             return self._noted(error, lasting=False)
         if _is_lost_contact(error):
             self._waited_in_vain = True
+            if self.run is None:
+                return WorkerError(self._lost_contact(error))
             self._tell()
             deadline = time.monotonic() + _GRACE
             while time.monotonic() < deadline:  # others may have said why they left, or find that they wait in vain too
-                other = self.home.failure()
+                other = self.home.failure(self.run)
                 if other is not None and other["lasting"]:
                     return error_of(other)
                 time.sleep(0.1)
@@ -89,11 +102,14 @@ class VitalSigns:
     def _who_is_missing(self, error: BaseException) -> str:
         others = [rank for rank in range(self.placement.world) if rank != self.placement.rank]
         told = {rank: read_quickly(self.home.processes / f"{rank}.json") for rank in others}
+        told = {rank: note if note is not None and note.get("run") == self.run else None for rank, note in told.items()}
         silent = {rank: note for rank, note in told.items() if note is None or not note["waited_in_vain"]}
-        reason = re.sub(r"\[[^]]*\] ", "", " ".join(str(error).split()))[:160]  # without the place in PyTorch's source
         if not silent:
-            return f"processes lost contact with each other at step {self.step() + 1}: {reason}"
-        return "; ".join(self._last_words(rank, note) for rank, note in silent.items()) + f" ({reason})"
+            return self._lost_contact(error)
+        return "; ".join(self._last_words(rank, note) for rank, note in silent.items()) + f" ({_reason(error)})"
+
+    def _lost_contact(self, error: BaseException) -> str:
+        return f"processes lost contact with each other at step {self.step() + 1}: {_reason(error)}"
 
     def _last_words(self, rank: int, note: dict[str, Any] | None) -> str:
         name = f"process {rank} of {self.placement.world}"
@@ -103,14 +119,19 @@ class VitalSigns:
         return f"{name} ({where}) does not answer at step {note['step'] + 1}, last heard of {ago:.0f} s ago"
 
     def _noted(self, error: HuracanError, *, lasting: bool) -> HuracanError:
-        note = {"kind": type(error).__name__, "sentence": str(error), "lasting": lasting, "time": time.time()}
-        self.home.note_failure(self.placement.rank, note)
+        if self.run is not None:
+            said = {"kind": type(error).__name__, "sentence": str(error), "lasting": lasting}
+            self.home.note_failure(self.placement.rank, {"run": self.run, "time": time.time(), **said})
         return error
 
     def _beat(self) -> None:
         while not self._over.wait(_BEAT):
+            if self.launcher is not None and is_orphan(self.launcher):
+                os._exit(1)  # Linux has killed it before; elsewhere somebody has to look
             self._tell()
-            failed = self.home.failure()
+            if self.placement.world == 1:
+                continue  # nobody else to fail, and this process may be the user's own
+            failed = self.home.failure(self.run)
             if failed is None or not failed["lasting"] or self._over.wait(_GRACE):
                 continue
             print(f"huracan: {failed['sentence']}", file=sys.stderr, flush=True)
@@ -118,6 +139,7 @@ class VitalSigns:
 
     def _tell(self) -> None:
         note = {
+            "run": self.run,
             "step": self.step(),
             "resumed_from": self.resumed_from,
             "time": time.time(),
@@ -134,6 +156,11 @@ def error_of(note: Mapping[str, Any]) -> HuracanError:
     """The error that a process noted."""
     kind = getattr(errors, note["kind"], ModelError)
     return kind(note["sentence"])
+
+
+def _reason(error: BaseException) -> str:
+    """What PyTorch says, without the place in its source."""
+    return re.sub(r"\[[^]]*\] ", "", " ".join(str(error).split()))[:160]
 
 
 def _is_lost_contact(error: BaseException) -> bool:

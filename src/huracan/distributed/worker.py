@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
 import torch.distributed as dist
@@ -30,6 +31,7 @@ def train_here(
     placement: Placement,
     *,
     exit_code: int = 2,
+    launcher: int | None = None,
     on_epoch: Callable[[EpochRecord], None] | None = None,
 ) -> None:
     """Take this process's part in the training of a folder, and write its outcome there; on any number of processes.
@@ -39,44 +41,62 @@ def train_here(
     Parameters
     ----------
     exit_code : of this process where it hangs because another one failed.
+    launcher : number of the process that started this one, holds the folder for all and has begun the run; None where
+        this process and its like do so by themselves.
     on_epoch : called by process 0.
 
     Raises
     ------
-    HuracanError : on every process, with the same sentence.
+    FolderInUse : somebody else trains here, and goes on undisturbed. HuracanError : on every process, with the same sentence.
     """
-    if home.read_outcome() is not None:
+    if home.finished:
         return
-    signs = VitalSigns(home, placement, exit_code=exit_code)
     threads = torch.get_num_threads()
     torch.set_num_threads(config.threads)
     try:
-        with signs.watching():
-            job = TrainingJob.load(home.job)
-            axes = ParallelAxes("none") if placement.world == 1 else ParallelAxes.of(config, placement.world)
-            if placement.world == config.world:  # after hosts were lost, parts of a batch may differ by a row
-                axes.check_batch(job.settings)
-            device = own_device(config, placement)
-            if placement.world > 1:
-                join(placement, config, device)
-            runtime = make_runtime(config, axes, device)
-            runtime.together(lambda: home.forget_failures(placement.world))
-            _train(home, job, runtime, signs, on_epoch)
+        _take_part(home, config, placement, exit_code, launcher, on_epoch)
     finally:
         torch.set_num_threads(threads)
     if placement.world > 1:
-        del runtime
         _leave()
+
+
+def _take_part(
+    home: RunHome,
+    config: DistributedConfig,
+    placement: Placement,
+    exit_code: int,
+    launcher: int | None,
+    on_epoch: Callable[[EpochRecord], None] | None,
+) -> None:
+    signs = VitalSigns(home, placement, exit_code=exit_code, launcher=launcher)
+    with signs.watching():
+        job = TrainingJob.load(home.job)
+        axes = ParallelAxes("none") if placement.world == 1 else ParallelAxes.of(config, placement.world)
+        if placement.world == config.world:  # after hosts were lost, parts of a batch may differ by a row
+            axes.check_batch(job.settings)
+        device = own_device(config, placement)
+        if placement.world > 1:
+            join(placement, config, device)
+        runtime = make_runtime(config, axes, device)
+        with nullcontext() if launcher is not None else home.held(runtime.together):
+            if launcher is None:
+                signs.begin(runtime.together(lambda: home.begin(placement.world)))
+            else:
+                runtime.together(lambda: home.forget_failures(placement.world))
+            _train(home, job, runtime, signs, on_epoch)
 
 
 def _leave() -> None:
     """Leave the group when all do, so that none finds another one, or the store of process 0, gone while it is at work.
 
-    What held the group is freed before, since closing it while the interpreter ends has no order.
+    What holds the group in circles is freed, too: a thread of gloo that frees a tensor while the interpreter ends aborts the
+    process (https://github.com/pytorch/pytorch/pull/179291).
     """
     gc.collect()
     dist.all_reduce(torch.zeros(1))
     dist.destroy_process_group()
+    gc.collect()
 
 
 def _train(
@@ -115,5 +135,5 @@ def _train(
     signs.step = step
     result = loop.run()
     parameters = runtime.whole_state()
-    runtime.together(lambda: home.put_outcome(parameters, result))
+    runtime.together(lambda: home.close(job, parameters, result))
     signs.step = lambda: result.steps  # which does not hold the network

@@ -150,6 +150,8 @@ def read_parts(
             parts[part] = TrainingSet.from_arrays(features[part], y[part], label_horizon=horizon, **extra)
         except DataError as error:
             raise type(error)(f"{part}: {error}") from error
+        if len(parts[part].symbols) > 1:
+            raise DataError(f"X_{part} has rows of {len(parts[part].symbols)} symbols; one series was expected.")
     rows = _joined(parts, label_end is not None, prices, horizon)
     stops = np.cumsum([len(parts[part]) for part in PARTS])
     at = {part: np.arange(stop - len(parts[part]), stop) for part, stop in zip(PARTS, stops)}

@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from huracan.baselines.inputs import spread_rows
 from huracan.catalogue import build_model, feature_importance, score_rows, score_span, signal_score
 from huracan.config import LearnerConfig
 from huracan.dataset import TrainingSet
@@ -26,6 +25,7 @@ from huracan.errors import HuracanError, ModelError, NotEnoughData
 from huracan.integration.plan import Plan
 from huracan.integration.run_folder import RunFolder
 from huracan.logs import logger
+from huracan.statistics.spread_rows import spread_rows
 
 __all__ = ["FittedLearner", "LearnerRun", "Tick", "fit_learner", "run_out_of_fold"]
 

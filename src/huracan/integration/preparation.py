@@ -11,7 +11,7 @@ import polars as pl
 
 from huracan.config import HuracanConfig
 from huracan.dataset import TrainingSet
-from huracan.errors import DataError, FeatureError
+from huracan.errors import DataError, FeatureError, NotEnoughData
 from huracan.labels import forward_return_labels, triple_barrier_labels
 from huracan.logs import stage
 from huracan.market import ReadNote, SimulatedMarket, bar_length, simulate_market, validate_candles
@@ -105,6 +105,11 @@ def prepare(config: HuracanConfig, source: Source, recipe: FeatureRecipe | None 
             candles, recipe=_Computed(recipe, features), labels=labels, regimes=regimes, keep_unlabelled=True
         )
         rows = everything.labelled_only()
+        if not len(rows):
+            raise NotEnoughData(
+                f"none of {candles.height} candles gives a training row: {len(everything)} have all features, and none of "
+                "these a label, whose future is not there yet; more bars were expected."
+            )
         log.info("rows ready", rows=len(rows), columns=len(rows.feature_names), dropped=dict(rows.dropped))
     return Prepared(source, quality, recipe, features, labels, regimes, everything, rows)
 

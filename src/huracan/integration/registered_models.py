@@ -28,7 +28,7 @@ from huracan.statistics.series import MINIMUM_OBSERVATIONS
 from huracan.storage import RunLog
 from huracan.validation.metrics import directional_payoff
 
-__all__ = ["compare_registered", "named_version"]
+__all__ = ["compare_registered", "named_version", "own_levels", "own_recipe"]
 
 Floats = NDArray[np.float64]
 
@@ -77,7 +77,7 @@ def compare_registered(
     ready: dict[str, Prepared] = {}
     entrants: dict[str, _Entrant] = {}
     for spec, version in zip(specs, versions):
-        recipe = _recipe(spec, version)
+        recipe = own_recipe(spec, version)
         if recipe.hash not in ready:
             ready[recipe.hash] = prepare(settings, source, recipe)
         entrants[spec] = _Entrant.of(registry, spec, version, ready[recipe.hash], symbols, start)
@@ -145,10 +145,9 @@ class _Entrant:
         ours = rows.take(known)
         span = slice(int(np.searchsorted(ours.decision_time, begin)), None)
         later = ours.take(span)
-        levels = version.extras.get("levels", {})
-        own = np.array([float(levels.get(symbol, levels.get("all", 0.0))) for symbol in later.symbols])
+        own = own_levels(version, later)
         if version.extras.get("scale", {}).get("spread", 0.0) > 0.0:
-            return cls(version, later, score_span(model, ours, span) - own[later.symbol_code], means)
+            return cls(version, later, score_span(model, ours, span) - own, means)
         return cls(version, later, np.zeros(len(later)), means)
 
     @property
@@ -248,7 +247,14 @@ def _start(specs: Sequence[str], versions: Sequence[ModelVersion], source: Sourc
     return max(until) + embargo_bars * bar_length(source.candles)
 
 
-def _recipe(spec: str, version: ModelVersion) -> FeatureRecipe:
+def own_levels(version: ModelVersion, rows: TrainingSet) -> Floats:
+    """What a model says of its own training rows in the mean, for each row's symbol; 0 where it was registered without."""
+    levels = version.extras.get("levels", {})
+    return np.array([float(levels.get(symbol, levels.get("all", 0.0))) for symbol in rows.symbols])[rows.symbol_code]
+
+
+def own_recipe(spec: str, version: ModelVersion) -> FeatureRecipe:
+    """The recipe that a model was registered with."""
     told = version.extras.get("recipe")
     if told is None:
         raise RegistryError(f"'{spec}' was registered without its recipe; its features cannot be computed.")

@@ -27,7 +27,7 @@ from huracan.model_info import FeatureSignature, ModelInfo
 from huracan.model_registry import ModelRegistry
 from huracan.registry.records import ModelKind, ModelVersion, Provenance
 
-__all__ = ["Registered", "learner_cards", "register_outcome"]
+__all__ = ["Registered", "learner_cards", "provenance_of", "register_outcome"]
 
 _CHAMPION = "champion"
 _MEASURED = (
@@ -132,13 +132,13 @@ def register_outcome(
         held_out = {} if look is None else {"hold_out_skill": look.result.skill, "hold_out_net_return": look.result.net_return}
         metrics = {**card.performance_metrics, **_finite(held_out), "deserves_money": float(deserves_money)}
         extras = {**shared, **finalist_extras, "deserves_money": bool(deserves_money)}
-        entry = _Entry(name, model, info, "challenger", metrics, _provenance(model, mine, origin), extras)
+        entry = _Entry(name, model, info, "challenger", metrics, provenance_of(model, mine, origin), extras)
         return _keep_crowned(registry, entry, reason)
 
     def baseline(name: str, mine: TrainingSet, why: str) -> _Kept:
         enough = len(mine) >= MIN_TRAIN_ROWS
         model = fit_baseline(mine if enough else rows, config.seed)
-        provenance = _provenance(model, mine if enough else rows, origin)
+        provenance = provenance_of(model, mine if enough else rows, origin)
         if not enough:  # a constant of all symbols, for one of them
             provenance = provenance.model_copy(update={"symbols": ()})
         info = model.model_info().model_copy(update={"signature": signature})
@@ -258,7 +258,7 @@ def _together(prefix: str, kept: Sequence[_Kept]) -> Registered:
     )
 
 
-def _provenance(model: Any, rows: TrainingSet, origin: Mapping[str, Any]) -> Provenance:
+def provenance_of(model: Any, rows: TrainingSet, origin: Mapping[str, Any]) -> Provenance:
     """Where a model comes from; ``trained_until`` is the moment the last of its labels was known."""
     used = rows.most_recent(model.model_info().max_train_rows)
     there = np.unique(used.symbol_code)

@@ -14,6 +14,7 @@ from huracan.model_info import MarketRegime, ModelInfo
 from huracan.model_registry import ModelRegistry
 
 if TYPE_CHECKING:
+    import polars as pl
     from numpy.typing import ArrayLike
 
     from huracan.baselines.ab_result import ABTestResult
@@ -154,6 +155,26 @@ class UnifiedMLPipeline:
         from huracan.integration.registered_models import compare_registered
 
         return compare_registered(self.config, self.registry, models, candles)
+
+    def forecast(self, model: str, candles: Any) -> pl.DataFrame:
+        """What a registered model says of every bar of candles: its last row of a symbol is what it says now.
+
+        Parameters
+        ----------
+        model : ``name`` (its champion), ``name@alias`` or ``name@3`` (a version); of a run or of ``huracan train``.
+        candles : as of :meth:`run`; with enough history to warm up the features.
+
+        Returns
+        -------
+        ``[symbol, ts, decision_time, score]``, where a larger score means "up".
+
+        Raises
+        ------
+        RegistryError : no such model, or one that was registered without its recipe.
+        """
+        from huracan.integration.trained_models import forecast_registered
+
+        return forecast_registered(self.registry, model, candles)
 
     def get_all_models_info(self) -> dict[str, dict[str, Any]]:
         """The card of every learner in the catalogue, with what the latest finished run measured."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from huracan.baselines.inputs import spread_rows
+from huracan.statistics.spread_rows import spread_rows
 
 if TYPE_CHECKING:
     from torch import nn
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["input_saliency"]
 
-_WINDOWS = 1_024
 _AT_ONCE = 64
 
 
@@ -44,7 +43,9 @@ def input_saliency(network: nn.Module, windows: WindowTable) -> NDArray[np.float
     """
     import torch
 
-    sample = spread_rows(len(windows), _WINDOWS)
+    from huracan.training.job import SAMPLED_WINDOWS
+
+    sample = spread_rows(len(windows), SAMPLED_WINDOWS)
     which = torch.arange(len(windows)) if sample is None else torch.from_numpy(sample)
     total = torch.zeros(windows.n_features, dtype=torch.float64)
     for piece in which.split(_AT_ONCE):  # a gradient holds what a network keeps of every bar

@@ -9,40 +9,9 @@ from numpy.typing import NDArray
 
 from huracan.baselines.given_rows import as_target
 from huracan.baselines.inputs import require_finite
-from huracan.errors import DataError, ModelError
+from huracan.errors import ModelError
 
-__all__ = ["given_target", "require_series", "require_window"]
-
-_PANEL = "Several symbols go into a TrainingSet."
-
-
-def require_series(X: Any, y: Any) -> None:
-    """Refuse frames whose index says that rows are no series in time order, or that ``y`` is of other rows.
-
-    >>> import pandas as pd
-    >>> days = pd.date_range("2024-01-01", periods=3)
-    >>> require_series(pd.DataFrame({"x": [1, 2, 3]}, index=days[::-1]), None)
-    Traceback (most recent call last):
-    ...
-    huracan.errors.DataError: row 1 of X is of 2024-01-02 00:00:00, not after the row above it ...
-    """
-    index = getattr(X, "index", None)
-    if index is None or callable(index):
-        return
-    if getattr(index, "nlevels", 1) > 1:
-        raise DataError(f"X has an index of {index.nlevels} levels; one series in time order was expected. {_PANEL}")
-    if getattr(index.dtype, "kind", "") == "M":
-        back = np.flatnonzero(index[1:] <= index[:-1])
-        if len(back):
-            row = int(back[0]) + 1
-            raise DataError(
-                f"row {row} of X is of {index[row]}, not after the row above it ({index[row - 1]}); one series, oldest row "
-                f"first, was expected. {_PANEL}"
-            )
-    other = getattr(y, "index", None)
-    if other is not None and not callable(other) and len(other) == len(index) and not index.equals(other):
-        row = next(i for i, (a, b) in enumerate(zip(index, other, strict=True)) if a != b)
-        raise DataError(f"row {row} of X is of {index[row]} and that of y of {other[row]}; the same index was expected.")
+__all__ = ["given_target", "require_window"]
 
 
 def require_window(window: Any) -> None:

@@ -19,12 +19,12 @@ from sklearn.utils.validation import check_is_fitted
 from huracan.baselines.given_rows import as_array, as_rows, dimensions, is_own_copy
 from huracan.baselines.inputs import InputScaler, checked_weight, other_columns, require_finite
 from huracan.baselines.wrapper import MIN_TRAIN_ROWS, TabularLearner
-from huracan.dataset import TrainingSet
+from huracan.dataset import TrainingSet, require_same_index
 from huracan.errors import DataError, ModelError, NotEnoughData
 from huracan.memory import give_back_freed_memory
 from huracan.model_info import ModelInfo
 from huracan.models.input_saliency import input_saliency
-from huracan.models.neural_inputs import given_target, require_series, require_window
+from huracan.models.neural_inputs import given_target, require_window
 from huracan.models.neural_settings import loop_settings, network_arguments, told_from_last_bar
 from huracan.models.told_training import pace_of, plain_training, told_training, with_pace
 from huracan.models.torch_use import require_torch, torch_threads
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     import torch
 
     from huracan.baselines.spec import LearnerSpec
+    from huracan.training.checkpoints import CheckpointFolder
     from huracan.training.history import TrainingResult
     from huracan.training.job import NetworkRecipe, TrainingJob
     from huracan.training.settings import LoopSettings
@@ -50,11 +51,16 @@ _SCALED_WINDOWS = 8 * _PREDICT_ROWS
 class NeuralLearner(TabularLearner):
     """What :class:`~huracan.models.neural.NeuralRegressor` and ``NeuralClassifier`` share; use one of those two."""
 
+    _reads_keys = True
+
     # --- fitting ---------------------------------------------------------------------------------------------------
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
-        """Train on a ``TrainingSet``; on ``X`` (n, d) and ``y`` (n,) or (n, outputs) of one series in time order; or on
-        windows ``X`` (n, bars, d), each with its own ``y``.
+        """Train on a ``TrainingSet``; on ``X`` (n, d) and ``y`` (n,) or (n, outputs), oldest row first; or on windows ``X``
+        (n, bars, d), each with its own ``y``.
+
+        A matrix is one unbroken series. A frame may say what its rows are of: in columns ``ts``, ``symbol`` and ``segment``,
+        which are then no features, or in a pandas index of times, or of times and symbols. Windows end where a bar is missing.
 
         ``y`` beside a ``TrainingSet`` stands for its label where one number is not enough, say (n, 96) for the next 96
         values: rows whose own label is not known stay out, and all of a row's values are known by its ``label_end``.
@@ -82,7 +88,8 @@ class NeuralLearner(TabularLearner):
             ) from error
 
     def _trained(self, job: TrainingJob, params: Mapping[str, Any]) -> tuple[dict[str, Any], TrainingResult]:
-        from huracan.training import CheckpointFolder, Supervised, TrainingLoop
+        from huracan.training import Supervised, TrainingLoop
+        from huracan.training.outcome import train_once
         from huracan.training.runtime import Runtime
 
         network = job.network.build()
@@ -95,19 +102,23 @@ class NeuralLearner(TabularLearner):
                     f"{self.spec.name} cannot go on from its last fit: its network has other sizes now; fit a new one."
                 ) from error
         identity = None if params["checkpoints"] is None else job.identity(start)
-        with torch_threads(self._threads()):
-            loop = TrainingLoop(
-                network,
-                Supervised(job.objective),
-                job.train,
-                job.validation,
-                settings=job.settings,
-                runtime=Runtime(params["device"]),
-                checkpoints=None if identity is None else CheckpointFolder(Path(params["checkpoints"]) / identity[:16]),
-                identity=identity,
-            )
-            result = loop.run()
-        return network.state_dict(), result
+
+        def train(checkpoints: CheckpointFolder | None) -> tuple[dict[str, Any], TrainingResult]:
+            with torch_threads(self._threads()):
+                loop = TrainingLoop(
+                    network,
+                    Supervised(job.objective),
+                    job.train,
+                    job.validation,
+                    settings=job.settings,
+                    runtime=Runtime(params["device"]),
+                    checkpoints=checkpoints,
+                    identity=identity,
+                )
+                result = loop.run()
+            return network.state_dict(), result
+
+        return train(None) if identity is None else train_once(Path(params["checkpoints"]) / identity[:16], train)
 
     def outline(self) -> tuple[LoopSettings, torch.nn.Module]:
         """Settings of the loop, and the network for one feature and one output: what can be refused before there is data."""
@@ -217,7 +228,7 @@ class NeuralLearner(TabularLearner):
     ) -> tuple[WindowedRows, NDArray[Any], NDArray[np.float64]]:
         """Rows, targets, and weights, 0 where the label is not known."""
         if not isinstance(X, TrainingSet):
-            require_series(X, y)
+            require_same_index(X, y)
         rows = self._windowed(X, reset=reset)
         n = len(rows.place)
         if isinstance(X, TrainingSet):
@@ -255,7 +266,7 @@ class NeuralLearner(TabularLearner):
             X = as_array(X, "X", "rows and columns of numbers, or windows of them, were")
         if dimensions(X) != 3:
             matrix = self._matrix(X, reset=reset)
-            return WindowedRows.of(matrix, RowTimes.of(X if hasattr(X, "index") else matrix, label_horizon=horizon))
+            return WindowedRows.of_rows(X, matrix, label_horizon=horizon)
         bars, wide = X.shape[1:]
         if bars < params["window"]:
             raise DataError(f"X holds windows of {bars} bars; {self.spec.name} looks at {params['window']} (its window).")
@@ -312,8 +323,6 @@ class NeuralLearner(TabularLearner):
         from huracan.training.windows import WindowTable
 
         params = self.spec.complete(self.hyperparameters)
-        if not isinstance(X, TrainingSet | AskedRows):
-            require_series(X, None)
         if not issparse(X) and hasattr(X, "__len__") and len(X) == 0:
             return np.empty((0, len(self._constant_output())))
         rows = self._windowed(X.rows if isinstance(X, AskedRows) else X, reset=False)

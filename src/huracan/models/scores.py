@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from huracan.errors import ModelError
+
 if TYPE_CHECKING:
     from huracan.dataset import TrainingSet
 
-__all__ = ["feature_importance", "score_rows", "score_span", "signal_score", "up_probability"]
+__all__ = ["feature_importance", "predict_span", "score_rows", "score_span", "signal_score", "up_probability"]
 
 
 def signal_score(model: Any, X: Any) -> NDArray[np.float64]:
     """One number a row, larger meaning "up": the learner's own scale, comparable only with itself.
 
-    A regressor's forecast; a classifier's probability of up minus one half (with three and more classes the
-    probability of the highest class minus that of the lowest); where there is no probability, the margin. The rules
-    score 0 (majority), 1 (buy and hold) and the last return (last value).
+    A regressor's forecast, of quantiles the middle one; a classifier's probability of up minus one half (with three and more
+    classes the probability of the highest class minus that of the lowest); where there is no probability, the margin. The
+    rules score 0 (majority), 1 (buy and hold) and the last return (last value).
 
     Parameters
     ----------
@@ -29,9 +31,14 @@ def signal_score(model: Any, X: Any) -> NDArray[np.float64]:
     -------
     float64 (n,), finite.
 
+    Raises
+    ------
+    ModelError : the model forecasts several values a row, none of which is "up" for all.
+
     See Also
     --------
     score_span, score_rows : scores of a span of rows, or of some rows, by a model that may look further back.
+    predict_span : all that a model says of a span: several outputs, quantiles, probabilities.
     """
     from huracan.baselines.wrapper import TabularLearner
 
@@ -43,7 +50,13 @@ def signal_score(model: Any, X: Any) -> NDArray[np.float64]:
     if hasattr(model, "decision_function"):
         margin = np.asarray(model.decision_function(X), dtype=np.float64)
         return margin if margin.ndim == 1 else margin[:, -1] - margin[:, 0]
-    return np.asarray(model.predict(X), dtype=np.float64).reshape(-1)
+    forecast = np.asarray(model.predict(X), dtype=np.float64)
+    if forecast.ndim > 1 and forecast.shape[1:] != (1,):
+        several = " x ".join(map(str, forecast.shape[1:]))
+        raise ModelError(
+            f"the model forecasts {several} values a row, and a score is one; predict_span(model, rows, span) gives them all."
+        )
+    return forecast.reshape(-1)
 
 
 def score_span(model: Any, rows: TrainingSet, span: slice) -> NDArray[np.float64]:
@@ -59,6 +72,51 @@ def score_span(model: Any, rows: TrainingSet, span: slice) -> NDArray[np.float64
     """
     behind, earlier = rows.with_history(span, getattr(model, "history_bars", 0))
     return signal_score(model, behind)[earlier:]
+
+
+def predict_span(
+    model: Any,
+    rows: TrainingSet,
+    span: slice,
+    *,
+    method: Literal["predict", "predict_quantiles", "predict_proba", "decision_function"] = "predict",
+) -> NDArray[Any]:
+    """What a model says of a span of ``rows``, such as the newest, looking at the bars before it where it looks back.
+
+    Parameters
+    ----------
+    model : as in :func:`signal_score`. rows : those of the span and before; they need no labels. span : row numbers.
+    method : of the model, asked about each row.
+
+    Returns
+    -------
+    (rows of the span, ...) as ``method`` gives it: (n,), (n, outputs), (n, quantiles), (n, classes).
+
+    Raises
+    ------
+    ModelError : the model has no such method, as one of regression has no ``predict_proba``.
+
+    Examples
+    --------
+    >>> from huracan.catalogue import build_model
+    >>> from huracan.dataset import TrainingSet
+    >>> rng = np.random.default_rng(0)
+    >>> rows = TrainingSet.from_arrays(rng.standard_normal((300, 2)), rng.standard_normal(300))
+    >>> model = build_model("linear_network", window=8, max_epochs=1, quantiles=(0.05, 0.5, 0.95)).fit(rows)
+    >>> newest = predict_span(model, rows, slice(-1, None), method="predict_quantiles")
+    >>> newest.shape, bool(np.all(np.diff(newest) >= 0))
+    ((1, 3), True)
+    """
+    ask = getattr(model, method, None)
+    if not callable(ask):
+        raise ModelError(f"method is '{method}', which {_name_of(model)} does not have; another one, or model, was expected.")
+    behind, earlier = rows.with_history(span, getattr(model, "history_bars", 0))
+    return np.asarray(ask(behind))[earlier:]
+
+
+def _name_of(model: Any) -> str:
+    spec = getattr(model, "spec", None)
+    return type(model).__name__ if spec is None else f"{spec.name} as it was built"
 
 
 def score_rows(model: Any, rows: TrainingSet, which: NDArray[np.integer]) -> NDArray[np.float64]:

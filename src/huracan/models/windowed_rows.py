@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huracan.baselines.inputs import InputScaler
-from huracan.dataset import TimeSource, TrainingSet
+from huracan.dataset import RowKeys, TimeSource, TrainingSet, split_keys
 from huracan.validation.row_times import RowTimes
 
 __all__ = ["AskedRows", "TableSource", "WindowedRows"]
@@ -74,21 +74,50 @@ class WindowedRows:
         return cls(X, None, row, row, times, **more)
 
     @classmethod
-    def _of_training_set(cls, rows: TrainingSet, more: dict[str, Any]) -> Self:
-        from huracan.training.windows import bars_before
+    def of_rows(cls, X: Any, values: NDArray[np.float32], *, label_horizon: int, **more: Any) -> Self:
+        """Sort the rows of a matrix or frame by what is known of them; ``values`` are its features (n, d).
 
+        See :func:`~huracan.dataset.split_keys` for what is read of a frame. A segment begins where a bar is missing.
+        """
+        given = split_keys(X)[1]
+        if not given.found:
+            return cls.of(values, RowTimes.of(values, label_horizon=label_horizon), **more)
+        keys = RowKeys.read(given, len(values))
+        if given.ts is None:
+            times = RowTimes.of(values, label_horizon=label_horizon)
+        else:
+            decided, known = (at.astype(np.int64) for at in (keys.ts + keys.bar_length, keys.label_end(label_horizon)))
+            times = RowTimes(decided, known, int(keys.bar_length / np.timedelta64(1, "ms")), clock=True)
+        return cls._sorted(values, keys, None, times, more)
+
+    @classmethod
+    def _of_training_set(cls, rows: TrainingSet, more: dict[str, Any]) -> Self:
         unknown = np.isnat(rows.label_end)  # a row that may stand in windows, and is not learned from
         known = replace(rows, label_end=np.where(unknown, rows.decision_time, rows.label_end)) if unknown.any() else rows
         times = RowTimes.of(known)
         step = rows.bar_length if rows.time_source is TimeSource.CANDLES else None
-        if len(rows.symbols) == 1:  # by time is by symbol and time
-            before = bars_before(rows.symbol_code, rows.segment, rows.ts, step).astype(np.int32)
-            return cls(rows.X, None, np.arange(len(rows), dtype=np.int32), before, times, **more)
-        order = np.lexsort((rows.ts, rows.symbol_code)).astype(np.int32)
+        return cls._sorted(rows.X, rows, step, times, more)
+
+    @classmethod
+    def _sorted(
+        cls,
+        values: NDArray[np.float32],
+        keys: TrainingSet | RowKeys,
+        step: np.timedelta64 | None,
+        times: RowTimes,
+        more: dict[str, Any],
+    ) -> Self:
+        from huracan.training.windows import bars_before
+
+        code, segment, ts = keys.symbol_code, keys.segment, keys.ts
+        row = np.arange(len(values), dtype=np.int32)
+        order = None if len(keys.symbols) == 1 else np.lexsort((ts, code)).astype(np.int32)
+        if order is None or np.array_equal(order, row):  # by time is by symbol and time, or symbols follow each other
+            return cls(values, None, row, bars_before(code, segment, ts, step).astype(np.int32), times, **more)
         place, before = np.empty_like(order), np.empty_like(order)
-        place[order] = np.arange(len(rows), dtype=np.int32)
-        before[order] = bars_before(rows.symbol_code[order], rows.segment[order], rows.ts[order], step)
-        return cls(rows.X, order, place, before, times, **more)
+        place[order] = row
+        before[order] = bars_before(code[order], segment[order], ts[order], step)
+        return cls(values, order, place, before, times, **more)
 
     def complete(self, length: int) -> NDArray[np.bool_]:
         """Whether each given row has a whole window of ``length`` bars."""

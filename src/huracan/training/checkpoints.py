@@ -11,12 +11,10 @@ Every process writes, hashes and reads its own shards, and is waited for as long
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import re
 import secrets
 import shutil
-import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,6 +25,7 @@ from typing import IO, Any
 
 from huracan.errors import ArtifactError, ModelError, StorageError
 from huracan.logs import logger
+from huracan.storage.folder_lock import lock
 from huracan.storage.whole_files import flush_folder, make_folder, put_file, refusal
 from huracan.training.runtime import Runtime
 from huracan.training.step_losses import StepLosses
@@ -38,7 +37,8 @@ _SHARD = re.compile(r"__(\d+)_\d+\.distcp")
 _LOSSES = "losses.f64"
 _ASIDE = ".aside"
 _KEPT = 2
-_PATIENCE = 5.0
+_ALWAYS = frozenset({".metadata", "progress.json"})
+"""Files of every checkpoint, beside its shards."""
 _FULL = 1 << 20
 """Bytes left, below which a disk is full."""
 
@@ -78,7 +78,7 @@ class CheckpointFolder:
 
         Raises
         ------
-        StorageError : another training is using it, or it cannot be written.
+        FolderInUse : another training is using it. StorageError : it cannot be written.
         """
         runtime.together(self._lock)
         try:
@@ -89,24 +89,7 @@ class CheckpointFolder:
                 self._held = None
 
     def _lock(self) -> None:
-        try:
-            make_folder(self.folder)
-            self._held = (self.folder / ".lock").open("a")
-        except OSError as error:
-            raise refusal(self.folder, "written", error) from error
-        deadline = time.monotonic() + _PATIENCE  # a process that was just killed may not be gone yet
-        while True:
-            try:
-                fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except OSError:
-                if time.monotonic() > deadline:
-                    self._held.close()
-                    self._held = None
-                    raise StorageError(
-                        f"{self.folder} is in use by another training; let it end, or take another folder."
-                    ) from None
-                time.sleep(0.1)
+        self._held = lock(self.folder)
 
     def write(
         self, step: int, tensors: dict[str, Any], progress: Mapping[str, Any], runtime: Runtime, losses: Sequence[float] = ()
@@ -145,10 +128,14 @@ class CheckpointFolder:
             if runtime.chief:
                 shutil.rmtree(aside, ignore_errors=True)
 
-    def newest(self, runtime: Runtime | None = None) -> Checkpoint | None:
+    def newest(self, runtime: Runtime | None = None, *, needed: Iterable[str] = ()) -> Checkpoint | None:
         """The newest checkpoint that is whole; a damaged one is named in the log and the one before it is taken.
 
         Every process calls it, and looks at its own share of the files.
+
+        Parameters
+        ----------
+        needed : what ``progress.json`` must say, besides the step.
 
         Raises
         ------
@@ -159,7 +146,7 @@ class CheckpointFolder:
         damage = ""
         for folder in reversed(runtime.together(self._all)):
             try:
-                return self._checked(folder, runtime)
+                return self._checked(folder, runtime, needed)
             except ArtifactError as error:  # the same on every process
                 damage = str(error)
                 if runtime.chief:
@@ -231,16 +218,18 @@ class CheckpointFolder:
             return refusal(target, "written", OSError(errno.ENOSPC, "No space left on device"))
         return StorageError(f"{target} cannot be written: {' '.join(str(reasons[0]).split())[:300]}.")
 
-    def _checked(self, folder: Path, runtime: Runtime) -> Checkpoint:
+    def _checked(self, folder: Path, runtime: Runtime, needed: Iterable[str]) -> Checkpoint:
         hashes = runtime.together(lambda: _manifest(folder))
         runtime.each(lambda: _verify(folder, {name: hashes[name] for name in _own(hashes, runtime)}))
-        return runtime.together(lambda: self._told(folder))
+        return runtime.together(lambda: self._told(folder, needed))
 
-    def _told(self, folder: Path) -> Checkpoint:
+    def _told(self, folder: Path, needed: Iterable[str]) -> Checkpoint:
         try:
             progress = json.loads((folder / "progress.json").read_bytes())
             found = Checkpoint(folder, int(progress["step"]), progress)
             self.losses(found)
+            if missing := sorted(set(needed) - set(progress)):
+                raise ValueError(f"progress.json does not say {', '.join(missing)}")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ArtifactError(f"the checkpoint {folder} is damaged: {error}.") from error
         return found
@@ -276,10 +265,16 @@ def _own(names: Iterable[str], runtime: Runtime) -> list[str]:
 
 def _manifest(folder: Path) -> dict[str, str]:
     try:
-        hashes = json.loads((folder / "manifest.json").read_bytes())
-        return {str(name): str(expected) for name, expected in hashes.items()}
+        told = json.loads((folder / "manifest.json").read_bytes())
+        hashes = {str(name): str(expected) for name, expected in told.items()}
+        there = {file.name for file in folder.iterdir()} - {"manifest.json"}
     except (OSError, ValueError, AttributeError) as error:
         raise ArtifactError(f"the checkpoint {folder} is damaged: {error}.") from error
+    missing = sorted((there | _ALWAYS) - set(hashes))
+    if missing or not any(map(_SHARD.fullmatch, hashes)):
+        what = ", ".join(missing) or "a shard"
+        raise ArtifactError(f"the checkpoint {folder} is damaged: its manifest holds no SHA-256 of {what}.")
+    return hashes
 
 
 def _verify(folder: Path, hashes: Mapping[str, str]) -> None:

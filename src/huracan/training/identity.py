@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from huracan.training.code_identity import code_of
 from huracan.training.windows import WindowTable
+from huracan.version import __version__
 
 __all__ = ["identity_of"]
 
@@ -20,12 +22,12 @@ __all__ = ["identity_of"]
 def identity_of(
     told: Sequence[Any], train: WindowTable, validation: WindowTable | None, parameters: Mapping[str, torch.Tensor]
 ) -> str:
-    """SHA-256 of settings, windows and parameters; a table that both windows are cut from is read once.
+    """SHA-256 of settings, windows, parameters and this package's version; a table that both windows share is read once.
 
     Parameters
     ----------
     told : values such as the network's name and arguments, the loss and the decisive settings. A data class is known by its
-        name and fields, a function by its name; anything else that JSON has no word for by what ``repr`` says.
+        name and fields, a function by its name and code; anything else that JSON has no word for by what ``repr`` says.
     parameters : those it begins with.
 
     Examples
@@ -34,7 +36,7 @@ def identity_of(
     >>> identity_of(["lstm"], rows, None, {}) == identity_of(["gru"], rows, None, {})
     False
     """
-    digest = sha256(json.dumps(list(told), sort_keys=True, default=_in_words).encode())
+    digest = sha256(json.dumps([__version__, torch.__version__, *told], sort_keys=True, default=_in_words).encode())
     for windows in (train, validation):
         if windows is None:
             digest.update(b"no windows")
@@ -61,7 +63,7 @@ def _in_words(value: Any) -> Any:
         return [_in_words(value.func), value.args, value.keywords]
     if is_dataclass(value) and not isinstance(value, type):
         return [_name(type(value)), {field.name: getattr(value, field.name) for field in fields(value)}]
-    return _name(value) if callable(value) and hasattr(value, "__qualname__") else repr(value)
+    return [_name(value), code_of([value])] if callable(value) and hasattr(value, "__qualname__") else repr(value)
 
 
 def _name(value: Any) -> str:

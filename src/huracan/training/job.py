@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,20 @@ import torch
 from torch import nn
 
 from huracan.errors import ArtifactError, ModelError, nearest_name
+from huracan.statistics.spread_rows import spread_rows
 from huracan.storage.whole_files import put_file, refusal
+from huracan.training.code_identity import code_of
 from huracan.training.identity import identity_of
 from huracan.training.objectives import Pinball, cross_entropy, huber_loss, squared_error
-from huracan.training.phases import Objective
-from huracan.training.randomness import built_with_seed
+from huracan.training.phases import Objective, Supervised
+from huracan.training.randomness import built_with_seed, depends_on_pieces
 from huracan.training.settings import LoopSettings
 from huracan.training.windows import WindowTable
 
-__all__ = ["NetworkRecipe", "TrainingJob", "objective_of"]
+__all__ = ["SAMPLED_WINDOWS", "NetworkRecipe", "TrainingJob", "objective_of"]
+
+SAMPLED_WINDOWS = 1_024
+"""Windows that are enough to see which inputs a network listens to, and that are kept of a finished training."""
 
 _OBJECTIVES: dict[str, Objective] = {
     "squared_error": squared_error,
@@ -64,12 +69,17 @@ class NetworkRecipe:
 
     def build(self) -> nn.Module:
         """Make the network."""
-        factory = _found(self.factory) if isinstance(self.factory, str) else self.factory
+        factory = self.made_by
         with built_with_seed(self.seed):
             try:
                 return factory(**self.arguments)
             except TypeError as error:
                 raise ModelError(f"the network cannot be made with {dict(self.arguments)}: {error}.") from error
+
+    @property
+    def made_by(self) -> Callable[..., nn.Module]:
+        """The factory itself."""
+        return _found(self.factory) if isinstance(self.factory, str) else self.factory
 
     @property
     def path(self) -> str:
@@ -115,14 +125,32 @@ class TrainingJob:
     def identity(self, start: Mapping[str, torch.Tensor] | None = None) -> str:
         """SHA-256 of everything that decides what this job computes: two jobs with it come to the same parameters.
 
+        The network's code is part of it, with what it uses of its own project, and so is the version of this package.
+
         Parameters
         ----------
         start : parameters it begins with instead of new ones.
         """
         factory = self.network.factory
         name = factory if isinstance(factory, str) else f"{factory.__module__}:{factory.__qualname__}"
-        told = [name, dict(self.network.arguments), self.network.seed, self.loss, list(self.quantiles), self.settings.decisive]
+        network = self.network.build()
+        made_of = [self.network.made_by, *{type(part) for part in network.modules()}]
+        told = [name, code_of(made_of), dict(self.network.arguments), self.network.seed]
+        told += [self.loss, list(self.quantiles), self.settings.decisive]
+        if depends_on_pieces(network, Supervised(self.objective).validation, self.train):
+            told.append(self.settings.accumulate)
         return identity_of(told, self.train, self.validation, start or {})
+
+    def sample(self) -> TrainingJob:
+        """The job without what only training needs: windows to validate on, and all but a sample of those to learn from."""
+        sample = spread_rows(len(self.train), SAMPLED_WINDOWS)
+        chosen = slice(None) if sample is None else torch.from_numpy(sample)
+        last, length = self.train.last[chosen].long(), self.train.length
+        bars = (last[:, None] - torch.arange(length - 1, -1, -1)).reshape(-1)
+        told = {name: getattr(self.train, name) for name in ("y", "weight", "condition")}
+        kept = {name: None if value is None else value[chosen] for name, value in told.items()}
+        ends = torch.arange(1, len(last) + 1, dtype=torch.int32) * length - 1
+        return replace(self, train=WindowTable(self.train.table[bars], ends, length, **kept), validation=None)
 
     def save(self, folder: Path) -> None:
         """Write the job as ``job.json`` and arrays beside it.

@@ -23,10 +23,11 @@ from huracan.logs import logger
 from huracan.memory import keep_freed_memory
 from huracan.training.averaging import ParameterAverage
 from huracan.training.checkpoints import CheckpointFolder
+from huracan.training.code_identity import code_of
 from huracan.training.history import EpochRecord, TrainingResult
 from huracan.training.identity import identity_of
-from huracan.training.phases import Phase, TrainingTask
-from huracan.training.randomness import draws_itself, own_randomness, seed_of_step
+from huracan.training.phases import Phase, RowLosses, TrainingTask
+from huracan.training.randomness import depends_on_pieces, draws_itself, own_randomness, seed_of_step
 from huracan.training.runtime import Runtime, parameter_type
 from huracan.training.schedule import epoch_order, learning_rate_factor, phase_at, steps_in_epoch, total_steps
 from huracan.training.settings import LoopSettings
@@ -37,6 +38,7 @@ __all__ = ["TrainingLoop"]
 _EXPLODED = 1_000.0
 _LEAST_LOSS = 1e-3
 _VALIDATION_BATCH = 1_024
+_PROGRESS = ("training", "history", "best", "has_best")
 
 
 class TrainingLoop:
@@ -87,7 +89,9 @@ class TrainingLoop:
         self.checkpoints, self.on_epoch = checkpoints, on_epoch
         self.identity = ""
         if checkpoints is not None:
-            told = [repr(network), task, self.settings.decisive]
+            told = [repr(network), code_of(map(type, network.modules())), task, self.settings.decisive]
+            if any(depends_on_pieces(network, phase.losses, train) for phase in self.phases):
+                told.append(self.settings.accumulate)
             self.identity = identity or identity_of(told, train, validation, network.state_dict())
         self.draws = any(draws_itself(network, phase.losses, train) for phase in self.phases)
         self.runtime.place(network, task, self.settings)
@@ -191,6 +195,7 @@ class TrainingLoop:
     def _rows_of_step(self, step: int) -> torch.Tensor:
         epoch, at = divmod(step, self.per_epoch)
         if self._order_of is None or self._order_of[0] != epoch:
+            self._order_of = None  # one order at a time: four bytes a window
             self._order_of = epoch, epoch_order(len(self.train), self.settings.seed, epoch).to(self.runtime.device)
         size = self.settings.batch_size
         return self._order_of[1][at * size : (at + 1) * size].long()
@@ -216,6 +221,7 @@ class TrainingLoop:
         result, epoch = self.result, step // self.per_epoch + 1
         first = (epoch - 1) * self.per_epoch
         means = self._phase_means(first, step)
+        self.runtime.share_buffers()
         with self.average.in_use():
             validation = self._validate()
         rate = self.optimizers[0].param_groups[0]["lr"]
@@ -268,12 +274,14 @@ class TrainingLoop:
         self.generator.manual_seed(self.settings.seed)
         with torch.no_grad():
             for rows in torch.arange(len(windows), device=self.runtime.device).split(_VALIDATION_BATCH):
-                mine = rows[self.runtime.part(len(rows))]
-                batch = windows.batch(mine) if len(mine) else _weightless(windows)
-                total += self.runtime.losses(losses, batch, generator=self.generator)
+                total += self._losses_of(losses, windows, rows[self.runtime.part(len(rows))])
         network.train()
-        everything = torch.arange(len(windows), device=self.runtime.device)
-        return float(self.runtime.total(total)) / self._weight(windows, everything)
+        weight = float(len(windows)) if windows.weight is None else float(windows.weight.sum())
+        return float(self.runtime.total(total)) / weight
+
+    def _losses_of(self, losses: RowLosses, windows: WindowTable, mine: torch.Tensor) -> torch.Tensor:
+        batch = windows.batch(mine) if len(mine) else _weightless(windows)  # gone before the next one is cut
+        return self.runtime.losses(losses, batch, generator=self.generator)
 
     def _sum_up(self) -> None:
         """Losses of the steps since the last time, over all processes, into the result."""
@@ -306,6 +314,7 @@ class TrainingLoop:
     def _write_checkpoint(self, step: int) -> None:
         assert self.checkpoints is not None
         self._sum_up()
+        self.runtime.share_buffers()
         r = self.result
         progress = {
             "step": step,
@@ -318,7 +327,7 @@ class TrainingLoop:
         self.checkpoints.write(step, self._tensors(self.best is not None), progress, self.runtime, r.step_losses)
 
     def _resume(self) -> int:
-        found = None if self.checkpoints is None else self.checkpoints.newest(self.runtime)
+        found = None if self.checkpoints is None else self.checkpoints.newest(self.runtime, needed=_PROGRESS)
         if found is None or self.checkpoints is None:
             return 0
         if found.progress.get("training") != self.identity:

@@ -13,7 +13,7 @@ from torch import nn
 from huracan.training.phases import RowLosses
 from huracan.training.windows import WindowTable
 
-__all__ = ["built_with_seed", "draws_itself", "own_randomness", "seed_of_step"]
+__all__ = ["built_with_seed", "depends_on_pieces", "draws_itself", "own_randomness", "seed_of_step"]
 
 _GLOBAL_STREAM = threading.RLock()
 
@@ -74,13 +74,39 @@ def draws_itself(network: nn.Module, losses: RowLosses, windows: WindowTable) ->
     >>> [draws_itself(nn.Sequential(nn.Flatten(), nn.Linear(1, 1), nn.Dropout(p)), losses, rows) for p in (0.0, 0.1)]
     [False, True]
     """
+    return _tried(network, losses, windows)[0]
+
+
+def depends_on_pieces(network: nn.Module, losses: RowLosses, windows: WindowTable) -> bool:
+    """Whether the pieces that a batch is computed in decide more than rounding: it is tried, on a copy.
+
+    They do where random numbers are drawn, a piece at a time, and where a module keeps running statistics of what it sees.
+
+    >>> from huracan.training.objectives import squared_error
+    >>> from huracan.training.phases import Supervised
+    >>> losses = Supervised(squared_error).phases[0].losses
+    >>> rows = WindowTable(torch.ones(2, 1), torch.arange(2, dtype=torch.int32), 1, y=torch.ones(2, 1))
+    >>> layers = nn.Dropout(0.0), nn.Dropout(0.1), nn.LayerNorm(1), nn.BatchNorm1d(1)
+    >>> [depends_on_pieces(nn.Sequential(nn.Flatten(), nn.Linear(1, 1), layer), losses, rows) for layer in layers]
+    [False, True, False, True]
+    """
+    return any(_tried(network, losses, windows))
+
+
+def _tried(network: nn.Module, losses: RowLosses, windows: WindowTable) -> tuple[bool, bool, bool]:
+    """Whether a step draws from PyTorch's own stream, draws from the one it is given, and changes buffers."""
     some = windows.batch(torch.arange(min(2, len(windows)), device=windows.last.device))
     trial = copy.deepcopy(network).to(some.x.device, some.x.dtype).train()
     device = next((p.device for p in trial.parameters()), torch.device("cpu"))
+    given = torch.Generator(some.x.device).manual_seed(0)
+    stream = given.get_state()
+    kept = {name: buffer.clone() for name, buffer in trial.named_buffers()}
     with _GLOBAL_STREAM, torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        before = _streams(device)
-        losses(trial, some, torch.Generator(some.x.device).manual_seed(0))
-        return any(not torch.equal(old, new) for old, new in zip(before, _streams(device), strict=True))
+        own = _streams(device)
+        losses(trial, some, given)
+        drawn = any(not torch.equal(old, new) for old, new in zip(own, _streams(device), strict=True))
+    changed = any(not torch.equal(kept[name], buffer) for name, buffer in trial.named_buffers() if name in kept)
+    return drawn, not torch.equal(stream, given.get_state()), changed
 
 
 def _streams(device: torch.device) -> list[torch.Tensor]:

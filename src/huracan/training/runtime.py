@@ -132,6 +132,9 @@ class Runtime:
         """Do something on every process, however long it takes one; all have what came of it on each, be it an error."""
         return [what()]
 
+    def share_buffers(self) -> None:
+        """Make what modules keep beside parameters, such as running statistics, the same on every process."""
+
     def whole_state(self) -> dict[str, torch.Tensor]:
         """The network's parameters and buffers by name, whole, on the CPU; empty on processes that are not the chief."""
         return {name: value.detach().cpu() for name, value in self.network.state_dict().items()}

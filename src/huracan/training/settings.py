@@ -24,7 +24,7 @@ class LoopSettings:
     ----------
     max_epochs : most passes over the training windows. max_steps : most optimizer steps; None is no limit.
     batch_size : windows an optimizer step, over all devices together. accumulate : pieces a batch is computed in, one
-        after the other, where it does not fit into memory.
+        after the other, where it does not fit into memory; dropout draws for each piece, so other pieces draw other numbers.
     learning_rate, weight_decay : of AdamW. schedule : ``"cosine"`` falls to zero over all steps, ``"constant"`` does not.
     warmup_share : share of all steps over which the rate rises from zero.
     clip_norm : the norm the gradient is cut at; None leaves it.
@@ -88,7 +88,10 @@ class LoopSettings:
 
     @property
     def decisive(self) -> dict[str, Any]:
-        """Those of the settings that decide what is computed, rounding left aside."""
+        """Those of the settings that decide what is computed by every network, rounding left aside.
+
+        ``accumulate`` decides where :func:`~huracan.training.randomness.depends_on_pieces` says so.
+        """
         return {name: value for name, value in asdict(self).items() if name not in _WITHOUT_EFFECT}
 
 

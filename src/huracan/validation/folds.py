@@ -93,7 +93,7 @@ class PurgedSplitter(ABC):
 
         Parameters
         ----------
-        X : a ``TrainingSet``; or a pandas frame with a time index; or any rows, with ``decision_time`` (and
+        X : a ``TrainingSet``; or a frame with times in its index or a column ``ts``; or any rows, with ``decision_time`` (and
             ``label_end``) given, with times bound by :meth:`bind`, else taken as one series in time order.
         y : not used.
         groups : the ``TrainingSet`` whose rows ``X`` holds, where only a matrix can be handed on, as by

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from huracan.dataset import TrainingSet
+from huracan.dataset import TrainingSet, split_keys
 from huracan.errors import DataError, NotEnoughData
 
 __all__ = ["Embargo", "RowTimes"]
@@ -57,7 +57,7 @@ class RowTimes:
     def of(
         cls, X: Any, *, decision_time: ArrayLike | None = None, label_end: ArrayLike | None = None, label_horizon: int = 1
     ) -> RowTimes:
-        """Find the times of ``X``: a ``TrainingSet``, given times, a pandas time index, else the order of the rows.
+        """Find the times of ``X``: a ``TrainingSet``, given times, those of a frame's index or column ``ts``, else row order.
 
         Without ``label_end`` a label ends ``label_horizon`` bars after its decision.
         """
@@ -69,7 +69,7 @@ class RowTimes:
             step = max(1, int(X.bar_length / np.timedelta64(1, "ms")))
             return cls(_milliseconds(X.decision_time, "decision_time"), _milliseconds(X.label_end, "label_end"), step, True)
         n = X.shape[0] if hasattr(X, "shape") else len(X)
-        given = _time_index(X) if decision_time is None else decision_time
+        given = split_keys(X)[1].ts if decision_time is None else decision_time
         if given is None:
             if label_end is not None:
                 raise DataError("label_end was given without decision_time; both were expected.")
@@ -154,15 +154,6 @@ class RowTimes:
         if length < 0:
             raise DataError(f"embargo is {embargo}; 0 or more was expected.")
         return length
-
-
-def _time_index(X: Any) -> Any:
-    """The time index of a pandas frame, else None."""
-    index: Any = getattr(X, "index", None)
-    kind = getattr(index, "dtype", None)
-    if getattr(kind, "tz", None) is not None:
-        return index.tz_convert("UTC").tz_localize(None)
-    return index if isinstance(kind, np.dtype) and np.issubdtype(kind, np.datetime64) else None
 
 
 def _milliseconds(times: Any, name: str) -> NDArray[np.int64]:

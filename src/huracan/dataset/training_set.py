@@ -14,43 +14,25 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from huracan.errors import DataError, NotEnoughData
+from huracan.dataset.array_rows import array_fields
+from huracan.dataset.candle_rows import NO_LABEL, Recipe, candle_fields
+from huracan.dataset.row_keys import TimeSource
+from huracan.dataset.steps import LongestStep
+from huracan.errors import DataError
 from huracan.model_info import MarketRegime
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["REGIME_ORDER", "Recipe", "TimeSource", "TrainingSet", "as_matrix", "exit_times"]
+__all__ = ["REGIME_ORDER", "TrainingSet"]
 
 REGIME_ORDER: tuple[MarketRegime, ...] = tuple(MarketRegime)
 """``regime_code`` i stands for ``REGIME_ORDER[i]``; -1 for unknown."""
-
-_KEYS = ("symbol", "ts", "segment")
-_NO_LABEL = "no label: its future, or the volatility it is scaled by, is not known"
-
-
-class Recipe(Protocol):
-    """What ``TrainingSet.from_candles`` needs of a feature recipe."""
-
-    @property
-    def hash(self) -> str: ...
-
-    def compute(self, candles: pl.DataFrame) -> pl.DataFrame: ...
-
-
-class TimeSource(StrEnum):
-    """Where the times of a ``TrainingSet`` came from."""
-
-    CANDLES = "candles"
-    GIVEN = "given"
-    INDEX = "time index"
-    ROW_ORDER = "row order"
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,9 +94,11 @@ class TrainingSet:
     def __repr__(self) -> str:
         span = f"decided {self.decision_time[0]} to {self.decision_time[-1]}" if len(self) else "no rows"
         bar = self.bar_length.astype("timedelta64[s]")
+        parts = len(np.unique(self.symbol_code.astype(np.int64) << 32 | self.segment))
+        cut = f" in {parts} segments" if parts > len(self.symbols) else ""
         left = f"; {sum(self.dropped.values()):,} rows left out" if self.dropped else ""
         return (
-            f"<TrainingSet: {len(self):,} rows x {len(self.feature_names)} features, {len(self.symbols)} symbols, "
+            f"<TrainingSet: {len(self):,} rows x {len(self.feature_names)} features, {len(self.symbols)} symbols{cut}, "
             f"bars of {bar}, {span}; times: {self.time_source.value}{left}>"
         )
 
@@ -143,7 +127,7 @@ class TrainingSet:
         """The rows whose label is known; those left out are counted in ``dropped``."""
         known = self.labelled
         missing = int((~known).sum())
-        return replace(self.take(known), dropped={**self.dropped, _NO_LABEL: missing}) if missing else self
+        return replace(self.take(known), dropped={**self.dropped, NO_LABEL: missing}) if missing else self
 
     def without_features(self) -> TrainingSet:
         """The same rows without ``X``: all that judging needs, at a fraction of the memory."""
@@ -232,10 +216,10 @@ class TrainingSet:
     @classmethod
     def from_candles(
         cls,
-        candles: pl.DataFrame,
+        candles: Any,
         *,
         recipe: Recipe,
-        labels: pl.DataFrame,
+        labels: pl.DataFrame | None = None,
         regimes: pl.DataFrame | None = None,
         keep_unlabelled: bool = False,
     ) -> TrainingSet:
@@ -243,230 +227,93 @@ class TrainingSet:
 
         Parameters
         ----------
-        candles : as ``huracan.market.read_candles`` gives them.
+        candles : as ``huracan.market.read_candles`` gives them, or such a pandas frame.
         recipe : computes ``[symbol, ts, segment, features...]``; nulls mark warm-up and undefined values.
         labels : what a function of ``huracan.labels`` gives: ``[symbol, ts, label, label_end]`` and, where there are
-            any, ``execution_return``, ``weight``, ``volatility``.
+            any, ``execution_return``, ``weight``, ``volatility``. None for rows to forecast: all that have features, the
+            newest too.
         regimes : ``[symbol, ts, regime]``.
         keep_unlabelled : keep rows whose label is not known (``y`` is nan, ``label_end`` NaT): a model must answer on them
             too, since nobody knows at t whether a gap or the end of the data follows. See :meth:`labelled_only`.
 
         Raises
         ------
-        NotEnoughData : no row has both every feature and a label; the reasons are counted in the message.
-        """
-        import polars as pl
+        NotEnoughData : no row has every feature and, where labels are wanted, one; the reasons are counted in the message.
 
-        features = recipe.compute(candles)
-        names = tuple(c for c in features.columns if c not in _KEYS)
-        joined = features.join(labels, on=["symbol", "ts"], how="left", maintain_order="left")
-        undefined = joined.select(pl.any_horizontal(pl.col(c).is_null() | pl.col(c).is_nan() for c in names)).to_series()
-        dropped = _reasons(joined, names, undefined, int(getattr(recipe, "lookback", 0)))
-        kept = joined.filter(~undefined).sort("ts", "symbol")
-        kept = kept.with_columns(label=pl.when(pl.col("label_end").is_not_null()).then("label"))
-        if kept["label"].is_null().all():
-            dropped |= {_NO_LABEL: kept.height} if kept.height else {}
-            worst = max(dropped.items(), key=lambda item: item[1])
-            longest = int(joined.group_by("symbol", "segment").len()["len"].max() or 0)  # type: ignore[arg-type]
-            raise NotEnoughData(
-                f"none of {candles.height} candles gives a training row ({worst[0]}: {worst[1]}); the recipe needs more than "
-                f"{getattr(recipe, 'lookback', 0)} bars in one segment, the longest segment has {longest}."
-            )
-        bar = _bar_length(candles)
-        symbols = tuple(sorted(kept["symbol"].unique().to_list()))
-        ts: NDArray[np.datetime64] = kept["ts"].dt.replace_time_zone(None).cast(pl.Datetime("ms")).to_numpy()
-        rows = cls(
-            X=np.ascontiguousarray(kept.select(pl.col(names).cast(pl.Float32)).to_numpy()),
-            y=kept["label"].cast(pl.Float64).fill_null(np.nan).to_numpy().copy(),
-            ts=ts,
-            decision_time=(ts + bar).astype("datetime64[ms]"),
-            label_end=kept["label_end"].dt.replace_time_zone(None).cast(pl.Datetime("ms")).to_numpy(),
-            feature_names=names,
-            symbol_code=np.searchsorted(symbols, kept["symbol"].to_numpy().astype(str)).astype(np.int32),
-            segment=kept["segment"].to_numpy().astype(np.int32),
-            regime_code=np.full(kept.height, -1, np.int8),
-            weight=_optional(kept, "weight", np.ones(kept.height)),
-            execution_return=_optional(kept, "execution_return", None),
-            volatility=_optional(kept, "volatility", None),
-            symbols=symbols,
-            bar_length=bar,
-            time_source=TimeSource.CANDLES,
-            recipe_hash=recipe.hash,
-            dropped=dropped,
-        )
+        Warns
+        -----
+        UserWarning : without ``labels``, where the newest bar of a symbol has less than ``recipe.warmup`` bars of its segment
+            before it, so that its features are not quite those of a longer history.
+        """
+        rows = cls(**candle_fields(candles, recipe=recipe, labels=labels, keep_unlabelled=keep_unlabelled))
         rows = rows if regimes is None else rows.with_regimes(regimes)
-        return rows if keep_unlabelled else rows.labelled_only()
+        return rows if keep_unlabelled or labels is None else rows.labelled_only()
 
     @classmethod
     def from_arrays(
         cls,
         X: Any,
-        y: Any,
+        y: Any = None,
         *,
-        ts: ArrayLike | None = None,
+        ts: Any = None,
+        symbol: Any = None,
+        segment: Any = None,
         label_end: ArrayLike | None = None,
         prices: ArrayLike | None = None,
         label_horizon: int = 1,
-        symbol: str = "asset",
         weight: ArrayLike | None = None,
+        longest_step: LongestStep = 1,
     ) -> TrainingSet:
-        """Build from plain ``X, y`` of one series in time order.
+        """Build from features of one's own, of one symbol or of many; the rows come out by time and symbol.
 
-        Times come from ``ts``, else from a pandas time index, else from the order of the rows (one day each);
-        ``time_source`` says which. ``label_end`` defaults to the open time of the bar ``label_horizon`` rows after the next
-        one (see :func:`exit_times`). With ``prices`` (open of each bar) the execution return is the one from the next open
-        over the horizon, 0 where the exit lies beyond the last row.
+        What a row is of stands beside ``X`` (``ts``, ``symbol``, ``segment``: one value a row), in columns of a pandas or
+        polars frame that have these names or that are named (``symbol="coin"``), or in a pandas index: of times, or of times
+        and symbols in either order. Those columns are no features. Rows of each symbol go from old to new; symbols may follow
+        each other or take turns. Without times the order of the rows is time, one day each; ``time_source`` says which.
+
+        Parameters
+        ----------
+        X : (n, d) matrix or frame of finite numbers. y : (n,) labels; None for rows to forecast.
+        symbol : one value a row, a column, or one name for all rows.
+        segment : one value a row, or a column; where it changes a segment begins.
+        label_end : (n,) when each label is known; by default the open time of the bar ``label_horizon`` rows of its symbol
+            after the next one (see :func:`exit_times`).
+        prices : (n,) open of each bar; the execution return is then the one from the next open over the horizon, 0 where the
+            exit lies beyond the last row of the symbol.
+        weight : (n,).
+        longest_step : the longest step in time that is no gap; a longer one begins a segment, which no window crosses. An int
+            is in bars, 1 by default: where a bar is missing, there is a gap, as in candles. Shares by the day rest on
+            weekends and holidays: ``longest_step=datetime.timedelta(days=5)`` lets windows go on across those. None: no gaps.
+            Where less than half of the steps are alike (rows by volume or event) no bar can be missing, and only a
+            length of time cuts.
 
         Raises
         ------
         DataError : lengths differ, a value is not finite (named by row and column), a time is missing or not after the one
-            above it, or a price is not above zero.
+            of the symbol's row above, bars of symbols have different lengths, a price is not above zero, or what rows are of
+            stands in two places.
 
         Examples
         --------
         >>> days = np.array(["2024-01-04", "2024-01-05", "2024-01-08", "2024-01-09"], "M8[D]")  # a weekend in between
         >>> rows = TrainingSet.from_arrays(np.zeros((4, 1)), np.arange(4), ts=days)
-        >>> str(rows.label_end[0])[:10]
-        '2024-01-08'
+        >>> str(rows.label_end[0])[:10], rows.segment.tolist()
+        ('2024-01-08', [0, 0, 1, 1])
+        >>> two = TrainingSet.from_arrays(np.zeros((8, 1)), np.arange(8), ts=[*days, *days], symbol=["MSFT"] * 4 + ["AAPL"] * 4)
+        >>> two.symbols, two.y.tolist()
+        (('AAPL', 'MSFT'), [4.0, 0.0, 5.0, 1.0, 6.0, 2.0, 7.0, 3.0])
         """
-        matrix, names = as_matrix(X)
-        target = np.asarray(y.to_numpy() if hasattr(y, "to_numpy") else y).reshape(-1).astype(np.float64)
-        n = len(matrix)
-        if len(target) != n:
-            raise DataError(f"y has {len(target)} rows where X has {n}.")
-        if label_horizon < 1:
-            raise DataError(f"label_horizon is {label_horizon}; a label needs at least 1 bar.")
-        _require_finite(matrix, names)
-        _require_finite(target[:, None], ("y",))
-        times, source = _times_of(X, ts, n)
-        if n > 1 and np.any(np.diff(times) <= np.timedelta64(0, "ms")):
-            where = int(np.argmax(np.diff(times) <= np.timedelta64(0, "ms"))) + 1
-            raise DataError(f"row {where} is at {times[where]}, not after the row above it; times must increase.")
-        bar = np.median(np.diff(times)).astype("timedelta64[ms]") if n > 1 else np.timedelta64(86_400_000, "ms")
-        end = exit_times(times, label_horizon, bar) if label_end is None else _given_times(label_end, "label_end", n)
         return cls(
-            X=matrix,
-            y=target,
-            ts=times,
-            decision_time=times + bar,
-            label_end=end,
-            feature_names=names,
-            symbol_code=np.zeros(n, np.int32),
-            segment=np.zeros(n, np.int32),
-            regime_code=np.full(n, -1, np.int8),
-            weight=np.ones(n) if weight is None else np.asarray(weight, np.float64),
-            execution_return=None if prices is None else _return_to_exit(prices, n, label_horizon),
-            symbols=(symbol,),
-            bar_length=bar,
-            time_source=source,
+            **array_fields(
+                X,
+                y,
+                ts=ts,
+                symbol=symbol,
+                segment=segment,
+                label_end=label_end,
+                prices=prices,
+                label_horizon=label_horizon,
+                weight=weight,
+                longest_step=longest_step,
+            )
         )
-
-
-def _reasons(joined: pl.DataFrame, names: Sequence[str], undefined: pl.Series, warmup: int) -> dict[str, int]:
-    """Why rows have no features, each row under one reason only."""
-    import polars as pl
-
-    age = joined.select(pl.int_range(pl.len()).over("symbol", "segment")).to_series()
-    warming = undefined & (age < warmup)
-    reasons = {"features warming up": int(warming.sum())}
-    later = joined.filter(undefined & ~warming)
-    for name in names:
-        here = later[name].is_null() | later[name].is_nan()
-        if here.any():
-            reasons[f"feature {name} is undefined"] = int(here.sum())
-            later = later.filter(~here)
-    return {reason: count for reason, count in reasons.items() if count}
-
-
-def exit_times(ts: NDArray[np.datetime64], label_horizon: int, bar_length: np.timedelta64) -> NDArray[np.datetime64]:
-    """When the label of each bar of one series is known: the open time of the bar it is left at, counted in rows.
-
-    Beyond the last row time goes on by ``bar_length``. Never before ``ts + bar_length``, the moment of the decision.
-
-    >>> ts = np.array([0, 1, 5, 6], "M8[h]")
-    >>> exit_times(ts, 1, np.timedelta64(1, "h")).astype("M8[h]").astype(int).tolist()
-    [5, 6, 7, 8]
-    """
-    if not len(ts):
-        return ts
-    padded = np.concatenate((ts, ts[-1] + bar_length * np.arange(1, label_horizon + 2)))
-    return np.maximum(padded[1 + label_horizon :], ts + bar_length)
-
-
-def as_matrix(X: Any) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-    """Turn a pandas or polars frame, or a 2-D array, into a float32 matrix and its column names.
-
-    >>> as_matrix([[1, 2], [3, 4]])[1]
-    ('x0', 'x1')
-    """
-    columns = tuple(map(str, X.columns)) if hasattr(X, "columns") else None
-    try:
-        matrix = np.asarray(X.to_numpy() if hasattr(X, "to_numpy") else X).astype(np.float32, copy=False)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"X holds a value that is not a number: {error}.") from error
-    if matrix.ndim == 1:
-        matrix = matrix[:, None]
-    if matrix.ndim != 2:
-        raise DataError(f"X has {matrix.ndim} dimensions {matrix.shape}; rows x features was expected.")
-    return np.ascontiguousarray(matrix), columns or tuple(f"x{i}" for i in range(matrix.shape[1]))
-
-
-def _times_of(X: Any, ts: ArrayLike | None, n: int) -> tuple[NDArray[np.datetime64], TimeSource]:
-    if ts is not None:
-        return _given_times(ts, "ts", n), TimeSource.GIVEN
-    index: Any = getattr(X, "index", None)
-    kind = getattr(index, "dtype", None)
-    if getattr(kind, "tz", None) is not None or getattr(kind, "kind", "") == "M":
-        return _given_times(index, "the time index", n), TimeSource.INDEX
-    return (np.datetime64("2000-01-01", "ms") + np.arange(n) * np.timedelta64(86_400_000, "ms")), TimeSource.ROW_ORDER
-
-
-def _given_times(given: Any, name: str, n: int) -> NDArray[np.datetime64]:
-    if getattr(getattr(given, "dtype", None), "tz", None) is not None:  # pandas
-        given = getattr(given, "dt", given).tz_convert("UTC")
-        given = getattr(given, "dt", given).tz_localize(None)
-    try:
-        times = np.asarray(given.to_numpy() if hasattr(given, "to_numpy") else given).astype("datetime64[ms]")
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{name} holds a value that is not a time: {error}.") from error
-    if times.shape != (n,):
-        raise DataError(f"{name} has {len(times)} rows where X has {n}.")
-    if np.isnat(times).any():
-        raise DataError(f"{name} is missing in row {int(np.argmax(np.isnat(times)))}; every row needs one.")
-    return times
-
-
-def _return_to_exit(prices: Any, n: int, label_horizon: int) -> NDArray[np.float64]:
-    """Simple return from the next row's price to that ``label_horizon`` rows later, 0 where that is beyond the last row."""
-    price = np.asarray(prices, dtype=np.float64)
-    if len(price) != n:
-        raise DataError(f"prices has {len(price)} rows where X has {n}.")
-    bad = ~(np.isfinite(price) & (price > 0))
-    if bad.any():
-        where = int(np.argmax(bad))
-        raise DataError(f"prices holds {price[where]} in row {where}; a price above zero was expected.")
-    moved, stop = np.zeros(n), n - 1 - label_horizon
-    if stop > 0:
-        moved[:stop] = price[1 + label_horizon :] / price[1 : 1 + stop] - 1.0
-    return moved
-
-
-def _require_finite(matrix: NDArray[Any], names: Sequence[str]) -> None:
-    bad = ~np.isfinite(matrix)
-    if bad.any():
-        row, column = map(int, np.argwhere(bad)[0])
-        raise DataError(f"column '{names[column]}' holds {matrix[row, column]} in row {row}; finite numbers were expected.")
-
-
-def _bar_length(candles: pl.DataFrame) -> np.timedelta64:
-    import polars as pl
-
-    steps = candles.sort("symbol", "ts").select(pl.col("ts").diff().over("symbol").alias("step")).drop_nulls()
-    if steps.is_empty():
-        raise NotEnoughData(f"{candles.height} candle(s): at least two of one symbol are needed to know the bar length.")
-    lengths, counts = np.unique(steps["step"].dt.total_milliseconds().to_numpy(), return_counts=True)
-    return np.timedelta64(int(lengths[np.argmax(counts)]), "ms")
-
-
-def _optional(frame: pl.DataFrame, column: str, otherwise: NDArray[np.float64] | None) -> Any:
-    return frame[column].to_numpy().astype(np.float64) if column in frame.columns else otherwise

@@ -1,0 +1,3 @@
+"""Which version of this package this is."""
+
+__version__ = "0.1.0"
