@@ -172,17 +172,17 @@ def foresight_test(
 
     Examples
     --------
-    >>> from sklearn.ensemble import ExtraTreesRegressor
     >>> from sklearn.model_selection import KFold, cross_val_predict
+    >>> from sklearn.neighbors import KNeighborsRegressor
     >>> rng = np.random.default_rng(0)
     >>> walk = rng.standard_normal(3_020).cumsum()  # labels of 20 bars overlap, features of 20 bars move slowly
     >>> X = np.stack([walk[20:3_000] - walk[:2_980], walk[20:3_000]], axis=1)
     >>> rows = TrainingSet.from_arrays(X, walk[40:] - walk[20:3_000], label_horizon=20)
-    >>> model = ExtraTreesRegressor(30, random_state=0)
+    >>> model = KNeighborsRegressor(20)
     >>> shuffled = cross_val_predict(model, rows.X, rows.y, cv=KFold(5, shuffle=True, random_state=0))
-    >>> test = foresight_test(OutOfFold.from_arrays(shuffled, rows, names=("trees",)), {"trees": model}, rows)
+    >>> test = foresight_test(OutOfFold.from_arrays(shuffled, rows, names=("near",)), {"near": model}, rows)
     >>> test.foresighted, test.p_value[0] < 1e-3
-    (('trees',), True)
+    (('near',), True)
     """
     _require_same_rows(out_of_fold, rows)
     other = sorted(set(out_of_fold.names) ^ set(members))

@@ -60,11 +60,9 @@ def dump_model(model: Any) -> dict[str, bytes]:
         if not isinstance(state, Mapping) or "name" not in state:
             raise ArtifactError(f"{type(model).__name__}.to_parts() must give a state with its catalogue 'name'.")
     if isinstance(inner, Mapping):
-        names = list(inner)
-        parts = {
-            f"part{i}.{file}": content for i, name in enumerate(names) for file, content in dump_model(inner[name]).items()
-        }
-        engine, data, details = "parts", None, {"parts": names}
+        for i, part in enumerate(inner.values()):
+            parts |= {f"part{i}.{name}": content for name, content in dump_model(part).items()}
+        engine, data, details = "parts", None, {"parts": list(inner)}
     else:
         engine, data, details = _dump_inner(inner)
     header = {"format": 1, "engine": engine, "state": state, **details}
