@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -179,7 +177,9 @@ class AutoMLEngine:
         for name in self.learners:
             spec = find_learner(name)
             if not spec.is_supervised or self.task not in spec.tasks:
-                raise ModelError(f"learners holds {spec.name}, which does not do {self.task}; it does {' and '.join(spec.tasks)}.")
+                raise ModelError(
+                    f"learners holds {spec.name}, which does not do {self.task}; it does {' and '.join(spec.tasks)}."
+                )
             if self.task == "classification" and spec.margin_only:
                 raise ModelError(f"learners holds {spec.name}, which has no probabilities; a search by log loss needs them.")
             names.append(spec.name)
@@ -207,6 +207,7 @@ class AutoMLEngine:
             seed=self.random_state,
             trial_timeout=self.trial_timeout,
             pruning=self.pruning,
+            members=self.max_members if self.ensemble else 1,
             specs={name: find_learner(name) for name in self._spaces if name not in _SHIPPED},
             progress=self.progress,
         )
@@ -214,7 +215,7 @@ class AutoMLEngine:
     def _final_fits(self, members: Sequence[Trial], crew: FoldCrew, budget: Budget) -> dict[int, Any]:
         """Trial -> model fitted on all rows; where time ends, those that are done."""
         waiting = {trial.number for trial in members}
-        for trial in members:
+        for trial in sorted(members, key=lambda trial: trial.wall_seconds):  # where time is short, as many as it allows
             task = FoldTask(trial.number, ALL_ROWS, trial.learner, trial.params, trial.seed, self._spec(trial.learner))
             crew.give(task, deadline=budget.end)
         fitted: dict[int, Any] = {}

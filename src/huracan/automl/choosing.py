@@ -31,7 +31,9 @@ def leaders(trials: Sequence[Trial], most: int) -> list[Trial]:
     return list(chosen.values())[:most]
 
 
-def table_of(study: StudyRows, trials: Sequence[Trial], folds: Sequence[int]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def table_of(
+    study: StudyRows, trials: Sequence[Trial], folds: Sequence[int]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Out-of-fold answers (rows, trials and the constant last) and labels, oldest fold first."""
     answers, labels = [], []
     for fold in sorted(folds, reverse=True):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import deque
-
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,8 +37,8 @@ class FoldCrew(Protocol):
     def idle(self) -> int:
         """Workers with nothing to do."""
 
-    def give(self, task: FoldTask, *, deadline: float | None = None) -> None:
-        """Give a task; where it is not done by ``deadline`` (monotonic seconds) it is ended."""
+    def give(self, task: FoldTask, *, deadline: float | None = None, limit: float | None = None) -> None:
+        """Give a task; it is ended where it is not done by ``deadline`` (monotonic seconds), or takes ``limit`` seconds."""
 
     def wait(self, until: float | None = None) -> list[Done]:
         """Tasks that ended; returns at the latest at ``until``."""
@@ -59,7 +58,7 @@ class SameProcess:
     def idle(self) -> int:
         return 1 - len(self._tasks)
 
-    def give(self, task: FoldTask, *, deadline: float | None = None) -> None:
+    def give(self, task: FoldTask, *, deadline: float | None = None, limit: float | None = None) -> None:
         self._tasks.append(task)
 
     def wait(self, until: float | None = None) -> list[Done]:
@@ -91,7 +90,7 @@ class ProcessFolds:
         order = Order(pickled_function(work), frozenset({"shared"}), study, 0, threads)
         self._crew = ProcessCrew(order)
         self._most = n_workers
-        self._waiting: deque[tuple[FoldTask, float | None]] = deque()
+        self._waiting: deque[tuple[FoldTask, float | None, float | None]] = deque()
         self._workers: dict[int, _Worker] = {}
         self._failed_starts = 0
         for _ in range(n_workers):
@@ -101,8 +100,8 @@ class ProcessFolds:
     def idle(self) -> int:
         return self._most - len(self._waiting) - sum(worker.task is not None for worker in self._workers.values())
 
-    def give(self, task: FoldTask, *, deadline: float | None = None) -> None:
-        self._waiting.append((task, deadline))
+    def give(self, task: FoldTask, *, deadline: float | None = None, limit: float | None = None) -> None:
+        self._waiting.append((task, deadline, limit))
         self._hand_out()
 
     def wait(self, until: float | None = None) -> list[Done]:
@@ -126,7 +125,9 @@ class ProcessFolds:
             self._workers[self._crew.start()] = _Worker()
         for number, worker in self._workers.items():
             if worker.ready and worker.task is None and self._waiting:
-                worker.task, worker.deadline = self._waiting.popleft()
+                worker.task, deadline, limit = self._waiting.popleft()
+                ends = [deadline, None if limit is None else time.monotonic() + limit]
+                worker.deadline = min((end for end in ends if end is not None), default=None)
                 job = job_bytes(worker.task.trial, worker.task)
                 if not isinstance(job, bytes):
                     raise FanoutError(f"a trial of {worker.task.learner} {job.message}.")
@@ -164,9 +165,7 @@ class ProcessFolds:
             if worker.task is not None and worker.deadline is not None and now >= worker.deadline:
                 self._crew.stop(number)
                 del self._workers[number]
-                ended.append(Done(worker.task, None, "took longer than its time and was ended"))
-        late = [task for task, deadline in self._waiting if deadline is not None and now >= deadline]
+                ended.append(Done(worker.task, None, f"{worker.task.learner} took longer than its time and was ended"))
+        late = [task for task, deadline, _ in self._waiting if deadline is not None and now >= deadline]
         self._waiting = deque(item for item in self._waiting if item[0] not in late)
         return ended + [Done(task, None, "had no time left to begin") for task in late]
-
-

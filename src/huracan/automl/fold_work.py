@@ -41,11 +41,13 @@ class FoldTask:
 
 @dataclass(frozen=True)
 class FoldAnswer:
-    """What came of it: answers on the test rows, or the model fitted on all rows; CPU seconds of the fit and of answering."""
+    """What came of it: answers on the test rows, or the model fitted on all rows; seconds of the fit and of answering, of
+    this process and of the clock."""
 
     answer: NDArray[np.float64] | None
     model: Any
     seconds: float
+    wall_seconds: float
 
 
 def work(task: FoldTask, shared: StudyRows) -> FoldAnswer:
@@ -57,14 +59,14 @@ def work(task: FoldTask, shared: StudyRows) -> FoldAnswer:
     """
     if task.spec is not None and MODEL_CATALOGUE.get(task.spec.name) is not task.spec:
         register_learner(task.spec, replace=True)
-    began = time.process_time()
+    began, at = time.process_time(), time.perf_counter()
     model = fit_setting(task, shared)
     if task.fold == ALL_ROWS:
-        return FoldAnswer(None, model, time.process_time() - began)
+        return FoldAnswer(None, model, time.process_time() - began, time.perf_counter() - at)
     answer = _answers(model, shared, task.fold)
     if not np.isfinite(answer).all():
         raise ModelError(f"{task.learner} answers {answer[~np.isfinite(answer)][0]} on rows it was not trained on.")
-    return FoldAnswer(answer, None, time.process_time() - began)
+    return FoldAnswer(answer, None, time.process_time() - began, time.perf_counter() - at)
 
 
 def fit_setting(task: FoldTask, study: StudyRows) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,9 @@ def sampler_of(name: str, seed: int) -> optuna.samplers.BaseSampler:
         raise nearest_name(name, SAMPLERS, kind="sampler")
     kind = getattr(optuna.samplers, SAMPLERS[name])
     if name == "tpe":
-        return kind(seed=seed, multivariate=True, group=True, constant_liar=True, n_startup_trials=0)
+        with warnings.catch_warnings():  # two options are called experimental, by their own library, since 2020
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return kind(seed=seed, multivariate=True, group=True, constant_liar=True, n_startup_trials=0)
     return kind(seed=seed)
 
 

@@ -23,7 +23,6 @@ SearchProgress = Callable[[Trial, Trial | None], None]
 """Called after each trial with it and the best one so far."""
 
 _HOPELESS = 2.0
-_MEMBERS = 8
 
 
 @dataclass
@@ -35,6 +34,7 @@ class Search:
     study : rows and folds. proposals : what is tried. crew : who fits. budget : when it ends.
     seed : from which the seeds of trials are made. trial_timeout : seconds one trial may take; None for no limit of its own.
     pruning : stop trials that are worse than the best by two standard errors on the folds they have answered.
+    members : models that are fitted on all rows in the end, at most.
     specs : learners that are not of the catalogue every worker has.
     """
 
@@ -45,13 +45,13 @@ class Search:
     seed: int = 0
     trial_timeout: float | None = None
     pruning: bool = True
+    members: int = 12
     specs: dict[str, LearnerSpec] = field(default_factory=dict)
     trials: list[Trial] = field(default_factory=list)
     progress: SearchProgress | None = None
 
     def __post_init__(self) -> None:
         self._running: dict[int, Trial] = {}
-        self._since: dict[int, float] = {}
         self._begun = len(self.trials)
 
     @property
@@ -83,10 +83,10 @@ class Search:
         return self.budget.end_of_search(self.final_fit_seconds())
 
     def final_fit_seconds(self) -> float:
-        """How long fitting the best trials on all rows takes, by what their folds took; the dearest of the best eight, each."""
-        best = sorted(self.finished, key=lambda trial: -trial.score)[:_MEMBERS]
+        """How long fitting the best trials on all rows will take, by the clock, from what their folds took."""
+        best = sorted(self.finished, key=lambda trial: -trial.score)[: self.members]
         shares = sum(len(fold.train) for fold in self.study.folds) / max(1, len(self.study.rows))
-        return sum(trial.seconds for trial in best) / max(shares, 1e-9)
+        return sum(trial.wall_seconds for trial in best) / max(shares, 1e-9)
 
     def _may_begin(self) -> bool:
         if self.budget.trials is not None and self._begun >= self.budget.trials:
@@ -98,15 +98,14 @@ class Search:
         number, learner, params, source = self.proposals.next()
         seed = int(np.random.SeedSequence((self.seed, number)).generate_state(1)[0])
         self._running[number] = Trial(number, learner, params, seed, source)
-        self._since[number] = time.monotonic()
         self._begun += 1
         self._next_fold(self._running[number])
 
     def _next_fold(self, trial: Trial) -> None:
         fold = len(trial.gains)
         task = FoldTask(trial.number, fold, trial.learner, trial.params, trial.seed, self.specs.get(trial.learner))
-        ends = [self._end(), None if self.trial_timeout is None else self._since[trial.number] + self.trial_timeout]
-        self.crew.give(task, deadline=min((end for end in ends if end is not None), default=None))
+        limit = None if self.trial_timeout is None else self.trial_timeout - trial.wall_seconds
+        self.crew.give(task, deadline=self._end(), limit=limit)
 
     def _book(self, done: Done) -> None:
         trial = self._running.get(done.task.trial)
@@ -120,6 +119,7 @@ class Search:
         trial.answers[done.task.fold] = done.answer.answer
         trial.gains[done.task.fold] = self.study.gains(done.task.fold, done.answer.answer)
         trial.seconds += done.answer.seconds
+        trial.wall_seconds += done.answer.wall_seconds
         folds = sorted(trial.gains)
         trial.score = careful_score(trial.in_time_order(folds))
         if not np.isfinite(trial.score):
@@ -143,7 +143,7 @@ class Search:
         trial.state, trial.reason = state, reason
         if state is not TrialState.FINISHED and state is not TrialState.PRUNED:
             trial.score = float("nan")
-        del self._running[trial.number], self._since[trial.number]
+        del self._running[trial.number]
         self.trials.append(trial)
         self.proposals.told(trial)
         logger().debug(
