@@ -152,7 +152,8 @@ class ProcessFolds:
                     raise FanoutError(f"{_STARTS} workers of the search in a row died before they were ready: {data}.")
                 return []
             return [Done(task, None, f"its worker {data}")]
-        assert task is not None and isinstance(data, bytes)
+        assert task is not None
+        assert isinstance(data, bytes)
         reply = read_reply(data)
         if reply.failure is None:
             return [Done(task, reply.value)]

@@ -40,5 +40,5 @@ def starting_settings(learners: Sequence[str], task: SupervisedTask) -> list[tup
     """
     known = [(name, dict(params)) for name, params in STARTING_PORTFOLIO if name in learners]
     named = {name for name, _ in known}
-    others = [(name, {}) for name in learners if name not in named]
+    others: list[tuple[str, dict[str, Any]]] = [(name, {}) for name in learners if name not in named]
     return known[:1] + others + known[1:]

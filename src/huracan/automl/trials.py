@@ -34,9 +34,9 @@ class Trial:
     Attributes
     ----------
     number : of the study, from 0. learner, params : those that differ from the learner's defaults. seed : of its fits.
-    source : "portfolio", "history" or "sampler". gains : fold -> gain over the constant of each moment, in the constant's loss.
-    answers : fold -> forecasts, or probabilities of up, on its test rows. seconds, wall_seconds : of its fits, of the processor and of
-    the clock.
+    source : "portfolio" or "sampler". gains : fold -> gain over the constant of each moment, in the constant's loss.
+    answers : fold -> forecasts, or probabilities of up, on its test rows.
+    seconds, wall_seconds : of its fits, by the processor and by the clock.
     score : mean gain less half a standard error; nan until it is finished. reason : why it failed or was stopped.
     """
 

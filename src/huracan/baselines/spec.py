@@ -122,7 +122,8 @@ class LearnerSpec:
     Raises
     ------
     ModelError : not exactly one of ``build``, ``fit``, ``network`` and ``estimator`` is given, or a task is unknown.
-    UnknownName : a profile is unknown, or ``meanings``, ``aliases`` or ``search_space`` speak of a hyperparameter without a default.
+    UnknownName : a profile is unknown, or ``meanings``, ``aliases`` or ``search_space`` speak of a hyperparameter without a
+        default.
 
     Examples
     --------
