@@ -62,8 +62,9 @@ class TabularRegressor(RegressorMixin, TabularLearner):
 
     def predict(self, X: Any) -> NDArray[np.float64]:
         """Forecasts (n,), in the label's unit, for a matrix, a frame or a ``TrainingSet``."""
-        raw = self._raw(X)
-        return raw if self.spec.is_rule else raw * self.target_scale_ + self.target_center_
+        model = self._snapshot()
+        raw = model._raw(X)
+        return raw if self.spec.is_rule else raw * model.target_scale_ + model.target_center_
 
     def _encode(self, target: NDArray[Any]) -> NDArray[np.float64]:
         values = numeric_target(target)
@@ -121,20 +122,21 @@ class TabularClassifier(ClassifierMixin, TabularLearner):
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The likeliest class (n,)."""
-        raw = self._raw(X)
+        model = self._snapshot()
+        raw = model._raw(X)
         if raw.ndim == 1:
-            return self.classes_[(raw > 0).astype(np.intp)]
-        return self.classes_[np.argmax(raw, axis=1)]
+            return model.classes_[(raw > 0).astype(np.intp)]
+        return model.classes_[np.argmax(raw, axis=1)]
 
     @available_if(_has_probability)
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Probability of each class (n, k), columns as in ``classes_``."""
-        return self._raw(X)
+        return self._snapshot()._raw(X)
 
     @available_if(_has_margin)
     def decision_function(self, X: Any) -> NDArray[np.float64]:
         """Signed distance from the boundary: (n,) for two classes, larger for ``classes_[1]``; else (n, k)."""
-        return self._raw(X)
+        return self._snapshot()._raw(X)
 
     def _encode(self, target: NDArray[Any]) -> NDArray[np.int64]:
         try:

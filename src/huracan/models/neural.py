@@ -49,9 +49,10 @@ class NeuralRegressor(NeuralLearner, TabularRegressor):
 
     def predict(self, X: Any) -> NDArray[np.float64]:
         """Forecasts in the label's unit, (n,) or (n, outputs); of quantiles the middle one."""
-        raw = self._raw(X) if self._quantiles() is None else self._middle(self._raw(X))
-        values = raw * self.target_scales_ + self.target_centers_
-        return values[:, 0] if self.n_outputs_ == 1 else values
+        model = self._snapshot()
+        raw = model._raw(X) if model._quantiles() is None else model._middle(model._raw(X))
+        values = raw * model.target_scales_ + model.target_centers_
+        return values[:, 0] if model.n_outputs_ == 1 else values
 
     @available_if(lambda model: model._quantiles() is not None)
     def predict_quantiles(self, X: Any) -> NDArray[np.float64]:
@@ -59,9 +60,10 @@ class NeuralRegressor(NeuralLearner, TabularRegressor):
 
         Where a network's quantiles cross they are put in order (Chernozhukov, Fernandez-Val and Galichon, 2010).
         """
-        raw = self._raw(X).reshape(-1, self.n_outputs_, len(self._quantiles() or ()))
-        values = np.sort(raw, axis=2) * self.target_scales_[:, None] + self.target_centers_[:, None]
-        return values[:, 0] if self.n_outputs_ == 1 else values
+        model = self._snapshot()
+        raw = model._raw(X).reshape(-1, model.n_outputs_, len(model._quantiles() or ()))
+        values = np.sort(raw, axis=2) * model.target_scales_[:, None] + model.target_centers_[:, None]
+        return values[:, 0] if model.n_outputs_ == 1 else values
 
     def _quantiles(self) -> tuple[float, ...] | None:
         given = self.spec.complete(self.hyperparameters)["quantiles"]

@@ -61,6 +61,9 @@ class NeuralLearner(TabularLearner):
         DataError : not finite (column, row and time are named), of unequal length, or nothing but zero weights.
         NotEnoughData : no row has a whole window of unbroken bars, or fewer than 10 have.
         ModelError : one class only; or the loss left all bounds before an epoch was done.
+
+        Whatever is raised, the model stays what it was before, and forecasts as before; threads that ask it meanwhile are
+        answered by the last fit.
         """
         require_torch()
         from huracan.training.out_of_memory import is_out_of_memory
@@ -121,9 +124,14 @@ class NeuralLearner(TabularLearner):
     def prepare(self, X: Any, y: Any = None, sample_weight: Any = None) -> TrainingJob:
         """Check and scale everything and describe the training, without doing it; :meth:`finish` takes its outcome.
 
-        This is how a training is handed to other processes.
+        This is how a training is handed to other processes. What was learned of the data on the way stands in the job; the
+        model stays as it was until :meth:`finish`.
         """
         require_torch()
+        warm = self.spec.complete(self.hyperparameters)["warm_start"]
+        return (self._snapshot() if warm else self._blank())._prepared(X, y, sample_weight)
+
+    def _prepared(self, X: Any, y: Any, sample_weight: Any) -> TrainingJob:
         import torch
 
         from huracan.training.job import TrainingJob
@@ -150,6 +158,7 @@ class NeuralLearner(TabularLearner):
             train=_span(windows, slice(0, n)),
             validation=_span(windows, slice(n, None)) if n < len(windows) else None,
             settings=loop_settings(params, int(self.random_state or 0)),
+            learned=self._fitted_state(),
         )
 
     def _chosen(
@@ -158,7 +167,7 @@ class NeuralLearner(TabularLearner):
         """Windows to learn from and, after the first so many, to validate on; their targets as the network learns them, and
         their weights, None where all are the same.
         """
-        keep = bool(params["warm_start"]) and hasattr(self, "scaler_")
+        keep = hasattr(self, "scaler_")
         rows, target, weight = self._training_rows(X, y, sample_weight, reset=not keep)
         usable = rows.complete(params["window"]) & (weight > 0)
         if not usable.any():
@@ -189,18 +198,28 @@ class NeuralLearner(TabularLearner):
         return rows.source(both, own=own), coded[both], weights, len(train)
 
     def finish(self, job: TrainingJob, parameters: Mapping[str, torch.Tensor], result: TrainingResult) -> Self:
-        """Take the parameters that a prepared training came to, on any device and in any precision, and how it went."""
-        self.training_ = result
-        self.estimator_ = job.network.build().eval()
-        self.estimator_.load_state_dict(parameters)
+        """Take the parameters that a prepared training came to, on any device and in any precision, and how it went.
+
+        Raises
+        ------
+        ModelError : the job is not what :meth:`prepare` gave, but one read from a folder, say.
+        """
+        if job.learned is None:
+            raise ModelError(f"{self.spec.name} got a job without its scales; what prepare gave was expected.")
+        model = self._blank()
+        model.__dict__.update(job.learned)
+        model.training_ = result
+        model.estimator_ = job.network.build().eval()
+        model.estimator_.load_state_dict(parameters)
         with torch_threads(int(self.n_jobs or 1)):
-            self.importance_ = input_saliency(self.estimator_, job.train)
-        return self
+            model.importance_ = input_saliency(model.estimator_, job.train)
+        return self._take(model)
 
     def feature_importance(self) -> dict[str, float]:
         """How much the outputs move with each feature, over the bars of a window, by :func:`input_saliency`; sums to 1."""
-        check_is_fitted(self, "estimator_")
-        return dict(zip(self.feature_names_, self.importance_.tolist(), strict=True))
+        model = self._snapshot()
+        check_is_fitted(model, "estimator_")
+        return dict(zip(model.feature_names_, model.importance_.tolist(), strict=True))
 
     def _require_enough(self, rows: NDArray[np.int64]) -> None:
         if len(rows) < MIN_TRAIN_ROWS:

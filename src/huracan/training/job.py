@@ -98,6 +98,8 @@ class TrainingJob:
     ----------
     network : how to make it. loss, quantiles : see :func:`objective_of`.
     train, validation : windows, usually over one table. settings : of the loop.
+    learned : what the estimator that prepared the job has learned of its data already (scales, classes, names), for the same
+        estimator to take with the outcome. No part of what is computed, nor written into a folder.
     """
 
     network: NetworkRecipe
@@ -106,6 +108,7 @@ class TrainingJob:
     validation: WindowTable | None
     settings: LoopSettings
     quantiles: tuple[float, ...] = ()
+    learned: Mapping[str, Any] | None = None
 
     @property
     def objective(self) -> Objective:
