@@ -137,3 +137,42 @@ def test_a_job_that_was_not_prepared_here_is_refused(tmp_path: Any) -> None:
     assert read.identity() == job.identity()
     with pytest.raises(ModelError, match="what prepare gave was expected"):
         model.finish(read, job.network.build().state_dict(), None)
+
+
+# --- going on from the classes of the first fit ----------------------------------------------------------------------
+
+
+def labelled(names: tuple[str, ...] | tuple[int, ...], n: int = 300, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[Any]]:
+    X, y = series(n, seed)
+    return X, np.array(names)[np.digitize(y, np.quantile(y, np.linspace(0, 1, len(names) + 1)[1:-1]))]
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "said"),
+    [
+        (("down", "up"), ("bear", "bull"), "y holds the class '[a-z]+', which the first fit did not know; .* 'down', 'up'"),
+        (("down", "up"), (0, 1), "y holds the class [01], which the first fit did not know"),
+        ((0, 1), ("down", "up"), "y holds the class '[a-z]+', which the first fit did not know; .* 0, 1"),
+        ((-1, 0, 1), (-1, 0, 2), "y holds the class 2, which the first fit did not know"),
+        ((-1, 0, 1), (1, 1), "y holds one class only, 1"),
+    ],
+)
+def test_a_warm_start_does_not_change_what_the_outputs_mean(first: Any, then: Any, said: str) -> None:
+    X, labels = labelled(first)
+    model = build_model("linear_network", task="classification", warm_start=True, **QUICK).fit(X, labels)
+    before = model.predict_proba(X)
+    with pytest.raises(ModelError, match=said):
+        model.fit(*labelled(then, seed=1))
+    assert model.classes_.tolist() == list(first)
+    np.testing.assert_array_equal(model.predict_proba(X), before)
+
+
+@pytest.mark.parametrize("weight", [None, "balanced", {0: 2.0}])
+def test_a_warm_start_goes_on_where_a_class_did_not_happen(weight: Any) -> None:
+    """A week without a day that was flat."""
+    X, labels = labelled((-1, 0, 1))
+    model = build_model("linear_network", task="classification", warm_start=True, class_weight=weight, **QUICK).fit(X, labels)
+    model.fit(X[labels != 0], labels[labels != 0])
+    assert model.classes_.tolist() == [-1, 0, 1]
+    assert model.predict_proba(X).shape == (300, 3)
+    assert set(model.predict(X)) <= {-1, 0, 1}

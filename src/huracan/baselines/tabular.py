@@ -17,7 +17,7 @@ from huracan.baselines.spec import SupervisedTask
 from huracan.baselines.wrapper import TabularLearner
 from huracan.errors import DataError, ModelError
 
-__all__ = ["TabularClassifier", "TabularRegressor"]
+__all__ = ["TabularClassifier", "TabularRegressor", "one_class_only"]
 
 
 class TabularRegressor(RegressorMixin, TabularLearner):
@@ -150,9 +150,7 @@ class TabularClassifier(ClassifierMixin, TabularLearner):
             said = f"Unknown label type: y is {kind}; classes were expected, or task='regression' for numbers."
             raise DataError(said) from error
         if len(self.classes_) < 2:
-            raise ModelError(
-                f"y holds one class only, {self.classes_.tolist()[0]!r}, in {len(target)} rows; at least two are needed."
-            )
+            raise one_class_only(target)
         return codes.astype(np.int64)
 
     def _target_state(self) -> dict[str, Any]:
@@ -160,3 +158,8 @@ class TabularClassifier(ClassifierMixin, TabularLearner):
 
     def _restore_target(self, state: Mapping[str, Any]) -> None:
         self.classes_ = np.asarray(state["classes"])
+
+
+def one_class_only(target: NDArray[Any]) -> ModelError:
+    """The refusal of a target whose values are all the same class."""
+    return ModelError(f"y holds one class only, {target.tolist()[0]!r}, in {len(target)} rows; at least two are needed.")

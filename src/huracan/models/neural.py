@@ -13,7 +13,7 @@ from sklearn.utils.validation import column_or_1d
 
 from huracan.baselines.given_rows import numeric_target
 from huracan.baselines.inputs import winsor_bounds
-from huracan.baselines.tabular import TabularClassifier, TabularRegressor
+from huracan.baselines.tabular import TabularClassifier, TabularRegressor, one_class_only
 from huracan.errors import DataError, ModelError
 from huracan.models.neural_learner import NeuralLearner
 
@@ -144,18 +144,28 @@ class NeuralClassifier(NeuralLearner, TabularClassifier):
         labels = _as_column(target)
         if not keep:
             self._encode(labels[train])
-        codes = np.searchsorted(self.classes_, labels)
-        at = np.minimum(codes, len(self.classes_) - 1)
-        unknown = self.classes_[at] != labels
-        if unknown[train].any():
-            new = labels[train][unknown[train]][0]
-            raise ModelError(f"y holds the class {new!r}, which the first fit did not know; warm_start needs the same classes.")
-        shares = np.bincount(at[train], minlength=len(self.classes_)).astype(np.float64)
+        codes = self._codes(labels)
+        if (codes[train] == _UNKNOWN).any():
+            new = labels[train][codes[train] == _UNKNOWN].tolist()[0]
+            known = ", ".join(map(repr, self.classes_.tolist()))
+            raise ModelError(f"y holds the class {new!r}, which the first fit did not know; warm_start goes on with {known}.")
+        if len(np.unique(codes[train])) < 2:
+            raise one_class_only(labels[train])
+        shares = np.bincount(codes[train], minlength=len(self.classes_)).astype(np.float64)
         self.constant_ = shares / shares.sum()
-        return np.where(unknown, _UNKNOWN, at).astype(np.int64)
+        return codes
 
-    def _check_target(self, target: NDArray[Any]) -> None:
-        self._encode(_as_column(target))
+    def _codes(self, labels: NDArray[Any]) -> NDArray[np.int64]:
+        """The number of each label's class."""
+        try:
+            at = np.minimum(np.searchsorted(self.classes_, labels), len(self.classes_) - 1)
+            return np.where(self.classes_[at] == labels, at, _UNKNOWN)
+        except TypeError:  # words where there were numbers
+            return np.full(len(labels), _UNKNOWN)
+
+    def _check_target(self, target: NDArray[Any], keep: bool) -> None:
+        if not keep:
+            self._encode(_as_column(target))
 
     def _loss(self, params: Mapping[str, Any]) -> tuple[str, tuple[float, ...], int]:
         if params["quantiles"] is not None or params["loss"] not in (None, "cross_entropy"):

@@ -180,7 +180,7 @@ class NeuralLearner(TabularLearner):
         cap = self._row_cap()
         if cap is not None and len(chosen) > cap:
             chosen = np.sort(chosen[np.argsort(rows.times.decision[chosen], kind="stable")[-cap:]])
-        self._check_target(target[chosen])
+        self._check_target(target[chosen], keep)
         self._require_enough(chosen)
         train, late = purged_tail(rows.times, chosen, share=params["validation_share"], embargo=params["embargo"])
         coded = self._code(target, train, keep)
@@ -283,7 +283,7 @@ class NeuralLearner(TabularLearner):
         require_finite(array.reshape(-1, wide), self.feature_names_)
         return WindowedRows.of(array, RowTimes.of(array, label_horizon=horizon))
 
-    def _check_target(self, target: NDArray[Any]) -> None:
+    def _check_target(self, target: NDArray[Any], keep: bool) -> None:
         """Refuse targets that nothing can be learned from."""
 
     def _scaler(self, rows: WindowedRows, train: NDArray[np.int64], params: Mapping[str, Any]) -> InputScaler:
