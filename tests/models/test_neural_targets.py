@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from huracan.catalogue import build_model
+from huracan.catalogue import build_model, signal_score
 from huracan.errors import ModelError
 from huracan.registry.formats import dump_model, load_model
 from huracan.storage import to_json
+
+torch = pytest.importorskip("torch")
 
 QUICK: dict[str, Any] = {"window": 5, "max_epochs": 2, "random_state": 0}
 
@@ -49,6 +51,63 @@ def test_quantiles_hold_their_share_and_do_not_cross() -> None:
     assert width[X[3_000:, 0] > 1].mean() > 2.0 * width[X[3_000:, 0] < -1].mean()  # e^0.5 against e^-0.5 and beyond: e
     with pytest.raises(AttributeError):
         build_model("mlp").predict_quantiles  # noqa: B018
+
+
+def test_tail_quantiles_are_those_of_what_happens_when_it_is_volatile() -> None:
+    """A forecast of 1 % is undershot once in a hundred rows, in the most volatile tenth of them too."""
+    rng = np.random.default_rng(0)
+    deviation = np.exp(0.6 * rng.standard_normal(28_000))
+    X, y = deviation[:, None].astype(np.float32), deviation * rng.standard_normal(28_000)
+    model = build_model("linear_network", window=1, quantiles=(0.01, 0.5, 0.99), max_epochs=30, learning_rate=0.01, clip=50.0)
+    low, _, high = model.fit(X[:8_000], y[:8_000]).predict_quantiles(X[8_000:]).T
+    ahead, wild = y[8_000:], deviation[8_000:] > np.quantile(deviation[8_000:], 0.9)
+    standard_error = np.sqrt(0.01 * 0.99 / wild.sum())
+    for missed in (ahead < low, ahead > high):
+        assert abs(missed[wild].mean() - 0.01) < 3 * standard_error * np.sqrt(1 + 20_000 / 8_000)  # of what was learned, too
+
+
+@pytest.mark.parametrize("class_weight", [None, "balanced", {1: 3.0}])
+def test_training_starts_at_the_constant_forecast(class_weight: Any) -> None:
+    """Its loss is the entropy of the shares, whatever the network; so what is learned of noise is not worse than nothing."""
+    rng = np.random.default_rng(0)
+    X, up = rng.standard_normal((1_500, 4)).astype(np.float32), (rng.random(1_500) < 0.05).astype(int)
+    model = build_model("linear_network", task="classification", window=4, validation_share=0.0, class_weight=class_weight)
+    job = model.prepare(X, up)
+    plain = up[3:].mean()
+    share = 0.5 if class_weight == "balanced" else plain if class_weight is None else 3 * plain / (1 + 2 * plain)
+    entropy = -share * np.log(share) - (1 - share) * np.log(1 - share)
+    losses = job.objective(torch.zeros(len(job.train), 2), job.train.y)
+    weight = np.where(up[3:], share / plain, (1 - share) / (1 - plain))
+    assert float(np.average(losses.numpy(), weights=weight)) == pytest.approx(entropy, rel=1e-5)
+    said = model.fit(X, up).predict_proba(X)[:, 1]
+    np.testing.assert_allclose(said[:3], share, rtol=1e-6)  # rows without a window
+    assert model.training_.losses[0] < 1.02 * entropy
+    assert said[3:].mean() == pytest.approx(share, rel=0.2)
+
+
+def test_the_constant_forecast_counts_the_weights_that_are_learned_with() -> None:
+    """A weight of three is three rows."""
+    X, y = series(400)
+    weight = np.where(y > 0, 3.0, 1.0)
+    settings = {**QUICK, "window": 1, "validation_share": 0.0, "winsorize": 0.0}
+    often = np.repeat(y, weight.astype(int))
+    model = build_model("linear_network", **settings).fit(X, y, weight)
+    assert model.target_centers_[0] == pytest.approx(often.mean(), rel=1e-12)
+    assert model.target_scales_[0] == pytest.approx(often.std(), rel=1e-12)
+    quantiles = build_model("linear_network", quantiles=(0.1, 0.5, 0.9), **settings).fit(X, y, weight)
+    constant = quantiles.constant_ * quantiles.target_scales_ + quantiles.target_centers_
+    np.testing.assert_allclose(constant, np.quantile(often, (0.1, 0.5, 0.9), method="inverted_cdf"), rtol=1e-5)
+    classes = build_model("linear_network", task="classification", **settings).fit(X, y > 0, weight)
+    np.testing.assert_allclose(np.exp(classes.constant_), [np.mean(often <= 0), np.mean(often > 0)], rtol=1e-12)
+
+
+def test_a_row_without_a_window_has_no_opinion_beside_the_others() -> None:
+    X, y = series(400)
+    up = (y > 0.015).astype(int)
+    model = build_model("linear_network", task="classification", class_weight="balanced", **QUICK).fit(X, up)
+    np.testing.assert_allclose(signal_score(model, X)[:4], 0.0, atol=1e-12)
+    stored = load_model(dump_model(model))
+    np.testing.assert_array_equal(stored.predict_proba(X), model.predict_proba(X))
 
 
 def test_three_classes_and_their_weights() -> None:

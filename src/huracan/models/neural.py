@@ -20,6 +20,8 @@ from huracan.models.neural_learner import NeuralLearner
 __all__ = ["NeuralClassifier", "NeuralRegressor"]
 
 _UNKNOWN = -1
+_LEAST_SHARE = 1e-9
+"""Of a class of weight 0, whose logarithm has to be a number."""
 
 
 class NeuralRegressor(NeuralLearner, TabularRegressor):
@@ -31,6 +33,9 @@ class NeuralRegressor(NeuralLearner, TabularRegressor):
     ----------
     training_ : :class:`~huracan.training.history.TrainingResult`, losses by epoch and why it ended.
     n_validation_rows_ : windows that said when to stop, 0 where there were too few.
+    constant_ : outputs of the constant forecast, of the standardised label: what rows without a whole window get, where
+        training starts, and what the network's outputs are added to. Zeros; quantiles of the label; or, for classes, the
+        logarithms of their shares. Like the scales it counts the weights that are learned with.
 
     Examples
     --------
@@ -82,25 +87,44 @@ class NeuralRegressor(NeuralLearner, TabularRegressor):
         order = np.sort(raw.reshape(len(raw), self.n_outputs_, -1), axis=2)
         return order[:, :, int(np.argmin(np.abs(levels - 0.5)))]
 
-    def _code(self, target: NDArray[Any], train: NDArray[np.int64], keep: bool) -> NDArray[np.float32]:
+    def _code(
+        self, target: NDArray[Any], train: NDArray[np.int64], weight: NDArray[np.float64], keep: bool
+    ) -> NDArray[np.float32]:
         values = numeric_target(target).reshape(len(target), -1)
-        for j in range(values.shape[1]):
-            low, high = winsor_bounds(values[train, j], self.winsorize)
-            if low < high:
-                np.clip(values[:, j], low, high, out=values[:, j])
-        if not keep:
-            self.n_outputs_ = values.shape[1]
-            self.target_centers_, spread = values[train].mean(axis=0), values[train].std(axis=0)
-            self.target_scales_ = np.where(spread > 1e-12 * np.abs(self.target_centers_), spread, 1.0)
-        if values.shape[1] != self.n_outputs_:
+        if keep and values.shape[1] != self.n_outputs_:
             raise DataError(
                 f"y has {values.shape[1]} column(s), but the first fit had {self.n_outputs_}; warm_start needs as many."
             )
+        moments = [self._cut(values[:, j], train, _uneven(weight[train])) for j in range(values.shape[1])]
+        if not keep:
+            self.n_outputs_ = values.shape[1]
+            self.target_centers_, spread = np.array(moments).T
+            self.target_scales_ = np.where(spread > 1e-12 * np.abs(self.target_centers_), spread, 1.0)
         coded = np.divide(np.subtract(values, self.target_centers_, out=values), self.target_scales_, out=values)
-        levels = self._quantiles()
-        if levels is not None:
-            self.constant_ = np.quantile(coded[train], levels, axis=0).T.reshape(-1)
         return coded.astype(np.float32)
+
+    def _cut(
+        self, values: NDArray[np.float64], train: NDArray[np.int64], weight: NDArray[np.float64] | None
+    ) -> tuple[float, float]:
+        """Mean and deviation of a target's winsorised values; they take the place of ``values``, except where quantiles are
+        asked for, which are those of what really happens.
+        """
+        known = values[train]
+        low, high = winsor_bounds(known, self.winsorize)
+        if low < high:
+            np.clip(known, low, high, out=known)
+            if self._quantiles() is None:
+                np.clip(values, low, high, out=values)
+        center = float(np.average(known, weights=weight))
+        return center, float(np.sqrt(np.average((known - center) ** 2, weights=weight)))
+
+    def _constant(self, coded: NDArray[Any], weight: NDArray[np.float64]) -> NDArray[np.float64]:
+        levels = self._quantiles()
+        if levels is None:
+            return np.zeros(self.n_outputs_)
+        uneven = _uneven(weight)
+        how = {} if uneven is None else {"weights": uneven, "method": "inverted_cdf"}
+        return np.concatenate([np.quantile(column, levels, **how) for column in coded.astype(np.float64).T])
 
     def _loss(self, params: Mapping[str, Any]) -> tuple[str, tuple[float, ...], int]:
         levels = self._quantiles()
@@ -111,18 +135,16 @@ class NeuralRegressor(NeuralLearner, TabularRegressor):
             raise ModelError(f"loss is {loss!r}; 'squared_error' or 'huber' was expected for regression.")
         return loss, (), self.n_outputs_
 
-    def _constant_output(self) -> NDArray[np.float64]:
-        return np.zeros(self.n_outputs_) if self._quantiles() is None else self.constant_
-
     def _target_state(self) -> dict[str, Any]:
-        constant = None if self._quantiles() is None else self.constant_.tolist()
-        return {"target": [self.target_centers_.tolist(), self.target_scales_.tolist()], "constant": constant}
+        return {
+            "target": [self.target_centers_.tolist(), self.target_scales_.tolist()],
+            "constant_outputs": self.constant_.tolist(),
+        }
 
     def _restore_target(self, state: Mapping[str, Any]) -> None:
         self.target_centers_, self.target_scales_ = (np.asarray(part, np.float64) for part in state["target"])
         self.n_outputs_ = len(self.target_centers_)
-        if state["constant"] is not None:
-            self.constant_ = np.asarray(state["constant"], np.float64)
+        self.constant_ = np.asarray(state["constant_outputs"], np.float64)
 
 
 class NeuralClassifier(NeuralLearner, TabularClassifier):
@@ -140,7 +162,9 @@ class NeuralClassifier(NeuralLearner, TabularClassifier):
     ((600, 2), True)
     """
 
-    def _code(self, target: NDArray[Any], train: NDArray[np.int64], keep: bool) -> NDArray[np.int64]:
+    def _code(
+        self, target: NDArray[Any], train: NDArray[np.int64], weight: NDArray[np.float64], keep: bool
+    ) -> NDArray[np.int64]:
         labels = _as_column(target)
         if not keep:
             self._encode(labels[train])
@@ -151,9 +175,11 @@ class NeuralClassifier(NeuralLearner, TabularClassifier):
             raise ModelError(f"y holds the class {new!r}, which the first fit did not know; warm_start goes on with {known}.")
         if len(np.unique(codes[train])) < 2:
             raise one_class_only(labels[train])
-        shares = np.bincount(codes[train], minlength=len(self.classes_)).astype(np.float64)
-        self.constant_ = shares / shares.sum()
         return codes
+
+    def _constant(self, coded: NDArray[Any], weight: NDArray[np.float64]) -> NDArray[np.float64]:
+        shares = np.bincount(coded, weights=weight, minlength=len(self.classes_))
+        return np.log(np.maximum(shares / shares.sum(), _LEAST_SHARE))
 
     def _codes(self, labels: NDArray[Any]) -> NDArray[np.int64]:
         """The number of each label's class."""
@@ -204,14 +230,16 @@ class NeuralClassifier(NeuralLearner, TabularClassifier):
         shifted = np.exp(output - output.max(axis=1, keepdims=True))
         return shifted / shifted.sum(axis=1, keepdims=True)
 
-    def _constant_output(self) -> NDArray[np.float64]:
-        return self.constant_
-
     def _target_state(self) -> dict[str, Any]:
-        return {"classes": self.classes_.tolist(), "constant": self.constant_.tolist()}
+        return {"classes": self.classes_.tolist(), "constant_outputs": self.constant_.tolist()}
 
     def _restore_target(self, state: Mapping[str, Any]) -> None:
-        self.classes_, self.constant_ = np.asarray(state["classes"]), np.asarray(state["constant"], np.float64)
+        self.classes_, self.constant_ = np.asarray(state["classes"]), np.asarray(state["constant_outputs"], np.float64)
+
+
+def _uneven(weight: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Weights; None where all are the same, and plain moments are the same and cheaper."""
+    return weight if np.ptp(weight) > 0 else None
 
 
 def _as_column(target: NDArray[Any]) -> NDArray[Any]:

@@ -157,6 +157,7 @@ class NeuralLearner(TabularLearner):
             quantiles=quantiles,
             train=_span(windows, slice(0, n)),
             validation=_span(windows, slice(n, None)) if n < len(windows) else None,
+            constant=tuple(self.constant_.tolist()) if self.constant_.any() else (),
             settings=loop_settings(params, int(self.random_state or 0)),
             learned=self._fitted_state(),
         )
@@ -183,12 +184,13 @@ class NeuralLearner(TabularLearner):
         self._check_target(target[chosen], keep)
         self._require_enough(chosen)
         train, late = purged_tail(rows.times, chosen, share=params["validation_share"], embargo=params["embargo"])
-        coded = self._code(target, train, keep)
+        coded = self._code(target, train, weight, keep)
         balanced = self._class_weight(coded, train, weight, params)
         train, late = train[balanced[train] > 0], late[balanced[late] > 0]
         late = late[:0] if len(late) < FEWEST_VALIDATED else late
         self._require_enough(train)
         if not keep:
+            self.constant_ = self._constant(coded[train], balanced[train])
             self.scaler_ = self._scaler(rows, train, params)
         self.n_train_rows_, self.n_validation_rows_ = len(train), len(late)
         self.weight_used_ = bool(np.ptp(weight[chosen]) > 0) or params["class_weight"] is not None
@@ -300,8 +302,12 @@ class NeuralLearner(TabularLearner):
         levels = [np.median(rows.values[now, column]) for column in range(rows.values.shape[1])]
         return replace(moves, center=np.asarray(levels, np.float64))
 
-    def _code(self, target: NDArray[Any], train: NDArray[np.int64], keep: bool) -> NDArray[Any]:
+    def _code(self, target: NDArray[Any], train: NDArray[np.int64], weight: NDArray[np.float64], keep: bool) -> NDArray[Any]:
         """Targets as the network learns them, float32 (n, outputs) or int64 (n,); moments and classes from ``train``."""
+        raise NotImplementedError
+
+    def _constant(self, coded: NDArray[Any], weight: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Outputs of the best forecast that is the same for all rows, by targets as they are learned, and their weights."""
         raise NotImplementedError
 
     def _loss(self, params: Mapping[str, Any]) -> tuple[str, tuple[float, ...], int]:
@@ -330,10 +336,10 @@ class NeuralLearner(TabularLearner):
         if not isinstance(X, TrainingSet | AskedRows):
             require_series(X, None)
         if not issparse(X) and hasattr(X, "__len__") and len(X) == 0:
-            return np.empty((0, len(self._constant_output())))
+            return np.empty((0, len(self.constant_)))
         rows = self._windowed(X.rows if isinstance(X, AskedRows) else X, reset=False)
         asked = np.asarray(X.which) if isinstance(X, AskedRows) else np.arange(len(rows.place))
-        output = np.tile(self._constant_output(), (len(asked), 1))
+        output = np.tile(self._link(self.constant_[None]), (len(asked), 1))
         usable = np.flatnonzero(rows.complete(params["window"])[asked])
         if not len(usable):
             warnings.warn(
@@ -352,16 +358,13 @@ class NeuralLearner(TabularLearner):
                 table = WindowTable(torch.from_numpy(values), torch.from_numpy(last), params["window"])
                 windows = table.to(device, torch.float32)
                 parts = [network(batch.x).double().cpu().numpy() for batch in windows.in_order(_PREDICT_ROWS)]
-                output[some] = self._link(np.concatenate(parts))
+                output[some] = self._link(np.concatenate(parts) + self.constant_)
         return output
 
     @property
     def history_bars(self) -> int:
         """Bars before a row that its forecast looks at."""
         return int(self.spec.complete(self.hyperparameters)["window"]) - 1
-
-    def _constant_output(self) -> NDArray[np.float64]:
-        raise NotImplementedError
 
     def _link(self, output: NDArray[np.float64]) -> NDArray[np.float64]:
         return output

@@ -17,7 +17,7 @@ from torch import nn
 from huracan.errors import ArtifactError, ModelError, nearest_name
 from huracan.storage.whole_files import put_file, refusal
 from huracan.training.identity import identity_of
-from huracan.training.objectives import Pinball, cross_entropy, huber_loss, squared_error
+from huracan.training.objectives import FromConstant, Pinball, cross_entropy, huber_loss, squared_error
 from huracan.training.phases import Objective
 from huracan.training.randomness import built_with_seed
 from huracan.training.settings import LoopSettings
@@ -32,8 +32,12 @@ _OBJECTIVES: dict[str, Objective] = {
 }
 
 
-def objective_of(name: str, quantiles: tuple[float, ...] = ()) -> Objective:
-    """The loss of this name: ``squared_error``, ``huber``, ``cross_entropy``, or ``pinball`` at quantiles."""
+def objective_of(name: str, quantiles: tuple[float, ...] = (), constant: tuple[float, ...] = ()) -> Objective:
+    """The loss of this name: ``squared_error``, ``huber``, ``cross_entropy``, or ``pinball`` at quantiles; of outputs that are
+    added to ``constant``, where one is given.
+    """
+    if constant:
+        return FromConstant(objective_of(name, quantiles), constant)
     if name == "pinball":
         return Pinball(quantiles)
     if name not in _OBJECTIVES:
@@ -96,7 +100,7 @@ class TrainingJob:
 
     Attributes
     ----------
-    network : how to make it. loss, quantiles : see :func:`objective_of`.
+    network : how to make it. loss, quantiles, constant : see :func:`objective_of`.
     train, validation : windows, usually over one table. settings : of the loop.
     learned : what the estimator that prepared the job has learned of its data already (scales, classes, names), for the same
         estimator to take with the outcome. No part of what is computed, nor written into a folder.
@@ -108,12 +112,13 @@ class TrainingJob:
     validation: WindowTable | None
     settings: LoopSettings
     quantiles: tuple[float, ...] = ()
+    constant: tuple[float, ...] = ()
     learned: Mapping[str, Any] | None = None
 
     @property
     def objective(self) -> Objective:
         """The loss function."""
-        return objective_of(self.loss, self.quantiles)
+        return objective_of(self.loss, self.quantiles, self.constant)
 
     def identity(self, start: Mapping[str, torch.Tensor] | None = None) -> str:
         """SHA-256 of everything that decides what this job computes: two jobs with it come to the same parameters.
@@ -124,7 +129,8 @@ class TrainingJob:
         """
         factory = self.network.factory
         name = factory if isinstance(factory, str) else f"{factory.__module__}:{factory.__qualname__}"
-        told = [name, dict(self.network.arguments), self.network.seed, self.loss, list(self.quantiles), self.settings.decisive]
+        loss = [self.loss, list(self.quantiles), list(self.constant)]
+        told = [name, dict(self.network.arguments), self.network.seed, *loss, self.settings.decisive]
         return identity_of(told, self.train, self.validation, start or {})
 
     def save(self, folder: Path) -> None:
@@ -159,6 +165,7 @@ class TrainingJob:
             "network": {"factory": self.network.path, "arguments": dict(self.network.arguments), "seed": self.network.seed},
             "loss": self.loss,
             "quantiles": list(self.quantiles),
+            "constant": list(self.constant),
             "length": self.train.length,
             "settings": asdict(self.settings),
             "arrays": arrays,
@@ -190,6 +197,7 @@ class TrainingJob:
             network=NetworkRecipe(**told["network"]),
             loss=told["loss"],
             quantiles=tuple(told["quantiles"]),
+            constant=tuple(told["constant"]),
             train=windows["train"],
             validation=windows.get("validation"),
             settings=LoopSettings(**told["settings"]),
