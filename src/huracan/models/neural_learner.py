@@ -15,15 +15,15 @@ from scipy.sparse import issparse
 from sklearn.utils.validation import check_is_fitted
 
 from huracan.baselines.given_rows import as_array, as_rows, dimensions, is_own_copy
-from huracan.baselines.inputs import InputScaler, checked_weight, other_columns, require_finite
+from huracan.baselines.inputs import InputScaler, checked_weight, other_columns, require_finite, spread_rows
 from huracan.baselines.wrapper import MIN_TRAIN_ROWS, TabularLearner
 from huracan.dataset import TrainingSet
 from huracan.errors import DataError, ModelError, NotEnoughData
 from huracan.memory import give_back_freed_memory
 from huracan.model_info import ModelInfo
 from huracan.models.input_saliency import input_saliency
-from huracan.models.neural_inputs import given_target, require_series, require_window
-from huracan.models.neural_settings import loop_settings, network_arguments, told_from_last_bar
+from huracan.models.neural_inputs import given_target, require_same_size, require_series, require_window
+from huracan.models.neural_settings import loop_settings, network_arguments, window_scaling
 from huracan.models.torch_use import require_torch, torch_threads
 from huracan.models.validation_tail import FEWEST_VALIDATED, purged_tail
 from huracan.models.windowed_rows import AskedRows, TableSource, WindowedRows
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NeuralLearner"]
 
+_MOVES = 100_000
 _PREDICT_ROWS = 2_048
 _SCALED_WINDOWS = 8 * _PREDICT_ROWS
 
@@ -115,7 +116,7 @@ class NeuralLearner(TabularLearner):
         from huracan.training.job import NetworkRecipe
 
         params = self.spec.complete(self.hyperparameters)
-        require_window(params["window"])
+        require_window(params["window"], window_scaling(params))
         assert self.spec.network is not None
         sizes = {"n_features": 1, "window": params["window"], "n_outputs": 1}
         network = NetworkRecipe(self.spec.network, {**sizes, **network_arguments(params)}).build()
@@ -138,7 +139,7 @@ class NeuralLearner(TabularLearner):
         from huracan.training.windows import WindowTable
 
         params = self.spec.complete(self.hyperparameters)
-        require_window(params["window"])
+        require_window(params["window"], window_scaling(params))
         source, told, weight, n = self._chosen(X, y, sample_weight, params)
         give_back_freed_memory()  # what choosing took, before the table, which is all that a large fit holds
         values, last = source.table(params["window"], self.scaler_)
@@ -191,7 +192,8 @@ class NeuralLearner(TabularLearner):
         self._require_enough(train)
         if not keep:
             self.constant_ = self._constant(coded[train], balanced[train])
-            self.scaler_ = self._scaler(rows, train, params)
+            symbols = (X.symbol_code, X.symbols) if isinstance(X, TrainingSet) and len(X.symbols) > 1 else None
+            self.scaler_ = self._scaler(rows, train, params, symbols)
         self.n_train_rows_, self.n_validation_rows_ = len(train), len(late)
         self.weight_used_ = bool(np.ptp(weight[chosen]) > 0) or params["class_weight"] is not None
         both = np.concatenate((train, late))
@@ -288,17 +290,32 @@ class NeuralLearner(TabularLearner):
     def _check_target(self, target: NDArray[Any], keep: bool) -> None:
         """Refuse targets that nothing can be learned from."""
 
-    def _scaler(self, rows: WindowedRows, train: NDArray[np.int64], params: Mapping[str, Any]) -> InputScaler:
+    def _scaler(
+        self,
+        rows: WindowedRows,
+        train: NDArray[np.int64],
+        params: Mapping[str, Any],
+        symbols: tuple[NDArray[np.int32], tuple[str, ...]] | None,
+    ) -> InputScaler:
         """Of rows; where a window is told from its own last bar, of moves within windows, and levels are not cut.
 
-        A price may leave the range it was trained in, and moves far less within a window than over the years.
+        A price may leave the range it was trained in, and moves far less within a window than over the years. Where a window
+        is told in its own deviation, the unit only must not round: one price may be a billion times another.
         """
-        if not told_from_last_bar(params):
+        if window_scaling(params) == "none":
             return InputScaler.fit(rows.values, clip=self.clip, rows=rows.numbers(train))
+        sample = spread_rows(len(train), _MOVES)
+        train = train if sample is None else train[sample]
         place = rows.place[train]
-        earlier = place - np.arange(len(place)) % params["window"]
+        earlier = place - np.random.default_rng(0).integers(1, params["window"], len(place)).astype(place.dtype)
         now, then = (at if rows.order is None else rows.order[at] for at in (place, earlier))
         moves = InputScaler.fit(rows.values, clip=np.inf, rows=now, since=then)
+        if window_scaling(params) == "standard":
+            unit = np.exp2(np.round(np.log2(moves.scale)))
+            return replace(moves, center=np.zeros_like(unit), scale=unit)
+        if symbols is not None:
+            code, names = symbols
+            require_same_size(rows.values[now] - rows.values[then], code[train], names, self.feature_names_)
         levels = [np.median(rows.values[now, column]) for column in range(rows.values.shape[1])]
         return replace(moves, center=np.asarray(levels, np.float64))
 
@@ -403,7 +420,7 @@ class NeuralLearner(TabularLearner):
         except (TypeError, ValueError) as error:
             raise ModelError(f"the stored state of {spec.name} is damaged: {error}.") from error
         params = spec.complete(model.hyperparameters)
-        if told_from_last_bar(params) and model.scaler_ is not None:
+        if window_scaling(params) != "none" and model.scaler_ is not None:
             model.scaler_ = replace(model.scaler_, clip=np.inf)
         network = model._recipe(params).build().eval()
         weights = inner.state_dict() if hasattr(inner, "state_dict") else inner

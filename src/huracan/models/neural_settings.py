@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["NEURAL_ALIASES", "NEURAL_DEFAULTS", "NEURAL_MEANINGS", "loop_settings", "network_arguments", "told_from_last_bar"]
+__all__ = ["NEURAL_ALIASES", "NEURAL_DEFAULTS", "NEURAL_MEANINGS", "loop_settings", "network_arguments", "window_scaling"]
 
 _LOOP: Mapping[str, Any] = {
     "max_epochs": 20,
@@ -86,6 +86,6 @@ def network_arguments(params: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in params.items() if name not in NEURAL_DEFAULTS}
 
 
-def told_from_last_bar(params: Mapping[str, Any]) -> bool:
-    """Whether the network takes a window's own level out of it, so that levels themselves say nothing."""
-    return params.get("window_scaling", "none") != "none"
+def window_scaling(params: Mapping[str, Any]) -> str:
+    """How the network takes a window's own level out of it, so that levels themselves say nothing; "none" where it does not."""
+    return str(params.get("window_scaling", "none"))
