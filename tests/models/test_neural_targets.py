@@ -201,3 +201,47 @@ def test_precision_is_a_switch() -> None:
     mixed = build_model("cnn", **QUICK, precision="bfloat16").fit(X, y).predict(X)
     np.testing.assert_allclose(double, plain, atol=1e-4 * y.std())
     assert 0.0 < np.abs(mixed - plain).max() < 0.3 * y.std()
+
+
+# --- what a model says of itself -------------------------------------------------------------------------------------
+
+
+def test_every_output_counts_alike_in_what_is_important() -> None:
+    from huracan.models.input_saliency import input_saliency
+    from huracan.training.windows import WindowTable
+
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3, 3, bias=False))
+    network[1].weight.data = torch.eye(3)
+    for rows in (90, 4_000):  # all pairs of a window and an output; and a sample of them
+        windows = WindowTable(torch.ones(rows, 3), torch.arange(rows, dtype=torch.int32), 1)
+        np.testing.assert_allclose(input_saliency(network, windows), 1 / 3, atol=5 * np.sqrt(2 / 9 / 1_024))
+
+
+def test_what_moves_the_median_is_important_and_not_what_moves_the_spread_alone() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((2_000, 2)).astype(np.float32)
+    y = X[:, 0] + np.exp(0.5 * X[:, 1]) * rng.standard_normal(2_000)
+    model = build_model("linear_network", window=1, quantiles=(0.1, 0.5, 0.9), max_epochs=30, learning_rate=0.01).fit(X, y)
+    assert model.feature_importance()["x0"] > 0.8
+
+
+def test_a_level_that_a_network_cannot_see_is_not_important() -> None:
+    rng = np.random.default_rng(0)
+    steps = rng.standard_normal((1_500, 2))
+    X = (np.cumsum(steps, axis=0) + np.array([50_000.0, 0.0])).astype(np.float32)
+    model = build_model("linear_network", window=6, window_scaling="last", max_epochs=20, learning_rate=0.01).fit(
+        X, steps[:, 1]
+    )
+    assert model.feature_importance()["x1"] > 0.9  # the row's own step, which the window shows
+
+
+def test_the_forecast_of_quantiles_is_their_median() -> None:
+    X, y = series(500)
+    model = build_model("linear_network", quantiles=(0.1, 0.3, 0.7), **QUICK).fit(X, y)
+    _, low, high = model.predict_quantiles(X).T
+    np.testing.assert_allclose(model.predict(X), (low + high) / 2, rtol=1e-12)
+    tail = build_model("linear_network", quantiles=(0.9, 0.99), **QUICK).fit(X, y)
+    assert tail.predict_quantiles(X).shape == (500, 2)
+    for asked in (tail.predict, lambda rows: signal_score(tail, rows)):
+        with pytest.raises(ModelError, match=r"quantiles is \(0.9, 0.99\), and the forecast is their median"):
+            asked(X)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from huracan.baselines.inputs import winsor_bounds
 from huracan.baselines.tabular import TabularClassifier, TabularRegressor, one_class_only
 from huracan.errors import DataError, ModelError
 from huracan.models.neural_learner import NeuralLearner
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["NeuralClassifier", "NeuralRegressor"]
 
@@ -53,9 +56,16 @@ class NeuralRegressor(NeuralLearner, TabularRegressor):
         return tags
 
     def predict(self, X: Any) -> NDArray[np.float64]:
-        """Forecasts in the label's unit, (n,) or (n, outputs); of quantiles the middle one."""
+        """Forecasts in the label's unit, (n,) or (n, outputs); of quantiles the median.
+
+        Where 0.5 is none of the quantiles the median is read from those on both sides of it, along a straight line.
+
+        Raises
+        ------
+        ModelError : all quantiles lie on one side of the median.
+        """
         model = self._snapshot()
-        raw = model._raw(X) if model._quantiles() is None else model._middle(model._raw(X))
+        raw = model._raw(X) if model._quantiles() is None else model._median(model._raw(X))
         values = raw * model.target_scales_ + model.target_centers_
         return values[:, 0] if model.n_outputs_ == 1 else values
 
@@ -82,10 +92,23 @@ class NeuralRegressor(NeuralLearner, TabularRegressor):
             raise ModelError(f"quantiles is {given!r}; levels between 0 and 1, ascending, were expected.")
         return levels
 
-    def _middle(self, raw: NDArray[np.float64]) -> NDArray[np.float64]:
-        levels = np.asarray(self._quantiles())
-        order = np.sort(raw.reshape(len(raw), self.n_outputs_, -1), axis=2)
-        return order[:, :, int(np.argmin(np.abs(levels - 0.5)))]
+    def _median(self, raw: NDArray[np.float64]) -> NDArray[np.float64]:
+        """From quantiles (n, outputs x quantiles) the median (n, outputs)."""
+        levels = self._quantiles() or ()
+        at = _weights_of_median(levels)
+        if at is None:
+            raise ModelError(
+                f"quantiles is {levels}, and the forecast is their median: 0.5, or levels on both sides of it, were expected; "
+                "predict_quantiles gives those that there are."
+            )
+        return np.sort(raw.reshape(len(raw), self.n_outputs_, -1), axis=2) @ at
+
+    def _told(self, output: torch.Tensor) -> torch.Tensor:
+        levels = self._quantiles()
+        at = None if levels is None else _weights_of_median(levels)
+        if levels is None or at is None:
+            return output
+        return output.view(len(output), -1, len(levels)) @ output.new_tensor(at)
 
     def _code(
         self, target: NDArray[Any], train: NDArray[np.int64], weight: NDArray[np.float64], keep: bool
@@ -225,6 +248,10 @@ class NeuralClassifier(NeuralLearner, TabularClassifier):
             raise ModelError(f"class_weight is above 0 for {len(left)} class(es), {left}; at least two are needed.")
         return weights
 
+    def _told(self, output: torch.Tensor) -> torch.Tensor:
+        centred = output - output.mean(dim=1, keepdim=True)
+        return centred[:, 1:] if output.shape[1] == 2 else centred  # of two the one is the other's negative
+
     def _link(self, output: NDArray[np.float64]) -> NDArray[np.float64]:
         """Class scores to probabilities."""
         shifted = np.exp(output - output.max(axis=1, keepdims=True))
@@ -235,6 +262,17 @@ class NeuralClassifier(NeuralLearner, TabularClassifier):
 
     def _restore_target(self, state: Mapping[str, Any]) -> None:
         self.classes_, self.constant_ = np.asarray(state["classes"]), np.asarray(state["constant_outputs"], np.float64)
+
+
+def _weights_of_median(levels: tuple[float, ...]) -> NDArray[np.float64] | None:
+    """What each quantile counts in the median; None where all are on one side of it.
+
+    >>> [_weights_of_median(levels) for levels in ((0.1, 0.5, 0.9), (0.2, 0.6), (0.9,))]
+    [array([0., 1., 0.]), array([0.25, 0.75]), None]
+    """
+    if not levels[0] <= 0.5 <= levels[-1]:
+        return None
+    return np.array([np.interp(0.5, levels, one) for one in np.eye(len(levels))])
 
 
 def _uneven(weight: NDArray[np.float64]) -> NDArray[np.float64] | None:

@@ -216,11 +216,14 @@ class NeuralLearner(TabularLearner):
         model.estimator_ = job.network.build().eval()
         model.estimator_.load_state_dict(parameters)
         with torch_threads(int(self.n_jobs or 1)):
-            model.importance_ = input_saliency(model.estimator_, job.train)
+            model.importance_ = input_saliency(model.estimator_, job.train, model._told)
         return self._take(model)
 
     def feature_importance(self) -> dict[str, float]:
-        """How much the outputs move with each feature, over the bars of a window, by :func:`input_saliency`; sums to 1."""
+        """How much what is forecast moves with each feature, over the bars of a window, by :func:`input_saliency`; sums to 1.
+
+        Of several outputs each counts alike; of quantiles the median; of classes each score less their mean.
+        """
         model = self._snapshot()
         check_is_fitted(model, "estimator_")
         return dict(zip(model.feature_names_, model.importance_.tolist(), strict=True))
@@ -338,6 +341,10 @@ class NeuralLearner(TabularLearner):
         if params["class_weight"] is not None:
             raise ModelError(f"class_weight is {params['class_weight']!r}, but {self.spec.name} was built for regression.")
         return weight
+
+    def _told(self, output: torch.Tensor) -> torch.Tensor:
+        """Of the network's outputs (batch, outputs) what the model says, (batch, any number)."""
+        raise NotImplementedError
 
     # --- predicting ------------------------------------------------------------------------------------------------
 

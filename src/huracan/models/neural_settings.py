@@ -42,7 +42,7 @@ NEURAL_DEFAULTS: Mapping[str, Any] = {**_OTHERS, **_LOOP}
 NEURAL_MEANINGS: Mapping[str, str] = {
     "window": "bars that a forecast sees, the row itself the last; where there are fewer, the forecast is the constant",
     "loss": "squared_error, huber or cross_entropy; none is squared_error, or cross_entropy for classes",
-    "quantiles": "forecast these quantiles, ascending, by pinball loss; predict gives the middle one, predict_quantiles all",
+    "quantiles": "forecast these quantiles, ascending, by pinball loss; predict gives the median, predict_quantiles all",
     "class_weight": "'balanced', or class -> weight",
     "validation_share": "share of the time, at its end and purged, that says when to stop; 0 trains all epochs",
     "embargo": "bars left out between training and validation, beyond the labels' own",
