@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
 from sklearn.utils.estimator_checks import check_estimator
 
 from huracan.catalogue import (
@@ -349,6 +350,31 @@ def test_bad_input_is_one_sentence_with_the_place() -> None:
 def test_settings_that_cannot_be_are_refused(given: dict[str, Any], said: str) -> None:
     with pytest.raises((ModelError, NotEnoughData), match=said):
         build_model("gru", **{**QUICK, **given}).fit(panel())
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
+    """A grid search over ``np.arange`` sets them, and they train, are known and stored like plain ones."""
+    X, y = series()
+    plain: dict[str, Any] = {"window": 5, "max_epochs": 2, "batch_size": 64, "patience": 3, "hidden": 8, "patch": 1}
+    grid = {name: np.int64(value) for name, value in plain.items()}
+    grid |= {"learning_rate": np.float32(0.0078125), "validation_share": np.float64(0.2)}
+    plain |= {"learning_rate": 0.0078125, "validation_share": 0.2}
+    given = build_model("gru", random_state=np.int64(3), **grid)
+    known = build_model("gru", random_state=3, **plain)
+    assert given.prepare(X, y).identity() == known.prepare(X, y).identity()
+    given.prepare(X, y).save(tmp_path)
+    np.testing.assert_array_equal(given.fit(X, y).predict(X), known.fit(X, y).predict(X))
+    assert dump_model(given) == dump_model(known)
+    search = GridSearchCV(build_model("linear_network", **QUICK), {"window": np.arange(2, 4)}, cv=2)
+    assert search.fit(X, y).best_params_["window"] in (2, 3)
+
+
+@pytest.mark.parametrize("name", ["gru", "ridge"])
+def test_a_stream_of_random_numbers_is_no_seed(name: str) -> None:
+    X, y = series()
+    for stream, kind in ((np.random.RandomState(0), "RandomState"), (np.random.default_rng(0), "Generator"), (0.5, "float")):
+        with pytest.raises(ModelError, match=f"random_state is a {kind}; a whole number"):
+            build_model(name, random_state=stream).fit(X, y)  # type: ignore[arg-type]
 
 
 def test_a_frame_is_one_series_in_time_order_and_its_labels_are_of_the_same_rows() -> None:

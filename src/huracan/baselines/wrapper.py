@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Integral
 from typing import Any, Self
 
 import numpy as np
@@ -120,7 +121,7 @@ class TabularLearner(BaseEstimator):
             n_features=matrix.shape[1],
             n_classes=len(getattr(self, "classes_", ())),
             feature_names=self.feature_names_,
-            random_state=int(self.random_state or 0),
+            random_state=self._seed(),
             n_jobs=int(self.n_jobs or 1),
         )
         self.weight_used_ = weight is not None and self.spec.supports_weight
@@ -150,6 +151,13 @@ class TabularLearner(BaseEstimator):
 
     def _fitted_state(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if _is_fitted(name)}
+
+    def _seed(self) -> int:
+        given = 0 if self.random_state is None else self.random_state
+        if not isinstance(given, Integral):
+            kind = type(given).__name__
+            raise ModelError(f"random_state is a {kind}; a whole number, which gives the same bits every time, was expected.")
+        return int(given)
 
     def _row_cap(self) -> int | None:
         if isinstance(self.max_train_rows, str):

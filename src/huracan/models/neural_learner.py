@@ -69,7 +69,7 @@ class NeuralLearner(TabularLearner):
         require_torch()
         from huracan.training.out_of_memory import is_out_of_memory
 
-        params = self.spec.complete(self.hyperparameters)
+        params = self._params()
         job = self.prepare(X, y, sample_weight)
         try:
             return self.finish(job, *self._trained(job, params))
@@ -110,17 +110,22 @@ class NeuralLearner(TabularLearner):
             result = loop.run()
         return network.state_dict(), result
 
+    def _params(self) -> dict[str, Any]:
+        """All hyperparameters; numbers of NumPy, as a grid holds them, as plain ones."""
+        given = self.spec.complete(self.hyperparameters)
+        return {name: value.item() if isinstance(value, np.generic) else value for name, value in given.items()}
+
     def outline(self) -> tuple[LoopSettings, torch.nn.Module]:
         """Settings of the loop, and the network for one feature and one output: what can be refused before there is data."""
         require_torch()
         from huracan.training.job import NetworkRecipe
 
-        params = self.spec.complete(self.hyperparameters)
+        params = self._params()
         require_window(params["window"], window_scaling(params))
         assert self.spec.network is not None
         sizes = {"n_features": 1, "window": params["window"], "n_outputs": 1}
         network = NetworkRecipe(self.spec.network, {**sizes, **network_arguments(params)}).build()
-        return loop_settings(params, int(self.random_state or 0)), network
+        return loop_settings(params, self._seed()), network
 
     def prepare(self, X: Any, y: Any = None, sample_weight: Any = None) -> TrainingJob:
         """Check and scale everything and describe the training, without doing it; :meth:`finish` takes its outcome.
@@ -129,7 +134,7 @@ class NeuralLearner(TabularLearner):
         model stays as it was until :meth:`finish`.
         """
         require_torch()
-        warm = self.spec.complete(self.hyperparameters)["warm_start"]
+        warm = self._params()["warm_start"]
         return (self._snapshot() if warm else self._blank())._prepared(X, y, sample_weight)
 
     def _prepared(self, X: Any, y: Any, sample_weight: Any) -> TrainingJob:
@@ -138,7 +143,7 @@ class NeuralLearner(TabularLearner):
         from huracan.training.job import TrainingJob
         from huracan.training.windows import WindowTable
 
-        params = self.spec.complete(self.hyperparameters)
+        params = self._params()
         require_window(params["window"], window_scaling(params))
         source, told, weight, n = self._chosen(X, y, sample_weight, params)
         give_back_freed_memory()  # what choosing took, before the table, which is all that a large fit holds
@@ -159,7 +164,7 @@ class NeuralLearner(TabularLearner):
             train=_span(windows, slice(0, n)),
             validation=_span(windows, slice(n, None)) if n < len(windows) else None,
             constant=tuple(self.constant_.tolist()) if self.constant_.any() else (),
-            settings=loop_settings(params, int(self.random_state or 0)),
+            settings=loop_settings(params, self._seed()),
             learned=self._fitted_state(),
         )
 
@@ -263,7 +268,7 @@ class NeuralLearner(TabularLearner):
 
     def _windowed(self, X: Any, *, reset: bool) -> WindowedRows:
         """The rows, checked for columns and for values that are no numbers."""
-        params = self.spec.complete(self.hyperparameters)
+        params = self._params()
         if isinstance(X, TrainingSet):
             if reset:
                 self.feature_names_ = X.feature_names
@@ -356,7 +361,7 @@ class NeuralLearner(TabularLearner):
         from huracan.training.runtime import as_device
         from huracan.training.windows import WindowTable
 
-        params = self.spec.complete(self.hyperparameters)
+        params = self._params()
         if not isinstance(X, TrainingSet | AskedRows):
             require_series(X, None)
         if not issparse(X) and hasattr(X, "__len__") and len(X) == 0:
@@ -388,7 +393,7 @@ class NeuralLearner(TabularLearner):
     @property
     def history_bars(self) -> int:
         """Bars before a row that its forecast looks at."""
-        return int(self.spec.complete(self.hyperparameters)["window"]) - 1
+        return int(self._params()["window"]) - 1
 
     def _link(self, output: NDArray[np.float64]) -> NDArray[np.float64]:
         return output
@@ -445,7 +450,7 @@ class NeuralLearner(TabularLearner):
 
         assert self.spec.network is not None
         sizes = {"n_features": self.n_features_in_, "window": params["window"], "n_outputs": self._loss(params)[2]}
-        return NetworkRecipe(self.spec.network, {**sizes, **network_arguments(params)}, seed=int(self.random_state or 0))
+        return NetworkRecipe(self.spec.network, {**sizes, **network_arguments(params)}, seed=self._seed())
 
 
 def _span(windows: WindowTable, span: slice) -> WindowTable:
