@@ -31,6 +31,7 @@ from huracan.models import network_learner
 from huracan.models.neural import NeuralRegressor
 from huracan.models.windowed_rows import WindowedRows
 from huracan.registry.formats import dump_model, load_model
+from huracan.storage import to_json
 
 SEQUENCE = ("linear_network", "cnn", "lstm", "gru", "transformer")
 QUICK: dict[str, Any] = {"window": 5, "max_epochs": 2, "random_state": 0}
@@ -298,6 +299,30 @@ def test_checkpoints_belong_to_one_training_each(tmp_path: Path) -> None:
     first = warm.predict(X)
     assert warm.fit(X, y).training_.resumed_from is None
     assert not np.array_equal(warm.predict(X), first)
+
+
+def test_a_folder_for_checkpoints_is_no_part_of_the_model(tmp_path: Path) -> None:
+    """It may be a path, and is of another machine than the one that loads the model."""
+    X, y = series()
+    model = build_model("gru", checkpoints=tmp_path, verbose=1, **QUICK).fit(X, y)
+    plain = build_model("gru", **QUICK).fit(X, y)
+    assert model.get_params()["checkpoints"] == tmp_path and list(tmp_path.iterdir())
+    assert model.model_info() == plain.model_info()
+    assert dump_model(model) == dump_model(plain)
+    to_json(model.model_info().model_dump())
+    assert model.prepare(X, y).identity() == plain.prepare(X, y).identity()
+
+
+def test_epochs_are_logged_where_that_is_asked_for(caplog: pytest.LogCaptureFixture) -> None:
+    X, y = series()
+    with caplog.at_level("INFO", logger="huracan"):
+        build_model("gru", **QUICK).fit(X, y)
+        assert not caplog.records
+        model = build_model("gru", verbose=1, **QUICK).fit(X, y)
+    told = [record.msg for record in caplog.records]
+    assert [one["epoch"] for one in told] == [1, 2]
+    assert [one["validation_loss"] for one in told] == model.training_.validation_losses
+    assert {(one["event"], one["learner"], one["of"]) for one in told} == {("epoch done", "gru", 2)}
 
 
 # --- bad input -------------------------------------------------------------------------------------------------------

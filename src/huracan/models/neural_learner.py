@@ -19,11 +19,12 @@ from huracan.baselines.inputs import InputScaler, checked_weight, other_columns,
 from huracan.baselines.wrapper import MIN_TRAIN_ROWS, TabularLearner
 from huracan.dataset import TrainingSet
 from huracan.errors import DataError, ModelError, NotEnoughData
+from huracan.logs import logger
 from huracan.memory import give_back_freed_memory
 from huracan.model_info import ModelInfo
 from huracan.models.input_saliency import input_saliency
 from huracan.models.neural_inputs import given_target, require_same_size, require_series, require_window
-from huracan.models.neural_settings import loop_settings, network_arguments, window_scaling
+from huracan.models.neural_settings import loop_settings, network_arguments, of_the_model, window_scaling
 from huracan.models.torch_use import require_torch, torch_threads
 from huracan.models.validation_tail import FEWEST_VALIDATED, purged_tail
 from huracan.models.windowed_rows import AskedRows, TableSource, WindowedRows
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     import torch
 
     from huracan.baselines.spec import LearnerSpec
-    from huracan.training.history import TrainingResult
+    from huracan.training.history import EpochRecord, TrainingResult
     from huracan.training.job import NetworkRecipe, TrainingJob
     from huracan.training.settings import LoopSettings
     from huracan.training.windows import WindowTable
@@ -106,9 +107,15 @@ class NeuralLearner(TabularLearner):
                 runtime=Runtime(params["device"]),
                 checkpoints=None if identity is None else CheckpointFolder(Path(params["checkpoints"]) / identity[:16]),
                 identity=identity,
+                on_epoch=self._log_epoch if params["verbose"] else None,
             )
             result = loop.run()
         return network.state_dict(), result
+
+    def _log_epoch(self, record: EpochRecord) -> None:
+        loss = next(iter(record.losses.values()))
+        told = {"loss": loss, "validation_loss": record.validation_loss, "windows_per_second": round(record.windows_per_second)}
+        logger().info("epoch done", learner=self.spec.name, epoch=record.epoch, of=self._params()["max_epochs"], **told)
 
     def _params(self) -> dict[str, Any]:
         """All hyperparameters; numbers of NumPy, as a grid holds them, as plain ones."""
@@ -403,20 +410,19 @@ class NeuralLearner(TabularLearner):
     def model_info(self) -> ModelInfo:
         """The learner's card with the hyperparameters it was built with; classes that have weights are named as text."""
         info = super().model_info()
-        given = info.hyperparameters["class_weight"]
-        if not isinstance(given, Mapping):
-            return info
-        named = {str(name): weight for name, weight in given.items()}
-        return info.model_copy(update={"hyperparameters": {**info.hyperparameters, "class_weight": named}})
+        params = of_the_model(self._params())
+        if isinstance(params["class_weight"], Mapping):
+            params["class_weight"] = {str(name): weight for name, weight in params["class_weight"].items()}
+        return info.model_copy(update={"hyperparameters": params})
 
     def to_parts(self) -> tuple[dict[str, Any], Any]:
         """The fitted model as plain JSON values, and its network."""
         state, network = super().to_parts()
         rows = {"n_validation_rows": self.n_validation_rows_, "importance": self.importance_.tolist()}
-        given = state["hyperparameters"]["class_weight"]
-        if isinstance(given, Mapping):  # as pairs, since keys of JSON are text, and classes need not be
-            state["hyperparameters"] = {**state["hyperparameters"], "class_weight": [list(pair) for pair in given.items()]}
-        return {**state, **rows}, network
+        params = of_the_model(self._params())
+        if isinstance(params["class_weight"], Mapping):  # as pairs, since keys of JSON are text, and classes need not be
+            params["class_weight"] = [list(pair) for pair in params["class_weight"].items()]
+        return {**state, **rows, "hyperparameters": params}, network
 
     @classmethod
     def from_state(cls, spec: LearnerSpec, state: Mapping[str, Any], inner: Any) -> Self:

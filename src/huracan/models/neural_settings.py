@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["NEURAL_ALIASES", "NEURAL_DEFAULTS", "NEURAL_MEANINGS", "loop_settings", "network_arguments", "window_scaling"]
+__all__ = [
+    "NEURAL_ALIASES",
+    "NEURAL_DEFAULTS",
+    "NEURAL_MEANINGS",
+    "loop_settings",
+    "network_arguments",
+    "of_the_model",
+    "window_scaling",
+]
 
 _LOOP: Mapping[str, Any] = {
     "max_epochs": 20,
@@ -35,9 +43,12 @@ _OTHERS: Mapping[str, Any] = {
     "warm_start": False,
     "device": "auto",
     "checkpoints": None,
+    "verbose": 0,
 }
 
 NEURAL_DEFAULTS: Mapping[str, Any] = {**_OTHERS, **_LOOP}
+
+_OF_THE_CALL = ("checkpoints", "verbose")
 
 NEURAL_MEANINGS: Mapping[str, str] = {
     "window": "bars that a forecast sees, the row itself the last; where there are fewer, the forecast is the constant",
@@ -50,6 +61,7 @@ NEURAL_MEANINGS: Mapping[str, str] = {
     "warm_start": "go on from the parameters of the last fit, whose scaling of inputs and target is kept",
     "device": "auto (CUDA where there is one), cpu, cuda, cuda:1, ...",
     "checkpoints": "folder for checkpoints, one in it for each training, which goes on after a kill; none writes nothing",
+    "verbose": "1 logs every epoch at level info, to the logger 'huracan'; 0 at level debug",
     "max_epochs": "most passes over the training windows",
     "batch_size": "windows an optimizer step, over all devices together",
     "learning_rate": "of AdamW, at its highest",
@@ -79,6 +91,15 @@ def loop_settings(params: Mapping[str, Any], seed: int) -> Any:
     from huracan.training.settings import LoopSettings
 
     return LoopSettings(seed=seed, **{name: params[name] for name in _LOOP})
+
+
+def of_the_model(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Hyperparameters without what is of the machine and the moment of a fit, and no part of what came of it.
+
+    >>> of_the_model({"window": 8, "checkpoints": "folder", "verbose": 1})
+    {'window': 8, 'checkpoints': None, 'verbose': 0}
+    """
+    return {name: NEURAL_DEFAULTS[name] if name in _OF_THE_CALL else value for name, value in params.items()}
 
 
 def network_arguments(params: Mapping[str, Any]) -> dict[str, Any]:
