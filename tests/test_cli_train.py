@@ -12,7 +12,11 @@ import pytest
 
 pytest.importorskip("torch")
 
-_CONFIG = "data: {simulation: {n_bars: 1500, n_symbols: 1}}\nfeatures: {recipe: minimal}\n"
+_CONFIG = """
+data: {simulation: {n_bars: 1500, n_symbols: 1}}
+features: {recipe: minimal}
+profiles: {mine: {learners: {lstm: {max_train_rows: 400}}}}
+"""
 _SMALL = ["--set", "max_epochs=3", "--set", "window=8", "--set", "hidden=8", "--set", "dropout=0.0"]
 
 
@@ -49,6 +53,19 @@ def test_a_network_is_trained_on_two_processes_and_stored(tmp_path: Path) -> Non
     again = _train(tmp_path, "--processes", "2", *_SMALL)
     assert (again.returncode, again.stdout) == (0, done.stdout)
     assert "epoch" not in again.stderr
+
+
+def test_a_profile_caps_the_rows_and_what_is_used_is_told(tmp_path: Path) -> None:
+    told = []
+    for words in ([], ["--profile", "mine"]):
+        done = _train(tmp_path, *_SMALL, *words)
+        assert done.returncode == 0, done.stderr
+        (line,) = (line for line in done.stdout.splitlines() if line.startswith("Rows: "))
+        used, given = line.removeprefix("Rows: ").split(" with a label")[0].split(" of ")
+        told.append((int(used.replace(",", "")), int(given.replace(",", ""))))
+    (all_used, given), (capped, same) = told
+    assert given == same and 0 <= given - all_used < 20  # the first rows have no window, and labels are purged
+    assert 390 < capped <= 400
 
 
 @pytest.mark.parametrize(

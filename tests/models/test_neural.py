@@ -325,6 +325,20 @@ def test_epochs_are_logged_where_that_is_asked_for(caplog: pytest.LogCaptureFixt
     assert {(one["event"], one["learner"], one["of"]) for one in told} == {("epoch done", "gru", 2)}
 
 
+def test_a_network_learns_from_all_rows_unless_it_is_told_otherwise(caplog: pytest.LogCaptureFixture) -> None:
+    X, y = series()
+    model = build_model("linear_network", validation_share=0.0, **QUICK)
+    capped = {"quick": 50_000, "standard": 200_000, "full": 500_000}
+    assert model.model_info().max_train_rows is None
+    assert {name: build_model("gru", max_train_rows=name).model_info().max_train_rows for name in capped} == capped
+    assert build_model("random_forest").model_info().max_train_rows == 200_000
+    with caplog.at_level("INFO", logger="huracan"):
+        assert model.fit(X, y).n_train_rows_ == 396
+        assert not caplog.records
+        assert model.set_params(max_train_rows=150).fit(X, y).n_train_rows_ == 150
+    assert [(record.levelname, record.msg["rows"], record.msg["of"]) for record in caplog.records] == [("INFO", 150, 396)]
+
+
 # --- bad input -------------------------------------------------------------------------------------------------------
 
 

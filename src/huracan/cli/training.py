@@ -50,7 +50,7 @@ def train(
     is_head: Annotated[bool, typer.Option(help="Whether this is the first host.")] = True,
     folder: Annotated[Path | None, typer.Option(help="Of this training; under the home folder unless given.")] = None,
     config: ConfigFile = None,
-    profile: Annotated[str | None, typer.Option(help="quick, standard, full, or one of your own.")] = None,
+    profile: Annotated[str | None, typer.Option(help="Train on at most its number of rows; all unless given.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
     home: Annotated[Path | None, typer.Option(help="Folder for database, models, runs and reports.")] = None,
 ) -> None:
@@ -60,7 +60,9 @@ def train(
     from huracan.errors import ConfigError
 
     settings = load(config, profile=profile, seed=seed, home=home)
-    model: Any = build_model(learner, task=_task(task), random_state=settings.seed, **_hyperparameters(set_ or []))
+    cap = None if profile is None else _row_cap(settings, learner)
+    chosen = _hyperparameters(set_ or [])
+    model: Any = build_model(learner, task=_task(task), random_state=settings.seed, max_train_rows=cap, **chosen)
     how = DistributedConfig(
         strategy=strategy or ("none" if processes * hosts == 1 else "ddp"),  # type: ignore[arg-type]
         processes=processes,
@@ -92,6 +94,8 @@ def train(
         raise SystemExit(STOPPED_BY_HAND) from None
     _save(model, where)
     _print_result(learner, model.training_, how, where)
+    used, given = model.n_train_rows_ + model.n_validation_rows_, int(rows.labelled.sum())
+    typer.echo(f"Rows: {used:,} of {given:,} with a label, {model.n_validation_rows_:,} of them to say when to stop.")
 
 
 def _rows(settings: Any, candles: Path | None) -> TrainingSet:
@@ -104,6 +108,17 @@ def _rows(settings: Any, candles: Path | None) -> TrainingSet:
     if share > 0:
         rows, _ = lock_hold_out(rows, share=share, embargo=settings.validation.embargo_bars)
     return rows
+
+
+def _row_cap(settings: Any, learner: str) -> int | None:
+    """Most rows the profile lets this learner train on; of a profile without it what the catalogue declares, if it knows it."""
+    from huracan.catalogue import PROFILES, find_learner
+
+    spec = find_learner(learner)
+    listed = settings.profiles[settings.profile].learners
+    if spec.name in listed:
+        return listed[spec.name].max_train_rows
+    return spec.row_cap(settings.profile) if settings.profile in PROFILES else None
 
 
 def _fit(model: Any, rows: TrainingSet, how: DistributedConfig, folder: Path | None, home: Path, progress: Any) -> Path:

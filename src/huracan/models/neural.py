@@ -50,6 +50,8 @@ class NeuralRegressor(NeuralLearner, TabularRegressor):
     True
     """
 
+    n_outputs_: int
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
@@ -146,7 +148,7 @@ class NeuralRegressor(NeuralLearner, TabularRegressor):
         if levels is None:
             return np.zeros(self.n_outputs_)
         uneven = _uneven(weight)
-        how = {} if uneven is None else {"weights": uneven, "method": "inverted_cdf"}
+        how: dict[str, Any] = {} if uneven is None else {"weights": uneven, "method": "inverted_cdf"}
         return np.concatenate([np.quantile(column, levels, **how) for column in coded.astype(np.float64).T])
 
     def _loss(self, params: Mapping[str, Any]) -> tuple[str, tuple[float, ...], int]:

@@ -193,6 +193,8 @@ class NeuralLearner(TabularLearner):
         chosen = np.flatnonzero(usable)
         cap = self._row_cap()
         if cap is not None and len(chosen) > cap:
+            level = "warning" if isinstance(self.max_train_rows, str) else "info"  # a profile's cap may not be known
+            getattr(logger(), level)("only the most recent rows are used", learner=self.spec.name, rows=cap, of=len(chosen))
             chosen = np.sort(chosen[np.argsort(rows.times.decision[chosen], kind="stable")[-cap:]])
         self._check_target(target[chosen], keep)
         self._require_enough(chosen)

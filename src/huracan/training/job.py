@@ -191,17 +191,17 @@ class TrainingJob:
                 windows[part] = WindowTable(
                     mine, length=told["length"], **{name: _mapped(folder / f"{part}_{name}.npy") for name in names}
                 )
+            return cls(
+                network=NetworkRecipe(**told["network"]),
+                loss=told["loss"],
+                quantiles=tuple(told["quantiles"]),
+                constant=tuple(told["constant"]),
+                train=windows["train"],
+                validation=windows.get("validation"),
+                settings=LoopSettings(**told["settings"]),
+            )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ArtifactError(f"{folder} holds no whole training job: {error}.") from error
-        return cls(
-            network=NetworkRecipe(**told["network"]),
-            loss=told["loss"],
-            quantiles=tuple(told["quantiles"]),
-            constant=tuple(told["constant"]),
-            train=windows["train"],
-            validation=windows.get("validation"),
-            settings=LoopSettings(**told["settings"]),
-        )
 
 
 def _found(path: str) -> Callable[..., nn.Module]:
