@@ -120,7 +120,7 @@ class NeuralLearner(TabularLearner):
     def _params(self) -> dict[str, Any]:
         """All hyperparameters; numbers of NumPy, as a grid holds them, as plain ones."""
         given = self.spec.complete(self.hyperparameters)
-        return {name: value.item() if isinstance(value, np.generic) else value for name, value in given.items()}
+        return {name: value.item() if _is_plain(value) else value for name, value in given.items()}
 
     def outline(self) -> tuple[LoopSettings, torch.nn.Module]:
         """Settings of the loop, and the network for one feature and one output: what can be refused before there is data."""
@@ -459,6 +459,11 @@ class NeuralLearner(TabularLearner):
         assert self.spec.network is not None
         sizes = {"n_features": self.n_features_in_, "window": params["window"], "n_outputs": self._loss(params)[2]}
         return NetworkRecipe(self.spec.network, {**sizes, **network_arguments(params)}, seed=self._seed())
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether NumPy holds a number or word that Python has, too; a span of time is none, and may be an embargo."""
+    return isinstance(value, np.generic) and not isinstance(value, np.timedelta64)
 
 
 def _span(windows: WindowTable, span: slice) -> WindowTable:
