@@ -429,6 +429,9 @@ def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
     given.prepare(X, y).save(tmp_path)
     np.testing.assert_array_equal(given.fit(X, y).predict(X), known.fit(X, y).predict(X))
     assert dump_model(given) == dump_model(known)
+    day = build_model("linear_network", embargo=np.timedelta64(86_400_000_000_000, "ns"), **QUICK).prepare(panel())
+    bars = build_model("linear_network", embargo=24, **QUICK).prepare(panel())
+    assert day.identity() == bars.identity()
     search = GridSearchCV(build_model("linear_network", **QUICK), {"window": np.arange(2, 4)}, cv=2)
     assert search.fit(X, y).best_params_["window"] in (2, 3)
 

@@ -101,8 +101,13 @@ class StoredNetwork(TabularLearner):
     def _params(self) -> dict[str, Any]:
         """All hyperparameters; numbers of NumPy, as a grid holds them, as plain ones."""
         given = self.spec.complete(self.hyperparameters)
-        return {name: value.item() if isinstance(value, np.generic) else value for name, value in given.items()}
+        return {name: value.item() if _is_plain(value) else value for name, value in given.items()}
 
     def _loss(self, params: Mapping[str, Any]) -> tuple[str, tuple[float, ...], int]:
         """Name of the loss, quantiles, and outputs of the network."""
         raise NotImplementedError
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether NumPy holds a number or word that Python has, too; a span of time is none, and may be an embargo."""
+    return isinstance(value, np.generic) and not isinstance(value, np.timedelta64)
