@@ -163,7 +163,7 @@ def test_labels_that_reach_into_the_validation_tail_are_not_learned_from() -> No
     model = build_model("gru", **QUICK)
     job = model.prepare(rows)
     assert job.validation is not None
-    learned, validated = (_row_numbers(job, rows, windows) for windows in (job.train, job.validation))
+    learned, validated = (_row_numbers(model, rows, windows) for windows in (job.train, job.validation))
     assert rows.label_end[learned].max() < rows.decision_time[validated].min()
     assert rows.decision_time[learned].max() >= rows.decision_time[validated].min() - 8 * rows.bar_length
 
@@ -178,13 +178,13 @@ def test_a_row_without_label_or_weight_is_context_only() -> None:
     weight[35:40] = 0.0
     model = build_model("linear_network", **QUICK)
     job = model.prepare(TrainingSet(**{**_fields(rows), "y": unlabelled, "label_end": end, "weight": weight}))
-    used = np.concatenate([_row_numbers(job, rows, part) for part in (job.train, job.validation) if part is not None])
+    used = np.concatenate([_row_numbers(model, rows, part) for part in (job.train, job.validation) if part is not None])
     assert not set(range(20, 30)) & set(used)
     assert not set(range(35, 40)) & set(used)
     assert {30, 40} <= set(used)
     held = {tuple(values) for values in job.train.table.tolist()}
     context = [*range(26, 30), *range(36, 40)]  # what windows of five bars that end in rows 30 and 40 reach
-    assert {tuple(values) for values in job.learned["scaler_"](rows.X[context]).tolist()} <= held
+    assert {tuple(values) for values in model._waiting["scaler_"](rows.X[context]).tolist()} <= held
 
 
 # --- one thing, given in several ways --------------------------------------------------------------------------------
@@ -533,9 +533,9 @@ def _last_bars(n_features: int, window: int, n_outputs: int, *, bars: int) -> An
     return LastBars()
 
 
-def _row_numbers(job: Any, rows: TrainingSet, windows: Any) -> NDArray[np.int64]:
+def _row_numbers(model: Any, rows: TrainingSet, windows: Any) -> NDArray[np.int64]:
     """Which rows windows end in, told by what stands there."""
-    known = {tuple(values): row for row, values in enumerate(job.learned["scaler_"](rows.X).tolist())}
+    known = {tuple(values): row for row, values in enumerate(model._waiting["scaler_"](rows.X).tolist())}
     return np.array([known[tuple(windows.table[last].tolist())] for last in windows.last.long()])
 
 

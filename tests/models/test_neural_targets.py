@@ -132,12 +132,12 @@ def test_a_class_that_only_the_validation_tail_holds_steers_nothing() -> None:
     assert build_model("gru", task="classification", **QUICK).prepare(X, labels).validation is not None
     model = build_model("gru", task="classification", **QUICK)
     job = model.prepare(X, late)
-    assert job.validation is not None and job.learned["classes_"].tolist() == [0, 1]
-    known = {tuple(values): row for row, values in enumerate(job.learned["scaler_"](X).tolist())}
+    assert job.validation is not None and model._waiting["classes_"].tolist() == [0, 1]
+    known = {tuple(values): row for row, values in enumerate(model._waiting["scaler_"](X).tolist())}
     judged = [known[tuple(job.validation.table[last].tolist())] for last in job.validation.last.long()]
     assert max(judged) > 560 and not set(judged) & set(range(560, 600, 4))
     np.testing.assert_array_equal(job.validation.y.numpy(), labels[judged])
-    assert job.learned["n_validation_rows_"] == len(judged)
+    assert model._waiting["n_validation_rows_"] == len(judged)
 
 
 def test_classes_of_weight_zero_are_not_learned() -> None:

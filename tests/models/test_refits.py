@@ -14,6 +14,8 @@ from huracan.errors import ConfigError, HuracanError, ModelError
 
 pytest.importorskip("torch")
 
+from huracan.training.history import TrainingResult
+
 QUICK: dict[str, Any] = {"window": 4, "max_epochs": 2, "random_state": 0}
 
 
@@ -126,17 +128,14 @@ def test_nothing_of_the_fit_before_remains() -> None:
     assert vars(model.set_params(quantiles=None).fit(X, y)).keys() == vars(fresh).keys()
 
 
-def test_a_job_that_was_not_prepared_here_is_refused(tmp_path: Any) -> None:
-    from huracan.training.job import TrainingJob
-
+def test_an_outcome_of_what_was_not_prepared_is_refused() -> None:
     X, y = series()
     model = build_model("linear_network", **QUICK)
     job = model.prepare(X, y)
-    job.save(tmp_path)
-    read = TrainingJob.load(tmp_path)
-    assert read.identity() == job.identity()
-    with pytest.raises(ModelError, match="what prepare gave was expected"):
-        model.finish(read, job.network.build().state_dict(), None)
+    outcome = job.network.build().state_dict(), TrainingResult()
+    model.finish(job, *outcome)
+    with pytest.raises(ModelError, match="linear_network has prepared no training"):
+        model.finish(job, *outcome)
 
 
 # --- going on from the classes of the first fit ----------------------------------------------------------------------

@@ -67,7 +67,6 @@ class DistributedTrainer:
     ) -> None:
         self.config = config or DistributedConfig()
         self.on_epoch, self.on_restart = on_epoch, on_restart
-        self._learned: Mapping[str, Any] | None = None
 
     def fit(self, estimator: E, X: Any, y: Any = None, sample_weight: Any = None) -> E:
         """Fit an estimator; called in a process that ``torchrun`` started, take part in what its processes do together.
@@ -105,10 +104,7 @@ class DistributedTrainer:
         self.write(estimator, estimator.prepare(X, y, sample_weight))
 
     def write(self, estimator: Preparable, job: TrainingJob) -> None:
-        """Write what an estimator has prepared into ``config.folder``; afterwards the job in memory is needed no more.
-
-        What the estimator learned of its data (scales, classes) is no part of the folder; it is kept here for :meth:`train`.
-        """
+        """Write what an estimator has prepared into ``config.folder``; afterwards the job in memory is needed no more."""
         config, placement = self._here()
         if config.checkpoint_every is not None:
             job = replace(job, settings=replace(job.settings, checkpoint_every=config.checkpoint_every))
@@ -125,13 +121,9 @@ class DistributedTrainer:
             home.open(job, config, start)
         else:
             _wait_for(home, job.identity(start), config.timeout)
-        self._learned = job.learned
 
     def train(self, estimator: E) -> E:
-        """Do what was written into ``config.folder``, unless it is done, and let the estimator take what came of it.
-
-        It is called on the trainer that :meth:`prepare` or :meth:`write` was called on.
-        """
+        """Do what was written into ``config.folder``, unless it is done, and let the estimator take what came of it."""
         config, placement = self._here()
         home = self._home(config)
         if (outcome := home.read_outcome()) is None:
@@ -139,7 +131,7 @@ class DistributedTrainer:
             outcome = home.read_outcome()
         if outcome is None:
             raise WorkerError(f"the processes ended without an outcome in {home.folder}; what they printed is in {home.logs}.")
-        estimator.finish(replace(home.read_job(), learned=self._learned), *outcome)
+        estimator.finish(home.read_job(), *outcome)
         return estimator
 
     def _fit_for_once(self, estimator: E, X: Any, y: Any, sample_weight: Any) -> E:

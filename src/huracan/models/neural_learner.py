@@ -88,6 +88,8 @@ class NeuralLearner(StoredNetwork):
                 f"{self.spec.name} ran out of memory with {dict(job.network.arguments)} and batches of {size} windows of "
                 f"{bars} bars x {wide} features; lower batch_size, raise accumulate, or take a smaller network."
             ) from error
+        finally:
+            self.__dict__.pop("_waiting", None)
 
     def _trained(self, job: TrainingJob, params: Mapping[str, Any]) -> tuple[dict[str, Any], TrainingResult]:
         from huracan.training import Supervised, TrainingLoop
@@ -143,20 +145,22 @@ class NeuralLearner(StoredNetwork):
     def prepare(self, X: Any, y: Any = None, sample_weight: Any = None) -> TrainingJob:
         """Check and scale everything and describe the training, without doing it; :meth:`finish` takes its outcome.
 
-        This is how a training is handed to other processes. What was learned of the data on the way stands in the job; the
-        model stays as it was until :meth:`finish`.
+        This is how a training is handed to other processes. What was learned of the data on the way (scales, classes, names)
+        waits in the model for :meth:`finish`; until then it forecasts as before.
         """
         require_torch()
-        warm = self._params()["warm_start"]
-        return (self._snapshot() if warm else self._blank())._prepared(X, y, sample_weight)
+        began = time.perf_counter()
+        model = self._snapshot() if self._params()["warm_start"] else self._blank()
+        job = model._described(X, y, sample_weight)
+        self._waiting = {**model._fitted_state(), "_began": began}
+        return job
 
-    def _prepared(self, X: Any, y: Any, sample_weight: Any) -> TrainingJob:
+    def _described(self, X: Any, y: Any, sample_weight: Any) -> TrainingJob:
         import torch
 
         from huracan.training.job import TrainingJob
         from huracan.training.windows import WindowTable
 
-        began = time.perf_counter()
         params = self._params()
         require_window(params["window"], window_scaling(params))
         source, told, weight, n = self._chosen(X, y, sample_weight, params)
@@ -179,7 +183,6 @@ class NeuralLearner(StoredNetwork):
             validation=_span(windows, slice(n, None)) if n < len(windows) else None,
             constant=tuple(self.constant_.tolist()) if self.constant_.any() else (),
             settings=loop_settings(params, self._seed()),
-            learned={**self._fitted_state(), "_began": began},
         )
 
     def _chosen(
@@ -229,12 +232,15 @@ class NeuralLearner(StoredNetwork):
 
         Raises
         ------
-        ModelError : what ``prepare`` learned of the data is not in the job, as in one read from a folder.
+        ModelError : :meth:`prepare` was not called before.
         """
-        if job.learned is None:
-            raise ModelError(f"{self.spec.name} got a job without its scales; what prepare gave was expected.")
+        waiting = self.__dict__.pop("_waiting", None)
+        if waiting is None:
+            raise ModelError(
+                f"{self.spec.name} has prepared no training whose outcome it could take; call prepare before finish."
+            )
         model = self._blank()
-        model.__dict__.update(job.learned)
+        model.__dict__.update(waiting)
         model.training_, model.fit_seconds_ = result, time.perf_counter() - model.__dict__.pop("_began")
         model.estimator_ = job.network.build().eval()
         model.estimator_.load_state_dict(parameters)

@@ -112,8 +112,6 @@ class TrainingJob:
     ----------
     network : how to make it. loss, quantiles, constant : see :func:`objective_of`.
     train, validation : windows, usually over one table. settings : of the loop.
-    learned : what the estimator that prepared the job has learned of its data already (scales, classes, names), for the same
-        estimator to take with the outcome. No part of what is computed, nor written into a folder.
     """
 
     network: NetworkRecipe
@@ -123,7 +121,6 @@ class TrainingJob:
     settings: LoopSettings
     quantiles: tuple[float, ...] = ()
     constant: tuple[float, ...] = ()
-    learned: Mapping[str, Any] | None = None
 
     @property
     def objective(self) -> Objective:
