@@ -44,7 +44,8 @@ def note_steps(network: nn.Module, folder: Path | str) -> nn.Module:
 def step_under_way(folder: Path | str, pid: int) -> int:
     """The number of the step that a process was computing when it last wrote; 0 where it has written none."""
     path = Path(folder) / str(pid)
-    return int(path.read_bytes().split()[-1]) if path.exists() else 0
+    whole = path.read_bytes().rpartition(b"\n")[0].split() if path.exists() else []
+    return int(whole[-1]) if whole else 0
 
 
 def killed_at(folder: Path | str, pid: int, *, step: int, seconds: float = 120.0) -> int:

@@ -125,6 +125,8 @@ def test_the_outcome_is_that_of_fit_and_a_warm_start_begins_where_the_last_fit_e
         trainer.fit(ours, x, y)
         for name, value in plain.estimator_.state_dict().items():
             torch.testing.assert_close(ours.estimator_.state_dict()[name], value, rtol=0, atol=0)
+    with pytest.raises(ModelError, match="warm_start: the network has other sizes than in the last fit"):
+        trainer.fit(ours.set_params(window=3), x, y)
 
 
 def _damage(checkpoint: Path) -> None:

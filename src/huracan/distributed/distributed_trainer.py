@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from huracan.distributed.axes import ParallelAxes
 from huracan.distributed.config import DistributedConfig
 from huracan.distributed.run_home import RunHome
-from huracan.errors import ConfigError, HuracanError, WorkerError
+from huracan.errors import ConfigError, HuracanError, ModelError, WorkerError
 
 if TYPE_CHECKING:
     from huracan.distributed.placement import Placement
@@ -110,8 +110,13 @@ class DistributedTrainer:
             job = replace(job, settings=replace(job.settings, checkpoint_every=config.checkpoint_every))
         axes = ParallelAxes.of(config, config.world)
         axes.check_batch(job.settings)
-        axes.check_network(job.network.build())
+        axes.check_network(network := job.network.build())
         home, start = self._home(config), starting_parameters(estimator)
+        if start is not None:
+            try:
+                network.load_state_dict(start)
+            except RuntimeError as error:
+                raise ModelError("warm_start: the network has other sizes than in the last fit; train a new one.") from error
         if config.is_head if placement is None else placement.rank == 0:
             home.open(job, config, start)
         else:

@@ -51,40 +51,52 @@ def train_here(
     """
     if home.finished:
         return
-    signs = VitalSigns(home, placement, exit_code=exit_code, launcher=launcher)
     threads = torch.get_num_threads()
     torch.set_num_threads(config.threads)
     try:
-        with signs.watching():
-            job = TrainingJob.load(home.job)
-            axes = ParallelAxes("none") if placement.world == 1 else ParallelAxes.of(config, placement.world)
-            if placement.world == config.world:  # after hosts were lost, parts of a batch may differ by a row
-                axes.check_batch(job.settings)
-            device = own_device(config, placement)
-            if placement.world > 1:
-                join(placement, config, device)
-            runtime = make_runtime(config, axes, device)
-            with nullcontext() if launcher is not None else home.held(runtime.together):
-                if launcher is None:
-                    signs.begin(runtime.together(lambda: home.begin(placement.world)))
-                else:
-                    runtime.together(lambda: home.forget_failures(placement.world))
-                _train(home, job, runtime, signs, on_epoch)
+        _take_part(home, config, placement, exit_code, launcher, on_epoch)
     finally:
         torch.set_num_threads(threads)
     if placement.world > 1:
-        del runtime
         _leave()
+
+
+def _take_part(
+    home: RunHome,
+    config: DistributedConfig,
+    placement: Placement,
+    exit_code: int,
+    launcher: int | None,
+    on_epoch: Callable[[EpochRecord], None] | None,
+) -> None:
+    signs = VitalSigns(home, placement, exit_code=exit_code, launcher=launcher)
+    with signs.watching():
+        job = TrainingJob.load(home.job)
+        axes = ParallelAxes("none") if placement.world == 1 else ParallelAxes.of(config, placement.world)
+        if placement.world == config.world:  # after hosts were lost, parts of a batch may differ by a row
+            axes.check_batch(job.settings)
+        device = own_device(config, placement)
+        if placement.world > 1:
+            join(placement, config, device)
+        runtime = make_runtime(config, axes, device)
+        with nullcontext() if launcher is not None else home.held(runtime.together):
+            if launcher is None:
+                signs.begin(runtime.together(lambda: home.begin(placement.world)))
+            else:
+                runtime.together(lambda: home.forget_failures(placement.world))
+            _train(home, job, runtime, signs, on_epoch)
 
 
 def _leave() -> None:
     """Leave the group when all do, so that none finds another one, or the store of process 0, gone while it is at work.
 
-    What held the group is freed before, since closing it while the interpreter ends has no order.
+    What holds the group in circles is freed, too: a thread of gloo that frees a tensor while the interpreter ends aborts the
+    process (https://github.com/pytorch/pytorch/pull/179291).
     """
     gc.collect()
     dist.all_reduce(torch.zeros(1))
     dist.destroy_process_group()
+    gc.collect()
 
 
 def _train(
