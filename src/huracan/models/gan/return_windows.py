@@ -22,7 +22,9 @@ from huracan.regimes import RegimeClassifier
 __all__ = ["ReturnWindows", "price_step", "regime_codes"]
 
 _NAMES = tuple(str(regime) for regime in REGIME_ORDER)
-_ONE_BAR_RETURN = re.compile(r"log_return(_1)?|log_return_scaled_1(_\d+)?|(simple_)?return_1")
+_LOG_RETURN = re.compile(r"log_return(_1)?")
+_SIMPLE_RETURN = re.compile(r"(simple_)?return_1")
+_SCALED_RETURN = re.compile(r"log_return_scaled_1(_\d+)?")
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +54,11 @@ class ReturnWindows:
         """All windows in units of the volatility known before them, (n, length)."""
         bars = self.last[:, None] + np.arange(1 - self.length, 1)
         return self.table[bars, 0].astype(np.float64) / self.volatility[:, None]
+
+    @property
+    def regime_names(self) -> NDArray[Any]:
+        """The regime known before each window by its name, (n,)."""
+        return np.asarray([*_NAMES, None], dtype=object)[self.regime]
 
     @property
     def volatility(self) -> NDArray[np.float64]:
@@ -200,16 +207,37 @@ def _of_candles(
 
 
 def _of_training_set(rows: TrainingSet) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
-    """The first feature that is a return of one bar; whatever its unit, windows are measured by their own past."""
-    column = next((i for i, name in enumerate(rows.feature_names) if _ONE_BAR_RETURN.fullmatch(name)), None)
-    if column is None:
-        raise DataError(
-            "the TrainingSet has no column of one bar's returns (log_return, log_return_1, log_return_scaled_1 or return_1) "
-            f"among {', '.join(rows.feature_names)}."
-        )
+    """Log returns of one bar, from the first feature that is one, or is a simple one."""
+    column, simple = _return_column(rows.feature_names)
     order = np.lexsort((rows.ts, rows.symbol_code))
     returns = rows.X[order, column].astype(np.float64)
     require_finite(returns[:, None], (rows.feature_names[column],))
+    if simple:
+        lost = returns <= -1.0
+        if lost.any():
+            at = order[int(np.argmax(lost))]
+            raise DataError(
+                f"column '{rows.feature_names[column]}' holds {rows.X[at, column]:g} at {rows.symbol[at]}, {rows.ts[at]}; a simple "
+                "return above -1 was expected."
+            )
+        returns = np.log1p(returns)
     group = rows.symbol_code[order].astype(np.int64) * (len(rows) + 1) + rows.segment[order]
     group = np.cumsum(np.concatenate(([True], (np.diff(group) != 0) | (np.diff(rows.ts[order]) != rows.bar_length))))
     return returns, group, rows.regime_code[order].astype(np.int64)
+
+
+def _return_column(names: tuple[str, ...]) -> tuple[int, bool]:
+    """Which column holds returns of one bar, and whether they are simple ones."""
+    for kind, simple in ((_LOG_RETURN, False), (_SIMPLE_RETURN, True)):
+        for column, name in enumerate(names):
+            if kind.fullmatch(name):
+                return column, simple
+    scaled = next((name for name in names if _SCALED_RETURN.fullmatch(name)), None)
+    if scaled is not None:
+        raise DataError(
+            f"the TrainingSet's only returns of one bar are '{scaled}', each in units of a volatility of its own, from which no "
+            "path of prices can be made; log_return of one bar was expected among the features, or the candles themselves."
+        )
+    raise DataError(
+        f"the TrainingSet has no column of one bar's returns (log_return, log_return_1 or return_1) among {', '.join(names)}."
+    )
