@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from huracan.models.gan.start import window_kurtosis
 
-__all__ = ["FACTS", "facts_of", "judge_auc", "mean_log_size", "volatility_skill"]
+__all__ = ["FACTS", "facts_of", "judge_places", "mean_log_size", "volatility_skill"]
 
 Windows = NDArray[np.float64]
 
@@ -37,13 +37,13 @@ def _correlation(a: Windows, b: Windows) -> float:
     return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
 
 
-def judge_auc(real_early: Windows, real_late: Windows, made: Windows, seed: int = 0) -> float:
-    """AUC of LightGBM telling real (1) from made (0) on raw windows and summaries of them.
+def judge_places(real_early: Windows, real_late: Windows, made: Windows, seed: int = 0) -> NDArray[np.float64]:
+    """For each late real window the share of made ones that look less real to LightGBM; their mean is the judge's AUC.
 
-    Trained on the early real windows and as large a share of the made ones, judged on the rest; both classes weigh the same.
+    It tells real (1) from made (0) on raw windows and summaries of them, trained on the early real windows and as large a
+    share of the made ones, judging the rest; both classes weigh the same.
     """
     import lightgbm
-    from sklearn.metrics import roc_auc_score
 
     cut = round(len(made) * len(real_early) / (len(real_early) + len(real_late)))
     made = made[np.random.default_rng(seed).permutation(len(made))]
@@ -67,8 +67,10 @@ def judge_auc(real_early: Windows, real_late: Windows, made: Windows, seed: int 
     }
     X, y = labelled(real_early, made[:cut])
     booster = lightgbm.train(settings, lightgbm.Dataset(X, label=y), num_boost_round=300)
-    X, y = labelled(real_late, made[cut:])
-    return float(roc_auc_score(y, booster.predict(X)))
+    real_scores, made_scores = (np.asarray(booster.predict(_summaries(part))) for part in (real_late, made[cut:]))
+    made_scores.sort()
+    below, up_to = (np.searchsorted(made_scores, real_scores, side=side) for side in ("left", "right"))
+    return (below + up_to) / (2.0 * len(made_scores))
 
 
 def _summaries(windows: Windows) -> NDArray[np.float32]:

@@ -117,6 +117,36 @@ def test_generated_bars_do_not_depend_on_later_noise() -> None:
     assert (one[:, 10:] - two[:, 10:]).abs().min() > 0
 
 
+def test_a_window_is_made_of_its_own_noise_and_its_own_past_shocks() -> None:
+    generator = ReturnGenerator(16, 2)
+    torch.nn.init.normal_(generator.head.weight)
+    noise, regime = torch.randn(4, generator.noise_size), torch.zeros(4, dtype=torch.long)
+    changed = noise.clone()
+    shocks = changed[0, :-5].view(6, -1)[-2]
+    shocks[-12] += 1.0  # five of the sixteen bars are made before this one
+    with torch.no_grad():
+        one, two = generator(noise, regime), generator(changed, regime)
+        alone = torch.cat([generator(noise[i : i + 1], regime[:1]) for i in range(4)])
+    np.testing.assert_allclose(alone, one, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(one[1:], two[1:])
+    np.testing.assert_array_equal(one[0, :4], two[0, :4])
+    assert (one[0, 5:] - two[0, 5:]).abs().min() > 0  # directly at its own bar, by the convolution at all later ones
+
+
+def test_bursts_keep_the_memory_of_volatility_and_give_its_exponential_a_power_law() -> None:
+    """Autoregressions stay of variance 1 and half-life 2; w + b * (w**2 - 1) has skewness (6b + 8b**3) / (1 + 2b**2)**1.5."""
+    generator = ReturnGenerator(64, 1)
+    torch.nn.init.constant_(generator.burst, 0.5)
+    noise = torch.randn(4_000, 4, generator.memory.shape[1], generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        path = generator._components(noise)[:, 0].numpy().astype(np.float64)
+    assert path.var() == pytest.approx(1.0, abs=0.05)
+    assert (path[:, 2:] * path[:, :-2]).mean() == pytest.approx(0.5, abs=0.04)
+    rho, skewness = 0.5**0.5, (3.0 + 1.0) / 1.5**1.5
+    expected = skewness * (1.0 - rho**2) ** 1.5 / (1.0 - rho**3)
+    assert (path[:, 40:] ** 3).mean() == pytest.approx(expected, rel=0.1)
+
+
 def test_the_penalty_is_the_one_of_the_paper() -> None:
     """A critic that is w.y has slope |w| everywhere, so its penalty is (|w| - 1)**2 for every window."""
 

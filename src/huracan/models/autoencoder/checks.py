@@ -9,7 +9,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-__all__ = ["CHECKS", "TailCalibration", "check_names", "window_checks"]
+from huracan.models.autoencoder.task import hidden_columns
+from huracan.models.networks.autoencoder import WindowAutoencoder
+from huracan.training.windows import WindowTable
+
+__all__ = ["CHECKS", "TailCalibration", "check_names", "network_checks", "window_checks"]
 
 CHECKS: tuple[str, ...] = ("largest", "stretch", "shift", "shape")
 """What is looked at in each column: the largest cross-check residual (a bad tick); the mean square of the worst quarter of the
@@ -19,6 +23,7 @@ largest residual of the bottleneck (an order of bars that does not occur)."""
 _FLOOR = 1e-8
 _LEVELS = 512
 _TAIL = 0.01
+_AT_ONCE = 1_024
 
 
 def check_names(columns: Sequence[str]) -> tuple[str, ...]:
@@ -42,6 +47,27 @@ def window_checks(cross: Tensor, bottleneck: Tensor) -> Tensor:
         bottleneck.square().amax(dim=1),
     )
     return torch.log(torch.cat(found, dim=1) + _FLOOR)
+
+
+def network_checks(
+    network: WindowAutoencoder, windows: WindowTable, views: Sequence[Sequence[int]], *, clip: float
+) -> NDArray[np.float64]:
+    """:func:`window_checks` of windows of scaled columns, (n, 4 * columns): the network sees them cut, residuals are whole.
+
+    Parameters
+    ----------
+    views : groups of columns, each forecast from all others. clip : standard deviations at which the network's inputs are cut.
+    """
+    parts = []
+    with torch.no_grad():
+        for x in (batch.x for batch in windows.in_order(_AT_ONCE)):
+            cut = x.clamp(-clip, clip)
+            cross = torch.zeros_like(x)
+            for hidden in hidden_columns(views, x.shape[2]):
+                forecast, log_scale = network.cross_check(cut, hidden.expand(len(x), -1))
+                cross[:, :, hidden] = ((x - forecast) * torch.exp(-log_scale))[:, :, hidden]
+            parts.append(window_checks(cross, x - network(cut)))
+    return torch.cat(parts).numpy().astype(np.float64)
 
 
 def _running_mean(values: Tensor, run: int) -> Tensor:

@@ -9,19 +9,17 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from huracan.baselines.inputs import InputScaler, other_columns, spread_rows
-from huracan.errors import DataError, ModelError, NotEnoughData
-from huracan.model_info import ModelInfo
+from huracan.errors import DataError, NotEnoughData
 from huracan.models.autoencoder.card import AUTOENCODER, AUTOENCODER_DEFAULTS
 from huracan.models.autoencoder.rows import BarRows
-from huracan.models.torch_use import require_torch, torch_threads
-from huracan.models.validation_tail import disjoint_tail
+from huracan.models.torch_use import require_torch
+from huracan.models.unsupervised_network import UnsupervisedNetwork
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
     from huracan.models.networks.autoencoder import WindowAutoencoder
@@ -29,14 +27,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Autoencoder"]
 
-_FORMAT = 1
 _FEWEST_WINDOWS = 50
-_MOST_VIEWS = 16
 _CALIBRATED = 50_000
 _AT_ONCE = 1_024
 
 
-class Autoencoder(TransformerMixin, BaseEstimator):
+class Autoencoder(TransformerMixin, UnsupervisedNetwork):
     """Latent features of the last bars, and how unlike usual windows they are.
 
     Rows are answered for one by one: row t speaks of the ``window`` bars that end at t, of its own symbol and segment, and of
@@ -71,6 +67,8 @@ class Autoencoder(TransformerMixin, BaseEstimator):
     >>> model.transform(fresh).shape, int(np.nanargmax(model.anomaly_score(fresh))) in range(60, 68)
     ((100, 2), True)
     """
+
+    card = AUTOENCODER
 
     def __init__(
         self,
@@ -142,13 +140,19 @@ class Autoencoder(TransformerMixin, BaseEstimator):
                 f"the autoencoder got {len(usable)} windows of {self.window} unbroken bars; at least {_FEWEST_WINDOWS} "
                 f"are needed, and the longest unbroken run has {longest} bars. Shorten window, or give more history."
             )
-        train, late = self._validation_tail(rows, usable)
+        train, late = rows.validation_tail(
+            usable,
+            share=self.validation_share,
+            window=self.window,
+            fewest=_FEWEST_WINDOWS // 2,
+            most=self.max_train_windows,
+            seed=self._seed,
+        )
         self.feature_names_, self.n_features_in_ = rows.names, rows.values.shape[1]
         self.check_names_ = check_names(rows.names)
-        self.views_ = self._views(rows)
+        self.views_ = rows.checked_views(self.views)
         self.scaler_ = InputScaler.fit(rows.values, clip=math.inf, rows=rows.numbers(train))
-        seed = int(self.random_state or 0)
-        with built_with_seed(seed):
+        with built_with_seed(self._seed):
             network = self._network()
         values, ends = rows.table(np.concatenate((train, late)), self.window, self.scaler_)
         windows = WindowTable(torch.from_numpy(values), torch.from_numpy(ends), self.window)
@@ -158,9 +162,9 @@ class Autoencoder(TransformerMixin, BaseEstimator):
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
             patience=self.patience,
-            seed=seed,
+            seed=self._seed,
         )
-        with torch_threads(int(self.n_jobs or 1)):
+        with self._threads():
             loop = TrainingLoop(
                 network,
                 Reconstruction(self.views_, self.learning_clip),
@@ -179,41 +183,11 @@ class Autoencoder(TransformerMixin, BaseEstimator):
         return self
 
     def _check_parameters(self) -> None:
-        expected = {
-            "window": (self.window >= 2, "at least 2 bars were"),
-            "learning_clip": (self.learning_clip > 0, "a number above 0 was"),
-            "validation_share": (0.0 <= self.validation_share < 0.9, "a share from 0 to below 0.9 was"),
-            "max_train_windows": (
-                self.max_train_windows is None or self.max_train_windows >= _FEWEST_WINDOWS,
-                "at least 50 were",
-            ),
-        }
-        for name, (holds, what) in expected.items():
-            if not holds:
-                raise ModelError(f"{name} is {getattr(self, name)!r}; {what} expected.")
-
-    def _validation_tail(self, rows: BarRows, usable: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Row numbers to learn from, and later ones; no bar is in windows of both."""
-        train, tail = disjoint_tail(
-            rows.times, usable, share=self.validation_share, window=self.window, fewest=_FEWEST_WINDOWS // 2
-        )
-        cap = self.max_train_windows
-        if cap is not None and len(train) > cap:
-            rng = np.random.default_rng(int(self.random_state or 0))
-            train = np.sort(rng.choice(train, cap, replace=False))
-            tail = np.sort(rng.choice(tail, cap // 4, replace=False)) if len(tail) > cap // 4 else tail
-        return train, tail
-
-    def _views(self, rows: BarRows) -> tuple[tuple[int, ...], ...]:
-        n = rows.values.shape[1]
-        if self.views is None:
-            if rows.views is not None:
-                return rows.views
-            return tuple(tuple(part.tolist()) for part in np.array_split(np.arange(n), min(n, _MOST_VIEWS)))
-        given = tuple(tuple(int(column) for column in view) for view in self.views)
-        if sorted(column for view in given for column in view) != list(range(n)):
-            raise ModelError(f"views are {self.views!r}; every column from 0 to {n - 1} in exactly one of them was expected.")
-        return given
+        most = self.max_train_windows
+        self._require("window", self.window >= 2, "at least 2 bars were")
+        self._require("learning_clip", self.learning_clip > 0, "a number above 0 was")
+        self._require("validation_share", 0.0 <= self.validation_share < 0.9, "a share from 0 to below 0.9 was")
+        self._require("max_train_windows", most is None or most >= _FEWEST_WINDOWS, f"at least {_FEWEST_WINDOWS} were")
 
     def _network(self) -> WindowAutoencoder:
         from huracan.models.networks.autoencoder import WindowAutoencoder
@@ -230,7 +204,7 @@ class Autoencoder(TransformerMixin, BaseEstimator):
         import torch
 
         found = np.full((len(usable), self.latent), np.nan)
-        with torch.no_grad(), torch_threads(int(self.n_jobs or 1)):
+        with torch.no_grad(), self._threads():
             parts = [
                 self.network_.encode(batch.x.clamp(-self.learning_clip, self.learning_clip))
                 for batch in windows.in_order(_AT_ONCE)
@@ -259,7 +233,7 @@ class Autoencoder(TransformerMixin, BaseEstimator):
         usable, windows = self._read(X)
         found = np.full((len(usable), len(self.check_names_)), np.nan)
         if len(windows):
-            with torch_threads(int(self.n_jobs or 1)):
+            with self._threads():
                 found[usable] = self.calibration_.surprise(self._checks(windows))
         return found
 
@@ -285,76 +259,35 @@ class Autoencoder(TransformerMixin, BaseEstimator):
         return usable, WindowTable(torch.from_numpy(values), torch.from_numpy(last), self.window)
 
     def _checks(self, windows: WindowTable) -> NDArray[np.float64]:
-        import torch
+        from huracan.models.autoencoder.checks import network_checks
 
-        from huracan.models.autoencoder.checks import window_checks
-        from huracan.models.autoencoder.task import hidden_columns
+        return network_checks(self.network_, windows, self.views_, clip=self.learning_clip)
 
-        views = hidden_columns(self.views_, self.n_features_in_)
-        parts = []
-        with torch.no_grad():
-            for x in (batch.x for batch in windows.in_order(_AT_ONCE)):
-                cut = x.clamp(-self.learning_clip, self.learning_clip)
-                cross = torch.zeros_like(x)
-                for hidden in views:
-                    forecast, log_scale = self.network_.cross_check(cut, hidden.expand(len(x), -1))
-                    cross[:, :, hidden] = ((x - forecast) * torch.exp(-log_scale))[:, :, hidden]
-                parts.append(window_checks(cross, x - self.network_(cut)))
-        return torch.cat(parts).numpy().astype(np.float64)
+    # --- storage ---------------------------------------------------------------------------------------------------
 
-    # --- what it is, and storage -----------------------------------------------------------------------------------
-
-    def model_info(self) -> ModelInfo:
-        """The card; for this model regimes say in which market its features and its alarm are worth having."""
-        params = {name: value for name, value in self.get_params().items() if name in AUTOENCODER_DEFAULTS}
-        columns = getattr(self, "feature_names_", None)
-        return AUTOENCODER.info("representation", hyperparameters=params, feature_names=columns)
-
-    def to_parts(self) -> tuple[dict[str, Any], nn.Module]:
-        """State (plain JSON values) and a module that holds every number that was learned."""
-        check_is_fitted(self, "network_")
-        from torch import nn
-
-        state = {
-            "name": "autoencoder",
-            "task": "representation",
-            "format": _FORMAT,
-            "params": self.get_params(),
+    def _learned(self) -> dict[str, Any]:
+        return {
             "features": list(self.feature_names_),
             "views": [list(view) for view in self.views_],
             "center": self.scaler_.center.tolist(),
             "precision": (1.0 / self.scaler_.scale).tolist(),
             "windows": [self.n_train_windows_, self.n_validation_windows_],
         }
-        return state, nn.ModuleDict({"network": self.network_, "calibration": self.calibration_})
 
-    @classmethod
-    def from_parts(cls, state: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Self:
-        """Put together what :meth:`to_parts` took apart.
-
-        Raises
-        ------
-        ModelError : the parts do not fit each other or this version.
-        """
-        require_torch()
-        from torch import nn
-
+    def _take_in(self, state: Mapping[str, Any]) -> None:
         from huracan.models.autoencoder.checks import TailCalibration, check_names
 
-        if state.get("format") != _FORMAT:
-            raise ModelError(f"the stored autoencoder has format {state.get('format')!r}; format {_FORMAT} was expected.")
-        try:
-            model = cls(**state["params"])
-            model.feature_names_ = tuple(state["features"])
-            model.n_features_in_ = len(model.feature_names_)
-            model.check_names_ = check_names(model.feature_names_)
-            model.views_ = tuple(tuple(view) for view in state["views"])
-            center, precision = (np.asarray(state[name], np.float64) for name in ("center", "precision"))
-            with np.errstate(divide="ignore"):
-                model.scaler_ = InputScaler(center, 1.0 / precision, math.inf)
-            model.n_train_windows_, model.n_validation_windows_ = state["windows"]
-            model.network_, model.calibration_ = model._network().eval(), TailCalibration(len(model.check_names_))
-            nn.ModuleDict({"network": model.network_, "calibration": model.calibration_}).load_state_dict(dict(tensors))
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise ModelError(f"the stored autoencoder's parts do not fit: {error}.") from error
-        return model
+        self.feature_names_ = tuple(state["features"])
+        self.n_features_in_ = len(self.feature_names_)
+        self.check_names_ = check_names(self.feature_names_)
+        self.views_ = tuple(tuple(view) for view in state["views"])
+        center, precision = (np.asarray(state[name], np.float64) for name in ("center", "precision"))
+        with np.errstate(divide="ignore"):
+            self.scaler_ = InputScaler(center, 1.0 / precision, math.inf)
+        self.n_train_windows_, self.n_validation_windows_ = state["windows"]
+        self.network_, self.calibration_ = self._network().eval(), TailCalibration(len(self.check_names_))
+
+    def _module(self) -> nn.Module:
+        from torch import nn
+
+        return nn.ModuleDict({"network": self.network_, "calibration": self.calibration_})

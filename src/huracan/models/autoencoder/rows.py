@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from huracan.baselines.inputs import require_finite
 from huracan.dataset import TrainingSet, as_matrix
-from huracan.errors import DataError
+from huracan.errors import DataError, ModelError
 from huracan.models.candle_frames import CANDLE_COLUMNS, as_candles
+from huracan.models.validation_tail import disjoint_tail
 from huracan.models.windowed_rows import WindowedRows
 from huracan.preprocessing import FeatureRecipe, feature
 from huracan.preprocessing.lags import ordered_bounds
 from huracan.validation.row_times import RowTimes
 
 __all__ = ["BarRows", "candle_recipe"]
+
+_MOST_VIEWS = 16
 
 
 def candle_recipe(bars: int = 240) -> FeatureRecipe:
@@ -109,6 +114,40 @@ class BarRows(WindowedRows):
         moment = features["ts"].to_physical().cast(pl.Int64).to_numpy()
         times = RowTimes(moment, moment, step=1, clock=False)  # nothing here is labelled
         return cls(np.nan_to_num(matrix, copy=False), None, row.astype(np.int32), before.astype(np.int32), times, names, views)
+
+    def checked_views(self, given: Sequence[Sequence[int]] | None) -> tuple[tuple[int, ...], ...]:
+        """Groups of columns that are forecast from all others: those given, those of candles, or every column by itself.
+
+        Raises
+        ------
+        ModelError : a column is in none of the given groups, or in two.
+        """
+        n = self.values.shape[1]
+        if given is None:
+            if self.views is not None:
+                return self.views
+            return tuple(tuple(part.tolist()) for part in np.array_split(np.arange(n), min(n, _MOST_VIEWS)))
+        views = tuple(tuple(int(column) for column in view) for view in given)
+        if sorted(column for view in views for column in view) != list(range(n)):
+            raise ModelError(f"views are {given!r}; every column from 0 to {n - 1} in exactly one of them was expected.")
+        return views
+
+    def validation_tail(
+        self, usable: NDArray[np.int64], *, share: float, window: int, fewest: int, most: int | None, seed: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Row numbers to learn from, and later ones; no bar is in windows of both.
+
+        Parameters
+        ----------
+        share, window, fewest : as :func:`~huracan.models.validation_tail.disjoint_tail` takes them.
+        most : rows to learn from, drawn at random where there are more, and a quarter as many to validate; None is all.
+        """
+        train, tail = disjoint_tail(self.times, usable, share=share, window=window, fewest=fewest)
+        if most is not None and len(train) > most:
+            rng = np.random.default_rng(seed)
+            train = np.sort(rng.choice(train, most, replace=False))
+            tail = np.sort(rng.choice(tail, most // 4, replace=False)) if len(tail) > most // 4 else tail
+        return train, tail
 
 
 def _views_of_candles(names: tuple[str, ...]) -> tuple[tuple[int, ...], ...]:

@@ -18,7 +18,7 @@ GAN_DEFAULTS: Mapping[str, Any] = {
     "hidden": 24,
     "critic_hidden": 32,
     "latent": 4,
-    "max_steps": 6_000,
+    "max_steps": 8_000,
     "batch_size": 128,
     "critic_steps": 5,
     "penalty": 10.0,

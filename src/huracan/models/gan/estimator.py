@@ -7,32 +7,26 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from huracan.dataset import REGIME_ORDER
-from huracan.errors import ModelError, NotEnoughData, nearest_name
-from huracan.model_info import ModelInfo
+from huracan.errors import ModelError, NotEnoughData
 from huracan.models.gan.card import GAN, GAN_DEFAULTS
+from huracan.models.gan.conditions import Conditions
+from huracan.models.gan.price_paths import price_paths
 from huracan.models.gan.return_windows import ReturnWindows
-from huracan.models.torch_use import require_torch, torch_threads
+from huracan.models.torch_use import require_torch
+from huracan.models.unsupervised_network import UnsupervisedNetwork
 
 if TYPE_CHECKING:
-    import torch
-    from torch import nn
-
     from huracan.models.gan.task import GeneratorAndCritic
 
 __all__ = ["ReturnGAN"]
 
-_FORMAT = 1
 _FEWEST_WINDOWS = 200
-_FEWEST_OF_A_REGIME = 50
 _AT_ONCE = 4_096
-_NAMES = tuple(str(regime) for regime in REGIME_ORDER)
 
 
-class ReturnGAN(BaseEstimator):
+class ReturnGAN(UnsupervisedNetwork):
     """Windows of returns that a market might have shown, conditional on its regime (WGAN-GP).
 
     A window is in units of the volatility known before it, and its condition is the regime known before it, so that samples
@@ -65,6 +59,9 @@ class ReturnGAN(BaseEstimator):
     >>> paths.shape, paths[:, 0].tolist()
     ((3, 17), [100.0, 100.0, 100.0])
     """
+
+    card = GAN
+    format = 2
 
     def __init__(
         self,
@@ -135,15 +132,17 @@ class ReturnGAN(BaseEstimator):
         from huracan.training.windows import WindowTable
 
         self._check_parameters()
-        seed = int(self.random_state or 0)
+        seed = self._seed
         windows = self.windows(X, regimes)
-        windows = windows.take(np.isin(windows.regime, self._take_regimes(windows)))
-        position = {regime: i for i, regime in enumerate(self._codes)}
-        condition = np.array([position[regime] for regime in windows.regime.tolist()], np.int64)
-        shares = np.bincount(condition, minlength=len(position)) / len(condition)
-        self.shares_ = dict(zip(self.regimes_, shares.tolist()))
+        if len(windows) < _FEWEST_WINDOWS:
+            raise NotEnoughData(
+                f"the GAN got {len(windows)} windows of {self.window} returns; at least {_FEWEST_WINDOWS} are needed."
+            )
+        self._set_conditions(Conditions.of(windows.regime, conditional=self.conditional))
+        windows = windows.take(np.isin(windows.regime, self.conditions_.codes))
+        condition = np.searchsorted(self.conditions_.codes, windows.regime)
         self.volatility_ = {name: float(np.median(windows.volatility[condition == i])) for i, name in enumerate(self.regimes_)}
-        with torch_threads(int(self.n_jobs or 1)):
+        with self._threads():
             with built_with_seed(seed):
                 network = self._network()
             start_generator(network.generator, windows.scaled(), condition, seed=seed)
@@ -173,7 +172,7 @@ class ReturnGAN(BaseEstimator):
 
     def windows(self, X: Any, regimes: Any = None) -> ReturnWindows:
         """The windows :meth:`fit` would learn from, in the same units: what samples are to be compared with."""
-        jitter = int(self.random_state or 0) if self.tick_jitter else None
+        jitter = self._seed if self.tick_jitter else None
         return ReturnWindows.of(
             X,
             regimes,
@@ -185,39 +184,20 @@ class ReturnGAN(BaseEstimator):
 
     def _check_parameters(self) -> None:
         for name, least in (("window", 8), ("reference", 2), ("max_steps", 1), ("critic_steps", 1)):
-            if getattr(self, name) < least:
-                raise ModelError(f"{name} is {getattr(self, name)!r}; at least {least} was expected.")
+            self._require(name, getattr(self, name) >= least, f"at least {least} was")
         for name in ("penalty", "critic_rate", "generator_rate"):
-            if not 0.0 < getattr(self, name) < float("inf"):
-                raise ModelError(f"{name} is {getattr(self, name)!r}; a number above 0 was expected.")
+            self._require(name, 0.0 < getattr(self, name) < float("inf"), "a number above 0 was")
 
-    def _take_regimes(self, windows: ReturnWindows) -> list[int]:
-        if len(windows) < _FEWEST_WINDOWS:
-            raise NotEnoughData(
-                f"the GAN got {len(windows)} windows of {self.window} returns; at least {_FEWEST_WINDOWS} are needed."
-            )
-        if not self.conditional:
-            self._codes, self.n_windows_ = [0], {"all": len(windows)}
-            self.regimes_: tuple[str, ...] = ("all",)
-            return self._codes
-        counts = np.bincount(windows.regime, minlength=len(_NAMES))
-        self.n_windows_ = {name: int(count) for name, count in zip(_NAMES, counts) if count}
-        self._codes = [code for code, count in enumerate(counts) if count >= _FEWEST_OF_A_REGIME]
-        self.regimes_ = tuple(_NAMES[code] for code in self._codes)
-        if len(self._codes) < 2:
-            told = ", ".join(f"{count} {name}" for name, count in self.n_windows_.items())
-            raise ModelError(
-                f"the GAN needs at least {_FEWEST_OF_A_REGIME} windows of each of two regimes and got {told}; give longer "
-                "history, regimes= of your own, or conditional=False."
-            )
-        return self._codes
+    def _set_conditions(self, conditions: Conditions) -> None:
+        self.conditions_ = conditions
+        self.regimes_, self.n_windows_ = conditions.names, conditions.counts
 
     def _network(self) -> GeneratorAndCritic:
         from huracan.models.gan.task import GeneratorAndCritic
         from huracan.models.networks.critic import ReturnCritic
         from huracan.models.networks.generator import ReturnGenerator
 
-        n = len(self.regimes_)
+        n = len(self.conditions_.names)
         return GeneratorAndCritic(
             ReturnGenerator(self.window, n, hidden=self.hidden, latent=self.latent),
             ReturnCritic(self.window, n, hidden=self.critic_hidden),
@@ -240,10 +220,10 @@ class ReturnGAN(BaseEstimator):
         check_is_fitted(self, "network_")
         import torch
 
-        condition = self._conditions(n, regime, random_state)
+        condition = self.conditions_.wanted(n, regime, random_state)
         generator = torch.Generator().manual_seed(int(random_state))
         network, parts = self.network_.generator, []
-        with torch.no_grad(), torch_threads(int(self.n_jobs or 1)):
+        with torch.no_grad(), self._threads():
             for codes in torch.from_numpy(condition).split(_AT_ONCE):
                 parts.append(network(torch.randn(len(codes), network.noise_size, generator=generator), codes))
         return torch.cat(parts).numpy().astype(np.float64) if parts else np.empty((0, self.window))
@@ -273,18 +253,16 @@ class ReturnGAN(BaseEstimator):
         """
         check_is_fitted(self, "network_")
         if volatility is None:
-            volatility = self._usual_volatility(regime)
+            known = self.volatility_
+            name = None if regime is None else self.regimes_[self.conditions_.position(regime)]
+            volatility = float(np.median(list(known.values()))) if name is None else known[name]
         for name, value in (("price", price), ("volatility", volatility)):
             if not 0.0 < value < float("inf"):
                 raise ModelError(f"{name} is {value!r}; a finite number above 0 was expected.")
         if not 0.0 < severity <= 1.0:
             raise ModelError(f"severity is {severity!r}; a share above 0 and at most 1 was expected.")
         drawn = self.sample(int(np.ceil(n / severity)), regime, random_state=random_state)
-        path = np.concatenate((np.zeros((len(drawn), 1)), np.cumsum(volatility * drawn, axis=1)), axis=1)
-        if len(path) > n:
-            drawdown = (path - np.maximum.accumulate(path, axis=1)).min(axis=1)
-            path = path[np.argsort(drawdown, kind="stable")[:n]]
-        return price * np.exp(path)
+        return price_paths(drawn, price=price, volatility=volatility, keep=n)
 
     def augment(
         self, windows: NDArray[np.floating], regimes: Sequence[str], *, share: float = 1.0, random_state: int = 0
@@ -302,65 +280,14 @@ class ReturnGAN(BaseEstimator):
         joined = np.concatenate((np.asarray(windows, np.float64), made))
         return joined, np.concatenate((names, chosen)), np.arange(len(joined)) >= len(windows)
 
-    def _usual_volatility(self, regime: str | None) -> float:
-        if regime is None:
-            return float(np.median(list(self.volatility_.values())))
-        return self.volatility_[self.regimes_[self._position(regime)]]
+    # --- storage ---------------------------------------------------------------------------------------------------
 
-    def _conditions(self, n: int, regime: str | Sequence[str] | None, random_state: int) -> NDArray[np.int64]:
-        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 0:
-            raise ModelError(f"n is {n!r}; a whole number of windows from 0 was expected.")
-        if regime is None:
-            shares = [self.shares_[name] for name in self.regimes_]
-            return np.random.default_rng(random_state).choice(len(shares), n, p=shares).astype(np.int64)
-        if isinstance(regime, str):
-            return np.full(n, self._position(regime), np.int64)
-        if len(regime) != n:
-            raise ModelError(f"{len(regime)} regimes were given for {n} windows; one each was expected.")
-        known = {name: self._position(name) for name in set(map(str, regime))}
-        return np.array([known[str(name)] for name in regime], np.int64)
+    def _learned(self) -> dict[str, Any]:
+        known = self.conditions_
+        learned = {"regimes": list(known.names), "windows": known.counts, "codes": list(known.codes)}
+        return {**learned, "volatility": self.volatility_}
 
-    def _position(self, regime: str) -> int:
-        if str(regime) in REGIME_ORDER and str(regime) not in self.regimes_:
-            raise ModelError(
-                f"no training window began in '{regime}', so that this GAN cannot show one; it knows "
-                f"{', '.join(self.regimes_)}. Fit it on a longer history."
-            )
-        if str(regime) not in self.regimes_:
-            raise nearest_name(str(regime), self.regimes_, kind="regime of this GAN")
-        return self.regimes_.index(str(regime))
-
-    # --- what it is, and storage -----------------------------------------------------------------------------------
-
-    def model_info(self) -> ModelInfo:
-        """The card; for this model regimes are its condition."""
-        params = {name: value for name, value in self.get_params().items() if name in GAN_DEFAULTS}
-        return GAN.info("generation", hyperparameters=params)
-
-    def to_parts(self) -> tuple[dict[str, Any], nn.Module]:
-        """State (plain JSON values) and the networks."""
-        check_is_fitted(self, "network_")
-        learned = ("n_windows_", "shares_", "volatility_")
-        state = {"name": "gan", "task": "generation", "format": _FORMAT, "params": self.get_params()}
-        return {**state, "regimes": list(self.regimes_), **{name: getattr(self, name) for name in learned}}, self.network_
-
-    @classmethod
-    def from_parts(cls, state: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Self:
-        """Put together what :meth:`to_parts` took apart.
-
-        Raises
-        ------
-        ModelError : the parts do not fit each other or this version.
-        """
-        require_torch()
-        if state.get("format") != _FORMAT:
-            raise ModelError(f"the stored GAN has format {state.get('format')!r}; format {_FORMAT} was expected.")
-        try:
-            model = cls(**state["params"])
-            model.regimes_ = tuple(state["regimes"])
-            model.n_windows_, model.shares_, model.volatility_ = state["n_windows_"], state["shares_"], state["volatility_"]
-            model.network_ = model._network().eval()
-            model.network_.load_state_dict(dict(tensors))
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise ModelError(f"the stored GAN's parts do not fit: {error}.") from error
-        return model
+    def _take_in(self, state: Mapping[str, Any]) -> None:
+        self._set_conditions(Conditions(tuple(state["regimes"]), state["windows"], tuple(state["codes"])))
+        self.volatility_ = state["volatility"]
+        self.network_ = self._network().eval()

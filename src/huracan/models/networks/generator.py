@@ -17,6 +17,7 @@ HALF_LIVES: tuple[float, ...] = (2.0, 6.0, 20.0, 60.0)
 _DILATIONS = (1, 2, 4, 8)
 _PAST = 2 * sum(_DILATIONS)
 _MOST_VOLATILE = 4.0
+_BURST = 0.1
 
 
 class ReturnGenerator(nn.Module):
@@ -27,6 +28,9 @@ class ReturnGenerator(nn.Module):
     components of :data:`HALF_LIVES`, white noise, and what a dilated causal convolution adds that also saw the shocks before
     t (so that falls may raise volatility). The convolution also gives the mean ``m``. It starts at zero: before training the
     generator *is* the stochastic volatility process, which has clusters and tails of the right kind.
+
+    Shocks of a component are ``w + burst * (w**2 - 1)`` of white noise ``w``, scaled to variance 1: volatility rises suddenly
+    and falls slowly. Their tail is exponential, hence that of ``exp(h)`` a power law, whose index training learns.
 
     Parameters
     ----------
@@ -54,7 +58,8 @@ class ReturnGenerator(nn.Module):
         components = len(HALF_LIVES)
         self.level = nn.Parameter(torch.zeros(n_regimes))
         self.shift = nn.Parameter(torch.full((n_regimes,), 0.3))
-        self.components = nn.Parameter(torch.full((components,), 0.2))
+        self.components = nn.Parameter(torch.full((n_regimes, components), 0.2))
+        self.burst = nn.Parameter(torch.full((components,), _BURST))
         self.white = nn.Parameter(torch.tensor(0.1))
         self.tail = nn.Parameter(torch.tensor(0.02))
         self.stem = nn.Linear(components + 2 + latent + n_regimes, hidden)
@@ -74,21 +79,27 @@ class ReturnGenerator(nn.Module):
         n, length, window = len(noise), self.window + _PAST + 1, self.window
         paths, of_window = noise[:, : -(1 + self.latent)], noise[:, -(1 + self.latent) :]
         paths = paths.view(n, len(HALF_LIVES) + 2, length)
-        slow = torch.einsum("kts,nks->nkt", self.memory.to(noise.dtype), paths[:, :-2])
+        slow = self._components(paths[:, :-2])
         shock, white = paths[:, -2], paths[:, -1]
         code = F.one_hot(regime, len(self.level)).to(noise.dtype)
         constant = torch.cat((of_window[:, 1:], code), dim=1)[:, None].expand(-1, length - 1, -1)
         seen = torch.cat((shock[:, :-1, None], white[:, 1:, None], slow[:, :, 1:].transpose(1, 2), constant), dim=2)
-        steps = self.stem(seen)
+        steps = self.stem(seen.transpose(0, 1))  # bars first, as the convolution takes them
         for convolution in self.steps:
             steps = steps + F.leaky_relu(convolution(steps), 0.1)
-        bend, mean = self.head(F.leaky_relu(steps[:, -window:], 0.1)).unbind(dim=2)
+        bend, mean = self.head(F.leaky_relu(steps[-window:], 0.1)).permute(2, 1, 0)
         level = self.level[regime] + self.shift[regime] * of_window[:, 0]
-        persistent = torch.einsum("k,nkt->nt", self.components, slow[:, :, -window:])
+        persistent = torch.einsum("nk,nkt->nt", self.components[regime], slow[:, :, -window:])
         log_volatility = level[:, None] + persistent + self.white * white[:, -window:] + bend
         e = shock[:, -window:]
         heavy = e * torch.exp((0.5 * self.tail * e.square()).clamp(max=2.0))
         return torch.exp(log_volatility.clamp(-5.0, _MOST_VOLATILE)) * (heavy + mean)
+
+    def _components(self, noise: Tensor) -> Tensor:
+        """Autoregressions of variance 1, (batch, components, bars), from white noise of that shape."""
+        burst = self.burst[:, None]
+        shocks = (noise + burst * (noise.square() - 1.0)) * torch.rsqrt(1.0 + 2.0 * burst.square())
+        return torch.einsum("kts,nks->nkt", self.memory.to(noise.dtype), shocks)
 
 
 def _stationary_memory(length: int) -> Tensor:
