@@ -120,6 +120,9 @@ class Autoencoder(TransformerMixin, UnsupervisedNetwork):
         NotEnoughData : fewer than 50 whole windows.
         ModelError : a parameter is out of bounds.
         """
+        return self._fit(X)
+
+    def _learn(self, X: Any) -> None:
         require_torch()
         import torch
 
@@ -180,7 +183,6 @@ class Autoencoder(TransformerMixin, UnsupervisedNetwork):
             judged = ends[: len(train)] if sample is None else ends[sample]
             self.calibration_ = TailCalibration(len(self.check_names_))
             self.calibration_.learn(self._checks(replace(windows, last=torch.from_numpy(judged))))
-        return self
 
     def _check_parameters(self) -> None:
         most = self.max_train_windows

@@ -120,6 +120,9 @@ class ReturnGAN(UnsupervisedNetwork):
         NotEnoughData : fewer than 200 windows, or no unbroken run is long enough.
         ModelError : all windows are of one regime, or training exploded.
         """
+        return self._fit(X, regimes)
+
+    def _learn(self, X: Any, regimes: Any) -> None:
         require_torch()
         import torch
 
@@ -168,7 +171,6 @@ class ReturnGAN(UnsupervisedNetwork):
             game = WassersteinGame(self.critic_steps, self.penalty, self.critic_rate, self.generator_rate)
             self.training_ = TrainingLoop(network, game, table, settings=settings, runtime=Runtime(self.device)).run()
         self.network_ = network.to("cpu").eval()
-        return self
 
     def windows(self, X: Any, regimes: Any = None) -> ReturnWindows:
         """The windows :meth:`fit` would learn from, in the same units: what samples are to be compared with."""

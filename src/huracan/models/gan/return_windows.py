@@ -217,8 +217,8 @@ def _of_training_set(rows: TrainingSet) -> tuple[NDArray[np.float64], NDArray[np
         if lost.any():
             at = order[int(np.argmax(lost))]
             raise DataError(
-                f"column '{rows.feature_names[column]}' holds {rows.X[at, column]:g} at {rows.symbol[at]}, {rows.ts[at]}; a simple "
-                "return above -1 was expected."
+                f"column '{rows.feature_names[column]}' holds {rows.X[at, column]:g} at {rows.symbol[at]}, {rows.ts[at]}; a "
+                "simple return above -1 was expected."
             )
         returns = np.log1p(returns)
     group = rows.symbol_code[order].astype(np.int64) * (len(rows) + 1) + rows.segment[order]
@@ -235,8 +235,8 @@ def _return_column(names: tuple[str, ...]) -> tuple[int, bool]:
     scaled = next((name for name in names if _SCALED_RETURN.fullmatch(name)), None)
     if scaled is not None:
         raise DataError(
-            f"the TrainingSet's only returns of one bar are '{scaled}', each in units of a volatility of its own, from which no "
-            "path of prices can be made; log_return of one bar was expected among the features, or the candles themselves."
+            f"the TrainingSet's only returns of one bar are '{scaled}', each in units of a volatility of its own, from which "
+            "no path of prices can be made; log_return of one bar was expected among the features, or the candles themselves."
         )
     raise DataError(
         f"the TrainingSet has no column of one bar's returns (log_return, log_return_1 or return_1) among {', '.join(names)}."
