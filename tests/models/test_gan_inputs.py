@@ -12,7 +12,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from huracan.dataset import TrainingSet  # noqa: E402
-from huracan.errors import DataError  # noqa: E402
+from huracan.errors import DataError, ModelError  # noqa: E402
 from huracan.labels import forward_return_labels  # noqa: E402
 from huracan.market import simulate_market  # noqa: E402
 from huracan.models.gan.estimator import ReturnGAN  # noqa: E402
@@ -75,3 +75,69 @@ def test_a_loss_of_everything_is_no_log_return() -> None:
     x[7] = -1.0
     with pytest.raises(DataError, match=r"column 'return_1' holds -1 at asset, 2000-01-08.*above -1"):
         ReturnWindows.of(replace(rows, X=x, feature_names=("return_1",)), length=16, reference=32)
+
+
+# --- augmentation ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def fitted(candles: pl.DataFrame, regimes: pl.DataFrame) -> ReturnGAN:
+    return ReturnGAN(**TINY).fit(candles, regimes)
+
+
+def test_windows_are_augmented_as_they_come(fitted: ReturnGAN, candles: pl.DataFrame, regimes: pl.DataFrame) -> None:
+    windows = fitted.windows(candles, regimes)
+    names = [("trending", "ranging", "volatile", "illiquid")[code] for code in windows.regime]
+    ways = [(windows,), (windows, windows.regime), (windows.scaled(), windows.regime), (windows.scaled(), names)]
+    joined, found, generated = fitted.augment(*ways[0], share=0.5)
+    assert len(joined) == len(found) == len(generated) == len(windows) + generated.sum()
+    assert generated.sum() == round(0.5 * len(windows))
+    np.testing.assert_array_equal(joined[~generated], windows.scaled())
+    assert found[~generated].tolist() == names
+    for way in ways[1:]:
+        for one, other in zip(fitted.augment(*way, share=0.5), (joined, found, generated), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_windows_of_regimes_that_were_not_learned_are_left_out(fitted: ReturnGAN, candles: pl.DataFrame) -> None:
+    third = pl.int_range(pl.len()).over("symbol") % 3
+    mixed = candles.select("symbol", "ts", regime=pl.when(third == 0).then(pl.lit("illiquid")).otherwise(pl.lit("ranging")))
+    windows = fitted.windows(candles, mixed)
+    joined, found, _ = fitted.augment(windows, share=0.0)
+    assert set(found) == {"ranging"} and 0 < len(joined) == (windows.regime == 1).sum() < len(windows)
+
+
+def test_a_gan_without_regimes_augments_without_them(candles: pl.DataFrame) -> None:
+    plain = ReturnGAN(**TINY, conditional=False).fit(candles)
+    joined, found, generated = plain.augment(plain.windows(candles))
+    assert set(found) == {"all"} and len(joined) == 2 * generated.sum()
+
+
+def test_what_cannot_be_augmented_or_drawn_is_refused_in_one_sentence(fitted: ReturnGAN) -> None:
+    windows = np.zeros((5, 16))
+    for regimes, said in (
+        (["volatile"] * 3, "regimes has 3 rows where windows has 5"),
+        ("volatile", "one for each of 5 windows"),
+        (None, "a regime for each window was expected"),
+        ([9] * 5, "regimes holds 9 in row 0"),
+    ):
+        with pytest.raises(DataError, match=said):
+            fitted.augment(windows, regimes)  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match="no training window began in 'trending'"):
+        fitted.augment(windows, ["trending"] * 5)
+    with pytest.raises(DataError, match=r"windows have shape \(5, 9\); \(n, 16\) was expected"):
+        fitted.augment(windows[:, :9], ["volatile"] * 5)
+    with pytest.raises(DataError, match="column 'bar 0' holds NaN in row 0"):
+        fitted.augment(windows + np.nan, ["volatile"] * 5)
+    with pytest.raises(DataError, match="what is no number"):
+        fitted.augment([["a"] * 16], ["volatile"])  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match="share is -1"):
+        fitted.augment(windows, ["volatile"] * 5, share=-1)
+    for bad, said in (
+        ({"n": 10.5}, "n is 10.5; a whole number of paths"),
+        ({"price": "9"}, "price is '9'; a finite number"),
+        ({"volatility": None, "regime": ["volatile"] * 3}, "regime is .* one name for all paths"),
+        ({"severity": "x"}, "severity is 'x'"),
+    ):
+        with pytest.raises(ModelError, match=said):
+            fitted.stress_scenarios(**{"n": 3, "regime": "volatile", "price": 1.0, **bad})  # type: ignore[arg-type]

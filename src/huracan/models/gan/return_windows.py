@@ -19,7 +19,7 @@ from huracan.models.candle_frames import as_candles
 from huracan.preprocessing.lags import ordered_bounds
 from huracan.regimes import RegimeClassifier
 
-__all__ = ["ReturnWindows", "price_step", "regime_codes"]
+__all__ = ["ReturnWindows", "as_windows", "price_step", "regime_codes"]
 
 _NAMES = tuple(str(regime) for regime in REGIME_ORDER)
 _LOG_RETURN = re.compile(r"log_return(_1)?")
@@ -54,11 +54,6 @@ class ReturnWindows:
         """All windows in units of the volatility known before them, (n, length)."""
         bars = self.last[:, None] + np.arange(1 - self.length, 1)
         return self.table[bars, 0].astype(np.float64) / self.volatility[:, None]
-
-    @property
-    def regime_names(self) -> NDArray[Any]:
-        """The regime known before each window by its name, (n,)."""
-        return np.asarray([*_NAMES, None], dtype=object)[self.regime]
 
     @property
     def volatility(self) -> NDArray[np.float64]:
@@ -142,6 +137,21 @@ class ReturnWindows:
             )
         table = np.column_stack([np.where(known, returns, 0.0), np.nan_to_num(scale, nan=1.0)]).astype(np.float32)
         return cls(table, last, code[last - length].astype(np.int64), length)
+
+
+def as_windows(windows: Any) -> NDArray[np.float64]:
+    """Windows (n, length) as numbers.
+
+    >>> as_windows([[1, 2], [3, 4]]).shape
+    (2, 2)
+    """
+    try:
+        array = np.asarray(windows.to_numpy() if hasattr(windows, "to_numpy") else windows, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"windows hold what is no number ({error}); scaled returns (n, window) were expected.") from error
+    if array.ndim == 2:
+        require_finite(array, tuple(f"bar {i}" for i in range(array.shape[1])))
+    return array
 
 
 def regime_codes(regimes: Any, n: int) -> NDArray[np.int64]:
