@@ -51,7 +51,7 @@ class UnsupervisedNetwork(BaseEstimator):
         fresh = clone(self)
         fresh._learn(*given)
         parameters = self.get_params()
-        vars(self).update({name: value for name, value in vars(fresh).items() if name not in parameters})
+        self.__dict__.update({name: value for name, value in vars(fresh).items() if name not in parameters})
         return self
 
     def _learn(self, *given: Any) -> None:

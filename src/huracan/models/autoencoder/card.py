@@ -20,6 +20,7 @@ AUTOENCODER_DEFAULTS: Mapping[str, Any] = {
     "learning_clip": 6.0,
     "max_train_windows": 100_000,
     "validation_share": 0.1,
+    "calibration_share": 0.25,
     "max_epochs": 4,
     "batch_size": 128,
     "learning_rate": 3e-3,
@@ -42,8 +43,8 @@ AUTOENCODER = LearnerSpec(
     ),
     outputs={
         "latent": "latent features of the window that ends in the row, no unit",
-        "anomaly_score": "surprise of the window's worst check, in nats: 7 is once in a thousand windows for that check",
-        "anomaly_share": "share of training windows at least as strange, 0 to 1",
+        "anomaly_score": "surprise of the window's worst check, in nats: how rare it is among training windows; to rank by",
+        "anomaly_share": "share of usual windows at least as strange, at most: an alarm at .01 rings in 1 of 100 usual windows",
     },
     market_regimes={
         MarketRegime.VOLATILE: "tells a burst that fits together (range with volume) from bad ticks and broken feeds",
@@ -60,7 +61,8 @@ AUTOENCODER = LearnerSpec(
         "views": "groups of column numbers forecast from all others; none is price and volume, or every column by itself",
         "learning_clip": "standard deviations at which values are cut for learning; they are judged uncut",
         "max_train_windows": "windows of a fit, drawn at random over the whole span; none is all",
-        "validation_share": "share of the windows, the latest and purged, that choose the epoch",
+        "validation_share": "share of the windows, purged, next to the latest, that choose the epoch",
+        "calibration_share": "share of the windows, the latest and purged, that say how often usual ones score as high",
         "max_epochs": "most passes over the training windows",
         "batch_size": "windows an optimizer step",
         "learning_rate": "of AdamW, at its highest",
