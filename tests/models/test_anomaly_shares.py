@@ -20,7 +20,7 @@ WINDOW = 32
 
 
 def largest_moves(n: int, persistence: float, rng: np.random.Generator, *, symbols: int = 1) -> NDArray[np.float64]:
-    """Largest move of each window (n, symbols) under common stochastic volatility; scores are largest values of windows, too."""
+    """Largest move of each window (n, symbols) under common stochastic volatility: like scores, the largest of many."""
     steps = n + WINDOW - 1
     noise = rng.standard_normal(steps + 1_000) * 0.6 * np.sqrt(1.0 - persistence**2)
     log_volatility = lfilter([1.0], [1.0, -persistence], noise)[1_000:] if persistence else np.zeros(steps)
@@ -114,3 +114,10 @@ def test_what_calibrates_is_later_than_what_is_learned_and_shares_no_bar_with_it
     assert used == 2_000 - 3 * (8 - 1)  # the first windows of the whole, and those across the two borders, are nobody's
     with pytest.raises(ModelError, match=r"calibration_share is 0; a share above 0 and below 0\.8"):
         Autoencoder(calibration_share=0).fit(rows)
+
+
+def test_too_few_windows_to_calibrate_on_are_told() -> None:
+    rows = np.random.default_rng(0).standard_normal((90, 3)).astype(np.float32)
+    with pytest.warns(UserWarning, match="got 83 windows, too few to calibrate on their last 25%: anomaly_share says 1"):
+        model = Autoencoder(window=8, latent=2, hidden=8, cross_hidden=8, max_epochs=1).fit(rows)
+    assert (model.anomaly_share(rows)[7:] == 1.0).all()

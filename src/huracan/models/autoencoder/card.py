@@ -60,7 +60,7 @@ AUTOENCODER = LearnerSpec(
         "reference": "bars that candles are compared with: their usual volatility, range and volume",
         "views": "groups of column numbers forecast from all others; none is price and volume, or every column by itself",
         "learning_clip": "standard deviations at which values are cut for learning; they are judged uncut",
-        "max_train_windows": "windows of a fit, drawn at random over the whole span; none is all",
+        "max_train_windows": "windows of a fit, drawn at random over the span learned from; none is all",
         "validation_share": "share of the windows, purged, next to the latest, that choose the epoch",
         "calibration_share": "share of the windows, the latest and purged, that say how often usual ones score as high",
         "max_epochs": "most passes over the training windows",

@@ -197,7 +197,13 @@ class Autoencoder(TransformerMixin, UnsupervisedNetwork):
             self.calibration_ = TailCalibration(len(CHECKS) * self.n_features_in_)
             self.calibration_.learn(self._checks(replace(windows, last=torch.from_numpy(judged))))
             self.shares_ = ToldShares()
-            if len(kept):
+            if not len(kept):
+                warnings.warn(
+                    f"the autoencoder got {len(usable)} windows, too few to calibrate on their last "
+                    f"{self.calibration_share:.0%}: anomaly_share says 1 of everything; give more history.",
+                    stacklevel=4,
+                )
+            else:
                 score = self._surprise(rows, kept.rows).max(axis=1)
                 self.shares_.learn(score, kept.moment, window=self.window, spacing=kept.spacing)
 

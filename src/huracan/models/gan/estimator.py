@@ -109,8 +109,8 @@ class ReturnGAN(UnsupervisedNetwork):
 
         Parameters
         ----------
-        X : canonical candles; a ``TrainingSet`` with a column of returns and regimes; returns (n,) of one series in time
-            order; or windows (n, window) that are scaled already.
+        X : canonical candles; a ``TrainingSet`` with regimes and a column of log or simple returns of one bar, not divided by
+            a volatility; log returns (n,) of one series in time order; or windows (n, window) that are scaled already.
         regimes : for candles a frame ``[symbol, ts, regime]`` (default: ``RegimeClassifier().classify(candles)``); for
             returns and windows a name or None each. A window's regime is that of the bar before it.
 
