@@ -111,8 +111,9 @@ def _train_here(home: Path, *words: str) -> Any:
 def test_a_finished_training_is_gone_on_with_in_a_folder_of_its_own_at_fresh_rates(tmp_path: Path) -> None:
     """A longer training has other rates from its first step on, so it is not what a finished one would go on to."""
     first, second = tmp_path / "first", tmp_path / "second"
-    assert _train_here(tmp_path, "--folder", str(first), *_SMALL).exit_code == 0
-    refused = _train_here(tmp_path, "--folder", str(first), *_SMALL, "--set", "max_epochs=5")
+    last_epoch_is_kept = [*_SMALL, "--set", "validation_share=0", "--set", "learning_rate=0.01"]
+    assert _train_here(tmp_path, "--folder", str(first), *last_epoch_is_kept).exit_code == 0
+    refused = _train_here(tmp_path, "--folder", str(first), *last_epoch_is_kept, "--set", "max_epochs=5")
     assert str(refused.exception) == (
         f"{first} holds another training (max_epochs is 3 there and 5 here); give this one a folder of its own, and to train "
         "it further, begin with what it came to (warm_start=True, or huracan train --from MODEL)."

@@ -12,7 +12,7 @@ import pytest
 
 from huracan.catalogue import build_model
 from huracan.dataset import TrainingSet
-from huracan.errors import DataError
+from huracan.errors import DataError, NotEnoughData
 
 N = 60
 QUICK: dict[str, Any] = {"window": 5, "max_epochs": 2, "random_state": 0}
@@ -87,6 +87,10 @@ def test_shares_by_the_day_learn_over_weekends_where_that_is_said() -> None:
     frame = pd.DataFrame(RNG.standard_normal((N, 2)), index=days)
     rows = TrainingSet.from_arrays(frame, LABEL[:N], longest_step=dt.timedelta(days=4))
     assert fitted(rows).n_train_rows_ + fitted(rows).n_validation_rows_ == N - 4
+    with pytest.raises(
+        NotEnoughData, match=r"longest unbroken run has 5 bars\. .* \(longest_step of TrainingSet.from_arrays\)"
+    ):
+        fitted(frame, LABEL[:N], window=6)
     five = TrainingSet.from_arrays(frame, LABEL[:N])
     assert "in 12 segments" in repr(five) and fitted(five, validation_share=0.0).n_train_rows_ == N // 5
 

@@ -198,7 +198,8 @@ class NeuralLearner(StoredNetwork):
             longest = int(rows.before.max(initial=-1)) + 1
             raise NotEnoughData(
                 f"{self.spec.name} got no window of {params['window']} unbroken bars with a label and a weight; the longest "
-                f"unbroken run has {longest} bars. Shorten window, or give more history."
+                f"unbroken run has {longest} bars. Shorten window, give more history, or say which steps in time are no gaps "
+                "(longest_step of TrainingSet.from_arrays)."
             )
         chosen = np.flatnonzero(usable)
         cap = self._row_cap()
