@@ -64,7 +64,8 @@ def test_validation_is_the_latest_time_of_all_symbols_whatever_the_order_of_rows
     by_symbol = np.lexsort((PANEL["ts"], PANEL["symbol"]))
     model = build_model("gru", label_horizon=3, validation_share=0.3, **QUICK)
     job = model.prepare(PANEL.iloc[by_symbol], LABEL[by_symbol])
-    known = {tuple(row): at for at, row in enumerate(model._waiting["scaler_"](PANEL[["a", "b"]].to_numpy(np.float32)).tolist())}
+    scaled = model._waiting["scaler_"](PANEL[["a", "b"]].to_numpy(np.float32))
+    known = {tuple(row): at for at, row in enumerate(scaled.tolist())}
     learned, late = (
         [known[tuple(part.table[last].tolist())] for last in part.last.long()] for part in (job.train, job.validation)
     )
