@@ -49,6 +49,13 @@ def test_a_frame_of_several_symbols_is_the_training_set_of_its_rows() -> None:
         np.testing.assert_array_equal(model.predict(given), expected)
 
 
+def test_a_coin_too_cheap_to_be_seen_beside_another_is_named_by_the_frame_too() -> None:
+    dear = PANEL.assign(a=np.where(PANEL["symbol"] == "BTC", 60_000.0, 1e-5) * (1.0 + 0.01 * PANEL["a"]))
+    for given in (dear, pl.from_pandas(dear), TrainingSet.from_arrays(dear, LABEL)):
+        with pytest.raises(DataError, match=r"'a' moves .* times as far for BTC as for ETH"):
+            fitted(given, None if isinstance(given, TrainingSet) else LABEL, window_scaling="last")
+
+
 def test_forecasts_come_in_the_order_of_the_rows_that_were_given() -> None:
     model = fitted(PANEL, LABEL)
     by_symbol = np.lexsort((PANEL["ts"], PANEL["symbol"]))
