@@ -138,8 +138,9 @@ def stacking() -> str:
         [[name, share, f"{mean:.3f}"] for name, share, mean in zip(names, shares, loss.mean(axis=0))],
     )
     return (
-        f"{sets} walks with a signal, 2,000 rows to learn from and 990 later ones; squared error over that of ten bars. Shuffled "
-        f"less time-ordered {shown(worse)}; time-ordered with less without the leaky member {shown(unaffected)} (95 %).\n\n{table}"
+        f"{sets} walks with a signal, 2,000 rows to learn from and 990 later ones; squared error over ten bars' variance. "
+        f"Shuffled less time-ordered {shown(worse)}; time-ordered with less without the leaky member {shown(unaffected)}, 95 %."
+        f"\n\n{table}"
     )
 
 
@@ -166,7 +167,8 @@ def conformal() -> str:
         fixed = fixed_intervals(y - forecast, symbol)
         for one in np.unique(year):
             mine = made.counted & (year == one)
-            shares = [share for share, count in made.coverage_by(np.where(mine, symbol, "")).values() if count > 300]
+            by_symbol = made.coverage_by(np.where(mine, symbol, ""))
+            shares = [share for key, (share, count) in by_symbol.items() if key and count > 300]
             if not shares:
                 continue
             width = np.median((made.high - made.low)[mine]) / 2
@@ -324,9 +326,9 @@ def weights() -> str:
     assert max(seconds) < 1.0, seconds
     header = ["12 members", "greedy, squared error", "best single less greedy", "equal less greedy", "inverse loss less greedy"]
     return (
-        f"{sets} simulated sets, weights from 1,000 rows, judged on 3,000 later ones; mean difference and its paired 95 % interval, "
-        f"above 0 where greedy is better.\n\n{markdown_table(header, lines)}\n\n30 members on 20,000 rows: {seconds[0]:.2f} s by "
-        f"squared error, {seconds[1]:.2f} s by log-loss (CPU; bar 1 s)."
+        f"{sets} simulated sets, weights from 1,000 rows, judged on 3,000 later ones; mean difference and its paired 95 % "
+        f"interval, above 0 where greedy is better.\n\n{markdown_table(header, lines)}\n\n30 members on 20,000 rows: "
+        f"{seconds[0]:.2f} s by squared error, {seconds[1]:.2f} s by log-loss (CPU; bar 1 s)."
     )
 
 

@@ -11,6 +11,7 @@ from sklearn.base import clone
 from sklearn.ensemble import ExtraTreesRegressor, VotingClassifier, VotingRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsRegressor
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils.estimator_checks import check_estimator
 
@@ -62,6 +63,13 @@ def test_members_of_weight_zero_are_not_fitted(rows: TrainingSet) -> None:
     made = EnsembleRegressor({**REGRESSORS, "other": Ridge(9.0)}, {"line": 3.0, "tree": 0.0, "other": 1.0}).fit(rows)
     assert list(made.members_) == ["line", "other"]
     assert made.weights_.tolist() == [0.75, 0.25]
+
+
+def test_rows_of_weight_zero_are_left_out_by_members_that_know_no_weights(rows: TrainingSet) -> None:
+    weight = (np.arange(len(rows)) % 2).astype(float)
+    made = EnsembleRegressor({"near": KNeighborsRegressor(5)}).fit(replace(rows, weight=weight))
+    expected = KNeighborsRegressor(5).fit(rows.X[1::2].astype(float), rows.y[1::2])
+    np.testing.assert_array_equal(made.predict(rows), expected.predict(rows.X.astype(float)))
 
 
 def test_weights_by_regime_follow_the_regime_of_each_row(panel: TrainingSet) -> None:

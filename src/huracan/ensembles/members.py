@@ -57,7 +57,7 @@ def seeded(model: Any, random_state: int | None, position: int) -> Any:
 
 
 def fit_member(name: str, model: Any, rows: TrainingSet, target: NDArray[Any], n_classes: int = 0, *, where: str = "") -> Any:
-    """Fit on rows whose label is known; a learner of ours gets the whole set, any other the matrix.
+    """Fit on rows whose label is known and whose weight is above 0; a learner of ours gets the whole set, any other the matrix.
 
     The matrix is float64 there: normal equations of many rows lose too much in float32.
 
@@ -70,7 +70,7 @@ def fit_member(name: str, model: Any, rows: TrainingSet, target: NDArray[Any], n
     try:
         if takes_rows(model) and n_classes <= 2:
             return model.fit(rows if getattr(model, "history_bars", 0) else rows.labelled_only())
-        known = rows.labelled
+        known = rows.labelled & (rows.weight > 0)
         X, y, weight = rows.X[known].astype(np.float64), target[known], rows.weight[known]
         plain = np.all(weight == weight[:1]) or not has_fit_parameter(model, "sample_weight")
         return model.fit(X, y) if plain else model.fit(X, y, sample_weight=weight)

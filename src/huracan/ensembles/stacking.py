@@ -57,7 +57,7 @@ class _Stacking(MemberEstimator):
             n_classes=max(n_classes, 2),
         )
         require_known_origin(made)
-        usable = made.usable
+        usable = made.usable & (rows.weight > 0)
         if usable.sum() < _FEWEST_ROWS:
             raise NotEnoughData(
                 f"stacking got {int(usable.sum())} rows answered out of fold; at least {_FEWEST_ROWS} are needed."
