@@ -8,6 +8,7 @@ scikit-learn      ``model.skops``, every part checked against the fixed list of 
 XGBoost booster   ``model.json``, XGBoost's own JSON
 LightGBM booster  ``model.txt``, LightGBM's own text
 network           ``model.safetensors``, its parameters; the network itself is made anew from the catalogue
+ensemble, stack   each member by itself in one of these ways, the files of the first as ``part0.format.json`` and so on
 ================  ===============================================================================================
 """
 
@@ -53,11 +54,17 @@ def dump_model(model: Any) -> dict[str, bytes]:
     """
     state: Any = None
     inner = model
+    parts: dict[str, bytes] = {}
     if hasattr(model, "to_parts"):
         state, inner = model.to_parts()
         if not isinstance(state, Mapping) or "name" not in state:
             raise ArtifactError(f"{type(model).__name__}.to_parts() must give a state with its catalogue 'name'.")
-    engine, data, details = _dump_inner(inner)
+    if isinstance(inner, Mapping):
+        for i, part in enumerate(inner.values()):
+            parts |= {f"part{i}.{name}": content for name, content in dump_model(part).items()}
+        engine, data, details = "parts", None, {"parts": list(inner)}
+    else:
+        engine, data, details = _dump_inner(inner)
     header = {"format": 1, "engine": engine, "state": state, **details}
     try:
         files = {_FORMAT: to_json(header, where=f"state of {type(model).__name__}").encode()}
@@ -65,7 +72,7 @@ def dump_model(model: Any) -> dict[str, bytes]:
         raise ArtifactError(f"the model cannot be stored: {error}") from error
     if data is not None:
         files[_FILES[engine]] = data
-    return files
+    return {**files, **parts}
 
 
 def load_model(files: Mapping[str, bytes]) -> Any:
@@ -85,6 +92,8 @@ def load_model(files: Mapping[str, bytes]) -> Any:
         raise ArtifactError(f"{_FORMAT} of the stored model is damaged: {error}") from error
     if not isinstance(header, dict) or header.get("format") != 1:
         raise ArtifactError(f"{_FORMAT} of the stored model is of a format this version does not know; upgrade huracan.")
+    if header.get("engine") == "parts":
+        return _load_parts(header, files)
     inner = _load_inner(header, files)
     if header.get("state") is None:
         if inner is None:
@@ -93,6 +102,19 @@ def load_model(files: Mapping[str, bytes]) -> Any:
     from huracan.catalogue import model_from_parts
 
     return model_from_parts(header["state"], inner)
+
+
+def _load_parts(header: Mapping[str, Any], files: Mapping[str, bytes]) -> Any:
+    names, state = header.get("parts"), header.get("state")
+    if not isinstance(names, list) or not isinstance(state, dict) or not all(isinstance(name, str) for name in names):
+        raise ArtifactError(f"{_FORMAT} of the stored model is damaged: it does not list the parts of an ensemble.")
+    found = {}
+    for i, name in enumerate(names):
+        start = f"part{i}."
+        found[name] = load_model({file[len(start) :]: data for file, data in files.items() if file.startswith(start)})
+    from huracan.ensembles import ensemble_from_parts
+
+    return ensemble_from_parts(state, found)
 
 
 def _dump_inner(inner: Any) -> tuple[str, bytes | None, dict[str, Any]]:
