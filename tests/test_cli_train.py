@@ -17,7 +17,11 @@ import pytest
 
 pytest.importorskip("torch")
 
-_CONFIG = "data: {simulation: {n_bars: 1500, n_symbols: 1}}\nfeatures: {recipe: minimal}\n"
+_CONFIG = """
+data: {simulation: {n_bars: 1500, n_symbols: 1}}
+features: {recipe: minimal}
+profiles: {mine: {learners: {lstm: {max_train_rows: 400}}}}
+"""
 _SMALL = ["--set", "max_epochs=3", "--set", "window=8", "--set", "hidden=8", "--set", "dropout=0.0"]
 
 
@@ -82,7 +86,9 @@ def test_a_trained_network_is_registered_and_the_lines_it_prints_forecast_new_ca
     rows = TrainingSet.from_candles(
         candles, recipe=FeatureRecipe.minimal(), labels=forward_return_labels(candles, horizon=1), keep_unlabelled=True
     )
-    forecast = registry.load(version.name, version=1).predict(rows)
+    model = registry.load(version.name, version=1)
+    assert version.provenance.n_rows == model.n_train_rows_
+    forecast = model.predict(rows)
     assert said.columns == ["symbol", "ts", "decision_time", "score"]
     assert said["ts"].max() == candles["ts"].max()
     np.testing.assert_array_equal(said["score"].to_numpy(), forecast)
@@ -105,8 +111,9 @@ def _train_here(home: Path, *words: str) -> Any:
 def test_a_finished_training_is_gone_on_with_in_a_folder_of_its_own_at_fresh_rates(tmp_path: Path) -> None:
     """A longer training has other rates from its first step on, so it is not what a finished one would go on to."""
     first, second = tmp_path / "first", tmp_path / "second"
-    assert _train_here(tmp_path, "--folder", str(first), *_SMALL).exit_code == 0
-    refused = _train_here(tmp_path, "--folder", str(first), *_SMALL, "--set", "max_epochs=5")
+    last_epoch_is_kept = [*_SMALL, "--set", "validation_share=0", "--set", "learning_rate=0.01"]
+    assert _train_here(tmp_path, "--folder", str(first), *last_epoch_is_kept).exit_code == 0
+    refused = _train_here(tmp_path, "--folder", str(first), *last_epoch_is_kept, "--set", "max_epochs=5")
     assert str(refused.exception) == (
         f"{first} holds another training (max_epochs is 3 there and 5 here); give this one a folder of its own, and to train "
         "it further, begin with what it came to (warm_start=True, or huracan train --from MODEL)."
@@ -153,6 +160,19 @@ def test_rows_are_prepared_once_and_are_out_of_memory_while_processes_train(
     assert done.exit_code == 0, done.output
     assert len(seen) == 1
     assert alive == [False, False]
+
+
+def test_a_profile_caps_the_rows_and_what_is_used_is_told(tmp_path: Path) -> None:
+    told = []
+    for words in ([], ["--profile", "mine"]):
+        done = _train(tmp_path, *_SMALL, *words)
+        assert done.returncode == 0, done.stderr
+        (line,) = (line for line in done.stdout.splitlines() if line.startswith("Rows: "))
+        used, given = line.removeprefix("Rows: ").split(" with a label")[0].split(" of ")
+        told.append((int(used.replace(",", "")), int(given.replace(",", ""))))
+    (all_used, given), (capped, same) = told
+    assert given == same and 0 <= given - all_used < 20  # the first rows have no window, and labels are purged
+    assert 390 < capped <= 400
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def build_model(
     task: Literal["auto", "regression", "classification", "representation", "generation"] = "auto",
     random_state: int = 0,
     n_jobs: int = 1,
-    max_train_rows: int | str | None = "standard",
+    max_train_rows: int | str | None = "auto",
     clip: float = 8.0,
     winsorize: float = 0.005,
     **hyperparameters: Any,
@@ -127,7 +127,7 @@ def build_model(
     random_state : seed; same seed, same bits, whatever ``n_jobs`` (of networks: for the same ``n_jobs``).
     n_jobs : threads.
     max_train_rows : the most recent rows used in a fit: a number, a profile name (the cap the learner declares for
-        it), or None for all.
+        it), or None for all. ``"auto"`` is the cap for ``"standard"``, and of networks all.
     clip : inputs are cut at this many standard deviations, where the learner scales its inputs.
     winsorize : share of a regression target cut at each end before fitting; 0 for none.
     hyperparameters : those of the learner, see ``docs/learners.md`` or ``MODEL_CATALOGUE[name].defaults`` and
@@ -153,6 +153,8 @@ def build_model(
         return _unsupervised(spec)(random_state=random_state, n_jobs=n_jobs, **spec.canonical(hyperparameters))
     chosen = _checked_task(spec, task)
     spec.complete(hyperparameters)
+    if max_train_rows == "auto":
+        max_train_rows = "standard" if spec.network is None else None
     return _estimator(spec, chosen)(
         spec,
         hyperparameters=hyperparameters or None,

@@ -11,6 +11,7 @@ from sklearn.base import clone
 from sklearn.ensemble import ExtraTreesRegressor, VotingClassifier, VotingRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsRegressor
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils.estimator_checks import check_estimator
 
@@ -41,8 +42,8 @@ CLASSIFIERS: dict[str, Any] = {
 @pytest.mark.parametrize("weights", [None, [0.2, 0.8]])
 def test_a_regressor_is_scikit_learns_voting(weights: Any, rows: TrainingSet) -> None:
     mine = EnsembleRegressor(REGRESSORS, weights).fit(rows.X, rows.y)
-    theirs = VotingRegressor(list(REGRESSORS.items()), weights=weights).fit(rows.X, rows.y)
-    np.testing.assert_allclose(mine.predict(rows.X), theirs.predict(rows.X), rtol=1e-13)
+    theirs = VotingRegressor(list(REGRESSORS.items()), weights=weights).fit(rows.X.astype(float), rows.y)
+    np.testing.assert_allclose(mine.predict(rows.X), theirs.predict(rows.X.astype(float)), rtol=1e-13)
 
 
 @pytest.mark.parametrize("classes", [["down", "up"], ["down", "flat", "up"]])
@@ -51,11 +52,11 @@ def test_a_regressor_is_scikit_learns_voting(weights: Any, rows: TrainingSet) ->
 def test_a_classifier_is_scikit_learns_voting(weights: Any, voting: Any, classes: list[str], rows: TrainingSet) -> None:
     y = np.array(classes)[np.digitize(rows.y, [0.0] if len(classes) == 2 else [-0.5, 0.5])]
     mine = EnsembleClassifier(CLASSIFIERS, weights, voting=voting).fit(rows.X, y)
-    theirs = VotingClassifier(list(CLASSIFIERS.items()), voting=voting, weights=weights).fit(rows.X, y)
-    np.testing.assert_array_equal(mine.predict(rows.X), theirs.predict(rows.X))
+    theirs = VotingClassifier(list(CLASSIFIERS.items()), voting=voting, weights=weights).fit(rows.X.astype(float), y)
+    np.testing.assert_array_equal(mine.predict(rows.X), theirs.predict(rows.X.astype(float)))
     assert hasattr(mine, "predict_proba") == (voting == "soft")
     if voting == "soft":
-        np.testing.assert_allclose(mine.predict_proba(rows.X), theirs.predict_proba(rows.X), rtol=1e-12)
+        np.testing.assert_allclose(mine.predict_proba(rows.X), theirs.predict_proba(rows.X.astype(float)), atol=1e-14)
 
 
 def test_members_of_weight_zero_are_not_fitted(rows: TrainingSet) -> None:
@@ -64,23 +65,30 @@ def test_members_of_weight_zero_are_not_fitted(rows: TrainingSet) -> None:
     assert made.weights_.tolist() == [0.75, 0.25]
 
 
+def test_rows_of_weight_zero_are_left_out_by_members_that_know_no_weights(rows: TrainingSet) -> None:
+    weight = (np.arange(len(rows)) % 2).astype(float)
+    made = EnsembleRegressor({"near": KNeighborsRegressor(5)}).fit(replace(rows, weight=weight))
+    expected = KNeighborsRegressor(5).fit(rows.X[1::2].astype(float), rows.y[1::2])
+    np.testing.assert_array_equal(made.predict(rows), expected.predict(rows.X.astype(float)))
+
+
 def test_weights_by_regime_follow_the_regime_of_each_row(panel: TrainingSet) -> None:
     weights = RegimeWeights(np.array([0.5, 0.5]), {REGIME_ORDER[0]: np.array([1.0, 0.0])})
     made = EnsembleRegressor(REGRESSORS, weights).fit(panel)
-    line, tree = (model.predict(panel.X) for model in made.members_.values())
+    line, tree = (model.predict(panel.X.astype(float)) for model in made.members_.values())
     expected = np.where(panel.regime_code == 0, line, (line + tree) / 2)
     np.testing.assert_allclose(made.predict(panel), expected, rtol=1e-12)
     np.testing.assert_allclose(made.predict(panel.X), (line + tree) / 2, rtol=1e-12)  # a matrix has no regimes
 
 
 def test_models_that_are_fitted_already_answer_together(rows: TrainingSet) -> None:
-    fitted = {"line": Ridge().fit(rows.X, rows.y), "ours": build_model("ridge").fit(rows.X, rows.y)}
+    fitted = {"line": Ridge().fit(rows.X.astype(float), rows.y), "ours": build_model("ridge").fit(rows.X, rows.y)}
     made = EnsembleRegressor.of_fitted(fitted, [1, 3])
-    expected = 0.25 * fitted["line"].predict(rows.X) + 0.75 * fitted["ours"].predict(rows.X)
+    expected = 0.25 * fitted["line"].predict(rows.X.astype(float)) + 0.75 * fitted["ours"].predict(rows.X)
     np.testing.assert_allclose(made.predict(rows.X), expected, rtol=1e-12)
     assert made.members_["line"] is fitted["line"]
     with pytest.raises(ModelError, match=r"member 'b' was fitted on other columns than 'a' \(2 and 4\)"):
-        EnsembleRegressor.of_fitted({"a": fitted["line"], "b": Ridge().fit(rows.X[:, :2], rows.y)})
+        EnsembleRegressor.of_fitted({"a": fitted["line"], "b": Ridge().fit(rows.X[:, :2].astype(float), rows.y)})
 
 
 def test_a_calibrator_moves_the_probability_of_up(rows: TrainingSet) -> None:

@@ -72,7 +72,7 @@ def test_an_adversary_that_sees_the_weights_does_not_beat_the_bound(delay: int) 
 def test_following_the_leader_is_what_the_bound_protects_from() -> None:
     """With two members in turn, the leader loses every round (regret T/2); Hedge stays within sqrt(T ln 2)."""
     table = np.tile([[0.0, 1.0], [1.0, 0.0]], (500, 1))
-    table[0] = [0.5, 0.0]
+    table[0] = [0.0, 0.5]
     leader = np.array([0, *np.cumsum(table, axis=0)[:-1].argmin(axis=1)])
     best = table.sum(axis=0).min()
     assert table[np.arange(1_000), leader].sum() - best > 400
@@ -119,7 +119,7 @@ def test_one_member_has_all_the_weight() -> None:
     ("losses", "said"),
     [
         ([0.1, 1.2], "the loss of member 1 in round 1 is 1.2; 0 to 1 was expected. Give the loss_range, or clip=True."),
-        ([0.1, np.nan], "member 1 has the loss nan in round 1; a finite number was expected."),
+        ([0.1, np.nan], "the loss of member 1 in round 1 is nan; a finite number was expected."),
         ([0.1], r"losses have shape \(1,\); one for each of 2 members was expected."),
     ],
 )

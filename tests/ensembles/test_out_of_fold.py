@@ -56,7 +56,7 @@ def test_other_splitters_are_told_for_what_they_are(splitter: Any, rows: Trainin
 def test_a_fold_is_what_one_would_do_by_hand(rows: TrainingSet) -> None:
     made = out_of_fold_predictions({"ridge": Ridge()}, rows, PurgedWalkForward(3))
     for train, test in PurgedWalkForward(3).split(rows):
-        expected = Ridge().fit(rows.X[train], rows.y[train]).predict(rows.X[test])
+        expected = Ridge().fit(rows.X[train].astype(float), rows.y[train]).predict(rows.X[test].astype(float))
         np.testing.assert_array_equal(made.predictions[test, 0], expected)
 
 
@@ -64,7 +64,8 @@ def test_probabilities_are_those_of_up(rows: TrainingSet) -> None:
     members = {"line": LogisticRegression(), "ours": build_model("logistic_regression")}
     made = out_of_fold_predictions(members, rows, PurgedWalkForward(3))
     train, test = next(iter(PurgedWalkForward(3).split(rows)))
-    expected = LogisticRegression().fit(rows.X[train], rows.y[train] > 0).predict_proba(rows.X[test])[:, 1]
+    X = rows.X.astype(float)
+    expected = LogisticRegression().fit(X[train], rows.y[train] > 0).predict_proba(X[test])[:, 1]
     np.testing.assert_array_equal(made.predictions[test, 0], expected)
     np.testing.assert_array_equal(made.target, rows.direction())
     said = made.predictions[made.usable]
@@ -91,7 +92,7 @@ def test_rows_without_a_label_are_answered_and_not_learned_from(rows: TrainingSe
     last = PurgedWalkForward(3).split(rows)
     *_, (train, test) = last
     known = np.setdiff1d(train, np.arange(0, len(rows), 7))
-    expected = Ridge().fit(rows.X[known], rows.y[known]).predict(rows.X[test])
+    expected = Ridge().fit(rows.X[known].astype(float), rows.y[known]).predict(rows.X[test].astype(float))
     np.testing.assert_array_equal(made.predictions[test, 0], expected)
 
 

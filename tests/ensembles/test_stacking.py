@@ -37,7 +37,7 @@ def test_the_final_estimator_learns_from_out_of_fold_predictions_alone(rows: Tra
 
 def test_members_are_fitted_again_on_all_rows(rows: TrainingSet) -> None:
     made = TimeOrderedStackingRegressor(MEMBERS).fit(rows)
-    np.testing.assert_array_equal(made.members_["line"].coef_, Ridge().fit(rows.X, rows.y).coef_)
+    np.testing.assert_array_equal(made.members_["line"].coef_, Ridge().fit(rows.X.astype(float), rows.y).coef_)
 
 
 def test_a_member_that_learns_rows_by_heart_gets_no_credit_for_it(rows: TrainingSet) -> None:
@@ -103,7 +103,7 @@ def test_rows_without_a_label_are_not_learned_from(rows: TrainingSet) -> None:
     y[-50:], end[-50:] = np.nan, np.datetime64("NaT")
     some = replace(rows, y=y, label_end=end)
     made = TimeOrderedStackingRegressor(MEMBERS).fit(some)
-    np.testing.assert_array_equal(made.members_["line"].coef_, Ridge().fit(rows.X[:-50], rows.y[:-50]).coef_)
+    np.testing.assert_array_equal(made.members_["line"].coef_, Ridge().fit(rows.X[:-50].astype(float), rows.y[:-50]).coef_)
     assert np.isfinite(made.predict(some)).all()
 
 
@@ -112,7 +112,7 @@ def test_rows_without_a_label_are_not_learned_from(rows: TrainingSet) -> None:
     [
         ({"final": "median"}, ModelError, "final is 'median'; 'ridge', 'nnls' or a regressor was expected."),
         ({"final": LogisticRegression()}, ModelError, "a name or an estimator that does regression was expected."),
-        ({"splitter": PurgedWalkForward(1, min_train_share=0.98)}, NotEnoughData, "stacking got 12 rows answered out of fold"),
+        ({"splitter": PurgedWalkForward(1, min_train_share=0.995)}, NotEnoughData, "stacking got 3 rows answered out of fold"),
         ({"members": CLASSIFIERS}, ModelError, "members of a TimeOrderedStackingRegressor do classification"),
     ],
 )
@@ -121,14 +121,22 @@ def test_settings_that_cannot_be_are_refused(settings: Any, error: Any, said: st
         TimeOrderedStackingRegressor(**{"members": MEMBERS, **settings}).fit(rows)
 
 
+_SORTED = "its rows are sorted by class: what comes first in time holds one class only"
+_KNOWN = {
+    "check_sample_weight_equivalence_on_dense_data": "rows are repeated and shuffled, which makes other folds in time",
+}
+_KNOWN_OF_CLASSES = {"check_positive_only_tag_during_fit": _SORTED, "check_estimators_nan_inf": _SORTED}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "model",
     [
-        TimeOrderedStackingRegressor(MEMBERS, splitter=PurgedWalkForward(2)),
-        TimeOrderedStackingClassifier(CLASSIFIERS, LogisticRegression(), splitter=PurgedWalkForward(2)),
+        TimeOrderedStackingRegressor(MEMBERS, LinearRegression(), splitter=PurgedWalkForward(2, min_train_share=0.5)),
+        TimeOrderedStackingClassifier(CLASSIFIERS, LogisticRegression(), splitter=PurgedWalkForward(2, min_train_share=0.5)),
     ],
     ids=["regressor", "classifier"],
 )
 def test_scikit_learn_finds_nothing_to_object_to(model: Any) -> None:
-    check_estimator(model, on_skip=None)
+    known = _KNOWN | (_KNOWN_OF_CLASSES if isinstance(model, TimeOrderedStackingClassifier) else {})
+    check_estimator(model, expected_failed_checks=known, on_skip=None)

@@ -12,7 +12,7 @@ import pytest
 
 from huracan.catalogue import build_model
 from huracan.dataset import TrainingSet
-from huracan.errors import DataError
+from huracan.errors import DataError, NotEnoughData
 
 N = 60
 QUICK: dict[str, Any] = {"window": 5, "max_epochs": 2, "random_state": 0}
@@ -49,6 +49,13 @@ def test_a_frame_of_several_symbols_is_the_training_set_of_its_rows() -> None:
         np.testing.assert_array_equal(model.predict(given), expected)
 
 
+def test_a_coin_too_cheap_to_be_seen_beside_another_is_named_by_the_frame_too() -> None:
+    dear = PANEL.assign(a=np.where(PANEL["symbol"] == "BTC", 60_000.0, 1e-5) * (1.0 + 0.01 * PANEL["a"]))
+    for given in (dear, pl.from_pandas(dear), TrainingSet.from_arrays(dear, LABEL)):
+        with pytest.raises(DataError, match=r"'a' moves .* times as far for BTC as for ETH"):
+            fitted(given, None if isinstance(given, TrainingSet) else LABEL, window_scaling="last")
+
+
 def test_forecasts_come_in_the_order_of_the_rows_that_were_given() -> None:
     model = fitted(PANEL, LABEL)
     by_symbol = np.lexsort((PANEL["ts"], PANEL["symbol"]))
@@ -64,7 +71,8 @@ def test_validation_is_the_latest_time_of_all_symbols_whatever_the_order_of_rows
     by_symbol = np.lexsort((PANEL["ts"], PANEL["symbol"]))
     model = build_model("gru", label_horizon=3, validation_share=0.3, **QUICK)
     job = model.prepare(PANEL.iloc[by_symbol], LABEL[by_symbol])
-    known = {tuple(row): at for at, row in enumerate(model.scaler_(PANEL[["a", "b"]].to_numpy(np.float32)).tolist())}
+    scaled = model._waiting["scaler_"](PANEL[["a", "b"]].to_numpy(np.float32))
+    known = {tuple(row): at for at, row in enumerate(scaled.tolist())}
     learned, late = (
         [known[tuple(part.table[last].tolist())] for last in part.last.long()] for part in (job.train, job.validation)
     )
@@ -87,6 +95,10 @@ def test_shares_by_the_day_learn_over_weekends_where_that_is_said() -> None:
     frame = pd.DataFrame(RNG.standard_normal((N, 2)), index=days)
     rows = TrainingSet.from_arrays(frame, LABEL[:N], longest_step=dt.timedelta(days=4))
     assert fitted(rows).n_train_rows_ + fitted(rows).n_validation_rows_ == N - 4
+    with pytest.raises(
+        NotEnoughData, match=r"longest unbroken run has 5 bars\. .* \(longest_step of TrainingSet.from_arrays\)"
+    ):
+        fitted(frame, LABEL[:N], window=6)
     five = TrainingSet.from_arrays(frame, LABEL[:N])
     assert "in 12 segments" in repr(five) and fitted(five, validation_share=0.0).n_train_rows_ == N // 5
 

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
 
 from huracan.catalogue import (
     build_model,
@@ -30,6 +31,7 @@ from huracan.models import network_learner
 from huracan.models.neural import NeuralRegressor
 from huracan.models.windowed_rows import WindowedRows
 from huracan.registry.formats import dump_model, load_model
+from huracan.storage import to_json
 
 SEQUENCE = ("linear_network", "cnn", "lstm", "gru", "transformer")
 QUICK: dict[str, Any] = {"window": 5, "max_epochs": 2, "random_state": 0}
@@ -182,7 +184,7 @@ def test_a_row_without_label_or_weight_is_context_only() -> None:
     assert {30, 40} <= set(used)
     held = {tuple(values) for values in job.train.table.tolist()}
     context = [*range(26, 30), *range(36, 40)]  # what windows of five bars that end in rows 30 and 40 reach
-    assert {tuple(values) for values in model.scaler_(rows.X[context]).tolist()} <= held
+    assert {tuple(values) for values in model._waiting["scaler_"](rows.X[context]).tolist()} <= held
 
 
 # --- one thing, given in several ways --------------------------------------------------------------------------------
@@ -324,6 +326,44 @@ def test_checkpoints_belong_to_one_training_each(tmp_path: Path) -> None:
     assert not np.array_equal(warm.predict(X), first)
 
 
+def test_a_folder_for_checkpoints_is_no_part_of_the_model(tmp_path: Path) -> None:
+    """It may be a path, and is of another machine than the one that loads the model."""
+    X, y = series()
+    model = build_model("gru", checkpoints=tmp_path, verbose=1, **QUICK).fit(X, y)
+    plain = build_model("gru", **QUICK).fit(X, y)
+    assert model.get_params()["checkpoints"] == tmp_path and list(tmp_path.iterdir())
+    assert model.model_info() == plain.model_info()
+    assert dump_model(model) == dump_model(plain)
+    to_json(model.model_info().model_dump())
+    assert model.prepare(X, y).identity() == plain.prepare(X, y).identity()
+
+
+def test_epochs_are_logged_where_that_is_asked_for(caplog: pytest.LogCaptureFixture) -> None:
+    X, y = series()
+    with caplog.at_level("INFO", logger="huracan"):
+        build_model("gru", **QUICK).fit(X, y)
+        assert not caplog.records
+        model = build_model("gru", verbose=1, **QUICK).fit(X, y)
+    told = [record.msg for record in caplog.records]
+    assert [one["epoch"] for one in told] == [1, 2]
+    assert [one["validation_loss"] for one in told] == model.training_.validation_losses
+    assert {(one["event"], one["learner"], one["of"]) for one in told} == {("epoch done", "gru", 2)}
+
+
+def test_a_network_learns_from_all_rows_unless_it_is_told_otherwise(caplog: pytest.LogCaptureFixture) -> None:
+    X, y = series()
+    model = build_model("linear_network", validation_share=0.0, **QUICK)
+    capped = {"quick": 50_000, "standard": 200_000, "full": 500_000}
+    assert model.model_info().max_train_rows is None
+    assert {name: build_model("gru", max_train_rows=name).model_info().max_train_rows for name in capped} == capped
+    assert build_model("random_forest").model_info().max_train_rows == 200_000
+    with caplog.at_level("INFO", logger="huracan"):
+        assert model.fit(X, y).n_train_rows_ == 396
+        assert not caplog.records
+        assert model.set_params(max_train_rows=150).fit(X, y).n_train_rows_ == 150
+    assert [(record.levelname, record.msg["rows"], record.msg["of"]) for record in caplog.records] == [("INFO", 150, 396)]
+
+
 # --- bad input -------------------------------------------------------------------------------------------------------
 
 
@@ -374,6 +414,34 @@ def test_bad_input_is_one_sentence_with_the_place() -> None:
 def test_settings_that_cannot_be_are_refused(given: dict[str, Any], said: str) -> None:
     with pytest.raises((ModelError, NotEnoughData), match=said):
         build_model("gru", **{**QUICK, **given}).fit(panel())
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
+    """A grid search over ``np.arange`` sets them, and they train, are known and stored like plain ones."""
+    X, y = series()
+    plain: dict[str, Any] = {"window": 5, "max_epochs": 2, "batch_size": 64, "patience": 3, "hidden": 8, "patch": 1}
+    grid = {name: np.int64(value) for name, value in plain.items()}
+    grid |= {"learning_rate": np.float32(0.0078125), "validation_share": np.float64(0.2)}
+    plain |= {"learning_rate": 0.0078125, "validation_share": 0.2}
+    given = build_model("gru", random_state=np.int64(3), **grid)
+    known = build_model("gru", random_state=3, **plain)
+    assert given.prepare(X, y).identity() == known.prepare(X, y).identity()
+    given.prepare(X, y).save(tmp_path)
+    np.testing.assert_array_equal(given.fit(X, y).predict(X), known.fit(X, y).predict(X))
+    assert dump_model(given) == dump_model(known)
+    day = build_model("linear_network", embargo=np.timedelta64(86_400_000_000_000, "ns"), **QUICK).prepare(panel())
+    bars = build_model("linear_network", embargo=24, **QUICK).prepare(panel())
+    assert day.identity() == bars.identity()
+    search = GridSearchCV(build_model("linear_network", **QUICK), {"window": np.arange(2, 4)}, cv=2)
+    assert search.fit(X, y).best_params_["window"] in (2, 3)
+
+
+@pytest.mark.parametrize("name", ["gru", "ridge"])
+def test_a_stream_of_random_numbers_is_no_seed(name: str) -> None:
+    X, y = series()
+    for stream, said in ((np.random.RandomState(0), "RandomState"), (np.random.default_rng(0), "Generator"), (0.5, "0.5")):
+        with pytest.raises(ModelError, match=f"random_state is {said}.*; a whole number"):
+            build_model(name, random_state=stream).fit(X, y)  # type: ignore[arg-type]
 
 
 def test_a_frame_is_one_series_in_time_order_and_its_labels_are_of_the_same_rows() -> None:
@@ -467,7 +535,7 @@ def _last_bars(n_features: int, window: int, n_outputs: int, *, bars: int) -> An
 
 def _row_numbers(model: Any, rows: TrainingSet, windows: Any) -> NDArray[np.int64]:
     """Which rows windows end in, told by what stands there."""
-    known = {tuple(values): row for row, values in enumerate(model.scaler_(rows.X).tolist())}
+    known = {tuple(values): row for row, values in enumerate(model._waiting["scaler_"](rows.X).tolist())}
     return np.array([known[tuple(windows.table[last].tolist())] for last in windows.last.long()])
 
 

@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 from huracan.catalogue import build_model
 from huracan.dataset import TrainingSet
-from huracan.errors import DataError
+from huracan.errors import DataError, ModelError
 
 pytest.importorskip("torch")
 
@@ -166,3 +166,53 @@ def test_targets_beside_a_training_set_are_refused_where_a_known_label_has_none(
         build_model("linear_network", window=6).fit(rows, spoilt)
     with pytest.raises(DataError, match=r"y has 399 rows where X has 400"):
         build_model("linear_network", window=6).fit(rows, y[1:])
+
+
+# --- several symbols of different levels -----------------------------------------------------------------------------
+
+
+def walks(hours: int, symbols: int, seed: int = 0) -> np.ndarray:
+    """Prices near one, whose next move is half of the last one and noise."""
+    noise = np.random.default_rng(seed).standard_normal((hours, symbols))
+    return np.exp(0.002 * np.cumsum(lfilter([1.0], [1.0, -0.5], noise, axis=0), axis=0))
+
+
+def with_returns(levels: np.ndarray) -> TrainingSet:
+    rows, moves = panel(levels, 1)
+    return replace(rows, y=np.where(rows.labelled, moves[:, 0], np.nan) / levels.reshape(-1))
+
+
+def test_a_cheap_coin_is_seen_like_a_dear_one() -> None:
+    levels = np.repeat(walks(700, 1), 3, axis=1)
+    dear = with_returns(levels * [60_000.0, 0.1, 1e-5])
+    settings = {"window": 12, "max_epochs": 15, "learning_rate": 1e-2, "hidden": 16, "dropout": 0.0}
+    model = build_model("gru", window_scaling="standard", **settings).fit(dear)
+    said = model.predict(dear).reshape(-1, 3)[12:]
+    np.testing.assert_allclose(said[:, 1:], said[:, :1].repeat(2, axis=1), atol=0.05 * said.std())
+    assert np.corrcoef(said[:-1, 2], dear.y.reshape(-1, 3)[12:-1, 2])[0, 1] > 0.3  # of the .5 that is attainable
+    with pytest.raises(DataError, match=r"'level' moves 6e\+09 times as far for s0 as for s2, .* its logarithm"):
+        build_model("gru", window_scaling="last", **settings).fit(dear)
+    logs = replace(dear, X=np.log(np.maximum(dear.X, 1e-30)))
+    said = build_model("gru", window_scaling="last", **settings).fit(logs).predict(logs).reshape(-1, 3)[12:]
+    np.testing.assert_allclose(said[:, 1:], said[:, :1].repeat(2, axis=1), atol=0.05 * said.std())
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3], [3, 2, 1, 0], [1, 3, 0, 2]])
+def test_the_unit_of_moves_is_that_of_all_symbols_at_all_distances(order: list[int]) -> None:
+    """Rows in turn of as many symbols as bars in the window: the deviation of a walk's moves over 1 to 3 bars, pooled."""
+    steps = np.array([1.0, 2.0, 5.0, 10.0])
+    levels = np.cumsum(np.random.default_rng(0).standard_normal((4_000, 4)) * steps, axis=0)[:, order]
+    rows, y = panel(levels, 1)
+    model = build_model("linear_network", window=4, window_scaling="last", max_epochs=1, validation_share=0.0).fit(rows, y)
+    # the outermost 1 % are cut; the rest of a mixture whose widest part is a quarter has nine tenths of its deviation
+    assert model.scaler_.scale[0] == pytest.approx(np.sqrt(np.mean(steps**2) * 2.0), rel=0.1)
+
+
+@pytest.mark.parametrize("name", ["mlp", "linear_network"])
+@pytest.mark.parametrize("scaling", ["last", "standard"])
+def test_a_window_of_one_bar_less_its_last_bar_is_refused(name: str, scaling: str) -> None:
+    rows, y = panel(waves(100, 1, noise=0.1), 1)
+    model = build_model(name, window=1, window_scaling=scaling)
+    for refused in (lambda: model.fit(rows, y), model.outline):
+        with pytest.raises(ModelError, match=f"window_scaling is '{scaling}', and takes the last bar out of a window"):
+            refused()

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from huracan.catalogue import build_model
+from huracan.catalogue import build_model, signal_score
 from huracan.errors import ModelError
 from huracan.registry.formats import dump_model, load_model
 from huracan.storage import to_json
+
+torch = pytest.importorskip("torch")
 
 QUICK: dict[str, Any] = {"window": 5, "max_epochs": 2, "random_state": 0}
 
@@ -51,6 +53,63 @@ def test_quantiles_hold_their_share_and_do_not_cross() -> None:
         build_model("mlp").predict_quantiles  # noqa: B018
 
 
+def test_tail_quantiles_are_those_of_what_happens_when_it_is_volatile() -> None:
+    """A forecast of 1 % is undershot once in a hundred rows, in the most volatile tenth of them too."""
+    rng = np.random.default_rng(0)
+    deviation = np.exp(0.6 * rng.standard_normal(28_000))
+    X, y = deviation[:, None].astype(np.float32), deviation * rng.standard_normal(28_000)
+    model = build_model("linear_network", window=1, quantiles=(0.01, 0.5, 0.99), max_epochs=30, learning_rate=0.01, clip=50.0)
+    low, _, high = model.fit(X[:8_000], y[:8_000]).predict_quantiles(X[8_000:]).T
+    ahead, wild = y[8_000:], deviation[8_000:] > np.quantile(deviation[8_000:], 0.9)
+    standard_error = np.sqrt(0.01 * 0.99 / wild.sum())
+    for missed in (ahead < low, ahead > high):
+        assert abs(missed[wild].mean() - 0.01) < 3 * standard_error * np.sqrt(1 + 20_000 / 8_000)  # of what was learned, too
+
+
+@pytest.mark.parametrize("class_weight", [None, "balanced", {1: 3.0}])
+def test_training_starts_at_the_constant_forecast(class_weight: Any) -> None:
+    """Its loss is the entropy of the shares, whatever the network; so what is learned of noise is not worse than nothing."""
+    rng = np.random.default_rng(0)
+    X, up = rng.standard_normal((1_500, 4)).astype(np.float32), (rng.random(1_500) < 0.05).astype(int)
+    model = build_model("linear_network", task="classification", window=4, validation_share=0.0, class_weight=class_weight)
+    job = model.prepare(X, up)
+    plain = up[3:].mean()
+    share = 0.5 if class_weight == "balanced" else plain if class_weight is None else 3 * plain / (1 + 2 * plain)
+    entropy = -share * np.log(share) - (1 - share) * np.log(1 - share)
+    losses = job.objective(torch.zeros(len(job.train), 2), job.train.y)
+    weight = np.where(up[3:], share / plain, (1 - share) / (1 - plain))
+    assert float(np.average(losses.numpy(), weights=weight)) == pytest.approx(entropy, rel=1e-5)
+    said = model.fit(X, up).predict_proba(X)[:, 1]
+    np.testing.assert_allclose(said[:3], share, rtol=1e-6)  # rows without a window
+    assert model.training_.losses[0] < 1.02 * entropy
+    assert said[3:].mean() == pytest.approx(share, rel=0.2)
+
+
+def test_the_constant_forecast_counts_the_weights_that_are_learned_with() -> None:
+    """A weight of three is three rows."""
+    X, y = series(400)
+    weight = np.where(y > 0, 3.0, 1.0)
+    settings = {**QUICK, "window": 1, "validation_share": 0.0, "winsorize": 0.0}
+    often = np.repeat(y, weight.astype(int))
+    model = build_model("linear_network", **settings).fit(X, y, weight)
+    assert model.target_centers_[0] == pytest.approx(often.mean(), rel=1e-12)
+    assert model.target_scales_[0] == pytest.approx(often.std(), rel=1e-12)
+    quantiles = build_model("linear_network", quantiles=(0.1, 0.5, 0.9), **settings).fit(X, y, weight)
+    constant = quantiles.constant_ * quantiles.target_scales_ + quantiles.target_centers_
+    np.testing.assert_allclose(constant, np.quantile(often, (0.1, 0.5, 0.9), method="inverted_cdf"), rtol=1e-5)
+    classes = build_model("linear_network", task="classification", **settings).fit(X, y > 0, weight)
+    np.testing.assert_allclose(np.exp(classes.constant_), [np.mean(often <= 0), np.mean(often > 0)], rtol=1e-12)
+
+
+def test_a_row_without_a_window_has_no_opinion_beside_the_others() -> None:
+    X, y = series(400)
+    up = (y > 0.015).astype(int)
+    model = build_model("linear_network", task="classification", class_weight="balanced", **QUICK).fit(X, up)
+    np.testing.assert_allclose(signal_score(model, X)[:4], 0.0, atol=1e-12)
+    stored = load_model(dump_model(model))
+    np.testing.assert_array_equal(stored.predict_proba(X), model.predict_proba(X))
+
+
 def test_three_classes_and_their_weights() -> None:
     X, y = series(900)
     longer = {**QUICK, "max_epochs": 6, "learning_rate": 0.01}
@@ -73,12 +132,12 @@ def test_a_class_that_only_the_validation_tail_holds_steers_nothing() -> None:
     assert build_model("gru", task="classification", **QUICK).prepare(X, labels).validation is not None
     model = build_model("gru", task="classification", **QUICK)
     job = model.prepare(X, late)
-    assert job.validation is not None and model.classes_.tolist() == [0, 1]
-    known = {tuple(values): row for row, values in enumerate(model.scaler_(X).tolist())}
+    assert job.validation is not None and model._waiting["classes_"].tolist() == [0, 1]
+    known = {tuple(values): row for row, values in enumerate(model._waiting["scaler_"](X).tolist())}
     judged = [known[tuple(job.validation.table[last].tolist())] for last in job.validation.last.long()]
     assert max(judged) > 560 and not set(judged) & set(range(560, 600, 4))
     np.testing.assert_array_equal(job.validation.y.numpy(), labels[judged])
-    assert model.n_validation_rows_ == len(judged)
+    assert model._waiting["n_validation_rows_"] == len(judged)
 
 
 def test_classes_of_weight_zero_are_not_learned() -> None:
@@ -142,3 +201,50 @@ def test_precision_is_a_switch() -> None:
     mixed = build_model("cnn", **QUICK, precision="bfloat16").fit(X, y).predict(X)
     np.testing.assert_allclose(double, plain, atol=1e-4 * y.std())
     assert 0.0 < np.abs(mixed - plain).max() < 0.3 * y.std()
+
+
+# --- what a model says of itself -------------------------------------------------------------------------------------
+
+
+def test_every_output_counts_alike_in_what_is_important() -> None:
+    from huracan.models.input_saliency import input_saliency
+    from huracan.training.windows import WindowTable
+
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3, 3, bias=False))
+    network[1].weight.data = torch.eye(3)
+    for rows in (90, 4_000):  # all pairs of a window and an output; and a sample of them
+        windows = WindowTable(torch.ones(rows, 3), torch.arange(rows, dtype=torch.int32), 1)
+        np.testing.assert_allclose(input_saliency(network, windows), 1 / 3, atol=5 * np.sqrt(2 / 9 / 1_024))
+
+
+def test_what_moves_the_median_is_important_and_not_what_moves_the_spread_alone() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((2_000, 2)).astype(np.float32)
+    y = X[:, 0] + np.exp(0.5 * X[:, 1]) * rng.standard_normal(2_000)
+    model = build_model("linear_network", window=1, quantiles=(0.1, 0.5, 0.9), max_epochs=30, learning_rate=0.01).fit(X, y)
+    assert model.feature_importance()["x0"] > 0.8
+
+
+@pytest.mark.parametrize("scaling", ["last", "standard"])
+def test_a_level_that_a_network_cannot_see_is_not_important(scaling: Any) -> None:
+    from huracan.models.input_saliency import input_saliency
+    from huracan.models.networks import LinearNetwork
+    from huracan.training.windows import WindowTable
+
+    network = LinearNetwork(2, 6, 1, window_scaling=scaling).eval()
+    moves = torch.from_numpy(np.random.default_rng(0).standard_normal((300, 2)).astype(np.float32))
+    ends = torch.arange(5, 300, dtype=torch.int32)
+    low, high = (input_saliency(network, WindowTable(moves + torch.tensor([level, 0.0]), ends, 6)) for level in (0.0, 1_000.0))
+    np.testing.assert_allclose(high, low, atol=1e-3)
+
+
+def test_the_forecast_of_quantiles_is_their_median() -> None:
+    X, y = series(500)
+    model = build_model("linear_network", quantiles=(0.1, 0.3, 0.7), **QUICK).fit(X, y)
+    _, low, high = model.predict_quantiles(X).T
+    np.testing.assert_allclose(model.predict(X), (low + high) / 2, rtol=1e-12)
+    tail = build_model("linear_network", quantiles=(0.9, 0.99), **QUICK).fit(X, y)
+    assert tail.predict_quantiles(X).shape == (500, 2)
+    for asked in (tail.predict, lambda rows: signal_score(tail, rows)):
+        with pytest.raises(ModelError, match=r"quantiles is \(0.9, 0.99\), and the forecast is their median"):
+            asked(X)

@@ -21,6 +21,7 @@ import {package}_parts as parts
 from {package}_parts import last
 
 SCALE = 1.0
+WAYS = {{"plain": parts.plain, "other": [lambda x: x * 3, lambda x: x * 4]}}
 
 class Base(nn.Module):
     def out(self, x):
@@ -35,7 +36,7 @@ class Net(Base):
 
     def forward(self, x):
         kept = {{"a", "b", "c"}}  # of which every process has an order of its own
-        return self.gate(self.out(last(x))) * SCALE * self.sign * len(kept) / 3
+        return WAYS["plain"](self.gate(self.out(last(x)))) * SCALE * self.sign * len(kept) / 3
 """
 _PARTS = """
 from torch import nn
@@ -45,6 +46,9 @@ def shifted(x):
 
 def last(x):
     return shifted(x[:, -1])
+
+def plain(x):
+    return x + 2.0
 
 class Gate(nn.Module):
     def forward(self, x):
@@ -56,6 +60,8 @@ _CHANGES = {
     "constant of the module": ("SCALE = 1.0", "SCALE = 2.0"),
     "constant of the class": ("sign = 1.0", "sign = -1.0"),
     "part that is built in": ("return x * 1.0", "return x * 2.0"),
+    "function in a table": ("x + 2.0", "x + 3.0"),
+    "second of two functions without a name": ("x * 4", "x * 5"),
     "function it calls": ("shifted(x[:, -1])", "shifted(x[:, 0])"),
     "function that this one calls": ("x + 0.0", "x + 1.0"),
 }

@@ -19,7 +19,7 @@ from huracan.baselines.wrapper import TabularLearner, labels_to_judge
 from huracan.dataset import TrainingSet
 from huracan.errors import DataError, ModelError
 
-__all__ = ["TabularClassifier", "TabularRegressor"]
+__all__ = ["TabularClassifier", "TabularRegressor", "one_class_only"]
 
 
 class TabularRegressor(RegressorMixin, TabularLearner):
@@ -64,8 +64,9 @@ class TabularRegressor(RegressorMixin, TabularLearner):
 
     def predict(self, X: Any) -> NDArray[np.float64]:
         """Forecasts (n,), in the label's unit, for a matrix, a frame or a ``TrainingSet``."""
-        raw = self._raw(X)
-        return raw if self.spec.is_rule else raw * self.target_scale_ + self.target_center_
+        model = self._snapshot()
+        raw = model._raw(X)
+        return raw if self.spec.is_rule else raw * model.target_scale_ + model.target_center_
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """The coefficient of determination, as scikit-learn's; on a ``TrainingSet`` of its own labels, where they are known."""
@@ -130,20 +131,21 @@ class TabularClassifier(ClassifierMixin, TabularLearner):
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The likeliest class (n,)."""
-        raw = self._raw(X)
+        model = self._snapshot()
+        raw = model._raw(X)
         if raw.ndim == 1:
-            return self.classes_[(raw > 0).astype(np.intp)]
-        return self.classes_[np.argmax(raw, axis=1)]
+            return model.classes_[(raw > 0).astype(np.intp)]
+        return model.classes_[np.argmax(raw, axis=1)]
 
     @available_if(_has_probability)
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Probability of each class (n, k), columns as in ``classes_``."""
-        return self._raw(X)
+        return self._snapshot()._raw(X)
 
     @available_if(_has_margin)
     def decision_function(self, X: Any) -> NDArray[np.float64]:
         """Signed distance from the boundary: (n,) for two classes, larger for ``classes_[1]``; else (n, k)."""
-        return self._raw(X)
+        return self._snapshot()._raw(X)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """The accuracy, as scikit-learn's; on a ``TrainingSet`` of the signs of its own labels, where they are known."""
@@ -164,9 +166,7 @@ class TabularClassifier(ClassifierMixin, TabularLearner):
             said = f"Unknown label type: y is {kind}; classes were expected, or task='regression' for numbers."
             raise DataError(said) from error
         if len(self.classes_) < 2:
-            raise ModelError(
-                f"y holds one class only, {self.classes_.tolist()[0]!r}, in {len(target)} rows; at least two are needed."
-            )
+            raise one_class_only(target)
         return codes.astype(np.int64)
 
     def _target_state(self) -> dict[str, Any]:
@@ -174,3 +174,8 @@ class TabularClassifier(ClassifierMixin, TabularLearner):
 
     def _restore_target(self, state: Mapping[str, Any]) -> None:
         self.classes_ = np.asarray(state["classes"])
+
+
+def one_class_only(target: NDArray[Any]) -> ModelError:
+    """The refusal of a target whose values are all the same class."""
+    return ModelError(f"y holds one class only, {target.tolist()[0]!r}, in {len(target)} rows; at least two are needed.")

@@ -92,7 +92,8 @@ class TabularLearner(BaseEstimator):
         """Fit on a :class:`~huracan.dataset.TrainingSet`, or on ``X`` (n, d) and ``y`` (n,) in time order.
 
         The last ``max_train_rows`` rows are used (see ``n_train_rows_``). A ``TrainingSet`` brings its label or, for
-        a classifier, the label's sign (1 up, 0 down or flat), and its weights; rows of weight 0 are left out.
+        a classifier, the label's sign (1 up, 0 down or flat), and its weights; rows of weight 0 are left out. A fit that
+        fails or is interrupted leaves the model as it was.
 
         Raises
         ------
@@ -109,8 +110,8 @@ class TabularLearner(BaseEstimator):
             rows = X.most_recent(cap)
             weight = rows.weight if sample_weight is None else np.asarray(sample_weight)[len(X) - len(rows) :]
             target = rows.y if self._task == "regression" else rows.direction()
-            return self._fit(rows, target, weight, cap=cap)
-        return self._fit(X, y, sample_weight, cap=cap)
+            return self._take(self._blank()._fit(rows, target, weight, cap=cap))
+        return self._take(self._blank()._fit(X, y, sample_weight, cap=cap))
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, *, cap: int | None) -> Self:
         matrix = self._matrix(X, reset=True)
@@ -145,6 +146,27 @@ class TabularLearner(BaseEstimator):
         with one_blas_thread():
             self.estimator_ = _fit_inner(self.spec, context, ready, coded, weight if self.weight_used_ else None)
         return self
+
+    def _snapshot(self) -> Self:
+        """This model as it is now: what another thread fits meanwhile does not mix with it."""
+        model = object.__new__(type(self))
+        model.__dict__.update(self.__dict__)
+        return model
+
+    def _blank(self) -> Self:
+        """The same parameters, and nothing fitted."""
+        model = object.__new__(type(self))
+        model.__dict__.update({name: value for name, value in self.__dict__.items() if not _is_fitted(name)})
+        return model
+
+    def _take(self, fitted: TabularLearner) -> Self:
+        """Become what was fitted, in one assignment, so that nobody ever sees a part of it."""
+        own = {name: value for name, value in self.__dict__.items() if not _is_fitted(name)}
+        self.__dict__ = {**own, **fitted._fitted_state()}
+        return self
+
+    def _fitted_state(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if _is_fitted(name)}
 
     def _row_cap(self) -> int | None:
         if isinstance(self.max_train_rows, str):
@@ -220,10 +242,11 @@ class TabularLearner(BaseEstimator):
 
     def rule_score(self, X: Any) -> NDArray[np.float64]:
         """The score (n,) of a rule; a ``ModelError`` for any other learner."""
-        check_is_fitted(self, "estimator_")
+        model = self._snapshot()
+        check_is_fitted(model, "estimator_")
         if not self.spec.is_rule:
             raise ModelError(f"{self.spec.name} is no rule; use huracan.catalogue.signal_score.")
-        return rule_score(self.estimator_, self._matrix(X, reset=False))
+        return rule_score(model.estimator_, model._matrix(X, reset=False))
 
     # --- what it is, and storage -----------------------------------------------------------------------------------
 
@@ -368,6 +391,11 @@ def _scaled_output(
         return output(inner, X, n_jobs)
     parts = [output(inner, scaler(X[at : at + block]), n_jobs) for at in range(0, len(X), block)]
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _is_fitted(name: str) -> bool:
+    """Whether an attribute of this name is learned by ``fit``, by scikit-learn's convention."""
+    return name.endswith("_") and not name.startswith("_")
 
 
 def _finite_list(values: NDArray[np.float64]) -> list[float | None]:

@@ -16,6 +16,7 @@ from huracan.cli.options import STOPPED_BY_HAND, ConfigFile, load
 from huracan.cli.progress import progress_on_terminal
 
 if TYPE_CHECKING:
+    from huracan.baselines.spec import LearnerSpec
     from huracan.config import HuracanConfig
     from huracan.dataset import TrainingSet
     from huracan.distributed import DistributedConfig
@@ -59,7 +60,7 @@ def train(
     is_head: Annotated[bool, typer.Option(help="Whether this is the first host.")] = True,
     folder: Annotated[Path | None, typer.Option(help="Of this training; under the home folder unless given.")] = None,
     config: ConfigFile = None,
-    profile: Annotated[str | None, typer.Option(help="quick, standard, full, or one of your own.")] = None,
+    profile: Annotated[str | None, typer.Option(help="Train on at most its number of rows; all unless given.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
     home: Annotated[Path | None, typer.Option(help="Folder for database, models, runs and reports.")] = None,
 ) -> None:
@@ -68,7 +69,8 @@ def train(
     from huracan.errors import ConfigError
 
     settings = load(config, profile=profile, seed=seed, home=home)
-    model = _model(learner, task, begin, {"random_state": settings.seed, **_hyperparameters(set_ or [])})
+    chosen = _hyperparameters(set_ or [])
+    model = _model(learner, task, begin, {"random_state": settings.seed, **chosen})
     how = DistributedConfig(
         strategy=strategy or ("none" if processes * hosts == 1 else "ddp"),  # type: ignore[arg-type]
         processes=processes,
@@ -89,15 +91,19 @@ def train(
     )
     if not hasattr(model, "prepare"):
         raise ConfigError(f"'{model.spec.name}' is no network; train one of lstm, gru, cnn, transformer, mlp, linear_network.")
+    if profile is not None and "max_train_rows" not in chosen:
+        model.set_params(max_train_rows=_row_cap(settings, model.spec))
     DistributedTrainer(how).check(model)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on there is work to put in order
     try:
         with progress_on_terminal("reading candles") as progress:
-            where, trained_on, training = _fit(model, settings, candles, how, folder, progress)
+            where, trained_on, training, labelled = _fit(model, settings, candles, how, folder, progress)
     except KeyboardInterrupt:
         raise SystemExit(STOPPED_BY_HAND) from None
     _save(model, where)
     _print_result(model.spec.name, model.training_, how, where)
+    used = model.n_train_rows_ + model.n_validation_rows_
+    typer.echo(f"Rows: {used:,} of {labelled:,} with a label, {model.n_validation_rows_:,} of them to say when to stop.")
     if is_head:
         _register(model, settings, trained_on, training, config)
 
@@ -135,16 +141,26 @@ def _rows(settings: HuracanConfig, candles: Path | None) -> tuple[TrainingSet, P
     return rows, prepared
 
 
+def _row_cap(settings: HuracanConfig, spec: LearnerSpec) -> int | None:
+    """Most rows the profile lets this learner train on; of a profile without it what the catalogue declares, if it knows it."""
+    from huracan.catalogue import PROFILES
+
+    listed = settings.profiles[settings.profile].learners
+    if spec.name in listed:
+        return listed[spec.name].max_train_rows
+    return spec.row_cap(settings.profile) if settings.profile in PROFILES else None
+
+
 def _fit(
     model: Any, settings: HuracanConfig, candles: Path | None, how: DistributedConfig, folder: Path | None, progress: Any
-) -> tuple[Path, TrainedOn, str]:
+) -> tuple[Path, TrainedOn, str, int]:
     """Train; the folder is named after what is trained, so that the same command finds it again.
 
     Rows are prepared once and written; while processes train, neither rows nor their copy is in this one's memory.
 
     Returns
     -------
-    The folder, what the network was trained on, and what the training is known by.
+    The folder, what the network was trained on, what the training is known by, and how many rows had a label.
     """
     from huracan.distributed import DistributedTrainer
     from huracan.distributed.distributed_trainer import starting_parameters
@@ -152,7 +168,7 @@ def _fit(
 
     rows, prepared = _rows(settings, candles)
     job = model.prepare(rows)
-    trained_on = TrainedOn.of(settings, prepared, rows, model)
+    trained_on, labelled = TrainedOn.of(settings, prepared, rows, model), int(rows.labelled.sum())
     del rows, prepared
     progress("features and labels are ready", 0.1)
     training = job.identity(starting_parameters(model))[:12]
@@ -171,7 +187,7 @@ def _fit(
     trainer.write(model, job)
     del job
     trainer.train(model)
-    return where, trained_on, training
+    return where, trained_on, training, labelled
 
 
 def _register(model: Any, settings: HuracanConfig, trained_on: TrainedOn, training: str, config: Path | None) -> None:

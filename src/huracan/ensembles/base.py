@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -90,7 +91,7 @@ class MemberEstimator(BaseEstimator):
             target,
             label_horizon=label_horizon,
             ts=_increasing_index(X),
-            weight=checked_weight(sample_weight, len(matrix)),
+            weight=_some_weight(sample_weight, len(matrix)),
         )
         return _named(rows, self.feature_names_), target
 
@@ -204,16 +205,17 @@ class MemberEstimator(BaseEstimator):
 
 
 def _with_weight(rows: TrainingSet, sample_weight: Any) -> TrainingSet:
-    from dataclasses import replace
+    return replace(rows, weight=_some_weight(sample_weight, len(rows)))
 
-    weight = checked_weight(sample_weight, len(rows))
-    assert weight is not None
-    return replace(rows, weight=weight)
+
+def _some_weight(sample_weight: Any, n: int) -> NDArray[np.float64]:
+    weight = checked_weight(sample_weight, n)
+    if weight is not None and not (weight > 0).any():
+        raise DataError(f"sample_weight is zero in all {n} rows; at least one positive weight is needed.")
+    return np.ones(n) if weight is None else weight
 
 
 def _named(rows: TrainingSet, names: tuple[str, ...]) -> TrainingSet:
-    from dataclasses import replace
-
     return replace(rows, feature_names=names)
 
 

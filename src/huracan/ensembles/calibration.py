@@ -13,7 +13,7 @@ from scipy.special import expit, logit
 from huracan.ensembles.leak_check import require_known_origin
 from huracan.ensembles.out_of_fold import OutOfFold
 from huracan.ensembles.weighting import checked_weights
-from huracan.errors import DataError, ModelError, NotEnoughData
+from huracan.errors import DataError, LeakageError, ModelError, NotEnoughData
 
 __all__ = ["Calibrator", "IsotonicCalibrator", "SigmoidCalibrator", "calibrator_from_state"]
 
@@ -122,7 +122,7 @@ class SigmoidCalibrator:
 class IsotonicCalibrator:
     """The non-decreasing step function that fits best: any shape, at the price of more rows (1,000 and more).
 
-    Values lie within ``1 / (n + 2)`` of 0 and 1, so that the first step, which may hold no one at all, never says "impossible".
+    Probabilities keep ``1 / (n + 2)`` away from 0 and 1, so that a first step without a single one never says "impossible".
 
     Attributes
     ----------
@@ -161,15 +161,15 @@ class IsotonicCalibrator:
         p, true = _honest_rows(probability, y, weights, decision_time, known_until)
         fitted = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip").fit(p, true)
         self.n_rows_ = len(p)
-        edge = 1.0 / (len(p) + 2.0)
         self.thresholds_ = np.asarray(fitted.X_thresholds_, np.float64)
-        self.values_ = np.clip(np.asarray(fitted.y_thresholds_, np.float64), edge, 1.0 - edge)
+        self.values_ = np.asarray(fitted.y_thresholds_, np.float64)
         return self
 
     def transform(self, probability: ArrayLike) -> NDArray[np.float64]:
         """Calibrated probabilities, of the shape given."""
         _require_fitted(self, "values_")
-        return np.interp(_probabilities(probability), self.thresholds_, self.values_)
+        edge = 1.0 / (self.n_rows_ + 2.0)
+        return np.clip(np.interp(_probabilities(probability), self.thresholds_, self.values_), edge, 1.0 - edge)
 
     def to_state(self) -> dict[str, Any]:
         """As plain JSON values."""
@@ -231,8 +231,6 @@ def _honest_rows(
         )
     late = ~(known < decided)
     if late.any():
-        from huracan.errors import LeakageError
-
         row = int(np.argmax(late))
         raise LeakageError(
             f"the model behind row {row}, decided {decided[row]}, learned from labels known until {known[row]}; before the "

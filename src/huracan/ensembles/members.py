@@ -40,9 +40,7 @@ def task_of(members: Mapping[str, Any]) -> Task:
         if kind == "?":
             raise ModelError(f"member '{name}' is neither a regressor nor a classifier; one of them was expected.")
         if kind != first:
-            raise ModelError(
-                f"member '{name}' does {kind} and '{next(iter(kinds))}' {first}; members of one task were expected."
-            )
+            raise ModelError(f"member '{name}' does {kind}, '{next(iter(kinds))}' {first}; members of one task were expected.")
         if kind == "classification" and not hasattr(members[name], "predict_proba"):
             raise ModelError(f"member '{name}' has no predict_proba; classifiers with probabilities were expected.")
     return "classification" if first == "classification" else "regression"
@@ -59,7 +57,9 @@ def seeded(model: Any, random_state: int | None, position: int) -> Any:
 
 
 def fit_member(name: str, model: Any, rows: TrainingSet, target: NDArray[Any], n_classes: int = 0, *, where: str = "") -> Any:
-    """Fit on rows whose label is known; a learner of ours gets the whole set, any other the matrix.
+    """Fit on rows whose label is known and whose weight is above 0; a learner of ours gets the whole set, any other the matrix.
+
+    The matrix is float64 there: normal equations of many rows lose too much in float32.
 
     ``target`` (n,) holds values, or class codes. Rows without a label stay where a model looks back at them.
 
@@ -70,8 +70,8 @@ def fit_member(name: str, model: Any, rows: TrainingSet, target: NDArray[Any], n
     try:
         if takes_rows(model) and n_classes <= 2:
             return model.fit(rows if getattr(model, "history_bars", 0) else rows.labelled_only())
-        known = rows.labelled
-        X, y, weight = rows.X[known], target[known], rows.weight[known]
+        known = rows.labelled & (rows.weight > 0)
+        X, y, weight = rows.X[known].astype(np.float64), target[known], rows.weight[known]
         plain = np.all(weight == weight[:1]) or not has_fit_parameter(model, "sample_weight")
         return model.fit(X, y) if plain else model.fit(X, y, sample_weight=weight)
     except (HuracanError, ValueError) as error:
@@ -88,13 +88,13 @@ def answers(name: str, model: Any, X: Any, n_classes: int = 0) -> NDArray[np.flo
 
     Parameters
     ----------
-    X : matrix, frame or ``TrainingSet``. n_classes : 0 for regression; classes are the codes 0, 1, ...
+    X : matrix or ``TrainingSet``. n_classes : 0 for regression; classes are the codes 0, 1, ...
 
     Raises
     ------
     ModelError : an answer is not finite; the row is named.
     """
-    given = X.X if isinstance(X, TrainingSet) and not takes_rows(model) else X
+    given = X if takes_rows(model) else np.asarray(X.X if isinstance(X, TrainingSet) else X, dtype=np.float64)
     if not n_classes:
         said = np.asarray(model.predict(given), dtype=np.float64).reshape(-1)
     else:

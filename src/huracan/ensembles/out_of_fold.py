@@ -139,15 +139,14 @@ class OutOfFold:
         said = said[:, None] if said.ndim == 1 else said
         n = len(rows)
         nobody_knows = np.full(n, np.datetime64("NaT", "ms"))
+        answered = np.isfinite(said).all(axis=tuple(range(1, said.ndim)))
         return cls(
             names=tuple(f"member {i}" for i in range(said.shape[1])) if names is None else tuple(names),
             predictions=said,
             target=_target(rows, task) if target is None else np.asarray(target, dtype=np.float64),
             rows=rows.without_features(),
             known_until=nobody_knows if known_until is None else np.asarray(known_until, dtype="datetime64[ms]"),
-            fold=np.where(np.isfinite(said.reshape(n, -1)).all(axis=1), 0, -1).astype(np.int32)
-            if fold is None
-            else np.asarray(fold, dtype=np.int32),
+            fold=np.asarray(np.where(answered, 0, -1) if fold is None else fold, dtype=np.int32),
             task=task,
         )
 

@@ -20,7 +20,7 @@ from huracan.validation import PurgedWalkForward
 
 __all__ = ["TimeOrderedStackingClassifier", "TimeOrderedStackingRegressor"]
 
-_FEWEST_ROWS = 20
+_FEWEST_ROWS = 5
 
 
 class _Stacking(MemberEstimator):
@@ -41,7 +41,7 @@ class _Stacking(MemberEstimator):
         Raises
         ------
         LeakageError : the splitter lets members learn from what was not known at the decision (a k-fold does).
-        ModelError : a member or the final estimator cannot be fitted. NotEnoughData : fewer than 20 answered rows.
+        ModelError : a member or the final estimator cannot be fitted. NotEnoughData : fewer than 5 answered rows.
         """
         models = self._checked_members()
         splitter = PurgedWalkForward() if self.splitter is None else self.splitter
@@ -57,7 +57,7 @@ class _Stacking(MemberEstimator):
             n_classes=max(n_classes, 2),
         )
         require_known_origin(made)
-        usable = made.usable
+        usable = made.usable & (rows.weight > 0)
         if usable.sum() < _FEWEST_ROWS:
             raise NotEnoughData(
                 f"stacking got {int(usable.sum())} rows answered out of fold; at least {_FEWEST_ROWS} are needed."
@@ -196,7 +196,8 @@ class TimeOrderedStackingRegressor(RegressorMixin, _Stacking):
 
     def predict(self, X: Any) -> NDArray[np.float64]:
         """Forecasts (n,), in the label's unit."""
-        return np.asarray(self.final_.predict(self._final_inputs(X)), dtype=np.float64).reshape(-1)
+        inputs = self._final_inputs(X)
+        return np.asarray(self.final_.predict(inputs), dtype=np.float64).reshape(-1)
 
     def model_info(self) -> ModelInfo:
         """The stacker's card."""
@@ -244,11 +245,13 @@ class TimeOrderedStackingClassifier(ClassifierMixin, _Stacking):
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Probability of each class (n, k), columns as in ``classes_``."""
-        return np.asarray(self.final_.predict_proba(self._final_inputs(X)), dtype=np.float64)
+        inputs = self._final_inputs(X)
+        return np.asarray(self.final_.predict_proba(inputs), dtype=np.float64)
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The likeliest class (n,)."""
-        return self.classes_[np.argmax(self.predict_proba(X), axis=1)]
+        probability = self.predict_proba(X)
+        return self.classes_[np.argmax(probability, axis=1)]
 
     def model_info(self) -> ModelInfo:
         """The stacker's card."""

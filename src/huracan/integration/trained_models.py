@@ -81,7 +81,7 @@ def register_trained(registry: ModelRegistry, model: Any, on: TrainedOn, *, trai
         model.model_info().model_copy(update={"signature": on.signature}),
         name=on.name,
         metrics=measured,
-        provenance=on.provenance.model_copy(update={"run_id": training}),
+        provenance=on.provenance.model_copy(update={"run_id": training, "n_rows": model.n_train_rows_}),
         extras=dict(on.extras),
     )
 

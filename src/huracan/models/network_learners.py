@@ -35,7 +35,8 @@ def network_learner(
     ----------
     network : ``network(n_features, window, n_outputs, **hyperparameters)`` returns a ``torch.nn.Module`` whose forward takes
         windows (batch, window, n_features), oldest bar first, to outputs (batch, n_outputs): forecasts of the standardised
-        label, or one score a class. Or ``"package.module:name"`` of it, which is not imported before it is needed.
+        label, or one score a class, both added to the constant forecast. Or ``"package.module:name"`` of it, which is not
+        imported before it is needed.
     defaults : hyperparameters of the network itself; and other defaults for those of the loop (``window``, ``max_epochs``,
         ``learning_rate``, ...), which every network has.
     meanings, aliases, tasks, feature_requirements, market_regimes, max_train_rows : as in

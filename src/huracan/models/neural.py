@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +13,18 @@ from sklearn.utils.validation import column_or_1d
 
 from huracan.baselines.given_rows import numeric_target
 from huracan.baselines.inputs import winsor_bounds
-from huracan.baselines.tabular import TabularClassifier, TabularRegressor
+from huracan.baselines.tabular import TabularClassifier, TabularRegressor, one_class_only
 from huracan.errors import DataError, ModelError
 from huracan.models.neural_learner import NeuralLearner
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = ["NeuralClassifier", "NeuralRegressor"]
 
 _UNKNOWN = -1
+_LEAST_SHARE = 1e-9
+"""Of a class of weight 0, whose logarithm has to be a number."""
 
 
 class NeuralRegressor(NeuralLearner, TabularRegressor):
@@ -33,6 +38,9 @@ class NeuralRegressor(NeuralLearner, TabularRegressor):
         without the losses of single steps.
     fit_seconds_ : how long the fit took, by the clock; NaN of a model that was stored outside of a registry.
     n_validation_rows_ : windows that said when to stop, 0 where there were too few.
+    constant_ : outputs of the constant forecast, of the standardised label: what rows without a whole window get, where
+        training starts, and what the network's outputs are added to. Zeros; quantiles of the label; or, for classes, the
+        logarithms of their shares. Like the scales it counts the weights that are learned with.
 
     Examples
     --------
@@ -44,16 +52,26 @@ class NeuralRegressor(NeuralLearner, TabularRegressor):
     True
     """
 
+    n_outputs_: int
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
 
     def predict(self, X: Any) -> NDArray[np.float64]:
-        """Forecasts in the label's unit, (n,) or (n, outputs); of quantiles the middle one."""
-        raw = self._raw(X) if self._quantiles() is None else self._middle(self._raw(X))
-        values = raw * self.target_scales_ + self.target_centers_
-        return values[:, 0] if self.n_outputs_ == 1 else values
+        """Forecasts in the label's unit, (n,) or (n, outputs); of quantiles the median.
+
+        Where 0.5 is none of the quantiles the median is read from those on both sides of it, along a straight line.
+
+        Raises
+        ------
+        ModelError : all quantiles lie on one side of the median.
+        """
+        model = self._snapshot()
+        raw = model._raw(X) if model._quantiles() is None else model._median(model._raw(X))
+        values = raw * model.target_scales_ + model.target_centers_
+        return values[:, 0] if model.n_outputs_ == 1 else values
 
     @available_if(lambda model: model._quantiles() is not None)
     def predict_quantiles(self, X: Any) -> NDArray[np.float64]:
@@ -61,9 +79,10 @@ class NeuralRegressor(NeuralLearner, TabularRegressor):
 
         Where a network's quantiles cross they are put in order (Chernozhukov, Fernandez-Val and Galichon, 2010).
         """
-        raw = self._raw(X).reshape(-1, self.n_outputs_, len(self._quantiles() or ()))
-        values = np.sort(raw, axis=2) * self.target_scales_[:, None] + self.target_centers_[:, None]
-        return values[:, 0] if self.n_outputs_ == 1 else values
+        model = self._snapshot()
+        raw = model._raw(X).reshape(-1, model.n_outputs_, len(model._quantiles() or ()))
+        values = np.sort(raw, axis=2) * model.target_scales_[:, None] + model.target_centers_[:, None]
+        return values[:, 0] if model.n_outputs_ == 1 else values
 
     def _quantiles(self) -> tuple[float, ...] | None:
         given = self.spec.complete(self.hyperparameters)["quantiles"]
@@ -77,30 +96,62 @@ class NeuralRegressor(NeuralLearner, TabularRegressor):
             raise ModelError(f"quantiles is {given!r}; levels between 0 and 1, ascending, were expected.")
         return levels
 
-    def _middle(self, raw: NDArray[np.float64]) -> NDArray[np.float64]:
-        levels = np.asarray(self._quantiles())
-        order = np.sort(raw.reshape(len(raw), self.n_outputs_, -1), axis=2)
-        return order[:, :, int(np.argmin(np.abs(levels - 0.5)))]
+    def _median(self, raw: NDArray[np.float64]) -> NDArray[np.float64]:
+        """From quantiles (n, outputs x quantiles) the median (n, outputs)."""
+        levels = self._quantiles() or ()
+        at = _weights_of_median(levels)
+        if at is None:
+            raise ModelError(
+                f"quantiles is {levels}, and the forecast is their median: 0.5, or levels on both sides of it, were expected; "
+                "predict_quantiles gives those that there are."
+            )
+        return np.sort(raw.reshape(len(raw), self.n_outputs_, -1), axis=2) @ at
 
-    def _code(self, target: NDArray[Any], train: NDArray[np.int64], keep: bool) -> NDArray[np.float32]:
+    def _told(self, output: torch.Tensor) -> torch.Tensor:
+        levels = self._quantiles()
+        at = None if levels is None else _weights_of_median(levels)
+        if levels is None or at is None:
+            return output
+        return output.view(len(output), -1, len(levels)) @ output.new_tensor(at)
+
+    def _code(
+        self, target: NDArray[Any], train: NDArray[np.int64], weight: NDArray[np.float64], keep: bool
+    ) -> NDArray[np.float32]:
         values = numeric_target(target).reshape(len(target), -1)
-        for j in range(values.shape[1]):
-            low, high = winsor_bounds(values[train, j], self.winsorize)
-            if low < high:
-                np.clip(values[:, j], low, high, out=values[:, j])
-        if not keep:
-            self.n_outputs_ = values.shape[1]
-            self.target_centers_, spread = values[train].mean(axis=0), values[train].std(axis=0)
-            self.target_scales_ = np.where(spread > 1e-12 * np.abs(self.target_centers_), spread, 1.0)
-        if values.shape[1] != self.n_outputs_:
+        if keep and values.shape[1] != self.n_outputs_:
             raise DataError(
                 f"y has {values.shape[1]} column(s), but the first fit had {self.n_outputs_}; warm_start needs as many."
             )
+        moments = [self._cut(values[:, j], train, _uneven(weight[train])) for j in range(values.shape[1])]
+        if not keep:
+            self.n_outputs_ = values.shape[1]
+            self.target_centers_, spread = np.array(moments).T
+            self.target_scales_ = np.where(spread > 1e-12 * np.abs(self.target_centers_), spread, 1.0)
         coded = np.divide(np.subtract(values, self.target_centers_, out=values), self.target_scales_, out=values)
-        levels = self._quantiles()
-        if levels is not None:
-            self.constant_ = np.quantile(coded[train], levels, axis=0).T.reshape(-1)
         return coded.astype(np.float32)
+
+    def _cut(
+        self, values: NDArray[np.float64], train: NDArray[np.int64], weight: NDArray[np.float64] | None
+    ) -> tuple[float, float]:
+        """Mean and deviation of a target's winsorised values; they take the place of ``values``, except where quantiles are
+        asked for, which are those of what really happens.
+        """
+        known = values[train]
+        low, high = winsor_bounds(known, self.winsorize)
+        if low < high:
+            np.clip(known, low, high, out=known)
+            if self._quantiles() is None:
+                np.clip(values, low, high, out=values)
+        center = float(np.average(known, weights=weight))
+        return center, float(np.sqrt(np.average((known - center) ** 2, weights=weight)))
+
+    def _constant(self, coded: NDArray[Any], weight: NDArray[np.float64]) -> NDArray[np.float64]:
+        levels = self._quantiles()
+        if levels is None:
+            return np.zeros(self.n_outputs_)
+        uneven = _uneven(weight)
+        how: dict[str, Any] = {} if uneven is None else {"weights": uneven, "method": "inverted_cdf"}
+        return np.concatenate([np.quantile(column, levels, **how) for column in coded.astype(np.float64).T])
 
     def _loss(self, params: Mapping[str, Any]) -> tuple[str, tuple[float, ...], int]:
         levels = self._quantiles()
@@ -111,18 +162,16 @@ class NeuralRegressor(NeuralLearner, TabularRegressor):
             raise ModelError(f"loss is {loss!r}; 'squared_error' or 'huber' was expected for regression.")
         return loss, (), self.n_outputs_
 
-    def _constant_output(self) -> NDArray[np.float64]:
-        return np.zeros(self.n_outputs_) if self._quantiles() is None else self.constant_
-
     def _target_state(self) -> dict[str, Any]:
-        constant = None if self._quantiles() is None else self.constant_.tolist()
-        return {"target": [self.target_centers_.tolist(), self.target_scales_.tolist()], "constant": constant}
+        return {
+            "target": [self.target_centers_.tolist(), self.target_scales_.tolist()],
+            "constant_outputs": self.constant_.tolist(),
+        }
 
     def _restore_target(self, state: Mapping[str, Any]) -> None:
         self.target_centers_, self.target_scales_ = (np.asarray(part, np.float64) for part in state["target"])
         self.n_outputs_ = len(self.target_centers_)
-        if state["constant"] is not None:
-            self.constant_ = np.asarray(state["constant"], np.float64)
+        self.constant_ = np.asarray(state["constant_outputs"], np.float64)
 
 
 class NeuralClassifier(NeuralLearner, TabularClassifier):
@@ -140,22 +189,36 @@ class NeuralClassifier(NeuralLearner, TabularClassifier):
     ((600, 2), True)
     """
 
-    def _code(self, target: NDArray[Any], train: NDArray[np.int64], keep: bool) -> NDArray[np.int64]:
+    def _code(
+        self, target: NDArray[Any], train: NDArray[np.int64], weight: NDArray[np.float64], keep: bool
+    ) -> NDArray[np.int64]:
         labels = _as_column(target)
         if not keep:
             self._encode(labels[train])
-        codes = np.searchsorted(self.classes_, labels)
-        at = np.minimum(codes, len(self.classes_) - 1)
-        unknown = self.classes_[at] != labels
-        if unknown[train].any():
-            new = labels[train][unknown[train]][0]
-            raise ModelError(f"y holds the class {new!r}, which the first fit did not know; warm_start needs the same classes.")
-        shares = np.bincount(at[train], minlength=len(self.classes_)).astype(np.float64)
-        self.constant_ = shares / shares.sum()
-        return np.where(unknown, _UNKNOWN, at).astype(np.int64)
+        codes = self._codes(labels)
+        if (codes[train] == _UNKNOWN).any():
+            new = labels[train][codes[train] == _UNKNOWN].tolist()[0]
+            known = ", ".join(map(repr, self.classes_.tolist()))
+            raise ModelError(f"y holds the class {new!r}, which the first fit did not know; warm_start goes on with {known}.")
+        if len(np.unique(codes[train])) < 2:
+            raise one_class_only(labels[train])
+        return codes
 
-    def _check_target(self, target: NDArray[Any]) -> None:
-        self._encode(_as_column(target))
+    def _constant(self, coded: NDArray[Any], weight: NDArray[np.float64]) -> NDArray[np.float64]:
+        shares = np.bincount(coded, weights=weight, minlength=len(self.classes_))
+        return np.log(np.maximum(shares / shares.sum(), _LEAST_SHARE))
+
+    def _codes(self, labels: NDArray[Any]) -> NDArray[np.int64]:
+        """The number of each label's class."""
+        try:
+            at = np.minimum(np.searchsorted(self.classes_, labels), len(self.classes_) - 1)
+            return np.where(self.classes_[at] == labels, at, _UNKNOWN)
+        except TypeError:  # words where there were numbers
+            return np.full(len(labels), _UNKNOWN)
+
+    def _check_target(self, target: NDArray[Any], keep: bool) -> None:
+        if not keep:
+            self._encode(_as_column(target))
 
     def _loss(self, params: Mapping[str, Any]) -> tuple[str, tuple[float, ...], int]:
         if params["quantiles"] is not None or params["loss"] not in (None, "cross_entropy"):
@@ -189,19 +252,36 @@ class NeuralClassifier(NeuralLearner, TabularClassifier):
             raise ModelError(f"class_weight is above 0 for {len(left)} class(es), {left}; at least two are needed.")
         return weights
 
+    def _told(self, output: torch.Tensor) -> torch.Tensor:
+        centred = output - output.mean(dim=1, keepdim=True)
+        return centred[:, 1:] if output.shape[1] == 2 else centred  # of two the one is the other's negative
+
     def _link(self, output: NDArray[np.float64]) -> NDArray[np.float64]:
         """Class scores to probabilities."""
         shifted = np.exp(output - output.max(axis=1, keepdims=True))
         return shifted / shifted.sum(axis=1, keepdims=True)
 
-    def _constant_output(self) -> NDArray[np.float64]:
-        return self.constant_
-
     def _target_state(self) -> dict[str, Any]:
-        return {"classes": self.classes_.tolist(), "constant": self.constant_.tolist()}
+        return {"classes": self.classes_.tolist(), "constant_outputs": self.constant_.tolist()}
 
     def _restore_target(self, state: Mapping[str, Any]) -> None:
-        self.classes_, self.constant_ = np.asarray(state["classes"]), np.asarray(state["constant"], np.float64)
+        self.classes_, self.constant_ = np.asarray(state["classes"]), np.asarray(state["constant_outputs"], np.float64)
+
+
+def _weights_of_median(levels: tuple[float, ...]) -> NDArray[np.float64] | None:
+    """What each quantile counts in the median; None where all are on one side of it.
+
+    >>> [_weights_of_median(levels) for levels in ((0.1, 0.5, 0.9), (0.2, 0.6), (0.9,))]
+    [array([0., 1., 0.]), array([0.25, 0.75]), None]
+    """
+    if not levels[0] <= 0.5 <= levels[-1]:
+        return None
+    return np.array([np.interp(0.5, levels, one) for one in np.eye(len(levels))])
+
+
+def _uneven(weight: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Weights; None where all are the same, and plain moments are the same and cheaper."""
+    return weight if np.ptp(weight) > 0 else None
 
 
 def _as_column(target: NDArray[Any]) -> NDArray[Any]:

@@ -1,9 +1,8 @@
-"""What regressors and classifiers that are networks share: windows, the purged tail, training, prediction, storage."""
+"""What regressors and classifiers that are networks share: windows, the purged tail, training, prediction."""
 
 from __future__ import annotations
 
 import copy
-import math
 import time
 import warnings
 from collections.abc import Mapping
@@ -17,16 +16,17 @@ from scipy.sparse import issparse
 from sklearn.utils.validation import check_is_fitted
 
 from huracan.baselines.given_rows import as_array, as_rows, dimensions, is_own_copy
-from huracan.baselines.inputs import InputScaler, checked_weight, other_columns, require_finite
-from huracan.baselines.wrapper import MIN_TRAIN_ROWS, TabularLearner
+from huracan.baselines.inputs import checked_weight, other_columns, require_finite
+from huracan.baselines.wrapper import MIN_TRAIN_ROWS
 from huracan.dataset import TrainingSet, require_same_index
 from huracan.errors import DataError, ModelError, NotEnoughData
+from huracan.logs import logger
 from huracan.memory import give_back_freed_memory
-from huracan.model_info import ModelInfo
 from huracan.models.input_saliency import input_saliency
 from huracan.models.neural_inputs import given_target, require_window
-from huracan.models.neural_settings import loop_settings, network_arguments, told_from_last_bar
-from huracan.models.told_training import pace_of, plain_training, told_training, with_pace
+from huracan.models.neural_scaling import window_scaler
+from huracan.models.neural_settings import loop_settings, network_arguments, window_scaling
+from huracan.models.neural_storage import StoredNetwork
 from huracan.models.torch_use import require_torch, torch_threads
 from huracan.models.validation_tail import FEWEST_VALIDATED, purged_tail
 from huracan.models.windowed_rows import AskedRows, TableSource, WindowedRows
@@ -35,10 +35,9 @@ from huracan.validation.row_times import RowTimes
 if TYPE_CHECKING:
     import torch
 
-    from huracan.baselines.spec import LearnerSpec
     from huracan.training.checkpoints import CheckpointFolder
-    from huracan.training.history import TrainingResult
-    from huracan.training.job import NetworkRecipe, TrainingJob
+    from huracan.training.history import EpochRecord, TrainingResult
+    from huracan.training.job import TrainingJob
     from huracan.training.settings import LoopSettings
     from huracan.training.windows import WindowTable
 
@@ -48,7 +47,7 @@ _PREDICT_ROWS = 2_048
 _SCALED_WINDOWS = 8 * _PREDICT_ROWS
 
 
-class NeuralLearner(TabularLearner):
+class NeuralLearner(StoredNetwork):
     """What :class:`~huracan.models.neural.NeuralRegressor` and ``NeuralClassifier`` share; use one of those two."""
 
     _reads_keys = True
@@ -70,11 +69,14 @@ class NeuralLearner(TabularLearner):
         DataError : not finite (column, row and time are named), of unequal length, or nothing but zero weights.
         NotEnoughData : no row has a whole window of unbroken bars, or fewer than 10 have.
         ModelError : one class only; or the loss left all bounds before an epoch was done.
+
+        Whatever is raised, the model stays what it was before, and forecasts as before; threads that ask it meanwhile are
+        answered by the last fit.
         """
         require_torch()
         from huracan.training.out_of_memory import is_out_of_memory
 
-        params = self.spec.complete(self.hyperparameters)
+        params = self._params()
         job = self.prepare(X, y, sample_weight)
         try:
             return self.finish(job, *self._trained(job, params))
@@ -86,6 +88,8 @@ class NeuralLearner(TabularLearner):
                 f"{self.spec.name} ran out of memory with {dict(job.network.arguments)} and batches of {size} windows of "
                 f"{bars} bars x {wide} features; lower batch_size, raise accumulate, or take a smaller network."
             ) from error
+        finally:
+            self.__dict__.pop("_waiting", None)
 
     def _trained(self, job: TrainingJob, params: Mapping[str, Any]) -> tuple[dict[str, Any], TrainingResult]:
         from huracan.training import Supervised, TrainingLoop
@@ -114,19 +118,25 @@ class NeuralLearner(TabularLearner):
                     runtime=Runtime(params["device"]),
                     checkpoints=checkpoints,
                     identity=identity,
+                    on_epoch=self._log_epoch if params["verbose"] else None,
                 )
                 result = loop.run()
             return network.state_dict(), result
 
         return train(None) if identity is None else train_once(Path(params["checkpoints"]) / identity[:16], train)
 
+    def _log_epoch(self, record: EpochRecord) -> None:
+        loss = next(iter(record.losses.values()))
+        told = {"loss": loss, "validation_loss": record.validation_loss, "windows_per_second": round(record.windows_per_second)}
+        logger().info("epoch done", learner=self.spec.name, epoch=record.epoch, of=self._params()["max_epochs"], **told)
+
     def outline(self) -> tuple[LoopSettings, torch.nn.Module]:
         """Settings of the loop, and the network for one feature and one output: what can be refused before there is data."""
         require_torch()
         from huracan.training.job import NetworkRecipe
 
-        params = self.spec.complete(self.hyperparameters)
-        require_window(params["window"])
+        params = self._params()
+        require_window(params["window"], window_scaling(params))
         assert self.spec.network is not None
         sizes = {"n_features": 1, "window": params["window"], "n_outputs": 1}
         network = NetworkRecipe(self.spec.network, {**sizes, **network_arguments(params)}).build()
@@ -135,17 +145,24 @@ class NeuralLearner(TabularLearner):
     def prepare(self, X: Any, y: Any = None, sample_weight: Any = None) -> TrainingJob:
         """Check and scale everything and describe the training, without doing it; :meth:`finish` takes its outcome.
 
-        This is how a training is handed to other processes.
+        This is how a training is handed to other processes. What was learned of the data on the way (scales, classes, names)
+        waits in the model for :meth:`finish`; until then it forecasts as before.
         """
         require_torch()
+        began = time.perf_counter()
+        model = self._snapshot() if self._params()["warm_start"] else self._blank()
+        job = model._described(X, y, sample_weight)
+        self._waiting = {**model._fitted_state(), "_began": began}
+        return job
+
+    def _described(self, X: Any, y: Any, sample_weight: Any) -> TrainingJob:
         import torch
 
         from huracan.training.job import TrainingJob
         from huracan.training.windows import WindowTable
 
-        self._began = time.perf_counter()
-        params = self.spec.complete(self.hyperparameters)
-        require_window(params["window"])
+        params = self._params()
+        require_window(params["window"], window_scaling(params))
         source, told, weight, n = self._chosen(X, y, sample_weight, params)
         give_back_freed_memory()  # what choosing took, before the table, which is all that a large fit holds
         values, last = source.table(params["window"], self.scaler_)
@@ -164,6 +181,7 @@ class NeuralLearner(TabularLearner):
             quantiles=quantiles,
             train=_span(windows, slice(0, n)),
             validation=_span(windows, slice(n, None)) if n < len(windows) else None,
+            constant=tuple(self.constant_.tolist()) if self.constant_.any() else (),
             settings=loop_settings(params, self._seed()),
         )
 
@@ -173,29 +191,36 @@ class NeuralLearner(TabularLearner):
         """Windows to learn from and, after the first so many, to validate on; their targets as the network learns them, and
         their weights, None where all are the same.
         """
-        keep = bool(params["warm_start"]) and hasattr(self, "scaler_")
+        keep = hasattr(self, "scaler_")
         rows, target, weight = self._training_rows(X, y, sample_weight, reset=not keep)
         usable = rows.complete(params["window"]) & (weight > 0)
         if not usable.any():
             longest = int(rows.before.max(initial=-1)) + 1
             raise NotEnoughData(
                 f"{self.spec.name} got no window of {params['window']} unbroken bars with a label and a weight; the longest "
-                f"unbroken run has {longest} bars. Shorten window, or give more history."
+                f"unbroken run has {longest} bars. Shorten window, give more history, or say which steps in time are no gaps "
+                "(longest_step of TrainingSet.from_arrays)."
             )
         chosen = np.flatnonzero(usable)
         cap = self._row_cap()
         if cap is not None and len(chosen) > cap:
+            level = "warning" if isinstance(self.max_train_rows, str) else "info"  # a profile's cap may not be known
+            getattr(logger(), level)("only the most recent rows are used", learner=self.spec.name, rows=cap, of=len(chosen))
             chosen = np.sort(chosen[np.argsort(rows.times.decision[chosen], kind="stable")[-cap:]])
-        self._check_target(target[chosen])
+        self._check_target(target[chosen], keep)
         self._require_enough(chosen)
         train, late = purged_tail(rows.times, chosen, share=params["validation_share"], embargo=params["embargo"])
-        coded = self._code(target, train, keep)
+        coded = self._code(target, train, weight, keep)
         balanced = self._class_weight(coded, train, weight, params)
         train, late = train[balanced[train] > 0], late[balanced[late] > 0]
         late = late[:0] if len(late) < FEWEST_VALIDATED else late
         self._require_enough(train)
         if not keep:
-            self.scaler_ = self._scaler(rows, train, params)
+            self.constant_ = self._constant(coded[train], balanced[train])
+            scaling, window = window_scaling(params), params["window"]
+            self.scaler_ = window_scaler(
+                X, rows, train, scaling=scaling, window=window, clip=self.clip, names=self.feature_names_
+            )
         self.n_train_rows_, self.n_validation_rows_ = len(train), len(late)
         self.weight_used_ = bool(np.ptp(weight[chosen]) > 0) or params["class_weight"] is not None
         both = np.concatenate((train, late))
@@ -204,18 +229,34 @@ class NeuralLearner(TabularLearner):
         return rows.source(both, own=own), coded[both], weights, len(train)
 
     def finish(self, job: TrainingJob, parameters: Mapping[str, torch.Tensor], result: TrainingResult) -> Self:
-        """Take the parameters that a prepared training came to, on any device and in any precision, and how it went."""
-        self.training_, self.fit_seconds_ = result, time.perf_counter() - self.__dict__.pop("_began", math.nan)
-        self.estimator_ = job.network.build().eval()
-        self.estimator_.load_state_dict(parameters)
+        """Take the parameters that a prepared training came to, on any device and in any precision, and how it went.
+
+        Raises
+        ------
+        ModelError : :meth:`prepare` was not called before.
+        """
+        waiting = self.__dict__.pop("_waiting", None)
+        if waiting is None:
+            raise ModelError(
+                f"{self.spec.name} has prepared no training whose outcome it could take; call prepare before finish."
+            )
+        model = self._blank()
+        model.__dict__.update(waiting)
+        model.training_, model.fit_seconds_ = result, time.perf_counter() - model.__dict__.pop("_began")
+        model.estimator_ = job.network.build().eval()
+        model.estimator_.load_state_dict(parameters)
         with torch_threads(self._threads()):
-            self.importance_ = input_saliency(self.estimator_, job.train)
-        return self
+            model.importance_ = input_saliency(model.estimator_, job.train, model._told)
+        return self._take(model)
 
     def feature_importance(self) -> dict[str, float]:
-        """How much the outputs move with each feature, over the bars of a window, by :func:`input_saliency`; sums to 1."""
-        check_is_fitted(self, "estimator_")
-        return dict(zip(self.feature_names_, self.importance_.tolist(), strict=True))
+        """How much what is forecast moves with each feature, over the bars of a window, by :func:`input_saliency`; sums to 1.
+
+        Of several outputs each counts alike; of quantiles the median; of classes each score less their mean.
+        """
+        model = self._snapshot()
+        check_is_fitted(model, "estimator_")
+        return dict(zip(model.feature_names_, model.importance_.tolist(), strict=True))
 
     def _require_enough(self, rows: NDArray[np.int64]) -> None:
         if len(rows) < MIN_TRAIN_ROWS:
@@ -252,7 +293,7 @@ class NeuralLearner(TabularLearner):
 
     def _windowed(self, X: Any, *, reset: bool) -> WindowedRows:
         """The rows, checked for columns and for values that are no numbers."""
-        params = self.spec.complete(self.hyperparameters)
+        params = self._params()
         if isinstance(X, TrainingSet):
             if reset:
                 self.feature_names_ = X.feature_names
@@ -279,29 +320,15 @@ class NeuralLearner(TabularLearner):
         require_finite(array.reshape(-1, wide), self.feature_names_)
         return WindowedRows.of(array, RowTimes.of(array, label_horizon=horizon))
 
-    def _check_target(self, target: NDArray[Any]) -> None:
+    def _check_target(self, target: NDArray[Any], keep: bool) -> None:
         """Refuse targets that nothing can be learned from."""
 
-    def _scaler(self, rows: WindowedRows, train: NDArray[np.int64], params: Mapping[str, Any]) -> InputScaler:
-        """Of rows; where a window is told from its own last bar, of moves within windows, and levels are not cut.
-
-        A price may leave the range it was trained in, and moves far less within a window than over the years.
-        """
-        if not told_from_last_bar(params):
-            return InputScaler.fit(rows.values, clip=self.clip, rows=rows.numbers(train))
-        place = rows.place[train]
-        earlier = place - np.arange(len(place)) % params["window"]
-        now, then = (at if rows.order is None else rows.order[at] for at in (place, earlier))
-        moves = InputScaler.fit(rows.values, clip=np.inf, rows=now, since=then)
-        levels = [np.median(rows.values[now, column]) for column in range(rows.values.shape[1])]
-        return replace(moves, center=np.asarray(levels, np.float64))
-
-    def _code(self, target: NDArray[Any], train: NDArray[np.int64], keep: bool) -> NDArray[Any]:
+    def _code(self, target: NDArray[Any], train: NDArray[np.int64], weight: NDArray[np.float64], keep: bool) -> NDArray[Any]:
         """Targets as the network learns them, float32 (n, outputs) or int64 (n,); moments and classes from ``train``."""
         raise NotImplementedError
 
-    def _loss(self, params: Mapping[str, Any]) -> tuple[str, tuple[float, ...], int]:
-        """Name of the loss, quantiles, and outputs of the network."""
+    def _constant(self, coded: NDArray[Any], weight: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Outputs of the best forecast that is the same for all rows, by targets as they are learned, and their weights."""
         raise NotImplementedError
 
     def _class_weight(
@@ -311,6 +338,10 @@ class NeuralLearner(TabularLearner):
         if params["class_weight"] is not None:
             raise ModelError(f"class_weight is {params['class_weight']!r}, but {self.spec.name} was built for regression.")
         return weight
+
+    def _told(self, output: torch.Tensor) -> torch.Tensor:
+        """Of the network's outputs (batch, outputs) what the model says, (batch, any number)."""
+        raise NotImplementedError
 
     # --- predicting ------------------------------------------------------------------------------------------------
 
@@ -322,12 +353,12 @@ class NeuralLearner(TabularLearner):
         from huracan.training.runtime import as_device
         from huracan.training.windows import WindowTable
 
-        params = self.spec.complete(self.hyperparameters)
+        params = self._params()
         if not issparse(X) and hasattr(X, "__len__") and len(X) == 0:
-            return np.empty((0, len(self._constant_output())))
+            return np.empty((0, len(self.constant_)))
         rows = self._windowed(X.rows if isinstance(X, AskedRows) else X, reset=False)
         asked = np.asarray(X.which) if isinstance(X, AskedRows) else np.arange(len(rows.place))
-        output = np.tile(self._constant_output(), (len(asked), 1))
+        output = np.tile(self._link(self.constant_[None]), (len(asked), 1))
         usable = np.flatnonzero(rows.complete(params["window"])[asked])
         if not len(usable):
             warnings.warn(
@@ -346,91 +377,16 @@ class NeuralLearner(TabularLearner):
                 table = WindowTable(torch.from_numpy(values), torch.from_numpy(last), params["window"])
                 windows = table.to(device, torch.float32)
                 parts = [network(batch.x).double().cpu().numpy() for batch in windows.in_order(_PREDICT_ROWS)]
-                output[some] = self._link(np.concatenate(parts))
+                output[some] = self._link(np.concatenate(parts) + self.constant_)
         return output
 
     @property
     def history_bars(self) -> int:
         """Bars before a row that its forecast looks at."""
-        return int(self.spec.complete(self.hyperparameters)["window"]) - 1
-
-    def _constant_output(self) -> NDArray[np.float64]:
-        raise NotImplementedError
+        return int(self._params()["window"]) - 1
 
     def _link(self, output: NDArray[np.float64]) -> NDArray[np.float64]:
         return output
-
-    # --- storage ---------------------------------------------------------------------------------------------------
-
-    def model_info(self) -> ModelInfo:
-        """The learner's card with the hyperparameters it was built with; classes that have weights are named as text."""
-        info = super().model_info()
-        given = info.hyperparameters["class_weight"]
-        if not isinstance(given, Mapping):
-            return info
-        named = {str(name): weight for name, weight in given.items()}
-        return info.model_copy(update={"hyperparameters": {**info.hyperparameters, "class_weight": named}})
-
-    def to_parts(self) -> tuple[dict[str, Any], Any]:
-        """The fitted model as plain JSON values, and its network."""
-        state, network = super().to_parts()
-        rows: dict[str, Any] = {"n_validation_rows": self.n_validation_rows_, "importance": self.importance_.tolist()}
-        if hasattr(self, "training_"):
-            rows["training"] = plain_training(self.training_)
-        given = state["hyperparameters"]["class_weight"]
-        if isinstance(given, Mapping):  # as pairs, since keys of JSON are text, and classes need not be
-            state["hyperparameters"] = {**state["hyperparameters"], "class_weight": [list(pair) for pair in given.items()]}
-        return {**state, **rows}, network
-
-    @classmethod
-    def from_state(cls, spec: LearnerSpec, state: Mapping[str, Any], inner: Any) -> Self:
-        """Rebuild a fitted model from what :meth:`to_parts` gave; ``inner`` is its network or name -> tensor."""
-        model = super().from_state(spec, state, None)
-        try:
-            if isinstance(pairs := spec.complete(model.hyperparameters)["class_weight"], list):
-                model.set_params(class_weight=dict(map(tuple, pairs)))
-            model.n_validation_rows_ = int(state["n_validation_rows"])
-            model.importance_ = np.asarray(state["importance"], np.float64)
-            if "training" in state:  # models of earlier versions were stored without
-                model.training_, model.fit_seconds_ = told_training(state["training"]), math.nan
-        except KeyError as error:
-            raise ModelError(f"the stored state of {spec.name} lacks the key {error}.") from error
-        except (TypeError, ValueError) as error:
-            raise ModelError(f"the stored state of {spec.name} is damaged: {error}.") from error
-        params = spec.complete(model.hyperparameters)
-        if told_from_last_bar(params) and model.scaler_ is not None:
-            model.scaler_ = replace(model.scaler_, clip=np.inf)
-        network = model._recipe(params).build().eval()
-        weights = inner.state_dict() if hasattr(inner, "state_dict") else inner
-        try:
-            network.load_state_dict(weights)
-        except (RuntimeError, TypeError, AttributeError) as error:
-            said = " ".join(str(error).split())[:300]
-            raise ModelError(f"the stored parameters do not fit the network of {spec.name}: {said}") from error
-        model.estimator_ = network
-        return model
-
-    def beside(self) -> dict[str, Any]:
-        """What a registry keeps beside the model's own files: how long its fit took, and the pace of its epochs."""
-        if not hasattr(self, "training_"):
-            return {}
-        seconds = self.fit_seconds_ if math.isfinite(self.fit_seconds_) else None
-        return {"training": {"seconds": seconds, **pace_of(self.training_)}}
-
-    def take_beside(self, kept: Mapping[str, Any]) -> None:
-        """Take in again what :meth:`beside` gave."""
-        if "training" in kept and hasattr(self, "training_"):
-            seconds = kept["training"]["seconds"]
-            self.training_ = with_pace(self.training_, kept["training"])
-            self.fit_seconds_ = math.nan if seconds is None else float(seconds)
-
-    def _recipe(self, params: Mapping[str, Any]) -> NetworkRecipe:
-        """How the network is made, once the numbers of inputs and outputs are known."""
-        from huracan.training.job import NetworkRecipe
-
-        assert self.spec.network is not None
-        sizes = {"n_features": self.n_features_in_, "window": params["window"], "n_outputs": self._loss(params)[2]}
-        return NetworkRecipe(self.spec.network, {**sizes, **network_arguments(params)}, seed=self._seed())
 
 
 def _span(windows: WindowTable, span: slice) -> WindowTable:

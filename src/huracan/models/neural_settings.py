@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["NEURAL_ALIASES", "NEURAL_DEFAULTS", "NEURAL_MEANINGS", "loop_settings", "network_arguments", "told_from_last_bar"]
+__all__ = [
+    "NEURAL_ALIASES",
+    "NEURAL_DEFAULTS",
+    "NEURAL_MEANINGS",
+    "loop_settings",
+    "network_arguments",
+    "of_the_model",
+    "window_scaling",
+]
 
 _LOOP: Mapping[str, Any] = {
     "max_epochs": 20,
@@ -35,14 +43,17 @@ _OTHERS: Mapping[str, Any] = {
     "warm_start": False,
     "device": "auto",
     "checkpoints": None,
+    "verbose": 0,
 }
 
 NEURAL_DEFAULTS: Mapping[str, Any] = {**_OTHERS, **_LOOP}
 
+_OF_THE_CALL = ("checkpoints", "verbose")
+
 NEURAL_MEANINGS: Mapping[str, str] = {
     "window": "bars that a forecast sees, the row itself the last; where there are fewer, the forecast is the constant",
     "loss": "squared_error, huber or cross_entropy; none is squared_error, or cross_entropy for classes",
-    "quantiles": "forecast these quantiles, ascending, by pinball loss; predict gives the middle one, predict_quantiles all",
+    "quantiles": "forecast these quantiles, ascending, by pinball loss; predict gives the median, predict_quantiles all",
     "class_weight": "'balanced', or class -> weight",
     "validation_share": "share of the time, at its end and purged, that says when to stop; 0 trains all epochs",
     "embargo": "bars left out between training and validation, beyond the labels' own",
@@ -50,6 +61,7 @@ NEURAL_MEANINGS: Mapping[str, str] = {
     "warm_start": "go on from the parameters of the last fit, whose scaling of inputs and target is kept",
     "device": "auto (CUDA where there is one), cpu, cuda, cuda:1, ...",
     "checkpoints": "folder for checkpoints, one in it for each training, which goes on after a kill; none writes nothing",
+    "verbose": "1 logs every epoch at level info, to the logger 'huracan'; 0 at level debug",
     "max_epochs": "most passes over the training windows",
     "batch_size": "windows an optimizer step, over all devices together",
     "learning_rate": "of AdamW, at its highest",
@@ -81,11 +93,20 @@ def loop_settings(params: Mapping[str, Any], seed: int) -> Any:
     return LoopSettings(seed=seed, **{name: params[name] for name in _LOOP})
 
 
+def of_the_model(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Hyperparameters without what is of the machine and the moment of a fit, and no part of what came of it.
+
+    >>> of_the_model({"window": 8, "checkpoints": "folder", "verbose": 1})
+    {'window': 8, 'checkpoints': None, 'verbose': 0}
+    """
+    return {name: NEURAL_DEFAULTS[name] if name in _OF_THE_CALL else value for name, value in params.items()}
+
+
 def network_arguments(params: Mapping[str, Any]) -> dict[str, Any]:
     """The part that is the network's own."""
     return {name: value for name, value in params.items() if name not in NEURAL_DEFAULTS}
 
 
-def told_from_last_bar(params: Mapping[str, Any]) -> bool:
-    """Whether the network takes a window's own level out of it, so that levels themselves say nothing."""
-    return params.get("window_scaling", "none") != "none"
+def window_scaling(params: Mapping[str, Any]) -> str:
+    """How the network takes a window's own level out of it, so that levels themselves say nothing; "none" where it does not."""
+    return str(params.get("window_scaling", "none"))

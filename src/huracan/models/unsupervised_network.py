@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils.validation import check_is_fitted
 
 from huracan.baselines.spec import LearnerSpec
@@ -25,7 +25,7 @@ class UnsupervisedNetwork(BaseEstimator):
     """An estimator around a network that learns without a label.
 
     A child stores ``random_state`` and ``n_jobs`` beside the hyperparameters of its card, leaves its fitted network in
-    ``network_``, and says with :meth:`_learned` and :meth:`_take_in` what it knows beside tensors.
+    ``network_``, and says with :meth:`_learned` and :meth:`_take_in` what it knows beside tensors. It learns in :meth:`_learn`.
     """
 
     card: ClassVar[LearnerSpec]
@@ -45,6 +45,18 @@ class UnsupervisedNetwork(BaseEstimator):
     def _require(self, name: str, holds: bool, expected: str) -> None:
         if not holds:
             raise ModelError(f"{name} is {getattr(self, name)!r}; {expected} expected.")
+
+    def _fit(self, *given: Any) -> Self:
+        """Become, all at once, what a copy has learned: a fit that fails or is interrupted leaves the model as it was."""
+        fresh = clone(self)
+        fresh._learn(*given)
+        parameters = self.get_params()
+        self.__dict__.update({name: value for name, value in vars(fresh).items() if name not in parameters})
+        return self
+
+    def _learn(self, *given: Any) -> None:
+        """Learn from what ``fit`` was given."""
+        raise NotImplementedError
 
     def model_info(self) -> ModelInfo:
         """The card, with the hyperparameters of this model and, once fitted on them, its columns."""

@@ -36,50 +36,35 @@ def code_of(things: Iterable[Any]) -> str:
     >>> code_of([Twice]) == before
     False
     """
-    things = [_code_behind(thing) for thing in things]
-    roots = frozenset(map(_root, things))
-    known: dict[str, list[Any]] = {}
-    waiting = deque(things)
+    waiting = deque(_code_behind(thing) for thing in things)
+    roots = frozenset(map(_root, waiting))
+    known: dict[int, tuple[str, list[Any]]] = {}
     while waiting:
         thing = waiting.popleft()
-        name = f"{thing.__module__}.{thing.__qualname__}"
-        if name in known or _is_library(_root(thing), but=roots):
+        if id(thing) in known or _is_library(_root(thing), but=roots):
             continue
-        known[name] = []
-        for told, uses in _parts(thing):
-            known[name].append(told)
-            waiting.extend(uses)
-    return sha256(repr(sorted(known.items())).encode()).hexdigest()
+        parts = list(_of_function(thing) if isinstance(thing, FunctionType) else _of_class(thing))
+        known[id(thing)] = _name(thing), [told for told, _ in parts]
+        waiting.extend(used for _, uses in parts for used in uses)
+    return sha256(repr(sorted(set(map(repr, known.values())))).encode()).hexdigest()
 
 
-def _parts(thing: Any) -> Iterator[tuple[Any, list[Any]]]:
-    """What is told of a class or function, and the classes and functions that this uses."""
-    if isinstance(thing, FunctionType):
-        yield _of_function(thing)
-        return
-    yield [f"{base.__module__}.{base.__qualname__}" for base in thing.__mro__], list(thing.__mro__[1:])
+def _of_class(thing: type) -> Iterator[tuple[Any, list[Any]]]:
+    """What is told of a class, part by part, and the classes and functions that each uses."""
+    yield list(map(_name, thing.__mro__)), list(thing.__mro__[1:])
     for name, value in sorted(vars(thing).items()):
         found = _unwrapped(value)
         if isinstance(found, FunctionType):
-            told, uses = _of_function(found)
-            yield [name, told], uses
-        elif _is_plain(value) and not name.startswith("__"):  # what Python notes there comes and goes
-            yield [name, _in_words(value)], []
+            yield from (([name, told], uses) for told, uses in _of_function(found))
+        elif not name.startswith("__"):  # what Python notes there comes and goes
+            yield [name, _in_words(value)], _reached(value)
 
 
-def _of_function(function: FunctionType) -> tuple[Any, list[Any]]:
-    keywords = function.__kwdefaults__ or {}
-    told: list[Any] = [_of_code(function.__code__), [_in_words(value) for value in function.__defaults__ or ()]]
-    told.append([[name, _in_words(value)] for name, value in sorted(keywords.items())])
-    uses: list[Any] = []
-    for name, value in _around(function):
-        found = _unwrapped(value)
-        if isinstance(found, FunctionType | type):
-            told.append([name, f"{found.__module__}.{found.__qualname__}"])
-            uses.append(found)
-        elif _is_plain(value):
-            told.append([name, _in_words(value)])
-    return told, uses
+def _of_function(function: FunctionType) -> Iterator[tuple[Any, list[Any]]]:
+    yield _of_code(function.__code__), []
+    given = [*enumerate(function.__defaults__ or ()), *sorted((function.__kwdefaults__ or {}).items())]
+    for name, value in [*given, *_around(function)]:
+        yield [name, _in_words(value)], _reached(value)
 
 
 def _around(function: FunctionType) -> Iterator[tuple[str, Any]]:
@@ -134,19 +119,42 @@ def _unwrapped(value: Any) -> Any:
             return value
 
 
-def _is_plain(value: Any) -> bool:
+def _is_constant(value: Any) -> bool:
+    """Whether a value is made of numbers, texts, functions and classes alone: a cache of tensors, say, comes and goes."""
     if isinstance(value, dict):
-        return all(_is_plain(key) and _is_plain(one) for key, one in value.items())
-    return isinstance(value, _PLAIN) or (isinstance(value, tuple | list | set | frozenset) and all(map(_is_plain, value)))
+        return all(_is_constant(part) for pair in value.items() for part in pair)
+    if isinstance(value, tuple | list | set | frozenset):
+        return all(map(_is_constant, value))
+    return isinstance(value, _PLAIN) or isinstance(_unwrapped(value), FunctionType | type)
 
 
 def _in_words(value: Any) -> str:
     """The same in every process: sets have an order of their own in each."""
+    found = _unwrapped(value)
+    if not _is_constant(value):
+        return type(value).__name__
+    if isinstance(found, FunctionType | type):
+        return _name(found)
+    if isinstance(value, dict):
+        return f"dict of {[(_in_words(key), _in_words(one)) for key, one in value.items()]}"
     if isinstance(value, set | frozenset):
         return f"set of {sorted(map(_in_words, value))}"
-    if isinstance(value, tuple | list):
-        return f"{type(value).__name__} of {[_in_words(one) for one in value]}"
-    return repr(value) if _is_plain(value) else type(value).__name__
+    return f"{type(value).__name__} of {list(map(_in_words, value))}" if isinstance(value, tuple | list) else repr(value)
+
+
+def _reached(value: Any) -> list[Any]:
+    """Functions and classes that a value is or holds."""
+    if not _is_constant(value):
+        return []
+    parts = [*value, *value.values()] if isinstance(value, dict) else value
+    if isinstance(value, dict | tuple | list | set | frozenset):
+        return [found for part in parts for found in _reached(part)]
+    found = _unwrapped(value)
+    return [found] if isinstance(found, FunctionType | type) else []
+
+
+def _name(thing: Any) -> str:
+    return f"{thing.__module__}.{thing.__qualname__}"
 
 
 def _root(thing: Any) -> str:

@@ -19,7 +19,7 @@ from huracan.statistics.spread_rows import spread_rows
 from huracan.storage.whole_files import put_file, refusal
 from huracan.training.code_identity import code_of
 from huracan.training.identity import identity_of
-from huracan.training.objectives import Pinball, cross_entropy, huber_loss, squared_error
+from huracan.training.objectives import FromConstant, Pinball, cross_entropy, huber_loss, squared_error
 from huracan.training.phases import Objective, Supervised
 from huracan.training.randomness import built_with_seed, depends_on_pieces
 from huracan.training.settings import LoopSettings
@@ -37,8 +37,12 @@ _OBJECTIVES: dict[str, Objective] = {
 }
 
 
-def objective_of(name: str, quantiles: tuple[float, ...] = ()) -> Objective:
-    """The loss of this name: ``squared_error``, ``huber``, ``cross_entropy``, or ``pinball`` at quantiles."""
+def objective_of(name: str, quantiles: tuple[float, ...] = (), constant: tuple[float, ...] = ()) -> Objective:
+    """The loss of this name: ``squared_error``, ``huber``, ``cross_entropy``, or ``pinball`` at quantiles; of outputs that are
+    added to ``constant``, where one is given.
+    """
+    if constant:
+        return FromConstant(objective_of(name, quantiles), constant)
     if name == "pinball":
         return Pinball(quantiles)
     if name not in _OBJECTIVES:
@@ -106,7 +110,7 @@ class TrainingJob:
 
     Attributes
     ----------
-    network : how to make it. loss, quantiles : see :func:`objective_of`.
+    network : how to make it. loss, quantiles, constant : see :func:`objective_of`.
     train, validation : windows, usually over one table. settings : of the loop.
     """
 
@@ -116,11 +120,12 @@ class TrainingJob:
     validation: WindowTable | None
     settings: LoopSettings
     quantiles: tuple[float, ...] = ()
+    constant: tuple[float, ...] = ()
 
     @property
     def objective(self) -> Objective:
         """The loss function."""
-        return objective_of(self.loss, self.quantiles)
+        return objective_of(self.loss, self.quantiles, self.constant)
 
     def identity(self, start: Mapping[str, torch.Tensor] | None = None) -> str:
         """SHA-256 of everything that decides what this job computes: two jobs with it come to the same parameters.
@@ -136,7 +141,7 @@ class TrainingJob:
         network = self.network.build()
         made_of = [self.network.made_by, *{type(part) for part in network.modules()}]
         told = [name, code_of(made_of), dict(self.network.arguments), self.network.seed]
-        told += [self.loss, list(self.quantiles), self.settings.decisive]
+        told += [self.loss, list(self.quantiles), list(self.constant), self.settings.decisive]
         if depends_on_pieces(network, Supervised(self.objective).validation, self.train):
             told.append(self.settings.accumulate)
         return identity_of(told, self.train, self.validation, start or {})
@@ -184,6 +189,7 @@ class TrainingJob:
             "network": {"factory": self.network.path, "arguments": dict(self.network.arguments), "seed": self.network.seed},
             "loss": self.loss,
             "quantiles": list(self.quantiles),
+            "constant": list(self.constant),
             "length": self.train.length,
             "settings": asdict(self.settings),
             "arrays": arrays,
@@ -209,16 +215,17 @@ class TrainingJob:
                 windows[part] = WindowTable(
                     mine, length=told["length"], **{name: _mapped(folder / f"{part}_{name}.npy") for name in names}
                 )
+            return cls(
+                network=NetworkRecipe(**told["network"]),
+                loss=told["loss"],
+                quantiles=tuple(told["quantiles"]),
+                constant=tuple(told["constant"]),
+                train=windows["train"],
+                validation=windows.get("validation"),
+                settings=LoopSettings(**told["settings"]),
+            )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ArtifactError(f"{folder} holds no whole training job: {error}.") from error
-        return cls(
-            network=NetworkRecipe(**told["network"]),
-            loss=told["loss"],
-            quantiles=tuple(told["quantiles"]),
-            train=windows["train"],
-            validation=windows.get("validation"),
-            settings=LoopSettings(**told["settings"]),
-        )
 
 
 def _found(path: str) -> Callable[..., nn.Module]:

@@ -59,7 +59,7 @@ def read_outcome(folder: Path) -> Outcome | None:
 def train_once(folder: Path, train: Callable[[CheckpointFolder], tuple[Mapping[str, torch.Tensor], TrainingResult]]) -> Outcome:
     """Do a training, or go on with it, or take what it came to before.
 
-    Checkpoints serve a training that is not done; afterwards its outcome alone is kept, a fifth of their size or less.
+    Checkpoints serve a training that is not done; afterwards its outcome alone is kept, a third of the size of one of them.
 
     Parameters
     ----------

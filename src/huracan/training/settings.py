@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from numbers import Integral, Real
 from typing import Any, Literal
 
 from huracan.errors import ModelError
@@ -67,6 +68,10 @@ class LoopSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for field in fields(self):  # numbers of NumPy, as a grid holds them, become plain ones, which JSON has
+            value = getattr(self, field.name)
+            if not isinstance(value, bool) and isinstance(value, Real):
+                object.__setattr__(self, field.name, int(value) if isinstance(value, Integral) else float(value))
         whole = {"max_epochs": 1, "batch_size": 1, "accumulate": 1, "checkpoint_every": 1}
         for name, least in whole.items():
             _require_whole(name, getattr(self, name), least)

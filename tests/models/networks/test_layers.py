@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -87,6 +88,17 @@ def test_a_window_that_does_not_move_stays_finite_and_zero():
     assert not made.any()
     (grad,) = torch.autograd.grad(made.sum(), still)
     assert grad.isfinite().all()
+
+
+def test_windows_in_units_of_their_own_deviation_do_not_depend_on_their_level():
+    """A coin of a hundred-thousandth of a dollar beside one of sixty thousand; but what rounding moves is no move."""
+    moves = 1.0 + 0.01 * torch.randn(4, 32, 1, generator=torch.Generator().manual_seed(0)).cumsum(dim=1)
+    known = WindowScaling("standard")(moves.double())
+    assert torch.allclose(known.std(dim=1, correction=0), torch.ones(4, 1, dtype=torch.float64), atol=1e-6)
+    for level in (1e-8, 1e-5, 1.0, 6e4, 1e8):
+        assert torch.allclose(WindowScaling("standard")((moves * level).float()).double(), known, atol=2e-3)
+    flat = torch.where(torch.arange(32) % 2 == 0, 60_000.0, np.nextafter(np.float32(60_000.0), np.float32(1e9)).item())
+    assert WindowScaling("standard")(flat.view(1, 32, 1)).abs().max() < 1.0
 
 
 def test_torch_is_not_imported_before_a_network_is_asked_for():

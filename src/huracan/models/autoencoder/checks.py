@@ -1,4 +1,4 @@
-"""From residuals to a calibrated score: what is checked of a window, and how rare each outcome is among training windows."""
+"""From residuals to a score: what is checked of a window, and how rare each outcome is among training windows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CHECKS: tuple[str, ...] = ("largest", "stretch", "shift", "shape")
 window (a burst); the mean of the worst quarter (a level that does not fit: frozen prices, volume without range); and the
 largest residual of the bottleneck (an order of bars that does not occur)."""
 
-_FLOOR = 1e-8
+_FLOOR, _LARGEST = 1e-8, 1e15
 _LEVELS = 512
 _TAIL = 0.01
 _AT_ONCE = 1_024
@@ -39,6 +39,7 @@ def window_checks(cross: Tensor, bottleneck: Tensor) -> Tensor:
     """Logarithms of what :data:`CHECKS` says, (n, 4 * columns), from residuals (n, window, columns)."""
     length = cross.shape[1]
     run = max(2, length // 4)
+    cross, bottleneck = cross.clamp(-_LARGEST, _LARGEST), bottleneck.clamp(-_LARGEST, _LARGEST)  # whose squares are finite
     square = cross.square()
     found = (
         square.amax(dim=1),
@@ -75,7 +76,7 @@ def _running_mean(values: Tensor, run: int) -> Tensor:
 
 
 class TailCalibration(nn.Module):
-    """How rare a value is among those of training windows, check by check, and how rare their worst one.
+    """How rare a value is among those of training windows, check by check: one scale for checks of any unit.
 
     Below the 99 % quantile the share of training windows at or above a value is read off; beyond it falls exponentially at
     the rate of the training windows' own excess, so that what was never seen is still told apart.
@@ -94,13 +95,11 @@ class TailCalibration(nn.Module):
 
     levels: Tensor
     rate: Tensor
-    worst: Tensor
 
     def __init__(self, n_checks: int) -> None:
         super().__init__()
         self.register_buffer("levels", torch.zeros(n_checks, _LEVELS, dtype=torch.float64))
         self.register_buffer("rate", torch.ones(n_checks, dtype=torch.float64))
-        self.register_buffer("worst", torch.zeros(_LEVELS, dtype=torch.float64))
 
     def learn(self, checks: NDArray[np.float64]) -> None:
         """Take in the checks (n, n_checks) of training windows."""
@@ -109,8 +108,6 @@ class TailCalibration(nn.Module):
         beyond = np.where(checks > edge, checks - edge, 0.0).sum(axis=0) / np.maximum((checks > edge).sum(axis=0), 1)
         self.levels.copy_(torch.from_numpy(np.ascontiguousarray(levels)))
         self.rate.copy_(torch.from_numpy(1.0 / np.maximum(beyond, 1e-6)))
-        worst = self.surprise(checks).max(axis=1)
-        self.worst.copy_(torch.from_numpy(np.quantile(worst, 1.0 - _RARITY)))
 
     def surprise(self, checks: NDArray[np.float64]) -> NDArray[np.float64]:
         """Minus the logarithm of the share of training windows as large, for each check (n, n_checks)."""
@@ -121,10 +118,5 @@ class TailCalibration(nn.Module):
             found[:, j] = -np.log(share) + np.maximum(column - levels[j, -1], 0.0) * rate[j]
         return found
 
-    def share(self, score: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Share of training windows whose worst surprise is at least ``score`` (n,); 1e-5 is the least that is told."""
-        return np.exp(np.interp(score, self.worst.numpy(), np.log(_RARITY)))
-
 
 _SHARES = np.linspace(0.0, 1.0 - _TAIL, _LEVELS)
-_RARITY = np.geomspace(1.0, 1e-5, _LEVELS)

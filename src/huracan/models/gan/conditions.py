@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from huracan.dataset import REGIME_ORDER
-from huracan.errors import ModelError, nearest_name
+from huracan.errors import DataError, ModelError, nearest_name
 
 __all__ = ["Conditions"]
 
@@ -100,3 +100,32 @@ class Conditions:
             raise ModelError(f"{len(regime)} regimes were given for {n} windows; one each was expected.")
         known = {name: self.position(name) for name in set(map(str, regime))}
         return np.array([known[str(name)] for name in regime], np.int64)
+
+    def named(self, regimes: Sequence[object] | NDArray[Any] | None, n: int) -> NDArray[Any]:
+        """Names (n,) of regimes that are given by name or by their place in ``REGIME_ORDER``.
+
+        >>> Conditions(("ranging", "volatile"), {"ranging": 60, "volatile": 140}, (1, 2)).named(np.array([2, 1]), 2).tolist()
+        ['volatile', 'ranging']
+
+        Raises
+        ------
+        DataError : they are not one each, or a place is none. ModelError, UnknownName : as :meth:`position`.
+        """
+        if self.names == ("all",):
+            return np.full(n, "all", dtype=object)
+        if regimes is None:
+            raise DataError("regimes is None; a regime for each window was expected, as the GAN is conditional.")
+        if isinstance(regimes, str):
+            raise DataError(f"regimes is {regimes!r}; one for each of {n} windows was expected.")
+        given = list(regimes.to_list() if hasattr(regimes, "to_list") else regimes)
+        if len(given) != n:
+            raise DataError(f"regimes has {len(given)} rows where windows has {n}; one each was expected.")
+        names = np.empty(n, dtype=object)
+        for row, regime in enumerate(given):
+            code = regime if isinstance(regime, int | np.integer) and not isinstance(regime, bool) else None
+            if code is not None and not 0 <= code < len(_NAMES):
+                raise DataError(
+                    f"regimes holds {code} in row {row}; a name, or a place from 0 to {len(_NAMES) - 1}, was expected."
+                )
+            names[row] = self.names[self.position(str(regime) if code is None else _NAMES[code])]
+        return names

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from huracan.errors import ModelError, NotEnoughData
+from huracan.errors import DataError, ModelError, NotEnoughData
 from huracan.models.gan.card import GAN, GAN_DEFAULTS
 from huracan.models.gan.conditions import Conditions
 from huracan.models.gan.price_paths import price_paths
-from huracan.models.gan.return_windows import ReturnWindows
+from huracan.models.gan.return_windows import ReturnWindows, as_windows
 from huracan.models.torch_use import require_torch
 from huracan.models.unsupervised_network import UnsupervisedNetwork
 
@@ -109,8 +109,8 @@ class ReturnGAN(UnsupervisedNetwork):
 
         Parameters
         ----------
-        X : canonical candles; a ``TrainingSet`` with a column of returns and regimes; returns (n,) of one series in time
-            order; or windows (n, window) that are scaled already.
+        X : canonical candles; a ``TrainingSet`` with regimes and a column of log or simple returns of one bar, not divided by
+            a volatility; log returns (n,) of one series in time order; or windows (n, window) that are scaled already.
         regimes : for candles a frame ``[symbol, ts, regime]`` (default: ``RegimeClassifier().classify(candles)``); for
             returns and windows a name or None each. A window's regime is that of the bar before it.
 
@@ -120,6 +120,9 @@ class ReturnGAN(UnsupervisedNetwork):
         NotEnoughData : fewer than 200 windows, or no unbroken run is long enough.
         ModelError : all windows are of one regime, or training exploded.
         """
+        return self._fit(X, regimes)
+
+    def _learn(self, X: Any, regimes: Any) -> None:
         require_torch()
         import torch
 
@@ -168,7 +171,6 @@ class ReturnGAN(UnsupervisedNetwork):
             game = WassersteinGame(self.critic_steps, self.penalty, self.critic_rate, self.generator_rate)
             self.training_ = TrainingLoop(network, game, table, settings=settings, runtime=Runtime(self.device)).run()
         self.network_ = network.to("cpu").eval()
-        return self
 
     def windows(self, X: Any, regimes: Any = None) -> ReturnWindows:
         """The windows :meth:`fit` would learn from, in the same units: what samples are to be compared with."""
@@ -223,10 +225,12 @@ class ReturnGAN(UnsupervisedNetwork):
         condition = self.conditions_.wanted(n, regime, random_state)
         generator = torch.Generator().manual_seed(int(random_state))
         network, parts = self.network_.generator, []
+        if not n:
+            return np.empty((0, self.window))
         with torch.no_grad(), self._threads():
             for codes in torch.from_numpy(condition).split(_AT_ONCE):
                 parts.append(network(torch.randn(len(codes), network.noise_size, generator=generator), codes))
-        return torch.cat(parts).numpy().astype(np.float64) if parts else np.empty((0, self.window))
+        return torch.cat(parts).numpy().astype(np.float64)
 
     def stress_scenarios(
         self,
@@ -252,33 +256,64 @@ class ReturnGAN(UnsupervisedNetwork):
         ModelError : price, volatility or severity is out of bounds. UnknownName : as :meth:`sample`.
         """
         check_is_fitted(self, "network_")
+        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 0:
+            raise ModelError(f"n is {n!r}; a whole number of paths from 0 was expected.")
+        if regime is not None and not isinstance(regime, str):
+            raise ModelError(f"regime is {regime!r}; one name for all paths, or None for the training mixture, was expected.")
         if volatility is None:
             known = self.volatility_
             name = None if regime is None else self.regimes_[self.conditions_.position(regime)]
             volatility = float(np.median(list(known.values()))) if name is None else known[name]
         for name, value in (("price", price), ("volatility", volatility)):
-            if not 0.0 < value < float("inf"):
+            if not isinstance(value, int | float | np.number) or not 0.0 < value < float("inf"):
                 raise ModelError(f"{name} is {value!r}; a finite number above 0 was expected.")
-        if not 0.0 < severity <= 1.0:
+        if not isinstance(severity, int | float | np.number) or not 0.0 < severity <= 1.0:
             raise ModelError(f"severity is {severity!r}; a share above 0 and at most 1 was expected.")
         drawn = self.sample(int(np.ceil(n / severity)), regime, random_state=random_state)
         return price_paths(drawn, price=price, volatility=volatility, keep=n)
 
     def augment(
-        self, windows: NDArray[np.floating], regimes: Sequence[str], *, share: float = 1.0, random_state: int = 0
+        self,
+        windows: ReturnWindows | NDArray[np.floating],
+        regimes: Sequence[Any] | NDArray[Any] | None = None,
+        *,
+        share: float = 1.0,
+        random_state: int = 0,
     ) -> tuple[NDArray[np.float64], NDArray[Any], NDArray[np.bool_]]:
         """Real windows (n, window), and ``share * n`` generated ones of the same regimes after them.
 
+        Parameters
+        ----------
+        windows : what :meth:`windows` gives, or scaled windows (n, window).
+        regimes : of each window, by name or by its place in ``REGIME_ORDER``; None takes those that ``windows`` knows, and
+            leaves out windows of regimes that the GAN has not learned. A GAN that is not conditional needs none.
+        share : generated windows for each real one.
+
         Returns
         -------
-        windows, their regimes, and whether each is generated: validate and test on real ones only.
+        windows, names of their regimes, and whether each is generated: validate and test on real ones only.
+
+        Raises
+        ------
+        DataError : windows or regimes do not fit each other or the model. ModelError : ``share`` is out of bounds.
+        UnknownName : as :meth:`sample`.
         """
-        names = np.asarray(regimes, dtype=object)
-        count = round(share * len(windows))
+        check_is_fitted(self, "network_")
+        if isinstance(windows, ReturnWindows):
+            known = windows.take(np.isin(windows.regime, self.conditions_.codes)) if regimes is None else windows
+            real, regimes = known.scaled(), known.regime if regimes is None else regimes
+        else:
+            real = as_windows(windows)
+        if real.shape[1:] != (self.window,):
+            raise DataError(f"windows have shape {real.shape}; (n, {self.window}) was expected.")
+        names = self.conditions_.named(regimes, len(real))
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0.0 <= share < float("inf"):
+            raise ModelError(f"share is {share!r}; a finite number from 0 was expected.")
+        count = round(share * len(real))
         chosen = names[np.random.default_rng(random_state).permutation(np.arange(count) % max(len(names), 1))]
         made = self.sample(count, chosen.tolist(), random_state=random_state)
-        joined = np.concatenate((np.asarray(windows, np.float64), made))
-        return joined, np.concatenate((names, chosen)), np.arange(len(joined)) >= len(windows)
+        joined = np.concatenate((real, made))
+        return joined, np.concatenate((names, chosen)), np.arange(len(joined)) >= len(real)
 
     # --- storage ---------------------------------------------------------------------------------------------------
 

@@ -19,10 +19,12 @@ from huracan.models.candle_frames import as_candles
 from huracan.preprocessing.lags import ordered_bounds
 from huracan.regimes import RegimeClassifier
 
-__all__ = ["ReturnWindows", "price_step", "regime_codes"]
+__all__ = ["ReturnWindows", "as_windows", "price_step", "regime_codes"]
 
 _NAMES = tuple(str(regime) for regime in REGIME_ORDER)
-_ONE_BAR_RETURN = re.compile(r"log_return(_1)?|log_return_scaled_1(_\d+)?|(simple_)?return_1")
+_LOG_RETURN = re.compile(r"log_return(_1)?")
+_SIMPLE_RETURN = re.compile(r"(simple_)?return_1")
+_SCALED_RETURN = re.compile(r"log_return_scaled_1(_\d+)?")
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,6 +139,21 @@ class ReturnWindows:
         return cls(table, last, code[last - length].astype(np.int64), length)
 
 
+def as_windows(windows: Any) -> NDArray[np.float64]:
+    """Windows (n, length) as numbers.
+
+    >>> as_windows([[1, 2], [3, 4]]).shape
+    (2, 2)
+    """
+    try:
+        array = np.asarray(windows.to_numpy() if hasattr(windows, "to_numpy") else windows, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"windows hold what is no number ({error}); scaled returns (n, window) were expected.") from error
+    if array.ndim == 2:
+        require_finite(array, tuple(f"bar {i}" for i in range(array.shape[1])))
+    return array
+
+
 def regime_codes(regimes: Any, n: int) -> NDArray[np.int64]:
     """Names of regimes as places in ``REGIME_ORDER``, -1 where None.
 
@@ -200,16 +217,37 @@ def _of_candles(
 
 
 def _of_training_set(rows: TrainingSet) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
-    """The first feature that is a return of one bar; whatever its unit, windows are measured by their own past."""
-    column = next((i for i, name in enumerate(rows.feature_names) if _ONE_BAR_RETURN.fullmatch(name)), None)
-    if column is None:
-        raise DataError(
-            "the TrainingSet has no column of one bar's returns (log_return, log_return_1, log_return_scaled_1 or return_1) "
-            f"among {', '.join(rows.feature_names)}."
-        )
+    """Log returns of one bar, from the first feature that is one, or is a simple one."""
+    column, simple = _return_column(rows.feature_names)
     order = np.lexsort((rows.ts, rows.symbol_code))
     returns = rows.X[order, column].astype(np.float64)
     require_finite(returns[:, None], (rows.feature_names[column],))
+    if simple:
+        lost = returns <= -1.0
+        if lost.any():
+            at = order[int(np.argmax(lost))]
+            raise DataError(
+                f"column '{rows.feature_names[column]}' holds {rows.X[at, column]:g} at {rows.symbol[at]}, {rows.ts[at]}; a "
+                "simple return above -1 was expected."
+            )
+        returns = np.log1p(returns)
     group = rows.symbol_code[order].astype(np.int64) * (len(rows) + 1) + rows.segment[order]
     group = np.cumsum(np.concatenate(([True], (np.diff(group) != 0) | (np.diff(rows.ts[order]) != rows.bar_length))))
     return returns, group, rows.regime_code[order].astype(np.int64)
+
+
+def _return_column(names: tuple[str, ...]) -> tuple[int, bool]:
+    """Which column holds returns of one bar, and whether they are simple ones."""
+    for kind, simple in ((_LOG_RETURN, False), (_SIMPLE_RETURN, True)):
+        for column, name in enumerate(names):
+            if kind.fullmatch(name):
+                return column, simple
+    scaled = next((name for name in names if _SCALED_RETURN.fullmatch(name)), None)
+    if scaled is not None:
+        raise DataError(
+            f"the TrainingSet's only returns of one bar are '{scaled}', each in units of a volatility of its own, from which "
+            "no path of prices can be made; log_return of one bar was expected among the features, or the candles themselves."
+        )
+    raise DataError(
+        f"the TrainingSet has no column of one bar's returns (log_return, log_return_1 or return_1) among {', '.join(names)}."
+    )

@@ -13,8 +13,11 @@ __all__ = ["Scaling", "WindowScaling"]
 
 Scaling = Literal["none", "last", "standard"]
 
-_SMALLEST_SPREAD = 1e-5
-"""Its square is added to a window's variance, so that a window that does not move stays zero, and its gradient finite."""
+_ROUNDING = 2.0**-23
+"""Of float32, as a share of a value: what a window moves by rounding alone is no move."""
+
+_SMALLEST_SPREAD = 1e-12
+"""Its square is added to a window's variance, so that one of zeros stays zero, and its gradient finite."""
 
 
 class WindowScaling(nn.Module):
@@ -27,7 +30,8 @@ class WindowScaling(nn.Module):
         is told as a change from now. What comes out does not depend on the level, and the last bar is all zeros: the
         lost level is not handed to the network by another way, since not depending on it is the purpose; targets must be
         changes from the last bar too. "standard" also divides by the window's standard deviation, each feature for
-        itself, so that the scale is lost as well.
+        itself, so that the scale is lost as well, and a coin of a thousandth of a dollar is seen like one of a thousand.
+        Moves within the rounding of float32 stay small.
 
     Raises
     ------
@@ -57,7 +61,8 @@ class WindowScaling(nn.Module):
         if self.scaling == "last":
             return centred
         variance = torch.var(x, dim=1, keepdim=True, correction=0)
-        return centred * torch.rsqrt(variance + _SMALLEST_SPREAD**2)
+        rounding = _ROUNDING * x.detach().abs().amax(dim=1, keepdim=True)
+        return centred * torch.rsqrt(variance + rounding.square() + _SMALLEST_SPREAD**2)
 
     def extra_repr(self) -> str:
         return self.scaling
