@@ -122,7 +122,7 @@ class AutoMLEngine:
             search = self._search(study, crew, budget)
             self.history_ = search.run()
             if not search.finished:
-                self._nothing_finished(study, crew, budget)
+                self._nothing_finished(study, budget)
             members, weights = choose(
                 study, search.finished, most=self.max_members, ensemble=self.ensemble, random_state=self.random_state
             )
@@ -144,7 +144,7 @@ class AutoMLEngine:
 
     @property
     def leaderboard_(self) -> pl.DataFrame:
-        """All trials, best first: number, learner, state, score, mean gain of each fold, weight, CPU seconds, settings, seed."""
+        """All trials, best first: learner, state, score, mean gain of each fold, weight, CPU seconds, settings, seed, source."""
         import polars as pl
 
         n_folds = max((len(trial.gains) for trial in self.history_), default=0)
@@ -233,7 +233,7 @@ class AutoMLEngine:
     def _spec(self, learner: str) -> Any:
         return None if learner in _SHIPPED else find_learner(learner)
 
-    def _nothing_finished(self, study: StudyRows, crew: FoldCrew, budget: Budget) -> None:
+    def _nothing_finished(self, study: StudyRows, budget: Budget) -> None:
         failed = next((trial for trial in self.history_ if trial.state is TrialState.FAILED), None)
         if failed is not None:
             raise ModelError(f"no trial could be finished; the first, {failed.learner}, failed: {failed.reason}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from huracan.baselines.spec import SupervisedTask
 from huracan.dataset import TrainingSet
 from huracan.errors import ModelError
 
-__all__ = ["FoldTarget", "Metric", "answers", "metric_of", "row_losses"]
+__all__ = ["FoldTarget", "Metric", "metric_of", "row_losses"]
 
 Metric = Literal["squared_error", "log_loss"]
 _LEAST_PROBABILITY = 1e-7
@@ -28,11 +28,6 @@ def metric_of(task: SupervisedTask, metric: str = "auto") -> Metric:
     if metric in ("auto", known[task]):
         return known[task]
     raise ModelError(f"metric is {metric!r}; of {task} 'auto' or '{known[task]}' was expected.")
-
-
-def answers(model: Any, output: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A forecast a row, or the probability of up, from what a model gave."""
-    return output if output.ndim == 1 else output[:, -1]
 
 
 def row_losses(metric: Metric, y: NDArray[np.float64], answer: NDArray[np.float64]) -> NDArray[np.float64]:
