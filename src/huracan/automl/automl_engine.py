@@ -144,7 +144,7 @@ class AutoMLEngine:
 
     @property
     def leaderboard_(self) -> pl.DataFrame:
-        """All trials, best first: learner, state, score, mean gain of each fold, weight, CPU seconds, settings, seed, source."""
+        """All trials, best first: learner, state, score, gain of each fold, weight, CPU seconds, settings, seed, source."""
         import polars as pl
 
         n_folds = max((len(trial.gains) for trial in self.history_), default=0)
