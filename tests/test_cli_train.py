@@ -162,6 +162,7 @@ def test_rows_are_prepared_once_and_are_out_of_memory_while_processes_train(
     assert alive == [False, False]
 
 
+@pytest.mark.slow
 def test_a_profile_caps_the_rows_and_what_is_used_is_told(tmp_path: Path) -> None:
     told = []
     for words in ([], ["--profile", "mine"]):

@@ -120,6 +120,7 @@ def test_a_learner_that_fails_costs_its_trial_only(bad_learner: str) -> None:
         engine(learners=[bad_learner], search_space={}, max_trials=2).fit(rows_of())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bad_learner", ["hangs"], indirect=True)
 def test_a_learner_that_hangs_is_ended(bad_learner: str) -> None:
     began = time.monotonic()

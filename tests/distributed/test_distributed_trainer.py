@@ -118,6 +118,7 @@ def test_a_loss_that_explodes_ends_all_with_one_sentence(tmp_path: Path) -> None
     assert str(failure).startswith("training exploded: at step 10 (epoch 1)")
 
 
+@pytest.mark.slow
 def test_a_temporary_folder_stays_where_processes_failed_and_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with pytest.raises(ModelError, match=r"shapes do not match\. Kept for a look or to go on, until you remove it") as failed:

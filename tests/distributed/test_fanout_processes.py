@@ -73,7 +73,7 @@ FanoutExecutor(workers=2).map(task, range(4))
 def test_workers_and_what_they_started_end_with_the_script(tmp_path, how):
     script = started_script(tmp_path, ENDLESS)
     noted = tmp_path / "pids"
-    assert wait_until(lambda: noted.exists() and len(noted.read_text().split()) == 4, 30)
+    assert wait_until(lambda: noted.exists() and len(noted.read_text().split()) == 4, 120)
     pids = [int(pid) for pid in noted.read_text().split()]
     assert all(map(runs, pids))
     os.killpg(script.pid, how)  # what Ctrl-C does: the whole foreground group is told

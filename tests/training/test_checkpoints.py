@@ -69,6 +69,7 @@ def test_a_checkpoint_whose_losses_are_damaged_is_passed_over(tmp_path: Path, da
     assert found.step == 10
 
 
+@pytest.mark.slow
 def test_a_network_is_fitted_where_there_are_no_locks_of_unix_and_checkpoints_are_refused_there(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['fcntl'] = None  # as on Windows\n"

@@ -86,6 +86,7 @@ def _identity(folder: Path, package: str, seed: str = "0") -> str:
     return subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True).stdout
 
 
+@pytest.mark.slow
 def test_the_same_code_is_the_same_in_every_process_wherever_it_lies_and_whatever_is_remarked(tmp_path: Path) -> None:
     _write(tmp_path / "a", "mine")
     _write(tmp_path / "b", "mine", "def last(x):", "# the last bar of all\n\ndef last(x):")
@@ -145,6 +146,7 @@ def test_functions_are_told_apart_by_what_they_do() -> None:
     assert code_of([scaled(1.0)]) != code_of([scaled(2.0)])
 
 
+@pytest.mark.slow
 def test_changed_code_does_not_get_the_parameters_of_the_code_before(tmp_path: Path) -> None:
     """The same call after an edit trains; the same call again finds its training."""
     script = (
