@@ -180,13 +180,25 @@ def test_a_profile_caps_the_rows_and_what_is_used_is_told(tmp_path: Path) -> Non
     ("words", "said"),
     [
         (["--learner", "ridge"], "'ridge' is no network; train one of lstm"),
-        (["--learner", "lsmt"], "unknown learner 'lsmt'; did you mean 'lstm'?"),
-        (["--set", "window"], "--set got 'window'; name=value was expected"),
-        (["--strategy", "none", "--processes", "2"], "the strategy is none, which is one process, not 2"),
-        (["--task", "ranking"], "unknown task 'ranking'"),
-        (["--from", "nowhere"], "--from is nowhere: No such file or directory; the model folder of a training was expected."),
+        pytest.param(["--learner", "lsmt"], "unknown learner 'lsmt'; did you mean 'lstm'?", marks=pytest.mark.slow),
+        pytest.param(["--set", "window"], "--set got 'window'; name=value was expected", marks=pytest.mark.slow),
+        pytest.param(
+            ["--strategy", "none", "--processes", "2"],
+            "the strategy is none, which is one process, not 2",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(["--task", "ranking"], "unknown task 'ranking'", marks=pytest.mark.slow),
+        pytest.param(
+            ["--from", "nowhere"],
+            "--from is nowhere: No such file or directory; the model folder of a training was expected.",
+            marks=pytest.mark.slow,
+        ),
         (["--set", "batch_size=255", "--processes", "2"], "batch_size is 255, which cannot be divided by 2"),
-        (["--learner", "gru", "--strategy", "tp", "--processes", "2"], "the matrices of GRUNetwork cannot be divided"),
+        pytest.param(
+            ["--learner", "gru", "--strategy", "tp", "--processes", "2"],
+            "the matrices of GRUNetwork cannot be divided",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_what_cannot_be_trained_is_one_sentence_before_anything_is_read(tmp_path: Path, words: list[str], said: str) -> None:

@@ -197,7 +197,8 @@ def test_a_script_that_torchrun_started_takes_part(tmp_path: Path) -> None:
     assert first == pytest.approx((alone.result.step_losses[-1], float(alone.parameters["map.weight"].sum())), abs=1e-10)
 
 
-@pytest.mark.parametrize("strategy", ["ddp", pytest.param("fsdp2", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
 def test_what_a_network_with_running_statistics_is_said_to_lose_is_what_the_one_kept_loses(strategy: Any) -> None:
     from running_statistics import Estimator
 
