@@ -91,7 +91,8 @@ def _is_there(pid: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize(("strategy", "processes"), [("none", 1), pytest.param("ddp", 2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("strategy", "processes"), [("none", 1), ("ddp", 2)])
 def test_a_second_start_is_refused_and_the_first_goes_on_undisturbed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: Callable[..., Any], strategy: str, processes: int
 ) -> None:
@@ -139,6 +140,7 @@ def test_a_note_of_another_run_concerns_nobody(tmp_path: Path) -> None:
     assert home.failure(earlier) is not None
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_processes_end_with_the_one_that_started_them_and_the_same_call_goes_on(
     tmp_path: Path, start: Callable[..., Any]

@@ -155,7 +155,7 @@ def test_a_home_that_is_a_file_is_one_sentence(tmp_path: Path, small_config: Any
 cell = st.one_of(st.floats(allow_nan=True, allow_infinity=True), st.floats(0.5, 2.0), st.just(1.0), st.just(0.0))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     n=st.integers(0, 400),
     seed=st.integers(0, 2**16),

@@ -161,7 +161,7 @@ def _wait_for_pieces(home: Path, process: subprocess.Popen[str], n: int) -> None
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_stopped_run_goes_on_and_ends_as_if_undisturbed(tmp_path: Path, small_config: Any, how: signal.Signals) -> None:
     slower = {"tiny": {"n_splits": 3, "learners": {"ridge": {}, "random_forest": {}, "extra_trees": {}}}}
     config = small_config(tmp_path / "stopped", profiles=slower)

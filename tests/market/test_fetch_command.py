@@ -197,6 +197,7 @@ def test_exchange_options_that_cannot_be_read_are_refused(tmp_path: Path, conten
     assert done.stderr.startswith("huracan: mine.json") and said in done.stderr and done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_two_commands_on_one_store_do_not_disturb_each_other(tmp_path: Path) -> None:
     with LoopbackExchange(_markets(), now=NOW, faults=BAD_DAY) as exchange:
         rivals = [_start(tmp_path, exchange, "ETH/USDT", "--since", SINCE) for _ in range(2)]
