@@ -277,6 +277,7 @@ def test_a_lucky_trade_is_no_track_record() -> None:
         FRAMEWORK.compare_returns(returns, baseline="once")
 
 
+@pytest.mark.slow
 def test_equal_strategies_are_rarely_told_apart() -> None:
     """Autocorrelated returns of one Sharpe ratio: 5 % of 100 worlds, and two standard errors."""
     rng, told = np.random.default_rng(9), 0

@@ -124,6 +124,7 @@ def test_command_line_says_one_sentence_and_exits_with_2(tmp_path: Path, good: p
     assert not home.exists()
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_sentence_and_the_next_run_goes_on(tmp_path: Path, small_config: Any) -> None:
     config = tmp_path / "config.yaml"
     settings_ = small_config(tmp_path / "home")

@@ -97,6 +97,7 @@ def test_killed_at_any_moment_it_loses_nothing(tmp_path: Path, kills: int, page:
         assert f"3 symbols before {'2025-03-02'}" in said
 
 
+@pytest.mark.slow
 def test_killed_while_funding_rates_arrive_it_loses_none(tmp_path: Path) -> None:
     command = ("BTC/USDT:USDT", "--since", "2025-02-20", "--funding")
     chance = random.Random(0)
