@@ -1,4 +1,4 @@
-"""``AutoMLEngine``: the best model, or ensemble of models, that a budget can find, and whether it beats the constant."""
+"""``AutoMLEngine``: the best model, or ensemble of models, that a budget can find."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from huracan.automl.search import Search, SearchProgress
 from huracan.automl.study_rows import StudyRows
 from huracan.automl.trials import Trial, TrialState
 from huracan.baselines.search_space import SearchSpace
-from huracan.baselines.spec import SupervisedTask
-from huracan.catalogue import MODEL_CATALOGUE, find_learner
+from huracan.baselines.spec import LearnerSpec, SupervisedTask
+from huracan.catalogue import MODEL_CATALOGUE, build_model, find_learner
 from huracan.dataset import TrainingSet
 from huracan.ensembles import EnsembleClassifier, EnsembleRegressor
 from huracan.errors import ConfigError, ModelError
@@ -208,7 +208,7 @@ class AutoMLEngine:
             trial_timeout=self.trial_timeout,
             pruning=self.pruning,
             members=self.max_members if self.ensemble else 1,
-            specs={name: find_learner(name) for name in self._spaces if name not in _SHIPPED},
+            specs={name: spec for name in self._spaces if (spec := _own_spec(name)) is not None},
             progress=self.progress,
         )
 
@@ -216,7 +216,7 @@ class AutoMLEngine:
         """Trial -> model fitted on all rows; where time ends, those that are done."""
         waiting = {trial.number for trial in members}
         for trial in sorted(members, key=lambda trial: trial.wall_seconds):  # where time is short, as many as it allows
-            task = FoldTask(trial.number, ALL_ROWS, trial.learner, trial.params, trial.seed, self._spec(trial.learner))
+            task = FoldTask(trial.number, ALL_ROWS, trial.learner, trial.params, trial.seed, _own_spec(trial.learner))
             crew.give(task, deadline=budget.end)
         fitted: dict[int, Any] = {}
         while waiting:
@@ -229,9 +229,6 @@ class AutoMLEngine:
             if budget.end is not None and time.monotonic() >= budget.end:
                 break
         return fitted
-
-    def _spec(self, learner: str) -> Any:
-        return None if learner in _SHIPPED else find_learner(learner)
 
     def _nothing_finished(self, study: StudyRows, budget: Budget) -> None:
         failed = next((trial for trial in self.history_ if trial.state is TrialState.FAILED), None)
@@ -264,8 +261,11 @@ _SHIPPED = frozenset(MODEL_CATALOGUE)
 """Learners that every process knows; the others travel with their tasks."""
 
 
+def _own_spec(learner: str) -> LearnerSpec | None:
+    """The learner itself, where workers do not know it."""
+    return None if learner in _SHIPPED else find_learner(learner)
+
+
 def _constant(study: StudyRows, task: SupervisedTask) -> Any:
     """A fitted model that answers the mean of the training labels."""
-    from huracan.catalogue import build_model
-
     return build_model("majority", task=task).fit(study.rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -33,7 +33,6 @@ class StudyRows:
     task: SupervisedTask
     folds: tuple[Fold, ...]
     shared_bins: bool = True
-    _kept: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(
