@@ -68,6 +68,31 @@ def test_threads_that_come_and_go_in_any_order_leave_what_was_there() -> None:
     assert torch.get_num_threads() == told_in_a_new_thread() == 3
 
 
+def test_a_thread_that_left_while_another_was_within_brings_nothing_of_it_along_when_it_comes_again() -> None:
+    another_is_in, may_leave = Event(), Event()
+
+    def another() -> None:
+        with torch_threads(1):
+            another_is_in.set()
+            may_leave.wait(10)
+
+    with ThreadPoolExecutor(1) as theirs, ThreadPoolExecutor(1) as mine:
+
+        def come_and_go() -> int:
+            with torch_threads(2):
+                pass
+            return torch.get_num_threads()
+
+        stays = theirs.submit(another)
+        another_is_in.wait(10)
+        assert mine.submit(come_and_go).result() == 3
+        assert told_in_a_new_thread() == 1
+        may_leave.set()
+        stays.result()
+        assert mine.submit(come_and_go).result() == 3
+    assert torch.get_num_threads() == told_in_a_new_thread() == 3
+
+
 def test_fits_and_forecasts_side_by_side_and_failed_ones_leave_it() -> None:
     X = np.random.default_rng(0).standard_normal((200, 2)).astype(np.float32)
     at_once = Barrier(2)
