@@ -15,7 +15,7 @@ from huracan.dataset import TrainingSet
 from huracan.errors import AccountingError
 from huracan.statistics import ewc_t_test
 
-__all__ = ["default_grid", "tune_policy"]
+__all__ = ["default_grid", "policy_account", "tune_policy"]
 
 Floats = NDArray[np.float64]
 
@@ -96,23 +96,8 @@ def tune_policy(
         replace(policy, holding=holding, horizon=horizon, center=center, spread=spread)
         for policy in (default_grid(base) if grid is None else grid)
     ]
-    bars_per_year = bars_in_a_year(rows.bar_length)
     account = _Account(rows, earned / horizon, costs)
-    net = np.stack(
-        [
-            account.net(
-                policy.decisions(values, volatility=rows.volatility, bars_per_year=bars_per_year),
-                policy.targets(
-                    values,
-                    volatility=rows.volatility,
-                    symbol_code=rows.symbol_code,
-                    segment=rows.segment,
-                    bars_per_year=bars_per_year,
-                ),
-            )
-            for policy in candidates
-        ]
-    )
+    net = np.stack([account.net(*_decided(rows, values, policy)) for policy in candidates])
     t = np.full(len(candidates), -np.inf)
     moves = np.ptp(net, axis=1) > 0
     if moves.any():
@@ -123,6 +108,46 @@ def tune_policy(
     if t[best] <= minimum_t:
         return replace(candidates[0], cap=0.0, n_tried=tried, net_t=0.0)
     return replace(candidates[best], n_tried=tried, net_t=float(t[best]))
+
+
+def policy_account(
+    rows: TrainingSet, score: ArrayLike, policy: PositionPolicy, costs: CostModel
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What a policy earns on rows by the first-order account of :func:`tune_policy`, and what it trades.
+
+    Parameters
+    ----------
+    rows : with ``execution_return`` over ``policy.horizon`` bars. score : (n,). policy, costs : as they are.
+
+    Returns
+    -------
+    net : mean return over symbols at every decision time, a fraction. turnover : mean absolute change of position there.
+
+    Raises
+    ------
+    AccountingError : rows without ``execution_return``, a score of another length or not finite.
+
+    Examples
+    --------
+    >>> rows = TrainingSet.from_arrays(np.zeros((4, 1)), np.zeros(4), prices=[100.0, 100.0, 110.0, 110.0])
+    >>> net, turnover = policy_account(rows, [1.0, 1.0, 0.0, 0.0], PositionPolicy(), CostModel.free())
+    >>> net.round(2).tolist(), turnover.tolist()
+    ([0.1, 0.0, 0.0, 0.0], [1.0, 0.0, 1.0, 0.0])
+    """
+    earned, values = _checked(rows, score)
+    account = _Account(rows, earned / policy.horizon, costs)
+    decided, position = _decided(rows, values, policy)
+    return account.net(decided, position), account.mean_of(account.traded(position))
+
+
+def _decided(rows: TrainingSet, score: Floats, policy: PositionPolicy) -> tuple[Floats, Floats]:
+    """What each row asks for on its own, and what is held."""
+    year = bars_in_a_year(rows.bar_length)
+    decided = policy.decisions(score, volatility=rows.volatility, bars_per_year=year)
+    held = policy.targets(
+        score, volatility=rows.volatility, symbol_code=rows.symbol_code, segment=rows.segment, bars_per_year=year
+    )
+    return decided, held
 
 
 class _Account:
@@ -140,13 +165,21 @@ class _Account:
 
     def net(self, decided: Floats, position: Floats) -> Floats:
         """Mean over symbols, at every decision time; a symbol without a row there holds nothing."""
+        charge = self.costs.per_side_rate * self.traded(position)
+        return self.mean_of(decided * self.earned - charge - self.costs.borrow_rate * np.maximum(-position, 0.0))
+
+    def traded(self, position: Floats) -> Floats:
+        """Absolute change of position on each row, and what leaving costs where no row follows."""
         held = position[self.order]
         before = np.concatenate(([0.0], np.where(self.follows, held[:-1], 0.0)))
         leaving = np.concatenate((np.where(self.follows, 0.0, np.abs(held[:-1])), np.abs(held[-1:])))
-        charge = np.empty(len(held))
-        charge[self.order] = self.costs.per_side_rate * (np.abs(held - before) + leaving)
-        net = decided * self.earned - charge - self.costs.borrow_rate * np.maximum(-position, 0.0)
-        return np.add.reduceat(net, self.first_of_time) / self.n_symbols
+        change = np.empty(len(held))
+        change[self.order] = np.abs(held - before) + leaving
+        return change
+
+    def mean_of(self, values: Floats) -> Floats:
+        """Sum of the rows of each decision time over the number of symbols."""
+        return np.add.reduceat(values, self.first_of_time) / self.n_symbols
 
 
 def _location_and_scale(score: Floats) -> tuple[float, float]:

@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from huracan.accounting import CostModel, PositionPolicy
 from huracan.automl.budget import Budget
-from huracan.automl.choosing import CONSTANT, choose
+from huracan.automl.choosing import CONSTANT, choose, leaders
 from huracan.automl.crew import FoldCrew, ProcessFolds, SameProcess
-from huracan.automl.fold_work import ALL_ROWS, FoldTask
+from huracan.automl.feature_choice import FEATURE_SPACE
+from huracan.automl.final_fits import FinalFits
+from huracan.automl.leaderboard import leaderboard
+from huracan.automl.losses import METRICS
+from huracan.automl.objectives import DIRECTIONS, check_objectives, front, net_result
 from huracan.automl.portfolio import starting_settings
 from huracan.automl.proposals import Proposals, sampler_of, search_spaces
 from huracan.automl.search import Search, SearchProgress
-from huracan.automl.study_rows import StudyRows
+from huracan.automl.study_rows import JUDGED, StudyRows
 from huracan.automl.trials import Trial, TrialState
+from huracan.automl.verdict import Verdict, luck_of, verdict_on
 from huracan.baselines.search_space import SearchSpace
 from huracan.baselines.spec import LearnerSpec, SupervisedTask
 from huracan.catalogue import MODEL_CATALOGUE, build_model, find_learner
 from huracan.dataset import TrainingSet
 from huracan.ensembles import EnsembleClassifier, EnsembleRegressor
-from huracan.errors import ConfigError, ModelError
-from huracan.logs import logger
+from huracan.errors import ConfigError, DataError, ModelError
+from huracan.statistics import average_by_time
 from huracan.validation.folds import PurgedSplitter
+from huracan.validation.row_losses import row_losses
 
 if TYPE_CHECKING:
     import optuna
@@ -54,6 +63,12 @@ class AutoMLEngine:
     splitter : purged; by default four walk-forward folds.
     ensemble : fit the best trials together, weighted by greedy selection; else the best one alone.
     max_members : most members of the ensemble.
+    judged_share : of the moments, the last ones, which the search never sees: what it chose is fitted on what was known before
+        them and judged there (``verdict_``), before it is fitted on all rows. 0 keeps none.
+    objectives : "gain" (less loss than the constant forecast), or some of "gain", "net_sharpe", "turnover": then the trial
+        that is best in the first one is fitted alone, and ``front_`` has those that no other beats. The last two account for
+        positions net of ``costs`` that ``policy``, tuned on earlier folds, makes of out-of-fold answers, and need prices.
+    feature_selection : search which share of the features a learner sees, ranked on each fold's training rows.
     portfolio, shared_bins, pruning : begin with settings known to be good; bin rows for boosters once; stop hopeless trials.
     trial_timeout : seconds one trial may take. n_workers : processes that fit; None fits in this process where nothing has to
         be ended at a deadline.
@@ -61,6 +76,8 @@ class AutoMLEngine:
 
     Attributes
     ----------
+    verdict_ : what the choice was worth where the search never looked. luck_ : deflated Sharpe ratio and probability of
+        overfitting over all trials. notes_ : what did not go as asked.
     best_model_ : the fitted model or ensemble. leaderboard_ : a frame of all trials, best first. history_ : the trials, in the
         order they ended. weights_ : member -> weight, what is left to 1 being the constant's.
     reproducible_ : whether the same call gives the same bits. seconds_ : wall-clock time of the fit.
@@ -86,6 +103,11 @@ class AutoMLEngine:
         splitter: PurgedSplitter | None = None,
         ensemble: bool = True,
         max_members: int = 12,
+        judged_share: float = 0.2,
+        objectives: Sequence[str] = ("gain",),
+        costs: CostModel | None = None,
+        policy: PositionPolicy | None = None,
+        feature_selection: bool = False,
         portfolio: bool = True,
         shared_bins: bool = True,
         pruning: bool = True,
@@ -100,39 +122,79 @@ class AutoMLEngine:
         self.time_budget, self.max_trials, self.task = time_budget, max_trials, task
         self.learners = tuple(DEFAULT_LEARNERS[task] if learners is None else learners)
         self.search_space, self.sampler, self.splitter = dict(search_space or {}), sampler, splitter
-        self.ensemble, self.max_members = ensemble, max_members
+        self.ensemble, self.max_members, self.judged_share = ensemble, max_members, judged_share
+        self.objectives = check_objectives(objectives)
+        self.costs = CostModel() if costs is None else costs
+        self.policy = PositionPolicy() if policy is None else policy
+        self.feature_selection = feature_selection
         self.portfolio, self.shared_bins, self.pruning = portfolio, shared_bins, pruning
         self.trial_timeout, self.n_workers = trial_timeout, n_workers
         self.random_state, self.progress = random_state, progress
         self._spaces = search_spaces(self._checked_learners(), self.search_space)
+        if feature_selection:
+            self._spaces = {name: {**space, **FEATURE_SPACE} for name, space in self._spaces.items()}
+        if len(self.objectives) > 1 and sampler in ("cma_es", "gp"):
+            raise ConfigError(
+                f"sampler is {sampler!r}, which knows one objective; 'tpe', 'nsga_ii', 'qmc' or 'random' know several."
+            )
+        if not 0.0 <= judged_share < 1.0:
+            raise ConfigError(f"judged_share is {judged_share!r}; a share from 0, below 1, was expected.")
         sampler_of(sampler, random_state)
 
     def fit(self, X: TrainingSet | Any, y: Any = None, *, label_horizon: int = 1) -> Self:
         """Search on a ``TrainingSet``, or on ``X`` (n, d) and ``y`` (n,) in time order.
 
+        Where not one trial can be finished in ``time_budget``, the first setting of the portfolio is fitted, or where there is
+        no time for that either, the constant forecast; ``notes_`` says so, and a warning.
+
         Raises
         ------
-        NotEnoughData : too few rows for the folds. ModelError : every trial failed; the first cause is told.
+        NotEnoughData : too few rows for the folds. ModelError : every trial failed; the first cause is told, or no fold trains
+            on both classes. AccountingError : an objective needs prices, and the rows have none.
         """
         budget = Budget(self.time_budget, self.max_trials)
         rows = X if isinstance(X, TrainingSet) else TrainingSet.from_arrays(X, y, label_horizon=label_horizon)
-        study = StudyRows.of(rows, self.task, self.splitter, shared_bins=self.shared_bins)
+        study = StudyRows.of(rows, self.task, self.splitter, judged_share=self.judged_share, shared_bins=self.shared_bins)
+        check_objectives(self.objectives, study)
         crew = self._crew(study)
+        self.notes_: list[str] = []
         try:
             search = self._search(study, crew, budget)
             self.history_ = search.run()
-            if not search.finished:
-                self._nothing_finished(study, budget)
-            members, weights = choose(
-                study, search.finished, most=self.max_members, ensemble=self.ensemble, random_state=self.random_state
-            )
-            fitted = self._final_fits(members, crew, budget)
+            final = FinalFits(study, crew, budget, _own_spec)
+            members, weights = self._chosen(study, search, budget)
+            self.luck_ = luck_of(self.history_, search.best) if search.best is not None else None
+            self.verdict_ = self._verdict(study, members, weights, final, search) if search.best is not None else None
+            fitted = final.on_all_rows(members)
         finally:
             crew.close()
         self._take(study, members, weights, fitted)
         self.reproducible_ = self.time_budget is None and self.trial_timeout is None
         self.seconds_ = budget.spent
         return self
+
+    def judge(self, rows: TrainingSet) -> Verdict:
+        """The verdict on ``best_model_`` from rows that are later than everything it learned from.
+
+        Raises
+        ------
+        DataError : a row is decided before the last label was known that the model learned from, or none has a label.
+        """
+        later = rows.labelled_only()
+        if not len(later):
+            raise DataError(f"none of the {len(rows)} rows has a label; rows whose label is known were expected.")
+        if later.decision_time[0] < self.trained_until_:
+            raise DataError(
+                f"the first row is decided at {later.decision_time[0]}, before {self.trained_until_}, when the last label was "
+                "known that the model learned from; later rows were expected."
+            )
+        metric = METRICS[self.task]
+        y = later.y if self.task == "regression" else later.direction().astype(np.float64)
+        said = self.predict(later) if self.task == "regression" else self.predict_proba(later)[:, -1]
+        constant = row_losses(metric, y, np.full(len(y), self.constant_))
+        gain = (constant - row_losses(metric, y, np.asarray(said, np.float64))) / (float(constant.mean()) or 1.0)
+        moments, series = average_by_time(gain, later.decision_time)
+        return verdict_on(series, moments, self.luck_)
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Forecasts (n,), or for classification the likelier class."""
@@ -145,30 +207,13 @@ class AutoMLEngine:
     @property
     def leaderboard_(self) -> pl.DataFrame:
         """All trials, best first: learner, state, score, gain of each fold, weight, CPU seconds, settings, seed, source."""
-        import polars as pl
+        return leaderboard(self.history_, self.weights_, self.objectives)
 
-        n_folds = max((len(trial.gains) for trial in self.history_), default=0)
-        order = {state: place for place, state in enumerate(TrialState)}
-        trials = sorted(self.history_, key=lambda t: (order[t.state or TrialState.FAILED], -np.nan_to_num(t.score), t.number))
-        rows = []
-        for trial in trials:
-            means = trial.fold_means()
-            rows.append(
-                {
-                    "trial": trial.number,
-                    "learner": trial.learner,
-                    "state": str(trial.state),
-                    "score": trial.score,
-                    **{f"fold_{k + 1}": means.get(k) for k in range(n_folds)},
-                    "weight": self.weights_.get(f"trial {trial.number}", 0.0),
-                    "seconds": trial.seconds,
-                    "params": repr(dict(trial.params)),
-                    "seed": trial.seed,
-                    "source": trial.source,
-                    "reason": trial.reason,
-                }
-            )
-        return pl.DataFrame(rows, infer_schema_length=None)
+    @property
+    def front_(self) -> list[Trial]:
+        """Finished trials that no other beats in one objective without losing in another; the best in the first one first."""
+        finished = [trial for trial in self.history_ if trial.state is TrialState.FINISHED]
+        return front(finished, self.objectives) if self.objectives != ("gain",) else leaders(finished, 1)
 
     # --- pieces of a fit -------------------------------------------------------------------------------------------
 
@@ -197,7 +242,8 @@ class AutoMLEngine:
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         sampler = sampler_of(self.sampler, self.random_state)
-        optuna_study: optuna.Study = optuna.create_study(direction="maximize", sampler=sampler)
+        directions = [DIRECTIONS[objective] for objective in self.objectives]
+        optuna_study: optuna.Study = optuna.create_study(directions=directions, sampler=sampler)
         start = starting_settings(list(self._spaces), self.task) if self.portfolio else []
         return Search(
             study,
@@ -206,47 +252,80 @@ class AutoMLEngine:
             budget,
             seed=self.random_state,
             trial_timeout=self.trial_timeout,
-            pruning=self.pruning,
-            members=self.max_members if self.ensemble else 1,
+            pruning=self.pruning and self.objectives == ("gain",),
+            members=self.max_members if self.ensemble and self.objectives == ("gain",) else 1,
+            valued=None if self.objectives == ("gain",) else partial(self._values, study),
             specs={name: spec for name in self._spaces if (spec := _own_spec(name)) is not None},
             progress=self.progress,
         )
 
-    def _final_fits(self, members: Sequence[Trial], crew: FoldCrew, budget: Budget) -> dict[int, Any]:
-        """Trial -> model fitted on all rows; where time ends, those that are done."""
-        waiting = {trial.number for trial in members}
-        for trial in sorted(members, key=lambda trial: trial.wall_seconds):  # where time is short, as many as it allows
-            task = FoldTask(trial.number, ALL_ROWS, trial.learner, trial.params, trial.seed, _own_spec(trial.learner))
-            crew.give(task, deadline=budget.end)
-        fitted: dict[int, Any] = {}
-        while waiting:
-            for done in crew.wait(budget.end):
-                waiting.discard(done.task.trial)
-                if done.answer is not None and done.answer.model is not None:
-                    fitted[done.task.trial] = done.answer.model
-                else:
-                    logger().warning("a member could not be fitted on all rows", trial=done.task.trial, reason=done.reason)
-            if budget.end is not None and time.monotonic() >= budget.end:
-                break
-        return fitted
+    def _values(self, study: StudyRows, trial: Trial) -> tuple[float, ...]:
+        """Of the objectives."""
+        known = {"gain": trial.score}
+        if set(self.objectives) - {"gain"}:
+            net = net_result(study, trial.answers, self.costs, self.policy, horizon=study.horizon)
+            known |= {"net_sharpe": net.net_sharpe, "turnover": net.turnover}
+        return tuple(known[objective] for objective in self.objectives)
 
-    def _nothing_finished(self, study: StudyRows, budget: Budget) -> None:
+    def _chosen(self, study: StudyRows, search: Search, budget: Budget) -> tuple[list[Trial], NDArray[np.float64]]:
+        """Members and their weights; where nothing was finished in time, the first setting of the portfolio."""
+        if not search.finished:
+            return [self._in_place_of_a_trial(study, budget)], np.ones(1)
+        if self.objectives != ("gain",):
+            return self.front_[:1], np.ones(1)
+        members, weights = choose(
+            study, search.finished, most=self.max_members, ensemble=self.ensemble, random_state=self.random_state
+        )
+        if budget.end is None:
+            return members, weights
+        return _affordable(members, weights, search.cost_of, budget.end - time.monotonic())
+
+    def _verdict(
+        self, study: StudyRows, members: list[Trial], weights: NDArray[np.float64], final: FinalFits, search: Search
+    ) -> Verdict | None:
+        if study.judged is None:
+            return None
+        end = final.budget.end
+        if end is not None and sum(map(search.cost_of, members)) > end - time.monotonic():
+            self._note("there was no time left for a verdict on the span that was kept for it")
+            return None
+        said = final.judged_answer(members, weights)
+        if said is None:
+            self._note("there is no verdict: a member could not be fitted before the span that judges")
+            return None
+        moments = np.unique(study.rows.decision_time[study.judged.test])
+        return verdict_on(study.gains(JUDGED, said), moments, self.luck_)
+
+    def _in_place_of_a_trial(self, study: StudyRows, budget: Budget) -> Trial:
         failed = next((trial for trial in self.history_ if trial.state is TrialState.FAILED), None)
         if failed is not None:
             raise ModelError(f"no trial could be finished; the first, {failed.learner}, failed: {failed.reason}")
-        raise ModelError(
-            f"no trial was finished within {budget.seconds:g} s; {len(study.rows):,} rows x {len(study.rows.feature_names)} "
-            "features need more time, or fewer rows."
+        learner, params = (starting_settings(list(self._spaces), self.task) or [(next(iter(self._spaces)), {})])[0]
+        self._note(
+            f"no trial was finished within {budget.seconds:g} s; {learner}, the first setting of the portfolio, is fitted "
+            f"unjudged ({len(study.rows):,} rows x {len(study.rows.feature_names)} features need more time, or fewer rows)"
         )
+        return Trial(-1, learner, params, self.random_state, "portfolio")
+
+    def _note(self, said: str) -> None:
+        self.notes_.append(said)
+        warnings.warn(f"AutoMLEngine: {said}.", stacklevel=4)
 
     def _take(
         self, study: StudyRows, members: Sequence[Trial], weights: NDArray[np.float64], fitted: Mapping[int, Any]
     ) -> None:
+        y = study.rows.y if self.task == "regression" else study.rows.direction().astype(np.float64)
+        self.constant_ = float(np.average(y, weights=study.rows.weight))
+        self.trained_until_ = study.rows.label_end.max()
         kept = [(trial, weight) for trial, weight in zip(members, weights, strict=True) if trial.number in fitted]
-        if not kept:
+        if not kept and self.time_budget is None:
             raise ModelError("none of the best settings could be fitted on all rows; see the log for each one's reason.")
-        total = sum(weight for _, weight in kept) / max(float(weights.sum()), 1e-12)
         models = {f"trial {trial.number}": fitted[trial.number] for trial, _ in kept}
+        if len(kept) < len(members):
+            missing = ", ".join(f"trial {trial.number} ({trial.learner})" for trial in members if trial.number not in fitted)
+            instead = "the others share their weight" if kept else "the constant forecast answers"
+            self._note(f"not fitted on all rows within the time: {missing}; {instead}")
+        total = sum(weight for _, weight in kept) / max(float(weights.sum()), 1e-12)
         self.weights_ = {f"trial {trial.number}": float(weight / total) for trial, weight in kept}
         rest = 1.0 - sum(self.weights_.values())
         values = list(self.weights_.values())
@@ -255,6 +334,16 @@ class AutoMLEngine:
             values.append(rest)
         kind = EnsembleRegressor if self.task == "regression" else EnsembleClassifier
         self.best_model_ = models[next(iter(models))] if len(models) == 1 else kind.of_fitted(models, np.array(values))
+
+
+def _affordable(
+    members: list[Trial], weights: NDArray[np.float64], cost_of: Callable[[Trial], float], seconds: float
+) -> tuple[list[Trial], NDArray[np.float64]]:
+    """Those of most weight that can be fitted in so many seconds, with the weight of all; one at least."""
+    order = np.argsort(-weights, kind="stable")
+    spent = np.cumsum([cost_of(members[i]) for i in order])
+    kept = np.sort(order[: max(1, int(np.searchsorted(spent, seconds, side="right")))])
+    return [members[i] for i in kept], weights[kept] * (weights.sum() / weights[kept].sum())
 
 
 _SHIPPED = frozenset(MODEL_CATALOGUE)

@@ -13,6 +13,8 @@ __all__ = ["Budget"]
 _KEPT_FOR_ENDING = 0.02
 _LEAST_KEPT = 0.25
 _SLOWER = 1.3
+_FIRST_LOOK = 0.4
+"""Share of the time after which, where not a single fold has been answered, searching gives way to fitting one setting."""
 
 
 @dataclass
@@ -50,9 +52,11 @@ class Budget:
         """Moment (monotonic) at which everything is done."""
         return None if self.seconds is None else self.began + self.seconds
 
-    def end_of_search(self, final_fit: float) -> float | None:
-        """Moment at which searching stops, so that a final fit of about so many seconds ends in time."""
+    def end_of_search(self, final_fit: float | None) -> float | None:
+        """Moment at which searching stops, so that a final fit of about so many seconds ends in time; None: not known."""
         if self.seconds is None:
             return None
+        if final_fit is None:
+            return self.began + _FIRST_LOOK * self.seconds
         kept = max(_LEAST_KEPT, _KEPT_FOR_ENDING * self.seconds) + _SLOWER * final_fit
         return self.began + max(0.0, self.seconds - kept)

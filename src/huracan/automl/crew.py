@@ -84,7 +84,11 @@ class _Worker:
 
 
 class ProcessFolds:
-    """Worker processes that share the study's rows; one that runs past its deadline is ended and replaced."""
+    """Worker processes that share the study's rows; one that runs past its deadline is ended.
+
+    One more than work at once is kept ready to take the place of one that was ended: a process takes seconds to start, and at
+    the end of a search there are none left.
+    """
 
     def __init__(self, study: StudyRows, n_workers: int, *, threads: int = 1) -> None:
         order = Order(pickled_function(work), frozenset({"shared"}), study, 0, threads)
@@ -121,10 +125,13 @@ class ProcessFolds:
         self._crew.close()
 
     def _hand_out(self) -> None:
-        while len(self._workers) < self._most:
+        ready = sum(worker.ready for worker in self._workers.values())
+        while len(self._workers) < self._most + (ready >= self._most):
             self._workers[self._crew.start()] = _Worker()
+        busy = sum(worker.task is not None for worker in self._workers.values())
         for number, worker in self._workers.items():
-            if worker.ready and worker.task is None and self._waiting:
+            if worker.ready and worker.task is None and self._waiting and busy < self._most:
+                busy += 1
                 worker.task, deadline, limit = self._waiting.popleft()
                 ends = [deadline, None if limit is None else time.monotonic() + limit]
                 worker.deadline = min((end for end in ends if end is not None), default=None)

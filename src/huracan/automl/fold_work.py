@@ -10,16 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from huracan.automl.study_rows import StudyRows
+from huracan.automl.feature_choice import split_choice
+from huracan.automl.study_rows import ALL_ROWS, StudyRows
 from huracan.baselines.spec import LearnerSpec
 from huracan.baselines.wrapper import TabularLearner
 from huracan.catalogue import MODEL_CATALOGUE, build_model, register_learner
+from huracan.ensembles import SelectedFeaturesClassifier, SelectedFeaturesRegressor
+from huracan.ensembles.members import answers_on
+from huracan.ensembles.selected_features import kept_columns
 from huracan.errors import ModelError
 
-__all__ = ["ALL_ROWS", "FoldAnswer", "FoldTask", "fit_setting", "work"]
-
-ALL_ROWS = -1
-"""The "fold" that trains on every row."""
+__all__ = ["FoldAnswer", "FoldTask", "fit_setting", "work"]
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,10 @@ class FoldTask:
 
 @dataclass(frozen=True)
 class FoldAnswer:
-    """What came of it: answers on the test rows, or the model fitted on all rows; seconds of the fit and of answering, of
+    """What came of it: answers on the test rows (float32), or the model fitted on all rows; seconds of both fit and answers, of
     this process and of the clock."""
 
-    answer: NDArray[np.float64] | None
+    answer: NDArray[np.float32] | None
     model: Any
     seconds: float
     wall_seconds: float
@@ -55,7 +56,7 @@ def work(task: FoldTask, shared: StudyRows) -> FoldAnswer:
 
     Raises
     ------
-    ModelError : an answer is not finite.
+    ModelError : an answer is not finite, or it cannot be fitted.
     """
     if task.spec is not None and MODEL_CATALOGUE.get(task.spec.name) is not task.spec:
         register_learner(task.spec, replace=True)
@@ -63,31 +64,22 @@ def work(task: FoldTask, shared: StudyRows) -> FoldAnswer:
     model = fit_setting(task, shared)
     if task.fold == ALL_ROWS:
         return FoldAnswer(None, model, time.process_time() - began, time.perf_counter() - at)
-    answer = _answers(model, shared, task.fold)
-    if not np.isfinite(answer).all():
-        raise ModelError(f"{task.learner} answers {answer[~np.isfinite(answer)][0]} on rows it was not trained on.")
-    return FoldAnswer(answer, None, time.process_time() - began, time.perf_counter() - at)
+    if shared.task == "classification" and not hasattr(model, "predict_proba"):
+        raise ModelError(f"{task.learner} has no probabilities; a search by log loss needs them.")
+    n_classes = 2 if shared.task == "classification" else 0
+    said = answers_on(task.learner, model, shared.rows, shared.fold(task.fold).test_rows, n_classes)
+    return FoldAnswer(said.astype(np.float32), None, time.process_time() - began, time.perf_counter() - at)
 
 
 def fit_setting(task: FoldTask, study: StudyRows) -> Any:
-    """A fitted model of the catalogue."""
-    model = build_model(task.learner, task=study.task, random_state=task.seed, **task.params)
-    if task.fold == ALL_ROWS:
-        return model.fit(study.rows)
-    train = study.rows.take(study.folds[task.fold].train_rows)
+    """A fitted model of the catalogue, on all features or on those its setting selects."""
+    params, choice = split_choice(task.params)
+    model = build_model(task.learner, task=study.task, random_state=task.seed, **params)
+    train = study.rows if task.fold == ALL_ROWS else study.rows.take(study.fold(task.fold).train_rows)
+    if choice is not None:
+        kept = kept_columns(study.ranking(task.fold, choice.by), choice.share)
+        kind = SelectedFeaturesRegressor if study.task == "regression" else SelectedFeaturesClassifier
+        columns = [train.feature_names[i] for i in kept]
+        return kind.of(model, by=choice.by, share=choice.share, columns=columns, random_state=None).fit(train)
     prepared = study.prepared(task.fold) if isinstance(model, TabularLearner) else None
     return model.fit(train) if prepared is None else model.fit_prepared(train, prepared)
-
-
-def _answers(model: Any, study: StudyRows, fold: int) -> NDArray[np.float64]:
-    """Forecasts, or probabilities of up, on a fold's test rows; a model that looks back sees the bars before them."""
-    rows = study.folds[fold].test_rows
-    if not isinstance(rows, slice):
-        behind, earlier = study.rows.take(rows), 0
-    else:
-        behind, earlier = study.rows.with_history(rows, getattr(model, "history_bars", 0))
-    if study.task == "regression":
-        return np.asarray(model.predict(behind), np.float64)[earlier:]
-    if not hasattr(model, "predict_proba"):
-        raise ModelError(f"{model.spec.name} has no probabilities; a search by log loss needs them.")
-    return np.asarray(model.predict_proba(behind), np.float64)[earlier:, -1]

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from huracan.automl.feature_choice import ALL_FEATURES
 from huracan.automl.trials import Trial, TrialState
 from huracan.baselines.search_space import Between, Dimension, SearchSpace
 from huracan.baselines.spec import LearnerSpec
@@ -76,7 +77,7 @@ def _checked(spec: LearnerSpec, given: SearchSpace) -> dict[str, Dimension]:
 
 
 class Proposals:
-    """Asks and tells an Optuna study of one objective, which is made large.
+    """Asks and tells an Optuna study.
 
     Parameters
     ----------
@@ -98,7 +99,7 @@ class Proposals:
         self._asked[trial.number] = trial
         learner = trial.suggest_categorical(_LEARNER, list(self._spaces))
         params = {name: _suggested(trial, f"{learner}.{name}", where) for name, where in self._spaces[learner].items()}
-        defaults = find_learner(learner).defaults
+        defaults = {**find_learner(learner).defaults, **ALL_FEATURES}
         changed = {name: value for name, value in params.items() if value != defaults[name]}
         return trial.number, learner, changed, trial.user_attrs.get("source", "sampler")
 
@@ -108,7 +109,7 @@ class Proposals:
 
         asked = self._asked.pop(trial.number)
         if trial.state is TrialState.FINISHED:
-            self._study.tell(asked, trial.score)
+            self._study.tell(asked, trial.values or trial.score)
         elif trial.state is TrialState.PRUNED:
             asked.report(trial.score, len(trial.gains))
             self._study.tell(asked, state=optuna.trial.TrialState.PRUNED)
@@ -118,7 +119,7 @@ class Proposals:
     def _whole(self, learner: str, params: Mapping[str, Any]) -> dict[str, Any]:
         """Every dimension of a learner: what is given, else its default, brought into the space."""
         values: dict[str, Any] = {_LEARNER: learner}
-        complete = find_learner(learner).complete(params)
+        complete = {**ALL_FEATURES, **find_learner(learner).complete(params)}
         for name, where in self._spaces[learner].items():
             value = complete[name]
             if value in where:

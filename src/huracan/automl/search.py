@@ -15,6 +15,7 @@ from huracan.automl.proposals import Proposals
 from huracan.automl.study_rows import StudyRows
 from huracan.automl.trials import LEAST_MOMENTS, Trial, TrialState, careful_score, mean_and_error
 from huracan.baselines.spec import LearnerSpec
+from huracan.errors import HuracanError
 from huracan.logs import logger
 
 __all__ = ["Search", "SearchProgress"]
@@ -36,6 +37,7 @@ class Search:
     pruning : stop trials that are worse than the best by two standard errors on the folds they have answered.
     members : models that are fitted on all rows in the end, at most.
     specs : learners that are not of the catalogue every worker has.
+    valued : what the objectives of a finished trial are, where they are others than its gain.
     """
 
     study: StudyRows
@@ -49,6 +51,7 @@ class Search:
     specs: dict[str, LearnerSpec] = field(default_factory=dict)
     trials: list[Trial] = field(default_factory=list)
     progress: SearchProgress | None = None
+    valued: Callable[[Trial], tuple[float, ...]] | None = None
 
     def __post_init__(self) -> None:
         self._running: dict[int, Trial] = {}
@@ -82,11 +85,22 @@ class Search:
     def _end(self) -> float | None:
         return self.budget.end_of_search(self.final_fit_seconds())
 
-    def final_fit_seconds(self) -> float:
-        """How long fitting the best trials on all rows will take, by the clock, from what their folds took."""
+    def final_fit_seconds(self) -> float | None:
+        """How long fitting the best trials in the end will take, by the clock, from what their folds took; None: not known."""
         best = sorted(self.finished, key=lambda trial: -trial.score)[: self.members]
-        shares = sum(len(fold.train) for fold in self.study.folds) / max(1, len(self.study.rows))
-        return sum(trial.wall_seconds for trial in best) / max(shares, 1e-9)
+        if not best:  # at least the quickest of those that have begun
+            begun = [trial for trial in (*self._running.values(), *self.trials) if trial.gains]
+            if not begun:
+                return None
+            return min(self.cost_of(trial) for trial in begun)
+        return sum(self.cost_of(trial) for trial in best)
+
+    def cost_of(self, trial: Trial) -> float:
+        """Seconds, by the clock, that fitting a trial's setting will take: on all rows, and for the span that judges."""
+        study = self.study
+        seen = sum(len(study.folds[fold].train) for fold in trial.gains)
+        wanted = len(study.rows) + (0 if study.judged is None else len(study.judged.train))
+        return trial.wall_seconds * wanted / max(seen, 1)
 
     def _may_begin(self) -> bool:
         if self.budget.trials is not None and self._begun >= self.budget.trials:
@@ -125,11 +139,20 @@ class Search:
         if not np.isfinite(trial.score):
             self._close(trial, TrialState.FAILED, "its loss is no number")
         elif len(folds) == len(self.study.folds):
-            self._close(trial, TrialState.FINISHED)
+            self._finish(trial)
         elif self.pruning and self._hopeless(trial, folds):
             self._close(trial, TrialState.PRUNED, f"worse than trial {self.best.number} after {len(folds)} folds")  # type: ignore[union-attr]
         else:
             self._next_fold(trial)
+
+    def _finish(self, trial: Trial) -> None:
+        if self.valued is not None:
+            try:
+                trial.values = self.valued(trial)
+            except HuracanError as error:
+                self._close(trial, TrialState.FAILED, str(error))
+                return
+        self._close(trial, TrialState.FINISHED)
 
     def _hopeless(self, trial: Trial, folds: list[int]) -> bool:
         best = self.best
@@ -143,6 +166,8 @@ class Search:
         trial.state, trial.reason = state, reason
         if state is not TrialState.FINISHED and state is not TrialState.PRUNED:
             trial.score = float("nan")
+        if trial.answers:
+            trial.payoff = self.study.payoff(trial.answers)
         del self._running[trial.number]
         self.trials.append(trial)
         self.proposals.told(trial)

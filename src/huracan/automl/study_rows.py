@@ -1,23 +1,35 @@
-"""The rows of a study, prepared once: folds, newest first, and what every fit shares."""
+"""The rows of a study, prepared once: folds, newest first, the span that judges, and what every fit shares."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from huracan.automl.losses import FoldTarget, Metric, metric_of, row_losses
+from huracan.automl.losses import METRICS, FoldTarget
 from huracan.baselines.spec import SupervisedTask
 from huracan.dataset import TrainingSet
+from huracan.ensembles.feature_ranking import Ranking, rank_features
+from huracan.errors import ConfigError, ModelError
+from huracan.logs import logger
 from huracan.models.binned_rows import BinnedRows
 from huracan.statistics import average_by_time
 from huracan.validation import PurgedWalkForward
-from huracan.validation.folds import Fold, PurgedSplitter
+from huracan.validation.folds import Fold, PurgedSplitter, purged_fold
+from huracan.validation.metrics import directional_payoff
+from huracan.validation.row_losses import Metric, row_losses
+from huracan.validation.row_times import RowTimes
 
-__all__ = ["StudyRows"]
+__all__ = ["ALL_ROWS", "JUDGED", "StudyRows"]
+
+ALL_ROWS, JUDGED = -1, -2
+"""The "fold" that trains on every row, and the one whose test rows the search never sees."""
+
+_PERIODS = 2_048
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,36 +39,77 @@ class StudyRows:
     Attributes
     ----------
     rows : all of them have a label. folds : newest first, so that a hopeless trial is stopped by what is most like tomorrow.
+    judged : tests on the last span of time, trains on what was known before it, where all folds lie; None: no span is kept.
     """
 
     rows: TrainingSet
     task: SupervisedTask
     folds: tuple[Fold, ...]
+    judged: Fold | None = None
     shared_bins: bool = True
+    _rankings: dict[tuple[int, Ranking], NDArray[np.float64]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(
-        cls, rows: TrainingSet, task: SupervisedTask, splitter: PurgedSplitter | None = None, *, shared_bins: bool = True
+        cls,
+        rows: TrainingSet,
+        task: SupervisedTask,
+        splitter: PurgedSplitter | None = None,
+        *,
+        judged_share: float = 0.0,
+        shared_bins: bool = True,
     ) -> StudyRows:
         """Divide the labelled rows.
 
         Raises
         ------
-        NotEnoughData : too few rows for the folds.
+        NotEnoughData : too few rows for the folds. ModelError : no fold trains on both classes.
         """
+        if not 0.0 <= judged_share < 1.0:
+            raise ConfigError(f"judged_share is {judged_share!r}; a share from 0, below 1, was expected.")
         labelled = rows.labelled_only()
-        folds = tuple((PurgedWalkForward(4) if splitter is None else splitter).folds(labelled))
-        return cls(labelled, task, folds[::-1], shared_bins)
+        splitter = PurgedWalkForward(4) if splitter is None else splitter
+        judged = _last_span(labelled, judged_share, splitter) if judged_share else None
+        if judged is None:
+            folds = tuple(splitter.folds(labelled))
+        else:
+            known = judged.train
+            folds = tuple(
+                replace(fold, train=known[fold.train], test=known[fold.test])
+                for fold in splitter.folds(labelled.take(judged.train_rows))
+            )
+        if task == "classification":
+            folds = _with_both_classes(labelled, folds)
+        return cls(labelled, task, folds[::-1], judged, shared_bins)
+
+    def fold(self, number: int) -> Fold:
+        """One of ``folds``, or ``judged`` under its number."""
+        if number == JUDGED:
+            assert self.judged is not None
+            return self.judged
+        return self.folds[number]
+
+    def train_rows(self, number: int) -> slice | NDArray[np.intp]:
+        """Rows that a fit on a fold learns from, or all."""
+        return slice(0, len(self.rows)) if number == ALL_ROWS else self.fold(number).train_rows
+
+    @property
+    def horizon(self) -> int:
+        """Bars from a decision to the end of its label."""
+        ahead = (self.rows.label_end - self.rows.decision_time).astype(np.int64)
+        return max(1, round(float(np.median(ahead)) / int(self.rows.bar_length.astype("m8[ms]").astype(np.int64))))
 
     @property
     def metric(self) -> Metric:
         """The loss of the task."""
-        return metric_of(self.task)
+        return METRICS[self.task]
 
     @cached_property
-    def targets(self) -> tuple[FoldTarget, ...]:
-        """Of each fold."""
-        return tuple(FoldTarget.of(self.rows, self.task, fold.train, fold.test) for fold in self.folds)
+    def targets(self) -> Mapping[int, FoldTarget]:
+        """Of each fold, by its number."""
+        numbers = [*range(len(self.folds)), *([] if self.judged is None else [JUDGED])]
+        folds = {number: self.fold(number) for number in numbers}
+        return {number: FoldTarget.of(self.rows, self.task, fold.train, fold.test) for number, fold in folds.items()}
 
     @cached_property
     def bins(self) -> BinnedRows:
@@ -66,23 +119,70 @@ class StudyRows:
             common = np.intersect1d(common, fold.train, assume_unique=True)
         return BinnedRows(self.rows.X, common)
 
-    def prepared(self, fold: int) -> Any:
+    def prepared(self, number: int) -> Any:
         """What a booster's fit on a fold shares with other fits; None where nothing is shared."""
-        if not self.shared_bins or not len(self.bins.first):
+        if not self.shared_bins or number == ALL_ROWS or not len(self.bins.first):
             return None
-        return self.bins.of_fold(fold, self.folds[fold].train)
+        return self.bins.of_fold(number, self.fold(number).train)
 
-    def gains(self, fold: int, answer: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Loss of the constant less the loss of the answers, one a moment of the fold, weighted rows of a moment averaged.
+    def ranking(self, number: int, by: Ranking) -> NDArray[np.float64]:
+        """What each feature is worth on a fold's training rows."""
+        if (number, by) not in self._rankings:
+            train = self.rows.take(self.train_rows(number))
+            self._rankings[number, by] = rank_features(train, by, task=self.task)
+        return self._rankings[number, by]
+
+    def gains(self, number: int, answer: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+        """Loss of the constant less the loss of the answers, one a moment of the fold, rows of a moment averaged.
 
         In units of the constant's mean loss over all folds, so that folds add up and scores can be read.
         """
-        target = self.targets[fold]
-        gain = (target.losses - row_losses(self.metric, target.y, answer)) / self.unit
-        return average_by_time(gain, self.rows.decision_time[self.folds[fold].test])[1]
+        target = self.targets[number]
+        gain = (target.losses - row_losses(self.metric, target.y, np.asarray(answer, np.float64))) / self.unit
+        return average_by_time(gain, self.rows.decision_time[self.fold(number).test])[1]
 
     @cached_property
     def unit(self) -> float:
         """Mean loss of the constant forecast."""
-        losses = np.concatenate([target.losses for target in self.targets])
+        losses = np.concatenate([self.targets[number].losses for number in range(len(self.folds))])
         return float(losses.mean()) or 1.0
+
+    def payoff(self, answers: Mapping[int, NDArray[np.floating[Any]]]) -> NDArray[np.float64]:
+        """What a position as large as the answer would have earned, in units of the label, over all folds in time order.
+
+        A position is the answer less the constant, over its root mean square in the fold, clipped at 3; it is held on the label
+        less the constant. Rows of a moment are averaged, and moments in a row, so that at most 2,048 periods are left.
+        """
+        parts = []
+        for number in sorted(answers, reverse=True):
+            target = self.targets[number]
+            stance = np.asarray(answers[number], np.float64) - target.constant
+            spread = float(np.sqrt(np.mean(np.square(stance))))
+            spread = spread if spread > 1e-9 * (1.0 + abs(target.constant)) else 0.0
+            earned = directional_payoff(stance, target.y - target.constant, center=0.0, spread=spread)
+            parts.append(average_by_time(earned, self.rows.decision_time[self.fold(number).test])[1])
+        series = np.concatenate(parts)
+        length = -(-len(series) // _PERIODS)
+        whole = len(series) - len(series) % length
+        return series[len(series) - whole :].reshape(-1, length).mean(axis=1)
+
+
+def _last_span(rows: TrainingSet, share: float, splitter: PurgedSplitter) -> Fold:
+    times = RowTimes.of(rows)
+    first = times.n_times - max(1, int(np.ceil(share * times.n_times - 1e-9)))
+    cut = int(times.first_rows[first])
+    embargo = times.embargo_length(getattr(splitter, "embargo", 0))
+    return purged_fold(times, [(cut, len(times))], gap_before=embargo, name="the span that judges")
+
+
+def _with_both_classes(rows: TrainingSet, folds: tuple[Fold, ...]) -> tuple[Fold, ...]:
+    """Folds whose training rows hold both classes; nothing can be learned in the others."""
+    up = rows.direction()
+    kept = tuple(fold for fold in folds if 0 < int(up[fold.train].sum()) < len(fold.train))
+    if not kept:
+        raise ModelError(
+            f"all {len(folds)} folds train on one class only; labels above 0 and not were expected among their rows."
+        )
+    if len(kept) < len(folds):
+        logger().warning("folds that train on one class only are left out", left_out=len(folds) - len(kept), kept=len(kept))
+    return kept

@@ -35,9 +35,11 @@ class Trial:
     ----------
     number : of the study, from 0. learner, params : those that differ from the learner's defaults. seed : of its fits.
     source : "portfolio" or "sampler". gains : fold -> gain over the constant of each moment, in the constant's loss.
-    answers : fold -> forecasts, or probabilities of up, on its test rows.
+    answers : fold -> forecasts, or probabilities of up, on its test rows, float32.
     seconds, wall_seconds : of its fits, by the processor and by the clock.
     score : mean gain less half a standard error; nan until it is finished. reason : why it failed or was stopped.
+    values : of the objectives, where they are others than the gain. payoff : of positions as large as its answers, see
+        ``StudyRows.payoff``, over the folds it answered; None where it answered none.
     """
 
     number: int
@@ -47,11 +49,13 @@ class Trial:
     source: str
     state: TrialState | None = None
     gains: dict[int, NDArray[np.float64]] = field(default_factory=dict)
-    answers: dict[int, NDArray[np.float64]] = field(default_factory=dict)
+    answers: dict[int, NDArray[np.float32]] = field(default_factory=dict)
     seconds: float = 0.0
     wall_seconds: float = 0.0
     score: float = float("nan")
     reason: str = ""
+    values: tuple[float, ...] = ()
+    payoff: NDArray[np.float64] | None = None
 
     def fold_means(self) -> dict[int, float]:
         """Fold -> mean gain."""

@@ -4,7 +4,8 @@ A tour: :func:`out_of_fold_predictions` makes what everything else learns from; 
 :func:`inverse_loss_weights`, :class:`RegimeWeights` and :class:`Hedge` weigh members; :class:`EnsembleRegressor`,
 :class:`EnsembleClassifier` and the time-ordered stackers answer as one model; :class:`SigmoidCalibrator`,
 :class:`IsotonicCalibrator` and :class:`AdaptiveConformal` say how sure that answer is; :func:`assert_out_of_fold` refuses
-predictions whose models had seen the answer.
+predictions whose models had seen the answer. :func:`rank_features` and :class:`SelectedFeaturesRegressor` choose features
+inside each fit.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ if TYPE_CHECKING:
     from huracan.ensembles.calibration import IsotonicCalibrator, SigmoidCalibrator
     from huracan.ensembles.conformal import AdaptiveConformal, Intervals
     from huracan.ensembles.ensemble import EnsembleClassifier, EnsembleRegressor
+    from huracan.ensembles.feature_ranking import rank_features
     from huracan.ensembles.greedy import greedy_weights
     from huracan.ensembles.hedge import Hedge
     from huracan.ensembles.leak_check import ForesightTest, assert_out_of_fold, foresight_test
     from huracan.ensembles.out_of_fold import OutOfFold, out_of_fold_predictions
     from huracan.ensembles.parts import ensemble_from_parts
+    from huracan.ensembles.selected_features import SelectedFeaturesClassifier, SelectedFeaturesRegressor
     from huracan.ensembles.stacking import TimeOrderedStackingClassifier, TimeOrderedStackingRegressor
     from huracan.ensembles.weighting import RegimeWeights, equal_weights, inverse_loss_weights
 
@@ -35,6 +38,8 @@ _HOME = {
     "OutOfFold": "out_of_fold",
     "RegimeWeights": "weighting",
     "SigmoidCalibrator": "calibration",
+    "SelectedFeaturesClassifier": "selected_features",
+    "SelectedFeaturesRegressor": "selected_features",
     "TimeOrderedStackingClassifier": "stacking",
     "TimeOrderedStackingRegressor": "stacking",
     "assert_out_of_fold": "leak_check",
@@ -44,6 +49,7 @@ _HOME = {
     "greedy_weights": "greedy",
     "inverse_loss_weights": "weighting",
     "out_of_fold_predictions": "out_of_fold",
+    "rank_features": "feature_ranking",
 }
 
 __all__ = [
@@ -56,6 +62,8 @@ __all__ = [
     "IsotonicCalibrator",
     "OutOfFold",
     "RegimeWeights",
+    "SelectedFeaturesClassifier",
+    "SelectedFeaturesRegressor",
     "SigmoidCalibrator",
     "TimeOrderedStackingClassifier",
     "TimeOrderedStackingRegressor",
@@ -66,6 +74,7 @@ __all__ = [
     "greedy_weights",
     "inverse_loss_weights",
     "out_of_fold_predictions",
+    "rank_features",
 ]
 
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from huracan.errors import DataError, NotEnoughData
+from huracan.validation.row_losses import LEAST_PROBABILITY, Metric
 
-__all__ = ["Loss", "greedy_weights"]
+__all__ = ["greedy_weights"]
 
-Loss = Literal["squared_error", "log_loss"]
-
-_LEAST_PROBABILITY = 1e-15
 _FACTORS = 8
 """Probabilities whose product is taken before its logarithm: it does not vanish, since 1e-15 to the 8th is 1e-120."""
 _SMALL_LIBRARY = 8
@@ -26,7 +23,7 @@ Costs = Callable[[NDArray[np.int64], int], NDArray[np.float64]]
 def greedy_weights(
     predictions: ArrayLike,
     y: ArrayLike,
-    loss: Loss = "squared_error",
+    loss: Metric = "squared_error",
     *,
     n_steps: int = 50,
     n_bags: int = 20,
@@ -156,7 +153,7 @@ class _LogLosses:
     def __init__(
         self, table: NDArray[np.float64], y: NDArray[np.float64], weight: NDArray[np.float64], code: NDArray[np.int64]
     ) -> None:
-        self.true = np.clip(np.where(y[:, None] == 1.0, table, 1.0 - table), _LEAST_PROBABILITY, 1.0)
+        self.true = np.clip(np.where(y[:, None] == 1.0, table, 1.0 - table), LEAST_PROBABILITY, 1.0)
         self.weight, self.code = weight, code
         self.equal = bool(np.all(weight == weight[0]))
         self.weights = np.bincount(code, weight)

@@ -13,6 +13,7 @@ from huracan.dataset import TrainingSet
 from huracan.ensembles.members import Task, answers_on, checked_members, fit_member, seeded, task_of
 from huracan.errors import DataError, NotEnoughData
 from huracan.validation.folds import PurgedSplitter
+from huracan.validation.row_losses import LEAST_PROBABILITY, row_losses
 
 __all__ = ["OutOfFold", "out_of_fold_predictions"]
 
@@ -92,13 +93,10 @@ class OutOfFold:
     def losses(self) -> NDArray[np.float64]:
         """Loss of each usable row and member: squared error, or log-loss of the class that came true (probability >= 1e-15)."""
         said, target = self.predictions[self.usable], self.target[self.usable]
-        if self.task == "regression":
-            return (said - target[:, None]) ** 2
         if said.ndim == 2:
-            true = np.where(target[:, None] == 1.0, said, 1.0 - said)
-        else:
-            true = np.take_along_axis(said, target.astype(np.int64)[:, None, None], axis=2)[:, :, 0]
-        return -np.log(np.clip(true, 1e-15, 1.0))
+            return row_losses("squared_error" if self.task == "regression" else "log_loss", target[:, None], said)
+        true = np.take_along_axis(said, target.astype(np.int64)[:, None, None], axis=2)[:, :, 0]
+        return -np.log(np.clip(true, LEAST_PROBABILITY, 1.0))
 
     def take(self, rows: ArrayLike | slice) -> OutOfFold:
         """The same for some rows."""

@@ -1,4 +1,4 @@
-"""Put a stored ensemble or stacker together again."""
+"""Put a stored ensemble, stacker or selection of features together again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["ensemble_from_parts"]
 
 
 def ensemble_from_parts(state: Mapping[str, Any], parts: Mapping[str, Any]) -> Any:
-    """An ensemble or stacker from what its ``to_parts()`` gave.
+    """An ensemble, stacker or selection of features from what its ``to_parts()`` gave.
 
     Parameters
     ----------
@@ -32,6 +32,7 @@ def ensemble_from_parts(state: Mapping[str, Any], parts: Mapping[str, Any]) -> A
     True
     """
     from huracan.ensembles.ensemble import EnsembleClassifier, EnsembleRegressor
+    from huracan.ensembles.selected_features import SelectedFeaturesClassifier, SelectedFeaturesRegressor
     from huracan.ensembles.stacking import TimeOrderedStackingClassifier, TimeOrderedStackingRegressor
 
     kinds: dict[tuple[Any, Any], Any] = {
@@ -39,12 +40,14 @@ def ensemble_from_parts(state: Mapping[str, Any], parts: Mapping[str, Any]) -> A
         ("ensemble", "classification"): EnsembleClassifier,
         ("stacking", "regression"): TimeOrderedStackingRegressor,
         ("stacking", "classification"): TimeOrderedStackingClassifier,
+        ("selected_features", "regression"): SelectedFeaturesRegressor,
+        ("selected_features", "classification"): SelectedFeaturesClassifier,
     }
     kind = kinds.get((state.get("name"), state.get("task")))
     if kind is None or state.get("format") != 1:
         raise ModelError(
-            f"the stored model is {state.get('name')}/{state.get('task')} in format {state.get('format')}; an ensemble or "
-            "stacking in format 1 was expected."
+            f"the stored model is {state.get('name')}/{state.get('task')} in format {state.get('format')}; an ensemble, "
+            "stacking or selected_features in format 1 was expected."
         )
     try:
         return kind.from_parts(state, parts)

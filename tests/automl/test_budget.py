@@ -1,0 +1,76 @@
+"""A budget by the clock holds for everything, and a short one gives a model, too."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+from huracan.automl import AutoMLEngine
+from huracan.automl.automl_engine import _affordable
+from huracan.automl.budget import Budget
+from huracan.automl.study_rows import StudyRows
+from huracan.automl.trials import Trial
+from huracan.dataset import TrainingSet
+from huracan.errors import ModelError
+
+
+def rows_of(n: int, d: int = 4, seed: int = 0) -> TrainingSet:
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n, d)).astype(np.float32)
+    return TrainingSet.from_arrays(X, 0.5 * X[:, 0] + rng.standard_normal(n), label_horizon=3)
+
+
+def test_where_nothing_is_known_of_the_cost_searching_ends_early() -> None:
+    budget = Budget(seconds=100.0)
+    assert budget.end_of_search(None) == pytest.approx(budget.began + 40.0)
+    assert budget.end_of_search(10.0) == pytest.approx(budget.began + 85.0)
+    assert Budget(trials=3).end_of_search(None) is None
+
+
+def test_members_of_least_weight_give_way_where_time_is_short() -> None:
+    members = [Trial(number, "ridge", {}, 0, "sampler") for number in range(3)]
+    cost = {0: 5.0, 1: 1.0, 2: 1.0}
+    weights = np.array([0.2, 0.5, 0.1])
+    kept, scaled = _affordable(members, weights, lambda trial: cost[trial.number], 3.0)
+    assert [trial.number for trial in kept] == [1] and scaled.tolist() == pytest.approx([0.8])
+    kept, scaled = _affordable(members, weights, lambda trial: cost[trial.number], 60.0)
+    assert len(kept) == 3 and scaled.tolist() == weights.tolist()
+    assert len(_affordable(members, weights, lambda trial: 100.0, 1.0)[0]) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [6.0, 12.0])
+def test_a_budget_is_not_overrun(seconds: float) -> None:
+    began = time.monotonic()
+    found = AutoMLEngine(time_budget=seconds).fit(rows_of(4_000, 20))
+    assert time.monotonic() - began <= 1.05 * seconds
+    assert found.verdict_ is not None and not found.reproducible_ and not found.notes_
+
+
+@pytest.mark.slow
+def test_a_budget_too_short_for_one_trial_gives_the_first_setting_and_says_so() -> None:
+    rows = rows_of(60_000, 40)
+    with pytest.warns(UserWarning, match="no trial was finished within 5 s; lightgbm, the first setting of the portfolio"):
+        found = AutoMLEngine(time_budget=5.0, learners=["lightgbm"], search_space={}).fit(rows)
+    assert np.isfinite(found.predict(rows)).all() and found.verdict_ is None
+    with pytest.warns(UserWarning, match="the constant forecast answers"):
+        found = AutoMLEngine(time_budget=1.0, learners=["lightgbm"], search_space={}).fit(rows)
+    assert np.ptp(found.predict(rows)) == 0.0
+
+
+def test_folds_of_one_class_are_left_out_and_labels_of_one_class_refused() -> None:
+    rows = rows_of(1_000)
+    rows.y[:500] = np.abs(rows.y[:500]) + 0.1
+    folds = StudyRows.of(rows, "classification").folds
+    assert 0 < len(folds) < 4
+
+    def engine(**more: Any) -> AutoMLEngine:
+        return AutoMLEngine(max_trials=2, task="classification", learners=["logistic_regression"], **more)
+
+    assert np.isfinite(engine().fit(rows).predict_proba(rows)).all()
+    rows.y[:] = 1.0
+    with pytest.raises(ModelError, match="train on one class only"):
+        engine().fit(rows)

@@ -1,0 +1,80 @@
+"""Several objectives: what positions earn after costs, and what they trade."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from huracan.accounting import CostModel, PositionPolicy
+from huracan.accounting.tuning import policy_account
+from huracan.automl import AutoMLEngine
+from huracan.automl.objectives import front, net_result
+from huracan.automl.study_rows import StudyRows
+from huracan.automl.trials import Trial, TrialState
+from huracan.dataset import TrainingSet
+from huracan.errors import AccountingError, ConfigError
+from huracan.validation import PurgedWalkForward
+
+
+def priced_rows(n: int = 1_200, strength: float = 0.004) -> TrainingSet:
+    """Returns of the next bar that the first feature knows a part of."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((n, 3)).astype(np.float32)
+    earned = np.concatenate([[0.0], strength * X[:-1, 0] + 0.01 * rng.standard_normal(n - 1)])
+    price = 100.0 * np.cumprod(1.0 + earned)
+    moved = np.append(price[2:] / price[1:-1] - 1.0, [0.0, 0.0])
+    return TrainingSet.from_arrays(np.roll(X, -1, axis=0), moved, prices=price)
+
+
+def engine(**settings: Any) -> AutoMLEngine:
+    given = {"learners": ["ridge", "extra_trees"], "max_trials": 4, "random_state": 1, **settings}
+    return AutoMLEngine(**given)
+
+
+def test_an_answer_that_knows_the_return_earns_it_less_costs() -> None:
+    rows = priced_rows()
+    study = StudyRows.of(rows, "regression", PurgedWalkForward(3))
+    perfect = {k: study.targets[k].y for k in range(3)}
+    free = net_result(study, perfect, CostModel.free(), PositionPolicy())
+    dear = net_result(study, perfect, CostModel(fee_bps=20.0), PositionPolicy())
+    constant = {k: np.full_like(study.targets[k].y, study.targets[k].constant) for k in range(3)}
+    idle = net_result(study, constant, CostModel(), PositionPolicy())
+    assert free.net_sharpe > dear.net_sharpe > 10.0 and free.turnover > 100.0
+    assert (idle.net_sharpe, idle.turnover) == (0.0, 0.0)
+
+
+def test_the_account_books_costs_on_what_is_traded() -> None:
+    rows = priced_rows(50)
+    score = np.where(np.arange(50) % 2, 1.0, -1.0)
+    net, turnover = policy_account(rows, score, PositionPolicy(), CostModel.free())
+    costly, _ = policy_account(rows, score, PositionPolicy(), CostModel(fee_bps=10.0, half_spread_bps=0.0, slippage_bps=0.0))
+    assert turnover[1:-1] == pytest.approx(2.0)
+    np.testing.assert_allclose(net - costly, 0.001 * turnover, atol=1e-15)
+
+
+def test_the_front_holds_what_nothing_beats() -> None:
+    def trial(number: int, *values: float) -> Trial:
+        return Trial(number, "ridge", {}, 0, "sampler", TrialState.FINISHED, values=values)
+
+    trials = [trial(0, 1.0, 50.0), trial(1, 2.0, 80.0), trial(2, 1.5, 90.0), trial(3, 0.5, 10.0)]
+    assert [one.number for one in front(trials, ("net_sharpe", "turnover"))] == [1, 0, 3]
+
+
+def test_a_search_of_two_objectives_takes_the_best_in_the_first() -> None:
+    found = engine(objectives=("net_sharpe", "turnover")).fit(priced_rows())
+    assert {"net_sharpe", "turnover"} <= set(found.leaderboard_.columns)
+    best = found.front_[0]
+    assert best.values[0] == max(trial.values[0] for trial in found.history_)
+    assert found.weights_ == {f"trial {best.number}": 1.0} and found.verdict_ is not None
+
+
+def test_objectives_that_cannot_be_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"objectives is \('sharpe',\)"):
+        engine(objectives=["sharpe"])
+    with pytest.raises(ConfigError, match="sampler is 'cma_es', which knows one objective"):
+        engine(objectives=["net_sharpe", "turnover"], sampler="cma_es")
+    unpriced = TrainingSet.from_arrays(np.zeros((500, 1)), np.arange(500.0))
+    with pytest.raises(AccountingError, match="no execution_return"):
+        engine(objectives=["net_sharpe", "turnover"]).fit(unpriced)

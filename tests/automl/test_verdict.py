@@ -1,0 +1,103 @@
+"""What a search claims of its choice comes from rows it never saw, and says how much was tried."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from huracan.automl import AutoMLEngine
+from huracan.automl.study_rows import JUDGED, StudyRows
+from huracan.automl.trials import Trial, TrialState
+from huracan.automl.verdict import luck_of, verdict_on
+from huracan.dataset import TrainingSet
+from huracan.errors import ConfigError, DataError
+from huracan.validation.leak_checks import assert_purged
+
+
+def rows_of(n: int = 1_500, strength: float = 0.5, seed: int = 0, start: str = "2015-01-01") -> TrainingSet:
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n, 4)).astype(np.float32)
+    times = np.datetime64(start) + np.arange(n)
+    return TrainingSet.from_arrays(X, strength * X[:, 0] + rng.standard_normal(n), label_horizon=3, ts=times)
+
+
+def engine(**settings: Any) -> AutoMLEngine:
+    return AutoMLEngine(**{"learners": ["ridge", "lightgbm"], "max_trials": 3, "random_state": 3, **settings})
+
+
+@pytest.mark.parametrize("task", ["regression", "classification"])
+def test_an_edge_is_crowned_where_the_search_never_looked(task: Any) -> None:
+    learners = ["ridge" if task == "regression" else "logistic_regression", "lightgbm"]
+    found = engine(task=task, learners=learners).fit(rows_of())
+    verdict = found.verdict_
+    assert verdict is not None and verdict.crowned and verdict.interval[0] > 0 and verdict.n_moments == 300
+    assert verdict.sentence.startswith("Better than the constant forecast from")
+    # of a signal of variance .25 under noise of variance 1, a fifth of the variance can be explained
+    if task == "regression":
+        assert 0.1 < verdict.gain < 0.3
+    assert verdict.n_trials == 3 and verdict.n_earlier_trials == 0
+    assert verdict.deflated_sharpe is not None and verdict.deflated_sharpe.probability > 0.95
+
+
+def test_noise_is_not_crowned_and_says_so() -> None:
+    found = engine().fit(rows_of(strength=0.0, seed=9))
+    assert found.verdict_ is not None and not found.verdict_.crowned
+    assert "better than" in found.verdict_.sentence.lower() or found.verdict_.sentence.startswith("Worse")
+
+
+def test_no_fold_knows_of_the_span_that_judges() -> None:
+    rows = rows_of()
+    study = StudyRows.of(rows, "regression", judged_share=0.25)
+    first = study.fold(JUDGED).test.min()
+    assert len(study.fold(JUDGED).test) == 375
+    for number in (*range(len(study.folds)), JUDGED):
+        assert_purged(study.rows, study.fold(number).train, study.fold(number).test)
+    assert all(rows.label_end[fold.test].max() < rows.decision_time[first] for fold in study.folds)
+
+
+def test_other_labels_in_the_judged_span_change_no_trial() -> None:
+    rows = rows_of()
+    other = rows_of()
+    other.y[1_200:] = 7.0
+    one, two = engine(ensemble=False).fit(rows), engine(ensemble=False).fit(other)
+    assert [trial.score for trial in one.history_] == [trial.score for trial in two.history_]
+
+
+def test_judging_later_rows_and_refusing_earlier_ones() -> None:
+    found = engine(judged_share=0.0).fit(rows_of())
+    assert found.verdict_ is None and found.luck_ is not None
+    later = found.judge(rows_of(seed=1, start="2020-01-01"))
+    assert later.crowned and later.n_moments == 1_500 and later.n_trials == 3
+    with pytest.raises(DataError, match="the first row is decided at 2015-01-02"):
+        found.judge(rows_of())
+
+
+def test_the_gain_and_its_interval_are_those_of_the_mean() -> None:
+    days = np.arange("2020-01-01", "2021-01-01", dtype="M8[D]")
+    gain = np.random.default_rng(0).standard_normal(len(days))
+    verdict = verdict_on(gain, days)
+    assert verdict.gain == pytest.approx(gain.mean())
+    assert verdict.interval[0] < gain.mean() < verdict.interval[1] and not verdict.crowned
+    assert verdict_on(gain[:5], days[:5]).sentence.startswith("Nothing can be said")
+
+
+def test_trials_of_earlier_studies_count() -> None:
+    rng = np.random.default_rng(1)
+    trials = []
+    for number in range(6):
+        trial = Trial(number, "ridge", {}, 0, "sampler", TrialState.FINISHED, score=float(number))
+        trial.gains[0], trial.payoff = np.zeros(3), rng.standard_normal(400) + 0.05 * number
+        trials.append(trial)
+    few, many = luck_of(trials, trials[-1]), luck_of(trials, trials[-1], n_earlier_trials=500)
+    assert few.deflated_sharpe is not None and many.deflated_sharpe is not None
+    assert many.n_trials == 506 and many.deflated_sharpe.probability < few.deflated_sharpe.probability
+    assert few.overfitting is not None and few.overfitting.n_strategies == 6
+    alone = luck_of(trials[:1], trials[0])
+    assert alone.overfitting is None and "two at least are needed" in alone.reasons[0]
+
+
+def test_a_share_that_cannot_be_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"judged_share is 1\.0"):
+        engine(judged_share=1.0)
