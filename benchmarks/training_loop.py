@@ -2,9 +2,10 @@
 
 Same network, same windows in the same order, same optimizer, rates, and gradient norm; the losses of every step are compared
 before anything is timed. Time is CPU time on one thread and runs alternate. A shared machine's steps differ by more than the
-loop can add, so that is measured where it is not drowned: on the same networks 8 wide, with all their parts and parameters, best
-run of each way; it is then a share of the full step. The difference of full runs stands beside it, and so does that of bare runs
-from bare runs, which says how much of it is the machine's. Against Lightning the median of the ratios of neighbours counts.
+loop can add, so that is measured where it is not drowned: on the same networks 8 wide, with all their parts and parameters,
+best run of each way; it is then a share of the full step. The difference of full runs stands beside it, and so does that of
+bare runs from bare runs, which says how much of it is the machine's. Against Lightning the median of the ratios of neighbours
+counts.
 Dropout is off where losses are compared, since the loop draws it from the seed of each step; the loop is timed with each
 network's own dropout as well. Lightning runs with logging,
 checkpoints, progress and checks off (``barebones``), in an environment laid over this one (:mod:`benchmarks.peers`), each way
