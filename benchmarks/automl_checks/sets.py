@@ -21,7 +21,7 @@ __all__ = ["SIMULATED", "SearchSet", "real_sets", "simulated", "simulated_sets",
 
 N_ROWS, N_FEATURES, N_REGIMES = 20_000, 60, 3
 TEST_SHARE = 0.25
-SIMULATED = tuple((seed, strength) for seed, strength in enumerate((0.03, 0.05, 0.07, 0.10, 0.14) * 2))
+SIMULATED = tuple((seed, strength) for seed, strength in enumerate((0.05, 0.1, 0.15, 0.2, 0.3) * 2))
 """(seed, strength): strength is the standard deviation of what features tell of a bar, its noise being 1."""
 
 
