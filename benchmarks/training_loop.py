@@ -43,9 +43,9 @@ NETWORKS = {
     "gru": "huracan.models.networks.gru:GRUNetwork",
     "transformer": "huracan.models.networks.transformer:TransformerNetwork",
 }
-ROUNDS = 9
+ROUNDS = 5
 STEPS, EPOCHS = 8, 2
-NARROW, NARROW_STEPS, NARROW_ROUNDS = 8, 48, 25
+NARROW, NARROW_STEPS, NARROW_ROUNDS = 8, 16, 12
 OVERHEAD, FASTER = 0.03, 1.1
 SAME = 1e-5
 LIGHTNING = ["lightning==2.6.6"]
