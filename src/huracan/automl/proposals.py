@@ -43,11 +43,11 @@ def sampler_of(name: str, seed: int) -> optuna.samplers.BaseSampler:
     if name not in SAMPLERS:
         raise nearest_name(name, SAMPLERS, kind="sampler")
     kind = getattr(optuna.samplers, SAMPLERS[name])
-    if name == "tpe":
-        with warnings.catch_warnings():  # two options are called experimental, by their own library, since 2020
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    with warnings.catch_warnings():  # some samplers, and two options of TPE since 2020, are called experimental by their library
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        if name == "tpe":
             return kind(seed=seed, multivariate=True, group=True, constant_liar=True, n_startup_trials=0)
-    return kind(seed=seed)
+        return kind(seed=seed)
 
 
 def search_spaces(learners: Sequence[str], given: Mapping[str, SearchSpace]) -> dict[str, dict[str, Dimension]]:
