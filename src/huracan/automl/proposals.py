@@ -12,6 +12,7 @@ from huracan.baselines.search_space import Between, Dimension, SearchSpace
 from huracan.baselines.spec import LearnerSpec
 from huracan.catalogue import find_learner
 from huracan.errors import ModelError, nearest_name
+from huracan.models.torch_use import require_torch
 
 if TYPE_CHECKING:
     import optuna
@@ -36,14 +37,16 @@ def sampler_of(name: str, seed: int) -> optuna.samplers.BaseSampler:
 
     Raises
     ------
-    UnknownName : there is no sampler of this name.
+    UnknownName : there is no sampler of this name. DependencyMissing : Gaussian processes need PyTorch.
     """
     import optuna
 
     if name not in SAMPLERS:
         raise nearest_name(name, SAMPLERS, kind="sampler")
+    if name == "gp":
+        require_torch("the sampler 'gp' needs")
     kind = getattr(optuna.samplers, SAMPLERS[name])
-    with warnings.catch_warnings():  # some samplers, and two options of TPE since 2020, are called experimental by their library
+    with warnings.catch_warnings():  # some, and two options of TPE since 2020, are called experimental
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         if name == "tpe":
             return kind(seed=seed, multivariate=True, group=True, constant_liar=True, n_startup_trials=0)
