@@ -13,10 +13,12 @@ from huracan.automl.budget import Budget
 from huracan.automl.choosing import CONSTANT, choose
 from huracan.automl.crew import FoldCrew, ProcessFolds, SameProcess
 from huracan.automl.fold_work import ALL_ROWS, FoldTask
+from huracan.automl.open_book import open_book
 from huracan.automl.portfolio import starting_settings
 from huracan.automl.proposals import Proposals, sampler_of, search_spaces
 from huracan.automl.search import Search, SearchProgress
 from huracan.automl.study_rows import StudyRows
+from huracan.automl.trial_book import TrialBook
 from huracan.automl.trials import Trial, TrialState
 from huracan.baselines.search_space import SearchSpace
 from huracan.baselines.spec import LearnerSpec, SupervisedTask
@@ -28,8 +30,9 @@ from huracan.logs import logger
 from huracan.validation.folds import PurgedSplitter
 
 if TYPE_CHECKING:
-    import optuna
     import polars as pl
+
+    from huracan.storage import Database
 
 __all__ = ["DEFAULT_LEARNERS", "AutoMLEngine"]
 
@@ -58,6 +61,9 @@ class AutoMLEngine:
     trial_timeout : seconds one trial may take. n_workers : processes that fit; None fits in this process where nothing has to
         be ended at a deadline.
     random_state : seed. progress : called after each trial with it and the best so far.
+    database : URL or ``Database`` that keeps the study: after a kill the same call goes on, on several hosts together.
+    study : its name, by default one made of data and settings. warm_start : begin with what earlier studies there found good.
+    lost_after : seconds without a sign of life after which another host's process is taken for gone.
 
     Attributes
     ----------
@@ -93,6 +99,10 @@ class AutoMLEngine:
         n_workers: int | None = None,
         random_state: int = 0,
         progress: SearchProgress | None = None,
+        database: Database | str | None = None,
+        study: str | None = None,
+        warm_start: bool = False,
+        lost_after: float = 60.0,
     ) -> None:
         if task not in DEFAULT_LEARNERS:
             raise ConfigError(f"task is {task!r}; 'regression' or 'classification' was expected.")
@@ -104,6 +114,7 @@ class AutoMLEngine:
         self.portfolio, self.shared_bins, self.pruning = portfolio, shared_bins, pruning
         self.trial_timeout, self.n_workers = trial_timeout, n_workers
         self.random_state, self.progress = random_state, progress
+        self.database, self.study, self.warm_start, self.lost_after = database, study, warm_start, lost_after
         self._spaces = search_spaces(self._checked_learners(), self.search_space)
         sampler_of(sampler, random_state)
 
@@ -117,9 +128,10 @@ class AutoMLEngine:
         budget = Budget(self.time_budget, self.max_trials)
         rows = X if isinstance(X, TrainingSet) else TrainingSet.from_arrays(X, y, label_horizon=label_horizon)
         study = StudyRows.of(rows, self.task, self.splitter, shared_bins=self.shared_bins)
+        book = self._book(study)
         crew = self._crew(study)
         try:
-            search = self._search(study, crew, budget)
+            search = self._search(study, crew, budget, book)
             self.history_ = search.run()
             if not search.finished:
                 self._nothing_finished(study, budget)
@@ -129,7 +141,9 @@ class AutoMLEngine:
             fitted = self._final_fits(members, crew, budget)
         finally:
             crew.close()
+            book.close()
         self._take(study, members, weights, fitted)
+        book.finish({"weights": self.weights_, "trials": len(self.history_)})
         self.reproducible_ = self.time_budget is None and self.trial_timeout is None
         self.seconds_ = budget.spent
         return self
@@ -192,18 +206,30 @@ class AutoMLEngine:
             return SameProcess(study)
         return ProcessFolds(study, self.n_workers or 1)
 
-    def _search(self, study: StudyRows, crew: FoldCrew, budget: Budget) -> Search:
-        import optuna
-
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        sampler = sampler_of(self.sampler, self.random_state)
-        optuna_study: optuna.Study = optuna.create_study(direction="maximize", sampler=sampler)
+    def _book(self, study: StudyRows) -> TrialBook:
         start = starting_settings(list(self._spaces), self.task) if self.portfolio else []
+        return open_book(
+            self.database,
+            study,
+            self._spaces,
+            [(learner, params, "portfolio") for learner, params in start],
+            name=self.study,
+            warm_start=self.warm_start,
+            lost_after=self.lost_after,
+            seed=self.random_state,
+            sampler=self.sampler,
+            pruning=self.pruning,
+            shared_bins=self.shared_bins,
+            members=self.max_members,
+        )
+
+    def _search(self, study: StudyRows, crew: FoldCrew, budget: Budget, book: TrialBook) -> Search:
         return Search(
             study,
-            Proposals(optuna_study, self._spaces, start),
+            Proposals(self._spaces, book.queue, sampler=self.sampler, seed=self.random_state),
             crew,
             budget,
+            book=book,
             seed=self.random_state,
             trial_timeout=self.trial_timeout,
             pruning=self.pruning,
