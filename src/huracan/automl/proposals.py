@@ -30,7 +30,10 @@ SAMPLERS: Mapping[str, str] = {
     "qmc": "QMCSampler",
     "nsga_ii": "NSGAIISampler",
 }
-"""Name here -> Optuna's."""
+"""Name here -> Optuna's. All but tpe and random look at what all learners have in common; the rest they draw at random."""
+
+_WARN_OF_EACH = ("cma_es", "gp")
+"""Hyperparameter that one learner has and another has not."""
 
 Spaces = Mapping[str, Mapping[str, Dimension]]
 """Learner -> hyperparameter -> where to look."""
@@ -61,6 +64,8 @@ def sampler_of(name: str, seed: int, number: int = 0) -> optuna.samplers.BaseSam
             sampler = kind(seed=seed, independent_sampler=independent, warn_independent_sampling=False)
             sampler._find_sample_id = lambda *_: number  # its own count is of one process
             return sampler
+        if name in _WARN_OF_EACH:
+            return kind(seed=drawn, warn_independent_sampling=False)
         return kind(seed=drawn)
 
 
