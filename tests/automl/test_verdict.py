@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -96,6 +97,16 @@ def test_trials_of_earlier_studies_count() -> None:
     assert few.overfitting is not None and few.overfitting.n_strategies == 6
     alone = luck_of(trials[:1], trials[0])
     assert alone.overfitting is None and "two at least are needed" in alone.reasons[0]
+
+
+def test_a_second_search_of_the_same_rows_knows_of_the_first(tmp_path: Path) -> None:
+    url, rows = f"sqlite:///{tmp_path}/studies.db", rows_of()
+    engine(database=url, study="first").fit(rows)
+    second = engine(database=url, study="second", random_state=4).fit(rows)
+    assert second.verdict_ is not None and (second.verdict_.n_trials, second.verdict_.n_earlier_trials) == (6, 3)
+    again = engine(database=url, study="second", random_state=4).fit(rows)
+    assert again.luck_ == second.luck_ or repr(again.luck_) == repr(second.luck_)
+    assert again.verdict_ is not None and again.verdict_.gain == second.verdict_.gain
 
 
 def test_a_share_that_cannot_be_is_refused() -> None:
