@@ -80,7 +80,7 @@ def test_objectives_outlive_their_process(tmp_path: Path) -> None:
     assert [one.number for one in again.front_] == [one.number for one in first.front_]
     shown = read_study(url, "money").to_optuna()
     assert len(shown.directions) == 2 and len(shown.trials) == 4
-    with pytest.raises(ConfigError, match="objectives is .* here and .* there"):
+    with pytest.raises(ConfigError, match=r"objectives is .* here and .* there"):
         engine(database=url, study="money").fit(priced_rows())
 
 
