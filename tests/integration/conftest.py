@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from huracan import UnifiedMLPipeline
+from huracan.automl import AutoMLEngine
 from huracan.integration import PipelineResult
 
 SmallConfig = Callable[..., dict[str, Any]]
@@ -37,3 +39,22 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[UnifiedMLPipeli
     """One finished small run, shared by the tests that only look at it."""
     pipeline = UnifiedMLPipeline(_small_config(tmp_path_factory.mktemp("home")))
     return pipeline, pipeline.run()
+
+
+def _with_a_judging_engine(patch: pytest.MonkeyPatch) -> None:
+    if not {"judged_share", "database"} <= set(signature(AutoMLEngine.__init__).parameters):
+        from tests.integration.judging_engine import JudgingEngine
+
+        patch.setattr("huracan.integration.automl_job.AutoMLEngine", JudgingEngine)
+
+
+@pytest.fixture(scope="session")
+def with_a_judging_engine() -> Callable[[pytest.MonkeyPatch], None]:
+    """Give the job an engine that takes all that it is told, where the installed one does not yet."""
+    return _with_a_judging_engine
+
+
+@pytest.fixture
+def judging_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same, for one test."""
+    _with_a_judging_engine(monkeypatch)
