@@ -106,7 +106,13 @@ def _of_hyperparameters(
     if len(mine) < _FEWEST:
         return HyperparameterImportance(learner, len(mine), _NONE, reason=_too_few(len(mine), False))
     complete = [_complete(learner, trial.params) for trial in mine]
-    known = {name: where for name, where in space.items() if all(params[name] in where for params in complete)}
+    known = {
+        name: where
+        for name, where in space.items()
+        if all(params[name] in where for params in complete) and len({repr(params[name]) for params in complete}) > 1
+    }
+    if not known:
+        return HyperparameterImportance(learner, len(mine), _NONE, reason="No hyperparameter took more than one value.")
     distributions = {name: _distribution(where) for name, where in known.items()}
     values = [{name: _value(params[name], where) for name, where in known.items()} for params in complete]
     return _measured(learner, values, mine, distributions, seed)

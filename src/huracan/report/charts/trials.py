@@ -156,9 +156,7 @@ def slice_chart(
         ticks = [Tick(across(i), label, "choice") for i, label in enumerate(labels)]
     else:
         across = Scale.around(low, high, margin=0.06, log=log and low > 0.0)
-        at = across.ticks(4)
-        decimals = suitable_decimals(at, 1, most=12)
-        ticks = [Tick(across(t), _short(t, decimals)) for t in at]
+        ticks = [Tick(across(t), _short(t)) for t in across.ticks(4)]
     tones = {"": tone}
     marks = Markup('<path class="one" d="M0 {}H{}"/>').format(f"{_TALL * scores.height(0.0):.5g}", _WIDTH)
     drawn = thinned(frame, _DRAWN)
@@ -226,8 +224,15 @@ def _spread(frame: pl.DataFrame) -> list[float]:
     return [0.0 if n < 2 else -0.28 + 0.56 * i / (n - 1) for i, n in place.iter_rows()]
 
 
-def _short(value: float, decimals: int) -> str:
-    """A tick in few signs."""
-    if value and (abs(value) < 1e-3 or abs(value) >= 1e6):
-        return f"{value:.0e}".replace("e-0", "e−").replace("e-", "e−").replace("e+0", "e")
-    return f"{value:,.{decimals}f}".rstrip("0").rstrip(".") if decimals else number(value, 0)
+def _short(value: float) -> str:
+    """A tick in few signs.
+
+    >>> [_short(v) for v in (0.0, 0.001, 0.25, 16.0, 3000.0, 2e-7)]
+    ['0', '0.001', '0.25', '16', '3,000', '2e−7']
+    """
+    if value == 0.0:
+        return "0"
+    if not 1e-5 <= abs(value) < 1e7:
+        return f"{value:.0e}".replace("e-0", "e−").replace("e-", "e−").replace("e+0", "e").replace("e+", "e")
+    text = f"{value:,.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
+    return (text.rstrip("0").rstrip(".") if "." in text else text).replace("-", "−")
