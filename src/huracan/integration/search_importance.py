@@ -200,4 +200,5 @@ def _complete(learner: str, params: Mapping[str, Any]) -> dict[str, Any]:
 def _too_few(n: int, one_learner: bool) -> str:
     if one_learner and n >= _FEWEST:
         return "All finished trials are of one learner; there is nothing to compare."
-    return f"{n} finished trial{'s' if n != 1 else ''} are too few to tell what mattered; from {_FEWEST} on it can be told."
+    few = "1 finished trial is" if n == 1 else f"{n} finished trials are"
+    return f"{few} too few to tell what mattered; from {_FEWEST} on it can be told."
