@@ -94,6 +94,16 @@ def test_noise_is_not_crowned_and_the_baseline_serves(tmp_path: Path, small_conf
     assert any("had been looked at 1 time before" in note for note in again.content.notes)
 
 
+@pytest.mark.slow
+def test_markets_without_an_edge_crown_nobody(tmp_path: Path, small_config: Any) -> None:
+    """A crown needs a whole 95 % interval above zero: one noise market in forty, so that 4 of 20 have p < .002."""
+    crowned = 0
+    for seed in range(20):
+        wanted = {**SEARCH, "max_trials": 6}
+        crowned += search(small_config, tmp_path / str(seed), data=NOISE, seed=seed, automl=wanted)[1].champion is not None
+    assert crowned <= 3
+
+
 def test_classification_is_searched_and_judged_by_probability(tmp_path: Path, small_config: Any) -> None:
     wanted = {**SEARCH, "learners": ["logistic_regression"], "task": "classification", "max_trials": 2}
     _, result = search(small_config, tmp_path, data=PLANTED, automl=wanted)

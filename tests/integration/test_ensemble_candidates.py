@@ -198,6 +198,8 @@ def test_the_main_job_judges_registers_and_reports_ensembles_like_learners(
     assert named <= set(result["ab_testing"].comparison.models)
     assert result["performance_report"]["content"].tried["ensembles of them"] == "2: ensemble_greedy, ensemble_stacking"
     assert result.report_path is not None and "ensemble_greedy" in result.report_path.read_text()
+    alone = UnifiedMLPipeline({**config, "home": str(tmp_path / "alone"), "training": {"pooling": pooling, "n_jobs": 1}}).run()
+    assert alone.result_hash == result.result_hash, "whoever trains the members first"
     cards = pipeline.get_all_models_info()
     assert set(cards["ensemble_greedy"]["hyperparameters"]["members"]) == {"ridge", "decision_tree"}
 
