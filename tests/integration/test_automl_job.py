@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from huracan import UnifiedMLPipeline
+from huracan.automl import AutoMLEngine
 from huracan.catalogue import signal_score
 from huracan.config import config_hash, load_config
 from huracan.errors import ConfigError, ModelError, UnknownName
@@ -233,6 +239,52 @@ def test_what_cannot_be_asked_is_one_sentence(tmp_path: Path, words: tuple[str, 
     assert said in str(done.exception)
     assert getattr(done.exception, "exit_code", 1) == 2
     assert not (tmp_path / "runs").exists()
+
+
+_PROGRAM = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).resolve().parents[2])!r})
+import pytest
+from tests.integration.conftest import _with_a_judging_engine
+_with_a_judging_engine(pytest.MonkeyPatch())
+from huracan.__main__ import main
+main()
+"""
+
+
+def _start(home: Path, config: Path) -> subprocess.Popen[str]:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("HURACAN")} | {"HURACAN_HOME": str(home)}
+    words = [sys.executable, "-c", _PROGRAM, "automl", "--config", str(config), "--learners", "ridge,lightgbm"]
+    return subprocess.Popen(
+        [*words, "--max-trials", "10"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_command_goes_on_with_its_trials_and_ends_as_if_undisturbed(tmp_path: Path, how: signal.Signals) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text("features: {recipe: minimal}\ndata: {simulation: {n_bars: 1500, n_symbols: 2}}\nautoml: {n_splits: 2}\n")
+    stopped = _start(tmp_path / "stopped", config)
+    assert stopped.stderr is not None
+    while not stopped.stderr.readline().startswith("huracan: 30 % done"):
+        assert stopped.poll() is None
+    stopped.send_signal(how)
+    _, said = stopped.communicate(timeout=60)
+    if how == signal.SIGINT:
+        assert (stopped.returncode, said.splitlines()[-1]) == (
+            130,
+            "huracan: stopped; the same command goes on where it stopped.",
+        )
+    told = [_start(tmp_path / home, config).communicate(timeout=120)[0].splitlines() for home in ("stopped", "calm")]
+    assert told[0][0] == told[1][0], "the same verdict"
+    assert [line for line in told[0] if line.startswith("Chosen")] == [line for line in told[1] if line.startswith("Chosen")]
+    (folder,) = (tmp_path / "stopped" / "runs").iterdir()
+    ended = (folder / "log.jsonl").read_text().count('"a trial ended"')
+    if "database" in signature(AutoMLEngine.__init__).parameters:
+        assert ended in (10, 11), "trials that had ended are not made again; one may have ended and not been told"
+    else:
+        assert ended > 10
 
 
 def test_a_folder_that_is_to_be_kept_stays(tmp_path: Path) -> None:

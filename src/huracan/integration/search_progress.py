@@ -28,7 +28,7 @@ class SearchTold:
         self._trials, self._done = 0, 0.0
 
     def __call__(self, trial: Any, best: Any) -> None:
-        self._trials += 1
+        self._trials = max(self._trials, trial.number) + 1  # those of before a kill count, too
         said = "none finished yet" if best is None else f"best so far {best.score:+.3g} ({best.learner})"
         self._tell(f"{self._trials} trial{'s' if self._trials > 1 else ''}, {said}", _OF_THE_WHOLE * self._share())
 
