@@ -25,7 +25,7 @@ from huracan.automl.open_book import open_book
 from huracan.automl.portfolio import starting_settings
 from huracan.automl.proposals import Proposals, sampler_of, search_spaces
 from huracan.automl.search import Search, SearchProgress
-from huracan.automl.study_rows import JUDGED, StudyRows
+from huracan.automl.study_rows import JUDGED, StudyRows, stance_payoff
 from huracan.automl.trial_book import TrialBook
 from huracan.automl.trials import Trial, TrialState
 from huracan.automl.verdict import LuckOfTheSearch, Verdict, luck_of, verdict_on
@@ -208,8 +208,9 @@ class AutoMLEngine:
         said = self.predict(later) if self.task == "regression" else self.predict_proba(later)[:, -1]
         constant = row_losses(metric, y, np.full(len(y), self.constant_))
         gain = (constant - row_losses(metric, y, np.asarray(said, np.float64))) / (float(constant.mean()) or 1.0)
-        moments, series = average_by_time(gain, later.decision_time)
-        return verdict_on(series, moments, self.luck_)
+        moments, gains = average_by_time(gain, later.decision_time)
+        payoff = average_by_time(stance_payoff(np.asarray(said, np.float64), y, self.constant_), later.decision_time)[1]
+        return verdict_on(gains, payoff, moments, self.luck_)
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Forecasts (n,), or for classification the likelier class."""
@@ -347,8 +348,9 @@ class AutoMLEngine:
         if said is None:
             self._note("there is no verdict: a member could not be fitted before the span that judges")
             return None
-        moments = np.unique(study.rows.decision_time[study.judged.test])
-        return verdict_on(study.gains(JUDGED, said), moments, self.luck_)
+        target, times = study.targets[JUDGED], study.rows.decision_time[study.judged.test]
+        moments, payoff = average_by_time(stance_payoff(said, target.y, target.constant), times)
+        return verdict_on(study.gains(JUDGED, said), payoff, moments, self.luck_)
 
     def _in_place_of_a_trial(self, study: StudyRows, budget: Budget) -> Trial:
         failed = next((trial for trial in self.history_ if trial.state is TrialState.FAILED), None)
