@@ -20,7 +20,7 @@ from huracan.errors import ModelError, nearest_name
 if TYPE_CHECKING:
     import optuna
 
-__all__ = ["SAMPLERS", "Proposals", "inside", "sampler_of", "search_spaces", "to_optuna"]
+__all__ = ["SAMPLERS", "Proposals", "defaults_of", "inside", "sampler_of", "search_spaces", "to_optuna"]
 
 SAMPLERS: Mapping[str, str] = {
     "tpe": "TPESampler",
@@ -39,6 +39,7 @@ Spaces = Mapping[str, Mapping[str, Dimension]]
 """Learner -> hyperparameter -> where to look."""
 
 _LEARNER = "learner"
+_LARGE = ("maximize",)
 _NOW = datetime.datetime(2000, 1, 1)  # Optuna wants a time; nothing depends on it
 
 
@@ -101,7 +102,7 @@ class Proposals:
     Parameters
     ----------
     spaces : of :func:`search_spaces`. queue : learner, settings and source of the first trials, by their number.
-    sampler : one of :data:`SAMPLERS`. seed : of the study.
+    sampler : one of :data:`SAMPLERS`. seed : of the study. directions : "maximize" or "minimize", of each objective.
 
     Examples
     --------
@@ -120,14 +121,17 @@ class Proposals:
         *,
         sampler: str = "tpe",
         seed: int = 0,
+        directions: Sequence[str] = _LARGE,
     ) -> None:
         self._spaces, self._queue, self._sampler, self._seed = spaces, queue, sampler, seed
+        self._directions = directions
         self._known: dict[int, optuna.trial.FrozenTrial] = {}
         self._notes: dict[int, dict[str, Any]] = {}
 
     def next(self, number: int) -> tuple[str, dict[str, Any], str]:
         """Learner, settings that differ from its defaults, and where they come from."""
-        study = _study_of((self._known[n] for n in sorted(self._known) if n != number), self._sampler, self._seed, number)
+        told = (self._known[n] for n in sorted(self._known) if n != number)
+        study = _study_of(told, sampler_of(self._sampler, self._seed, number), self._directions)
         source = "sampler"
         if number < len(self._queue):
             learner, params, source = self._queue[number]
@@ -135,7 +139,7 @@ class Proposals:
         trial = study.ask()
         learner = trial.suggest_categorical(_LEARNER, list(self._spaces))
         found = {name: _suggested(trial, f"{learner}.{name}", where) for name, where in self._spaces[learner].items()}
-        defaults = find_learner(learner).defaults
+        defaults = defaults_of(learner)
         self._notes[number] = {**study.get_trials(deepcopy=False)[trial.number].system_attrs}
         return learner, {name: value for name, value in found.items() if value != defaults[name]}, source
 
@@ -152,10 +156,15 @@ class Proposals:
         self._known[trial.number] = _frozen(trial, self._spaces, self._notes.get(trial.number, trial.notes))
 
 
+def defaults_of(learner: str) -> dict[str, Any]:
+    """What a hyperparameter is where a setting does not name it."""
+    return dict(find_learner(learner).defaults)
+
+
 def inside(space: Mapping[str, Dimension], learner: str, params: Mapping[str, Any]) -> dict[str, Any]:
     """Every dimension's value: what is given, else the learner's default, brought into the space; some have no place there."""
     values: dict[str, Any] = {}
-    complete = find_learner(learner).complete(params)
+    complete = {**defaults_of(learner), **params}
     for name, where in space.items():
         value = complete[name]
         if isinstance(where, Between) and isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -172,19 +181,21 @@ def _whole(spaces: Spaces, learner: str, params: Mapping[str, Any]) -> dict[str,
     return {_LEARNER: learner, **{f"{learner}.{name}": _named(spaces[learner][name], value) for name, value in values.items()}}
 
 
-def to_optuna(trials: Iterable[Trial], spaces: Spaces) -> optuna.Study:
+def to_optuna(trials: Iterable[Trial], spaces: Spaces, *, directions: Sequence[str] = _LARGE) -> optuna.Study:
     """A study of Optuna, in memory, of all these trials: for its importances and pictures."""
     told = (_frozen(trial, spaces, {}) for trial in sorted(trials, key=lambda trial: trial.number))
-    return _study_of(told, "tpe", 0, 0)
+    return _study_of(told, sampler_of("random", 0), directions)
 
 
-def _study_of(told: Iterable[optuna.trial.FrozenTrial], sampler: str, seed: int, number: int) -> optuna.Study:
+def _study_of(
+    told: Iterable[optuna.trial.FrozenTrial], sampler: optuna.samplers.BaseSampler, directions: Sequence[str]
+) -> optuna.Study:
     import optuna
 
     loud = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # it announces every study, also those in memory
     try:
-        study = optuna.create_study(direction="maximize", sampler=sampler_of(sampler, seed, number))
+        study = optuna.create_study(directions=list(directions), sampler=sampler)
     finally:
         optuna.logging.set_verbosity(loud)
     for trial in told:
@@ -204,7 +215,8 @@ def _frozen(trial: Trial, spaces: Spaces, notes: Mapping[str, Any]) -> optuna.tr
         number=trial.number,
         trial_id=trial.number,
         state=state,
-        value=trial.score if judged else None,
+        value=None,
+        values=list(trial.values or (trial.score,)) if judged else None,
         datetime_start=_NOW,
         datetime_complete=None if trial.state is None else _NOW,
         params=params,

@@ -128,7 +128,9 @@ class StudyStore:
             "seconds": trial.seconds,
             "wall_seconds": trial.wall_seconds,
             "reason": trial.reason,
+            "objectives": list(trial.values),
             "gains": pack(trial.gains),
+            "payoff": None if trial.payoff is None else pack({0: trial.payoff}),
             "answers": pack(trial.answers) if trial.answers else None,
         }
         ended = self._log.end(self._study.id, trial.number, self._token, values, forget=forget)
@@ -156,6 +158,13 @@ class StudyStore:
         """Number -> fold -> answers."""
         found = self._log.answers(self._study.id, numbers)
         return {number: unpack(data, where=f"trial {number} of {self.name}") for number, data in found.items()}
+
+    def earlier_trials(self) -> int:
+        """Trials that other studies had on the same data, or on the same symbols and time."""
+        facts = self._study.facts
+        span = None if facts.span_start is None or facts.span_end is None else (facts.span_start, facts.span_end)
+        found = self._log.earlier_trials(data_hash=facts.data_hash, symbols=facts.symbols, span=span, but=self.name)
+        return len(found)
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write down what came of the study."""
@@ -196,7 +205,8 @@ class StoredStudy:
 
     def to_optuna(self) -> optuna.Study:
         """A study of Optuna, in memory, with all trials: for its importances and pictures."""
-        return to_optuna(self.trials, spaces_of(self.study.identity))
+        identity = self.study.identity
+        return to_optuna(self.trials, spaces_of(identity), directions=identity.get("directions", ["maximize"]))
 
 
 def read_study(database: Database | str, name: str) -> StoredStudy:
@@ -231,7 +241,7 @@ def earlier_trials(database: Database, rows: TrainingSet, *, but: str | None = N
 
 
 def _trial_of(row: sa.Row[Any], spaces: Spaces) -> Trial:
-    learner = row.learner or ""
+    learner, where = row.learner or "", f"trial {row.number}"
     return Trial(
         number=row.number,
         learner=learner,
@@ -239,11 +249,13 @@ def _trial_of(row: sa.Row[Any], spaces: Spaces) -> Trial:
         seed=row.seed or 0,
         source=row.source or "",
         state=None if row.state == RUNNING else TrialState(row.state),
-        gains={} if row.gains is None else unpack(row.gains, where=f"trial {row.number}"),
+        gains={} if row.gains is None else unpack(row.gains, where=where),
         seconds=row.seconds or 0.0,
         wall_seconds=row.wall_seconds or 0.0,
         score=float("nan") if row.score is None else row.score,
         reason=row.reason or "",
+        values=tuple(row.objectives or ()),
+        payoff=None if row.payoff is None else unpack(row.payoff, where=where)[0].astype(np.float64),
         notes=row.notes or {},
     )
 

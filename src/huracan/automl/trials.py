@@ -40,6 +40,8 @@ class Trial:
     answers : fold -> forecasts, or probabilities of up, on its test rows, float32; of the leaders only.
     seconds, wall_seconds : of its fits, by the processor and by the clock.
     score : mean gain less half a standard error; nan until it is finished. reason : why it failed or was stopped.
+    values : of the objectives, where they are others than the gain. payoff : of positions as large as its answers, a period
+        at a time; None where that is not told.
     notes : what the sampler remembers of it.
     """
 
@@ -55,6 +57,8 @@ class Trial:
     wall_seconds: float = 0.0
     score: float = float("nan")
     reason: str = ""
+    values: tuple[float, ...] = ()
+    payoff: NDArray[np.float64] | None = None
     notes: Mapping[str, int] = field(default_factory=dict)
 
     def fold_means(self) -> dict[int, float]:

@@ -278,6 +278,7 @@ study_trials = sa.Table(
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("score", sa.Double),
     sa.Column("fold_scores", sa.JSON),
+    sa.Column("objectives", sa.JSON),
     sa.Column("seconds", sa.Double),
     sa.Column("wall_seconds", sa.Double),
     sa.Column("reason", sa.Text),
@@ -286,5 +287,6 @@ study_trials = sa.Table(
     _moment("started_at"),
     _moment("finished_at", given=False),
     sa.Column("gains", sa.LargeBinary),
+    sa.Column("payoff", sa.LargeBinary),
     sa.Column("answers", sa.LargeBinary),
 )
