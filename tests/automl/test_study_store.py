@@ -32,7 +32,7 @@ def told(trials: list[Trial]) -> list[Any]:
     """What must not depend on what happened to the process."""
     return [
         (
-            *(trial.number, trial.learner, dict(trial.params), trial.seed, trial.source, trial.state, repr(trial.score)),
+            *(trial.number, trial.learner, repr(dict(trial.params)), trial.seed, trial.source, trial.state, repr(trial.score)),
             *(trial.reason, {fold: gain.tobytes() for fold, gain in sorted(trial.gains.items())}),
             {fold: answer.tobytes() for fold, answer in sorted(trial.answers.items())},
         )

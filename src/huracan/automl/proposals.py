@@ -7,7 +7,7 @@ import datetime
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -38,8 +38,10 @@ _WARN_OF_EACH = ("cma_es", "gp")
 Spaces = Mapping[str, Mapping[str, Dimension]]
 """Learner -> hyperparameter -> where to look."""
 
+Direction = Literal["minimize", "maximize"]
+
 _LEARNER = "learner"
-_LARGE = ("maximize",)
+_LARGE: tuple[Direction, ...] = ("maximize",)
 _NOW = datetime.datetime(2000, 1, 1)  # Optuna wants a time; nothing depends on it
 
 
@@ -121,7 +123,7 @@ class Proposals:
         *,
         sampler: str = "tpe",
         seed: int = 0,
-        directions: Sequence[str] = _LARGE,
+        directions: Sequence[Direction] = _LARGE,
     ) -> None:
         self._spaces, self._queue, self._sampler, self._seed = spaces, queue, sampler, seed
         self._directions = directions
@@ -181,14 +183,14 @@ def _whole(spaces: Spaces, learner: str, params: Mapping[str, Any]) -> dict[str,
     return {_LEARNER: learner, **{f"{learner}.{name}": _named(spaces[learner][name], value) for name, value in values.items()}}
 
 
-def to_optuna(trials: Iterable[Trial], spaces: Spaces, *, directions: Sequence[str] = _LARGE) -> optuna.Study:
+def to_optuna(trials: Iterable[Trial], spaces: Spaces, *, directions: Sequence[Direction] = _LARGE) -> optuna.Study:
     """A study of Optuna, in memory, of all these trials: for its importances and pictures."""
     told = (_frozen(trial, spaces, {}) for trial in sorted(trials, key=lambda trial: trial.number))
     return _study_of(told, sampler_of("random", 0), directions)
 
 
 def _study_of(
-    told: Iterable[optuna.trial.FrozenTrial], sampler: optuna.samplers.BaseSampler, directions: Sequence[str]
+    told: Iterable[optuna.trial.FrozenTrial], sampler: optuna.samplers.BaseSampler, directions: Sequence[Direction]
 ) -> optuna.Study:
     import optuna
 

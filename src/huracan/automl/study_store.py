@@ -261,10 +261,11 @@ def _trial_of(row: sa.Row[Any], spaces: Spaces) -> Trial:
 
 
 def _restored(spaces: Spaces, learner: str, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as they were before they became JSON: a choice is the very value of the space."""
+    """Settings as they were before they became JSON: in the order of the space, a choice the very value there."""
     if learner not in spaces:
         raise ModelError(f"a stored trial is of the learner '{learner}', which is not among {', '.join(spaces)}.")
-    found = dict(params)
+    named = [name for name in spaces[learner] if name in params]
+    found = {name: params[name] for name in [*named, *(name for name in params if name not in named)]}
     for name, where in spaces[learner].items():
         if name in found and isinstance(where, OneOf):
             written = to_json(found[name])
