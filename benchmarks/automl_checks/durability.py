@@ -158,10 +158,12 @@ def sharing(*, trials: int = 24, repeats: int = 3, n_rows: int = 20_000, rounds:
 
     Returns
     -------
-    dict : seconds of one and two processes, ratio, trial_seconds (median wall-clock time of one trial), complete (every study
+    dict : seconds of one and two processes, ratio, fitting (share of its time that a process spends in fits, rather than with
+        the database, the sampler and waiting), trial_seconds (median wall-clock time of one trial), complete (every study
         had each number once, all finished), shares (trials of each of the two processes), same_model (as both chose).
     """
     seconds: dict[int, list[float]] = {1: [], 2: []}
+    fitting: dict[int, list[float]] = {1: [], 2: []}
     complete, same_model, walls, shares = True, True, [], []
     with own_postgresql() as server:
         for _ in range(repeats):
@@ -175,6 +177,7 @@ def sharing(*, trials: int = 24, repeats: int = 3, n_rows: int = 20_000, rounds:
                 found = [process.result() for process in processes]
                 table = table_of(url, "number", "state", "started_at", "finished_at", "wall_seconds", "owner")
                 seconds[n].append((max(row[3] for row in table) - min(row[2] for row in table)).total_seconds())
+                fitting[n].append(sum(row[4] for row in table) / (n * seconds[n][-1]))
                 complete &= [row[:2] for row in table] == [(number, "finished") for number in range(trials)]
                 same_model &= all(one == found[0] for one in found)
                 if n == 1:
@@ -188,6 +191,7 @@ def sharing(*, trials: int = 24, repeats: int = 3, n_rows: int = 20_000, rounds:
         "seconds": best,
         "all_seconds": seconds,
         "ratio": best[1] / best[2],
+        "fitting": {n: max(parts) for n, parts in fitting.items()},
         "trial_seconds": statistics.median(walls),
         "complete": complete,
         "shares": shares,
@@ -211,6 +215,7 @@ def main() -> str:
             f">= {LEAST_RATIO}",
             f"{shared['ratio']:.2f} ({rate[2]:.2f} over {rate[1]:.2f})",
         ],
+        ["share of its time that each of two processes spends in fits", "", f"{100 * shared['fitting'][2]:.0f} %"],
     ]
     text = "# Searches that last\n\n" + markdown_table(["what", "bar", "measured"], rows) + "\n"
     untouched = killed["lost"] == killed["repeated"] == 0

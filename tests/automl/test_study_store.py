@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import zlib
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from huracan.automl.study_store import StudyStore, opened, read_study
 from huracan.automl.trials import Trial, TrialState
 from huracan.errors import ConfigError, StorageError
 from huracan.storage import StudyLog
-from huracan.storage.tables import study_owners, study_trials
+from huracan.storage.tables import study_owners, study_trials, utc_now
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def told(trials: list[Trial]) -> list[Any]:
     """What must not depend on what happened to the process."""
     return [
         (
-            *(trial.number, trial.learner, dict(trial.params), trial.seed, trial.source, trial.state, repr(trial.score)),
+            *(trial.number, trial.learner, repr(dict(trial.params)), trial.seed, trial.source, trial.state, repr(trial.score)),
             *(trial.reason, {fold: gain.tobytes() for fold, gain in sorted(trial.gains.items())}),
             {fold: answer.tobytes() for fold, answer in sorted(trial.answers.items())},
         )
@@ -81,8 +82,13 @@ def killed_again_and_again(searches: Any, url: str, seed: int, sampler: str, tri
             store.close()
 
 
-@pytest.mark.parametrize(("sampler", "seed"), [("tpe", 0), ("tpe", 1), ("random", 2), ("qmc", 3), ("nsga_ii", 4)])
+@pytest.mark.parametrize(
+    ("sampler", "seed"),
+    [("tpe", 0), ("tpe", 1), ("random", 2), ("qmc", 3), ("nsga_ii", 4), pytest.param("gp", 5, marks=pytest.mark.slow)],
+)
 def test_a_search_killed_at_any_write_ends_as_one_that_was_left_alone(searches: Any, url: str, sampler: str, seed: int) -> None:
+    if sampler == "gp":
+        pytest.importorskip("torch", reason="Optuna's Gaussian processes need PyTorch (huracan[neural])")
     alone = searches.search(sampler=sampler, trials=16).run()
     killed, kills = killed_again_and_again(searches, url, seed, sampler, 16)
     assert kills > 5
@@ -168,19 +174,19 @@ def _set_owner(url: str, store: StudyStore, **values: Any) -> None:
 
 
 @pytest.mark.parametrize("how", ["it has left", "its process is gone", "it gave no sign"])
-def test_a_trial_of_a_process_that_is_gone_is_taken_over_once(searches: Any, url: str, how: str) -> None:
-    first = searches.store(url)
+def test_a_trial_of_a_process_that_is_gone_is_taken_over_once(searches: Any, database_url: str, how: str) -> None:
+    first = searches.store(database_url)
     number = first.reserve(None)
     trial = Trial(number, "ridge", {"expected_ic": 0.3}, 77, "sampler")
     first.settle(trial)
-    second, third = searches.store(url, lost_after=0.5), searches.store(url, lost_after=0.5)
+    second, third = searches.store(database_url, lost_after=0.5), searches.store(database_url, lost_after=0.5)
     assert second.orphan() is None, "its owner lives"
     if how == "it has left":
         first.close()
     elif how == "its process is gone":
-        _set_owner(url, first, process_id=2**22 + 1)
+        _set_owner(database_url, first, process_id=2**22 + 1)
     else:
-        _set_owner(url, first, host="another", seen_at=sa.func.datetime("now", "-2 seconds"))
+        _set_owner(database_url, first, host="another", seen_at=utc_now() - timedelta(seconds=2))
     taken = second.orphan()
     assert taken is not None
     assert (taken.number, taken.learner, dict(taken.params), taken.seed) == (number, "ridge", {"expected_ic": 0.3}, 77)

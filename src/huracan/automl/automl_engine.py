@@ -23,7 +23,7 @@ from huracan.automl.losses import METRICS
 from huracan.automl.objectives import DIRECTIONS, check_objectives, front, net_result
 from huracan.automl.open_book import open_book
 from huracan.automl.portfolio import starting_settings
-from huracan.automl.proposals import Proposals, sampler_of, search_spaces
+from huracan.automl.proposals import Direction, Proposals, sampler_of, search_spaces
 from huracan.automl.search import Search, SearchProgress
 from huracan.automl.study_rows import JUDGED, StudyRows, stance_payoff
 from huracan.automl.trial_book import TrialBook
@@ -176,7 +176,7 @@ class AutoMLEngine:
             self.history_ = search.run()
             final = FinalFits(study, crew, budget, _own_spec)
             members, weights = self._chosen(study, search, budget)
-            self.luck_ = self._luck(study, search, book)
+            self.luck_ = self._luck(search, book)
             self.verdict_ = self._verdict(study, members, weights, final, search) if search.best is not None else None
             fitted = final.on_all_rows(members)
         finally:
@@ -279,7 +279,7 @@ class AutoMLEngine:
                 book.queue,
                 sampler=self.sampler,
                 seed=self.random_state,
-                directions=[DIRECTIONS[objective] for objective in self.objectives],
+                directions=self._directions(),
             ),
             crew,
             budget,
@@ -293,26 +293,20 @@ class AutoMLEngine:
             progress=self.progress,
         )
 
+    def _directions(self) -> list[Direction]:
+        return [DIRECTIONS[objective] for objective in self.objectives]
+
     def _money(self) -> dict[str, Any]:
         """What objectives depend on, beside answers."""
-        told: dict[str, Any] = {"objectives": list(self.objectives)}
+        told: dict[str, Any] = {"objectives": list(self.objectives), "directions": self._directions()}
         if set(self.objectives) - {"gain"}:
             told |= {"costs": asdict(self.costs), "policy": asdict(self.policy)}
         return told
 
-    def _luck(self, study: StudyRows, search: Search, book: TrialBook) -> LuckOfTheSearch | None:
+    def _luck(self, search: Search, book: TrialBook) -> LuckOfTheSearch | None:
         if search.best is None:
             return None
-        return luck_of(self.history_, search.best, n_earlier_trials=self._earlier(study, book))
-
-    def _earlier(self, study: StudyRows, book: TrialBook) -> int:
-        """Trials that earlier studies in the same database had on these rows."""
-        if self.database is None:
-            return 0
-        from huracan.automl.study_store import StudyStore, earlier_trials, opened
-
-        assert isinstance(book, StudyStore)
-        return len(earlier_trials(opened(self.database), study.rows, but=book.name))
+        return luck_of(self.history_, search.best, n_earlier_trials=book.earlier_trials())
 
     def _values(self, study: StudyRows, trial: Trial) -> tuple[float, ...]:
         """Of the objectives."""

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from huracan.automl.feature_choice import ALL_FEATURES
 from huracan.automl.trials import Trial, TrialState
 from huracan.baselines.search_space import Between, Dimension, SearchSpace
 from huracan.baselines.spec import LearnerSpec
@@ -22,9 +21,7 @@ from huracan.models.torch_use import require_torch
 if TYPE_CHECKING:
     import optuna
 
-__all__ = ["SAMPLERS", "Proposals", "inside", "sampler_of", "search_spaces", "to_optuna"]
-
-Direction = Literal["maximize", "minimize"]
+__all__ = ["SAMPLERS", "Direction", "Proposals", "defaults_of", "inside", "sampler_of", "search_spaces", "to_optuna"]
 
 SAMPLERS: Mapping[str, str] = {
     "tpe": "TPESampler",
@@ -42,7 +39,10 @@ _WARN_OF_EACH = ("cma_es", "gp")
 Spaces = Mapping[str, Mapping[str, Dimension]]
 """Learner -> hyperparameter -> where to look."""
 
+Direction = Literal["minimize", "maximize"]
+
 _LEARNER = "learner"
+_LARGE: tuple[Direction, ...] = ("maximize",)
 _NOW = datetime.datetime(2000, 1, 1)  # Optuna wants a time; nothing depends on it
 
 
@@ -107,7 +107,7 @@ class Proposals:
     Parameters
     ----------
     spaces : of :func:`search_spaces`. queue : learner, settings and source of the first trials, by their number.
-    sampler : one of :data:`SAMPLERS`. seed : of the study.
+    sampler : one of :data:`SAMPLERS`. seed : of the study. directions : "maximize" or "minimize", of each objective.
 
     Examples
     --------
@@ -126,7 +126,7 @@ class Proposals:
         *,
         sampler: str = "tpe",
         seed: int = 0,
-        directions: Sequence[Direction] = ("maximize",),
+        directions: Sequence[Direction] = _LARGE,
     ) -> None:
         self._spaces, self._queue, self._sampler, self._seed = spaces, queue, sampler, seed
         self._directions = directions
@@ -135,9 +135,8 @@ class Proposals:
 
     def next(self, number: int) -> tuple[str, dict[str, Any], str]:
         """Learner, settings that differ from its defaults, and where they come from."""
-        study = _study_of(
-            (self._known[n] for n in sorted(self._known) if n != number), self._sampler, self._seed, number, self._directions
-        )
+        told = (self._known[n] for n in sorted(self._known) if n != number)
+        study = _study_of(told, sampler_of(self._sampler, self._seed, number), self._directions)
         source = "sampler"
         if number < len(self._queue):
             learner, params, source = self._queue[number]
@@ -145,7 +144,7 @@ class Proposals:
         trial = study.ask()
         learner = trial.suggest_categorical(_LEARNER, list(self._spaces))
         found = {name: _suggested(trial, f"{learner}.{name}", where) for name, where in self._spaces[learner].items()}
-        defaults = {**find_learner(learner).defaults, **ALL_FEATURES}
+        defaults = defaults_of(learner)
         self._notes[number] = {**study.get_trials(deepcopy=False)[trial.number].system_attrs}
         return learner, {name: value for name, value in found.items() if value != defaults[name]}, source
 
@@ -162,11 +161,15 @@ class Proposals:
         self._known[trial.number] = _frozen(trial, self._spaces, self._notes.get(trial.number, trial.notes))
 
 
+def defaults_of(learner: str) -> dict[str, Any]:
+    """What a hyperparameter is where a setting does not name it."""
+    return dict(find_learner(learner).defaults)
+
+
 def inside(space: Mapping[str, Dimension], learner: str, params: Mapping[str, Any]) -> dict[str, Any]:
     """Every dimension's value: what is given, else the learner's default, brought into the space; some have no place there."""
     values: dict[str, Any] = {}
-    given = {name: value for name, value in params.items() if name not in ALL_FEATURES}
-    complete = {**ALL_FEATURES, **params, **find_learner(learner).complete(given)}
+    complete = {**defaults_of(learner), **params}
     for name, where in space.items():
         value = complete[name]
         if isinstance(where, Between) and isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -183,25 +186,21 @@ def _whole(spaces: Spaces, learner: str, params: Mapping[str, Any]) -> dict[str,
     return {_LEARNER: learner, **{f"{learner}.{name}": _named(spaces[learner][name], value) for name, value in values.items()}}
 
 
-def to_optuna(trials: Iterable[Trial], spaces: Spaces, directions: Sequence[Direction] = ("maximize",)) -> optuna.Study:
+def to_optuna(trials: Iterable[Trial], spaces: Spaces, *, directions: Sequence[Direction] = _LARGE) -> optuna.Study:
     """A study of Optuna, in memory, of all these trials: for its importances and pictures."""
     told = (_frozen(trial, spaces, {}) for trial in sorted(trials, key=lambda trial: trial.number))
-    return _study_of(told, "tpe", 0, 0, directions)
+    return _study_of(told, sampler_of("random", 0), directions)
 
 
 def _study_of(
-    told: Iterable[optuna.trial.FrozenTrial],
-    sampler: str,
-    seed: int,
-    number: int,
-    directions: Sequence[Direction] = ("maximize",),
+    told: Iterable[optuna.trial.FrozenTrial], sampler: optuna.samplers.BaseSampler, directions: Sequence[Direction]
 ) -> optuna.Study:
     import optuna
 
     loud = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)  # it announces every study, also those in memory
     try:
-        study = optuna.create_study(directions=list(directions), sampler=sampler_of(sampler, seed, number))
+        study = optuna.create_study(directions=list(directions), sampler=sampler)
     finally:
         optuna.logging.set_verbosity(loud)
     for trial in told:
@@ -222,7 +221,7 @@ def _frozen(trial: Trial, spaces: Spaces, notes: Mapping[str, Any]) -> optuna.tr
         trial_id=trial.number,
         state=state,
         value=None,
-        values=(list(trial.values) or [trial.score]) if judged else None,
+        values=list(trial.values or (trial.score,)) if judged else None,
         datetime_start=_NOW,
         datetime_complete=None if trial.state is None else _NOW,
         params=params,

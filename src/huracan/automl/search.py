@@ -213,7 +213,7 @@ class Search:
         if state is not TrialState.FINISHED and state is not TrialState.PRUNED:
             trial.score = float("nan")
         if trial.answers:
-            trial.payoff = rounded(self.study.payoff(trial.answers))
+            trial.payoff = rounded(self.study.payoff(trial.answers)).astype(np.float64)
         del self._running[trial.number]
         if not self.book.end(trial, self._forgotten(trial)):
             self._answered.pop(trial.number, None)

@@ -40,6 +40,7 @@ def identity_of(study: StudyRows, spaces: Spaces, **settings: Any) -> dict[str, 
         "task": study.task,
         "metric": study.metric,
         "learners": learners,
+        "order of learners": list(spaces),
         "folds": _hash_of_folds(study),
         **settings,
         "versions": {**library_versions(), "optuna": version("optuna")},
@@ -104,18 +105,20 @@ def span_of(rows: TrainingSet) -> tuple[datetime, datetime] | None:
 def spaces_of(identity: Mapping[str, Any]) -> dict[str, dict[str, Dimension]]:
     """The spaces that :func:`identity_of` was given."""
     return {
-        learner: {name: _dimension(where) for name, where in found["space"].items()}
-        for learner, found in identity["learners"].items()
+        learner: {name: _dimension(where) for name, where in identity["learners"][learner]["space"]}
+        for learner in identity["order of learners"]
     }
 
 
-def _space_json(space: Mapping[str, Dimension]) -> dict[str, Any]:
-    return {
-        name: {"between": [where.low, where.high], "log": where.log, "whole": where.whole}
-        if isinstance(where, Between)
-        else {"one_of": list(where.values)}
-        for name, where in space.items()
-    }
+def _space_json(space: Mapping[str, Dimension]) -> list[Any]:
+    """In the order of the space, on which what a sampler draws depends."""
+    return [[name, _dimension_json(where)] for name, where in space.items()]
+
+
+def _dimension_json(where: Dimension) -> dict[str, Any]:
+    if isinstance(where, Between):
+        return {"between": [where.low, where.high], "log": where.log, "whole": where.whole}
+    return {"one_of": list(where.values)}
 
 
 def _dimension(told: Mapping[str, Any]) -> Dimension:

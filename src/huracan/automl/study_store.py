@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from huracan.automl.objectives import DIRECTIONS
 from huracan.automl.packed import pack, unpack
 from huracan.automl.proposals import Spaces, to_optuna
 from huracan.automl.study_identity import differences, facts_of, identity_hash, spaces_of, span_of
@@ -160,6 +159,13 @@ class StudyStore:
         found = self._log.answers(self._study.id, numbers)
         return {number: unpack(data, where=f"trial {number} of {self.name}") for number, data in found.items()}
 
+    def earlier_trials(self) -> int:
+        """Trials that other studies had on the same data, or on the same symbols and time."""
+        facts = self._study.facts
+        span = None if facts.span_start is None or facts.span_end is None else (facts.span_start, facts.span_end)
+        found = self._log.earlier_trials(data_hash=facts.data_hash, symbols=facts.symbols, span=span, but=self.name)
+        return len(found)
+
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write down what came of the study."""
         self._log.finish(self._study.id, result)
@@ -199,8 +205,8 @@ class StoredStudy:
 
     def to_optuna(self) -> optuna.Study:
         """A study of Optuna, in memory, with all trials: for its importances and pictures."""
-        objectives = self.study.identity.get("objectives", ["gain"])
-        return to_optuna(self.trials, spaces_of(self.study.identity), [DIRECTIONS[objective] for objective in objectives])
+        identity = self.study.identity
+        return to_optuna(self.trials, spaces_of(identity), directions=identity.get("directions", ["maximize"]))
 
 
 def read_study(database: Database | str, name: str) -> StoredStudy:
@@ -235,7 +241,7 @@ def earlier_trials(database: Database, rows: TrainingSet, *, but: str | None = N
 
 
 def _trial_of(row: sa.Row[Any], spaces: Spaces) -> Trial:
-    learner = row.learner or ""
+    learner, where = row.learner or "", f"trial {row.number}"
     return Trial(
         number=row.number,
         learner=learner,
@@ -243,22 +249,23 @@ def _trial_of(row: sa.Row[Any], spaces: Spaces) -> Trial:
         seed=row.seed or 0,
         source=row.source or "",
         state=None if row.state == RUNNING else TrialState(row.state),
-        gains={} if row.gains is None else unpack(row.gains, where=f"trial {row.number}"),
+        gains={} if row.gains is None else unpack(row.gains, where=where),
         seconds=row.seconds or 0.0,
         wall_seconds=row.wall_seconds or 0.0,
         score=float("nan") if row.score is None else row.score,
         reason=row.reason or "",
         values=tuple(row.objectives or ()),
-        payoff=None if row.payoff is None else unpack(row.payoff, where=f"trial {row.number}")[0],
+        payoff=None if row.payoff is None else unpack(row.payoff, where=where)[0].astype(np.float64),
         notes=row.notes or {},
     )
 
 
 def _restored(spaces: Spaces, learner: str, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as they were before they became JSON: a choice is the very value of the space."""
+    """Settings as they were before they became JSON: in the order of the space, a choice the very value there."""
     if learner not in spaces:
         raise ModelError(f"a stored trial is of the learner '{learner}', which is not among {', '.join(spaces)}.")
-    found = dict(params)
+    named = [name for name in spaces[learner] if name in params]
+    found = {name: params[name] for name in [*named, *(name for name in params if name not in named)]}
     for name, where in spaces[learner].items():
         if name in found and isinstance(where, OneOf):
             written = to_json(found[name])

@@ -40,6 +40,9 @@ class TrialBook(Protocol):
     def answers(self, numbers: Iterable[int]) -> dict[int, dict[int, NDArray[Any]]]:
         """Number -> fold -> answers, of trials that others ended."""
 
+    def earlier_trials(self) -> int:
+        """Trials that other studies had on the same data."""
+
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write down what came of the study."""
 
@@ -79,6 +82,9 @@ class OwnBook:
 
     def answers(self, numbers: Iterable[int]) -> dict[int, dict[int, NDArray[Any]]]:
         return {}
+
+    def earlier_trials(self) -> int:
+        return 0
 
     def finish(self, result: Mapping[str, Any]) -> None:
         pass

@@ -42,7 +42,7 @@ class Trial:
     score : mean gain less half a standard error; nan until it is finished. reason : why it failed or was stopped.
     notes : what the sampler remembers of it.
     values : of the objectives, where they are others than the gain. payoff : of positions as large as its answers, see
-        ``StudyRows.payoff``, over the folds it answered, float32; None where it answered none.
+        ``StudyRows.payoff``, over the folds it answered, numbers that float32 can hold; None where it answered none.
     """
 
     number: int
@@ -58,7 +58,7 @@ class Trial:
     score: float = float("nan")
     reason: str = ""
     values: tuple[float, ...] = ()
-    payoff: NDArray[Any] | None = None
+    payoff: NDArray[np.float64] | None = None
     notes: Mapping[str, int] = field(default_factory=dict)
 
     def fold_means(self) -> dict[int, float]:

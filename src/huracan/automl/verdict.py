@@ -142,21 +142,17 @@ def luck_of(trials: Sequence[Trial], best: Trial, *, n_earlier_trials: int = 0) 
     trials : all of a search, in any state. best : the finished one that is judged. n_earlier_trials : of earlier searches on
         the same rows.
     """
-    seen = [trial.payoff.astype(np.float64) for trial in trials if trial.payoff is not None]
+    seen = [trial.payoff for trial in trials if trial.payoff is not None]
     n_trials = len(seen) + n_earlier_trials
     reasons = []
     deflated: DeflatedSharpe | None = None
     overfitting: OverfittingReport | None = None
     try:
         assert best.payoff is not None
-        deflated = deflated_sharpe_ratio(
-            best.payoff.astype(np.float64), trial_sharpe_ratios=[*map(_sharpe, seen)], n_trials=n_trials
-        )
+        deflated = deflated_sharpe_ratio(best.payoff, trial_sharpe_ratios=[*map(_sharpe, seen)], n_trials=n_trials)
     except DataError as error:
         reasons.append(f"the Sharpe ratio of the best trial cannot be deflated: {error}")
-    finished = [
-        trial.payoff.astype(np.float64) for trial in trials if trial.state is TrialState.FINISHED and trial.payoff is not None
-    ]
+    finished = [trial.payoff for trial in trials if trial.state is TrialState.FINISHED and trial.payoff is not None]
     moving = [payoff for payoff in finished if np.ptp(payoff) > 0.0]
     try:
         if len(moving) < 2:

@@ -6,9 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from huracan.automl.proposals import Spaces, inside
-from huracan.catalogue import find_learner
-from huracan.errors import UnknownName
+from huracan.automl.proposals import Spaces, defaults_of, inside
 from huracan.storage import Database, StudyFacts, StudyLog, StudyStatus, to_json
 
 __all__ = ["good_settings", "with_history"]
@@ -67,11 +65,7 @@ def _distance(one: StudyFacts, other: StudyFacts) -> float:
 
 def _fitting(spaces: Spaces, learner: str, params: Mapping[str, Any]) -> dict[str, Any] | None:
     """A setting brought into the space; None where a hyperparameter has no place there."""
-    defaults = find_learner(learner).defaults
-    try:
-        values = inside(spaces[learner], learner, params)
-    except UnknownName:  # the learner has lost a hyperparameter since
-        return None
+    defaults, values = defaults_of(learner), inside(spaces[learner], learner, params)
     if any(name not in values for name in params):
         return None
     return {name: value for name, value in values.items() if value != defaults[name]}
