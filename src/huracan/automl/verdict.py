@@ -96,7 +96,7 @@ class Verdict:
         when = f"from {_day(self.span[0])} to {_day(self.span[1])} ({self.n_moments:,} moments the search never saw)"
         if not np.isfinite(low):
             return f"Nothing can be said {when}: too few moments, or nothing moved."
-        shown = f"skill {self.skill:+.3f} ({low:+.3f} to {high:+.3f}); loss {_percent(self.gain)} less "
+        shown = f"skill {self.skill:+.3f} ({low:+.3f} to {high:+.3f}); saves {_percent(self.gain)} of its loss "
         shown += f"({_percent(self.interval[0])} to {_percent(self.interval[1])})"
         if self.crowned:
             return f"Better than the constant forecast {when}: {shown}."

@@ -92,8 +92,8 @@ def _tiles(content: SearchContent, scores: ScoreScale) -> list[dict[str, str]]:
             {
                 "name": "Skill on rows no trial has seen",
                 "value": number(found.skill, 3, signed=True),
-                "note": f"95 % interval {bounds(found.skill_low, found.skill_high, 3, signed=True)}; it loses "
-                f"{percent(found.gain, decimals, signed=True)} less than the constant",
+                "note": f"95 % interval {bounds(found.skill_low, found.skill_high, 3, signed=True)}; saves "
+                f"{percent(found.gain, decimals, signed=True)} of the constant's loss",
             }
         )
     best = content.history["best"].drop_nulls()
