@@ -18,6 +18,7 @@ from huracan.storage.schema import VERSION_TABLE
 UNDISTURBED = {"lost": 0, "repeated": 0, "same_table": True, "same_model": True}
 
 
+@pytest.mark.slow
 def test_a_search_killed_at_random_moments_loses_repeats_and_changes_nothing() -> None:
     found = kills(2, trials=16, seed=4)
     assert {key: found[key] for key in UNDISTURBED} == UNDISTURBED

@@ -184,7 +184,7 @@ class AutoMLEngine:
             book.close()
         self._take(study, members, weights, fitted)
         book.finish({"weights": self.weights_, "trials": len(self.history_)})
-        self.reproducible_ = self.time_budget is None and self.trial_timeout is None
+        self.reproducible_ = self.time_budget is None and self.trial_timeout is None and (self.n_workers or 1) == 1
         self.seconds_ = budget.spent
         return self
 
@@ -265,7 +265,7 @@ class AutoMLEngine:
             lost_after=self.lost_after,
             seed=self.random_state,
             sampler=self.sampler,
-            pruning=self.pruning,
+            pruning=self._prunes,
             shared_bins=self.shared_bins,
             **self._money(),
             members=self.max_members,
@@ -286,12 +286,16 @@ class AutoMLEngine:
             book=book,
             seed=self.random_state,
             trial_timeout=self.trial_timeout,
-            pruning=self.pruning and self.objectives == ("gain",),
+            pruning=self._prunes,
             members=self.max_members if self.ensemble and self.objectives == ("gain",) else 1,
             valued=None if self.objectives == ("gain",) else partial(self._values, study),
             specs={name: spec for name in self._spaces if (spec := _own_spec(name)) is not None},
             progress=self.progress,
         )
+
+    @property
+    def _prunes(self) -> bool:
+        return self.pruning and self.objectives == ("gain",)
 
     def _directions(self) -> list[Direction]:
         return [DIRECTIONS[objective] for objective in self.objectives]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from huracan.automl.feature_choice import ALL_FEATURES
 from huracan.automl.trials import Trial, TrialState
 from huracan.baselines.search_space import Between, Dimension, SearchSpace
 from huracan.baselines.spec import LearnerSpec
@@ -163,7 +164,7 @@ class Proposals:
 
 def defaults_of(learner: str) -> dict[str, Any]:
     """What a hyperparameter is where a setting does not name it."""
-    return dict(find_learner(learner).defaults)
+    return {**find_learner(learner).defaults, **ALL_FEATURES}
 
 
 def inside(space: Mapping[str, Dimension], learner: str, params: Mapping[str, Any]) -> dict[str, Any]:
