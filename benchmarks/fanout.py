@@ -29,7 +29,7 @@ N_SYMBOLS = 64
 WORKERS = 2
 HORIZON = 4
 KILL_AFTER = N_SYMBOLS // 3
-EMPTY_TASKS = 1000
+EMPTY_TASKS = 4000
 
 Forecasts = dict[str, NDArray[np.float64]]
 
@@ -101,12 +101,8 @@ def _measured(name: str, executor: FanoutExecutor, rows: TrainingSet, truth: For
     if attempts != N_SYMBOLS + 1:
         raise AssertionError(f"{name}: {attempts} attempts where {N_SYMBOLS} tasks and one kill make {N_SYMBOLS + 1}.")
     executor.map(_nothing, range(2))
-    started = time.perf_counter()
-    executor.map(_nothing, [0])
-    alone = time.perf_counter() - started
-    started = time.perf_counter()
-    executor.map(_nothing, range(EMPTY_TASKS))
-    each = (time.perf_counter() - started - alone) / EMPTY_TASKS
+    alone, many = (min(_seconds(executor, n) for _ in range(3)) for n in (1, EMPTY_TASKS))
+    each = max(0.0, many - alone) / EMPTY_TASKS
     return [
         name,
         f"{quiet:.1f} s",
@@ -115,6 +111,12 @@ def _measured(name: str, executor: FanoutExecutor, rows: TrainingSet, truth: For
         f"{disturbed:.1f} s",
         f"{1e3 * each:.2f} ms",
     ]
+
+
+def _seconds(executor: FanoutExecutor, n: int) -> float:
+    started = time.perf_counter()
+    executor.map(_nothing, range(n))
+    return time.perf_counter() - started
 
 
 def _timed(executor: FanoutExecutor, rows: TrainingSet, truth: Forecasts, *, kill: bool) -> tuple[float, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from huracan.accounting.tuning import policy_account
 from huracan.automl import AutoMLEngine
 from huracan.automl.objectives import front, net_result
 from huracan.automl.study_rows import StudyRows
+from huracan.automl.study_store import read_study
 from huracan.automl.trials import Trial, TrialState
 from huracan.dataset import TrainingSet
 from huracan.errors import AccountingError, ConfigError
@@ -68,6 +70,18 @@ def test_a_search_of_two_objectives_takes_the_best_in_the_first() -> None:
     best = found.front_[0]
     assert best.values[0] == max(trial.values[0] for trial in found.history_)
     assert found.weights_ == {f"trial {best.number}": 1.0} and found.verdict_ is not None
+
+
+def test_objectives_outlive_their_process(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/studies.db"
+    settings = {"objectives": ("net_sharpe", "turnover"), "database": url, "study": "money"}
+    first, again = engine(**settings).fit(priced_rows()), engine(**settings).fit(priced_rows())
+    assert [trial.values for trial in again.history_] == [trial.values for trial in first.history_]
+    assert [one.number for one in again.front_] == [one.number for one in first.front_]
+    shown = read_study(url, "money").to_optuna()
+    assert len(shown.directions) == 2 and len(shown.trials) == 4
+    with pytest.raises(ConfigError, match=r"objectives is .* here and .* there"):
+        engine(database=url, study="money").fit(priced_rows())
 
 
 def test_objectives_that_cannot_be_are_refused() -> None:

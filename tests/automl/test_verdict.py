@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -74,13 +75,16 @@ def test_judging_later_rows_and_refusing_earlier_ones() -> None:
         found.judge(rows_of())
 
 
-def test_the_gain_and_its_interval_are_those_of_the_mean() -> None:
+def test_skill_decides_unless_the_loss_is_shown_to_be_higher() -> None:
     days = np.arange("2020-01-01", "2021-01-01", dtype="M8[D]")
-    gain = np.random.default_rng(0).standard_normal(len(days))
-    verdict = verdict_on(gain, days)
-    assert verdict.gain == pytest.approx(gain.mean())
-    assert verdict.interval[0] < gain.mean() < verdict.interval[1] and not verdict.crowned
-    assert verdict_on(gain[:5], days[:5]).sentence.startswith("Nothing can be said")
+    noise = np.random.default_rng(0).standard_normal(len(days))
+    verdict = verdict_on(noise, noise + 1.0, days)
+    assert verdict.gain == pytest.approx(noise.mean()) and verdict.interval[0] < noise.mean() < verdict.interval[1]
+    assert verdict.crowned and verdict.skill == pytest.approx(1.0 + noise.mean()) and verdict.p_value < 0.001
+    assert not verdict_on(noise, noise, days).crowned
+    wide = verdict_on(noise - 1.0, noise + 1.0, days)
+    assert not wide.crowned and wide.sentence.startswith("Worse than the constant")
+    assert verdict_on(noise[:5], noise[:5], days[:5]).sentence.startswith("Nothing can be said")
 
 
 def test_trials_of_earlier_studies_count() -> None:
@@ -96,6 +100,16 @@ def test_trials_of_earlier_studies_count() -> None:
     assert few.overfitting is not None and few.overfitting.n_strategies == 6
     alone = luck_of(trials[:1], trials[0])
     assert alone.overfitting is None and "two at least are needed" in alone.reasons[0]
+
+
+def test_a_second_search_of_the_same_rows_knows_of_the_first(tmp_path: Path) -> None:
+    url, rows = f"sqlite:///{tmp_path}/studies.db", rows_of()
+    engine(database=url, study="first").fit(rows)
+    second = engine(database=url, study="second", random_state=4).fit(rows)
+    assert second.verdict_ is not None and (second.verdict_.n_trials, second.verdict_.n_earlier_trials) == (6, 3)
+    again = engine(database=url, study="second", random_state=4).fit(rows)
+    assert again.luck_ == second.luck_ or repr(again.luck_) == repr(second.luck_)
+    assert again.verdict_ is not None and again.verdict_.gain == second.verdict_.gain
 
 
 def test_a_share_that_cannot_be_is_refused() -> None:

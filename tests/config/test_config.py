@@ -61,6 +61,25 @@ def test_profiles_name_every_learner_of_the_catalogue_with_the_catalogues_caps()
             "did you mean 'profiles.quick.learners.ridge.max_train_rows'?",
         ),
         ("costs:\n  fee_bps: 20000\n", "line 2: 'costs.fee_bps' is 20000"),
+        ("automl:\n  time_budget: 0\n", "line 2: 'automl.time_budget' is 0: input should be greater than 0"),
+        ("automl:\n  max_trials: 0\n", "line 2: 'automl.max_trials' is 0"),
+        ("automl:\n  sampler: tpee\n", "line 2: 'automl.sampler' is 'tpee': input should be 'tpe'"),
+        ("automl:\n  learners: [ridge, ridge]\n", "line 2: 'automl.learners' is ['ridge', 'ridge']: 'ridge' stands twice"),
+        (
+            "automl:\n  objectives: [turnover]\n",
+            "line 2: 'automl.objectives' is ['turnover']: gain or net_sharpe among them",
+        ),
+        ("automl:\n  prunning: true\n", "line 2: unknown key 'automl.prunning'; did you mean 'automl.pruning'?"),
+        ("ensemble:\n  methods: [gredy]\n", "line 2: 'ensemble.methods.0' is 'gredy': input should be 'greedy'"),
+        (
+            "ensemble:\n  methods: [voting, voting]\n",
+            "line 2: 'ensemble.methods' is ['voting', 'voting']: 'voting' stands twice",
+        ),
+        (
+            "ensemble:\n  members: [rigde]\n",
+            "line 2: ensemble.members names 'rigde', which profile 'quick' does not train; did",
+        ),
+        ("ensemble:\n  members: [zzz]\n", "which profile 'quick' does not train; its learners are majority, last_value"),
     ],
 )
 def test_faults_are_named_with_line_value_and_nearest_key(tmp_path: Path, text: str, said: str) -> None:
@@ -85,6 +104,15 @@ def test_environment_overrides_the_file_and_is_named_when_wrong(tmp_path: Path) 
     assert (loaded.labels.horizon, loaded.home) == (7, Path("/tmp/h"))
     with pytest.raises(ConfigError, match="environment variable HURACAN__LABELS__HORIZN: unknown key"):
         load_config(file, environ={"HURACAN__LABELS__HORIZN": "7"})
+
+
+def test_the_environment_sets_a_search_and_its_budget_has_a_default() -> None:
+    loaded = load_config({}, environ={"HURACAN__AUTOML__LEARNERS": "[ridge]", "HURACAN__AUTOML__TIME_BUDGET": "60"})
+    assert (loaded.automl.learners, loaded.automl.time_budget, loaded.automl.most_trials) == (("ridge",), 60.0, None)
+    assert load_config({}, environ={}).automl.most_trials == 100
+    assert load_config({"automl": {"max_trials": 7}}, environ={}).automl.most_trials == 7
+    combined = load_config({}, environ={"HURACAN__ENSEMBLE__METHODS": "[voting, stacking]"})
+    assert combined.ensemble.methods == ("voting", "stacking")
 
 
 def test_a_users_profile_leaves_the_others_in_place() -> None:

@@ -16,7 +16,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("benchmarks.distributed_checks")
 
-_STEPS, _EVERY = 16, 9
+_STEPS, _EVERY = 8, 5
 _LOSS, _PARAMETERS = 1e-12, 1e-10
 
 _SINGLE = ("ddp", "ddp-transformer", "fsdp2", "fsdp2-transformer", "tp", "pp-1f1b", "pp-gpipe", "fsdp2-tp")

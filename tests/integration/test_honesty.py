@@ -15,6 +15,7 @@ from huracan.accounting import CostModel, PositionPolicy
 from huracan.config import load_config
 from huracan.dataset import TrainingSet
 from huracan.integration import judging
+from huracan.integration.candidates import LearnerCandidate
 from huracan.integration.closing import _answer, run_accounts
 from huracan.integration.evidence import gather_evidence
 from huracan.integration.out_of_fold import FittedLearner, LearnerRun, fit_learner
@@ -109,9 +110,9 @@ def test_the_level_of_a_refit_is_no_score(small_config: Any, market: pl.DataFram
     config = load_config(small_config(Path("nowhere")), environ={})
     rows = plan.development
     shifted = replace(rows, y=rows.y + 5.0)
-    settings = config.active_profile.learners["ridge"]
+    ridge = LearnerCandidate("ridge", config.active_profile.learners["ridge"])
     for past in (rows, shifted):
-        fitted = fit_learner("ridge", settings, past, seed=0, per_symbol=per_symbol)
+        fitted = fit_learner(ridge, past, seed=0, per_symbol=per_symbol)
         score = fitted.score(past, slice(None))
         assert abs(score.mean()) < 1e-3 * score.std() + 1e-6
 

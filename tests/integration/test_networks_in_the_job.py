@@ -14,7 +14,8 @@ from huracan.config import LearnerConfig
 from huracan.dataset import TimeSource, TrainingSet
 from huracan.integration.array_judging import train
 from huracan.integration.array_rows import read_parts
-from huracan.integration.out_of_fold import _level, fit_learner, run_out_of_fold
+from huracan.integration.candidates import LearnerCandidate, candidates_of
+from huracan.integration.out_of_fold import fit_learner, run_out_of_fold, training_level
 from huracan.integration.plan import make_plan
 from huracan.integration.preparation import prepare, read_source
 
@@ -35,6 +36,10 @@ def pipeline(home: Path, learners: dict[str, Any], **changes: Any) -> UnifiedMLP
     )
 
 
+def _gru() -> LearnerCandidate:
+    return LearnerCandidate("gru", LearnerConfig(params=GRU))
+
+
 def test_the_result_does_not_depend_on_the_cores(tmp_path: Path) -> None:
     learners = {"majority": {}, "gru": {"params": GRU}, "transformer": {"params": {**GRU, "patch": 2, "n_heads": 2}}}
     one, two = (
@@ -50,10 +55,10 @@ def test_the_first_rows_of_a_fold_are_answered_with_the_bars_before_it(tmp_path:
     config = pipeline(tmp_path, {"gru": {"params": GRU}}).config
     rows = prepare(config, read_source(config, None)).everything
     plan = make_plan(config, rows)
-    run = run_out_of_fold(plan, config.active_profile.learners, per_symbol=False, seed=0, n_jobs=1)["gru"]
+    run = run_out_of_fold(plan, candidates_of(config), per_symbol=False, seed=0, n_jobs=1)["gru"]
     assert run.failure is None
     span = plan.spans[1]
-    fitted = fit_learner("gru", LearnerConfig(params=GRU), plan.development.take(plan.folds[1].train_rows), seed=0)
+    fitted = fit_learner(_gru(), plan.development.take(plan.folds[1].train_rows), seed=0)
     model = fitted.models[None]
     behind = plan.rows.take(slice(span.start - 200, span.stop))
     expected = model.predict(behind)[200:] - fitted.levels[None]
@@ -65,9 +70,7 @@ def test_the_first_rows_of_a_fold_are_answered_with_the_bars_before_it(tmp_path:
 def test_one_model_or_one_a_symbol(tmp_path: Path, per_symbol: bool) -> None:
     config = pipeline(tmp_path, {"gru": {"params": GRU}}).config
     rows: TrainingSet = make_plan(config, prepare(config, read_source(config, None)).everything).rows
-    fitted = fit_learner(
-        "gru", LearnerConfig(params=GRU), rows.take(slice(0, 900)).labelled_only(), seed=0, per_symbol=per_symbol
-    )
+    fitted = fit_learner(_gru(), rows.take(slice(0, 900)).labelled_only(), seed=0, per_symbol=per_symbol)
     expected = np.zeros(len(rows))
     for symbol, model in fitted.models.items():
         mine = slice(None) if symbol is None else rows.symbol_code == rows.symbols.index(symbol)
@@ -106,7 +109,9 @@ def many_symbols(symbols: int, bars: int) -> TrainingSet:
 
 def test_the_level_of_a_model_is_that_of_all_symbols() -> None:
     rows = many_symbols(8, 20_000)
-    assert _level(_SaysTheFirstFeature(), rows) == pytest.approx(3.5, abs=5 * np.sqrt(63 / 12 / 20_000))  # uniform on 0..7
+    assert training_level(_SaysTheFirstFeature(), rows) == pytest.approx(
+        3.5, abs=5 * np.sqrt(63 / 12 / 20_000)
+    )  # uniform on 0..7
 
 
 def test_the_level_of_a_model_that_looks_back_is_that_of_its_forecasts() -> None:
@@ -115,7 +120,7 @@ def test_the_level_of_a_model_that_looks_back_is_that_of_its_forecasts() -> None
     rows.y[:] = rows.X[:, 1]
     model = build_model("linear_network", window=64, max_epochs=4, learning_rate=0.02, max_train_rows=2_000).fit(rows)
     whole = signal_score(model, rows)
-    level, error = _level(model, rows), whole.std() / np.sqrt(20_000)
+    level, error = training_level(model, rows), whole.std() / np.sqrt(20_000)
     assert level == pytest.approx(whole.mean(), abs=5 * error)
     assert abs(level - model.target_centers_[0]) > 10 * error, "no constant"
 

@@ -200,6 +200,7 @@ def test_what_was_absent_twice_is_left_alone_for_a_week_and_found_when_it_comes_
         _assert_true(tmp_path, exchange, ["BTC/USDT"])
 
 
+@pytest.mark.slow
 def test_an_absence_that_lasts_is_asked_for_ever_more_rarely(tmp_path: Path) -> None:
     halt = ms("2025-02-27T12:00"), ms("2025-02-27T18:00")
     market = Market("BTC/USDT", "BTCUSDT", ms("2025-01-01"), halts=[halt])

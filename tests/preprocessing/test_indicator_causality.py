@@ -68,7 +68,7 @@ def real_candles(folder: Path, name: str, hour: int, n: int) -> pl.DataFrame:
     return pl.read_parquet(found[0]).filter(after).head(n).with_columns(pl.col("symbol").cast(pl.String)).select(CANDLE)
 
 
-@pytest.mark.parametrize("name", REAL)
+@pytest.mark.parametrize("name", [REAL[0], *(pytest.param(name, marks=pytest.mark.slow) for name in REAL[1:])])
 def test_every_feature_is_prefix_bitwise_on_real_candles(market_data: Path, name: str) -> None:
     candles = real_candles(market_data, name, 8, 1_500)  # the flash crash of 21:16 is in here
     recipe = everything() + FeatureRecipe.default()

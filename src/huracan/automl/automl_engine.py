@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
@@ -20,12 +21,14 @@ from huracan.automl.final_fits import FinalFits
 from huracan.automl.leaderboard import leaderboard
 from huracan.automl.losses import METRICS
 from huracan.automl.objectives import DIRECTIONS, check_objectives, front, net_result
+from huracan.automl.open_book import open_book
 from huracan.automl.portfolio import starting_settings
-from huracan.automl.proposals import Proposals, sampler_of, search_spaces
+from huracan.automl.proposals import Direction, Proposals, sampler_of, search_spaces
 from huracan.automl.search import Search, SearchProgress
-from huracan.automl.study_rows import JUDGED, StudyRows
+from huracan.automl.study_rows import JUDGED, StudyRows, stance_payoff
+from huracan.automl.trial_book import TrialBook
 from huracan.automl.trials import Trial, TrialState
-from huracan.automl.verdict import Verdict, luck_of, verdict_on
+from huracan.automl.verdict import LuckOfTheSearch, Verdict, luck_of, verdict_on
 from huracan.baselines.search_space import SearchSpace
 from huracan.baselines.spec import LearnerSpec, SupervisedTask
 from huracan.catalogue import MODEL_CATALOGUE, build_model, find_learner
@@ -37,8 +40,9 @@ from huracan.validation.folds import PurgedSplitter
 from huracan.validation.row_losses import row_losses
 
 if TYPE_CHECKING:
-    import optuna
     import polars as pl
+
+    from huracan.storage import Database
 
 __all__ = ["DEFAULT_LEARNERS", "AutoMLEngine"]
 
@@ -73,6 +77,9 @@ class AutoMLEngine:
     trial_timeout : seconds one trial may take. n_workers : processes that fit; None fits in this process where nothing has to
         be ended at a deadline.
     random_state : seed. progress : called after each trial with it and the best so far.
+    database : URL or ``Database`` that keeps the study: after a kill the same call goes on, on several hosts together.
+    study : its name, by default one made of data and settings. warm_start : begin with what earlier studies there found good.
+    lost_after : seconds without a sign of life after which another host's process is taken for gone.
 
     Attributes
     ----------
@@ -115,6 +122,10 @@ class AutoMLEngine:
         n_workers: int | None = None,
         random_state: int = 0,
         progress: SearchProgress | None = None,
+        database: Database | str | None = None,
+        study: str | None = None,
+        warm_start: bool = False,
+        lost_after: float = 60.0,
     ) -> None:
         if task not in DEFAULT_LEARNERS:
             raise ConfigError(f"task is {task!r}; 'regression' or 'classification' was expected.")
@@ -130,6 +141,7 @@ class AutoMLEngine:
         self.portfolio, self.shared_bins, self.pruning = portfolio, shared_bins, pruning
         self.trial_timeout, self.n_workers = trial_timeout, n_workers
         self.random_state, self.progress = random_state, progress
+        self.database, self.study, self.warm_start, self.lost_after = database, study, warm_start, lost_after
         self._spaces = search_spaces(self._checked_learners(), self.search_space)
         if feature_selection:
             self._spaces = {name: {**space, **FEATURE_SPACE} for name, space in self._spaces.items()}
@@ -156,20 +168,23 @@ class AutoMLEngine:
         rows = X if isinstance(X, TrainingSet) else TrainingSet.from_arrays(X, y, label_horizon=label_horizon)
         study = StudyRows.of(rows, self.task, self.splitter, judged_share=self.judged_share, shared_bins=self.shared_bins)
         check_objectives(self.objectives, study)
+        book = self._book(study)
         crew = self._crew(study)
         self.notes_: list[str] = []
         try:
-            search = self._search(study, crew, budget)
+            search = self._search(study, crew, budget, book)
             self.history_ = search.run()
             final = FinalFits(study, crew, budget, _own_spec)
             members, weights = self._chosen(study, search, budget)
-            self.luck_ = luck_of(self.history_, search.best) if search.best is not None else None
+            self.luck_ = self._luck(search, book)
             self.verdict_ = self._verdict(study, members, weights, final, search) if search.best is not None else None
             fitted = final.on_all_rows(members)
         finally:
             crew.close()
+            book.close()
         self._take(study, members, weights, fitted)
-        self.reproducible_ = self.time_budget is None and self.trial_timeout is None
+        book.finish({"weights": self.weights_, "trials": len(self.history_)})
+        self.reproducible_ = self.time_budget is None and self.trial_timeout is None and (self.n_workers or 1) == 1
         self.seconds_ = budget.spent
         return self
 
@@ -193,8 +208,9 @@ class AutoMLEngine:
         said = self.predict(later) if self.task == "regression" else self.predict_proba(later)[:, -1]
         constant = row_losses(metric, y, np.full(len(y), self.constant_))
         gain = (constant - row_losses(metric, y, np.asarray(said, np.float64))) / (float(constant.mean()) or 1.0)
-        moments, series = average_by_time(gain, later.decision_time)
-        return verdict_on(series, moments, self.luck_)
+        moments, gains = average_by_time(gain, later.decision_time)
+        payoff = average_by_time(stance_payoff(np.asarray(said, np.float64), y, self.constant_), later.decision_time)[1]
+        return verdict_on(gains, payoff, moments, self.luck_)
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Forecasts (n,), or for classification the likelier class."""
@@ -237,27 +253,64 @@ class AutoMLEngine:
             return SameProcess(study)
         return ProcessFolds(study, self.n_workers or 1)
 
-    def _search(self, study: StudyRows, crew: FoldCrew, budget: Budget) -> Search:
-        import optuna
-
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        sampler = sampler_of(self.sampler, self.random_state)
-        directions = [DIRECTIONS[objective] for objective in self.objectives]
-        optuna_study: optuna.Study = optuna.create_study(directions=directions, sampler=sampler)
+    def _book(self, study: StudyRows) -> TrialBook:
         start = starting_settings(list(self._spaces), self.task) if self.portfolio else []
+        return open_book(
+            self.database,
+            study,
+            self._spaces,
+            [(learner, params, "portfolio") for learner, params in start],
+            name=self.study,
+            warm_start=self.warm_start,
+            lost_after=self.lost_after,
+            seed=self.random_state,
+            sampler=self.sampler,
+            pruning=self._prunes,
+            shared_bins=self.shared_bins,
+            **self._money(),
+            members=self.max_members,
+        )
+
+    def _search(self, study: StudyRows, crew: FoldCrew, budget: Budget, book: TrialBook) -> Search:
         return Search(
             study,
-            Proposals(optuna_study, self._spaces, start),
+            Proposals(
+                self._spaces,
+                book.queue,
+                sampler=self.sampler,
+                seed=self.random_state,
+                directions=self._directions(),
+            ),
             crew,
             budget,
+            book=book,
             seed=self.random_state,
             trial_timeout=self.trial_timeout,
-            pruning=self.pruning and self.objectives == ("gain",),
+            pruning=self._prunes,
             members=self.max_members if self.ensemble and self.objectives == ("gain",) else 1,
             valued=None if self.objectives == ("gain",) else partial(self._values, study),
             specs={name: spec for name in self._spaces if (spec := _own_spec(name)) is not None},
             progress=self.progress,
         )
+
+    @property
+    def _prunes(self) -> bool:
+        return self.pruning and self.objectives == ("gain",)
+
+    def _directions(self) -> list[Direction]:
+        return [DIRECTIONS[objective] for objective in self.objectives]
+
+    def _money(self) -> dict[str, Any]:
+        """What objectives depend on, beside answers."""
+        told: dict[str, Any] = {"objectives": list(self.objectives), "directions": self._directions()}
+        if set(self.objectives) - {"gain"}:
+            told |= {"costs": asdict(self.costs), "policy": asdict(self.policy)}
+        return told
+
+    def _luck(self, search: Search, book: TrialBook) -> LuckOfTheSearch | None:
+        if search.best is None:
+            return None
+        return luck_of(self.history_, search.best, n_earlier_trials=book.earlier_trials())
 
     def _values(self, study: StudyRows, trial: Trial) -> tuple[float, ...]:
         """Of the objectives."""
@@ -293,8 +346,9 @@ class AutoMLEngine:
         if said is None:
             self._note("there is no verdict: a member could not be fitted before the span that judges")
             return None
-        moments = np.unique(study.rows.decision_time[study.judged.test])
-        return verdict_on(study.gains(JUDGED, said), moments, self.luck_)
+        target, times = study.targets[JUDGED], study.rows.decision_time[study.judged.test]
+        moments, payoff = average_by_time(stance_payoff(said, target.y, target.constant), times)
+        return verdict_on(study.gains(JUDGED, said), payoff, moments, self.luck_)
 
     def _in_place_of_a_trial(self, study: StudyRows, budget: Budget) -> Trial:
         failed = next((trial for trial in self.history_ if trial.state is TrialState.FAILED), None)

@@ -1,4 +1,4 @@
-"""The search: ask for a setting, fit it fold by fold, stop what is hopeless, tell what came of it."""
+"""The search: ask for a setting, fit it fold by fold, stop what is hopeless, write down and tell what came of it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from huracan.automl.budget import Budget
+from huracan.automl.choosing import leaders
 from huracan.automl.crew import Done, FoldCrew
 from huracan.automl.fold_work import FoldTask
 from huracan.automl.proposals import Proposals
 from huracan.automl.study_rows import StudyRows
-from huracan.automl.trials import LEAST_MOMENTS, Trial, TrialState, careful_score, mean_and_error
+from huracan.automl.trial_book import LEADERS, OwnBook, TrialBook
+from huracan.automl.trials import LEAST_MOMENTS, Trial, TrialState, careful_score, mean_and_error, rounded
 from huracan.baselines.spec import LearnerSpec
 from huracan.errors import HuracanError
 from huracan.logs import logger
@@ -21,18 +23,22 @@ from huracan.logs import logger
 __all__ = ["Search", "SearchProgress"]
 
 SearchProgress = Callable[[Trial, Trial | None], None]
-"""Called after each trial with it and the best one so far."""
+"""Called after each trial of this process with it and the best one so far."""
 
 _HOPELESS = 2.0
+_GLANCE = 0.2
+"""Seconds between two looks at what others do."""
 
 
 @dataclass
 class Search:
-    """One study on one machine.
+    """One study, as one process works on it.
 
     Parameters
     ----------
     study : rows and folds. proposals : what is tried. crew : who fits. budget : when it ends.
+    book : who numbers trials and keeps them; where others work on the study too, this process waits for their last trials,
+        so that all choose from the same ones.
     seed : from which the seeds of trials are made. trial_timeout : seconds one trial may take; None for no limit of its own.
     pruning : stop trials that are worse than the best by two standard errors on the folds they have answered.
     members : models that are fitted on all rows in the end, at most.
@@ -50,12 +56,15 @@ class Search:
     members: int = 12
     specs: dict[str, LearnerSpec] = field(default_factory=dict)
     trials: list[Trial] = field(default_factory=list)
+    book: TrialBook = field(default_factory=OwnBook)
     progress: SearchProgress | None = None
     valued: Callable[[Trial], tuple[float, ...]] | None = None
 
     def __post_init__(self) -> None:
         self._running: dict[int, Trial] = {}
-        self._begun = len(self.trials)
+        self._others: dict[int, Trial] = {}
+        self._answered: dict[int, Trial] = {}
+        self._all_begun = False
 
     @property
     def finished(self) -> list[Trial]:
@@ -68,18 +77,21 @@ class Search:
         return max(self.finished, key=lambda trial: trial.score, default=None)
 
     def run(self) -> list[Trial]:
-        """Search until the budget is spent; all trials, those that failed included."""
-        while self._may_begin() or self._running:
-            while self._may_begin() and self.crew.idle > 0:
-                self._begin()
+        """Search until the budget is spent; all trials of the study, those that failed included."""
+        self._read_news()
+        while True:
+            while self._has_time() and self.crew.idle > 0 and self._begin():
+                pass
             if not self._running:
-                break
+                if not self._waits_for_others():
+                    break
+                continue
             for done in self.crew.wait(self._end()):
                 self._book(done)
-            end = self._end()
-            if end is not None and time.monotonic() >= end:
+            if not self._has_time():
                 self._cut_short()
                 break
+        self._fetch_answers()
         return self.trials
 
     def _end(self) -> float | None:
@@ -102,18 +114,52 @@ class Search:
         wanted = len(study.rows) + (0 if study.judged is None else len(study.judged.train))
         return trial.wall_seconds * wanted / max(seen, 1)
 
-    def _may_begin(self) -> bool:
-        if self.budget.trials is not None and self._begun >= self.budget.trials:
-            return False
+    def _has_time(self) -> bool:
         end = self._end()
         return end is None or time.monotonic() < end
 
-    def _begin(self) -> None:
-        number, learner, params, source = self.proposals.next()
-        seed = int(np.random.SeedSequence((self.seed, number)).generate_state(1)[0])
-        self._running[number] = Trial(number, learner, params, seed, source)
-        self._begun += 1
-        self._next_fold(self._running[number])
+    def _begin(self) -> bool:
+        """Begin a trial: one that its process left behind, else a new one; False where there is none."""
+        trial = self.book.orphan()
+        if trial is None:
+            number = None if self._all_begun else self.book.reserve(self.budget.trials)
+            if number is None:
+                self._all_begun = True
+                return False
+            trial = Trial(number, "", {}, 0, "")
+        self._others.pop(trial.number, None)
+        self._read_news()
+        if not trial.learner:
+            trial.learner, trial.params, trial.source = self.proposals.next(trial.number)
+            trial.seed = int(np.random.SeedSequence((self.seed, trial.number)).generate_state(1)[0])
+            trial.notes = self.proposals.notes(trial.number)
+            if not self.book.settle(trial):
+                return True
+        self.proposals.told(trial)
+        self._running[trial.number] = trial
+        self._next_fold(trial)
+        return True
+
+    def _read_news(self) -> None:
+        """What others began and ended."""
+        for trial in self.book.news():
+            self.proposals.told(trial)
+            if trial.state is None:
+                self._others[trial.number] = trial
+            else:
+                self._others.pop(trial.number, None)
+                self.trials.append(trial)
+                if trial.state is TrialState.FINISHED:
+                    self._answered[trial.number] = trial
+
+    def _waits_for_others(self) -> bool:
+        """Whether others still work on trials; after a moment, in which they may have ended."""
+        self._read_news()
+        if not self._others or not self._has_time():
+            return False
+        end = self._end()
+        time.sleep(_GLANCE if end is None else max(0.0, min(_GLANCE, end - time.monotonic())))
+        return True
 
     def _next_fold(self, trial: Trial) -> None:
         fold = len(trial.gains)
@@ -130,8 +176,8 @@ class Search:
             over = end is not None and time.monotonic() >= end
             self._close(trial, TrialState.CUT_SHORT if over else TrialState.FAILED, done.reason)
             return
-        trial.answers[done.task.fold] = done.answer.answer
-        trial.gains[done.task.fold] = self.study.gains(done.task.fold, done.answer.answer)
+        answer = trial.answers[done.task.fold] = rounded(done.answer.answer)
+        trial.gains[done.task.fold] = rounded(self.study.gains(done.task.fold, answer.astype(np.float64)))
         trial.seconds += done.answer.seconds
         trial.wall_seconds += done.answer.wall_seconds
         folds = sorted(trial.gains)
@@ -167,8 +213,12 @@ class Search:
         if state is not TrialState.FINISHED and state is not TrialState.PRUNED:
             trial.score = float("nan")
         if trial.answers:
-            trial.payoff = self.study.payoff(trial.answers)
+            trial.payoff = rounded(self.study.payoff(trial.answers)).astype(np.float64)
         del self._running[trial.number]
+        if not self.book.end(trial, self._forgotten(trial)):
+            self._answered.pop(trial.number, None)
+            logger().warning("a trial was taken over by another process", trial=trial.number, learner=trial.learner)
+            return
         self.trials.append(trial)
         self.proposals.told(trial)
         logger().debug(
@@ -180,3 +230,27 @@ class Search:
     def _cut_short(self) -> None:
         for trial in list(self._running.values()):
             self._close(trial, TrialState.CUT_SHORT, "the budget was spent")
+
+    @property
+    def _most_leaders(self) -> int:
+        return max(LEADERS, self.members)
+
+    def _forgotten(self, ended: Trial) -> list[int]:
+        """Other trials whose answers are not needed any more, now that this one has ended; lets go of them."""
+        if ended.state is TrialState.FINISHED:
+            self._answered[ended.number] = ended
+        else:
+            ended.answers = {}
+        kept = {trial.number for trial in leaders(list(self._answered.values()), self._most_leaders)}
+        dropped = [trial for number, trial in self._answered.items() if number not in kept]
+        for trial in dropped:
+            trial.answers = {}
+            del self._answered[trial.number]
+        return [trial.number for trial in dropped if trial is not ended]
+
+    def _fetch_answers(self) -> None:
+        """Of the leaders, those that others answered."""
+        best = leaders(self.finished, self._most_leaders)
+        told = self.book.answers(trial.number for trial in best if not trial.answers)
+        for trial in best:
+            trial.answers = trial.answers or told.get(trial.number, {})

@@ -24,7 +24,7 @@ from huracan.validation.metrics import directional_payoff
 from huracan.validation.row_losses import Metric, row_losses
 from huracan.validation.row_times import RowTimes
 
-__all__ = ["ALL_ROWS", "JUDGED", "StudyRows"]
+__all__ = ["ALL_ROWS", "JUDGED", "StudyRows", "stance_payoff"]
 
 ALL_ROWS, JUDGED = -1, -2
 """The "fold" that trains on every row, and the one whose test rows the search never sees."""
@@ -155,16 +155,25 @@ class StudyRows:
         """
         parts = []
         for number in sorted(answers, reverse=True):
-            target = self.targets[number]
-            stance = np.asarray(answers[number], np.float64) - target.constant
-            spread = float(np.sqrt(np.mean(np.square(stance))))
-            spread = spread if spread > 1e-9 * (1.0 + abs(target.constant)) else 0.0
-            earned = directional_payoff(stance, target.y - target.constant, center=0.0, spread=spread)
-            parts.append(average_by_time(earned, self.rows.decision_time[self.fold(number).test])[1])
+            target, moments = self.targets[number], self.rows.decision_time[self.fold(number).test]
+            earned = stance_payoff(np.asarray(answers[number], np.float64), target.y, target.constant)
+            parts.append(average_by_time(earned, moments)[1])
         series = np.concatenate(parts)
         length = -(-len(series) // _PERIODS)
         whole = len(series) - len(series) % length
         return series[len(series) - whole :].reshape(-1, length).mean(axis=1)
+
+
+def stance_payoff(answer: NDArray[np.float64], y: NDArray[np.float64], constant: float) -> NDArray[np.float64]:
+    """Payoff of each row of a position as large as the answer less the constant, over its root mean square, clipped at 3.
+
+    >>> stance_payoff(np.array([1.0, -1.0, 0.0]), np.array([2.0, 0.5, 9.0]), 0.0).round(2).tolist()
+    [2.45, -0.61, 0.0]
+    """
+    stance = answer - constant
+    spread = float(np.sqrt(np.mean(np.square(stance))))
+    spread = spread if spread > 1e-9 * (1.0 + abs(constant)) else 0.0
+    return directional_payoff(stance, y - constant, center=0.0, spread=spread)
 
 
 def _last_span(rows: TrainingSet, share: float, splitter: PurgedSplitter) -> Fold:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from huracan.statistics import ewc_t_test
 
-__all__ = ["LEAST_MOMENTS", "Trial", "TrialState", "careful_score", "mean_and_error"]
+__all__ = ["LEAST_MOMENTS", "Trial", "TrialState", "careful_score", "mean_and_error", "rounded"]
 
 LEAST_MOMENTS = 20
 """Moments below which no standard error is known."""
@@ -34,12 +34,15 @@ class Trial:
     Attributes
     ----------
     number : of the study, from 0. learner, params : those that differ from the learner's defaults. seed : of its fits.
-    source : "portfolio" or "sampler". gains : fold -> gain over the constant of each moment, in the constant's loss.
-    answers : fold -> forecasts, or probabilities of up, on its test rows, float32.
+    source : "portfolio", "history" (of other studies) or "sampler".
+    state : None while it runs.
+    gains : fold -> gain over the constant of each moment, in the constant's loss; numbers that float32 can hold.
+    answers : fold -> forecasts, or probabilities of up, on its test rows, float32; of the leaders only.
     seconds, wall_seconds : of its fits, by the processor and by the clock.
     score : mean gain less half a standard error; nan until it is finished. reason : why it failed or was stopped.
+    notes : what the sampler remembers of it.
     values : of the objectives, where they are others than the gain. payoff : of positions as large as its answers, see
-        ``StudyRows.payoff``, over the folds it answered; None where it answered none.
+        ``StudyRows.payoff``, over the folds it answered, numbers that float32 can hold; None where it answered none.
     """
 
     number: int
@@ -48,22 +51,23 @@ class Trial:
     seed: int
     source: str
     state: TrialState | None = None
-    gains: dict[int, NDArray[np.float64]] = field(default_factory=dict)
-    answers: dict[int, NDArray[np.float32]] = field(default_factory=dict)
+    gains: dict[int, NDArray[Any]] = field(default_factory=dict)
+    answers: dict[int, NDArray[Any]] = field(default_factory=dict)
     seconds: float = 0.0
     wall_seconds: float = 0.0
     score: float = float("nan")
     reason: str = ""
     values: tuple[float, ...] = ()
     payoff: NDArray[np.float64] | None = None
+    notes: Mapping[str, int] = field(default_factory=dict)
 
     def fold_means(self) -> dict[int, float]:
         """Fold -> mean gain."""
-        return {fold: float(gain.mean()) for fold, gain in sorted(self.gains.items())}
+        return {fold: float(gain.mean(dtype=np.float64)) for fold, gain in sorted(self.gains.items())}
 
     def in_time_order(self, folds: Sequence[int]) -> NDArray[np.float64]:
         """Gains of folds given newest first, oldest moment first."""
-        return np.concatenate([self.gains[fold] for fold in sorted(folds, reverse=True)])
+        return np.concatenate([self.gains[fold] for fold in sorted(folds, reverse=True)]).astype(np.float64)
 
 
 def mean_and_error(gain: NDArray[np.float64]) -> tuple[float, float]:
@@ -89,3 +93,12 @@ def careful_score(gain: NDArray[np.float64]) -> float:
     """
     mean, error = mean_and_error(gain)
     return mean - 0.5 * error
+
+
+def rounded(values: NDArray[np.floating]) -> NDArray[np.float32]:
+    """To what is stored, before anything is computed from it: what is read back after a kill is what was there.
+
+    Beyond the range of float32 a number becomes infinite, which no trial survives.
+    """
+    with np.errstate(over="ignore"):
+        return np.asarray(values, np.float32)

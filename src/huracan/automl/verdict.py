@@ -48,16 +48,22 @@ class Verdict:
 
     Attributes
     ----------
-    crowned : the whole interval of ``gain`` lies above 0.
-    gain, interval, p_value : mean loss of the constant forecast less the model's, in units of the constant's mean loss, a
-        moment at a time; 95 % interval and two-sided p-value allow for moments that depend on each other. Where there are too
-        few moments the interval is the whole line.
-    n_moments, span : how many, from the first to the last. luck : of the search that chose the model, if it is told.
+    crowned : the whole interval of ``skill`` lies above 0, and that of ``gain`` not below it.
+    skill, skill_interval, p_value : mean payoff of a position as large as what the model says beyond the constant (over its
+        root mean square, clipped at 3) held on the label less the constant, in units of the label, a moment at a time. It asks
+        for direction and conviction, not for the size of forecasts, and has power where the loss has little.
+    gain, interval : mean loss of the constant forecast less the model's, in units of the constant's mean loss.
+    n_moments, span : how many moments, from the first to the last. luck : of the search that chose the model, if it is told.
+
+    Intervals (95 %) and the two-sided p-value of the skill allow for moments that depend on each other; with too few moments an
+    interval is the whole line.
     """
 
     crowned: bool
     gain: float
     interval: tuple[float, float]
+    skill: float
+    skill_interval: tuple[float, float]
     p_value: float
     n_moments: int
     span: tuple[np.datetime64, np.datetime64]
@@ -86,34 +92,46 @@ class Verdict:
     @property
     def sentence(self) -> str:
         """In words."""
-        low, high = self.interval
+        low, high = self.skill_interval
         when = f"from {_day(self.span[0])} to {_day(self.span[1])} ({self.n_moments:,} moments the search never saw)"
         if not np.isfinite(low):
             return f"Nothing can be said {when}: too few moments, or nothing moved."
-        figures = f"it lost {100 * self.gain:.2f} % less than the constant forecast ({100 * low:.2f} to {100 * high:.2f} %)"
-        if self.gain < 0.0:
-            figures = (
-                f"it lost {-100 * self.gain:.2f} % more than the constant forecast ({-100 * high:.2f} to {-100 * low:.2f} %)"
-            )
-        end = "better" if self.crowned else "worse" if high < 0.0 else "not shown to be better"
-        return f"{end[0].upper()}{end[1:]} than the constant forecast {when}: {figures}."
+        shown = f"skill {self.skill:+.3f} ({low:+.3f} to {high:+.3f}); saves {_percent(self.gain)} of its loss "
+        shown += f"({_percent(self.interval[0])} to {_percent(self.interval[1])})"
+        if self.crowned:
+            return f"Better than the constant forecast {when}: {shown}."
+        if self.interval[1] < 0.0 or high < 0.0:
+            return f"Worse than the constant forecast {when}: {shown}."
+        return f"Not shown to be better than the constant forecast {when}: {shown}."
 
 
-def verdict_on(gain: NDArray[np.float64], moments: NDArray[np.datetime64], luck: LuckOfTheSearch | None = None) -> Verdict:
-    """The verdict on a series of gains, one a moment, in time order.
+def verdict_on(
+    gain: NDArray[np.float64],
+    payoff: NDArray[np.float64],
+    moments: NDArray[np.datetime64],
+    luck: LuckOfTheSearch | None = None,
+) -> Verdict:
+    """The verdict on gains and payoffs, one a moment, in time order.
 
     >>> days = np.arange("2024-01-01", "2024-04-10", dtype="M8[D]")
     >>> noise = np.random.default_rng(0).standard_normal(100)
-    >>> verdict_on(0.5 + noise, days).crowned, verdict_on(noise, days).crowned
+    >>> verdict_on(noise, 0.5 + noise, days).crowned, verdict_on(noise, noise, days).crowned
     (True, False)
     """
+    mean, interval, _ = _tested(gain)
+    skill, skill_interval, p_value = _tested(payoff)
+    crowned = skill_interval[0] > 0.0 and interval[1] > 0.0
     span = (moments.min(), moments.max())
+    return Verdict(crowned, mean, interval, skill, skill_interval, p_value, len(gain), span, luck)
+
+
+def _tested(series: NDArray[np.float64]) -> tuple[float, tuple[float, float], float]:
+    """Mean, interval and p-value; too few moments, or no variation, decide nothing."""
     try:
-        test = ewc_t_test(gain)
+        test = ewc_t_test(series)
     except DataError:
-        return Verdict(False, float(gain.mean()), (-np.inf, np.inf), 1.0, len(gain), span, luck)
-    low, high = float(test.ci_low), float(test.ci_high)
-    return Verdict(low > 0.0, float(test.mean), (low, high), float(test.p_value), len(gain), span, luck)
+        return float(series.mean()), (-np.inf, np.inf), 1.0
+    return float(test.mean), (float(test.ci_low), float(test.ci_high)), float(test.p_value)
 
 
 def luck_of(trials: Sequence[Trial], best: Trial, *, n_earlier_trials: int = 0) -> LuckOfTheSearch:
@@ -152,3 +170,7 @@ def _sharpe(payoff: NDArray[np.float64]) -> float:
 
 def _day(moment: np.datetime64) -> str:
     return str(moment.astype("M8[m]")).replace("T", " ")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:+.2f} %"

@@ -21,6 +21,7 @@ from huracan.cli.configuring import config_app
 from huracan.cli.fetching import fetch
 from huracan.cli.options import STOPPED_BY_HAND
 from huracan.cli.running import run
+from huracan.cli.searching import automl
 from huracan.cli.training import train
 
 __all__ = ["app", "main"]
@@ -34,6 +35,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(run)
+app.command()(automl)
 app.command()(train)
 app.command()(fetch)
 app.command()(check)

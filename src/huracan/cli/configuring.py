@@ -22,13 +22,19 @@ config_app = typer.Typer(help="Check, show and explain the configuration.", no_a
 def validate(file: Annotated[Path, typer.Argument(help="Configuration file.")]) -> None:
     """Check a configuration file: keys and values, learners and hyperparameters of all profiles, recipe, database URL."""
     from huracan.catalogue import check_learners
-    from huracan.config import load_config
+    from huracan.config import AutoMLConfig, load_config
+    from huracan.integration.candidates import check_candidates
     from huracan.integration.preparation import load_recipe
     from huracan.storage import Database
 
     settings = load_config(file)
     for name, profile in settings.profiles.items():
         check_learners(profile.learners, where=f"profiles.{name}.learners")
+    check_candidates(settings)
+    if settings.automl != AutoMLConfig():
+        from huracan.integration.automl_job import check_learners_of_search
+
+        check_learners_of_search(settings)
     with _named_fault("features.recipe", settings.features.recipe):
         load_recipe(settings)
     if settings.registry.url is not None:

@@ -3,10 +3,12 @@
 from huracan.config.documentation import commented_yaml, parameter_table
 from huracan.config.loading import config_hash, load_config
 from huracan.config.schema import (
+    AutoMLConfig,
     CleaningConfig,
     ComparisonConfig,
     CostConfig,
     DataConfig,
+    EnsembleConfig,
     FeatureConfig,
     HuracanConfig,
     LabelConfig,
@@ -22,10 +24,12 @@ from huracan.config.schema import (
 )
 
 __all__ = [
+    "AutoMLConfig",
     "CleaningConfig",
     "ComparisonConfig",
     "CostConfig",
     "DataConfig",
+    "EnsembleConfig",
     "FeatureConfig",
     "HuracanConfig",
     "LabelConfig",

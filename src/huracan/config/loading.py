@@ -65,12 +65,20 @@ def load_config(
         raise ConfigError(_explain(error, places)) from None
 
 
-def config_hash(config: HuracanConfig) -> str:
-    """SHA-256 of every setting that can change a result; folders and logging are left out."""
-    content = config.model_dump(mode="json", exclude={"home", "logging", "profiles"})
+def config_hash(config: HuracanConfig, *, search: bool = False) -> str:
+    """SHA-256 of every setting that can change a result; folders and logging are left out.
+
+    Parameters
+    ----------
+    search : whether the result is that of ``huracan automl``, which knows neither the profile's learners nor their ensembles;
+        the main job knows nothing of ``automl``.
+    """
+    others = {"profile", "ensemble"} if search else {"automl"}
+    content = config.model_dump(mode="json", exclude={"home", "logging", "profiles", *others})
     content["data"].pop("source")
     content["training"].pop("n_jobs")
-    content["profile"] = config.active_profile.model_dump(mode="json")
+    if not search:
+        content["profile"] = config.active_profile.model_dump(mode="json")
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
@@ -175,7 +183,7 @@ def _explain(error: ValidationError, places: Mapping[_Path, str]) -> str:
             shown = "" if isinstance(fault["input"], Mapping) else f" is {fault['input']!r}"
             sentence = f"{where}'{dotted}'{shown}: {message[:1].lower()}{message[1:]}."
         else:  # a fault between keys: the sentence begins with the key it is about
-            where = places.get((message.split()[0],), where)
+            where = places.get(tuple(message.split()[0].split(".")), where)
             sentence = where + message + ("" if message.endswith("?") else ".")
     more = len(faults) - 1
     return sentence + (f" ({more} more fault{'s' if more > 1 else ''} in this configuration.)" if more else "")

@@ -13,10 +13,12 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 __all__ = [
+    "AutoMLConfig",
     "CleaningConfig",
     "ComparisonConfig",
     "CostConfig",
     "DataConfig",
+    "EnsembleConfig",
     "FeatureConfig",
     "HuracanConfig",
     "LabelConfig",
@@ -38,6 +40,16 @@ def _from_the_users_home(path: Path) -> Path:
     except RuntimeError as error:
         raise ValueError(f"the home folder of '{path.parts[0]}' is not known") from error
 
+
+def _without_twins(names: tuple[str, ...]) -> tuple[str, ...]:
+    twin = next((name for i, name in enumerate(names) if name in names[:i]), None)
+    if twin is not None:
+        raise ValueError(f"'{twin}' stands twice; each once was expected")
+    return names
+
+
+_TRIALS = 100
+"""Trials of a search that no budget is set for."""
 
 Rows = Annotated[int, Field(ge=50)]
 BasisPoints = Annotated[float, Field(ge=0.0, le=10_000.0)]
@@ -262,6 +274,88 @@ class ProfileConfig(Section):
         return self
 
 
+class EnsembleConfig(Section):
+    """Ensembles of the profile's learners, candidates of the main job like the learners themselves."""
+
+    methods: tuple[Literal["greedy", "stacking", "inverse_loss", "voting", "by_regime"], ...] = Field(
+        (),
+        description="How learners are combined, each way a candidate of its own: greedy (Caruana's selection, the constant "
+        "among the members), stacking, inverse_loss, voting (equal weights), by_regime; empty makes none.",
+    )
+    members: tuple[str, ...] = Field(
+        (), description="Learners of the profile that are combined; empty takes all that do the task, rules excepted."
+    )
+    task: Literal["regression", "classification"] = Field(
+        "regression", description="What all members are trained for: the label, or the chance that it is above 0."
+    )
+    n_splits: int = Field(
+        4, ge=2, le=50, description="Walk-forward folds inside a fold's past, from which weights and stacks learn."
+    )
+
+    @field_validator("methods", "members")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return _without_twins(value)
+
+
+class AutoMLConfig(Section):
+    """What `huracan automl` searches, and for how long."""
+
+    time_budget: float | None = Field(
+        None,
+        gt=0.0,
+        description="Seconds for search and final fit together; a search that time ends is not reproducible. None: no limit.",
+    )
+    max_trials: int | None = Field(
+        None, ge=1, description="Settings tried; none is no limit, and 100 where there is no time budget either."
+    )
+    task: Literal["regression", "classification"] = Field(
+        "regression", description="Forecast the label, or the chance that it is above 0."
+    )
+    learners: tuple[str, ...] = Field((), description="Learners that are searched; empty takes the engine's choice.")
+    objectives: tuple[Literal["gain", "net_sharpe", "turnover"], ...] = Field(
+        ("gain",),
+        description="What is made good: gain (loss below the constant's), or several of gain, net_sharpe and turnover; "
+        "then the trial that is best in the first of these is taken alone.",
+    )
+    sampler: Literal["tpe", "random", "cma_es", "gp", "qmc", "nsga_ii"] = Field(
+        "tpe", description="Who proposes settings, of Optuna's samplers."
+    )
+    n_splits: int = Field(4, ge=2, le=50, description="Walk-forward folds that every setting is judged on.")
+    n_workers: int | None = Field(
+        None, ge=1, le=256, description="Processes that fit; none fits in this process where nothing has to be ended in time."
+    )
+    ensemble: bool = Field(
+        True, description="Fit the best settings together, weighted by greedy selection; else the best alone."
+    )
+    max_members: int = Field(12, ge=1, le=100, description="Most members of that ensemble.")
+    portfolio: bool = Field(True, description="Begin with settings that are known to be good.")
+    shared_bins: bool = Field(True, description="Bin rows for boosters once for all trials.")
+    pruning: bool = Field(True, description="Stop trials that are hopeless on the folds they have answered.")
+    trial_timeout: float | None = Field(
+        None, gt=0.0, description="Seconds one trial may take; such a search is not reproducible. None: no limit."
+    )
+    feature_selection: bool = Field(False, description="Search how many features to keep, too.")
+    warm_start: bool = Field(False, description="Begin with the best settings of earlier searches in the database.")
+
+    @field_validator("learners", "objectives")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return _without_twins(value)
+
+    @field_validator("objectives")
+    @classmethod
+    def _one_is_worth_having(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not {"gain", "net_sharpe"} & set(value):
+            raise ValueError("gain or net_sharpe among them was expected")
+        return value
+
+    @property
+    def most_trials(self) -> int | None:
+        """Trials after which a search ends; None where only time ends it."""
+        return _TRIALS if self.time_budget is None and self.max_trials is None else self.max_trials
+
+
 class RegistryConfig(Section):
     """Where models are kept."""
 
@@ -340,6 +434,8 @@ class HuracanConfig(Section):
     regimes: RegimeConfig = Field(default_factory=RegimeConfig)
     validation: ValidationConfig = Field(default_factory=ValidationConfig)
     training: TrainingConfig = Field(default_factory=TrainingConfig)
+    ensemble: EnsembleConfig = Field(default_factory=EnsembleConfig)
+    automl: AutoMLConfig = Field(default_factory=AutoMLConfig)
     policy: PolicyConfig = Field(default_factory=PolicyConfig)
     costs: CostConfig = Field(default_factory=CostConfig)
     comparison: ComparisonConfig = Field(default_factory=ComparisonConfig)
@@ -353,6 +449,16 @@ class HuracanConfig(Section):
             close = difflib.get_close_matches(self.profile, self.profiles, n=1, cutoff=0.5)
             hint = f"; did you mean '{close[0]}'?" if close else ""
             raise ValueError(f"profile '{self.profile}' is not among {', '.join(self.profiles)}{hint}")
+        return self
+
+    @model_validator(mode="after")
+    def _members_are_learners_of_the_profile(self) -> HuracanConfig:
+        learners = self.active_profile.learners
+        for name in self.ensemble.members:
+            if name not in learners:
+                close = difflib.get_close_matches(name, learners, n=1, cutoff=0.5)
+                hint = f"; did you mean '{close[0]}'?" if close else f"; its learners are {', '.join(learners)}"
+                raise ValueError(f"ensemble.members names '{name}', which profile '{self.profile}' does not train{hint}")
         return self
 
     @property

@@ -63,6 +63,31 @@ class MemberEstimator(BaseEstimator):
             raise ModelError(f"members of a {type(self).__name__} do {task_of(models)}; {self._task} was expected.")
         return models
 
+    def _take_fitted(self, models: dict[str, Any]) -> None:
+        """Take members that are fitted already: all on the same columns, classifiers on the codes of the same classes."""
+        names = list(models)
+        first = models[names[0]]
+        for name, model in models.items():
+            check_is_fitted(model)
+            if _columns(model) != _columns(first):
+                raise ModelError(
+                    f"member '{name}' was fitted on other columns than '{names[0]}' ({len(_columns(model))} and "
+                    f"{len(_columns(first))}); the same were expected."
+                )
+        self.members_ = models
+        self.feature_names_ = _columns(first)
+        self.n_features_in_ = len(self.feature_names_)
+        if self._task == "regression":
+            return
+        # members answer with codes 0, 1, ...; models fitted elsewhere bring classes of their own, which must be those codes
+        for name, model in models.items():
+            own = np.asarray(model.classes_).tolist()
+            if own != list(range(len(first.classes_))):
+                raise ModelError(
+                    f"fitted member '{name}' has the classes {own}; {list(range(len(first.classes_)))} were expected."
+                )
+        self.classes_ = np.asarray(first.classes_)
+
     # --- what is given ---------------------------------------------------------------------------------------------
 
     def _training_rows(self, X: Any, y: Any, sample_weight: Any, label_horizon: int = 1) -> tuple[TrainingSet, NDArray[Any]]:
@@ -231,3 +256,11 @@ def _increasing_index(X: Any) -> Any:
     index = getattr(X, "index", None)
     kind = getattr(getattr(index, "dtype", None), "kind", "")
     return index if kind == "M" else None
+
+
+def _columns(model: Any) -> tuple[str, ...]:
+    """Names of the columns a fitted model takes."""
+    own = getattr(model, "feature_names_", None)
+    if own is None:
+        own = getattr(model, "feature_names_in_", None)
+    return tuple(f"x{i}" for i in range(int(model.n_features_in_))) if own is None else tuple(map(str, own))

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
 
 from huracan.dataset import TrainingSet
 from huracan.ensembles.base import MemberEstimator
@@ -68,22 +67,8 @@ class _Ensemble(MemberEstimator):
         models = made._checked_members()
         kept, made.weights_ = _above_zero(_as_weights(weights, tuple(models)))
         chosen = [name for i, name in enumerate(models) if i in kept]
-        made.members_ = {name: models[name] for name in chosen}
-        first = made.members_[chosen[0]]
-        for name, model in made.members_.items():
-            check_is_fitted(model)
-            if _columns(model) != _columns(first):
-                raise ModelError(
-                    f"member '{name}' was fitted on other columns than '{chosen[0]}' ({len(_columns(model))} and "
-                    f"{len(_columns(first))}); the same were expected."
-                )
-        made.feature_names_ = _columns(first)
-        made.n_features_in_ = len(made.feature_names_)
-        made._take_classes(first, chosen)
+        made._take_fitted({name: models[name] for name in chosen})
         return made
-
-    def _take_classes(self, first: Any, names: list[str]) -> None:
-        """Classes are those of the first member; all others must have the same."""
 
     def _row_weights(self, X: Any) -> NDArray[np.float64]:
         """Weights (m,), or by row (n, m) where they depend on a regime and rows have one."""
@@ -254,15 +239,8 @@ class EnsembleClassifier(ClassifierMixin, _Ensemble):
             what = "votes" if self.voting == "hard" else f"{n_classes} classes"
             raise ModelError(f"a calibrator was given for {what}; it takes the probability of the second of two classes.")
 
-    def _take_classes(self, first: Any, names: list[str]) -> None:
-        # members answer with codes 0, 1, ...; models fitted elsewhere bring classes of their own, which must be those codes
-        for name in names:
-            own = np.asarray(self.members_[name].classes_).tolist()
-            if own != list(range(len(first.classes_))):
-                raise ModelError(
-                    f"fitted member '{name}' has the classes {own}; {list(range(len(first.classes_)))} were expected."
-                )
-        self.classes_ = np.asarray(first.classes_)
+    def _take_fitted(self, models: dict[str, Any]) -> None:
+        super()._take_fitted(models)
         self._check(len(self.classes_))
 
     def model_info(self) -> ModelInfo:
@@ -309,11 +287,3 @@ def _above_zero(weights: NDArray[np.float64] | RegimeWeights) -> tuple[list[int]
         return kept.tolist(), weights.take(kept)
     kept = np.flatnonzero(weights > 0)
     return kept.tolist(), weights[kept]
-
-
-def _columns(model: Any) -> tuple[str, ...]:
-    """Names of the columns a fitted model takes."""
-    own = getattr(model, "feature_names_", None)
-    if own is None:
-        own = getattr(model, "feature_names_in_", None)
-    return tuple(f"x{i}" for i in range(int(model.n_features_in_))) if own is None else tuple(map(str, own))

@@ -47,7 +47,7 @@ def rank_features(
     Examples
     --------
     >>> X = np.random.default_rng(0).standard_normal((1_000, 4))
-    >>> rows = TrainingSet.from_arrays(X, np.where(X[:, 2] > 0, 1.0, -1.0) + X[:, 0])
+    >>> rows = TrainingSet.from_arrays(X, 2.0 * np.abs(X[:, 2]) + np.random.default_rng(1).standard_normal(1_000))
     >>> [int(np.argmax(rank_features(rows, by))) for by in RANKINGS]
     [2, 2]
     """

@@ -56,20 +56,52 @@ class _Stacking(MemberEstimator):
             target=np.where(rows.labelled, target, np.nan),
             n_classes=max(n_classes, 2),
         )
-        require_known_origin(made)
-        usable = made.usable & (rows.weight > 0)
-        if usable.sum() < _FEWEST_ROWS:
-            raise NotEnoughData(
-                f"stacking got {int(usable.sum())} rows answered out of fold; at least {_FEWEST_ROWS} are needed."
-            )
-        self.out_of_fold_ = made
-        inputs = self._inputs(made.predictions[usable], rows.X[usable])
-        self.final_ = self._fit_final(final, inputs, target[usable], rows.weight[usable])
+        self._learn_final(final, made, target, rows.X)
         self.members_ = {
             name: fit_member(name, seeded(model, self.random_state, j), rows, target, n_classes)
             for j, (name, model) in enumerate(models.items())
         }
         return self
+
+    @classmethod
+    def of_fitted(cls, members: Mapping[str, Any], out_of_fold: OutOfFold, final: Any = None) -> Self:
+        """A stack of models that are fitted already; its final estimator learns from what they said out of fold.
+
+        Parameters
+        ----------
+        members : name -> fitted model, in the order of ``out_of_fold.names``; the final estimator sees their answers alone.
+        final : as of the class; None for its default.
+
+        Raises
+        ------
+        LeakageError : a prediction knew what its row had not yet seen. NotEnoughData : fewer than 5 answered rows.
+        ModelError : members and predictions are not of the same models, or a member is not fitted.
+        """
+        made = cls(members) if final is None else cls(members, final)
+        models = made._checked_members()
+        if tuple(models) != out_of_fold.names or made._task != out_of_fold.task:
+            raise ModelError(
+                f"members {', '.join(models)} do {made._task}, and predictions are of {', '.join(out_of_fold.names)} "
+                f"({out_of_fold.task}); the same models in the same order were expected."
+            )
+        made._take_fitted(models)
+        target = out_of_fold.target if made._task == "regression" else np.nan_to_num(out_of_fold.target).astype(np.int64)
+        made._learn_final(made._unfitted_final(), out_of_fold, target, None)
+        return made
+
+    def _learn_final(self, final: Any, made: OutOfFold, target: NDArray[Any], X: NDArray[np.float32] | None) -> None:
+        """Fit the final estimator on what members said out of fold, and on the features where it is to see them."""
+        require_known_origin(made)
+        weight = made.rows.weight
+        usable = made.usable & (weight > 0)
+        if usable.sum() < _FEWEST_ROWS:
+            raise NotEnoughData(
+                f"stacking got {int(usable.sum())} rows answered out of fold; at least {_FEWEST_ROWS} are needed."
+            )
+        self.out_of_fold_ = made
+        said = made.predictions[usable]
+        inputs = said.reshape(len(said), -1) if X is None else self._inputs(said, X[usable])
+        self.final_ = self._fit_final(final, inputs, target[usable], weight[usable])
 
     def _fit_final(self, final: Any, inputs: NDArray[np.float64], target: NDArray[Any], weight: NDArray[np.float64]) -> Any:
         from sklearn.utils.validation import has_fit_parameter

@@ -22,6 +22,7 @@ from huracan.integration.array_judging import (
     train,
 )
 from huracan.integration.array_rows import ArrayRows, read_labels, read_parts
+from huracan.integration.ensemble_candidates import ensembles_of
 from huracan.integration.judging import BASELINE
 from huracan.integration.model_comparison import add_accounts
 from huracan.integration.results import NotRun, PipelineResult, not_run
@@ -91,7 +92,7 @@ def run_on_arrays(
             },
             "training": {
                 name: {"model": judged[name].model if name in judged else None, "failure": failures.get(name)}
-                for name in config.active_profile.learners
+                for name in (*config.active_profile.learners, *ensembles_of(config, task=labels.task))
             },
             "evaluation": {"leaderboard": board, "net": net},
             "ab_testing": comparison,

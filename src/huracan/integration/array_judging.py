@@ -16,10 +16,12 @@ from threadpoolctl import threadpool_limits
 
 from huracan.accounting import BacktestResult, CostModel, PositionPolicy, backtest_many, targets_frame
 from huracan.baselines.ab_testing import ABTestResult, Comparison, compare_models
-from huracan.catalogue import build_model, find_learner, score_rows
+from huracan.catalogue import find_learner, score_rows
 from huracan.config import HuracanConfig
 from huracan.errors import HuracanError, ModelError, NotEnoughData
 from huracan.integration.array_rows import ArrayRows, Task
+from huracan.integration.candidates import LearnerCandidate
+from huracan.integration.ensemble_candidates import ensembles_of
 from huracan.integration.judging import BASELINE, Scale, tune
 from huracan.integration.model_comparison import ab_testing_framework
 from huracan.integration.results import NotRun, not_run
@@ -59,21 +61,24 @@ class ArrayAccounts:
 
 
 def train(config: HuracanConfig, rows: ArrayRows, task: Task) -> tuple[dict[str, Forecasts], dict[str, str]]:
-    """Fit every learner of the profile and let it forecast; and the reason of each that could not.
+    """Fit every learner of the profile, and every configured ensemble of them, and let it forecast; and why some could not.
 
     Raises
     ------
     ModelError : none could.
     """
 
+    ensembles = ensembles_of(config, task=task)
+
     def attempt(name: str) -> Forecasts | str:
-        settings = config.active_profile.learners[name]
-        if task not in find_learner(name).tasks:
+        if name not in ensembles and task not in find_learner(name).tasks:
             return f"{name} does no {task}"
         try:
-            model = build_model(
-                name, task=task, random_state=config.seed, max_train_rows=settings.max_train_rows, **settings.params
-            ).fit(rows.train)
+            if name in ensembles:
+                model = ensembles[name].fit(rows.train, seed=config.seed)
+            else:
+                learner = LearnerCandidate(name, config.active_profile.learners[name])
+                model = learner.unfitted(config.seed, task=task).fit(rows.train)
             before, now = (score_rows(model, rows.whole, rows.at[part]) for part in ("val", "test"))
         except HuracanError as error:
             return str(error)
@@ -81,7 +86,7 @@ def train(config: HuracanConfig, rows: ArrayRows, task: Task) -> tuple[dict[str,
             return f"{name} predicts values that are not finite"
         return Forecasts(model, before, now, calibrated(before, rows.val.y, now, task))
 
-    names = list(config.active_profile.learners)
+    names = [*config.active_profile.learners, *ensembles]
     with warnings.catch_warnings(), threadpool_limits(limits=1), ThreadPoolExecutor(config.training.n_jobs) as pool:
         warnings.simplefilter("ignore")  # a library's remarks on a fit; what matters is in the result
         futures = {name: pool.submit(copy_context().run, attempt, name) for name in names}

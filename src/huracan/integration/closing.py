@@ -15,6 +15,7 @@ from huracan.accounting import BacktestResult, CostModel, backtest_many, targets
 from huracan.catalogue import build_model
 from huracan.config import HuracanConfig
 from huracan.dataset import TrainingSet
+from huracan.integration.candidates import candidates_of
 from huracan.integration.evidence import Evidence
 from huracan.integration.judging import Judged, Skill, decisions, mean_with_interval, skill_of
 from huracan.integration.out_of_fold import FittedLearner, fit_learner
@@ -27,6 +28,7 @@ __all__ = [
     "BUY_AND_HOLD",
     "Accounts",
     "HoldOutLook",
+    "account_of_hold_out",
     "fit_baseline",
     "fit_final",
     "latest_predictions",
@@ -86,9 +88,9 @@ def _always_long(candles: pl.DataFrame, span: TrainingSet) -> pl.DataFrame:
 
 
 def fit_final(config: HuracanConfig, rows: TrainingSet, name: str) -> FittedLearner:
-    """Fit one learner on all development rows: one model, or one a symbol as configured."""
+    """Fit one candidate on all development rows: one model, or one a symbol as configured."""
     per_symbol = config.training.pooling == "per_symbol"
-    return fit_learner(name, config.active_profile.learners[name], rows, seed=config.seed, per_symbol=per_symbol)
+    return fit_learner(candidates_of(config)[name], rows, seed=config.seed, per_symbol=per_symbol)
 
 
 def fit_baseline(rows: TrainingSet, seed: int) -> Any:
@@ -102,9 +104,24 @@ def look_at_hold_out(
     """Open the hold-out, once, and judge the finalist with the spread and policy its out-of-fold scores taught."""
     plan = evidence.plan
     assert plan.hold_out is not None
+    held = plan.hold_out.open(f"the report judges {evidence.finalist}").without_features()
+    return account_of_hold_out(candles, evidence, fitted, costs, held, horizon=horizon, looked_before=looked_before)
+
+
+def account_of_hold_out(
+    candles: pl.DataFrame,
+    evidence: Evidence,
+    fitted: FittedLearner,
+    costs: CostModel,
+    held: TrainingSet,
+    *,
+    horizon: int,
+    looked_before: int,
+) -> HoldOutLook:
+    """What the finalist says of the rows of a hold-out that is open, and what its positions there make of it."""
+    plan = evidence.plan
     assert evidence.finalist is not None
     finalist = evidence.judged[evidence.finalist]
-    held = plan.hold_out.open(f"the report judges {finalist.run.name}").without_features()
     score, target, rows = _answer(plan.rows, plan.spans[-1].stop, fitted, finalist, horizon)
     score = score[rows.labelled]
     label = held.y - plan.mean_label(len(plan.folds))[held.symbol_code]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,6 +20,7 @@ from huracan.config import HuracanConfig, config_hash
 from huracan.dataset import TrainingSet
 from huracan.errors import ModelError
 from huracan.integration import judging
+from huracan.integration.candidates import candidates_of
 from huracan.integration.judging import Judged, Skill
 from huracan.integration.model_comparison import compare_payoffs, joint_skills
 from huracan.integration.out_of_fold import LearnerRun, run_out_of_fold
@@ -87,10 +88,18 @@ class Evidence:
         return 1.0 - 0.05 / max(1, len(self.skills))
 
 
-def run_key(config: HuracanConfig, prepared: Prepared) -> RunFacts:
-    """Hash everything the result depends on: data, settings, recipe, learners, versions and this package's own code."""
-    data, settings, versions = candles_hash(prepared.source.candles), config_hash(config), library_versions()
-    learners = [_fingerprint(find_learner(name)) for name in sorted(config.active_profile.learners)]
+def run_key(config: HuracanConfig, prepared: Prepared, *, search: Sequence[str] | None = None) -> RunFacts:
+    """Hash everything the result depends on: data, settings, recipe, learners, versions and this package's own code.
+
+    Parameters
+    ----------
+    search : learners of a search instead of those of the profile.
+    """
+    data, settings = candles_hash(prepared.source.candles), config_hash(config, search=search is not None)
+    versions = library_versions()
+    learners = [
+        _fingerprint(find_learner(name)) for name in sorted(config.active_profile.learners if search is None else search)
+    ]
     content = json.dumps([data, settings, prepared.recipe.hash, learners, config.seed, versions, _code_hash()], sort_keys=True)
     return RunFacts(hashlib.sha256(content.encode()).hexdigest(), data, settings, config.seed, versions)
 
@@ -120,7 +129,7 @@ def _code_hash() -> str:
 
 
 def gather_evidence(config: HuracanConfig, plan: Plan, folder: RunFolder | None, progress: Progress | None) -> Evidence:
-    """Train and judge every learner of the profile on the development span.
+    """Train and judge every learner of the profile, and every ensemble of them that is configured, on the development span.
 
     Raises
     ------
@@ -129,7 +138,7 @@ def gather_evidence(config: HuracanConfig, plan: Plan, folder: RunFolder | None,
     with stage("training"):
         runs = run_out_of_fold(
             plan,
-            config.active_profile.learners,
+            candidates_of(config),
             per_symbol=config.training.pooling == "per_symbol",
             seed=config.seed,
             n_jobs=config.training.n_jobs,

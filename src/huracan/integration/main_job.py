@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,11 +14,12 @@ import numpy as np
 import polars as pl
 
 from huracan.accounting import CostModel
-from huracan.catalogue import check_learners
 from huracan.config import HuracanConfig
 from huracan.integration import closing as ending
+from huracan.integration.candidates import check_candidates
 from huracan.integration.closing import Accounts, HoldOutLook
 from huracan.integration.evidence import Evidence, Progress, RunFacts, gather_evidence, run_key
+from huracan.integration.kept_run import count_the_look, kept_run
 from huracan.integration.model_comparison import add_accounts
 from huracan.integration.out_of_fold import FittedLearner
 from huracan.integration.plan import Plan, make_plan
@@ -28,13 +28,12 @@ from huracan.integration.registration import Registered, learner_cards, register
 from huracan.integration.reporting import Verdict, leaderboard, report_content, verdict
 from huracan.integration.results import PipelineResult, not_run
 from huracan.integration.run_folder import RunFolder
-from huracan.logs import kept_events, run_log, stage
+from huracan.logs import kept_events, stage
 from huracan.model_info import ModelInfo
 from huracan.model_registry import ModelRegistry
 from huracan.report import ReportContent, render_report
-from huracan.storage import RunLog, RunStatus
+from huracan.storage import RunLog
 from huracan.storage.whole_files import put_file
-from huracan.validation import HoldOut
 
 __all__ = ["run_on_candles"]
 
@@ -48,41 +47,13 @@ def run_on_candles(
     """
     started = time.monotonic()
     with kept_events() as earlier:
-        check_learners(config.active_profile.learners, where=f"profiles.{config.profile}.learners")
+        check_candidates(config)
         prepared = prepare(config, read_source(config, candles))
         plan = make_plan(config, prepared.everything)
         facts = run_key(config, prepared)
     registry = open_registry()
-    with closing(RunFolder.open(config.home, facts.key)) as folder:
-        log = RunLog(registry.database)
-        if folder.resumed:
-            log.mark_interrupted(folder.run_id)
-        log.start_run(
-            run_id=folder.run_id,
-            config_hash=facts.config_hash,
-            data_hash=facts.data_hash,
-            recipe_hash=prepared.recipe.hash,
-            seed=facts.seed,
-            versions=facts.versions,
-        )
-        run = _Run(config, registry, log, prepared, plan, facts, folder, started)
-        try:
-            with run_log(
-                folder.path / "log.jsonl",
-                run_id=folder.run_id,
-                terminal_level=config.logging.terminal_level,
-                file_level=config.logging.file_level,
-                earlier=earlier,
-            ):
-                return run.to_the_end(progress)
-        except BaseException as error:
-            stopped = isinstance(error, KeyboardInterrupt)
-            reason = "stopped by the user" if stopped else f"{type(error).__name__}: {error}"
-            folder.fail(reason)
-            log.finish_run(
-                folder.run_id, status=RunStatus.INTERRUPTED if stopped else RunStatus.FAILED, summary={"error": reason}
-            )
-            raise
+    with kept_run(config, registry, prepared, facts, earlier=earlier) as (folder, log):
+        return _Run(config, registry, log, prepared, plan, facts, folder, started).to_the_end(progress)
 
 
 @dataclass(frozen=True)
@@ -119,7 +90,9 @@ class _Run:
                         fitted,
                         costs,
                         horizon=horizon,
-                        looked_before=self._count_the_look(self.plan.hold_out, evidence.finalist),
+                        looked_before=count_the_look(
+                            self.log, self.facts, self.plan, self.plan.hold_out, self.folder.run_id, evidence.finalist
+                        ),
                     )
         predictions = ending.latest_predictions(prepared, evidence, fitted, horizon=horizon)
         outcome = verdict(evidence, accounts, look)
@@ -164,21 +137,6 @@ class _Run:
             run_id=self.folder.run_id,
             model_version=registered.version,
             report_path=report,
-        )
-
-    def _count_the_look(self, hold_out: HoldOut, finalist: str) -> int:
-        """How many other runs have looked at this span of these symbols before; this one is written down."""
-        first, last = (
-            moment.astype("datetime64[ms]").astype(datetime).replace(tzinfo=UTC) for moment in (hold_out.start, hold_out.end)
-        )
-        return self.log.use_hold_out(
-            data_hash=self.facts.data_hash,
-            symbols=self.prepared.rows.symbols,
-            start=first,
-            end=last,
-            why=f"report on {finalist}",
-            config_hash=self.facts.config_hash,
-            run_id=self.folder.run_id,
         )
 
     def _register(

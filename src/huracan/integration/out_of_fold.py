@@ -1,4 +1,4 @@
-"""Every learner trained on every fold's past and asked about its future.
+"""Every candidate trained on every fold's past and asked about its future.
 
 Models answer on every row of a fold's span, also where no label will ever be known (before a gap, at the end), because
 at that moment nobody knows it. How the scores are judged is in :mod:`huracan.integration.judging`.
@@ -18,16 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from huracan.catalogue import build_model, feature_importance, score_rows, score_span, signal_score
-from huracan.config import LearnerConfig
+from huracan.catalogue import feature_importance, score_rows, score_span, signal_score
 from huracan.dataset import TrainingSet
 from huracan.errors import HuracanError, ModelError, NotEnoughData
+from huracan.integration.candidates import Candidate
 from huracan.integration.plan import Plan
 from huracan.integration.run_folder import RunFolder
 from huracan.logs import logger
 from huracan.statistics.spread_rows import spread_rows
 
-__all__ = ["FittedLearner", "LearnerRun", "Tick", "fit_learner", "run_out_of_fold"]
+__all__ = ["FittedLearner", "LearnerRun", "Tick", "fit_learner", "run_out_of_fold", "training_level"]
 
 _FEWEST_ROWS = 50
 _LEVEL_ROWS = 20_000
@@ -39,7 +39,7 @@ Tick = Callable[[str, float], None]
 
 @dataclass
 class LearnerRun:
-    """One learner's out-of-fold scores on the rows of a plan.
+    """One candidate's out-of-fold scores on the rows of a plan.
 
     Attributes
     ----------
@@ -48,6 +48,7 @@ class LearnerRun:
     importance_by_fold : fold -> feature -> weight; empty where the learner has none.
     constant : whether it says the same about every row of each fold: a constant prediction, which is the baseline itself.
     unserved : symbols that had too little history in some fold; their rows score 0.
+    left_out : of an ensemble, member -> why it was none in some fold.
     failure : why it could not be trained, None when it could.
     """
 
@@ -58,6 +59,7 @@ class LearnerRun:
     importance_by_fold: dict[int, dict[str, float]] = field(default_factory=dict)
     constant: bool = True
     unserved: set[str] = field(default_factory=set)
+    left_out: dict[str, str] = field(default_factory=dict)
     train_rows: int = 0
     fit_seconds: float = 0.0
     failure: str | None = None
@@ -83,6 +85,11 @@ class FittedLearner:
     models: Mapping[str | None, Any]
     levels: Mapping[str | None, float]
     unserved: tuple[str, ...] = ()
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """Of ensembles, member -> why it could not be fitted."""
+        return {name: why for model in self.models.values() for name, why in getattr(model, "left_out_", {}).items()}
 
     def score(self, rows: TrainingSet, span: slice) -> NDArray[np.float64]:
         """Scores of a span of rows less the level of their model; 0 for a symbol without a model."""
@@ -113,8 +120,8 @@ class FittedLearner:
         return {f: float(np.mean([one.get(f, 0.0) for one in each])) for f in each[0]}
 
 
-def fit_learner(name: str, settings: LearnerConfig, rows: TrainingSet, *, seed: int, per_symbol: bool = False) -> FittedLearner:
-    """Build and fit one learner on the most recent rows its settings allow.
+def fit_learner(candidate: Candidate, rows: TrainingSet, *, seed: int, per_symbol: bool = False) -> FittedLearner:
+    """Fit one candidate on the most recent rows its settings allow.
 
     With ``per_symbol`` each symbol with at least 50 rows gets its own model.
     """
@@ -129,15 +136,12 @@ def fit_learner(name: str, settings: LearnerConfig, rows: TrainingSet, *, seed: 
     models: dict[str | None, Any] = {}
     levels: dict[str | None, float] = {}
     for symbol, past in groups.items():
-        model = build_model(
-            name, task=settings.task, random_state=seed, max_train_rows=settings.max_train_rows, **settings.params
-        )
-        models[symbol] = model.fit(past)
-        levels[symbol] = _level(models[symbol], past)
+        models[symbol] = candidate.fit(past, seed=seed)
+        levels[symbol] = training_level(models[symbol], past)
     return FittedLearner(models, levels, unserved)
 
 
-def _level(model: Any, past: TrainingSet) -> float:
+def training_level(model: Any, past: TrainingSet) -> float:
     """Mean score on training rows; of a long past on rows drawn from all of it, each with the bars before it."""
     sample = spread_rows(len(past), _LEVEL_ROWS)
     return float(np.mean(signal_score(model, past) if sample is None else score_rows(model, past, sample)))
@@ -145,7 +149,7 @@ def _level(model: Any, past: TrainingSet) -> float:
 
 def run_out_of_fold(
     plan: Plan,
-    learners: Mapping[str, LearnerConfig],
+    candidates: Mapping[str, Candidate],
     *,
     per_symbol: bool,
     seed: int,
@@ -153,14 +157,14 @@ def run_out_of_fold(
     folder: RunFolder | None = None,
     tick: Tick | None = None,
 ) -> dict[str, LearnerRun]:
-    """Train and score all learners on all folds, several at a time; finished pieces are kept in ``folder``.
+    """Train and score all candidates on all folds, several at a time; finished pieces are kept in ``folder``.
 
-    Each fit runs on one core, so the result does not depend on ``n_jobs``. A learner that cannot be trained on this
+    Each fit runs on one core, so the result does not depend on ``n_jobs``. A candidate that cannot be trained on this
     data (one class only, say) is reported with its reason and leaves the others alone.
     """
     n = len(plan.rows)
-    runs = {name: LearnerRun(name, "", np.full(n, np.nan), np.zeros(n, np.int8)) for name in learners}
-    jobs = [(k, name) for k in range(len(plan.folds)) for name in learners]
+    runs = {name: LearnerRun(name, "", np.full(n, np.nan), np.zeros(n, np.int8)) for name in candidates}
+    jobs = [(k, name) for k in range(len(plan.folds)) for name in candidates]
     weight = {k: len(fold.train) for k, fold in enumerate(plan.folds)}
     total = float(sum(weight[k] for k, _ in jobs)) or 1.0
 
@@ -169,7 +173,7 @@ def run_out_of_fold(
         kept = folder.load(piece) if folder else None
         if kept is not None:
             return kept
-        arrays, facts = _one_fold(name, learners[name], plan, k, per_symbol=per_symbol, seed=seed)
+        arrays, facts = _one_fold(candidates[name], plan, k, per_symbol=per_symbol, seed=seed)
         if folder and not facts["failure"]:
             folder.save(piece, arrays, facts)
         return arrays, facts
@@ -201,12 +205,12 @@ def run_out_of_fold(
 
 
 def _one_fold(
-    name: str, settings: LearnerConfig, plan: Plan, k: int, *, per_symbol: bool, seed: int
+    candidate: Candidate, plan: Plan, k: int, *, per_symbol: bool, seed: int
 ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    started = time.perf_counter()
+    started, name = time.perf_counter(), candidate.name
     fold, ahead = plan.folds[k], plan.rows.take(plan.spans[k])
     try:
-        fitted = fit_learner(name, settings, plan.development.take(fold.train_rows), seed=seed, per_symbol=per_symbol)
+        fitted = fit_learner(candidate, plan.development.take(fold.train_rows), seed=seed, per_symbol=per_symbol)
         raw = fitted.raw_score(plan.rows, plan.spans[k])
         score = raw - fitted.level_of(ahead)
     except HuracanError as error:
@@ -217,7 +221,7 @@ def _one_fold(
         raise ModelError(
             f"learner '{name}' predicts {score[bad]} at {ahead.ts[bad]} ({ahead.symbol[bad]}); finite was expected."
         )
-    cap = settings.max_train_rows
+    cap = candidate.max_train_rows
     facts = {
         "failure": None,
         "task": next(iter(fitted.models.values())).model_info().task,
@@ -226,6 +230,7 @@ def _one_fold(
         "importance": fitted.importance(),
         "constant": bool(np.ptp(score) <= _ROUNDING * np.abs(raw).max(initial=0.0)),
         "unserved": list(fitted.unserved),
+        "left_out": fitted.left_out,
     }
     logger().debug(
         "learner scored a fold",
@@ -247,6 +252,7 @@ def _take_in(run: LearnerRun, k: int, span: slice, arrays: dict[str, NDArray[Any
     run.task = facts["task"]
     run.constant &= facts["constant"]
     run.unserved |= set(facts["unserved"])
+    run.left_out = {**facts["left_out"], **run.left_out}
     run.train_rows = max(run.train_rows, facts["train_rows"])
     run.fit_seconds += facts["seconds"]
     run.importance_by_fold[k] = facts["importance"]

@@ -83,8 +83,8 @@ class Plan:
         return np.where(counts >= _FEWEST, own, train.y.mean())
 
 
-def make_plan(config: HuracanConfig, rows: TrainingSet) -> Plan:
-    """Divide the rows as the configuration says.
+def make_plan(config: HuracanConfig, rows: TrainingSet, *, n_splits: int | None = None) -> Plan:
+    """Divide the rows as the configuration says; ``n_splits`` folds are judged, by default as many as the profile has.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def make_plan(config: HuracanConfig, rows: TrainingSet) -> Plan:
     if settings.hold_out_share > 0:
         development, hold_out = lock_hold_out(labelled, share=settings.hold_out_share, embargo=settings.embargo_bars)
     splitter = PurgedWalkForward(
-        n_splits=config.active_profile.n_splits + 1,
+        n_splits=(config.active_profile.n_splits if n_splits is None else n_splits) + 1,
         embargo=settings.embargo_bars,
         min_train_share=settings.min_train_share,
     )

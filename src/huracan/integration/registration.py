@@ -20,6 +20,7 @@ from huracan.baselines.wrapper import MIN_TRAIN_ROWS
 from huracan.config import HuracanConfig
 from huracan.dataset import TrainingSet
 from huracan.errors import PromotionConflict
+from huracan.integration.candidates import candidates_of
 from huracan.integration.closing import HoldOutLook, fit_baseline
 from huracan.integration.evidence import Evidence, RunFacts
 from huracan.integration.preparation import Prepared
@@ -63,19 +64,16 @@ class Registered:
 
 
 def learner_cards(config: HuracanConfig, evidence: Evidence, leaderboard: pl.DataFrame) -> dict[str, ModelInfo]:
-    """The card of every learner judged: as it is configured, completed by what was measured out of fold."""
-    from huracan.catalogue import build_model
-
+    """The card of every candidate judged: as it is configured, completed by what was measured out of fold."""
+    candidates = candidates_of(config)
     table = {row["learner"]: row for row in leaderboard.iter_rows(named=True)}
     cards = {}
     for name in evidence.judged:
-        settings = config.active_profile.learners[name]
-        model = build_model(name, task=settings.task, max_train_rows=settings.max_train_rows, **settings.params)
         measured = {
             "performance_metrics": _finite({key: table[name].get(key) for key in _MEASURED}),
             "regime_evidence": tuple(evidence.skills_by_regime.get(name, ())),
         }
-        cards[name] = model.model_info().model_copy(update=measured)
+        cards[name] = candidates[name].card().model_copy(update=measured)
     return cards
 
 

@@ -14,6 +14,7 @@ from huracan.accounting import BacktestResult, sharpe_interval
 from huracan.baselines.ab_testing import ABTestResult
 from huracan.baselines.comparing import written_p
 from huracan.config import HuracanConfig
+from huracan.integration.candidates import candidates_of
 from huracan.integration.closing import Accounts, HoldOutLook
 from huracan.integration.evidence import Evidence, RunFacts
 from huracan.integration.judging import Judged
@@ -22,7 +23,7 @@ from huracan.market import written_length
 from huracan.report.content import PlantedEdge, ReportContent
 from huracan.validation import calibration_table, rank_information_coefficient
 
-__all__ = ["Verdict", "leaderboard", "planted_edge", "report_content", "verdict"]
+__all__ = ["Verdict", "label_in_words", "leaderboard", "planted_edge", "report_content", "verdict"]
 
 
 @dataclass(frozen=True)
@@ -192,11 +193,19 @@ def report_content(
             f"This hold-out had been looked at {looked_before} time{'s' if looked_before > 1 else ''} before this "
             "run; what it says is worth less each time."
         )
-    caps = {n: s.max_train_rows for n, s in profile.learners.items() if s.max_train_rows is not None}
+    notes += [
+        f"{name} went without {member} in some fold: {reason}"
+        for name, run in evidence.runs.items()
+        for member, reason in run.left_out.items()
+    ]
+    candidates = candidates_of(config)
+    ensembles = [name for name in candidates if name not in profile.learners]
+    caps = {n: c.max_train_rows for n, c in candidates.items() if c.max_train_rows is not None}
     cut = [f"{n} {cap:,}" for n, cap in caps.items() if cap < len(evidence.plan.folds[-1].train)]
     n_pairs = len(evidence.comparison.pairs) if evidence.comparison else 0
     tried = {
         "learners": f"{len(profile.learners)}: {', '.join(profile.learners)}",
+        **({"ensembles of them": f"{len(ensembles)}: {', '.join(ensembles)}"} if ensembles else {}),
         "walk-forward folds": f"{profile.n_splits}, and one before them that only tunes",
         "position policies looked at": f"{sum(j.n_policies for j in evidence.judged.values()):,}",
         "comparisons corrected for": f"{n_pairs} ({config.comparison.correction})",
@@ -218,7 +227,7 @@ def report_content(
             "bars": f"{candles.height:,} of {bar}",
             "training rows": f"{len(rows):,} x {len(rows.feature_names)} features",
             "judged out of fold": f"{len(evidence.plan.judged):,} rows",
-            "label": _label_in_words(config),
+            "label": label_in_words(config),
             "costs per side": f"{config.costs.fee_bps + config.costs.half_spread_bps + config.costs.slippage_bps:g} bps",
             "profile": f"{config.profile}, {profile.n_splits} folds",
             "models": config.training.pooling.replace("_", " "),
@@ -255,7 +264,8 @@ def report_content(
     )
 
 
-def _label_in_words(config: HuracanConfig) -> str:
+def label_in_words(config: HuracanConfig) -> str:
+    """What is predicted, for the head of a page."""
     labels = config.labels
     scaled = ", volatility-scaled" if labels.kind == "forward_return" and labels.volatility_scaled else ""
     return f"{labels.kind.replace('_', ' ')} over {labels.horizon} bar{'s' if labels.horizon > 1 else ''}{scaled}"

@@ -93,9 +93,9 @@ class RunFolder:
         put_file(self.path / _STATE, _json({**state, **summary, "status": "finished"}))
         shutil.rmtree(self.path / "folds", ignore_errors=True)
 
-    def fail(self, reason: str) -> None:
-        """Write down that the run ended before its time; without any finished piece the folder goes."""
-        if any(self.path.glob("folds/*/*.npz")):
+    def fail(self, reason: str, *, keep: bool = False) -> None:
+        """Write down that the run ended before its time; without a finished piece the folder goes, unless ``keep``."""
+        if keep or any(self.path.glob("folds/*/*.npz")):
             state = _read_json(self.path / _STATE) or {}
             put_file(self.path / _STATE, _json({**state, "status": "stopped", "reason": reason}))
         else:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
     from huracan.baselines.ab_result import ABTestResult
+    from huracan.integration.automl_job import AutoMLResult
 
 __all__ = ["UnifiedMLPipeline"]
 
@@ -67,6 +68,29 @@ class UnifiedMLPipeline:
         from huracan.integration.main_job import run_on_candles
 
         return run_on_candles(self.config, lambda: self.registry, candles, progress)
+
+    def run_automl(self, candles: Any = None, *, study: str | None = None, progress: Progress | None = None) -> AutoMLResult:
+        """Search models and their settings under the budget of ``automl``, and judge what was found once.
+
+        Rows are prepared as in :meth:`run`. Everything before the hold-out is searched; the hold-out, which no trial has seen,
+        says whether the choice beats the constant forecast, and the look is counted. What is crowned is registered and promoted
+        by the rules of :meth:`run`; else the baseline stays. A search that was killed goes on with its trials when it is
+        started again with the same data, configuration and versions.
+
+        Parameters
+        ----------
+        candles : as of :meth:`run`.
+        study : name of the search in the database; a search under a name that is there goes on with its trials. By default each
+            run has its own.
+        progress : called after each trial with the best score so far and the share of the work that was done since.
+
+        Raises
+        ------
+        HuracanError : what is wrong with data, configuration or environment, in one sentence.
+        """
+        from huracan.integration.automl_job import search_on_candles
+
+        return search_on_candles(self.config, lambda: self.registry, candles, progress, study=study)
 
     def run_complete_pipeline(
         self,
@@ -177,13 +201,13 @@ class UnifiedMLPipeline:
         return forecast_registered(self.registry, model, candles)
 
     def get_all_models_info(self) -> dict[str, dict[str, Any]]:
-        """The card of every learner in the catalogue, with what the latest finished run measured."""
+        """The card of every learner in the catalogue, and of the latest run's ensembles, with what that run measured."""
         return {name: info.model_dump(mode="json") for name, info in self._cards().items()}
 
     def get_models_for_regime(self, regime: MarketRegime | str) -> list[str]:
-        """Names of learners for a regime, best first.
+        """Names of learners, and of ensembles of the latest run, for a regime, best first.
 
-        Learners whose skill in this regime was measured come first, by skill, provided it is positive; then those
+        Those whose skill in this regime was measured come first, by skill, provided it is positive; then those
         whose card declares the regime and that were not measured in it.
         """
         wanted = MarketRegime(regime)
@@ -205,7 +229,6 @@ class UnifiedMLPipeline:
         cards = {name: build_model(name).model_info() for name in MODEL_CATALOGUE}
         if self.config.registry.url is None and not (self.config.home / "huracan.db").exists():
             return cards
-        for run in RunLog(self.registry.database).find(status=RunStatus.FINISHED, limit=1):
-            for name, card in run.summary.get("models", {}).items():
-                cards[name] = ModelInfo.model_validate(card)
-        return cards
+        finished = RunLog(self.registry.database).find(status=RunStatus.FINISHED)
+        latest: Mapping[str, Any] = next((run.summary["models"] for run in finished if "models" in run.summary), {})
+        return cards | {name: ModelInfo.model_validate(card) for name, card in latest.items()}

@@ -13,12 +13,12 @@ from huracan.errors import DependencyMissing, ModelError
 __all__ = ["require_torch", "torch_threads"]
 
 
-def require_torch() -> None:
+def require_torch(what: str = "networks need") -> None:
     """Refuse in one sentence where PyTorch is not installed."""
     try:
         import torch  # noqa: F401
     except ImportError as error:
-        raise DependencyMissing("networks need PyTorch; install it with: pip install 'huracan[neural]'.") from error
+        raise DependencyMissing(f"{what} PyTorch; install it with: pip install 'huracan[neural]'.") from error
 
 
 _guard = threading.Lock()

@@ -1,14 +1,28 @@
-"""The report and the page of an A/B test: self-contained HTML."""
+"""The report, the page of an A/B test and the page of a search: self-contained HTML."""
 
 from huracan.report.comparison_page import render_comparison_page, write_comparison_page
 from huracan.report.content import HoldOutResult, PlantedEdge, ReportContent
 from huracan.report.html import render_report
+from huracan.report.search_content import (
+    HyperparameterImportance,
+    SearchContent,
+    SearchJudgement,
+    SearchMember,
+    Slice,
+)
+from huracan.report.search_page import render_search_page
 
 __all__ = [
     "HoldOutResult",
+    "HyperparameterImportance",
     "PlantedEdge",
     "ReportContent",
+    "SearchContent",
+    "SearchJudgement",
+    "SearchMember",
+    "Slice",
     "render_comparison_page",
     "render_report",
+    "render_search_page",
     "write_comparison_page",
 ]

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.pool import StaticPool
 
 from huracan.errors import DependencyMissing, StorageError
 from huracan.storage import schema
 from huracan.storage.failures import explain
 from huracan.storage.json_values import from_json, to_json
+from huracan.storage.tables import utc_now
 
 __all__ = ["Database"]
 
@@ -155,6 +158,17 @@ class Database:
             connection.begin(),
         ):
             yield connection
+
+    def now(self, connection: sa.Connection) -> datetime:
+        """The time by the database's clock, one for all hosts; SQLite's is that of the one host that uses it."""
+        return utc_now() if self.is_sqlite else connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
+
+    def insert_new(self, connection: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> bool:
+        """Insert a row unless one of its key is there already; whether it was inserted."""
+        dialect = sqlite if self.is_sqlite else postgresql
+        key = table.primary_key.columns
+        statement = dialect.insert(table).values(**row).on_conflict_do_nothing().returning(*key)
+        return connection.execute(statement).one_or_none() is not None
 
     def close(self) -> None:
         """Let go of every connection; the next use opens new ones."""

@@ -19,6 +19,7 @@ _REASONS: tuple[tuple[str, str], ...] = (
     ("no such table", "{where} lacks a table ({first}); call Database.upgrade()"),
     ("does not exist", "{where} lacks something that is needed ({first}); call Database.upgrade(), or create the database"),
     ("password authentication failed", "{where} refused the user name or password"),
+    ("connection is bad", "{where} cannot be reached: {first}"),
     ("connection failed", "{where} cannot be reached: {first}"),
     ("could not connect", "{where} cannot be reached: {first}"),
 )

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from huracan.errors import StorageError
 from huracan.storage.database import Database
+from huracan.storage.processes import is_alive
 from huracan.storage.tables import hold_out_uses, runs, utc_now
 
 __all__ = ["HoldOutUse", "Run", "RunLog", "RunStatus"]
@@ -179,7 +180,7 @@ class RunLog:
         mine = runs.c.host == socket.gethostname() if run_id is None else runs.c.run_id == run_id
         with self.database.transaction() as connection:
             found = connection.execute(running.where(mine).order_by(runs.c.id)).all()
-            dead = [row.run_id for row in found if run_id is not None or not _is_alive(row.process_id)]
+            dead = [row.run_id for row in found if run_id is not None or not is_alive(row.process_id)]
             connection.execute(
                 sa.update(runs)
                 .where(runs.c.run_id.in_(dead), runs.c.status == RunStatus.RUNNING)
@@ -294,15 +295,3 @@ def _run_of(row: sa.Row[Any]) -> Run:
     values = {key: value for key, value in row._mapping.items() if key not in ("host", "process_id")}
     values |= {"status": RunStatus(values["status"]), "versions": values["versions"] or {}, "summary": values["summary"] or {}}
     return Run(**values)
-
-
-def _is_alive(process_id: int | None) -> bool:
-    if process_id is None:
-        return False
-    try:
-        os.kill(process_id, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
