@@ -31,6 +31,7 @@ def test_whatever_the_sampler_and_however_often(sampler: str) -> None:
     assert {key: found[key] for key in UNDISTURBED} == UNDISTURBED
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_study_in_postgresql(postgresql_server: str) -> None:
     spec = SearchSpec(new_database(postgresql_server), "shared", 30)
     Database(str(spec.url)).upgrade()

@@ -167,6 +167,7 @@ def test_a_process_that_never_comes_is_named(tmp_path: Path) -> None:
     assert done.stderr.strip().splitlines()[-1] == "huracan: process 1 of 2 did not come within 2 s."
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="a disk of its own, to be filled, needs root")
 def test_a_full_disk_ends_all_with_one_sentence_and_keeps_the_checkpoint_before(tmp_path: Path) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(tmp_path)], check=True)
