@@ -10,6 +10,7 @@ import pytest
 
 from huracan.automl import AutoMLEngine, Between, OneOf
 from huracan.automl.choosing import leaders
+from huracan.automl.proposals import search_spaces
 from huracan.automl.search import Search
 from huracan.automl.study_rows import StudyRows
 from huracan.automl.trials import Trial, TrialState, careful_score
@@ -130,6 +131,15 @@ def test_a_learner_that_hangs_is_ended(bad_learner: str) -> None:
     assert not found.reproducible_
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("bad_learner", ["hangs"], indirect=True)
+def test_a_learner_that_hangs_does_not_eat_the_budget(bad_learner: str) -> None:
+    found = engine(learners=["ridge", bad_learner], search_space={}, max_trials=None, time_budget=20.0).fit(rows_of())
+    assert sum(trial.state is TrialState.FAILED and trial.learner == "bad" for trial in found.history_) >= 1
+    assert sum(trial.state is TrialState.FINISHED for trial in found.history_) >= 2
+    assert found.seconds_ <= 21.0
+
+
 def test_hopeless_trials_are_stopped_and_good_ones_are_not() -> None:
     study = StudyRows.of(rows_of(3_000), "regression")
     search = Search(study, None, None, None)  # type: ignore[arg-type]
@@ -185,6 +195,11 @@ def test_an_ensemble_is_stored_without_pickle() -> None:
         ({"max_trials": 0}, ConfigError, "max_trials is 0"),
         ({"time_budget": -3.0}, ConfigError, "time_budget is -3.0"),
         ({"learners": []}, ConfigError, "learners is empty"),
+        ({"learners": "ridge"}, ConfigError, "learners is 'ridge'; a list of names"),
+        ({"n_workers": 0}, ConfigError, "n_workers is 0"),
+        ({"max_members": 0}, ConfigError, "max_members is 0"),
+        ({"trial_timeout": -1.0}, ConfigError, "trial_timeout is -1.0"),
+        ({"random_state": -1}, ConfigError, "random_state is -1"),
         ({"learners": ["lstmm"]}, UnknownName, "did you mean 'lstm'"),
         ({"learners": ["gan"]}, ModelError, "gan, which does not do regression"),
         ({"sampler": "tpee"}, UnknownName, "did you mean 'tpe'"),
@@ -197,6 +212,11 @@ def test_an_ensemble_is_stored_without_pickle() -> None:
 def test_settings_that_cannot_be_are_refused(settings: dict[str, Any], kind: type[Exception], said: str) -> None:
     with pytest.raises(kind, match=said):
         engine(**settings)
+
+
+def test_a_space_may_name_its_learner_as_a_user_does() -> None:
+    space = {"lgbm": {"num_leaves": OneOf((3, 5))}}
+    assert search_spaces(["lightgbm"], space)["lightgbm"]["num_leaves"] == OneOf((3, 5))
 
 
 def test_a_space_that_holds_nothing_is_refused() -> None:

@@ -84,6 +84,10 @@ def test_objectives_outlive_their_process(tmp_path: Path) -> None:
         engine(database=url, study="money").fit(priced_rows())
 
 
+def test_the_first_objective_is_the_first_that_is_named() -> None:
+    assert engine(objectives=("turnover", "gain")).objectives == ("turnover", "gain")
+
+
 def test_objectives_that_cannot_be_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"objectives is \('sharpe',\)"):
         engine(objectives=["sharpe"])

@@ -102,6 +102,13 @@ def test_trials_of_earlier_studies_count() -> None:
     assert alone.overfitting is None and "two at least are needed" in alone.reasons[0]
 
 
+def test_a_trial_that_was_stopped_early_has_periods_of_the_same_length() -> None:
+    study = StudyRows.of(rows_of(12_000), "regression")
+    answers = {fold: study.targets[fold].y for fold in range(4)}
+    whole, part = study.payoff(answers), study.payoff({0: answers[0]})
+    assert len(whole) <= 2_048 and len(part) == pytest.approx(len(whole) / 4, abs=2)
+
+
 def test_a_second_search_of_the_same_rows_knows_of_the_first(tmp_path: Path) -> None:
     url, rows = f"sqlite:///{tmp_path}/studies.db", rows_of()
     engine(database=url, study="first").fit(rows)

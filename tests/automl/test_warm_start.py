@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from huracan.automl import AutoMLEngine, Between
 from huracan.automl.proposals import search_spaces
 from huracan.automl.warm_start import good_settings, with_history
-from huracan.baselines.search_space import Between, OneOf
+from huracan.baselines.search_space import OneOf
+from huracan.dataset import TrainingSet
 from huracan.storage import Database, StudyFacts, StudyLog
 
 SPACES = search_spaces(
@@ -77,3 +81,23 @@ def test_history_comes_after_the_surest_and_tries_nothing_twice() -> None:
     assert [source for _, _, source in queue] == ["portfolio"] * 3 + ["history"] * 6 + ["portfolio"]
     values = [params["expected_ic"] for _, params, _ in queue]
     assert len(set(values)) == len(values) and values[3] == 0.1
+
+
+def test_what_a_search_found_on_the_span_that_judges_is_no_beginning(tmp_path: Path) -> None:
+    """Another search saw the whole; its settings know of what is to judge this one."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((900, 3)).astype(np.float32)
+    times = np.datetime64("2020-01-01") + np.arange(900)
+    rows = TrainingSet.from_arrays(X, X[:, 0] + rng.standard_normal(900), ts=times)
+    url = f"sqlite:///{tmp_path}/studies.db"
+
+    def sources(name: str, **settings: Any) -> set[str]:
+        space = {"ridge": {"expected_ic": Between(0.01, 0.3, log=True)}}
+        found = AutoMLEngine(max_trials=6, learners=["ridge"], search_space=space, database=url, study=name, **settings).fit(
+            rows
+        )
+        return {trial.source for trial in found.history_}
+
+    sources("whole", judged_share=0.0)
+    assert "history" not in sources("judged", judged_share=0.4, warm_start=True, random_state=1)
+    assert "history" in sources("again", judged_share=0.0, warm_start=True, random_state=2)

@@ -74,8 +74,8 @@ class AutoMLEngine:
         positions net of ``costs`` that ``policy``, tuned on earlier folds, makes of out-of-fold answers, and need prices.
     feature_selection : search which share of the features a learner sees, ranked on each fold's training rows.
     portfolio, shared_bins, pruning : begin with settings known to be good; bin rows for boosters once; stop hopeless trials.
-    trial_timeout : seconds one trial may take. n_workers : processes that fit; None fits in this process where nothing has to
-        be ended at a deadline.
+    trial_timeout : seconds one trial may take; by default a fifth of a time budget.
+    n_workers : processes that fit; None fits in this process where nothing has to be ended at a deadline.
     random_state : seed. progress : called after each trial with it and the best so far.
     database : URL or ``Database`` that keeps the study: after a kill the same call goes on, on several hosts together.
     study : its name, by default one made of data and settings. warm_start : begin with what earlier studies there found good.
@@ -130,6 +130,15 @@ class AutoMLEngine:
         if task not in DEFAULT_LEARNERS:
             raise ConfigError(f"task is {task!r}; 'regression' or 'classification' was expected.")
         Budget(time_budget, max_trials)
+        if isinstance(learners, str):
+            raise ConfigError(f"learners is {learners!r}; a list of names was expected, as [{learners!r}].")
+        for name, value in {"n_workers": n_workers, "max_members": max_members}.items():
+            if value is not None and (isinstance(value, bool) or value != int(value) or value < 1):
+                raise ConfigError(f"{name} is {value!r}; a whole number of at least 1 was expected.")
+        if isinstance(random_state, bool) or random_state != int(random_state) or random_state < 0:
+            raise ConfigError(f"random_state is {random_state!r}; a whole number of at least 0 was expected.")
+        if trial_timeout is not None and not trial_timeout > 0:
+            raise ConfigError(f"trial_timeout is {trial_timeout!r}; seconds above 0 were expected.")
         self.time_budget, self.max_trials, self.task = time_budget, max_trials, task
         self.learners = tuple(DEFAULT_LEARNERS[task] if learners is None else learners)
         self.search_space, self.sampler, self.splitter = dict(search_space or {}), sampler, splitter
@@ -184,7 +193,10 @@ class AutoMLEngine:
             book.close()
         self._take(study, members, weights, fitted)
         book.finish({"weights": self.weights_, "trials": len(self.history_)})
-        self.reproducible_ = self.time_budget is None and self.trial_timeout is None and (self.n_workers or 1) == 1
+        ended = any(trial.state is TrialState.CUT_SHORT for trial in self.history_)
+        clocked = self.time_budget is not None or self.trial_timeout is not None or ended
+        forgets = self.database is not None and self.sampler == "cma_es"
+        self.reproducible_ = not clocked and not forgets and (self.n_workers or 1) == 1
         self.seconds_ = budget.spent
         return self
 
@@ -310,7 +322,8 @@ class AutoMLEngine:
     def _luck(self, search: Search, book: TrialBook) -> LuckOfTheSearch | None:
         if search.best is None:
             return None
-        return luck_of(self.history_, search.best, n_earlier_trials=book.earlier_trials())
+        best = search.best if self.objectives == ("gain",) else self.front_[0]
+        return luck_of(self.history_, best, n_earlier_trials=book.earlier_trials())
 
     def _values(self, study: StudyRows, trial: Trial) -> tuple[float, ...]:
         """Of the objectives."""
@@ -352,7 +365,8 @@ class AutoMLEngine:
 
     def _in_place_of_a_trial(self, study: StudyRows, budget: Budget) -> Trial:
         failed = next((trial for trial in self.history_ if trial.state is TrialState.FAILED), None)
-        if failed is not None:
+        all_failed = all(trial.state is TrialState.FAILED for trial in self.history_)
+        if failed is not None and (all_failed or budget.seconds is None):
             raise ModelError(f"no trial could be finished; the first, {failed.learner}, failed: {failed.reason}")
         learner, params = (starting_settings(list(self._spaces), self.task) or [(next(iter(self._spaces)), {})])[0]
         self._note(

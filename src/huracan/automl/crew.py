@@ -28,6 +28,7 @@ class Done:
     task: FoldTask
     answer: FoldAnswer | None
     reason: str = ""
+    overdue: bool = False
 
 
 class FoldCrew(Protocol):
@@ -173,7 +174,7 @@ class ProcessFolds:
             if worker.task is not None and worker.deadline is not None and now >= worker.deadline:
                 self._crew.stop(number)
                 del self._workers[number]
-                ended.append(Done(worker.task, None, f"{worker.task.learner} took longer than its time and was ended"))
+                ended.append(Done(worker.task, None, f"{worker.task.learner} took longer than its time and was ended", True))
         late = [task for task, deadline, _ in self._waiting if deadline is not None and now >= deadline]
         self._waiting = deque(item for item in self._waiting if item[0] not in late)
         return ended + [Done(task, None, "had no time left to begin") for task in late]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +54,7 @@ def check_objectives(objectives: Sequence[str], study: StudyRows | None = None) 
             raise AccountingError("the rows have no execution_return; without prices nothing can be earned net of costs.")
         if len(study.folds) < 2:
             raise ConfigError(f"{objectives[0]} needs two folds at least, the first to tune positions; there is one.")
-    return tuple(objective for objective in known if objective in objectives)
+    return cast("tuple[Objective, ...]", tuple(objectives))
 
 
 def net_result(
@@ -65,14 +65,16 @@ def net_result(
     *,
     horizon: int = 1,
 ) -> NetResult:
-    """Account for one trial's answers: in each fold by the policy that does best, net of costs, on the folds before it."""
+    """Account for one trial's answers: in each fold by the policy that did best, net of costs, on what was known before it."""
     order = sorted(answers, reverse=True)
     score = {k: np.asarray(answers[k], np.float64) - study.targets[k].constant for k in order}
     net, turnover = [], []
     for place, fold in enumerate(order[1:], start=1):
         earlier = order[:place]
         past = study.rows.take(np.concatenate([study.folds[k].test for k in earlier]))
-        policy = PositionPolicy.tune(past, np.concatenate([score[k] for k in earlier]), costs, horizon=horizon, base=template)
+        known = past.label_end < study.rows.decision_time[study.folds[fold].test].min()
+        scores = np.concatenate([score[k] for k in earlier])[known]
+        policy = PositionPolicy.tune(past.take(known), scores, costs, horizon=horizon, base=template)
         earned, traded = policy_account(study.rows.take(study.folds[fold].test_rows), score[fold], policy, costs)
         net.append(earned)
         turnover.append(traded)

@@ -48,7 +48,7 @@ def open_book(
             given = f"study is {name!r}" if name is not None else "warm_start is True"
             raise ConfigError(f"{given} without a database; database= was expected, the URL of what keeps studies.")
         return OwnBook(portfolio)
-    from huracan.automl.study_identity import facts_of, identity_of
+    from huracan.automl.study_identity import facts_of, identity_of, searched_until
     from huracan.automl.study_store import StudyStore, opened
     from huracan.automl.warm_start import good_settings, with_history
 
@@ -60,6 +60,7 @@ def open_book(
     def queue() -> Sequence[tuple[str, Mapping[str, Any], str]]:
         if not warm_start:
             return portfolio
-        return with_history(portfolio, good_settings(store, facts_of(study, identity, seed), spaces), spaces)
+        found = good_settings(store, facts_of(study, identity, seed), spaces, searched_until=searched_until(study))
+        return with_history(portfolio, found, spaces)
 
     return StudyStore(store, study, identity, spaces, seed=seed, queue=queue, name=name, lost_after=lost_after)

@@ -84,12 +84,13 @@ def search_spaces(learners: Sequence[str], given: Mapping[str, SearchSpace]) -> 
     UnknownName : no such learner or hyperparameter. ModelError : what is given is no dimension, or of a learner that is not
         searched.
     """
+    asked = {find_learner(name).name: space for name, space in given.items()}
     spaces: dict[str, dict[str, Dimension]] = {}
     for name in learners:
         spec = find_learner(name)
-        spaces[spec.name] = {**spec.search_space, **_checked(spec, given.get(name, given.get(spec.name, {})))}
-    for name in given:
-        if find_learner(name).name not in spaces:
+        spaces[spec.name] = {**spec.search_space, **_checked(spec, asked.get(spec.name, {}))}
+    for name in asked:
+        if name not in spaces:
             raise ModelError(f"search_space speaks of '{name}', which is not among the learners {', '.join(spaces)}.")
     return spaces
 

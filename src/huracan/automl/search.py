@@ -26,6 +26,7 @@ SearchProgress = Callable[[Trial, Trial | None], None]
 """Called after each trial of this process with it and the best one so far."""
 
 _HOPELESS = 2.0
+_SHARE_OF_A_TRIAL = 0.2
 _GLANCE = 0.2
 """Seconds between two looks at what others do."""
 
@@ -39,7 +40,8 @@ class Search:
     study : rows and folds. proposals : what is tried. crew : who fits. budget : when it ends.
     book : who numbers trials and keeps them; where others work on the study too, this process waits for their last trials,
         so that all choose from the same ones.
-    seed : from which the seeds of trials are made. trial_timeout : seconds one trial may take; None for no limit of its own.
+    seed : from which the seeds of trials are made.
+    trial_timeout : seconds one trial may take; None for a fifth of a time budget once a trial is finished, else no limit.
     pruning : stop trials that are worse than the best by two standard errors on the folds they have answered.
     members : models that are fitted on all rows in the end, at most.
     specs : learners that are not of the catalogue every worker has.
@@ -64,6 +66,7 @@ class Search:
         self._running: dict[int, Trial] = {}
         self._others: dict[int, Trial] = {}
         self._answered: dict[int, Trial] = {}
+        self._overdue: dict[str, int] = {}
         self._all_begun = False
 
     @property
@@ -164,14 +167,22 @@ class Search:
     def _next_fold(self, trial: Trial) -> None:
         fold = len(trial.gains)
         task = FoldTask(trial.number, fold, trial.learner, trial.params, trial.seed, self.specs.get(trial.learner))
-        limit = None if self.trial_timeout is None else self.trial_timeout - trial.wall_seconds
+        timeout = self._timeout_of(trial.learner)
+        limit = None if timeout is None else timeout - trial.wall_seconds
         self.crew.give(task, deadline=self._end(), limit=limit)
+
+    def _timeout_of(self, learner: str) -> float | None:
+        """Seconds a trial may take; under a time budget a fifth of it, half as much after each that was ended there."""
+        if self.trial_timeout is not None or self.budget.seconds is None or self.best is None:
+            return self.trial_timeout
+        return _SHARE_OF_A_TRIAL * self.budget.seconds * 0.5 ** self._overdue.get(learner, 0)
 
     def _book(self, done: Done) -> None:
         trial = self._running.get(done.task.trial)
         if trial is None:
             return
         if done.answer is None or done.answer.answer is None:
+            self._overdue[trial.learner] = self._overdue.get(trial.learner, 0) + done.overdue
             end = self._end()
             over = end is not None and time.monotonic() >= end
             self._close(trial, TrialState.CUT_SHORT if over else TrialState.FAILED, done.reason)

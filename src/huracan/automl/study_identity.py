@@ -22,7 +22,7 @@ from huracan.dataset import TimeSource, TrainingSet
 from huracan.storage import StudyFacts, from_json, library_versions, to_json
 from huracan.training.code_identity import code_of
 
-__all__ = ["differences", "facts_of", "identity_hash", "identity_of", "spaces_of", "span_of"]
+__all__ = ["differences", "facts_of", "identity_hash", "identity_of", "searched_until", "spaces_of", "span_of"]
 
 _LONG = 60
 
@@ -100,6 +100,12 @@ def span_of(rows: TrainingSet) -> tuple[datetime, datetime] | None:
         return None
     first, last = (moment.astype("datetime64[us]").item() for moment in rows.decision_time[[0, -1]])
     return first.replace(tzinfo=UTC), last.replace(tzinfo=UTC)
+
+
+def searched_until(study: StudyRows) -> datetime | None:
+    """The last decision that a search of these rows knows of; None where rows have no times of their own."""
+    span = span_of(study.rows if study.judged is None else study.rows.take(study.judged.train_rows))
+    return None if span is None else span[1]
 
 
 def spaces_of(identity: Mapping[str, Any]) -> dict[str, dict[str, Dimension]]:

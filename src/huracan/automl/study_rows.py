@@ -147,19 +147,25 @@ class StudyRows:
         losses = np.concatenate([self.targets[number].losses for number in range(len(self.folds))])
         return float(losses.mean()) or 1.0
 
+    @cached_property
+    def period(self) -> int:
+        """Moments that a payoff averages."""
+        moments = sum(len(np.unique(self.rows.decision_time[fold.test])) for fold in self.folds)
+        return max(1, -(-moments // _PERIODS))
+
     def payoff(self, answers: Mapping[int, NDArray[np.floating[Any]]]) -> NDArray[np.float64]:
         """What a position as large as the answer would have earned, in units of the label, over all folds in time order.
 
         A position is the answer less the constant, over its root mean square in the fold, clipped at 3; it is held on the label
-        less the constant. Rows of a moment are averaged, and moments in a row, so that at most 2,048 periods are left.
+        less the constant. Rows of a moment are averaged, and so many moments in a row that all folds have at most 2,048
+        periods; a trial that answered some folds has fewer, of the same length.
         """
         parts = []
         for number in sorted(answers, reverse=True):
             target, moments = self.targets[number], self.rows.decision_time[self.fold(number).test]
             earned = stance_payoff(np.asarray(answers[number], np.float64), target.y, target.constant)
             parts.append(average_by_time(earned, moments)[1])
-        series = np.concatenate(parts)
-        length = -(-len(series) // _PERIODS)
+        series, length = np.concatenate(parts), self.period
         whole = len(series) - len(series) % length
         return series[len(series) - whole :].reshape(-1, length).mean(axis=1)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from huracan.automl.proposals import Spaces, defaults_of, inside
@@ -31,16 +32,22 @@ def with_history(portfolio: Sequence[Setting], history: Sequence[Setting], space
     return [*portfolio[:_AFTER], *new[:_MOST], *portfolio[_AFTER:]]
 
 
-def good_settings(database: Database, facts: StudyFacts, spaces: Spaces) -> list[Setting]:
+def good_settings(
+    database: Database, facts: StudyFacts, spaces: Spaces, *, searched_until: datetime | None = None
+) -> list[Setting]:
     """The best settings of finished studies of the same task, of the most similar study first.
 
     Similar is what has about as many rows, features and symbols, and bars about as long. Only settings that beat the constant
     count; one is brought into the space, or left out where it has no place there or is of a learner that is not searched.
+    Studies that saw later moments than ``searched_until`` do not count: a setting found there knows what is to judge.
     """
     log = StudyLog(database)
     past = log.find(task=facts.task, status=StudyStatus.FINISHED)
     found: list[Setting] = []
     for study in sorted(past, key=lambda study: (_distance(study.facts, facts), -study.id)):
+        end = study.facts.span_end
+        if searched_until is not None and end is not None and end > searched_until:
+            continue
         best: dict[str, Setting] = {}
         for learner, params in log.best_settings(study.id):
             fitting = _fitting(spaces, learner, params) if learner in spaces else None
