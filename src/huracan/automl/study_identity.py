@@ -6,9 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import cache
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +19,7 @@ from huracan.catalogue import find_learner
 from huracan.dataset import TimeSource, TrainingSet
 from huracan.storage import StudyFacts, from_json, library_versions, to_json
 from huracan.training.code_identity import code_of
+from huracan.version import source_hash
 
 __all__ = ["differences", "facts_of", "identity_hash", "identity_of", "searched_until", "spaces_of", "span_of"]
 
@@ -44,7 +43,7 @@ def identity_of(study: StudyRows, spaces: Spaces, **settings: Any) -> dict[str, 
         "folds": _hash_of_folds(study),
         **settings,
         "versions": {**library_versions(), "optuna": version("optuna")},
-        "code of huracan": _own_code(),
+        "code of huracan": source_hash(),
     }
     return from_json(to_json(plain, where="the settings of the study"))
 
@@ -157,11 +156,3 @@ def _code_of(spec: LearnerSpec) -> str:
 def _of_somebody(function: Any) -> str:
     module = str(getattr(function, "__module__", type(function).__module__))
     return module if module.partition(".")[0] == "huracan" else code_of([function])
-
-
-@cache
-def _own_code() -> str:
-    digest = hashlib.sha256()
-    for file in sorted(Path(__file__).parent.parent.rglob("*.py")):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()

@@ -6,12 +6,9 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from types import CodeType
 from typing import Any
 
-import huracan
 from huracan.accounting import CostModel, PositionPolicy
 from huracan.baselines.ab_testing import ABTestResult, Comparison
 from huracan.baselines.spec import LearnerSpec
@@ -31,6 +28,7 @@ from huracan.logs import stage
 from huracan.market import candles_hash
 from huracan.model_info import RegimeSkill
 from huracan.storage import library_versions
+from huracan.version import source_hash
 
 __all__ = ["Evidence", "Progress", "RunFacts", "gather_evidence", "run_key"]
 
@@ -100,7 +98,7 @@ def run_key(config: HuracanConfig, prepared: Prepared, *, search: Sequence[str] 
     learners = [
         _fingerprint(find_learner(name)) for name in sorted(config.active_profile.learners if search is None else search)
     ]
-    content = json.dumps([data, settings, prepared.recipe.hash, learners, config.seed, versions, _code_hash()], sort_keys=True)
+    content = json.dumps([data, settings, prepared.recipe.hash, learners, config.seed, versions, source_hash()], sort_keys=True)
     return RunFacts(hashlib.sha256(content.encode()).hexdigest(), data, settings, config.seed, versions)
 
 
@@ -117,15 +115,6 @@ def _code_of(code: Any) -> Any:
     if not isinstance(code, CodeType):
         return repr(code)
     return [code.co_code.hex(), code.co_names, [_code_of(part) for part in code.co_consts]]
-
-
-@cache
-def _code_hash() -> str:
-    """SHA-256 of the package's source files."""
-    digest = hashlib.sha256()
-    for file in sorted(Path(huracan.__file__).parent.rglob("*.py")):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
 
 
 def gather_evidence(config: HuracanConfig, plan: Plan, folder: RunFolder | None, progress: Progress | None) -> Evidence:
