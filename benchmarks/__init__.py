@@ -6,9 +6,22 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["markdown_table", "market_data", "write_result"]
+__all__ = ["ShortOfBar", "markdown_table", "market_data", "write_result"]
 
 _HERE = Path(__file__).resolve().parent
+
+
+class ShortOfBar(AssertionError):
+    """A figure misses its bar; the page, which says so, is written all the same.
+
+    Parameters
+    ----------
+    short : what falls short, a few words each. page : all figures.
+    """
+
+    def __init__(self, short: Sequence[str], page: str) -> None:
+        super().__init__("; ".join(short))
+        self.page = f"{page.rstrip()}\n\nShort of its bar: {'; '.join(short)}."
 
 
 def market_data() -> Path:

@@ -1,7 +1,8 @@
 """``python -m benchmarks [name ...]``: run every benchmark of this folder, or those named.
 
 A benchmark is a module with ``main() -> str``: it checks parity, raises where a number is wrong, and returns the
-markdown that goes to ``results/<name>.md``. One that lacks its data raises ``FileNotFoundError`` and is skipped aloud.
+markdown that goes to ``results/<name>.md``; ``ShortOfBar`` brings its page along. One that lacks its data raises
+``FileNotFoundError`` and is skipped aloud.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import time
 from importlib import import_module
 from pathlib import Path
 
-from benchmarks import write_result
+from benchmarks import ShortOfBar, write_result
 
 
 def run(names: list[str]) -> int:
@@ -28,6 +29,10 @@ def run(names: list[str]) -> int:
             text = import_module(f"benchmarks.{name}").main()
         except FileNotFoundError as missing:
             print(f"{name}: skipped, {missing}")
+            continue
+        except ShortOfBar as short:
+            print(f"{name}: FAILED, {short}; written to {write_result(name, short.page)}", file=sys.stderr)
+            failed = True
             continue
         except AssertionError as wrong:
             print(f"{name}: FAILED, {wrong}", file=sys.stderr)

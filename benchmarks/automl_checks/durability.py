@@ -29,7 +29,7 @@ from benchmarks.automl_checks.search_process import SearchSpec, engine_of, outco
 from huracan.storage import Database
 from huracan.storage.tables import study_trials
 
-__all__ = ["Killed", "SearchProcess", "kills", "main", "sharing", "table_of"]
+__all__ = ["Killed", "SearchProcess", "durability_table", "kills", "sharing", "table_of"]
 
 LEAST_RATIO = 1.7
 """Trials per second of two processes over those of one: two cores less what both wait for."""
@@ -199,8 +199,8 @@ def sharing(*, trials: int = 24, repeats: int = 3, n_rows: int = 20_000, rounds:
     }
 
 
-def main() -> str:
-    """Both, as a table; fails where a bar is missed."""
+def durability_table() -> tuple[str, list[str]]:
+    """Both: a page, and what falls short."""
     killed, shared = kills(), sharing()
     rate = {n: shared["trials"] / seconds for n, seconds in shared["seconds"].items()}
     rows = [
@@ -217,11 +217,14 @@ def main() -> str:
         ],
         ["share of its time that each of two processes spends in fits", "", f"{100 * shared['fitting'][2]:.0f} %"],
     ]
-    text = "# Searches that last\n\n" + markdown_table(["what", "bar", "measured"], rows) + "\n"
-    untouched = killed["lost"] == killed["repeated"] == 0
-    assert all((untouched, killed["same_table"], killed["same_model"], killed["kills"] == 10)), text
-    assert all((shared["complete"], shared["same_model"], shared["ratio"] >= LEAST_RATIO)), text
-    return text
+    short = []
+    if killed["lost"] or killed["repeated"] or not (killed["same_table"] and killed["same_model"]):
+        short.append("a killed search is not what an undisturbed one is")
+    if not (shared["complete"] and shared["same_model"]):
+        short.append("a shared study lost something")
+    if shared["ratio"] < LEAST_RATIO:
+        short.append(f"two processes have {shared['ratio']:.2f} times the trials of one")
+    return markdown_table(["what", "bar", "measured"], rows), short
 
 
 def _word(is_so: bool) -> str:

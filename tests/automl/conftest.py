@@ -33,6 +33,10 @@ class KnownAnswers:
         self._tasks: deque[FoldTask] = deque()
 
     @property
+    def size(self) -> int:
+        return 1
+
+    @property
     def idle(self) -> int:
         return 1 - len(self._tasks)
 

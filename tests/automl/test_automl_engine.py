@@ -17,7 +17,7 @@ from huracan.automl.trials import Trial, TrialState, careful_score
 from huracan.baselines.spec import LearnerSpec
 from huracan.catalogue import _LEARNERS, build_model, register_learner
 from huracan.dataset import TrainingSet
-from huracan.errors import ConfigError, ModelError, NotEnoughData, UnknownName
+from huracan.errors import ConfigError, DataError, ModelError, NotEnoughData, UnknownName
 from huracan.models.binned_rows import BinnedRows
 from huracan.registry.formats import dump_model, load_model
 from huracan.validation import PurgedWalkForward
@@ -226,3 +226,12 @@ def test_a_space_that_holds_nothing_is_refused() -> None:
         Between(0, 1, log=True)
     with pytest.raises(NotEnoughData):
         engine().fit(rows_of(12))
+
+
+def test_what_is_not_fitted_yet_says_so_and_labels_are_not_given_twice() -> None:
+    engine = AutoMLEngine(max_trials=1)
+    with pytest.raises(ModelError, match="call fit first"):
+        engine.predict(np.zeros((3, 2)))
+    rows = TrainingSet.from_arrays(np.zeros((300, 2)), np.arange(300.0))
+    with pytest.raises(DataError, match="brings its own labels"):
+        engine.fit(rows, rows.y)

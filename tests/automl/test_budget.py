@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
-from huracan.automl import AutoMLEngine
+from huracan.automl import AutoMLEngine, Between, OneOf
 from huracan.automl.automl_engine import _affordable
 from huracan.automl.budget import Budget
+from huracan.automl.final_fits import clock_time
 from huracan.automl.study_rows import StudyRows
 from huracan.automl.trials import Trial
 from huracan.dataset import TrainingSet
@@ -27,6 +29,10 @@ def test_where_nothing_is_known_of_the_cost_searching_ends_early() -> None:
     budget = Budget(seconds=100.0)
     assert budget.end_of_search(None) == pytest.approx(budget.began + 40.0)
     assert budget.end_of_search(10.0) == pytest.approx(budget.began + 85.0)
+    assert budget.end_of_search(2.0, wanted=5.0) == pytest.approx(budget.began + 91.5)
+    assert budget.end_of_search(2.0, wanted=500.0) == pytest.approx(budget.began + 82.4)  # as much as the members may have
+    assert budget.end_of_search(20.0, wanted=500.0) == pytest.approx(budget.began + 72.0)  # never less than the best one needs
+    assert 72.0 < budget.room <= 98.0 / 1.3 and Budget(trials=3).room == np.inf
     assert Budget(trials=3).end_of_search(None) is None
 
 
@@ -34,11 +40,16 @@ def test_members_of_least_weight_give_way_where_time_is_short() -> None:
     members = [Trial(number, "ridge", {}, 0, "sampler") for number in range(3)]
     cost = {0: 5.0, 1: 1.0, 2: 1.0}
     weights = np.array([0.2, 0.5, 0.1])
-    kept, scaled = _affordable(members, weights, lambda trial: cost[trial.number], 3.0)
+
+    def on_workers(n: int) -> Callable[[Sequence[Trial]], float]:
+        return lambda some: clock_time((cost[trial.number] for trial in some), n)
+
+    kept, scaled = _affordable(members, weights, on_workers(1), 3.0)
     assert [trial.number for trial in kept] == [1] and scaled.tolist() == pytest.approx([0.8])
-    kept, scaled = _affordable(members, weights, lambda trial: cost[trial.number], 60.0)
+    kept, scaled = _affordable(members, weights, on_workers(1), 60.0)
     assert len(kept) == 3 and scaled.tolist() == weights.tolist()
-    assert len(_affordable(members, weights, lambda trial: 100.0, 1.0)[0]) == 1
+    assert len(_affordable(members, weights, on_workers(2), 6.0)[0]) == 3  # beside each other
+    assert len(_affordable(members, weights, on_workers(1), 0.1)[0]) == 1
 
 
 @pytest.mark.slow
@@ -59,6 +70,15 @@ def test_a_budget_too_short_for_one_trial_gives_the_first_setting_and_says_so() 
     with pytest.warns(UserWarning, match="the constant forecast answers"):
         found = AutoMLEngine(time_budget=1.0, learners=["lightgbm"], search_space={}).fit(rows)
     assert np.ptp(found.predict(rows)) == 0.0
+
+
+@pytest.mark.slow
+def test_the_setting_in_place_of_a_trial_lies_in_the_space_that_is_searched() -> None:
+    space = {"lightgbm": {"n_rounds": Between(5, 9, whole=True), "num_leaves": OneOf((3, 5))}}
+    with pytest.warns(UserWarning, match="no trial was finished"):
+        found = AutoMLEngine(time_budget=2.0, learners=["lightgbm"], search_space=space).fit(rows_of(400_000, 60))
+    tree = getattr(found.best_model_, "estimator_", None)
+    assert tree is None or 5 <= tree.num_trees() <= 9
 
 
 def test_folds_of_one_class_are_left_out_and_labels_of_one_class_refused() -> None:

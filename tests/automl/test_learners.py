@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 
 from huracan.automl import AutoMLEngine, Between, OneOf
+from huracan.automl.proposals import Proposals, search_spaces
+from huracan.baselines.search_space import SearchSpace
+from huracan.catalogue import build_model, find_learner
 from huracan.dataset import TrainingSet
 
 
@@ -44,3 +47,34 @@ def test_other_samplers_by_name(sampler: str) -> None:
         two_symbols()
     )
     assert len({trial.params.get("expected_ic") for trial in found.history_}) > 2
+
+
+def test_a_setting_is_not_tried_twice_while_there_are_others() -> None:
+    space = {"lightgbm": {"num_leaves": OneOf((2, 3, 4)), "n_rounds": OneOf((5, 10))}}
+    found = AutoMLEngine(
+        max_trials=5, learners=["linear_regression", "lightgbm"], search_space=_only(space), portfolio=False, pruning=False
+    ).fit(two_symbols())
+    tried = [(trial.learner, repr(sorted(trial.params.items()))) for trial in found.history_]
+    assert len(set(tried)) == 5
+    alone = AutoMLEngine(max_trials=3, learners=["linear_regression"]).fit(two_symbols())
+    assert len(alone.history_) == 3
+
+
+def _only(space: dict[str, SearchSpace]) -> dict[str, SearchSpace]:
+    """What the learners declare beside, at one value."""
+    return {
+        learner: {name: OneOf((find_learner(learner).defaults[name],)) for name in find_learner(learner).search_space} | named
+        for learner, named in space.items()
+    }
+
+
+@pytest.mark.parametrize("name", ["linear_network", "mlp", "cnn", "lstm", "gru", "transformer"])
+def test_every_network_says_where_to_look(name: str) -> None:
+    pytest.importorskip("torch")
+    spec = find_learner(name)
+    assert {"learning_rate", "weight_decay"} <= set(spec.search_space)
+    rows = two_symbols()
+    proposals = Proposals(search_spaces([name], {}), sampler="random", seed=0)
+    for number in range(2):
+        params = proposals.next(number)[1] | {"max_epochs": 1}
+        assert np.isfinite(build_model(name, task="regression", random_state=0, **params).fit(rows).predict(rows)).all()

@@ -72,6 +72,12 @@ def test_a_search_of_two_objectives_takes_the_best_in_the_first() -> None:
     assert found.weights_ == {f"trial {best.number}": 1.0} and found.verdict_ is not None
 
 
+def test_the_account_of_answers_is_a_task_of_workers_and_its_time_no_cost_of_fits() -> None:
+    here = engine(objectives=("net_sharpe", "turnover")).fit(priced_rows())
+    there = engine(objectives=("net_sharpe", "turnover"), n_workers=1).fit(priced_rows())
+    assert [trial.values for trial in there.history_] == [trial.values for trial in here.history_]
+
+
 def test_objectives_outlive_their_process(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/studies.db"
     settings = {"objectives": ("net_sharpe", "turnover"), "database": url, "study": "money"}

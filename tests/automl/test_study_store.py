@@ -148,6 +148,17 @@ def test_searches_at_the_same_time_share_one_study(searches: Any, database_url: 
     assert len(found) == 3
     assert [trial.number for trial in sorted(found[0], key=lambda trial: trial.number)] == list(range(40))
     assert told(found[0]) == told(found[1]) == told(found[2])
+    store = searches.store(database_url)
+    assert store.shared()
+    store.close()
+
+
+def test_one_process_after_another_does_not_share(searches: Any, url: str) -> None:
+    for trials in (4, 8):
+        store = searches.store(url)
+        searches.search(store, trials=trials).run()
+        assert not store.shared()
+        store.close()
 
 
 def test_what_others_try_is_known_to_the_sampler(searches: Any, url: str) -> None:

@@ -13,7 +13,7 @@ from huracan.automl.study_rows import JUDGED, StudyRows
 from huracan.automl.trials import Trial, TrialState
 from huracan.automl.verdict import luck_of, verdict_on
 from huracan.dataset import TrainingSet
-from huracan.errors import ConfigError, DataError
+from huracan.errors import ConfigError, DataError, NotEnoughData
 from huracan.validation.leak_checks import assert_purged
 
 
@@ -73,6 +73,32 @@ def test_judging_later_rows_and_refusing_earlier_ones() -> None:
     assert later.crowned and later.n_moments == 1_500 and later.n_trials == 3
     with pytest.raises(DataError, match="the first row is decided at 2015-01-02"):
         found.judge(rows_of())
+
+
+def test_a_row_decided_when_the_last_label_was_known_is_not_later() -> None:
+    found = engine(judged_share=0.0).fit(rows_of())
+    later = rows_of(seed=1, start="2020-01-01")
+    found.trained_until_ = later.decision_time[0]
+    with pytest.raises(DataError, match="not after"):
+        found.judge(later)
+
+
+def test_rows_of_weight_0_judge_nothing() -> None:
+    rows, other = rows_of(), rows_of()
+    for one in (rows, other):
+        one.weight[700:800] = one.weight[1_400:1_450] = 0.0  # of a fold, and of the span that judges
+    other.y[700:800] = other.y[1_400:1_450] = 9.0
+    one, two = engine().fit(rows), engine().fit(other)
+    assert [trial.score for trial in one.history_] == [trial.score for trial in two.history_]
+    assert one.verdict_ is not None and two.verdict_ is not None
+    assert (one.verdict_.gain, one.verdict_.n_moments) == (two.verdict_.gain, two.verdict_.n_moments)
+    later, strange = rows_of(seed=1, start="2020-01-01"), rows_of(seed=1, start="2020-01-01")
+    later.weight[:99] = strange.weight[:99] = 0.0
+    strange.y[:99] = 9.0
+    assert one.judge(later).skill == one.judge(strange).skill and one.judge(later).n_moments == 1_401
+    rows.weight[1_200:] = 0.0
+    with pytest.raises(NotEnoughData, match="have weight 0; nothing can be judged"):
+        engine().fit(rows)
 
 
 def test_skill_decides_unless_the_loss_is_shown_to_be_higher() -> None:

@@ -6,7 +6,6 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -20,7 +19,7 @@ from huracan.automl.feature_choice import FEATURE_SPACE
 from huracan.automl.final_fits import FinalFits
 from huracan.automl.leaderboard import leaderboard
 from huracan.automl.losses import METRICS
-from huracan.automl.objectives import DIRECTIONS, check_objectives, front, net_result
+from huracan.automl.objectives import DIRECTIONS, Money, check_objectives, front
 from huracan.automl.open_book import open_book
 from huracan.automl.portfolio import starting_settings
 from huracan.automl.proposals import Direction, Proposals, sampler_of, search_spaces
@@ -83,6 +82,7 @@ class AutoMLEngine:
 
     Attributes
     ----------
+    spaces : learner -> hyperparameter -> where it is searched.
     verdict_ : what the choice was worth where the search never looked. luck_ : deflated Sharpe ratio and probability of
         overfitting over all trials. notes_ : what did not go as asked.
     best_model_ : the fitted model or ensemble. leaderboard_ : a frame of all trials, best first. history_ : the trials, in the
@@ -151,9 +151,9 @@ class AutoMLEngine:
         self.trial_timeout, self.n_workers = trial_timeout, n_workers
         self.random_state, self.progress = random_state, progress
         self.database, self.study, self.warm_start, self.lost_after = database, study, warm_start, lost_after
-        self._spaces = search_spaces(self._checked_learners(), self.search_space)
+        self.spaces = search_spaces(self._checked_learners(), self.search_space)
         if feature_selection:
-            self._spaces = {name: {**space, **FEATURE_SPACE} for name, space in self._spaces.items()}
+            self.spaces = {name: {**space, **FEATURE_SPACE} for name, space in self.spaces.items()}
         if len(self.objectives) > 1 and sampler in ("cma_es", "gp"):
             raise ConfigError(
                 f"sampler is {sampler!r}, which knows one objective; 'tpe', 'nsga_ii', 'qmc' or 'random' know several."
@@ -170,10 +170,13 @@ class AutoMLEngine:
 
         Raises
         ------
-        NotEnoughData : too few rows for the folds. ModelError : every trial failed; the first cause is told, or no fold trains
-            on both classes. AccountingError : an objective needs prices, and the rows have none.
+        NotEnoughData : too few rows for the folds. DataError : labels beside a ``TrainingSet``.
+        ModelError : every trial failed, and the first cause is told; or no fold trains on both classes.
+        AccountingError : an objective needs prices, and the rows have none.
         """
         budget = Budget(self.time_budget, self.max_trials)
+        if isinstance(X, TrainingSet) and y is not None:
+            raise DataError("fit got a TrainingSet and y; a TrainingSet brings its own labels.")
         rows = X if isinstance(X, TrainingSet) else TrainingSet.from_arrays(X, y, label_horizon=label_horizon)
         study = StudyRows.of(rows, self.task, self.splitter, judged_share=self.judged_share, shared_bins=self.shared_bins)
         check_objectives(self.objectives, study)
@@ -185,9 +188,10 @@ class AutoMLEngine:
             self.history_ = search.run()
             final = FinalFits(study, crew, budget, _own_spec)
             members, weights = self._chosen(study, search, budget)
-            self.luck_ = self._luck(search, book)
+            self.luck_ = self._luck(search, book, members)
             self.verdict_ = self._verdict(study, members, weights, final, search) if search.best is not None else None
             fitted = final.on_all_rows(members)
+            shared = book.shared()
         finally:
             crew.close()
             book.close()
@@ -196,41 +200,49 @@ class AutoMLEngine:
         ended = any(trial.state is TrialState.CUT_SHORT for trial in self.history_)
         clocked = self.time_budget is not None or self.trial_timeout is not None or ended
         forgets = self.database is not None and self.sampler == "cma_es"
-        self.reproducible_ = not clocked and not forgets and (self.n_workers or 1) == 1
+        self.reproducible_ = not (clocked or forgets or shared) and (self.n_workers or 1) == 1
         self.seconds_ = budget.spent
         return self
 
     def judge(self, rows: TrainingSet) -> Verdict:
         """The verdict on ``best_model_`` from rows that are later than everything it learned from.
 
+        Rows of weight 0 judge nothing.
+
         Raises
         ------
-        DataError : a row is decided before the last label was known that the model learned from, or none has a label.
+        DataError : a row is decided before, or when, the last label was known that the model learned from; or no row has a
+            label and a weight above 0. ModelError : nothing is fitted yet.
         """
+        model = self._fitted_model()
         later = rows.labelled_only()
-        if not len(later):
-            raise DataError(f"none of the {len(rows)} rows has a label; rows whose label is known were expected.")
-        if later.decision_time[0] < self.trained_until_:
+        counts = later.weight > 0
+        if not counts.any():
             raise DataError(
-                f"the first row is decided at {later.decision_time[0]}, before {self.trained_until_}, when the last label was "
-                "known that the model learned from; later rows were expected."
+                f"none of the {len(rows)} rows has a label and a weight above 0; rows whose label is known were expected."
+            )
+        if later.decision_time[0] <= self.trained_until_:
+            raise DataError(
+                f"the first row is decided at {later.decision_time[0]}, not after {self.trained_until_}, when the last label "
+                "was known that the model learned from; later rows were expected."
             )
         metric = METRICS[self.task]
-        y = later.y if self.task == "regression" else later.direction().astype(np.float64)
-        said = self.predict(later) if self.task == "regression" else self.predict_proba(later)[:, -1]
+        y = (later.y if self.task == "regression" else later.direction().astype(np.float64))[counts]
+        answer = model.predict(later) if self.task == "regression" else model.predict_proba(later)[:, -1]
+        said, times = np.asarray(answer, np.float64)[counts], later.decision_time[counts]
         constant = row_losses(metric, y, np.full(len(y), self.constant_))
-        gain = (constant - row_losses(metric, y, np.asarray(said, np.float64))) / (float(constant.mean()) or 1.0)
-        moments, gains = average_by_time(gain, later.decision_time)
-        payoff = average_by_time(stance_payoff(np.asarray(said, np.float64), y, self.constant_), later.decision_time)[1]
+        gain = (constant - row_losses(metric, y, said)) / (float(constant.mean()) or 1.0)
+        moments, gains = average_by_time(gain, times)
+        payoff = average_by_time(stance_payoff(said, y, self.constant_), times)[1]
         return verdict_on(gains, payoff, moments, self.luck_)
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Forecasts (n,), or for classification the likelier class."""
-        return self.best_model_.predict(X)
+        return self._fitted_model().predict(X)
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Probabilities of down and up (n, 2), for classification."""
-        return self.best_model_.predict_proba(X)
+        return self._fitted_model().predict_proba(X)
 
     @property
     def leaderboard_(self) -> pl.DataFrame:
@@ -242,6 +254,12 @@ class AutoMLEngine:
         """Finished trials that no other beats in one objective without losing in another; the best in the first one first."""
         finished = [trial for trial in self.history_ if trial.state is TrialState.FINISHED]
         return front(finished, self.objectives) if self.objectives != ("gain",) else leaders(finished, 1)
+
+    def _fitted_model(self) -> Any:
+        model = getattr(self, "best_model_", None)
+        if model is None:
+            raise ModelError("nothing has been searched yet; call fit first.")
+        return model
 
     # --- pieces of a fit -------------------------------------------------------------------------------------------
 
@@ -266,11 +284,11 @@ class AutoMLEngine:
         return ProcessFolds(study, self.n_workers or 1)
 
     def _book(self, study: StudyRows) -> TrialBook:
-        start = starting_settings(list(self._spaces), self.task) if self.portfolio else []
+        start = starting_settings(list(self.spaces), self.task) if self.portfolio else []
         return open_book(
             self.database,
             study,
-            self._spaces,
+            self.spaces,
             [(learner, params, "portfolio") for learner, params in start],
             name=self.study,
             warm_start=self.warm_start,
@@ -287,7 +305,7 @@ class AutoMLEngine:
         return Search(
             study,
             Proposals(
-                self._spaces,
+                self.spaces,
                 book.queue,
                 sampler=self.sampler,
                 seed=self.random_state,
@@ -300,8 +318,9 @@ class AutoMLEngine:
             trial_timeout=self.trial_timeout,
             pruning=self._prunes,
             members=self.max_members if self.ensemble and self.objectives == ("gain",) else 1,
-            valued=None if self.objectives == ("gain",) else partial(self._values, study),
-            specs={name: spec for name in self._spaces if (spec := _own_spec(name)) is not None},
+            objectives=self.objectives,
+            money=Money(self.costs, self.policy) if set(self.objectives) - {"gain"} else None,
+            specs={name: spec for name in self.spaces if (spec := _own_spec(name)) is not None},
             progress=self.progress,
         )
 
@@ -319,40 +338,41 @@ class AutoMLEngine:
             told |= {"costs": asdict(self.costs), "policy": asdict(self.policy)}
         return told
 
-    def _luck(self, search: Search, book: TrialBook) -> LuckOfTheSearch | None:
+    def _luck(self, search: Search, book: TrialBook, members: Sequence[Trial]) -> LuckOfTheSearch | None:
         if search.best is None:
             return None
-        best = search.best if self.objectives == ("gain",) else self.front_[0]
+        best = search.best if self.objectives == ("gain",) else members[0]
         return luck_of(self.history_, best, n_earlier_trials=book.earlier_trials())
-
-    def _values(self, study: StudyRows, trial: Trial) -> tuple[float, ...]:
-        """Of the objectives."""
-        known = {"gain": trial.score}
-        if set(self.objectives) - {"gain"}:
-            net = net_result(study, trial.answers, self.costs, self.policy, horizon=study.horizon)
-            known |= {"net_sharpe": net.net_sharpe, "turnover": net.turnover}
-        return tuple(known[objective] for objective in self.objectives)
 
     def _chosen(self, study: StudyRows, search: Search, budget: Budget) -> tuple[list[Trial], NDArray[np.float64]]:
         """Members and their weights; where nothing was finished in time, the first setting of the portfolio."""
         if not search.finished:
             return [self._in_place_of_a_trial(study, budget)], np.ones(1)
         if self.objectives != ("gain",):
-            return self.front_[:1], np.ones(1)
+            return [self._first_affordable(search, budget)], np.ones(1)
         members, weights = choose(
             study, search.finished, most=self.max_members, ensemble=self.ensemble, random_state=self.random_state
         )
-        if budget.end is None:
-            return members, weights
-        return _affordable(members, weights, search.cost_of, budget.end - time.monotonic())
+        return _affordable(members, weights, search.time_for, budget.room)
+
+    def _first_affordable(self, search: Search, budget: Budget) -> Trial:
+        """The first of the front that can be fitted in the time that is left; else the finished trial that takes least."""
+        best, *others = self.front_
+        room = budget.room
+        if search.cost_of(best) <= room:
+            return best
+        cheap = next((trial for trial in others if search.cost_of(trial) <= room), None)
+        chosen = cheap or min(search.finished, key=search.cost_of)
+        best_in = f"trial {best.number}, the best in {self.objectives[0]}"
+        self._note(f"there was no time left to fit {best_in}; trial {chosen.number} ({chosen.learner}) is fitted instead")
+        return chosen
 
     def _verdict(
         self, study: StudyRows, members: list[Trial], weights: NDArray[np.float64], final: FinalFits, search: Search
     ) -> Verdict | None:
         if study.judged is None:
             return None
-        end = final.budget.end
-        if end is not None and sum(map(search.cost_of, members)) > end - time.monotonic():
+        if final.budget.end is not None and search.time_for(members) > final.budget.end - time.monotonic():
             self._note("there was no time left for a verdict on the span that was kept for it")
             return None
         said = final.judged_answer(members, weights)
@@ -368,7 +388,9 @@ class AutoMLEngine:
         all_failed = all(trial.state is TrialState.FAILED for trial in self.history_)
         if failed is not None and (all_failed or budget.seconds is None):
             raise ModelError(f"no trial could be finished; the first, {failed.learner}, failed: {failed.reason}")
-        learner, params = (starting_settings(list(self._spaces), self.task) or [(next(iter(self._spaces)), {})])[0]
+        first = starting_settings(list(self.spaces), self.task)[0]
+        proposals = Proposals(self.spaces, [(*first, "portfolio")], sampler="random", seed=self.random_state)
+        learner, params, _ = proposals.next(0)  # brought into the space that is searched
         self._note(
             f"no trial was finished within {budget.seconds:g} s; {learner}, the first setting of the portfolio, is fitted "
             f"unjudged ({len(study.rows):,} rows x {len(study.rows.feature_names)} features need more time, or fewer rows)"
@@ -405,12 +427,14 @@ class AutoMLEngine:
 
 
 def _affordable(
-    members: list[Trial], weights: NDArray[np.float64], cost_of: Callable[[Trial], float], seconds: float
+    members: list[Trial], weights: NDArray[np.float64], time_for: Callable[[Sequence[Trial]], float], seconds: float
 ) -> tuple[list[Trial], NDArray[np.float64]]:
     """Those of most weight that can be fitted in so many seconds, with the weight of all; one at least."""
     order = np.argsort(-weights, kind="stable")
-    spent = np.cumsum([cost_of(members[i]) for i in order])
-    kept = np.sort(order[: max(1, int(np.searchsorted(spent, seconds, side="right")))])
+    most = len(order)
+    while most > 1 and time_for([members[i] for i in order[:most]]) > seconds:
+        most -= 1
+    kept = np.sort(order[:most])
     return [members[i] for i in kept], weights[kept] * (weights.sum() / weights[kept].sum())
 
 

@@ -13,6 +13,8 @@ __all__ = ["Budget"]
 _KEPT_FOR_ENDING = 0.02
 _LEAST_KEPT = 0.25
 _SLOWER = 1.3
+_FOR_MEMBERS = 0.12
+"""Most of the time that is kept for fitting more than the best trial in the end; members of least weight give way."""
 _FIRST_LOOK = 0.4
 """Share of the time after which, where not a single fold has been answered, searching gives way to fitting one setting."""
 
@@ -52,11 +54,26 @@ class Budget:
         """Moment (monotonic) at which everything is done."""
         return None if self.seconds is None else self.began + self.seconds
 
-    def end_of_search(self, final_fit: float | None) -> float | None:
-        """Moment at which searching stops, so that a final fit of about so many seconds ends in time; None: not known."""
+    @property
+    def room(self) -> float:
+        """Seconds that final fits may take from now on, by estimate: what is left, less what ending and slow fits need."""
+        return math.inf if self.end is None else (self.end - time.monotonic() - self._kept) / _SLOWER
+
+    def end_of_search(self, least: float | None, wanted: float | None = None) -> float | None:
+        """Moment at which searching stops; None where there is no limit by the clock.
+
+        Parameters
+        ----------
+        least : seconds that fitting the best trial will take; None where nothing is known of it yet.
+        wanted : that fitting all members will take, ``least`` by default; they get what they want up to a share of the budget.
+        """
         if self.seconds is None:
             return None
-        if final_fit is None:
+        if least is None:
             return self.began + _FIRST_LOOK * self.seconds
-        kept = max(_LEAST_KEPT, _KEPT_FOR_ENDING * self.seconds) + _SLOWER * final_fit
-        return self.began + max(0.0, self.seconds - kept)
+        final = max(least, min(least if wanted is None else wanted, _FOR_MEMBERS * self.seconds))
+        return self.began + max(0.0, self.seconds - self._kept - _SLOWER * final)
+
+    @property
+    def _kept(self) -> float:
+        return 0.0 if self.seconds is None else max(_LEAST_KEPT, _KEPT_FOR_ENDING * self.seconds)

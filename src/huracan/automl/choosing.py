@@ -17,18 +17,30 @@ CONSTANT = "constant"
 """The member that answers the mean of the training labels: as much of it as the data asks for."""
 
 _LEAST_WEIGHT = 0.02
+_OF_A_KIND = 3
+"""Settings of one learner that come before those of others have had as many places: near copies of the best add little."""
 
 
 def leaders(trials: Sequence[Trial], most: int) -> list[Trial]:
-    """The best finished trials, best first; the same setting is not counted twice.
+    """The best finished trials, best first: of each learner three at most, before more of any; no setting twice.
 
     >>> leaders([], 3)
     []
     """
     chosen: dict[str, Trial] = {}
-    for trial in sorted(trials, key=lambda trial: (-trial.score, trial.number)):
+    for trial in sorted(trials, key=_by_score):
         chosen.setdefault(repr((trial.learner, sorted(trial.params.items()))), trial)
-    return list(chosen.values())[:most]
+    place: dict[str, int] = {}
+    rounds: dict[int, list[Trial]] = {}
+    for trial in chosen.values():
+        place[trial.learner] = place.get(trial.learner, -1) + 1
+        rounds.setdefault(place[trial.learner] // _OF_A_KIND, []).append(trial)
+    in_turn = [trial for turn in sorted(rounds) for trial in rounds[turn]]
+    return sorted(in_turn[:most], key=_by_score)
+
+
+def _by_score(trial: Trial) -> tuple[float, int]:
+    return -trial.score, trial.number
 
 
 def table_of(

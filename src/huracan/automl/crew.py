@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from huracan.automl.fold_work import FoldAnswer, FoldTask, work
 from huracan.automl.study_rows import StudyRows
@@ -23,16 +23,25 @@ _STARTS = 3
 
 @dataclass(frozen=True)
 class Done:
-    """A task that ended: its answer, or why there is none."""
+    """A task that ended: its answer, or why there is none.
+
+    Attributes
+    ----------
+    overdue : what it ran into: its own "limit", or the "deadline" of all; "" where it ended by itself.
+    """
 
     task: FoldTask
     answer: FoldAnswer | None
     reason: str = ""
-    overdue: bool = False
+    overdue: Literal["", "limit", "deadline"] = ""
 
 
 class FoldCrew(Protocol):
     """Fits folds; tasks given wait until a worker is free."""
+
+    @property
+    def size(self) -> int:
+        """Workers that fit at once."""
 
     @property
     def idle(self) -> int:
@@ -54,6 +63,10 @@ class SameProcess:
     def __init__(self, study: StudyRows) -> None:
         self._study = study
         self._tasks: deque[FoldTask] = deque()
+
+    @property
+    def size(self) -> int:
+        return 1
 
     @property
     def idle(self) -> int:
@@ -81,6 +94,7 @@ class SameProcess:
 class _Worker:
     task: FoldTask | None = None
     deadline: float | None = None
+    limited: bool = False
     ready: bool = False
 
 
@@ -100,6 +114,10 @@ class ProcessFolds:
         self._failed_starts = 0
         for _ in range(n_workers):
             self._workers[self._crew.start()] = _Worker()
+
+    @property
+    def size(self) -> int:
+        return self._most
 
     @property
     def idle(self) -> int:
@@ -134,8 +152,9 @@ class ProcessFolds:
             if worker.ready and worker.task is None and self._waiting and busy < self._most:
                 busy += 1
                 worker.task, deadline, limit = self._waiting.popleft()
-                ends = [deadline, None if limit is None else time.monotonic() + limit]
-                worker.deadline = min((end for end in ends if end is not None), default=None)
+                own = None if limit is None else time.monotonic() + limit
+                worker.deadline = min((end for end in (deadline, own) if end is not None), default=None)
+                worker.limited = own is not None and own == worker.deadline
                 job = job_bytes(worker.task.trial, worker.task)
                 if not isinstance(job, bytes):
                     raise FanoutError(f"a trial of {worker.task.learner} {job.message}.")
@@ -174,7 +193,8 @@ class ProcessFolds:
             if worker.task is not None and worker.deadline is not None and now >= worker.deadline:
                 self._crew.stop(number)
                 del self._workers[number]
-                ended.append(Done(worker.task, None, f"{worker.task.learner} took longer than its time and was ended", True))
+                said = f"{worker.task.learner} took longer than its time and was ended"
+                ended.append(Done(worker.task, None, said, "limit" if worker.limited else "deadline"))
         late = [task for task, deadline, _ in self._waiting if deadline is not None and now >= deadline]
         self._waiting = deque(item for item in self._waiting if item[0] not in late)
-        return ended + [Done(task, None, "had no time left to begin") for task in late]
+        return ended + [Done(task, None, "had no time left to begin", "deadline") for task in late]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,19 @@ from huracan.automl.trials import Trial
 from huracan.baselines.spec import LearnerSpec
 from huracan.logs import logger
 
-__all__ = ["FinalFits"]
+__all__ = ["FinalFits", "clock_time"]
+
+
+def clock_time(seconds: Iterable[float], n_workers: int) -> float:
+    """Seconds until fits of these lengths are done by so many workers, the shortest first.
+
+    >>> clock_time([3.0, 1.0, 2.0], 1), clock_time([3.0, 1.0, 2.0], 2)
+    (6.0, 4.0)
+    """
+    free = [0.0] * n_workers
+    for length in sorted(seconds):
+        heapq.heapreplace(free, free[0] + length)
+    return max(free)
 
 
 @dataclass

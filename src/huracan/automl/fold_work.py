@@ -1,4 +1,4 @@
-"""What a worker does: fit one setting on one fold and answer on its test rows, or fit it on all rows."""
+"""What a worker does: fit a setting on a fold and answer on its test rows, fit it on all rows, or account for its answers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huracan.automl.feature_choice import split_choice
-from huracan.automl.study_rows import ALL_ROWS, StudyRows
+from huracan.automl.objectives import Money, NetResult
+from huracan.automl.study_rows import ALL_ROWS, VALUED, StudyRows
 from huracan.baselines.spec import LearnerSpec
 from huracan.baselines.wrapper import TabularLearner
 from huracan.catalogue import MODEL_CATALOGUE, build_model, register_learner
@@ -25,11 +26,12 @@ __all__ = ["FoldAnswer", "FoldTask", "fit_setting", "work"]
 
 @dataclass(frozen=True)
 class FoldTask:
-    """One fit.
+    """One fit, or the account of all answers.
 
     Attributes
     ----------
     trial, fold : of which it is part. spec : the learner itself where it is not of the catalogue, else None.
+    answers, money : of the trial to all folds, and what to account for them with, where ``fold`` is ``VALUED``.
     """
 
     trial: int
@@ -38,29 +40,37 @@ class FoldTask:
     params: Mapping[str, Any]
     seed: int
     spec: LearnerSpec | None = None
+    answers: Mapping[int, NDArray[np.float32]] | None = None
+    money: Money | None = None
 
 
 @dataclass(frozen=True)
 class FoldAnswer:
-    """What came of it: answers on the test rows (float32), or the model fitted on all rows; seconds of both fit and answers, of
-    this process and of the clock."""
+    """What came of it: answers on the test rows (float32), the model fitted on all rows, or what answers earn net of costs;
+    seconds of both fit and answers, of this process and of the clock."""
 
     answer: NDArray[np.float32] | None
     model: Any
     seconds: float
     wall_seconds: float
+    net: NetResult | None = None
 
 
 def work(task: FoldTask, shared: StudyRows) -> FoldAnswer:
-    """Do one fit, in a worker.
+    """Do one task, in a worker.
 
     Raises
     ------
-    ModelError : an answer is not finite, or it cannot be fitted.
+    ModelError : an answer is not finite, or it cannot be fitted. AccountingError : nothing can be earned with the answers.
     """
     if task.spec is not None and MODEL_CATALOGUE.get(task.spec.name) is not task.spec:
         register_learner(task.spec, replace=True)
     began, at = time.process_time(), time.perf_counter()
+    if task.fold == VALUED:
+        assert task.money is not None
+        assert task.answers is not None
+        net = task.money.net_result(shared, task.answers)
+        return FoldAnswer(None, None, time.process_time() - began, time.perf_counter() - at, net)
     model = fit_setting(task, shared)
     if task.fold == ALL_ROWS:
         return FoldAnswer(None, model, time.process_time() - began, time.perf_counter() - at)

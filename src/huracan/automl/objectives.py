@@ -15,7 +15,7 @@ from huracan.automl.study_rows import StudyRows
 from huracan.automl.trials import Trial, mean_and_error
 from huracan.errors import AccountingError, ConfigError
 
-__all__ = ["DIRECTIONS", "NetResult", "Objective", "check_objectives", "front", "net_result"]
+__all__ = ["DIRECTIONS", "Money", "NetResult", "Objective", "check_objectives", "front", "net_result"]
 
 Objective = Literal["gain", "net_sharpe", "turnover"]
 DIRECTIONS: Mapping[Objective, Literal["maximize", "minimize"]] = {
@@ -38,6 +38,18 @@ class NetResult:
 
     net_sharpe: float
     turnover: float
+
+
+@dataclass(frozen=True)
+class Money:
+    """What positions cost, and the policy that makes them: what answers are accounted with."""
+
+    costs: CostModel
+    policy: PositionPolicy
+
+    def net_result(self, study: StudyRows, answers: Mapping[int, NDArray[np.floating[Any]]]) -> NetResult:
+        """See :func:`net_result`."""
+        return net_result(study, answers, self.costs, self.policy, horizon=study.horizon)
 
 
 def check_objectives(objectives: Sequence[str], study: StudyRows | None = None) -> tuple[Objective, ...]:

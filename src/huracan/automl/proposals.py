@@ -44,6 +44,8 @@ Direction = Literal["minimize", "maximize"]
 
 _LEARNER = "learner"
 _LARGE: tuple[Direction, ...] = ("maximize",)
+_DRAWS = 24
+"""Times a setting that has not been tried is asked for, the second half of them by chance, before one is tried again."""
 _NOW = datetime.datetime(2000, 1, 1)  # Optuna wants a time; nothing depends on it
 
 
@@ -137,15 +139,23 @@ class Proposals:
 
     def next(self, number: int) -> tuple[str, dict[str, Any], str]:
         """Learner, settings that differ from its defaults, and where they come from."""
-        told = (self._known[n] for n in sorted(self._known) if n != number)
+        from optuna.trial import TrialState as OptunaState
+
+        told = [self._known[n] for n in sorted(self._known) if n != number]
         study = _study_of(told, sampler_of(self._sampler, self._seed, number), self._directions)
         source = "sampler"
         if number < len(self._queue):
             learner, params, source = self._queue[number]
             study.enqueue_trial(_whole(self._spaces, learner, params))
-        trial = study.ask()
-        learner = trial.suggest_categorical(_LEARNER, list(self._spaces))
-        found = {name: _suggested(trial, f"{learner}.{name}", where) for name, where in self._spaces[learner].items()}
+        for draw in range(_DRAWS):
+            trial = study.ask()
+            learner = trial.suggest_categorical(_LEARNER, list(self._spaces))
+            found = {name: _suggested(trial, f"{learner}.{name}", where) for name, where in self._spaces[learner].items()}
+            if source != "sampler" or draw == _DRAWS - 1 or all(one.params != trial.params for one in told):
+                break
+            study.tell(trial, state=OptunaState.FAIL)
+            if draw == _DRAWS // 2:
+                study.sampler = sampler_of("random", self._seed, number)
         defaults = defaults_of(learner)
         self._notes[number] = {**study.get_trials(deepcopy=False)[trial.number].system_attrs}
         return learner, {name: value for name, value in found.items() if value != defaults[name]}, source

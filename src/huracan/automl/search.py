@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,13 +11,14 @@ import numpy as np
 from huracan.automl.budget import Budget
 from huracan.automl.choosing import leaders
 from huracan.automl.crew import Done, FoldCrew
+from huracan.automl.final_fits import clock_time
 from huracan.automl.fold_work import FoldTask
+from huracan.automl.objectives import Money, NetResult
 from huracan.automl.proposals import Proposals
-from huracan.automl.study_rows import StudyRows
+from huracan.automl.study_rows import VALUED, StudyRows
 from huracan.automl.trial_book import LEADERS, OwnBook, TrialBook
 from huracan.automl.trials import LEAST_MOMENTS, Trial, TrialState, careful_score, mean_and_error, rounded
 from huracan.baselines.spec import LearnerSpec
-from huracan.errors import HuracanError
 from huracan.logs import logger
 
 __all__ = ["Search", "SearchProgress"]
@@ -45,7 +46,7 @@ class Search:
     pruning : stop trials that are worse than the best by two standard errors on the folds they have answered.
     members : models that are fitted on all rows in the end, at most.
     specs : learners that are not of the catalogue every worker has.
-    valued : what the objectives of a finished trial are, where they are others than its gain.
+    objectives : what is made large or small. money : what answers are accounted with, where one of them is earned.
     """
 
     study: StudyRows
@@ -60,7 +61,8 @@ class Search:
     trials: list[Trial] = field(default_factory=list)
     book: TrialBook = field(default_factory=OwnBook)
     progress: SearchProgress | None = None
-    valued: Callable[[Trial], tuple[float, ...]] | None = None
+    objectives: Sequence[str] = ("gain",)
+    money: Money | None = None
 
     def __post_init__(self) -> None:
         self._running: dict[int, Trial] = {}
@@ -98,17 +100,17 @@ class Search:
         return self.trials
 
     def _end(self) -> float | None:
-        return self.budget.end_of_search(self.final_fit_seconds())
+        if self.budget.seconds is None:
+            return None
+        best = leaders(self.finished, self.members)
+        if best:
+            return self.budget.end_of_search(self.cost_of(best[0]), self.time_for(best))
+        begun = [trial for trial in (*self._running.values(), *self.trials) if trial.gains]
+        return self.budget.end_of_search(min(map(self.cost_of, begun), default=None))
 
-    def final_fit_seconds(self) -> float | None:
-        """How long fitting the best trials in the end will take, by the clock, from what their folds took; None: not known."""
-        best = sorted(self.finished, key=lambda trial: -trial.score)[: self.members]
-        if not best:  # at least the quickest of those that have begun
-            begun = [trial for trial in (*self._running.values(), *self.trials) if trial.gains]
-            if not begun:
-                return None
-            return min(self.cost_of(trial) for trial in begun)
-        return sum(self.cost_of(trial) for trial in best)
+    def time_for(self, trials: Sequence[Trial]) -> float:
+        """Seconds, by the clock, that fitting all these settings will take with the workers there are."""
+        return clock_time(map(self.cost_of, trials), self.crew.size)
 
     def cost_of(self, trial: Trial) -> float:
         """Seconds, by the clock, that fitting a trial's setting will take: on all rows, and for the span that judges."""
@@ -167,6 +169,9 @@ class Search:
     def _next_fold(self, trial: Trial) -> None:
         fold = len(trial.gains)
         task = FoldTask(trial.number, fold, trial.learner, trial.params, trial.seed, self.specs.get(trial.learner))
+        self._give(trial, task)
+
+    def _give(self, trial: Trial, task: FoldTask) -> None:
         timeout = self._timeout_of(trial.learner)
         limit = None if timeout is None else timeout - trial.wall_seconds
         self.crew.give(task, deadline=self._end(), limit=limit)
@@ -181,12 +186,16 @@ class Search:
         trial = self._running.get(done.task.trial)
         if trial is None:
             return
-        if done.answer is None or done.answer.answer is None:
-            self._overdue[trial.learner] = self._overdue.get(trial.learner, 0) + done.overdue
-            end = self._end()
-            over = end is not None and time.monotonic() >= end
-            self._close(trial, TrialState.CUT_SHORT if over else TrialState.FAILED, done.reason)
+        if done.answer is None:
+            self._overdue[trial.learner] = self._overdue.get(trial.learner, 0) + (done.overdue == "limit")
+            self._close(trial, TrialState.CUT_SHORT if done.overdue == "deadline" else TrialState.FAILED, done.reason)
             return
+        if done.answer.net is not None:
+            trial.seconds += done.answer.seconds
+            trial.values = self._values(trial, done.answer.net)
+            self._close(trial, TrialState.FINISHED)
+            return
+        assert done.answer.answer is not None
         answer = trial.answers[done.task.fold] = rounded(done.answer.answer)
         trial.gains[done.task.fold] = rounded(self.study.gains(done.task.fold, answer.astype(np.float64)))
         trial.seconds += done.answer.seconds
@@ -196,20 +205,22 @@ class Search:
         if not np.isfinite(trial.score):
             self._close(trial, TrialState.FAILED, "its loss is no number")
         elif len(folds) == len(self.study.folds):
-            self._finish(trial)
+            self._answered_all(trial)
         elif self.pruning and self._hopeless(trial, folds):
             self._close(trial, TrialState.PRUNED, f"worse than trial {self.best.number} after {len(folds)} folds")  # type: ignore[union-attr]
         else:
             self._next_fold(trial)
 
-    def _finish(self, trial: Trial) -> None:
-        if self.valued is not None:
-            try:
-                trial.values = self.valued(trial)
-            except HuracanError as error:
-                self._close(trial, TrialState.FAILED, str(error))
-                return
-        self._close(trial, TrialState.FINISHED)
+    def _answered_all(self, trial: Trial) -> None:
+        if self.money is None:
+            self._close(trial, TrialState.FINISHED)
+            return
+        answers = dict(trial.answers)
+        self._give(trial, FoldTask(trial.number, VALUED, trial.learner, {}, 0, answers=answers, money=self.money))
+
+    def _values(self, trial: Trial, net: NetResult) -> tuple[float, ...]:
+        known = {"gain": trial.score, "net_sharpe": net.net_sharpe, "turnover": net.turnover}
+        return tuple(known[objective] for objective in self.objectives)
 
     def _hopeless(self, trial: Trial, folds: list[int]) -> bool:
         best = self.best

@@ -14,7 +14,7 @@ from huracan.automl.losses import METRICS, FoldTarget
 from huracan.baselines.spec import SupervisedTask
 from huracan.dataset import TrainingSet
 from huracan.ensembles.feature_ranking import Ranking, rank_features
-from huracan.errors import ConfigError, ModelError
+from huracan.errors import ConfigError, ModelError, NotEnoughData
 from huracan.logs import logger
 from huracan.models.binned_rows import BinnedRows
 from huracan.statistics import average_by_time
@@ -24,10 +24,10 @@ from huracan.validation.metrics import directional_payoff
 from huracan.validation.row_losses import Metric, row_losses
 from huracan.validation.row_times import RowTimes
 
-__all__ = ["ALL_ROWS", "JUDGED", "StudyRows", "stance_payoff"]
+__all__ = ["ALL_ROWS", "JUDGED", "VALUED", "StudyRows", "stance_payoff"]
 
-ALL_ROWS, JUDGED = -1, -2
-"""The "fold" that trains on every row, and the one whose test rows the search never sees."""
+ALL_ROWS, JUDGED, VALUED = -1, -2, -3
+"""The "fold" that trains on every row; the one whose test rows the search never sees; none: what the answers to all earn."""
 
 _PERIODS = 2_048
 
@@ -40,6 +40,8 @@ class StudyRows:
     ----------
     rows : all of them have a label. folds : newest first, so that a hopeless trial is stopped by what is most like tomorrow.
     judged : tests on the last span of time, trains on what was known before it, where all folds lie; None: no span is kept.
+
+    A weight says how much a fit listens to a row; rows of weight 0 judge nothing either, all others judge alike.
     """
 
     rows: TrainingSet
@@ -78,6 +80,7 @@ class StudyRows:
                 replace(fold, train=known[fold.train], test=known[fold.test])
                 for fold in splitter.folds(labelled.take(judged.train_rows))
             )
+        folds, judged = tuple(_weighed(labelled, fold) for fold in folds), judged and _weighed(labelled, judged)
         if task == "classification":
             folds = _with_both_classes(labelled, folds)
         return cls(labelled, task, folds[::-1], judged, shared_bins)
@@ -188,6 +191,17 @@ def _last_span(rows: TrainingSet, share: float, splitter: PurgedSplitter) -> Fol
     cut = int(times.first_rows[first])
     embargo = times.embargo_length(getattr(splitter, "embargo", 0))
     return purged_fold(times, [(cut, len(times))], gap_before=embargo, name="the span that judges")
+
+
+def _weighed(rows: TrainingSet, fold: Fold) -> Fold:
+    """Without test rows of weight 0."""
+    counts = rows.weight[fold.test] > 0
+    if counts.all():
+        return fold
+    if not counts.any():
+        span = f"from {fold.test_start} to {fold.test_end}"
+        raise NotEnoughData(f"all {len(counts)} rows {span} have weight 0; nothing can be judged.")
+    return replace(fold, test=fold.test[counts])
 
 
 def _with_both_classes(rows: TrainingSet, folds: tuple[Fold, ...]) -> tuple[Fold, ...]:

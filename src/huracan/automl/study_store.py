@@ -166,6 +166,10 @@ class StudyStore:
         found = self._log.earlier_trials(data_hash=facts.data_hash, symbols=facts.symbols, span=span, but=self.name)
         return len(found)
 
+    def shared(self) -> bool:
+        """Whether processes worked on it at the same time: then what a sampler knew, and when, is chance."""
+        return self._log.overlapping(self._study.id)
+
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write down what came of the study."""
         self._log.finish(self._study.id, result)

@@ -43,6 +43,9 @@ class TrialBook(Protocol):
     def earlier_trials(self) -> int:
         """Trials that other studies had on the same data."""
 
+    def shared(self) -> bool:
+        """Whether processes worked on the study at the same time."""
+
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write down what came of the study."""
 
@@ -85,6 +88,9 @@ class OwnBook:
 
     def earlier_trials(self) -> int:
         return 0
+
+    def shared(self) -> bool:
+        return False
 
     def finish(self, result: Mapping[str, Any]) -> None:
         pass

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from huracan.automl.choosing import CONSTANT
 from huracan.catalogue import build_model, find_learner
 from huracan.config import HuracanConfig
 from huracan.dataset import TrainingSet
@@ -37,9 +38,6 @@ from huracan.model_info import ModelInfo
 from huracan.validation import PurgedWalkForward
 
 __all__ = ["EnsembleCandidate", "MemberPool", "TrainedMembers", "ensembles_of"]
-
-CONSTANT = "constant"
-"""The member of a greedy ensemble that forecasts the mean of the training labels."""
 
 _MOST_KEPT = 64
 _PURPOSES = {

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from huracan.automl.proposals import search_spaces
 from huracan.automl.trials import Trial, TrialState
 from huracan.baselines.search_space import Between, Dimension
 from huracan.catalogue import find_learner
@@ -19,9 +18,7 @@ from huracan.report import HyperparameterImportance, Slice
 if TYPE_CHECKING:
     import optuna
 
-    from huracan.automl import AutoMLEngine
-
-__all__ = ["importances", "slices", "spaces_of"]
+__all__ = ["importances", "slices"]
 
 _FEWEST = 20
 """Finished trials: the best quarter are five, the fewest that Optuna advises."""
@@ -35,16 +32,6 @@ _NONE = pl.DataFrame(schema={"name": pl.String, "importance": pl.Float64})
 
 
 Spaces = Mapping[str, Mapping[str, Dimension]]
-
-
-def spaces_of(engine: AutoMLEngine) -> dict[str, dict[str, Dimension]]:
-    """Learner -> hyperparameter -> where a search looked for it."""
-    spaces = search_spaces(engine.learners, engine.search_space)
-    if not engine.feature_selection:
-        return spaces
-    from huracan.automl.feature_choice import FEATURE_SPACE
-
-    return {learner: {**space, **FEATURE_SPACE} for learner, space in spaces.items()}
 
 
 def importances(trials: Sequence[Trial], spaces: Spaces, *, seed: int) -> tuple[HyperparameterImportance, ...]:

@@ -20,7 +20,7 @@ from huracan.integration.judging import mean_with_interval
 from huracan.integration.plan import Plan
 from huracan.integration.preparation import Prepared
 from huracan.integration.reporting import label_in_words
-from huracan.integration.search_importance import importances, slices, spaces_of
+from huracan.integration.search_importance import importances, slices
 from huracan.market import written_length
 from huracan.model_info import ModelInfo
 from huracan.report import SearchContent, SearchJudgement, SearchMember
@@ -97,7 +97,7 @@ def search_content(
     """Everything the page of a search shows."""
     engine, candles, development = found.engine, prepared.source.candles, plan.development
     history = engine.history_
-    scored, spaces = [_with_first_objective(trial, engine.objectives) for trial in history], spaces_of(engine)
+    scored, spaces = [_with_first_objective(trial, engine.objectives) for trial in history], engine.spaces
     mattered = importances(scored, spaces, seed=config.seed)
     bar = written_length(int(development.bar_length.astype("timedelta64[ms]").astype(int)))
     notes = [note.sentence for note in prepared.source.notes]

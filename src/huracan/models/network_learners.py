@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from huracan.baselines.search_space import Between, Dimension, OneOf
 from huracan.baselines.spec import LearnerSpec, SupervisedTask
 from huracan.model_info import MarketRegime
 from huracan.models.neural_settings import NEURAL_ALIASES, NEURAL_DEFAULTS, NEURAL_MEANINGS
@@ -12,6 +13,10 @@ from huracan.models.neural_settings import NEURAL_ALIASES, NEURAL_DEFAULTS, NEUR
 __all__ = ["NETWORKS", "network_learner"]
 
 
+_LOOP_SPACE: Mapping[str, Dimension] = {
+    "learning_rate": Between(2e-4, 5e-3, log=True),
+    "weight_decay": Between(1e-3, 1.0, log=True),
+}
 _CAPS = {"quick": 50_000, "standard": 200_000, "full": 500_000}
 
 
@@ -28,6 +33,7 @@ def network_learner(
     feature_requirements: Sequence[str] = ("numeric", "finite: no nulls, no infinities", "unbroken windows of bars"),
     market_regimes: Mapping[MarketRegime, str] | None = None,
     max_train_rows: Mapping[str, int | None] | None = None,
+    search_space: Mapping[str, Dimension] | None = None,
 ) -> LearnerSpec:
     """A learner of the catalogue that is a network, trained by the one loop.
 
@@ -41,6 +47,7 @@ def network_learner(
         ``learning_rate``, ...), which every network has.
     meanings, aliases, tasks, feature_requirements, market_regimes, max_train_rows : as in
         :class:`~huracan.baselines.spec.LearnerSpec`.
+    search_space : hyperparameter -> where a search looks, beside the learning rate and the weight decay of every network.
 
     Examples
     --------
@@ -61,11 +68,18 @@ def network_learner(
         meanings={**NEURAL_MEANINGS, **(meanings or {})},
         aliases={**NEURAL_ALIASES, **(aliases or {})},
         max_train_rows=_CAPS if max_train_rows is None else max_train_rows,
+        search_space={**_LOOP_SPACE, **(search_space or {})},
         threads=True,
     )
 
 
 _SEQUENCE = {"dropout": 0.1, "patch": 1, "window_scaling": "none", "head_dropout": 0.0}
+_WIDTHS, _DROPOUT = OneOf((16, 32, 64, 128)), Between(0.0, 0.5)
+_SEQUENCE_SPACE: Mapping[str, Dimension] = {
+    "window": Between(8, 64, log=True, whole=True),
+    "hidden": _WIDTHS,
+    "dropout": _DROPOUT,
+}
 _MEANINGS = {
     "hidden": "width of what is carried from bar to bar",
     "n_blocks": "blocks, one behind the other",
@@ -89,6 +103,7 @@ NETWORKS: tuple[LearnerSpec, ...] = (
         network="huracan.models.networks.linear:LinearNetwork",
         defaults={"window_scaling": "none"},
         meanings={"window_scaling": _MEANINGS["window_scaling"]},
+        search_space={"window": _SEQUENCE_SPACE["window"]},
         market_regimes={MarketRegime.TRENDING: "momentum is close to linear in past returns"},
     ),
     network_learner(
@@ -104,6 +119,7 @@ NETWORKS: tuple[LearnerSpec, ...] = (
             "window_scaling": _MEANINGS["window_scaling"],
         },
         aliases={"hidden_size": "hidden", "n_layers": "n_blocks"},
+        search_space={"hidden": _WIDTHS, "dropout": _DROPOUT},
         market_regimes={
             MarketRegime.RANGING: "interactions of level and speed mark reversals",
             MarketRegime.VOLATILE: "effects that grow with volatility are products of two features",
@@ -121,6 +137,7 @@ NETWORKS: tuple[LearnerSpec, ...] = (
             "kernel": "bars that one convolution reads",
         },
         aliases={"channels": "hidden", "kernel_size": "kernel"},
+        search_space={**_SEQUENCE_SPACE, "kernel": OneOf((3, 5, 7))},
         market_regimes={
             MarketRegime.RANGING: "turning points are shapes of a few bars",
             MarketRegime.TRENDING: "wide dilations see slow moves",
@@ -134,6 +151,7 @@ NETWORKS: tuple[LearnerSpec, ...] = (
         defaults={**_SEQUENCE, "hidden": 64, "n_blocks": 1, "readout": "last"},
         meanings=_MEANINGS,
         aliases=_RECURRENT_ALIASES,
+        search_space=_SEQUENCE_SPACE,
         market_regimes=_ORDER_MATTERS,
     ),
     network_learner(
@@ -144,6 +162,7 @@ NETWORKS: tuple[LearnerSpec, ...] = (
         defaults={**_SEQUENCE, "hidden": 64, "n_blocks": 1, "readout": "last"},
         meanings=_MEANINGS,
         aliases=_RECURRENT_ALIASES,
+        search_space=_SEQUENCE_SPACE,
         market_regimes=_ORDER_MATTERS,
     ),
     network_learner(
@@ -165,6 +184,7 @@ NETWORKS: tuple[LearnerSpec, ...] = (
             "expansion": "how much wider the feed-forward part is inside",
         },
         aliases={"d_model": "hidden", "n_layers": "n_blocks", "num_heads": "n_heads"},
+        search_space={**_SEQUENCE_SPACE, "n_blocks": Between(1, 3, whole=True)},
         market_regimes={
             MarketRegime.TRENDING: "relates a move to those it resembles further back",
             MarketRegime.VOLATILE: "attention goes to the few bars that mattered",

@@ -269,6 +269,18 @@ class StudyLog:
         with self.database.reading() as connection:
             return list(connection.execute(query))
 
+    def overlapping(self, study_id: int) -> bool:
+        """Whether two processes ever worked on the study at the same time: one began a trial before another's had ended."""
+        one, other = study_trials.alias(), study_trials.alias()
+        query = (
+            sa.select(one.c.number)
+            .join(other, sa.and_(other.c.study_id == one.c.study_id, other.c.owner != one.c.owner))
+            .where(one.c.study_id == study_id, one.c.started_at <= other.c.started_at, other.c.started_at < one.c.finished_at)
+            .limit(1)
+        )
+        with self.database.reading() as connection:
+            return connection.execute(query).first() is not None
+
     def answers(self, study_id: int, numbers: Iterable[int]) -> dict[int, bytes]:
         """Number -> answers as they were written; those that were dropped are missing."""
         query = sa.select(study_trials.c.number, study_trials.c.answers).where(
