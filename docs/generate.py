@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from huracan.baselines.search_space import Between, Dimension
 from huracan.catalogue import MODEL_CATALOGUE, PROFILES, LearnerSpec
 from huracan.config import commented_yaml, parameter_table
 from huracan.models.neural_settings import NEURAL_ALIASES, NEURAL_DEFAULTS, NEURAL_MEANINGS
@@ -156,6 +157,8 @@ def _learner(spec: LearnerSpec) -> Iterator[str]:
     yield f"* needs features: {'; '.join(spec.feature_requirements)}"
     yield f"* row caps: {caps}"
     yield f"* declared for: {'; '.join(f'{regime} ({why})' for regime, why in spec.market_regimes.items())}"
+    if spec.search_space:
+        yield f"* searched: {', '.join(f'`{name}` {_dimension(where)}' for name, where in spec.search_space.items())}"
     yield ""
     shared = NEURAL_DEFAULTS if spec.network is not None else {}
     own = {name: value for name, value in spec.defaults.items() if name not in shared or shared[name] != value}
@@ -163,6 +166,13 @@ def _learner(spec: LearnerSpec) -> Iterator[str]:
         yield from _table(own, spec.meanings, spec.aliases)
     else:
         yield from ("No hyperparameters" + (" but those of all networks." if shared else "."), "")
+
+
+def _dimension(where: Dimension) -> str:
+    """In words."""
+    if isinstance(where, Between):
+        return f"{where.low:g} to {where.high:g}" + (" (by factors)" if where.log else "")
+    return " or ".join(map(str, where.values))
 
 
 def _table(defaults: Mapping[str, Any], meanings: Mapping[str, str], aliases: Mapping[str, str]) -> Iterator[str]:
