@@ -26,6 +26,6 @@ def main() -> str:
     ablated = {name: pair(name, sets, whole, searched(sets, SHORT, **off)) for name, off in ABLATIONS.items()}
     trials = sum(answered.note["trials"] for answered in whole) / len(whole)
     return (
-        f"# What parts of a search are worth\n\nEach part off, {SHORT:g} s, {len(sets)} sets, {trials:.0f} trials in the mean: how much "
-        f"less is lost with it, in percent of the constant forecast's loss.\n\n{pooled_table(ablated)}"
+        f"# What parts of a search are worth\n\nEach part off, {SHORT:g} s, {len(sets)} sets, {trials:.0f} trials in the mean: "
+        f"how much less is lost with it, in percent of the constant forecast's loss.\n\n{pooled_table(ablated)}"
     )
