@@ -1,9 +1,13 @@
-"""Trials a CPU second: our search of LightGBM against Optuna and scikit-learn's interface written as one would."""
+"""Trials a CPU second: our search of LightGBM against Optuna and scikit-learn's interface written as one would.
+
+How long a trial takes depends on its setting, so both try the same ones.
+"""
 
 from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +17,7 @@ from benchmarks.automl_checks.sets import simulated
 from huracan.automl import AutoMLEngine, Between, OneOf
 from huracan.automl.study_rows import StudyRows
 from huracan.automl.trials import TrialState, careful_score
+from huracan.catalogue import find_learner
 from huracan.dataset import TrainingSet
 
 __all__ = ["throughput_table"]
@@ -28,10 +33,11 @@ SPACE = {
     "colsample": Between(0.1, 0.9),
     "random_thresholds": OneOf((False,)),
 }
+FIXED = "random_thresholds"
 
 
-def plain(rows: TrainingSet, seed: int) -> tuple[float, float]:
-    """Best score and CPU seconds of a loop over the same folds and the same space."""
+def plain(rows: TrainingSet, seed: int, settings: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
+    """Best score and CPU seconds of a loop over the same folds, which tries the same settings."""
     import lightgbm
     import optuna
 
@@ -68,12 +74,14 @@ def plain(rows: TrainingSet, seed: int) -> tuple[float, float]:
         return careful_score(np.concatenate(gains[::-1]))
 
     optuna_study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
-    optuna_study.optimize(objective, n_trials=TRIALS)
+    for setting in settings:
+        optuna_study.enqueue_trial(dict(setting))
+    optuna_study.optimize(objective, n_trials=len(settings))
     return optuna_study.best_value, time.process_time() - began
 
 
-def ours(rows: TrainingSet, seed: int) -> tuple[float, float]:
-    """Best score and CPU seconds of our search, its final fit left out of both."""
+def ours(rows: TrainingSet, seed: int) -> tuple[float, float, list[dict[str, Any]]]:
+    """Best score, CPU seconds and settings of our search; its final fit is left out."""
     told: dict[str, Any] = {"ended": 0.0}
 
     def progress(*_: object) -> None:
@@ -93,17 +101,19 @@ def ours(rows: TrainingSet, seed: int) -> tuple[float, float]:
             progress=progress,
         ).fit(rows)
     best = max(trial.score for trial in found.history_ if trial.state is TrialState.FINISHED)
-    return best, told["ended"] - began
+    defaults = find_learner("lightgbm").defaults
+    in_turn = sorted(found.history_, key=lambda trial: trial.number)
+    settings = [{name: trial.params.get(name, defaults[name]) for name in SPACE if name != FIXED} for trial in in_turn]
+    return best, told["ended"] - began, settings
 
 
 def throughput_table() -> tuple[str, list[str]]:
-    """Both in turns on three sets: a page, and what falls short."""
+    """Both on three sets: a page, and what falls short."""
     rows, ratios, scores = [], [], []
     for seed in SEEDS:
         data = simulated(500 + seed, STRENGTH)
-        ours_first = seed % 2
-        found = [ours(data, seed), plain(data, seed)] if ours_first else [plain(data, seed), ours(data, seed)][::-1]
-        (score, seconds), (other_score, other_seconds) = found
+        score, seconds, settings = ours(data, seed)
+        other_score, other_seconds = plain(data, seed, settings)
         ratios.append(other_seconds / seconds)
         scores.append(score - other_score)
         rates = [f"{TRIALS / seconds:.2f}", f"{TRIALS / other_seconds:.2f}", f"{ratios[-1]:.2f}"]
@@ -114,10 +124,10 @@ def throughput_table() -> tuple[str, list[str]]:
         if float(np.median(ratios)) >= FASTER
         else [f"trials a CPU second are {np.median(ratios):.2f} times the plain loop's"]
     )
-    if np.mean(scores) < -0.001:
-        short.append(f"the best score is {-100 * np.mean(scores):.2f} % below the plain loop's")
+    if np.min(scores) < -0.001:
+        short.append(f"the best score is {-100 * np.min(scores):.2f} % below the plain loop's")
     text = (
-        f"{TRIALS} trials of LightGBM on 20,000 rows x 60, four purged folds, one thread, TPE on both sides; the score is the "
-        f"mean gain less half its standard error.\n\n{markdown_table(heads, rows)}"
+        f"{TRIALS} trials of LightGBM on 20,000 rows x 60, four purged folds, one thread; the plain loop tries the very "
+        f"settings that our search did. The score is the mean gain less half its standard error."
     )
-    return text, short
+    return f"{text}\n\n{markdown_table(heads, rows)}", short

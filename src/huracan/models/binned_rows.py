@@ -39,7 +39,7 @@ class BinnedRows:
             settings = {
                 "max_bin": max_bin,
                 "feature_pre_filter": False,
-                "force_row_wise": True,
+                "force_col_wise": True,
                 "num_threads": n_jobs,
                 "verbosity": -1,
             }

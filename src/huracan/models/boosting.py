@@ -93,7 +93,7 @@ def _fit_lightgbm(context: FitContext, X: NDArray[np.float32], y: NDArray[Any], 
         "seed": context.random_state,
         "num_threads": context.n_jobs,
         "deterministic": True,
-        "force_row_wise": True,
+        "force_col_wise": True,
         "feature_pre_filter": False,
         "verbosity": -1,
     }
