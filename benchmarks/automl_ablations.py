@@ -6,6 +6,7 @@ from typing import Any
 
 from benchmarks.automl import SHORT, searched
 from benchmarks.automl_checks.comparison import pair, pooled_table
+from benchmarks.automl_checks.early_stopping import early_stopping_table
 from benchmarks.automl_checks.sets import real_sets, simulated_sets
 
 __all__ = ["ABLATIONS", "main"]
@@ -27,5 +28,6 @@ def main() -> str:
     trials = sum(answered.note["trials"] for answered in whole) / len(whole)
     return (
         f"# What parts of a search are worth\n\nEach part off, {SHORT:g} s, {len(sets)} sets, {trials:.0f} trials in the mean: "
-        f"how much less is lost with it, in percent of the constant forecast's loss.\n\n{pooled_table(ablated)}"
+        f"how much less is lost with it, in percent of the constant forecast's loss.\n\n{pooled_table(ablated)}\n\n"
+        f"What a part would be worth that is left out, early stopping of boosters:\n\n{early_stopping_table()}"
     )
