@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -11,8 +10,8 @@ import numpy as np
 import pytest
 
 from huracan.automl.budget import Budget
-from huracan.automl.crew import Done
-from huracan.automl.fold_work import FoldAnswer, FoldTask
+from huracan.automl.crew import Done, SameProcess
+from huracan.automl.fold_work import FoldAnswer
 from huracan.automl.portfolio import starting_settings
 from huracan.automl.proposals import Proposals, search_spaces
 from huracan.automl.search import Search
@@ -25,23 +24,8 @@ from huracan.dataset import TrainingSet
 SEED = 5
 
 
-class KnownAnswers:
+class KnownAnswers(SameProcess):
     """A crew of one that answers with a share of the truth; every seventh seed fails."""
-
-    def __init__(self, study: StudyRows) -> None:
-        self._study = study
-        self._tasks: deque[FoldTask] = deque()
-
-    @property
-    def size(self) -> int:
-        return 1
-
-    @property
-    def idle(self) -> int:
-        return 1 - len(self._tasks)
-
-    def give(self, task: FoldTask, *, deadline: float | None = None, limit: float | None = None) -> None:
-        self._tasks.append(task)
 
     def wait(self, until: float | None = None) -> list[Done]:
         task = self._tasks.popleft()
@@ -53,9 +37,6 @@ class KnownAnswers:
             task.seed + np.arange(len(self._study.targets[task.fold].y))
         )
         return [Done(task, FoldAnswer(answer, None, 0.0, 0.0))]
-
-    def close(self) -> None:
-        self._tasks.clear()
 
 
 class Searches:

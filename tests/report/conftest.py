@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import html
+import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
@@ -365,3 +368,30 @@ def read() -> Callable[[str], Reader]:
 def dumped() -> Callable[[Path, Path], str]:
     """Open a page in a browser, with a folder for its profile, and get what became of it."""
     return _dumped
+
+
+@pytest.fixture
+def heard_on_phones(tmp_path: Path, dumped: Callable[[Path, Path], str]) -> Callable[[Sequence[str], str], list[Any]]:
+    """Open pages in frames 390 pixels wide, a script in place of each one's policy, and get what it posted, page by page."""
+
+    def heard(pages: Sequence[str], probe: str) -> list[Any]:
+        for i, page in enumerate(pages):
+            policy = re.search(r'<meta http-equiv="Content-Security-Policy"[^>]*>', page)
+            assert policy is not None
+            (tmp_path / f"page{i}.html").write_text(page.replace(policy.group(), probe), encoding="utf-8")
+        frames = "".join(
+            f'<iframe src="page{i}.html" style="width:390px;height:800px;border:0"></iframe>' for i in range(len(pages))
+        )
+        listen = """<script>addEventListener("message", (event) => {
+          const heard = document.createElement("pre");
+          heard.textContent = JSON.stringify(event.data);
+          document.body.append(heard);
+        });</script>"""
+        around = tmp_path / "around.html"
+        around.write_text(f"<!doctype html><body>{listen}{frames}</body>", encoding="utf-8")
+        dom = dumped(around, tmp_path / "profile")
+        told = [json.loads(html.unescape(said)) for said in re.findall(r"<pre>(.*?)</pre>", dom, re.S)]
+        assert len(told) == len(pages)
+        return told
+
+    return heard

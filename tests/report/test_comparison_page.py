@@ -379,7 +379,7 @@ def test_the_matrix_has_what_is_shown_above_and_what_is_claimed_below_its_diagon
 
 
 def test_in_a_browser_the_page_fits_a_phone_and_its_charts_can_be_read_off(
-    cases: dict[str, ABTestResult], tmp_path: Path, dumped: Build
+    cases: dict[str, ABTestResult], heard_on_phones: Build
 ) -> None:
     """Pages in frames 390 pixels wide tell their width, every script error and what the crosshair says."""
     probe = """<script>
@@ -393,23 +393,8 @@ def test_in_a_browser_the_page_fits_a_phone_and_its_charts_can_be_read_off(
         parent.postMessage({ width: document.documentElement.scrollWidth, errors, tips }, "*");
       });
     </script>"""
-    names = ("returns", "all pairs", "undecidable")
-    for i, name in enumerate(names):
-        page = render_comparison_page(cases[name], created_at=NOW)
-        policy = re.search(r'<meta http-equiv="Content-Security-Policy"[^>]*>', page)
-        assert policy is not None
-        (tmp_path / f"page{i}.html").write_text(page.replace(policy.group(), probe), encoding="utf-8")
-    frames = "".join(f'<iframe src="page{i}.html" style="width:390px;height:800px;border:0"></iframe>' for i in range(3))
-    listen = """<script>addEventListener("message", (event) => {
-      const heard = document.createElement("pre");
-      heard.textContent = JSON.stringify(event.data);
-      document.body.append(heard);
-    });</script>"""
-    around = tmp_path / "around.html"
-    around.write_text(f"<!doctype html><body>{listen}{frames}</body>", encoding="utf-8")
-    dom = dumped(around, tmp_path / "profile")
-    heard = [json.loads(html.unescape(m)) for m in re.findall(r"<pre>(.*?)</pre>", dom, re.S)]
-    assert len(heard) == len(names)
+    pages = [render_comparison_page(cases[name], created_at=NOW) for name in ("returns", "all pairs", "undecidable")]
+    heard = heard_on_phones(pages, probe)
     for report in heard:
         assert report["errors"] == []
         assert report["width"] <= 390

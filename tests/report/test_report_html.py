@@ -360,7 +360,7 @@ def test_significance_is_marked_by_more_than_colour(read: Callable[[str], Any]) 
     assert "4 of 8 pairs are sure" in text
 
 
-def test_in_a_browser_the_page_fits_a_phone_without_an_error(tmp_path: Path, dumped: Callable[[Path, Path], str]) -> None:
+def test_in_a_browser_the_page_fits_a_phone_without_an_error(heard_on_phones: Callable[..., list[Any]]) -> None:
     """Three pages in frames 390 pixels wide tell their width and every script error to the page around them."""
     probe = """<script>
       const errors = [];
@@ -374,24 +374,7 @@ def test_in_a_browser_the_page_fits_a_phone_without_an_error(tmp_path: Path, dum
           theme: document.documentElement.dataset.theme, shown: document.querySelectorAll(".view.on").length }, "*");
       });
     </script>"""
-    names = ("champion", "bare", "forty symbols")
-    for i, name in enumerate(names):
-        page = render_report(CASES[name]())
-        policy = re.search(r'<meta http-equiv="Content-Security-Policy"[^>]*>', page)
-        assert policy is not None
-        (tmp_path / f"page{i}.html").write_text(page.replace(policy.group(), probe), encoding="utf-8")
-    frames = "".join(
-        f'<iframe src="page{i}.html" style="width:390px;height:800px;border:0"></iframe>' for i in range(len(names))
-    )
-    listen = """<script>addEventListener("message", (event) => {
-      const heard = document.createElement("pre");
-      heard.textContent = JSON.stringify(event.data);
-      document.body.append(heard);
-    });</script>"""
-    around = tmp_path / "around.html"
-    around.write_text(f"<!doctype html><body>{listen}{frames}</body>", encoding="utf-8")
-    heard = [json.loads(html.unescape(m)) for m in re.findall(r"<pre>(.*?)</pre>", dumped(around, tmp_path / "profile"), re.S)]
-    assert len(heard) == len(names)
+    heard = heard_on_phones([render_report(CASES[name]()) for name in ("champion", "bare", "forty symbols")], probe)
     for report in heard:
         assert report["errors"] == []
         assert report["window"] == 390

@@ -9,7 +9,6 @@ import math
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -306,7 +305,7 @@ def test_two_thousand_trials_stay_small() -> None:
     assert len(page.encode()) < 900_000
 
 
-def test_in_a_browser_the_page_fits_a_phone_without_an_error(tmp_path: Path, dumped: Callable[[Path, Path], str]) -> None:
+def test_in_a_browser_the_page_fits_a_phone_without_an_error(heard_on_phones: Callable[..., list[Any]]) -> None:
     probe = """<script>
       const errors = [];
       addEventListener("error", (event) => errors.push(String(event.message)));
@@ -320,24 +319,7 @@ def test_in_a_browser_the_page_fits_a_phone_without_an_error(tmp_path: Path, dum
         parent.postMessage({ width: document.documentElement.scrollWidth, window: innerWidth, errors, tip }, "*");
       });
     </script>"""
-    names = ("crowned", "bare")
-    for i, name in enumerate(names):
-        page = render_search_page(CASES[name]())
-        policy = re.search(r'<meta http-equiv="Content-Security-Policy"[^>]*>', page)
-        assert policy is not None
-        (tmp_path / f"page{i}.html").write_text(page.replace(policy.group(), probe), encoding="utf-8")
-    frames = "".join(
-        f'<iframe src="page{i}.html" style="width:390px;height:800px;border:0"></iframe>' for i in range(len(names))
-    )
-    listen = """<script>addEventListener("message", (event) => {
-      const heard = document.createElement("pre");
-      heard.textContent = JSON.stringify(event.data);
-      document.body.append(heard);
-    });</script>"""
-    around = tmp_path / "around.html"
-    around.write_text(f"<!doctype html><body>{listen}{frames}</body>", encoding="utf-8")
-    heard = [json.loads(html.unescape(m)) for m in re.findall(r"<pre>(.*?)</pre>", dumped(around, tmp_path / "profile"), re.S)]
-    assert len(heard) == len(names)
+    heard = heard_on_phones([render_search_page(CASES[name]()) for name in ("crowned", "bare")], probe)
     for report in heard:
         assert report["errors"] == []
         assert report["width"] <= report["window"] == 390
