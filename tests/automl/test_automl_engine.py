@@ -10,12 +10,14 @@ import pytest
 
 from huracan.automl import AutoMLEngine, Between, OneOf
 from huracan.automl.choosing import leaders
+from huracan.automl.crew import ProcessFolds
+from huracan.automl.fold_work import FoldTask
 from huracan.automl.proposals import search_spaces
 from huracan.automl.search import Search
 from huracan.automl.study_rows import StudyRows
 from huracan.automl.trials import Trial, TrialState, careful_score
 from huracan.baselines.spec import LearnerSpec
-from huracan.catalogue import _LEARNERS, build_model, register_learner
+from huracan.catalogue import _LEARNERS, build_model, find_learner, register_learner
 from huracan.dataset import TrainingSet
 from huracan.errors import ConfigError, DataError, ModelError, NotEnoughData, UnknownName
 from huracan.models.binned_rows import BinnedRows
@@ -138,6 +140,34 @@ def test_a_learner_that_hangs_does_not_eat_the_budget(bad_learner: str) -> None:
     assert sum(trial.state is TrialState.FAILED and trial.learner == "bad" for trial in found.history_) >= 1
     assert sum(trial.state is TrialState.FINISHED for trial in found.history_) >= 2
     assert found.seconds_ <= 21.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bad_learner", ["hangs"], indirect=True)
+def test_a_first_trial_that_hangs_is_failed_and_the_study_goes_on(bad_learner: str) -> None:
+    given = {"learners": [bad_learner, "linear_regression"], "search_space": {}, "max_trials": None, "time_budget": 20.0}
+    found = engine(**given).fit(rows_of())
+    first, *others = found.history_
+    assert first.learner == "bad" and first.state is TrialState.FAILED and "longer than its time" in first.reason
+    assert any(trial.state is TrialState.FINISHED and trial.learner == "linear_regression" for trial in others)
+    assert found.verdict_ is not None and found.seconds_ <= 21.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bad_learner", ["hangs"], indirect=True)
+def test_a_worker_is_free_for_the_final_fits_whatever_the_search_left_running(bad_learner: str) -> None:
+    crew = ProcessFolds(StudyRows.of(rows_of(), "regression"), 1)
+    try:
+        crew.give(FoldTask(0, 0, bad_learner, {}, 0, find_learner(bad_learner)))
+        crew.give(FoldTask(1, 0, bad_learner, {}, 0, find_learner(bad_learner)))
+        assert crew.wait(time.monotonic() + 3.0) == [] and crew.idle == -1
+        crew.cancel()
+        assert crew.idle == 1
+        crew.give(FoldTask(2, 0, "ridge", {}, 0))
+        (done,) = crew.wait(time.monotonic() + 60.0)
+        assert done.task.trial == 2 and done.answer is not None
+    finally:
+        crew.close()
 
 
 def test_hopeless_trials_are_stopped_and_good_ones_are_not() -> None:

@@ -13,8 +13,9 @@ from huracan.automl import AutoMLEngine, Between, OneOf
 from huracan.automl.automl_engine import _affordable
 from huracan.automl.budget import Budget
 from huracan.automl.final_fits import clock_time
+from huracan.automl.search import Search
 from huracan.automl.study_rows import StudyRows
-from huracan.automl.trials import Trial
+from huracan.automl.trials import Trial, TrialState
 from huracan.dataset import TrainingSet
 from huracan.errors import ModelError
 
@@ -64,7 +65,7 @@ def test_a_budget_is_not_overrun(seconds: float) -> None:
 @pytest.mark.slow
 def test_a_budget_too_short_for_one_trial_gives_the_first_setting_and_says_so() -> None:
     rows = rows_of(60_000, 40)
-    with pytest.warns(UserWarning, match="no trial was finished within 5 s; lightgbm, the first setting of the portfolio"):
+    with pytest.warns(UserWarning, match="no trial was finished within 5 s; lightgbm, a setting of the portfolio"):
         found = AutoMLEngine(time_budget=5.0, learners=["lightgbm"], search_space={}).fit(rows)
     assert np.isfinite(found.predict(rows)).all() and found.verdict_ is None
     with pytest.warns(UserWarning, match="the constant forecast answers"):
@@ -77,8 +78,35 @@ def test_the_setting_in_place_of_a_trial_lies_in_the_space_that_is_searched() ->
     engine = AutoMLEngine(time_budget=2.0, learners=["lightgbm"], search_space=space)
     engine.history_, engine.notes_ = [], []
     with pytest.warns(UserWarning, match="no trial was finished within 2 s"):
-        chosen = engine._in_place_of_a_trial(StudyRows.of(rows_of(400), "regression"), Budget(2.0))
+        chosen = engine._in_place_of_a_trial(*nothing_finished())
     assert chosen.params["n_rounds"] == 9 and chosen.params["num_leaves"] in (3, 5)
+
+
+def nothing_finished() -> tuple[StudyRows, Search, Budget]:
+    study = StudyRows.of(rows_of(400), "regression")
+    return study, Search(study, None, None, None), Budget(2.0)  # type: ignore[arg-type]
+
+
+def test_a_setting_that_ran_out_of_time_is_not_fitted_in_place_of_a_trial() -> None:
+    def ended(number: int, learner: str, folds: int = 0, state: TrialState = TrialState.FAILED) -> Trial:
+        gains = {fold: np.zeros(30) for fold in range(folds)}
+        return Trial(number, learner, {}, 0, "portfolio", state, gains=gains)
+
+    cut_short = TrialState.CUT_SHORT
+    engine = AutoMLEngine(time_budget=2.0)
+    engine.notes_ = []
+    study, search, budget = nothing_finished()
+    search._overdue["ridge"] = 1
+    for history, expected in (
+        ([ended(0, "ridge", state=cut_short)], "ridge"),  # it had no time of its own yet
+        ([ended(0, "ridge")], "extra_trees"),
+        ([ended(0, "ridge"), ended(1, "extra_trees")], "lightgbm"),
+        ([ended(0, "ridge"), ended(1, "extra_trees", 1, cut_short), ended(2, "xgboost", 2, cut_short)], "xgboost"),
+        ([ended(number, learner) for number, learner in enumerate(engine.learners)], "ridge"),  # all are slow: the cheapest
+    ):
+        engine.history_ = history
+        with pytest.warns(UserWarning, match="no trial was finished within 2 s"):
+            assert engine._in_place_of_a_trial(study, search, budget).learner == expected
 
 
 def test_folds_of_one_class_are_left_out_and_labels_of_one_class_refused() -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
 from huracan.automl import AutoMLEngine, Between, OneOf
 from huracan.automl.proposals import Proposals, search_spaces
+from huracan.automl.trials import Trial, TrialState
 from huracan.baselines.search_space import SearchSpace
 from huracan.catalogue import build_model, find_learner
 from huracan.dataset import TrainingSet
@@ -60,6 +64,17 @@ def test_a_setting_is_not_tried_twice_while_there_are_others() -> None:
     assert len(alone.history_) == 3
 
 
+def test_a_learner_that_was_given_up_is_proposed_no_more_unless_it_is_the_only_one() -> None:
+    start = [("ridge", {}, "portfolio"), ("lightgbm", {}, "portfolio")]
+    for spaces in (search_spaces(["ridge", "lightgbm"], {}), {"ridge": {}, "lightgbm": {}}):
+        proposals = Proposals(spaces, start, seed=0)
+        for number, learner in enumerate(spaces):
+            proposals.told(Trial(number, learner, {}, 0, "portfolio", TrialState.FAILED))
+        for given_up in ("ridge", "lightgbm"):
+            proposals.give_up(given_up)
+            assert {proposals.next(number)[0] for number in range(2, 12)} == {"lightgbm"}
+
+
 def _only(space: dict[str, SearchSpace]) -> dict[str, SearchSpace]:
     """What the learners declare beside, at one value."""
     return {
@@ -78,3 +93,33 @@ def test_every_network_says_where_to_look(name: str) -> None:
     for number in range(2):
         params = proposals.next(number)[1] | {"max_epochs": 1}
         assert np.isfinite(build_model(name, task="regression", random_state=0, **params).fit(rows).predict(rows)).all()
+
+
+REGISTERED_FIRST = """
+import numpy as np
+from sklearn.linear_model import LinearRegression
+from huracan.catalogue import LearnerSpec, find_learner, register_learner
+
+class Always:
+    def fit(self, X, y, sample_weight=None):
+        return self
+    def predict(self, X):
+        return np.full(len(X), 0.25)
+
+def always(name):
+    return LearnerSpec(
+        name=name, purpose="p", ideal_dataset_shape="d", tasks=("regression",), build=lambda context: Always()
+    )
+
+register_learner(always("mine"))
+register_learner(always("ridge"), replace=True)
+from huracan.automl import AutoMLEngine
+X = np.random.default_rng(0).standard_normal((400, 2))
+found = AutoMLEngine(max_trials=2, learners=["mine", "ridge"], ensemble=False, judged_share=0, n_workers=1).fit(X, X[:, 0])
+print([str(trial.state) for trial in found.history_], found.history_[0].score == found.history_[1].score)
+"""
+
+
+def test_a_learner_registered_before_the_engine_is_imported_is_known_to_workers() -> None:
+    said = subprocess.run([sys.executable, "-c", REGISTERED_FIRST], capture_output=True, text=True, check=False)
+    assert said.stdout.strip() == "['finished', 'finished'] True", said.stderr

@@ -29,8 +29,8 @@ from huracan.automl.trial_book import TrialBook
 from huracan.automl.trials import Trial, TrialState
 from huracan.automl.verdict import LuckOfTheSearch, Verdict, luck_of, verdict_on
 from huracan.baselines.search_space import SearchSpace
-from huracan.baselines.spec import LearnerSpec, SupervisedTask
-from huracan.catalogue import MODEL_CATALOGUE, build_model, find_learner
+from huracan.baselines.spec import SupervisedTask
+from huracan.catalogue import build_model, find_learner, own_learner
 from huracan.dataset import TrainingSet
 from huracan.ensembles import EnsembleClassifier, EnsembleRegressor
 from huracan.errors import ConfigError, DataError, ModelError
@@ -165,8 +165,9 @@ class AutoMLEngine:
     def fit(self, X: TrainingSet | Any, y: Any = None, *, label_horizon: int = 1) -> Self:
         """Search on a ``TrainingSet``, or on ``X`` (n, d) and ``y`` (n,) in time order.
 
-        Where not one trial can be finished in ``time_budget``, the first setting of the portfolio is fitted, or where there is
-        no time for that either, the constant forecast; ``notes_`` says so, and a warning.
+        Where not one trial can be finished in ``time_budget``, the one that answered most folds is fitted, or the first setting
+        of the portfolio whose learner has not run out of time, or where there is no time for that either, the constant
+        forecast; ``notes_`` says so, and a warning.
 
         Raises
         ------
@@ -186,7 +187,7 @@ class AutoMLEngine:
         try:
             search = self._search(study, crew, budget, book)
             self.history_ = search.run()
-            final = FinalFits(study, crew, budget, _own_spec)
+            final = FinalFits(study, crew, budget, own_learner)
             members, weights = self._chosen(study, search, budget)
             self.luck_ = self._luck(search, book, members)
             self.verdict_ = self._verdict(study, members, weights, final, search) if search.best is not None else None
@@ -320,7 +321,7 @@ class AutoMLEngine:
             members=self.max_members if self.ensemble and self.objectives == ("gain",) else 1,
             objectives=self.objectives,
             money=Money(self.costs, self.policy) if set(self.objectives) - {"gain"} else None,
-            specs={name: spec for name in self.spaces if (spec := _own_spec(name)) is not None},
+            specs={name: spec for name in self.spaces if (spec := own_learner(name)) is not None},
             progress=self.progress,
         )
 
@@ -345,9 +346,9 @@ class AutoMLEngine:
         return luck_of(self.history_, best, n_earlier_trials=book.earlier_trials())
 
     def _chosen(self, study: StudyRows, search: Search, budget: Budget) -> tuple[list[Trial], NDArray[np.float64]]:
-        """Members and their weights; where nothing was finished in time, the first setting of the portfolio."""
+        """Members and their weights; where nothing was finished in time, one setting."""
         if not search.finished:
-            return [self._in_place_of_a_trial(study, budget)], np.ones(1)
+            return [self._in_place_of_a_trial(study, search, budget)], np.ones(1)
         if self.objectives != ("gain",):
             return [self._first_affordable(search, budget)], np.ones(1)
         members, weights = choose(
@@ -383,19 +384,27 @@ class AutoMLEngine:
         moments, payoff = average_by_time(stance_payoff(said, target.y, target.constant), times)
         return verdict_on(study.gains(JUDGED, said), payoff, moments, self.luck_)
 
-    def _in_place_of_a_trial(self, study: StudyRows, budget: Budget) -> Trial:
+    def _in_place_of_a_trial(self, study: StudyRows, search: Search, budget: Budget) -> Trial:
+        """What got furthest; else the first setting of the portfolio whose learner has not failed or run out of time."""
         failed = next((trial for trial in self.history_ if trial.state is TrialState.FAILED), None)
-        all_failed = all(trial.state is TrialState.FAILED for trial in self.history_)
+        all_failed = all(trial.state is TrialState.FAILED for trial in self.history_) and not search.ran_out
         if failed is not None and (all_failed or budget.seconds is None):
             raise ModelError(f"no trial could be finished; the first, {failed.learner}, failed: {failed.reason}")
-        first = starting_settings(list(self.spaces), self.task)[0]
-        proposals = Proposals(self.spaces, [(*first, "portfolio")], sampler="random", seed=self.random_state)
-        learner, params, _ = proposals.next(0)  # brought into the space that is searched
+        begun = [trial for trial in self.history_ if trial.state is TrialState.CUT_SHORT and trial.gains]
+        chosen = max(begun, key=lambda trial: (len(trial.gains), -trial.number), default=None)
+        if chosen is None:
+            start = starting_settings(list(self.spaces), self.task)
+            stuck = {trial.learner for trial in self.history_ if trial.state is TrialState.FAILED}
+            first = next((setting for setting in start if setting[0] not in stuck), start[0])
+            proposals = Proposals(self.spaces, [(*first, "portfolio")], sampler="random", seed=self.random_state)
+            learner, params, _ = proposals.next(0)  # brought into the space that is searched
+            chosen = Trial(-1, learner, params, self.random_state, "portfolio")
+        what = "which answered most folds" if chosen.gains else "a setting of the portfolio"
         self._note(
-            f"no trial was finished within {budget.seconds:g} s; {learner}, the first setting of the portfolio, is fitted "
+            f"no trial was finished within {budget.seconds:g} s; {chosen.learner}, {what}, is fitted "
             f"unjudged ({len(study.rows):,} rows x {len(study.rows.feature_names)} features need more time, or fewer rows)"
         )
-        return Trial(-1, learner, params, self.random_state, "portfolio")
+        return chosen
 
     def _note(self, said: str) -> None:
         self.notes_.append(said)
@@ -436,15 +445,6 @@ def _affordable(
         most -= 1
     kept = np.sort(order[:most])
     return [members[i] for i in kept], weights[kept] * (weights.sum() / weights[kept].sum())
-
-
-_SHIPPED = frozenset(MODEL_CATALOGUE)
-"""Learners that every process knows; the others travel with their tasks."""
-
-
-def _own_spec(learner: str) -> LearnerSpec | None:
-    """The learner itself, where workers do not know it."""
-    return None if learner in _SHIPPED else find_learner(learner)
 
 
 def _constant(study: StudyRows, task: SupervisedTask) -> Any:

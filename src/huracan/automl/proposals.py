@@ -136,6 +136,7 @@ class Proposals:
         self._directions = directions
         self._known: dict[int, optuna.trial.FrozenTrial] = {}
         self._notes: dict[int, dict[str, Any]] = {}
+        self._given_up: set[str] = set()
 
     def next(self, number: int) -> tuple[str, dict[str, Any], str]:
         """Learner, settings that differ from its defaults, and where they come from."""
@@ -144,14 +145,18 @@ class Proposals:
         told = [self._known[n] for n in sorted(self._known) if n != number]
         study = _study_of(told, sampler_of(self._sampler, self._seed, number), self._directions)
         source = "sampler"
-        if number < len(self._queue):
+        left = [name for name in self._spaces if name not in self._given_up]
+        if number < len(self._queue) and self._queue[number][0] in left:
             learner, params, source = self._queue[number]
             study.enqueue_trial(_whole(self._spaces, learner, params))
         for draw in range(_DRAWS):
+            if draw and (learner not in left or (self._given_up and draw == _DRAWS - 1)):
+                study.enqueue_trial({_LEARNER: left[(number + draw) % len(left)]})
             trial = study.ask()
             learner = trial.suggest_categorical(_LEARNER, list(self._spaces))
             found = {name: _suggested(trial, f"{learner}.{name}", where) for name, where in self._spaces[learner].items()}
-            if source != "sampler" or draw == _DRAWS - 1 or all(one.params != trial.params for one in told):
+            is_new = draw == _DRAWS - 1 or all(one.params != trial.params for one in told)
+            if source != "sampler" or (learner in left and is_new):
                 break
             study.tell(trial, state=OptunaState.FAIL)
             if draw == _DRAWS // 2:
@@ -159,6 +164,11 @@ class Proposals:
         defaults = defaults_of(learner)
         self._notes[number] = {**study.get_trials(deepcopy=False)[trial.number].system_attrs}
         return learner, {name: value for name, value in found.items() if value != defaults[name]}, source
+
+    def give_up(self, learner: str) -> None:
+        """Propose this learner no more, unless it is the only one that is left."""
+        if len(self._given_up) + 1 < len(self._spaces):
+            self._given_up.add(learner)
 
     def notes(self, number: int) -> dict[str, int]:
         """What the sampler wants to remember of a trial that it proposed, as far as it is plain numbers.

@@ -28,6 +28,10 @@ SearchProgress = Callable[[Trial, Trial | None], None]
 
 _HOPELESS = 2.0
 _SHARE_OF_A_TRIAL = 0.2
+_TIMES_OVERDUE = 3
+"""Trials of a learner that are ended at their time before it is given up: each costs a worker, and seconds to start another."""
+_LEAST_LIMIT = 3.0
+"""Seconds of the first fits: what a learner needs is imported in them."""
 _GLANCE = 0.2
 """Seconds between two looks at what others do."""
 
@@ -42,7 +46,7 @@ class Search:
     book : who numbers trials and keeps them; where others work on the study too, this process waits for their last trials,
         so that all choose from the same ones.
     seed : from which the seeds of trials are made.
-    trial_timeout : seconds one trial may take; None for a fifth of a time budget once a trial is finished, else no limit.
+    trial_timeout : seconds one trial may take; None for a fifth of a time budget, else no limit.
     pruning : stop trials that are worse than the best by two standard errors on the folds they have answered.
     members : models that are fitted on all rows in the end, at most.
     specs : learners that are not of the catalogue every worker has.
@@ -75,6 +79,11 @@ class Search:
     def finished(self) -> list[Trial]:
         """Trials that have answered all folds."""
         return [trial for trial in self.trials if trial.state is TrialState.FINISHED]
+
+    @property
+    def ran_out(self) -> bool:
+        """Whether this process ended a trial that took longer than its time."""
+        return bool(self._overdue)
 
     @property
     def best(self) -> Trial | None:
@@ -172,22 +181,30 @@ class Search:
         self._give(trial, task)
 
     def _give(self, trial: Trial, task: FoldTask) -> None:
-        timeout = self._timeout_of(trial.learner)
-        limit = None if timeout is None else timeout - trial.wall_seconds
-        self.crew.give(task, deadline=self._end(), limit=limit)
+        self.crew.give(task, deadline=self._end(), limit=self._limit_of(trial))
 
-    def _timeout_of(self, learner: str) -> float | None:
-        """Seconds a trial may take; under a time budget a fifth of it, half as much after each that was ended there."""
-        if self.trial_timeout is not None or self.budget.seconds is None or self.best is None:
-            return self.trial_timeout
-        return _SHARE_OF_A_TRIAL * self.budget.seconds * 0.5 ** self._overdue.get(learner, 0)
+    def _limit_of(self, trial: Trial) -> float | None:
+        """Seconds the next task of a trial may take.
+
+        Under a time budget a trial has a fifth of it, half as much after each of its learner that was ended there. Until a
+        trial is finished each fold has as much: nobody knows yet what is slow.
+        """
+        if self.trial_timeout is not None:
+            return self.trial_timeout - trial.wall_seconds
+        if self.budget.seconds is None:
+            return None
+        share = _SHARE_OF_A_TRIAL * self.budget.seconds * 0.5 ** self._overdue.get(trial.learner, 0)
+        return max(_LEAST_LIMIT, share) if self.best is None else share - trial.wall_seconds
 
     def _book(self, done: Done) -> None:
         trial = self._running.get(done.task.trial)
         if trial is None:
             return
         if done.answer is None:
-            self._overdue[trial.learner] = self._overdue.get(trial.learner, 0) + (done.overdue == "limit")
+            if done.overdue == "limit":
+                self._overdue[trial.learner] = self._overdue.get(trial.learner, 0) + 1
+                if self._overdue[trial.learner] == _TIMES_OVERDUE and self.trial_timeout is None:
+                    self.proposals.give_up(trial.learner)
             self._close(trial, TrialState.CUT_SHORT if done.overdue == "deadline" else TrialState.FAILED, done.reason)
             return
         if done.answer.net is not None:
@@ -250,6 +267,7 @@ class Search:
             self.progress(trial, self.best)
 
     def _cut_short(self) -> None:
+        self.crew.cancel()  # workers are wanted for the final fits
         for trial in list(self._running.values()):
             self._close(trial, TrialState.CUT_SHORT, "the budget was spent")
 

@@ -333,7 +333,9 @@ class AutoMLConfig(Section):
     shared_bins: bool = Field(True, description="Bin rows for boosters once for all trials.")
     pruning: bool = Field(True, description="Stop trials that are hopeless on the folds they have answered.")
     trial_timeout: float | None = Field(
-        None, gt=0.0, description="Seconds one trial may take; such a search is not reproducible. None: no limit."
+        None,
+        gt=0.0,
+        description="Seconds one trial may take (not reproducible then). None: a fifth of a time budget, else no limit.",
     )
     feature_selection: bool = Field(False, description="Search how many features to keep, too.")
     warm_start: bool = Field(False, description="Begin with the best settings of earlier searches in the database.")
