@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,18 @@ def test_objectives_outlive_their_process(tmp_path: Path) -> None:
     assert len(shown.directions) == 2 and len(shown.trials) == 4
     with pytest.raises(ConfigError, match=r"objectives is .* here and .* there"):
         engine(database=url, study="money").fit(priced_rows())
+
+
+@pytest.mark.parametrize("what", ["execution_return", "volatility"])
+def test_a_study_of_money_does_not_go_on_with_other_prices(tmp_path: Path, what: str) -> None:
+    rows = replace(priced_rows(), volatility=np.full(1_200, 0.01))
+    other = replace(rows, **{what: 2.0 * getattr(rows, what)})
+    settings = {"database": f"sqlite:///{tmp_path}/studies.db", "learners": ["ridge"], "max_trials": 1}
+    engine(objectives=("net_sharpe",), study="money", **settings).fit(rows)
+    with pytest.raises(ConfigError, match="cannot go on with this call: other prices"):
+        engine(objectives=("net_sharpe",), study="money", **settings).fit(other)
+    engine(study="gain", **settings).fit(rows)
+    engine(study="gain", **settings).fit(other)  # prices do not change what a forecast loses
 
 
 def test_the_first_objective_is_the_first_that_is_named() -> None:

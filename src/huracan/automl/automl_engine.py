@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -298,8 +297,10 @@ class AutoMLEngine:
             sampler=self.sampler,
             pruning=self._prunes,
             shared_bins=self.shared_bins,
-            **self._money(),
             members=self.max_members,
+            objectives=list(self.objectives),
+            directions=self._directions,
+            **({} if self._money is None else self._money.identity(study.rows)),
         )
 
     def _search(self, study: StudyRows, crew: FoldCrew, budget: Budget, book: TrialBook) -> Search:
@@ -310,7 +311,7 @@ class AutoMLEngine:
                 book.queue,
                 sampler=self.sampler,
                 seed=self.random_state,
-                directions=self._directions(),
+                directions=self._directions,
             ),
             crew,
             budget,
@@ -320,7 +321,7 @@ class AutoMLEngine:
             pruning=self._prunes,
             members=self.max_members if self.ensemble and self.objectives == ("gain",) else 1,
             objectives=self.objectives,
-            money=Money(self.costs, self.policy) if set(self.objectives) - {"gain"} else None,
+            money=self._money,
             specs={name: spec for name in self.spaces if (spec := own_learner(name)) is not None},
             progress=self.progress,
         )
@@ -329,15 +330,14 @@ class AutoMLEngine:
     def _prunes(self) -> bool:
         return self.pruning and self.objectives == ("gain",)
 
+    @property
     def _directions(self) -> list[Direction]:
         return [DIRECTIONS[objective] for objective in self.objectives]
 
-    def _money(self) -> dict[str, Any]:
-        """What objectives depend on, beside answers."""
-        told: dict[str, Any] = {"objectives": list(self.objectives), "directions": self._directions()}
-        if set(self.objectives) - {"gain"}:
-            told |= {"costs": asdict(self.costs), "policy": asdict(self.policy)}
-        return told
+    @property
+    def _money(self) -> Money | None:
+        """What answers are accounted with, where an objective is earned."""
+        return Money(self.costs, self.policy) if set(self.objectives) - {"gain"} else None
 
     def _luck(self, search: Search, book: TrialBook, members: Sequence[Trial]) -> LuckOfTheSearch | None:
         if search.best is None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -13,6 +14,7 @@ from huracan.accounting import CostModel, PositionPolicy, bars_in_a_year
 from huracan.accounting.tuning import policy_account
 from huracan.automl.study_rows import StudyRows
 from huracan.automl.trials import Trial, mean_and_error
+from huracan.dataset import TrainingSet
 from huracan.errors import AccountingError, ConfigError
 
 __all__ = ["DIRECTIONS", "Money", "NetResult", "Objective", "check_objectives", "front", "net_result"]
@@ -46,6 +48,13 @@ class Money:
 
     costs: CostModel
     policy: PositionPolicy
+
+    def identity(self, rows: TrainingSet) -> dict[str, Any]:
+        """What the account depends on beside answers, times and symbols, as JSON."""
+        digest = hashlib.sha256()
+        for values in (rows.execution_return, rows.volatility):
+            digest.update(b"none" if values is None else np.ascontiguousarray(values).tobytes())
+        return {"costs": asdict(self.costs), "policy": asdict(self.policy), "prices": digest.hexdigest()}
 
     def net_result(self, study: StudyRows, answers: Mapping[int, NDArray[np.floating[Any]]]) -> NetResult:
         """See :func:`net_result`."""
