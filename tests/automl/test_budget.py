@@ -17,7 +17,8 @@ from huracan.automl.search import Search
 from huracan.automl.study_rows import StudyRows
 from huracan.automl.trials import Trial, TrialState
 from huracan.dataset import TrainingSet
-from huracan.errors import ModelError
+from huracan.errors import ModelError, NotEnoughData
+from huracan.validation import PurgedWalkForward
 
 
 def rows_of(n: int, d: int = 4, seed: int = 0) -> TrainingSet:
@@ -122,3 +123,22 @@ def test_folds_of_one_class_are_left_out_and_labels_of_one_class_refused() -> No
     rows.y[:] = 1.0
     with pytest.raises(ModelError, match="train on one class only"):
         engine().fit(rows)
+
+
+@pytest.mark.parametrize("task", ["regression", "classification"])
+def test_folds_that_train_on_rows_of_weight_0_are_left_out_and_rows_without_weight_refused(task: Any) -> None:
+    rows = rows_of(1_000)
+    rows.weight[: len(StudyRows.of(rows, task).folds[-1].train)] = 0.0
+    study = StudyRows.of(rows, task)
+    assert len(study.folds) == 3
+    assert all(np.isfinite(study.targets[fold].constant) for fold in range(3))
+    one = PurgedWalkForward(1)
+    rows.weight[: next(iter(one.folds(rows))).test[0]] = 0.0
+    with pytest.raises(NotEnoughData, match=r"all rows that 1 fold\(s\) train on have weight 0"):
+        StudyRows.of(rows, task, one)
+
+
+def test_a_class_that_has_no_weight_is_not_there_to_be_learned() -> None:
+    rows = rows_of(1_000)
+    rows.weight[:250][rows.y[:250] > 0] = 0.0
+    assert 0 < len(StudyRows.of(rows, "classification").folds) < len(StudyRows.of(rows, "regression").folds)

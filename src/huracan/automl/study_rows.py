@@ -65,7 +65,8 @@ class StudyRows:
 
         Raises
         ------
-        NotEnoughData : too few rows for the folds. ModelError : no fold trains on both classes.
+        NotEnoughData : too few rows for the folds, or none with a weight to train or judge on.
+        ModelError : no fold trains on both classes.
         """
         if not 0.0 <= judged_share < 1.0:
             raise ConfigError(f"judged_share is {judged_share!r}; a share from 0, below 1, was expected.")
@@ -81,8 +82,7 @@ class StudyRows:
                 for fold in splitter.folds(labelled.take(judged.train_rows))
             )
         folds, judged = tuple(_weighed(labelled, fold) for fold in folds), judged and _weighed(labelled, judged)
-        if task == "classification":
-            folds = _with_both_classes(labelled, folds)
+        folds = _that_teach(labelled, folds, task)
         return cls(labelled, task, folds[::-1], judged, shared_bins)
 
     def fold(self, number: int) -> Fold:
@@ -204,14 +204,22 @@ def _weighed(rows: TrainingSet, fold: Fold) -> Fold:
     return replace(fold, test=fold.test[counts])
 
 
-def _with_both_classes(rows: TrainingSet, folds: tuple[Fold, ...]) -> tuple[Fold, ...]:
-    """Folds whose training rows hold both classes; nothing can be learned in the others."""
-    up = rows.direction()
-    kept = tuple(fold for fold in folds if 0 < int(up[fold.train].sum()) < len(fold.train))
+def _that_teach(rows: TrainingSet, folds: tuple[Fold, ...], task: SupervisedTask) -> tuple[Fold, ...]:
+    """Folds that have training rows with a weight, of both classes for classification; the others teach nothing."""
+    counts, up = rows.weight > 0, rows.direction()
+
+    def teaches(fold: Fold) -> bool:
+        known = fold.train[counts[fold.train]]
+        return len(known) > 0 and (task == "regression" or 0 < int(up[known].sum()) < len(known))
+
+    kept = tuple(fold for fold in folds if teaches(fold))
+    if not kept and not any(counts[fold.train].any() for fold in folds):
+        raise NotEnoughData(f"all rows that {len(folds)} fold(s) train on have weight 0; nothing can be learned.")
     if not kept:
         raise ModelError(
             f"all {len(folds)} folds train on one class only; labels above 0 and not were expected among their rows."
         )
     if len(kept) < len(folds):
-        logger().warning("folds that train on one class only are left out", left_out=len(folds) - len(kept), kept=len(kept))
+        why = "train on rows of weight 0" + (" or of one class" if task == "classification" else "")
+        logger().warning(f"folds that {why} are left out", left_out=len(folds) - len(kept), kept=len(kept))
     return kept
