@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from huracan.automl import AutoMLEngine, Between, OneOf
+from huracan.automl import AutoMLEngine, Between, OneOf, choosing
 from huracan.automl.automl_engine import _affordable
 from huracan.automl.budget import Budget
+from huracan.automl.crew import SameProcess
 from huracan.automl.final_fits import clock_time
 from huracan.automl.search import Search
 from huracan.automl.study_rows import StudyRows
@@ -36,6 +37,29 @@ def test_where_nothing_is_known_of_the_cost_searching_ends_early() -> None:
     assert budget.end_of_search(20.0, wanted=500.0) == pytest.approx(budget.began + 72.0)  # never less than the best one needs
     assert 72.0 < budget.room <= 98.0 / 1.3 and Budget(trials=3).room == np.inf
     assert Budget(trials=3).end_of_search(None) is None
+
+
+def test_time_to_choose_members_is_kept_and_does_not_grow_with_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    study = StudyRows.of(rows_of(100_000), "classification")
+    n_rows = sum(len(fold.test) for fold in study.folds)
+    trials = [Trial(number, "ridge", {"alpha": number}, 0, "sampler", TrialState.FINISHED, score=0.1) for number in range(3)]
+    rng = np.random.default_rng(0)
+    for trial in trials:
+        trial.answers = {k: rng.uniform(0.4, 0.6, len(fold.test)).astype(np.float32) for k, fold in enumerate(study.folds)}
+        trial.gains = {k: np.ones(2) for k in trial.answers}
+    seen = []
+
+    def greedy(table: Any, labels: Any, *loss: Any, **more: Any) -> Any:
+        seen.append(table)
+        return np.array([0.5, 0.3, 0.1, 0.1])
+
+    monkeypatch.setattr(choosing, "greedy_weights", greedy)
+    for _ in range(2):
+        choosing.choose(study, trials, most=3, ensemble=True, random_state=0)
+    assert n_rows > len(seen[0]) == 50_000 and np.array_equal(seen[0], seen[1])
+    search = Search(study, None, SameProcess(study), Budget(100.0), members=3, trials=trials)  # type: ignore[arg-type]
+    kept = choosing.seconds_to_choose(study, 3) + 3 * 0.003
+    assert search._end() == pytest.approx(search.budget.began + 98.0 - kept) and kept > 0.5
 
 
 def test_members_of_least_weight_give_way_where_time_is_short() -> None:

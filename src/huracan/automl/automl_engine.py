@@ -350,16 +350,16 @@ class AutoMLEngine:
         if not search.finished:
             return [self._in_place_of_a_trial(study, search, budget)], np.ones(1)
         if self.objectives != ("gain",):
-            return [self._first_affordable(search, budget)], np.ones(1)
+            return [self._first_affordable(search)], np.ones(1)
         members, weights = choose(
             study, search.finished, most=self.max_members, ensemble=self.ensemble, random_state=self.random_state
         )
-        return _affordable(members, weights, search.time_for, budget.room)
+        return _affordable(members, weights, search.time_for, search.room)
 
-    def _first_affordable(self, search: Search, budget: Budget) -> Trial:
+    def _first_affordable(self, search: Search) -> Trial:
         """The first of the front that can be fitted in the time that is left; else the finished trial that takes least."""
         best, *others = self.front_
-        room = budget.room
+        room = search.room
         if search.cost_of(best) <= room:
             return best
         cheap = next((trial for trial in others if search.cost_of(trial) <= room), None)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from huracan.automl.budget import Budget
-from huracan.automl.choosing import leaders
+from huracan.automl.choosing import leaders, seconds_to_choose
 from huracan.automl.crew import Done, FoldCrew
 from huracan.automl.final_fits import clock_time
 from huracan.automl.fold_work import FoldTask
@@ -32,6 +32,8 @@ _TIMES_OVERDUE = 3
 """Trials of a learner that are ended at their time before it is given up: each costs a worker, and seconds to start another."""
 _LEAST_LIMIT = 3.0
 """Seconds of the first fits: what a learner needs is imported in them."""
+_SECONDS_OF_LUCK = 3e-3
+"""To say how much of the best trial is luck, for each trial, at most."""
 _GLANCE = 0.2
 """Seconds between two looks at what others do."""
 
@@ -113,9 +115,19 @@ class Search:
             return None
         best = leaders(self.finished, self.members)
         if best:
-            return self.budget.end_of_search(self.cost_of(best[0]), self.time_for(best))
+            choosing = seconds_to_choose(self.study, self.members) + self._seconds_of_luck
+            return self.budget.end_of_search(self.cost_of(best[0]), self.time_for(best), choosing)
         begun = [trial for trial in (*self._running.values(), *self.trials) if trial.gains]
         return self.budget.end_of_search(min(map(self.cost_of, begun), default=None))
+
+    @property
+    def room(self) -> float:
+        """Seconds that final fits may take, once the members are chosen, by estimate."""
+        return self.budget.room - self._seconds_of_luck
+
+    @property
+    def _seconds_of_luck(self) -> float:
+        return _SECONDS_OF_LUCK * len(self.trials)
 
     def time_for(self, trials: Sequence[Trial]) -> float:
         """Seconds, by the clock, that fitting all these settings will take with the workers there are."""
