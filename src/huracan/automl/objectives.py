@@ -17,7 +17,7 @@ from huracan.automl.trials import Trial, mean_and_error
 from huracan.dataset import TrainingSet
 from huracan.errors import AccountingError, ConfigError
 
-__all__ = ["DIRECTIONS", "Money", "NetResult", "Objective", "check_objectives", "front", "net_result"]
+__all__ = ["DIRECTIONS", "Money", "NetResult", "Objective", "check_objectives", "front", "net_result", "worth"]
 
 Objective = Literal["gain", "net_sharpe", "turnover"]
 DIRECTIONS: Mapping[Objective, Literal["maximize", "minimize"]] = {
@@ -106,17 +106,29 @@ def net_result(
     return NetResult(float(sharpe), float(np.concatenate(turnover).mean() * year))
 
 
+def worth(trial: Trial, objectives: Sequence[str]) -> tuple[float, ...]:
+    """What each objective says of a trial, larger being better; of the gain alone its score. Empty where nothing is known.
+
+    >>> worth(Trial(0, "ridge", {}, 0, "sampler", values=(3.0, 0.1)), ["turnover", "gain"])
+    (-3.0, 0.1)
+    """
+    values = trial.values or ((trial.score,) if tuple(objectives) == ("gain",) else ())
+    return tuple(
+        value if DIRECTIONS[cast("Objective", objective)] == "maximize" else -value
+        for objective, value in zip(objectives, values, strict=False)
+    )
+
+
 def front(trials: Sequence[Trial], objectives: Sequence[Objective]) -> list[Trial]:
     """Finished trials that no other beats in one objective without losing in another; the best in the first objective first.
 
     >>> front([], ["net_sharpe", "turnover"])
     []
     """
-    sign = np.array([1.0 if DIRECTIONS[objective] == "maximize" else -1.0 for objective in objectives])
-    values = [sign * np.array(trial.values) for trial in trials]
+    values = [np.array(worth(trial, objectives)) for trial in trials]
     kept = [
         trial
         for trial, own in zip(trials, values, strict=True)
         if not any(np.all(other >= own) and np.any(other > own) for other in values)
     ]
-    return sorted(kept, key=lambda trial: (-sign[0] * trial.values[0], trial.number))
+    return sorted(kept, key=lambda trial: (-worth(trial, objectives)[0], trial.number))

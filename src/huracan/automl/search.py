@@ -13,7 +13,7 @@ from huracan.automl.choosing import leaders, seconds_to_choose
 from huracan.automl.crew import Done, FoldCrew
 from huracan.automl.final_fits import clock_time
 from huracan.automl.fold_work import FoldTask
-from huracan.automl.objectives import Money, NetResult
+from huracan.automl.objectives import Money, NetResult, worth
 from huracan.automl.proposals import Proposals
 from huracan.automl.study_rows import VALUED, StudyRows
 from huracan.automl.trial_book import LEADERS, OwnBook, TrialBook
@@ -89,8 +89,8 @@ class Search:
 
     @property
     def best(self) -> Trial | None:
-        """The finished trial of the highest score; the earliest of equals."""
-        return max(self.finished, key=lambda trial: trial.score, default=None)
+        """The finished trial that is best in the first objective, of equals in the next one; the earliest of equals."""
+        return max(self.finished, key=lambda trial: worth(trial, self.objectives), default=None)
 
     def run(self) -> list[Trial]:
         """Search until the budget is spent; all trials of the study, those that failed included."""
@@ -113,7 +113,7 @@ class Search:
     def _end(self) -> float | None:
         if self.budget.seconds is None:
             return None
-        best = leaders(self.finished, self.members)
+        best = leaders(self.finished, self.members) if self.money is None else self.finished and [self.best]
         if best:
             choosing = seconds_to_choose(self.study, self.members) + self._seconds_of_luck
             return self.budget.end_of_search(self.cost_of(best[0]), self.time_for(best), choosing)

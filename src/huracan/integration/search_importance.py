@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,8 +35,10 @@ _NONE = pl.DataFrame(schema={"name": pl.String, "importance": pl.Float64})
 Spaces = Mapping[str, Mapping[str, Dimension]]
 
 
-def importances(trials: Sequence[Trial], spaces: Spaces, *, seed: int) -> tuple[HyperparameterImportance, ...]:
-    """The choice of the learner, then the hyperparameters of each learner, most trials first.
+def importances(
+    trials: Sequence[Trial], spaces: Spaces, *, seed: int, minimised: bool = False
+) -> tuple[HyperparameterImportance, ...]:
+    """The choice of the learner, then the hyperparameters of each learner, that of the best trial first.
 
     Importance is how much less evenly the best quarter of the trials lies in a hyperparameter than all of them do.
 
@@ -45,6 +48,8 @@ def importances(trials: Sequence[Trial], spaces: Spaces, *, seed: int) -> tuple[
     IJCAI.
     """
     finished = [trial for trial in trials if trial.state is TrialState.FINISHED]
+    if minimised:
+        finished = [replace(trial, score=-trial.score) for trial in finished]
     by_learner = _by_learner(finished)
     found = []
     if len({trial.learner for trial in trials}) > 1:
@@ -56,10 +61,12 @@ def importances(trials: Sequence[Trial], spaces: Spaces, *, seed: int) -> tuple[
     return tuple(found)
 
 
-def slices(trials: Sequence[Trial], spaces: Spaces, mattered: Sequence[HyperparameterImportance]) -> tuple[Slice, ...]:
+def slices(
+    trials: Sequence[Trial], spaces: Spaces, mattered: Sequence[HyperparameterImportance], *, minimised: bool = False
+) -> tuple[Slice, ...]:
     """Scores against the hyperparameters that matter most; of a learner with few trials, against its first ones."""
     drawn: list[Slice] = []
-    for learner, mine in _by_learner([trial for trial in trials if np.isfinite(trial.score)]).items():
+    for learner, mine in _by_learner([t for t in trials if np.isfinite(t.score)], minimised).items():
         space = spaces[learner]
         if len(mine) < _FEWEST_IN_SLICE or not space:
             continue
@@ -69,10 +76,10 @@ def slices(trials: Sequence[Trial], spaces: Spaces, mattered: Sequence[Hyperpara
     return tuple(drawn[:_MOST_SLICES])
 
 
-def _by_learner(trials: Sequence[Trial]) -> dict[str, list[Trial]]:
+def _by_learner(trials: Sequence[Trial], minimised: bool = False) -> dict[str, list[Trial]]:
     """Trials of each learner, the learner with the best of them first."""
     found: dict[str, list[Trial]] = {}
-    for trial in sorted(trials, key=lambda trial: -trial.score):
+    for trial in sorted(trials, key=lambda trial: trial.score if minimised else -trial.score):
         found.setdefault(trial.learner, []).append(trial)
     return found
 
