@@ -23,7 +23,7 @@ from huracan.automl.open_book import open_book
 from huracan.automl.portfolio import starting_settings
 from huracan.automl.proposals import Direction, Proposals, sampler_of, search_spaces
 from huracan.automl.search import Search, SearchProgress
-from huracan.automl.study_rows import JUDGED, StudyRows, stance_payoff
+from huracan.automl.study_rows import ALL_ROWS, JUDGED, StudyRows, stance_payoff
 from huracan.automl.trial_book import TrialBook
 from huracan.automl.trials import Trial, TrialState
 from huracan.automl.verdict import LuckOfTheSearch, Verdict, luck_of, verdict_on
@@ -84,7 +84,8 @@ class AutoMLEngine:
     spaces : learner -> hyperparameter -> where it is searched.
     verdict_ : what the choice was worth where the search never looked. luck_ : deflated Sharpe ratio and probability of
         overfitting over all trials. notes_ : what did not go as asked.
-    best_model_ : the fitted model or ensemble. leaderboard_ : a frame of all trials, best first. history_ : the trials, in the
+    best_model_ : the fitted model or ensemble: on all rows, or where that failed or time ran out the one ``verdict_`` judged.
+    leaderboard_ : a frame of all trials, best first. history_ : the trials, in the
         order they ended. weights_ : member -> weight, what is left to 1 being the constant's.
     reproducible_ : whether the same call gives the same bits. seconds_ : wall-clock time of the fit.
 
@@ -190,12 +191,14 @@ class AutoMLEngine:
             members, weights = self._chosen(study, search, budget)
             self.luck_ = self._luck(search, book, members)
             self.verdict_ = self._verdict(study, members, weights, final, search) if search.best is not None else None
-            fitted = final.on_all_rows(members)
+            fitted, learned = final.on_all_rows(members), ALL_ROWS
+            if final.judged and len(fitted) < len(members):
+                fitted, learned = final.judged, JUDGED
             shared = book.shared()
         finally:
             crew.close()
             book.close()
-        self._take(study, members, weights, fitted)
+        self._take(study, members, weights, fitted, learned)
         book.finish({"weights": self.weights_, "trials": len(self.history_)})
         ended = any(trial.state is TrialState.CUT_SHORT for trial in self.history_)
         clocked = self.time_budget is not None or self.trial_timeout is not None or ended
@@ -411,25 +414,38 @@ class AutoMLEngine:
         warnings.warn(f"AutoMLEngine: {said}.", stacklevel=4)
 
     def _take(
-        self, study: StudyRows, members: Sequence[Trial], weights: NDArray[np.float64], fitted: Mapping[int, Any]
+        self,
+        study: StudyRows,
+        members: Sequence[Trial],
+        weights: NDArray[np.float64],
+        fitted: Mapping[int, Any],
+        learned: int,
     ) -> None:
-        y = study.rows.y if self.task == "regression" else study.rows.direction().astype(np.float64)
-        self.constant_ = float(np.average(y, weights=study.rows.weight))
-        self.trained_until_ = study.rows.label_end.max()
+        """Put the fitted members together; they learned from all rows, or from those before the span that judged them."""
+        rows = study.rows.take(study.train_rows(learned))
+        y = rows.y if self.task == "regression" else rows.direction().astype(np.float64)
+        self.constant_ = float(np.average(y, weights=rows.weight))
+        self.trained_until_ = rows.label_end.max()
         kept = [(trial, weight) for trial, weight in zip(members, weights, strict=True) if trial.number in fitted]
+        within = "" if self.time_budget is None else " within the time"
+        if learned == JUDGED:
+            self._note(
+                f"not everything could be fitted on all rows{within}: the model is the one that was judged, which knows labels "
+                f"until {self.trained_until_}"
+            )
         if not kept and self.time_budget is None:
             raise ModelError("none of the best settings could be fitted on all rows; see the log for each one's reason.")
         models = {f"trial {trial.number}": fitted[trial.number] for trial, _ in kept}
         if len(kept) < len(members):
             missing = ", ".join(f"trial {trial.number} ({trial.learner})" for trial in members if trial.number not in fitted)
             instead = "the others share their weight" if kept else "the constant forecast answers"
-            self._note(f"not fitted on all rows within the time: {missing}; {instead}")
+            self._note(f"not fitted on all rows{within}: {missing}; {instead}")
         total = sum(weight for _, weight in kept) / max(float(weights.sum()), 1e-12)
         self.weights_ = {f"trial {trial.number}": float(weight / total) for trial, weight in kept}
         rest = 1.0 - sum(self.weights_.values())
         values = list(self.weights_.values())
         if rest > 1e-9:
-            models[CONSTANT] = _constant(study, self.task)
+            models[CONSTANT] = build_model("majority", task=self.task).fit(rows)
             values.append(rest)
         kind = EnsembleRegressor if self.task == "regression" else EnsembleClassifier
         self.best_model_ = models[next(iter(models))] if len(models) == 1 else kind.of_fitted(models, np.array(values))
@@ -445,8 +461,3 @@ def _affordable(
         most -= 1
     kept = np.sort(order[:most])
     return [members[i] for i in kept], weights[kept] * (weights.sum() / weights[kept].sum())
-
-
-def _constant(study: StudyRows, task: SupervisedTask) -> Any:
-    """A fitted model that answers the mean of the training labels."""
-    return build_model("majority", task=task).fit(study.rows)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from huracan.automl.feature_choice import split_choice
 from huracan.automl.objectives import Money, NetResult
-from huracan.automl.study_rows import ALL_ROWS, VALUED, StudyRows
+from huracan.automl.study_rows import ALL_ROWS, JUDGED, VALUED, StudyRows
 from huracan.baselines.spec import LearnerSpec
 from huracan.baselines.wrapper import TabularLearner
 from huracan.catalogue import MODEL_CATALOGUE, build_model, register_learner
@@ -46,7 +46,7 @@ class FoldTask:
 
 @dataclass(frozen=True)
 class FoldAnswer:
-    """What came of it: answers on the test rows (float32), the model fitted on all rows, or what answers earn net of costs;
+    """What came of it: answers on the test rows (float32), the model where it may be kept, or what answers earn net of costs;
     seconds of both fit and answers, of this process and of the clock."""
 
     answer: NDArray[np.float32] | None
@@ -78,7 +78,8 @@ def work(task: FoldTask, shared: StudyRows) -> FoldAnswer:
         raise ModelError(f"{task.learner} has no probabilities; a search by log loss needs them.")
     n_classes = 2 if shared.task == "classification" else 0
     said = answers_on(task.learner, model, shared.rows, shared.fold(task.fold).test_rows, n_classes)
-    return FoldAnswer(said.astype(np.float32), None, time.process_time() - began, time.perf_counter() - at)
+    kept = model if task.fold == JUDGED else None  # it may have to stand in for one of all rows
+    return FoldAnswer(said.astype(np.float32), kept, time.process_time() - began, time.perf_counter() - at)
 
 
 def fit_setting(task: FoldTask, study: StudyRows) -> Any:
