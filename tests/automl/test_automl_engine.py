@@ -55,12 +55,21 @@ class _Bad:
         return np.full(len(X), np.nan)
 
 
+class _BadClassifier(_Bad):
+    def predict_proba(self, X: Any) -> Any:
+        return np.tile([-0.2, 1.2], (len(X), 1))
+
+
 @pytest.fixture
 def bad_learner(request: pytest.FixtureRequest) -> Any:
     how = request.param
     register_learner(
         LearnerSpec(
-            name="bad", purpose="fails", ideal_dataset_shape="(0 rows)", tasks=("regression",), build=lambda context: _Bad(how)
+            name="bad",
+            purpose="fails",
+            ideal_dataset_shape="(0 rows)",
+            tasks=("regression", "classification"),
+            build=lambda context: _BadClassifier(how) if how == "answers no probabilities" else _Bad(how),
         ),
         replace=True,
     )
@@ -121,6 +130,14 @@ def test_a_learner_that_fails_costs_its_trial_only(bad_learner: str) -> None:
         ModelError, match=r"no trial could be finished; the first, bad, failed: (RuntimeError: the moon|member 'bad' answers)"
     ):
         engine(learners=[bad_learner], search_space={}, max_trials=2).fit(rows_of())
+
+
+@pytest.mark.parametrize("bad_learner", ["answers no probabilities"], indirect=True)
+def test_probabilities_that_are_none_cost_their_trial_only(bad_learner: str) -> None:
+    found = engine(task="classification", learners=["logistic_regression", bad_learner], search_space={}).fit(rows_of())
+    reasons = {trial.reason for trial in found.history_ if trial.learner == "bad"}
+    assert reasons == {"member 'bad' answers 1.2 in row 0; probabilities from 0 to 1 were expected."}
+    assert found.weights_
 
 
 @pytest.mark.slow

@@ -30,7 +30,7 @@ from huracan.automl.verdict import LuckOfTheSearch, Verdict, luck_of, verdict_on
 from huracan.baselines.search_space import SearchSpace
 from huracan.baselines.spec import SupervisedTask
 from huracan.catalogue import build_model, find_learner, own_learner
-from huracan.dataset import TrainingSet
+from huracan.dataset import TimeSource, TrainingSet
 from huracan.ensembles import EnsembleClassifier, EnsembleRegressor
 from huracan.errors import ConfigError, DataError, ModelError
 from huracan.statistics import average_by_time
@@ -76,7 +76,8 @@ class AutoMLEngine:
     n_workers : processes that fit; None fits in this process where nothing has to be ended at a deadline.
     random_state : seed. progress : called after each trial with it and the best so far.
     database : URL or ``Database`` that keeps the study: after a kill the same call goes on, on several hosts together.
-    study : its name, by default one made of data and settings. warm_start : begin with what earlier studies there found good.
+    study : its name, by default one made of data and settings. warm_start : begin with what earlier studies there found good,
+        those that searched no later moments; rows need times of their own.
     lost_after : seconds without a sign of life after which another host's process is taken for gone.
 
     Attributes
@@ -181,9 +182,9 @@ class AutoMLEngine:
         rows = X if isinstance(X, TrainingSet) else TrainingSet.from_arrays(X, y, label_horizon=label_horizon)
         study = StudyRows.of(rows, self.task, self.splitter, judged_share=self.judged_share, shared_bins=self.shared_bins)
         check_objectives(self.objectives, study)
+        self.notes_: list[str] = []
         book = self._book(study)
         crew = self._crew(study)
-        self.notes_: list[str] = []
         try:
             search = self._search(study, crew, budget, book)
             self.history_ = search.run()
@@ -288,7 +289,7 @@ class AutoMLEngine:
 
     def _book(self, study: StudyRows) -> TrialBook:
         start = starting_settings(list(self.spaces), self.task) if self.portfolio else []
-        return open_book(
+        book = open_book(
             self.database,
             study,
             self.spaces,
@@ -305,6 +306,9 @@ class AutoMLEngine:
             directions=self._directions,
             **({} if self._money is None else self._money.identity(study.rows)),
         )
+        if self.warm_start and study.rows.time_source is TimeSource.ROW_ORDER:
+            self._note("nothing earlier is begun with: rows without times of their own cannot be shown to be later ones")
+        return book
 
     def _search(self, study: StudyRows, crew: FoldCrew, budget: Budget, book: TrialBook) -> Search:
         return Search(

@@ -33,6 +33,7 @@ def identity_of(study: StudyRows, spaces: Spaces, **settings: Any) -> dict[str, 
     ----------
     study : rows and folds. spaces : of the learners. settings : what else matters: seed, sampler, ...; whatever JSON can hold.
     """
+    until = searched_until(study)
     learners = {name: {"space": _space_json(space), "code": _code_of(find_learner(name))} for name, space in spaces.items()}
     plain = {
         "data": study.rows.data_hash(),
@@ -41,6 +42,7 @@ def identity_of(study: StudyRows, spaces: Spaces, **settings: Any) -> dict[str, 
         "learners": learners,
         "order of learners": list(spaces),
         "folds": _hash_of_folds(study),
+        "searched until": None if until is None else until.isoformat(),
         **settings,
         "versions": {**library_versions(), "optuna": version("optuna")},
         "code of huracan": source_hash(),
