@@ -282,3 +282,23 @@ def test_what_is_not_fitted_yet_says_so_and_labels_are_not_given_twice() -> None
     rows = TrainingSet.from_arrays(np.zeros((300, 2)), np.arange(300.0))
     with pytest.raises(DataError, match="brings its own labels"):
         engine.fit(rows, rows.y)
+
+
+@pytest.mark.parametrize("names", [(-1, 1), (1, 2), (False, True), ("down", "up"), (0.0, 1.0)])
+def test_labels_of_two_classes_come_back_as_they_were_given(names: tuple[Any, Any]) -> None:
+    rows = rows_of()
+    up = rows.y > 0
+    found = engine(task="classification", learners=["logistic_regression"], search_space={}, max_trials=2)
+    found.fit(rows.X, np.where(up, names[1], names[0]), label_horizon=3)
+    said = found.predict(rows.X)
+    assert found.classes_.tolist() == list(names) and set(said.tolist()) == set(names)
+    assert np.mean((said == names[1]) == up) > 0.55
+    np.testing.assert_array_equal(said == names[1], found.predict_proba(rows.X)[:, 1] > 0.5)
+    by_sign = engine(task="classification", learners=["logistic_regression"], search_space={}, max_trials=2).fit(rows)
+    np.testing.assert_array_equal(by_sign.predict_proba(rows.X), found.predict_proba(rows.X))
+    assert by_sign.classes_.tolist() == [0, 1]
+
+
+def test_more_than_two_classes_are_refused() -> None:
+    with pytest.raises(DataError, match=r"y holds 3 classes \(0, 1, 2\); two, or numbers whose sign is asked for"):
+        engine(task="classification", learners=["logistic_regression"], search_space={}).fit(rows_of().X, np.arange(900) % 3)

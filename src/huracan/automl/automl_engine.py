@@ -22,10 +22,11 @@ from huracan.automl.objectives import DIRECTIONS, Money, check_objectives, front
 from huracan.automl.open_book import open_book
 from huracan.automl.portfolio import starting_settings
 from huracan.automl.proposals import Direction, Proposals, sampler_of, search_spaces
-from huracan.automl.search import Search, SearchProgress
+from huracan.automl.search import BY_CHANCE, Search, SearchProgress
 from huracan.automl.study_rows import ALL_ROWS, JUDGED, StudyRows, stance_payoff
 from huracan.automl.trial_book import TrialBook
 from huracan.automl.trials import Trial, TrialState
+from huracan.automl.two_classes import TwoClasses
 from huracan.automl.verdict import LuckOfTheSearch, Verdict, luck_of, verdict_on
 from huracan.baselines.search_space import SearchSpace
 from huracan.baselines.spec import SupervisedTask
@@ -58,7 +59,8 @@ class AutoMLEngine:
     ----------
     time_budget : seconds for everything, the final fit included; such a search is not reproducible.
     max_trials : settings tried; the same seed, rows and number give the same result, bit for bit. One of the two is needed.
-    task : ``"regression"`` forecasts the label, ``"classification"`` the probability that it is above 0.
+    task : ``"regression"`` forecasts the label, ``"classification"`` the probability that it is above 0,
+        or of two labels that are given as ``y``, whatever they are, the larger one (``classes_``).
     learners : names of the catalogue; by default :data:`DEFAULT_LEARNERS`.
     search_space : learner -> hyperparameter -> ``Between`` or ``OneOf``, instead of what the learner declares.
     sampler : of Optuna: "tpe", "random", "cma_es", "gp", "qmc", "nsga_ii".
@@ -88,7 +90,8 @@ class AutoMLEngine:
     best_model_ : the fitted model or ensemble: on all rows, or where that failed or time ran out the one ``verdict_`` judged.
     leaderboard_ : a frame of all trials, best first. history_ : the trials, in the
         order they ended. weights_ : member -> weight, what is left to 1 being the constant's.
-    reproducible_ : whether the same call gives the same bits. seconds_ : wall-clock time of the fit.
+    reproducible_ : whether the same call gives the same bits: every trial was made without a clock, one after the other.
+    seconds_ : wall-clock time of the fit.
 
     Examples
     --------
@@ -172,13 +175,17 @@ class AutoMLEngine:
 
         Raises
         ------
-        NotEnoughData : too few rows for the folds. DataError : labels beside a ``TrainingSet``.
+        NotEnoughData : too few rows for the folds. DataError : labels beside a ``TrainingSet``, or of more than two classes.
         ModelError : every trial failed, and the first cause is told; or no fold trains on both classes.
         AccountingError : an objective needs prices, and the rows have none.
         """
         budget = Budget(self.time_budget, self.max_trials)
         if isinstance(X, TrainingSet) and y is not None:
             raise DataError("fit got a TrainingSet and y; a TrainingSet brings its own labels.")
+        self._classes = TwoClasses()
+        if self.task == "classification" and not isinstance(X, TrainingSet) and y is not None:
+            self._classes = TwoClasses.of(y)
+            y = self._classes.signed(y)
         rows = X if isinstance(X, TrainingSet) else TrainingSet.from_arrays(X, y, label_horizon=label_horizon)
         study = StudyRows.of(rows, self.task, self.splitter, judged_share=self.judged_share, shared_bins=self.shared_bins)
         check_objectives(self.objectives, study)
@@ -201,10 +208,9 @@ class AutoMLEngine:
             book.close()
         self._take(study, members, weights, fitted, learned)
         book.finish({"weights": self.weights_, "trials": len(self.history_)})
-        ended = any(trial.state is TrialState.CUT_SHORT for trial in self.history_)
-        clocked = self.time_budget is not None or self.trial_timeout is not None or ended
+        made_by_chance = any(BY_CHANCE in trial.notes or trial.state is TrialState.CUT_SHORT for trial in self.history_)
         forgets = self.database is not None and self.sampler == "cma_es"
-        self.reproducible_ = not (clocked or forgets or shared) and (self.n_workers or 1) == 1
+        self.reproducible_ = not (self._leaves_to_chance or made_by_chance or forgets or shared)
         self.seconds_ = budget.spent
         return self
 
@@ -231,7 +237,7 @@ class AutoMLEngine:
                 "was known that the model learned from; later rows were expected."
             )
         metric = METRICS[self.task]
-        y = (later.y if self.task == "regression" else later.direction().astype(np.float64))[counts]
+        y = later.y[counts] if self.task == "regression" else np.float64(self._classes.signed(later.y[counts]) > 0)
         answer = model.predict(later) if self.task == "regression" else model.predict_proba(later)[:, -1]
         said, times = np.asarray(answer, np.float64)[counts], later.decision_time[counts]
         constant = row_losses(metric, y, np.full(len(y), self.constant_))
@@ -241,12 +247,19 @@ class AutoMLEngine:
         return verdict_on(gains, payoff, moments, self.luck_)
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Forecasts (n,), or for classification the likelier class."""
-        return self._fitted_model().predict(X)
+        """Forecasts (n,), or for classification the likelier class, named as in ``classes_``."""
+        said = self._fitted_model().predict(X)
+        return said if self.task == "regression" else self.classes_[np.asarray(said, np.int64)]
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """Probabilities of down and up (n, 2), for classification."""
+        """Probabilities (n, 2) of the ``classes_``, down and up, for classification."""
         return self._fitted_model().predict_proba(X)
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """Of classification: the two labels that were given, the smaller first; or 0 and 1, for a value above 0."""
+        self._fitted_model()
+        return self._classes.names
 
     @property
     def leaderboard_(self) -> pl.DataFrame:
@@ -331,7 +344,13 @@ class AutoMLEngine:
             money=self._money,
             specs={name: spec for name in self.spaces if (spec := own_learner(name)) is not None},
             progress=self.progress,
+            by_chance=self._leaves_to_chance,
         )
+
+    @property
+    def _leaves_to_chance(self) -> bool:
+        """Whether the clock, or which worker is first, has a say in what is tried and what comes of it."""
+        return self.time_budget is not None or self.trial_timeout is not None or (self.n_workers or 1) > 1
 
     @property
     def _prunes(self) -> bool:

@@ -21,7 +21,10 @@ from huracan.automl.trials import LEAST_MOMENTS, Trial, TrialState, careful_scor
 from huracan.baselines.spec import LearnerSpec
 from huracan.logs import logger
 
-__all__ = ["Search", "SearchProgress"]
+__all__ = ["BY_CHANCE", "Search", "SearchProgress"]
+
+BY_CHANCE = "by chance"
+"""Note of a trial that another run of the same search might not make."""
 
 SearchProgress = Callable[[Trial, Trial | None], None]
 """Called after each trial of this process with it and the best one so far."""
@@ -53,6 +56,7 @@ class Search:
     members : models that are fitted on all rows in the end, at most.
     specs : learners that are not of the catalogue every worker has.
     objectives : what is made large or small. money : what answers are accounted with, where one of them is earned.
+    by_chance : the clock, or which worker is first, has a say: noted of each trial, for whoever goes on with the study.
     """
 
     study: StudyRows
@@ -69,6 +73,7 @@ class Search:
     progress: SearchProgress | None = None
     objectives: Sequence[str] = ("gain",)
     money: Money | None = None
+    by_chance: bool = False
 
     def __post_init__(self) -> None:
         self._running: dict[int, Trial] = {}
@@ -158,7 +163,7 @@ class Search:
         if not trial.learner:
             trial.learner, trial.params, trial.source = self.proposals.next(trial.number)
             trial.seed = int(np.random.SeedSequence((self.seed, trial.number)).generate_state(1)[0])
-            trial.notes = self.proposals.notes(trial.number)
+            trial.notes = {**self.proposals.notes(trial.number), **({BY_CHANCE: 1} if self.by_chance else {})}
             if not self.book.settle(trial):
                 return True
         self.proposals.told(trial)
