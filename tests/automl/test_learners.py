@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,6 +52,46 @@ def test_other_samplers_by_name(sampler: str) -> None:
         two_symbols()
     )
     assert len({trial.params.get("expected_ic") for trial in found.history_}) > 2
+
+
+SEVERAL = search_spaces(["ridge", "lightgbm"], {})
+
+
+def told_of(spaces: Any, sampler: str, learners: list[str]) -> Proposals:
+    """Proposals that know forty trials; the best is LightGBM where the logarithm of its ``reg_lambda`` is 2.5."""
+    rng = np.random.default_rng(0)
+    proposals = Proposals(spaces, sampler=sampler, seed=4)
+    for number in range(40):
+        learner, power = ("ridge", "lightgbm")[number % 4 > 0], rng.uniform(1.6, 3.4)
+        params = {"reg_lambda": 10**power} if learner == "lightgbm" else {"expected_ic": rng.uniform(0.02, 0.2)}
+        score = -((power - 2.5) ** 2) - (learner == "ridge")
+        if learner in learners:
+            proposals.told(Trial(number, learner, params, 0, "sampler", TrialState.FINISHED, {0: np.ones(1)}, score=score))
+    return proposals
+
+
+@pytest.mark.parametrize("sampler", ["qmc", "nsga_ii", "cma_es", "gp"])
+def test_a_sampler_proposes_for_one_of_several_learners_what_it_would_for_it_alone(sampler: str) -> None:
+    several, one = (
+        told_of(SEVERAL, sampler, ["ridge", "lightgbm"]),
+        told_of({"lightgbm": SEVERAL["lightgbm"]}, sampler, ["lightgbm"]),
+    )
+    chosen = [(number, *several.next(number)[:2]) for number in range(40, 52)]
+    assert [(number, params) for number, learner, params in chosen if learner == "lightgbm"] == [
+        (number, one.next(number)[1]) for number, learner, _ in chosen if learner == "lightgbm"
+    ]
+    assert sum(learner == "lightgbm" for _, learner, _ in chosen) >= 8, "the better learner"
+
+
+def test_gaussian_processes_know_where_the_best_settings_lie_among_several_learners() -> None:
+    pytest.importorskip("torch")
+    space = {"ridge": {}, "lightgbm": {"reg_lambda": SEVERAL["lightgbm"]["reg_lambda"]}}
+    off = []
+    for sampler in ("gp", "random"):
+        proposals = told_of(space, sampler, ["ridge", "lightgbm"])
+        tried = [params["reg_lambda"] for learner, params, _ in map(proposals.next, range(40, 52)) if learner == "lightgbm"]
+        off.append(np.mean(np.abs(np.log10(tried) - 2.5)))
+    assert off[0] < 0.3 * off[1]
 
 
 def test_a_setting_is_not_tried_twice_while_there_are_others() -> None:

@@ -32,10 +32,13 @@ SAMPLERS: Mapping[str, str] = {
     "qmc": "QMCSampler",
     "nsga_ii": "NSGAIISampler",
 }
-"""Name here -> Optuna's. All but tpe and random look at what all learners have in common; the rest they draw at random."""
+"""Name here -> Optuna's."""
+
+_OF_ALL = ("tpe", "random")
+"""Those that choose a learner and its settings together; the others look at one learner's settings, tpe at which learner."""
 
 _WARN_OF_EACH = ("cma_es", "gp")
-"""Hyperparameter that one learner has and another has not."""
+"""Hyperparameter that they cannot look at."""
 
 Spaces = Mapping[str, Mapping[str, Dimension]]
 """Learner -> hyperparameter -> where to look."""
@@ -49,8 +52,10 @@ _DRAWS = 24
 _NOW = datetime.datetime(2000, 1, 1)  # Optuna wants a time; nothing depends on it
 
 
-def sampler_of(name: str, seed: int, number: int = 0) -> optuna.samplers.BaseSampler:
+def sampler_of(name: str, seed: int, number: int = 0, *, place: int = 0) -> optuna.samplers.BaseSampler:
     """An Optuna sampler by name, which proposes one trial: a function of the seed, its number and what it is told.
+
+    ``place`` is how many trials it knows, which is where a sequence of points goes on.
 
     Raises
     ------
@@ -71,7 +76,7 @@ def sampler_of(name: str, seed: int, number: int = 0) -> optuna.samplers.BaseSam
         if name == "qmc":
             independent = optuna.samplers.RandomSampler(seed=drawn)
             sampler = kind(seed=seed, independent_sampler=independent, warn_independent_sampling=False)
-            sampler._find_sample_id = lambda *_: number  # its own count is of one process
+            sampler._find_sample_id = lambda *_: place  # its own count is of one process
             return sampler
         if name in _WARN_OF_EACH:
             return kind(seed=drawn, warn_independent_sampling=False)
@@ -143,27 +148,51 @@ class Proposals:
         from optuna.trial import TrialState as OptunaState
 
         told = [self._known[n] for n in sorted(self._known) if n != number]
-        study = _study_of(told, sampler_of(self._sampler, self._seed, number), self._directions)
+        together = self._sampler in _OF_ALL
+        chooser = _study_of(told, sampler_of(self._sampler if together else "tpe", self._seed, number), self._directions)
+        own: dict[str, optuna.Study] = {}
         source = "sampler"
         left = [name for name in self._spaces if name not in self._given_up]
         if number < len(self._queue) and self._queue[number][0] in left:
             learner, params, source = self._queue[number]
-            study.enqueue_trial(_whole(self._spaces, learner, params))
+            whole = _whole(self._spaces, learner, params)
+            chooser.enqueue_trial(whole if together else {_LEARNER: whole[_LEARNER]})
+            if not together:
+                own[learner] = self._study_of_one(learner, told, number)
+                own[learner].enqueue_trial(_without_learner(whole))
         for draw in range(_DRAWS):
             if draw and (learner not in left or (self._given_up and draw == _DRAWS - 1)):
-                study.enqueue_trial({_LEARNER: left[(number + draw) % len(left)]})
-            trial = study.ask()
-            learner = trial.suggest_categorical(_LEARNER, list(self._spaces))
+                chooser.enqueue_trial({_LEARNER: left[(number + draw) % len(left)]})
+            choice = chooser.ask()
+            learner = choice.suggest_categorical(_LEARNER, list(self._spaces))
+            if together:
+                study, trial = chooser, choice
+            else:
+                study = own[learner] = own.get(learner) or self._study_of_one(learner, told, number)
+                trial = study.ask()
             found = {name: _suggested(trial, f"{learner}.{name}", where) for name, where in self._spaces[learner].items()}
-            is_new = draw == _DRAWS - 1 or all(one.params != trial.params for one in told)
+            asked = {_LEARNER: learner, **trial.params}
+            is_new = draw == _DRAWS - 1 or all(one.params != asked for one in told)
             if source != "sampler" or (learner in left and is_new):
                 break
-            study.tell(trial, state=OptunaState.FAIL)
-            if draw == _DRAWS // 2:
-                study.sampler = sampler_of("random", self._seed, number)
+            chooser.tell(choice, state=OptunaState.FAIL)
+            if not together:
+                study.tell(trial, state=OptunaState.FAIL)
+            if draw >= _DRAWS // 2:
+                chooser.sampler = study.sampler = sampler_of("random", self._seed, number + draw)
         defaults = defaults_of(learner)
         self._notes[number] = {**study.get_trials(deepcopy=False)[trial.number].system_attrs}
         return learner, {name: value for name, value in found.items() if value != defaults[name]}, source
+
+    def _study_of_one(self, learner: str, told: Sequence[optuna.trial.FrozenTrial], number: int) -> optuna.Study:
+        """What the sampler needs to know of one learner's settings, as if there were no other."""
+        its = []
+        for one in told:
+            if one.params[_LEARNER] == learner:
+                one = copy.copy(one)
+                one.params, one.distributions = _without_learner(one.params), _without_learner(one.distributions)
+                its.append(one)
+        return _study_of(its, sampler_of(self._sampler, self._seed, number, place=len(its)), self._directions)
 
     def give_up(self, learner: str) -> None:
         """Propose this learner no more, unless it is the only one that is left."""
@@ -206,6 +235,10 @@ def _whole(spaces: Spaces, learner: str, params: Mapping[str, Any]) -> dict[str,
     """A setting as a sampler names it."""
     values = inside(spaces[learner], learner, params)
     return {_LEARNER: learner, **{f"{learner}.{name}": _named(spaces[learner][name], value) for name, value in values.items()}}
+
+
+def _without_learner(named: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in named.items() if name != _LEARNER}
 
 
 def to_optuna(trials: Iterable[Trial], spaces: Spaces, *, directions: Sequence[Direction] = _LARGE) -> optuna.Study:
