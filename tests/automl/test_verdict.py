@@ -114,6 +114,17 @@ def test_skill_decides_unless_the_loss_is_shown_to_be_higher() -> None:
     assert verdict_on(noise[:5], noise[:5], days[:5]).sentence.startswith("Nothing can be said")
 
 
+def test_a_crowned_model_whose_loss_is_higher_is_not_called_better() -> None:
+    days = np.arange("2020-01-01", "2021-01-01", dtype="M8[D]")
+    noise = np.random.default_rng(0).standard_normal(len(days))
+    noise -= noise.mean()
+    verdict = verdict_on(noise - 0.08, noise + 1.0, days)
+    assert verdict.crowned and verdict.sentence.startswith("Skilled in direction, though its loss is no lower than that of")
+    assert "; adds +8.00 % to its loss (-" in verdict.sentence and "saves" not in verdict.sentence
+    better = verdict_on(noise + 0.08, noise + 1.0, days).sentence
+    assert better.startswith("Better than the constant forecast") and "; saves +8.00 % of its loss (-" in better
+
+
 def test_trials_of_earlier_studies_count() -> None:
     rng = np.random.default_rng(1)
     trials = []
