@@ -13,10 +13,13 @@ from huracan.automl import AutoMLEngine, Between, OneOf, choosing
 from huracan.automl.automl_engine import _affordable
 from huracan.automl.budget import Budget
 from huracan.automl.crew import SameProcess
+from huracan.automl.feature_choice import FEATURE_SPACE
 from huracan.automl.final_fits import clock_time
+from huracan.automl.proposals import Proposals
 from huracan.automl.search import Search
 from huracan.automl.study_rows import StudyRows
 from huracan.automl.trials import Trial, TrialState
+from huracan.catalogue import find_learner
 from huracan.dataset import TrainingSet
 from huracan.errors import ModelError, NotEnoughData
 from huracan.validation import PurgedWalkForward
@@ -60,6 +63,23 @@ def test_time_to_choose_members_is_kept_and_does_not_grow_with_the_rows(monkeypa
     search = Search(study, None, SameProcess(study), Budget(100.0), members=3, trials=trials)  # type: ignore[arg-type]
     kept = choosing.seconds_to_choose(study, 3) + 3 * 0.003
     assert search._end() == pytest.approx(search.budget.began + 98.0 - kept) and kept > 0.5
+
+
+def test_what_a_final_fit_prepares_anew_is_part_of_its_cost() -> None:
+    study = StudyRows.of(rows_of(1_200), "regression", judged_share=0.2)
+    chosen = {"select_features_by": "importance", "share_of_features": 0.5}
+    queue = [("ridge", chosen, "portfolio"), ("ridge", {**chosen, "alpha": 2.0}, "portfolio"), ("ridge", {}, "portfolio")]
+    proposals = Proposals({"ridge": {**find_learner("ridge").search_space, **FEATURE_SPACE}}, queue, seed=0)
+    search = Search(study, proposals, SameProcess(study), Budget(trials=3))
+    first, second, plain = search.run()
+    ranked = study.seconds["importance"] / len(study.folds)
+    assert first.wall_seconds > 4 * 0.5 * ranked > second.wall_seconds, "the second finds the rankings made"
+    for trial in (first, second):
+        assert search.cost_of(trial) > 2 * ranked
+    assert search.cost_of(plain) < ranked
+    lightgbm = Search(study, Proposals({"lightgbm": {}}, seed=0), SameProcess(study), Budget(trials=1))
+    (trial,) = lightgbm.run()
+    assert lightgbm.cost_of(trial) > 2 * study.seconds["lightgbm"] > 0.0
 
 
 def test_members_of_least_weight_give_way_where_time_is_short() -> None:

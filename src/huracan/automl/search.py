@@ -11,6 +11,7 @@ import numpy as np
 from huracan.automl.budget import Budget
 from huracan.automl.choosing import leaders, seconds_to_choose
 from huracan.automl.crew import Done, FoldCrew
+from huracan.automl.feature_choice import split_choice
 from huracan.automl.final_fits import clock_time
 from huracan.automl.fold_work import FoldTask
 from huracan.automl.objectives import Money, NetResult, worth
@@ -81,6 +82,8 @@ class Search:
         self._answered: dict[int, Trial] = {}
         self._overdue: dict[str, int] = {}
         self._all_begun = False
+        self._prepared: dict[int, float] = {}
+        self._preparing: dict[str, float] = {}
 
     @property
     def finished(self) -> list[Trial]:
@@ -143,7 +146,10 @@ class Search:
         study = self.study
         seen = sum(len(study.folds[fold].train) for fold in trial.gains)
         wanted = len(study.rows) + (0 if study.judged is None else len(study.judged.train))
-        return trial.wall_seconds * wanted / max(seen, 1)
+        fitting = trial.wall_seconds - self._prepared.get(trial.number, 0.0)
+        choice = split_choice(trial.params)[1]
+        preparing = self._preparing.get(trial.learner if choice is None else choice.by, 0.0)  # each final fit prepares anew
+        return fitting * wanted / max(seen, 1) + preparing * (1 if study.judged is None else 2)
 
     def _has_time(self) -> bool:
         end = self._end()
@@ -234,6 +240,9 @@ class Search:
         trial.gains[done.task.fold] = rounded(self.study.gains(done.task.fold, answer.astype(np.float64)))
         trial.seconds += done.answer.seconds
         trial.wall_seconds += done.answer.wall_seconds
+        for name, seconds in done.answer.prepared.items():
+            self._prepared[trial.number] = self._prepared.get(trial.number, 0.0) + seconds
+            self._preparing[name] = max(seconds, self._preparing.get(name, 0.0))
         folds = sorted(trial.gains)
         trial.score = careful_score(trial.in_time_order(folds))
         if not np.isfinite(trial.score):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -50,6 +51,7 @@ class StudyRows:
     judged: Fold | None = None
     shared_bins: bool = True
     _rankings: dict[tuple[int, Ranking], NDArray[np.float64]] = field(default_factory=dict, repr=False)
+    _seconds: dict[str, float] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(
@@ -131,9 +133,16 @@ class StudyRows:
     def ranking(self, number: int, by: Ranking) -> NDArray[np.float64]:
         """What each feature is worth on a fold's training rows."""
         if (number, by) not in self._rankings:
-            train = self.rows.take(self.train_rows(number))
+            began, train = time.perf_counter(), self.rows.take(self.train_rows(number))
             self._rankings[number, by] = rank_features(train, by, task=self.task)
+            self._seconds[by] = self._seconds.get(by, 0.0) + time.perf_counter() - began
         return self._rankings[number, by]
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Ranking, or booster -> time that preparing folds for it took so far, which fits of other settings have not."""
+        bins = self.__dict__.get("bins")  # not made for this question
+        return self._seconds | ({} if bins is None else bins.seconds)
 
     def gains(self, number: int, answer: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         """Loss of the constant less the loss of the answers, one a moment of the fold, rows of a moment averaged.
