@@ -20,8 +20,9 @@ from huracan.automl.leaderboard import leaderboard
 from huracan.automl.losses import METRICS
 from huracan.automl.objectives import DIRECTIONS, Money, check_objectives, front
 from huracan.automl.open_book import open_book
+from huracan.automl.optuna_terms import Direction
 from huracan.automl.portfolio import starting_settings
-from huracan.automl.proposals import Direction, Proposals, sampler_of, search_spaces
+from huracan.automl.proposals import Proposals, sampler_of, search_spaces
 from huracan.automl.search import BY_CHANCE, Search, SearchProgress
 from huracan.automl.study_rows import ALL_ROWS, JUDGED, StudyRows, stance_payoff
 from huracan.automl.trial_book import TrialBook
@@ -237,7 +238,7 @@ class AutoMLEngine:
                 "was known that the model learned from; later rows were expected."
             )
         metric = METRICS[self.task]
-        y = later.y[counts] if self.task == "regression" else np.float64(self._classes.signed(later.y[counts]) > 0)
+        y = later.y[counts] if self.task == "regression" else (self._classes.signed(later.y[counts]) > 0).astype(np.float64)
         answer = model.predict(later) if self.task == "regression" else model.predict_proba(later)[:, -1]
         said, times = np.asarray(answer, np.float64)[counts], later.decision_time[counts]
         constant = row_losses(metric, y, np.full(len(y), self.constant_))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from huracan.automl.proposals import Spaces
+from huracan.automl.optuna_terms import Spaces
 from huracan.automl.study_rows import StudyRows
 from huracan.automl.trial_book import LEADERS, OwnBook, TrialBook
 from huracan.errors import ConfigError

@@ -121,7 +121,7 @@ class Search:
     def _end(self) -> float | None:
         if self.budget.seconds is None:
             return None
-        best = leaders(self.finished, self.members) if self.money is None else self.finished and [self.best]
+        best = leaders(self.finished, self.members) if self.money is None else [one for one in [self.best] if one is not None]
         if best:
             choosing = seconds_to_choose(self.study, self.members) + self._seconds_of_luck
             return self.budget.end_of_search(self.cost_of(best[0]), self.time_for(best), choosing)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from huracan.automl.optuna_terms import Spaces, to_optuna
 from huracan.automl.packed import pack, unpack
-from huracan.automl.proposals import Spaces, to_optuna
 from huracan.automl.study_identity import differences, facts_of, identity_hash, spaces_of, span_of
 from huracan.automl.study_rows import StudyRows
 from huracan.automl.trials import Trial, TrialState

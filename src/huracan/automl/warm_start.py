@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from huracan.automl.proposals import Spaces, defaults_of, inside
+from huracan.automl.optuna_terms import Spaces, defaults_of, inside
 from huracan.storage import Database, StudyFacts, StudyLog, StudyStatus, to_json
 
 __all__ = ["good_settings", "with_history"]

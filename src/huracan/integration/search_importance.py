@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from huracan.automl.optuna_terms import Spaces, defaults_of, distribution, named, place_of
 from huracan.automl.trials import Trial, TrialState
 from huracan.baselines.search_space import Between, Dimension
-from huracan.catalogue import find_learner
 from huracan.report import HyperparameterImportance, Slice
 
 if TYPE_CHECKING:
@@ -30,9 +30,6 @@ _MOST_SLICES, _A_LEARNER = 12, 4
 _FEWEST_IN_SLICE = 5
 
 _NONE = pl.DataFrame(schema={"name": pl.String, "importance": pl.Float64})
-
-
-Spaces = Mapping[str, Mapping[str, Dimension]]
 
 
 def importances(
@@ -99,7 +96,7 @@ def _of_hyperparameters(
 ) -> HyperparameterImportance:
     if len(mine) < _FEWEST:
         return HyperparameterImportance(learner, len(mine), _NONE, reason=_too_few(len(mine), False))
-    complete = [_complete(learner, trial.params) for trial in mine]
+    complete = [{**defaults_of(learner), **trial.params} for trial in mine]
     known = {
         name: where
         for name, where in space.items()
@@ -107,8 +104,8 @@ def _of_hyperparameters(
     }
     if not known:
         return HyperparameterImportance(learner, len(mine), _NONE, reason="No hyperparameter took more than one value.")
-    distributions = {name: _distribution(where) for name, where in known.items()}
-    values = [{name: _value(params[name], where) for name, where in known.items()} for params in complete]
+    distributions = {name: distribution(where) for name, where in known.items()}
+    values = [{name: named(where, params[name]) for name, where in known.items()} for params in complete]
     return _measured(learner, values, mine, distributions, seed)
 
 
@@ -150,45 +147,20 @@ def _ped_anova(values: Sequence[Mapping[str, Any]], scores: np.ndarray, distribu
         return optuna.importance.get_param_importances(study, evaluator=evaluator, normalize=False)
 
 
-def _distribution(where: Dimension) -> optuna.distributions.BaseDistribution:
-    import optuna
-
-    if isinstance(where, Between):
-        if where.whole:
-            return optuna.distributions.IntDistribution(int(where.low), int(where.high), log=where.log)
-        return optuna.distributions.FloatDistribution(where.low, where.high, log=where.log)
-    return optuna.distributions.CategoricalDistribution(range(len(where.values)))
-
-
-def _value(value: Any, where: Dimension) -> Any:
-    """A value as its distribution has it: a number, or the place of a choice."""
-    if isinstance(where, Between):
-        return int(value) if where.whole else float(value)
-    return _place(value, where)
-
-
-def _place(value: Any, where: Any) -> int:
-    return next(
-        i for i, known in enumerate(where.values) if value == known and isinstance(value, bool) == isinstance(known, bool)
-    )
+def _value(value: Any, where: Dimension) -> float:
+    """A value as a picture has it: a number, or the place of a choice."""
+    return float(value if isinstance(where, Between) else place_of(where, value))
 
 
 def _slice(learner: str, name: str, where: Dimension, trials: Sequence[Trial]) -> Slice:
-    rows = [(trial.number, _complete(learner, trial.params)[name], trial.score, str(trial.state)) for trial in trials]
-    inside = [(number, float(_value(value, where)), score, state) for number, value, score, state in rows if value in where]
+    rows = [(trial.number, {**defaults_of(learner), **trial.params}[name], trial.score, str(trial.state)) for trial in trials]
+    inside = [(number, _value(value, where), score, state) for number, value, score, state in rows if value in where]
     frame = pl.DataFrame(
         inside, schema={"trial": pl.Int64, "value": pl.Float64, "score": pl.Float64, "state": pl.String}, orient="row"
     )
     if isinstance(where, Between):
         return Slice(learner, name, frame, log=where.log)
     return Slice(learner, name, frame, labels=tuple("none" if value is None else str(value) for value in where.values))
-
-
-def _complete(learner: str, params: Mapping[str, Any]) -> dict[str, Any]:
-    """All settings of a trial: its own, the learner's defaults, and all features where it does not choose any."""
-    spec = find_learner(learner)
-    own = {name: value for name, value in params.items() if name in spec.defaults}
-    return {"select_features_by": "none", "share_of_features": 1.0, **spec.complete(own), **params}
 
 
 def _too_few(n: int, one_learner: bool) -> str:
