@@ -143,7 +143,7 @@ def test_a_setting_that_ran_out_of_time_is_not_fitted_in_place_of_a_trial() -> N
     study, search, budget = nothing_finished()
     search._overdue["ridge"] = 1
     for history, expected in (
-        ([ended(0, "ridge", state=cut_short)], "ridge"),  # it had no time of its own yet
+        ([ended(0, "ridge", state=cut_short)], "extra_trees"),
         ([ended(0, "ridge")], "extra_trees"),
         ([ended(0, "ridge"), ended(1, "extra_trees")], "lightgbm"),
         ([ended(0, "ridge"), ended(1, "extra_trees", 1, cut_short), ended(2, "xgboost", 2, cut_short)], "xgboost"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -170,9 +171,9 @@ class AutoMLEngine:
     def fit(self, X: TrainingSet | Any, y: Any = None, *, label_horizon: int = 1) -> Self:
         """Search on a ``TrainingSet``, or on ``X`` (n, d) and ``y`` (n,) in time order.
 
-        Where not one trial can be finished in ``time_budget``, the one that answered most folds is fitted, or the first setting
-        of the portfolio whose learner has not run out of time, or where there is no time for that either, the constant
-        forecast; ``notes_`` says so, and a warning.
+        A fit that fails leaves the engine as it was. Where not one trial can be finished in ``time_budget``, the one that
+        answered most folds is fitted, or the first setting of the portfolio of a learner that was not tried in vain, or where
+        there is no time for that either, the constant forecast; ``notes_`` says so, and a warning.
 
         Raises
         ------
@@ -180,39 +181,14 @@ class AutoMLEngine:
         ModelError : every trial failed, and the first cause is told; or no fold trains on both classes.
         AccountingError : an objective needs prices, and the rows have none.
         """
-        budget = Budget(self.time_budget, self.max_trials)
-        if isinstance(X, TrainingSet) and y is not None:
-            raise DataError("fit got a TrainingSet and y; a TrainingSet brings its own labels.")
-        self._classes = TwoClasses()
-        if self.task == "classification" and not isinstance(X, TrainingSet) and y is not None:
-            self._classes = TwoClasses.of(y)
-            y = self._classes.signed(y)
-        rows = X if isinstance(X, TrainingSet) else TrainingSet.from_arrays(X, y, label_horizon=label_horizon)
-        study = StudyRows.of(rows, self.task, self.splitter, judged_share=self.judged_share, shared_bins=self.shared_bins)
-        check_objectives(self.objectives, study)
-        self.notes_: list[str] = []
-        book = self._book(study)
-        crew = self._crew(study)
+        before = dict(vars(self))
         try:
-            search = self._search(study, crew, budget, book)
-            self.history_ = search.run()
-            final = FinalFits(study, crew, budget, own_learner)
-            members, weights = self._chosen(study, search, budget)
-            self.luck_ = self._luck(search, book, members)
-            self.verdict_ = self._verdict(study, members, weights, final, search) if search.best is not None else None
-            fitted, learned = final.on_all_rows(members), ALL_ROWS
-            if final.judged and len(fitted) < len(members):
-                fitted, learned = final.judged, JUDGED
-            shared = book.shared()
-        finally:
-            crew.close()
-            book.close()
-        self._take(study, members, weights, fitted, learned)
-        book.finish({"weights": self.weights_, "trials": len(self.history_)})
-        made_by_chance = any(BY_CHANCE in trial.notes or trial.state is TrialState.CUT_SHORT for trial in self.history_)
-        forgets = self.database is not None and self.sampler == "cma_es"
-        self.reproducible_ = not (self._leaves_to_chance or made_by_chance or forgets or shared)
-        self.seconds_ = budget.spent
+            with ExitStack() as opened:
+                self._fit(self._rows(X, y, label_horizon), Budget(self.time_budget, self.max_trials), opened)
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
         return self
 
     def judge(self, rows: TrainingSet) -> Verdict:
@@ -224,6 +200,15 @@ class AutoMLEngine:
         ------
         DataError : a row is decided before, or when, the last label was known that the model learned from; or no row has a
             label and a weight above 0. ModelError : nothing is fitted yet.
+
+        Examples
+        --------
+        >>> rng = np.random.default_rng(0)
+        >>> X = rng.standard_normal((1_500, 5)); y = X[:, 0] + rng.standard_normal(1_500)
+        >>> rows = TrainingSet.from_arrays(X, y)
+        >>> engine = AutoMLEngine(max_trials=1, learners=["ridge"], judged_share=0).fit(rows.take(slice(0, 1_000)))
+        >>> engine.judge(rows.take(slice(1_010, None))).crowned
+        True
         """
         model = self._fitted_model()
         later = rows.labelled_only()
@@ -280,6 +265,42 @@ class AutoMLEngine:
         return model
 
     # --- pieces of a fit -------------------------------------------------------------------------------------------
+
+    def _rows(self, X: Any, y: Any, label_horizon: int) -> TrainingSet:
+        self._classes = TwoClasses()
+        if isinstance(X, TrainingSet):
+            if y is not None:
+                raise DataError("fit got a TrainingSet and y; a TrainingSet brings its own labels.")
+            return X
+        if self.task == "classification" and y is not None:
+            self._classes = TwoClasses.of(y)
+            y = self._classes.signed(y)
+        return TrainingSet.from_arrays(X, y, label_horizon=label_horizon)
+
+    def _fit(self, rows: TrainingSet, budget: Budget, opened: ExitStack) -> None:
+        study = StudyRows.of(rows, self.task, self.splitter, judged_share=self.judged_share, shared_bins=self.shared_bins)
+        check_objectives(self.objectives, study)
+        self.notes_: list[str] = []
+        book = self._book(study)
+        opened.callback(book.close)
+        crew = self._crew(study)
+        opened.callback(crew.close)
+        search = self._search(study, crew, budget, book)
+        self.history_ = search.run()
+        final = FinalFits(study, crew, budget, own_learner)
+        members, weights = self._chosen(study, search, budget)
+        self.luck_ = self._luck(search, book, members)
+        self.verdict_ = self._verdict(study, members, weights, final, search) if search.best is not None else None
+        fitted, learned = final.on_all_rows(members), ALL_ROWS
+        if final.judged and len(fitted) < len(members):
+            fitted, learned = final.judged, JUDGED
+        self._take(study, members, weights, fitted, learned)
+        book.finish({"weights": self.weights_, "trials": len(self.history_)})
+        made_by_chance = any(BY_CHANCE in trial.notes or trial.state is TrialState.CUT_SHORT for trial in self.history_)
+        forgets = self.database is not None and self.sampler == "cma_es"
+        self.reproducible_ = not (self._leaves_to_chance or made_by_chance or forgets or book.shared())
+        opened.close()
+        self.seconds_ = budget.spent
 
     def _checked_learners(self) -> list[str]:
         names = []
@@ -412,7 +433,7 @@ class AutoMLEngine:
         return verdict_on(study.gains(JUDGED, said), payoff, moments, self.luck_)
 
     def _in_place_of_a_trial(self, study: StudyRows, search: Search, budget: Budget) -> Trial:
-        """What got furthest; else the first setting of the portfolio whose learner has not failed or run out of time."""
+        """What got furthest; else the first setting of the portfolio of a learner that has not been tried in vain."""
         failed = next((trial for trial in self.history_ if trial.state is TrialState.FAILED), None)
         all_failed = all(trial.state is TrialState.FAILED for trial in self.history_) and not search.ran_out
         if failed is not None and (all_failed or budget.seconds is None):
@@ -421,7 +442,7 @@ class AutoMLEngine:
         chosen = max(begun, key=lambda trial: (len(trial.gains), -trial.number), default=None)
         if chosen is None:
             start = starting_settings(list(self.spaces), self.task)
-            stuck = {trial.learner for trial in self.history_ if trial.state is TrialState.FAILED}
+            stuck = {trial.learner for trial in self.history_}
             first = next((setting for setting in start if setting[0] not in stuck), start[0])
             proposals = Proposals(self.spaces, [(*first, "portfolio")], sampler="random", seed=self.random_state)
             learner, params, _ = proposals.next(0)  # brought into the space that is searched

@@ -209,5 +209,14 @@ class Proposals:
         return {key: value for key, value in noted.items() if key.startswith("NSGAII") and isinstance(value, int)}
 
     def told(self, trial: Trial) -> None:
-        """That a trial runs, or what became of it."""
+        """That a trial runs, or what became of it.
+
+        Examples
+        --------
+        >>> proposals = Proposals(search_spaces(["linear_regression", "ridge"], {}), seed=3)
+        >>> for number, learner in enumerate(["linear_regression", "ridge"]):
+        ...     proposals.told(Trial(number, learner, {}, 0, "portfolio"))
+        >>> proposals.next(2)[0]  # linear regression has no other setting
+        'ridge'
+        """
         self._known[trial.number] = frozen(trial, self._spaces, self._notes.get(trial.number, trial.notes))
