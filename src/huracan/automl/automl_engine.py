@@ -77,7 +77,8 @@ class AutoMLEngine:
     feature_selection : search which share of the features a learner sees, ranked on each fold's training rows.
     portfolio, shared_bins, pruning : begin with settings known to be good; bin rows for boosters once; stop hopeless trials.
     trial_timeout : seconds one trial may take; by default a fifth of a time budget.
-    n_workers : processes that fit; None fits in this process where nothing has to be ended at a deadline.
+    n_workers : processes that fit. None fits in this process where nothing has to be ended at a deadline: then a fit that hangs
+        holds the search, and one that crashes ends it; 1 keeps them apart, with the same result.
     random_state : seed. progress : called after each trial with it and the best so far.
     database : URL or ``Database`` that keeps the study: after a kill the same call goes on, on several hosts together.
     study : its name, by default one made of data and settings. warm_start : begin with what earlier studies there found good,

@@ -32,6 +32,8 @@ SearchProgress = Callable[[Trial, Trial | None], None]
 
 _HOPELESS = 2.0
 _SHARE_OF_A_TRIAL = 0.2
+_MOST_ATTEMPTS = 4
+"""Times a trial is begun; a setting that takes its process down would do so for ever."""
 _TIMES_OVERDUE = 3
 """Trials of a learner that are ended at their time before it is given up: each costs a worker, and seconds to start another."""
 _LEAST_LIMIT = 3.0
@@ -174,7 +176,10 @@ class Search:
                 return True
         self.proposals.told(trial)
         self._running[trial.number] = trial
-        self._next_fold(trial)
+        if trial.attempts < _MOST_ATTEMPTS:
+            self._next_fold(trial)
+        else:
+            self._close(trial, TrialState.FAILED, f"it was begun {trial.attempts} times, and each time its process ended")
         return True
 
     def _read_news(self) -> None:

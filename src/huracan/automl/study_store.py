@@ -297,6 +297,7 @@ def _trial_of(row: sa.Row[Any], spaces: Spaces) -> Trial:
         values=tuple(row.objectives or ()),
         payoff=None if row.payoff is None else unpack(row.payoff, where=where)[0].astype(np.float64),
         notes=row.notes or {},
+        attempts=row.attempts,
     )
 
 

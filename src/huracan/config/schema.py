@@ -323,7 +323,10 @@ class AutoMLConfig(Section):
     )
     n_splits: int = Field(4, ge=2, le=50, description="Walk-forward folds that every setting is judged on.")
     n_workers: int | None = Field(
-        None, ge=1, le=256, description="Processes that fit; none fits in this process where nothing has to be ended in time."
+        None,
+        ge=1,
+        le=256,
+        description="Processes that fit; none fits in this process, unless by the clock, and a learner that hangs holds it.",
     )
     ensemble: bool = Field(
         True, description="Fit the best settings together, weighted by greedy selection; else the best alone."
