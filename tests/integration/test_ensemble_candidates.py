@@ -18,7 +18,7 @@ from huracan.config import LearnerConfig, load_config
 from huracan.dataset import TrainingSet
 from huracan.errors import ConfigError, ModelError
 from huracan.integration.candidates import LearnerCandidate, candidates_of, check_candidates
-from huracan.integration.ensemble_candidates import EnsembleCandidate, MemberPool, ensembles_of
+from huracan.integration.ensemble_candidates import EnsembleCandidate, MemberPool, _greedy, ensembles_of
 from huracan.registry.formats import dump_model, load_model
 from huracan.validation import PurgedWalkForward
 
@@ -91,6 +91,13 @@ def test_weights_come_from_what_members_said_before_they_knew(method: str) -> No
     if method in ("greedy", "inverse_loss"):
         weights = dict(zip(ensemble.members_, np.asarray(ensemble.weights_)))
         assert weights["ridge"] > weights.get("k_nearest_neighbors", 0.0)
+
+
+def test_where_no_row_with_a_weight_was_known_there_is_no_constant_and_nothing_is_weighed() -> None:
+    made = pool_of().trained(rows_of(), seed=0).out_of_fold
+    weight = np.where(np.arange(700) < 200, 0.0, 1.0)
+    later = _greedy(replace(made, rows=replace(made.rows, weight=weight)), seed=0)
+    assert np.isfinite(later).all() and later.sum() == pytest.approx(1.0)
 
 
 def test_what_comes_after_the_rows_changes_nothing() -> None:
