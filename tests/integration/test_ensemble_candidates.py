@@ -129,7 +129,9 @@ def test_members_are_trained_once_for_all_ensembles_whoever_asks_first() -> None
         LearnerSpec(name="counted", purpose="counts", ideal_dataset_shape="(1 row)", tasks=("regression",), build=build)
     )
     try:
-        pool = MemberPool({"counted": LearnerCandidate("counted", LearnerConfig())}, "regression", PurgedWalkForward(3), 5)
+        pool = MemberPool(
+            {"counted": LearnerCandidate("counted", LearnerConfig())}, "regression", PurgedWalkForward(3), len(METHODS)
+        )
         rows = rows_of(300)
         made = [EnsembleCandidate(method, method, pool) for method in METHODS]
         threads = [threading.Thread(target=one.fit, args=(rows,), kwargs={"seed": 0}) for one in made]
