@@ -277,10 +277,11 @@ class ProfileConfig(Section):
 class EnsembleConfig(Section):
     """Ensembles of the profile's learners, candidates of the main job like the learners themselves."""
 
-    methods: tuple[Literal["greedy", "stacking", "inverse_loss", "voting", "by_regime"], ...] = Field(
+    methods: tuple[Literal["greedy", "stacking", "inverse_loss", "voting", "by_regime", "hedge"], ...] = Field(
         (),
         description="How learners are combined, each way a candidate of its own: greedy (Caruana's selection, the constant "
-        "among the members), stacking, inverse_loss, voting (equal weights), by_regime; empty makes none.",
+        "among the members), stacking, inverse_loss, voting (equal weights), by_regime, hedge (weights that follow losses as "
+        "they arrived); empty makes none.",
     )
     members: tuple[str, ...] = Field(
         (), description="Learners of the profile that are combined; empty takes all that do the task, rules excepted."

@@ -28,6 +28,7 @@ from huracan.ensembles import (
     TimeOrderedStackingRegressor,
     equal_weights,
     greedy_weights,
+    hedge_weights,
     inverse_loss_weights,
     out_of_fold_predictions,
 )
@@ -46,6 +47,7 @@ _PURPOSES = {
     "inverse_loss": "Learners weighted by the inverse of their loss out of fold.",
     "voting": "The plain mean of several learners.",
     "by_regime": "Learners weighted by their loss out of fold in each market regime.",
+    "hedge": "Learners weighted by their losses out of fold as they arrived (Hedge).",
 }
 
 Task = Literal["regression", "classification"]
@@ -239,6 +241,8 @@ def _weights(method: str, made: OutOfFold) -> NDArray[np.float64] | RegimeWeight
     if method == "inverse_loss":
         return inverse_loss_weights(losses)
     told = made.rows.take(made.usable)
+    if method == "hedge":
+        return hedge_weights(losses, told.decision_time, told.label_end)
     return RegimeWeights.fit(losses, told.regime_code, told.decision_time)
 
 
