@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from huracan.reinforcement.batch_env import BatchTradingEnv
     from huracan.reinforcement.market_table import MarketTable
     from huracan.reinforcement.rewards import DifferentialSharpe, NetLogReturn, Outcome
+    from huracan.reinforcement.rl_agent import DQNAgent
     from huracan.reinforcement.rules import TradingRules
     from huracan.reinforcement.trading_env import TradingEnv
 
 _HOMES = {
     "ActionLadder": "actions",
     "BatchTradingEnv": "batch_env",
+    "DQNAgent": "rl_agent",
     "DifferentialSharpe": "rewards",
     "MarketTable": "market_table",
     "NetLogReturn": "rewards",
@@ -30,6 +32,7 @@ _HOMES = {
 __all__ = [
     "ActionLadder",
     "BatchTradingEnv",
+    "DQNAgent",
     "DifferentialSharpe",
     "MarketTable",
     "NetLogReturn",
