@@ -423,7 +423,7 @@ class _Training:
             if folder is not None and agent.steps_ - last_kept >= checkpoint_every:
                 last_kept = agent.steps_
                 write_training(folder, *self.state())
-        if self.losses and not agent.stopped_:
+        if self.losses and agent.steps_ >= self.total and not agent.stopped_:
             self._look(on_point)
         if folder is not None and not agent.stopped_:
             write_training(folder, *self.state())
