@@ -42,9 +42,7 @@ def filled(n_step=1, gamma=0.9, alpha=0.0, steps=50, capacity=40 * 3, seed=0):
     """A replay after more steps than it holds, and everything that happened: (step, copy) -> values."""
     random = np.random.default_rng(seed)
     features = random.normal(size=(200, 2)).astype(np.float32)
-    replay = IndexReplay(
-        capacity, 3, account_size=1, features=features, window=4, n_step=n_step, gamma=gamma, alpha=alpha
-    )
+    replay = IndexReplay(capacity, 3, account_size=1, features=features, window=4, n_step=n_step, gamma=gamma, alpha=alpha)
     happened = []
     row = np.array([10, 20, 30])
     for step in range(steps):

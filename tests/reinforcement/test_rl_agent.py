@@ -8,6 +8,8 @@ import torch
 from huracan.accounting import CostModel
 from huracan.errors import ArtifactError, ModelError, UnknownName
 from huracan.reinforcement import ActionLadder, BatchTradingEnv, DQNAgent, MarketTable, TradingEnv, TradingRules
+from huracan.reinforcement.agent_training import AgentTraining
+from huracan.reinforcement.experience import experience_of
 from huracan.reinforcement.solved_markets import ornstein_uhlenbeck_market
 
 EXOGENOUS = {"rebalance": True, "observe": ("level",), "episode_length": 50}
@@ -23,7 +25,15 @@ def weights(agent):
 
 SWITCHES = [
     {"counterfactual": False},
-    {"counterfactual": False, "prioritised": True, "n_step": 3, "dueling": True, "noisy": True, "distribution": "c51", "n_atoms": 11},
+    {
+        "counterfactual": False,
+        "prioritised": True,
+        "n_step": 3,
+        "dueling": True,
+        "noisy": True,
+        "distribution": "c51",
+        "n_atoms": 11,
+    },
     {"counterfactual": False, "distribution": "qr", "n_atoms": 7, "target_every": 50, "encoder": "gru", "embedding": 8},
     {"counterfactual": True, "dueling": True},
 ]
@@ -67,7 +77,7 @@ def test_what_is_loaded_says_what_was_saved(settings, tmp_path):
 def test_a_masked_action_is_neither_taken_nor_valued():
     rules = TradingRules(**EXOGENOUS, actions=ActionLadder.buy_hold_sell())
     agent = DQNAgent(hidden=(16,), learning_starts=100, counterfactual=False).fit(BatchTradingEnv(market(), 4, rules), 2_000)
-    level, action = agent_replay(agent, rules)
+    level, action = levels_and_actions(rules)
     assert rules.actions.allowed[level, action].all()
     state = np.zeros(4)
     assert agent.predict(state, mask=[False, True, False])[0] == 1
@@ -75,12 +85,13 @@ def test_a_masked_action_is_neither_taken_nor_valued():
         agent.predict(state, mask=[False, False, False])
 
 
-def agent_replay(agent, rules):
-    """Levels and actions that a training of this agent goes through."""
-    from huracan.reinforcement.experience import experience_of
-    from huracan.reinforcement.rl_agent import _Training
-
-    training = _Training(DQNAgent(**{"hidden": (16,), "learning_starts": 100, "counterfactual": False}), experience_of(BatchTradingEnv(market(), 4, rules)), 2_000)
+def levels_and_actions(rules):
+    """Levels and actions that a training goes through."""
+    training = AgentTraining(
+        DQNAgent(hidden=(16,), learning_starts=100, counterfactual=False),
+        experience_of(BatchTradingEnv(market(), 4, rules)),
+        2_000,
+    )
     training.run(2_000, None, 10**9, None)
     kept = training.replay
     level = kept.account[: len(kept)].argmax(axis=1)
@@ -91,7 +102,9 @@ def test_plain_environments_of_gymnasium_are_learned_in():
     agent = DQNAgent(hidden=(32,), learning_starts=200).fit(gymnasium.make("CartPole-v1"), 600)
     assert agent.predict(np.zeros(4))[1].shape == (2,)
     lake = gymnasium.make("FrozenLake-v1", is_slippery=False)
-    agent = DQNAgent(hidden=(), gamma=0.9, learning_starts=500, learning_rate=0.01, epsilon_end=0.5, batch_size=32).fit(lake, 8_000)
+    agent = DQNAgent(hidden=(), gamma=0.9, learning_starts=500, learning_rate=0.01, epsilon_end=0.5, batch_size=32).fit(
+        lake, 8_000
+    )
     state, steps = 0, 0
     while state != 15 and steps < 10:
         state = lake.unwrapped.P[state][agent.predict(np.eye(16)[state])[0]][0][1]
@@ -169,7 +182,9 @@ def test_what_does_not_fit_is_refused_in_a_sentence(tmp_path):
 def test_the_global_random_stream_of_torch_is_left_alone():
     torch.manual_seed(0)
     before = torch.random.get_rng_state()
-    DQNAgent(hidden=(8,), noisy=True, counterfactual=False, learning_starts=50).fit(BatchTradingEnv(market(), 2, TradingRules(**EXOGENOUS)), 200)
+    DQNAgent(hidden=(8,), noisy=True, counterfactual=False, learning_starts=50).fit(
+        BatchTradingEnv(market(), 2, TradingRules(**EXOGENOUS)), 200
+    )
     assert torch.equal(torch.random.get_rng_state(), before)
 
 

@@ -51,7 +51,9 @@ class ActionLadder:
         if len(self.weights) < 2 or any(a >= b for a, b in zip(self.weights, self.weights[1:])):
             raise AccountingError(f"weights are {self.weights}; at least two, each above the one before, were expected.")
         if 0.0 not in self.weights:
-            raise AccountingError(f"weights are {self.weights}; 0 must be among them, since an episode begins without a position.")
+            raise AccountingError(
+                f"weights are {self.weights}; 0 must be among them, since an episode begins without a position."
+            )
 
     @classmethod
     def positions(cls, *weights: float) -> ActionLadder:

@@ -1,8 +1,8 @@
 """What every position and action would have earned on every bar, from prices alone.
 
-To a trader too small to move prices the market does not depend on what is done. Where the account's future depends on
-nothing but the market and the standing target (``rules.path_dependence`` is empty), one bar therefore gives exact rewards and next
-states of all positions and all actions, and nothing has to be explored.
+To a trader too small to move prices the market does not depend on what is done. Where the account's future depends
+on nothing but the market and the standing target (``rules.path_dependence`` is empty), one bar therefore gives exact rewards
+and next states of all positions and all actions, and nothing has to be explored.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def counterfactuals(market: MarketTable, rules: TradingRules, rows: NDArray[np.i
 def _held(
     market: MarketTable, rules: TradingRules, before: NDArray[np.int64], rows: NDArray[np.int64], weights: Floats
 ) -> tuple[Floats, Floats]:
-    """Units and cash (rows, levels) that each standing target has become over the bar before, in accounts worth 1 at its fill."""
+    """Units and cash (rows, levels) that each target has become over the bar before, in accounts worth 1 at its fill."""
     fill = market.fill[before, None]
     units = weights / fill
     still = AccountState(1.0 - weights + 0.0 * fill, units, np.ones_like(units), weights + 0.0 * fill, np.zeros_like(units))

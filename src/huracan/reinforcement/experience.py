@@ -47,12 +47,30 @@ class StepTaken:
 class Experience(Protocol):
     """Copies of an environment that an agent learns in."""
 
-    n_envs: int
-    layout: ObservationLayout
-    market: MarketTable | None
-    rules: TradingRules | None
-    allowed: NDArray[np.bool_] | None
-    """(levels, actions), or None where everything always is."""
+    @property
+    def n_envs(self) -> int:
+        """Copies."""
+        ...
+
+    @property
+    def layout(self) -> ObservationLayout:
+        """What an observation is made of."""
+        ...
+
+    @property
+    def market(self) -> MarketTable | None:
+        """The market, where there is one."""
+        ...
+
+    @property
+    def rules(self) -> TradingRules | None:
+        """The rules of the game, where it is the trading environment."""
+        ...
+
+    @property
+    def allowed(self) -> NDArray[np.bool_] | None:
+        """(levels, actions), or None where everything always is."""
+        ...
 
     def begin(self, seed: int) -> NDArray[np.float32]:
         """Begin in every copy; observations (n_envs, width)."""
@@ -135,7 +153,8 @@ class PlainExperience:
             raise ModelError(f"the observation space is {seen}; a Discrete one or a flat Box was expected.")
         if env.metadata.get("autoreset_mode") != AutoresetMode.SAME_STEP:
             raise ModelError(
-                "the vector environment resets in the step after an episode's end; autoreset_mode=AutoresetMode.SAME_STEP was expected."
+                "the vector environment resets in the step after an episode's end; autoreset_mode=AutoresetMode.SAME_STEP "
+                "was expected."
             )
         self.env, self.n_envs = env, env.num_envs
         width = self._states or int(seen.shape[0])  # type: ignore[index]
@@ -156,7 +175,7 @@ class PlainExperience:
         after = shown
         if over.any():
             after = shown.copy()
-            final = infos.get("final_obs", infos.get("final_observation"))
+            final: Any = infos.get("final_obs", infos.get("final_observation"))
             for i in np.flatnonzero(over):
                 after[i] = self._numbers(np.asarray(final[i])[None])[0]
         kept = {

@@ -150,10 +150,12 @@ class MarketTable:
             longest = int(self.steps_ahead[whole].max(initial=0))
             deepest = int(self.history.max(initial=-1)) + 1
             if not whole.any():
-                raise NotEnoughData(f"a window shows {window} bars, and the longest unbroken stretch of the market has {deepest}.")
+                raise NotEnoughData(
+                    f"a window shows {window} bars, and the longest unbroken stretch of the market has {deepest}."
+                )
             raise NotEnoughData(
-                f"an episode of {1 if steps is None else steps} steps is longer than the data: behind a window of {window} bars "
-                f"at most {longest} decisions follow each other."
+                f"an episode of {1 if steps is None else steps} steps is longer than the data: behind a window of {window} "
+                f"bars at most {longest} decisions follow each other."
             )
         return found
 

@@ -81,6 +81,8 @@ class QNetwork(nn.Module):
         super().__init__()
         self.settings = settings
         self.shown = settings.window * settings.n_features
+        self.shift: Tensor
+        self.scale: Tensor
         self.register_buffer("shift", torch.zeros(settings.n_features))
         self.register_buffer("scale", torch.ones(settings.n_features))
         self.standardised = False

@@ -23,9 +23,10 @@ _ONGOING, _TERMINATED, _TRUNCATED = 0, 1, 2
 class Sample:
     """Transitions of up to n steps, (batch, ...).
 
-    ``observation`` and ``observation_after`` are float32 (batch, width); ``reward`` is the discounted sum on the way, ``discount``
-    what the value after it counts: gamma to the number of steps, 0 where the episode ended by itself. ``level_after`` says
-    which actions are allowed there. ``weight`` corrects for the priorities entries were drawn by, at most 1.
+    ``observation`` and ``observation_after`` are float32 (batch, width); ``reward`` is the discounted sum on the way,
+    ``discount`` what the value after it counts: gamma to the number of steps, 0 where the episode ended by itself.
+    ``level_after`` says which actions are allowed there. ``weight`` corrects for the priorities entries were drawn by, at
+    most 1.
     """
 
     entry: NDArray[np.int64]
@@ -86,8 +87,10 @@ class IndexReplay:
         self.window = window
         self.alpha, self.least = alpha, least
         shape = (self.steps * n_envs,)
-        self._windows = None if features is None else NUMPY.windows(np.ascontiguousarray(features, np.float32), window)
-        self._shown = 0 if features is None else self._windows.shape[1]
+        self._windows, self._shown = None, 0
+        if features is not None:
+            self._windows = NUMPY.windows(np.ascontiguousarray(features, np.float32), window)
+            self._shown = self._windows.shape[1]
         self.row = np.zeros(shape if features is not None else 0, np.int32)
         self.account = np.zeros((*shape, account_size), np.float32)
         self.account_after = np.zeros((*shape, account_size), np.float32)
@@ -118,7 +121,7 @@ class IndexReplay:
         row: Any = None,
         level_after: Any = 0,
     ) -> None:
-        """One step of all copies; arrays (n_envs, ...). ``account_after`` is of the episode that was acted in, even where it ended."""
+        """One step of all copies; arrays (n_envs, ...). ``account_after`` is of the episode acted in, even where it ended."""
         first = self.added % self.steps * self.n_envs
         at = slice(first, first + self.n_envs)
         if self._windows is not None:
@@ -135,13 +138,14 @@ class IndexReplay:
 
         ``beta`` is how far weights correct for priorities: 1 wholly.
         """
+        weight: NDArray[np.float32] | None = None
         if self.tree is None:
-            entry, weight = random.integers(0, len(self), n), None
+            entry = random.integers(0, len(self), n)
         else:
             spread = (np.arange(n) + random.random(n)) / n
             entry = self.tree.find(spread * self.tree.total)
-            weight = (self.tree.priorities[entry] * (len(self) / self.tree.total)) ** -beta
-            weight = (weight / weight.max()).astype(np.float32)
+            rarity = (self.tree.priorities[entry] * (len(self) / self.tree.total)) ** -beta
+            weight = (rarity / rarity.max()).astype(np.float32)
         reward, discount, last = self._ahead(entry)
         row = None if self._windows is None else self.row[entry].astype(np.int64)
         after = None if row is None else self.row[last].astype(np.int64) + 1

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 from huracan.accounting import CostModel
 from huracan.errors import AccountingError, ModelError, nearest_name
@@ -32,15 +32,15 @@ class TradingRules:
     window : bars of features an observation shows, the newest last.
     observe : what an observation says of the account, behind the window. "level": one-hot, which of the positions is the
         standing target. "target": its weight. "position": share of equity held, at the last known close.
-        "unrealised_profit": of the position since it was built up at its average price, over equity. "drawdown": fraction lost since
-        the highest equity of the episode. "time_left": share of the episode still to come. Cut at 10 either way.
+        "unrealised_profit": of the position since it was built up at its average price, over equity. "drawdown": fraction
+        lost since the highest equity of the episode. "time_left": share of the episode still to come. Cut at 10 either way.
     episode_length : steps until an episode is truncated; None for as far as the data go without a gap.
     rebalance : trade back to the target weight at every bar. Otherwise units are held while the target stands, and the
         weight drifts with the price, as in a backtest.
     max_leverage : largest weight, in absolute terms. A standing position that has drifted beyond is cut back to it at the next
         fill. None for no limit.
-    maintenance_margin : share of the notional below which equity may not fall at a mark: there the position is closed, costs paid,
-        and the episode ends (liquidation).
+    maintenance_margin : share of the notional below which equity may not fall at a mark: there the position is closed, costs
+        paid, and the episode ends (liquidation).
     max_drawdown : fraction of the highest equity; when it is lost at a mark the position is closed and the episode ends.
     reward : :class:`NetLogReturn`, :class:`DifferentialSharpe`, or a function of an
         :class:`~huracan.reinforcement.rewards.Outcome`.
@@ -89,19 +89,19 @@ class TradingRules:
         widest = max(abs(w) for w in self.actions.weights)
         if self.max_leverage is not None and not (math.isfinite(self.max_leverage) and widest <= self.max_leverage):
             raise AccountingError(
-                f"max_leverage is {self.max_leverage:g}, and an action asks for a weight of {widest:g}; at least that was expected."
+                f"max_leverage is {self.max_leverage:g}, and an action asks for a weight of {widest:g}; that much was expected."
             )
         if not 0 <= self.maintenance_margin < 1:
             raise AccountingError(f"maintenance_margin is {self.maintenance_margin:g}; a share from 0 to below 1 was expected.")
         if self.maintenance_margin * widest >= 1:
             raise AccountingError(
-                f"maintenance_margin is {self.maintenance_margin:g}: a weight of {widest:g} would be liquidated when it is bought."
+                f"maintenance_margin is {self.maintenance_margin:g}: a weight of {widest:g} would be liquidated when bought."
             )
         if self.max_drawdown is not None and not 0 < self.max_drawdown <= 1:
             raise AccountingError(f"max_drawdown is {self.max_drawdown:g}; a fraction above 0 and up to 1 was expected.")
         if widest * self.costs.per_side_rate >= 1:
             raise AccountingError(
-                f"a weight of {widest:g} at {self.costs.per_side_bps:g} basis points per side costs the whole account to trade; "
+                f"a weight of {widest:g} at {self.costs.per_side_bps:g} basis points per side costs the whole account; "
                 "less was expected."
             )
 
@@ -156,7 +156,7 @@ class TradingRules:
             "observe": list(self.observe),
             "actions": {"weights": list(self.actions.weights), "kind": self.actions.kind},
             "costs": self.costs.to_dict(),
-            "reward": {"kind": kind, **asdict(self.reward)},
+            "reward": {"kind": kind, **asdict(cast(Any, self.reward))},
         }
 
     @classmethod

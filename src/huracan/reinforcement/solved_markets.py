@@ -89,9 +89,7 @@ class MarkovMarket:
         worth = 1.0 + weights[:, None] * (came - 1.0)
         units = np.broadcast_to(weights[:, None] * 1.0, worth.shape)
         zero = np.zeros(())
-        state = AccountState(
-            np.broadcast_to(1.0 - weights[:, None], worth.shape), units, worth, np.full((), np.nan), zero
-        )
+        state = AccountState(np.broadcast_to(1.0 - weights[:, None], worth.shape), units, worth, np.full((), np.nan), zero)
         out = step(state, target, came, came * goes, rules.costs)
         growth = np.broadcast_to(out.state.equity / worth, shape)
         return np.einsum("ijkla,jk->ijla", np.log(np.maximum(growth, 1e-6)), self.transition)
@@ -152,7 +150,8 @@ def momentum_market(*, stay: float = 0.97, up: float = 0.6, size: float = 0.01, 
 
     Parameters
     ----------
-    stay : chance that a regime lasts another bar. up : see above. size : of a move, in log price. hidden : whether the regime is.
+    stay : chance that a regime lasts another bar. up : see above. size : of a move, in log price. hidden : whether the regime
+        is.
     """
     signs = np.array([1.0, -1.0])
     states = [(regime, move) for regime in (0, 1) for move in (0, 1)]

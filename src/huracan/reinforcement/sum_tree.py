@@ -17,8 +17,8 @@ _CHILDREN = 16  # two cache lines of numbers
 class SumTree:
     """Priorities of ``capacity`` entries, with sums of sixteen, of sixteen sums, and so on.
 
-    Sums are always made anew from what they are sums of, so rounding does not pile up. With numba (``huracan[fast]``) the same is
-    done by compiled loops.
+    Sums are always made anew from what they are sums of, so rounding does not pile up. With numba (``huracan[fast]``) the same
+    is done by compiled loops.
 
     Parameters
     ----------

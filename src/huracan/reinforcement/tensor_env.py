@@ -1,4 +1,4 @@
-"""The trading environment whole on one device: accounts, market and observations are tensors, and nothing waits for the host."""
+"""The trading environment whole on one device: accounts, market and observations are tensors; nothing waits for the host."""
 
 from __future__ import annotations
 
@@ -63,9 +63,7 @@ class TensorTradingEnv:
         """(n_envs, actions): what is allowed now."""
         return self._allowed[self.core.level]
 
-    def step(
-        self, actions: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, dict[str, Any]]:
+    def step(self, actions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, dict[str, Any]]:
         """One bar for every copy."""
         moved = self.core.move(actions)
         infos = {

@@ -1,7 +1,7 @@
 """Many copies of one account in one market, moved by one formula: what every environment here is a face of.
 
-A step moves each copy with :func:`huracan.accounting.step`; then a copy that is liquidated or has lost too much is closed at the
-mark, rewards are given, and copies whose episode is over begin another one. Where an episode begins is a function of the
+A step moves each copy with :func:`huracan.accounting.step`; then a copy that is liquidated or has lost too much is closed at
+the mark, rewards are given, and copies whose episode is over begin another one. Where an episode begins is a function of the
 copy's seed and the episode's number alone, so a copy does the same among 1 or 65,536, in NumPy or on a GPU.
 """
 
@@ -227,7 +227,8 @@ class TradingCore:
         return out
 
     def _account_seen(self) -> list[tuple[str, Any]]:
-        account, rules, seen = self.account, self.rules, []
+        account, rules = self.account, self.rules
+        seen: list[tuple[str, Any]] = []
         if self._sizes or "drawdown" in rules.observe:
             close = self.xp.take(self._close, self.row)
             worth = self.xp.maximum(account.cash + account.units * close, _LEAST_WORTH)

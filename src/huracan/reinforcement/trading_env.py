@@ -19,7 +19,7 @@ __all__ = ["TradingEnv"]
 
 
 class TradingEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
-    """One account of :class:`BatchTradingEnv`, for everything that takes a ``gymnasium.Env``: the same accounts, seeds and rules.
+    """One account of :class:`BatchTradingEnv` for all that takes a ``gymnasium.Env``: the same accounts, seeds and rules.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class TradingEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
     def __init__(self, market: MarketTable, rules: TradingRules | None = None, **named: Any) -> None:
         self.market, self.rules = market, rules_of(rules, named)
         self.core = TradingCore(market, self.rules, 1, NUMPY)
-        self.observation_space = observation_space(market, self.rules)
+        self.observation_space: Any = observation_space(market, self.rules)
         self.action_space = gymnasium.spaces.Discrete(self.core.n_actions)
         self._over = True
         self._sown = False
@@ -69,7 +69,9 @@ class TradingEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
             and self.market.history[row] >= self.rules.window - 1
             and self.market.steps_ahead[row] > 0
         ):
-            raise ModelError(f"an episode cannot begin on row {row}: a whole window up to it and a decision on it were expected.")
+            raise ModelError(
+                f"an episode cannot begin on row {row}: a whole window up to it and a decision on it were expected."
+            )
         self._over = False
         return self.core.begin(None if row is None else [row])[0], {"action_mask": self.action_masks()}
 

@@ -21,7 +21,10 @@ __all__ = ["Categorical", "Expected", "Quantiles", "ValueForm", "value_form"]
 class ValueForm(Protocol):
     """How returns are represented."""
 
-    outputs: int
+    @property
+    def outputs(self) -> int:
+        """Numbers that one action's value is made of."""
+        ...
 
     def values(self, out: Tensor) -> Tensor:
         """Expected returns (...) of outputs (..., outputs)."""
