@@ -93,9 +93,10 @@ class AgentSettings:
 
 @dataclass(frozen=True)
 class LearningPoint:
-    """How learning stood after ``step`` steps: of what came since the last point, means of losses and of episodes' returns."""
+    """How learning stood after ``step`` steps: of what came since the last point, means of losses and of episodes' returns
+    (None where none ended)."""
 
     step: int
     loss: float
-    episode_return: float
+    episode_return: float | None
     epsilon: float

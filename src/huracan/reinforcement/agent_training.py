@@ -236,7 +236,7 @@ class AgentTraining:
         total, count = self.finished
         self.finished = [0.0, 0.0]
         epsilon = 0.0 if self.all_actions is not None else self._epsilon()
-        point = LearningPoint(agent.steps_, loss, total / count if count else math.nan, epsilon)
+        point = LearningPoint(agent.steps_, loss, total / count if count else None, epsilon)
         agent.history_.append(point)
         if on_point is not None:
             on_point(point)

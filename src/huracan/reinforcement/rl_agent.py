@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from huracan.errors import ModelError, nearest_name
 from huracan.model_info import ModelInfo
-from huracan.reinforcement.agent_card import agent_info
+from huracan.models.torch_use import torch_threads
+from huracan.reinforcement.agent_card import DQN, agent_info
 from huracan.reinforcement.agent_files import read_agent, read_training, write_agent
 from huracan.reinforcement.agent_settings import AgentSettings, LearningPoint
 from huracan.reinforcement.agent_training import AgentTraining
@@ -26,6 +27,8 @@ from huracan.reinforcement.values import value_form
 
 __all__ = ["DQNAgent"]
 
+_FORMAT = 1
+
 
 class DQNAgent:
     """An agent that learns what each action is worth, and takes the best.
@@ -33,7 +36,7 @@ class DQNAgent:
     Parameters
     ----------
     random_state : seed; same seed, environment and versions, same bits, for the same number of threads.
-    device : "cpu" or a GPU.
+    n_jobs : threads. device : "cpu" or a GPU.
     settings : those of :class:`AgentSettings`, by name.
 
     Attributes
@@ -58,12 +61,12 @@ class DQNAgent:
     [0, 2]
     """
 
-    def __init__(self, *, random_state: int = 0, device: str = "cpu", **settings: Any) -> None:
+    def __init__(self, *, random_state: int = 0, n_jobs: int = 1, device: str = "cpu", **settings: Any) -> None:
         known = AgentSettings.__dataclass_fields__
         for name in settings:
             if name not in known:
                 raise nearest_name(name, known, kind="setting of an agent")
-        self.random_state, self.device = int(random_state), device
+        self.random_state, self.n_jobs, self.device = int(random_state), n_jobs, device
         self.settings = AgentSettings(**settings)
         self.learner_: QLearner | None = None
 
@@ -96,11 +99,12 @@ class DQNAgent:
             another agent or environment.
         """
         experience = experience_of(env)
-        training = AgentTraining(self, experience, total_steps)
-        folder = None if checkpoint is None else Path(checkpoint)
-        if folder is not None and (folder / "training.json").exists():
-            training.restore(*read_training(folder))
-        training.run(total_steps if stop_at is None else min(stop_at, total_steps), folder, checkpoint_every, on_point)
+        with torch_threads(self.n_jobs):
+            training = AgentTraining(self, experience, total_steps)
+            folder = None if checkpoint is None else Path(checkpoint)
+            if folder is not None and (folder / "training.json").exists():
+                training.restore(*read_training(folder))
+            training.run(total_steps if stop_at is None else min(stop_at, total_steps), folder, checkpoint_every, on_point)
         return self
 
     # --- acting ----------------------------------------------------------------------------------------------------
@@ -130,7 +134,8 @@ class DQNAgent:
         if not np.isfinite(many).all():
             row, column = np.argwhere(~np.isfinite(many))[0]
             raise ModelError(f"number {column} of state {row} is {many[row, column]}; finite numbers were expected.")
-        values = learner.values(np.ascontiguousarray(many)).astype(np.float64) / self.reward_scale_
+        with torch_threads(self.n_jobs):
+            values = learner.values(np.ascontiguousarray(many)).astype(np.float64) / self.reward_scale_
         choice = values
         if mask is not None:
             allowed = np.broadcast_to(np.asarray(mask, bool), values.shape)
@@ -156,6 +161,22 @@ class DQNAgent:
         """
         told, tensors = read_agent(Path(folder))
         return cls._from_told(told, tensors, device)
+
+    def to_parts(self) -> tuple[dict[str, Any], torch.nn.Module]:
+        """State (plain JSON values) and the network, as the registry stores them."""
+        return {"name": DQN.name, "task": "control", "format": _FORMAT, **self.told()}, self._learned().online
+
+    @classmethod
+    def from_parts(cls, state: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Self:
+        """Put together what :meth:`to_parts` took apart.
+
+        Raises
+        ------
+        ModelError : the parts do not fit each other or this version.
+        """
+        if state.get("format") != _FORMAT:
+            raise ModelError(f"the stored agent has format {state.get('format')!r}; format {_FORMAT} was expected.")
+        return cls._from_told(state, tensors, "cpu")
 
     @classmethod
     def _from_told(cls, told: Mapping[str, Any], tensors: Mapping[str, Any], device: str) -> Self:
