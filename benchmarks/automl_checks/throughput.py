@@ -1,10 +1,11 @@
 """Trials a CPU second: our search of LightGBM against Optuna and scikit-learn's interface written as one would.
 
-How long a trial takes depends on its setting, so both try the same ones.
+How long a trial takes depends on its setting, so both try the same ones: as many bins, as large leaves, all four folds.
 """
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -59,7 +60,8 @@ def plain(rows: TrainingSet, seed: int, settings: Sequence[Mapping[str, Any]]) -
                 n_estimators=rounds,
                 learning_rate=rate,
                 num_leaves=leaves,
-                min_child_samples=max(20, round(leaf * len(fold.train))),
+                min_child_samples=max(1, round(max(20, math.ceil(leaf * len(fold.train))) * share)),
+                max_bin=find_learner("lightgbm").defaults["max_bin"],
                 min_child_weight=0.0,
                 reg_lambda=ridge,
                 subsample=share,
@@ -97,6 +99,7 @@ def ours(rows: TrainingSet, seed: int) -> tuple[float, float, list[dict[str, Any
             portfolio=False,
             ensemble=False,
             judged_share=0.0,
+            pruning=False,
             random_state=seed,
             progress=progress,
         ).fit(rows)
@@ -128,6 +131,7 @@ def throughput_table() -> tuple[str, list[str]]:
         short.append(f"the best score is {-100 * np.min(scores):.2f} % below the plain loop's")
     text = (
         f"{TRIALS} trials of LightGBM on 20,000 rows x 60, four purged folds, one thread; the plain loop tries the very "
-        f"settings that our search did. The score is the mean gain less half its standard error."
+        f"settings that our search did, and neither stops a trial early. The score is the mean gain less half its standard "
+        "error."
     )
     return f"{text}\n\n{markdown_table(heads, rows)}", short

@@ -43,6 +43,7 @@ __all__ = [
     "feature_importance",
     "find_learner",
     "model_from_parts",
+    "own_learner",
     "predict_span",
     "register_learner",
     "score_rows",
@@ -84,6 +85,8 @@ _LEARNERS: dict[str, LearnerSpec] = {
 MODEL_CATALOGUE: Mapping[str, LearnerSpec] = MappingProxyType(_LEARNERS)
 """Every learner by name, read-only; :func:`register_learner` adds to it."""
 
+_SHIPPED = dict(_LEARNERS)
+
 
 def find_learner(name: str) -> LearnerSpec:
     """The learner of this name or common alias (``"knn"``, ``"rf"``, ``"xgb"``...).
@@ -102,6 +105,18 @@ def find_learner(name: str) -> LearnerSpec:
     if spec is None:
         raise nearest_name(name, _LEARNERS, kind="learner")
     return spec
+
+
+def own_learner(name: str) -> LearnerSpec | None:
+    """The learner of this name where a user registered it, in place of a shipped one or not; other processes do not know it.
+
+    Examples
+    --------
+    >>> own_learner("ridge") is None
+    True
+    """
+    spec = find_learner(name)
+    return None if _SHIPPED.get(spec.name) is spec else spec
 
 
 def build_model(

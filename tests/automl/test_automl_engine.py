@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Any
 
@@ -10,12 +11,14 @@ import pytest
 
 from huracan.automl import AutoMLEngine, Between, OneOf
 from huracan.automl.choosing import leaders
+from huracan.automl.crew import ProcessFolds
+from huracan.automl.fold_work import FoldTask
 from huracan.automl.proposals import search_spaces
 from huracan.automl.search import Search
 from huracan.automl.study_rows import StudyRows
 from huracan.automl.trials import Trial, TrialState, careful_score
 from huracan.baselines.spec import LearnerSpec
-from huracan.catalogue import _LEARNERS, build_model, register_learner
+from huracan.catalogue import _LEARNERS, build_model, find_learner, register_learner
 from huracan.dataset import TrainingSet
 from huracan.errors import ConfigError, DataError, ModelError, NotEnoughData, UnknownName
 from huracan.models.binned_rows import BinnedRows
@@ -53,12 +56,21 @@ class _Bad:
         return np.full(len(X), np.nan)
 
 
+class _BadClassifier(_Bad):
+    def predict_proba(self, X: Any) -> Any:
+        return np.tile([-0.2, 1.2], (len(X), 1))
+
+
 @pytest.fixture
 def bad_learner(request: pytest.FixtureRequest) -> Any:
     how = request.param
     register_learner(
         LearnerSpec(
-            name="bad", purpose="fails", ideal_dataset_shape="(0 rows)", tasks=("regression",), build=lambda context: _Bad(how)
+            name="bad",
+            purpose="fails",
+            ideal_dataset_shape="(0 rows)",
+            tasks=("regression", "classification"),
+            build=lambda context: _BadClassifier(how) if how == "answers no probabilities" else _Bad(how),
         ),
         replace=True,
     )
@@ -121,6 +133,14 @@ def test_a_learner_that_fails_costs_its_trial_only(bad_learner: str) -> None:
         engine(learners=[bad_learner], search_space={}, max_trials=2).fit(rows_of())
 
 
+@pytest.mark.parametrize("bad_learner", ["answers no probabilities"], indirect=True)
+def test_probabilities_that_are_none_cost_their_trial_only(bad_learner: str) -> None:
+    found = engine(task="classification", learners=["logistic_regression", bad_learner], search_space={}).fit(rows_of())
+    reasons = {trial.reason for trial in found.history_ if trial.learner == "bad"}
+    assert reasons == {"member 'bad' answers 1.2 in row 0; probabilities from 0 to 1 were expected."}
+    assert found.weights_
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("bad_learner", ["hangs"], indirect=True)
 def test_a_learner_that_hangs_is_ended(bad_learner: str) -> None:
@@ -138,6 +158,34 @@ def test_a_learner_that_hangs_does_not_eat_the_budget(bad_learner: str) -> None:
     assert sum(trial.state is TrialState.FAILED and trial.learner == "bad" for trial in found.history_) >= 1
     assert sum(trial.state is TrialState.FINISHED for trial in found.history_) >= 2
     assert found.seconds_ <= 21.0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bad_learner", ["hangs"], indirect=True)
+def test_a_first_trial_that_hangs_is_failed_and_the_study_goes_on(bad_learner: str) -> None:
+    given = {"learners": [bad_learner, "linear_regression"], "search_space": {}, "max_trials": None, "time_budget": 30.0}
+    found = engine(**given).fit(rows_of())
+    first, *others = found.history_
+    assert first.learner == "bad" and first.state is TrialState.FAILED and "longer than its time" in first.reason
+    assert any(trial.state is TrialState.FINISHED and trial.learner == "linear_regression" for trial in others)
+    assert found.seconds_ <= 31.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bad_learner", ["hangs"], indirect=True)
+def test_a_worker_is_free_for_the_final_fits_whatever_the_search_left_running(bad_learner: str) -> None:
+    crew = ProcessFolds(StudyRows.of(rows_of(), "regression"), 1)
+    try:
+        crew.give(FoldTask(0, 0, bad_learner, {}, 0, find_learner(bad_learner)))
+        crew.give(FoldTask(1, 0, bad_learner, {}, 0, find_learner(bad_learner)))
+        assert crew.wait(time.monotonic() + 3.0) == [] and crew.idle == -1
+        crew.cancel()
+        assert crew.idle == 1
+        crew.give(FoldTask(2, 0, "ridge", {}, 0))
+        (done,) = crew.wait(time.monotonic() + 60.0)
+        assert done.task.trial == 2 and done.answer is not None
+    finally:
+        crew.close()
 
 
 def test_hopeless_trials_are_stopped_and_good_ones_are_not() -> None:
@@ -235,3 +283,46 @@ def test_what_is_not_fitted_yet_says_so_and_labels_are_not_given_twice() -> None
     rows = TrainingSet.from_arrays(np.zeros((300, 2)), np.arange(300.0))
     with pytest.raises(DataError, match="brings its own labels"):
         engine.fit(rows, rows.y)
+
+
+@pytest.mark.parametrize("names", [(-1, 1), (1, 2), (False, True), ("down", "up"), (0.0, 1.0)])
+def test_labels_of_two_classes_come_back_as_they_were_given(names: tuple[Any, Any]) -> None:
+    rows = rows_of()
+    up = rows.y > 0
+    found = engine(task="classification", learners=["logistic_regression"], search_space={}, max_trials=2)
+    found.fit(rows.X, np.where(up, names[1], names[0]), label_horizon=3)
+    said = found.predict(rows.X)
+    assert found.classes_.tolist() == list(names) and set(said.tolist()) == set(names)
+    assert np.mean((said == names[1]) == up) > 0.55
+    np.testing.assert_array_equal(said == names[1], found.predict_proba(rows.X)[:, 1] > 0.5)
+    by_sign = engine(task="classification", learners=["logistic_regression"], search_space={}, max_trials=2).fit(rows)
+    np.testing.assert_array_equal(by_sign.predict_proba(rows.X), found.predict_proba(rows.X))
+    assert by_sign.classes_.tolist() == [0, 1]
+
+
+def test_more_than_two_classes_are_refused() -> None:
+    with pytest.raises(DataError, match=r"y holds 3 classes \(0, 1, 2\); two, or numbers whose sign is asked for"):
+        engine(task="classification", learners=["logistic_regression"], search_space={}).fit(rows_of().X, np.arange(900) % 3)
+
+
+@pytest.mark.parametrize("bad_learner", ["raises"], indirect=True)
+def test_a_fit_that_fails_leaves_the_engine_as_it_was(bad_learner: str, tmp_path: Any) -> None:
+    rows = rows_of()
+    found = engine(learners=["ridge", bad_learner], search_space={}, max_trials=2, database=f"sqlite:///{tmp_path}/s.db").fit(
+        rows
+    )
+    before = dict(vars(found))
+    found.spaces.pop("ridge")
+    with pytest.raises(ModelError, match="no trial could be finished"):
+        found.fit(rows_of(seed=1))
+    assert vars(found) == before and np.isfinite(found.predict(rows)).all()
+
+
+def test_nothing_is_left_open_where_workers_cannot_start(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_crew(self: AutoMLEngine, study: StudyRows) -> Any:
+        raise OSError("no more processes")
+
+    monkeypatch.setattr(AutoMLEngine, "_crew", no_crew)
+    with pytest.raises(OSError, match="no more processes"):
+        engine(database=f"sqlite:///{tmp_path}/s.db").fit(rows_of())
+    assert not any("signs of life" in thread.name for thread in threading.enumerate())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from benchmarks.automl_checks.own_postgresql import new_database
 from benchmarks.automl_checks.search_process import SearchSpec, engine_of, outcome, rows_of
 
 from huracan.automl import AutoMLEngine
+from huracan.dataset import TimeSource
 from huracan.errors import ConfigError, HuracanError, StorageError
 from huracan.storage import Database
 from huracan.storage.schema import VERSION_TABLE
@@ -54,9 +56,19 @@ def test_a_database_changes_nothing_about_what_is_found(tmp_path: Path) -> None:
         assert outcome(engine_of(stored).fit(rows), rows) == alone
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("start", [{"n_workers": 2}, {"trial_timeout": 60.0}])
+def test_a_study_that_was_begun_by_chance_is_never_reproducible(tmp_path: Path, start: dict[str, Any]) -> None:
+    rows = rows_of(SearchSpec(None, None, 1))
+    settings: dict[str, Any] = {"learners": ["ridge"], "database": f"sqlite:///{tmp_path}/h.db", "study": "s"}
+    assert not AutoMLEngine(**settings, **start, max_trials=2).fit(rows).reproducible_
+    assert not AutoMLEngine(**settings, max_trials=4).fit(rows).reproducible_
+    assert AutoMLEngine(**{**settings, "study": "other"}, max_trials=4).fit(rows).reproducible_
+
+
 def test_a_study_of_another_setting_warms_up_a_new_one(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/h.db"
-    rows = rows_of(SearchSpec(url, None, 1))
+    rows = replace(rows_of(SearchSpec(url, None, 1)), time_source=TimeSource.GIVEN)
     settings: dict[str, Any] = {"learners": ["ridge"], "database": url, "max_trials": 6}
     first = AutoMLEngine(**settings, study="first").fit(rows)
     second = AutoMLEngine(**settings, study="second", random_state=1, warm_start=True).fit(rows)

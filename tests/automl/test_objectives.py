@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,11 @@ import pytest
 from huracan.accounting import CostModel, PositionPolicy
 from huracan.accounting.tuning import policy_account
 from huracan.automl import AutoMLEngine
-from huracan.automl.objectives import front, net_result
+from huracan.automl.budget import Budget
+from huracan.automl.crew import SameProcess
+from huracan.automl.leaderboard import leaderboard
+from huracan.automl.objectives import Money, front, net_result
+from huracan.automl.search import Search
 from huracan.automl.study_rows import StudyRows
 from huracan.automl.study_store import read_study
 from huracan.automl.trials import Trial, TrialState
@@ -88,6 +93,52 @@ def test_objectives_outlive_their_process(tmp_path: Path) -> None:
     assert len(shown.directions) == 2 and len(shown.trials) == 4
     with pytest.raises(ConfigError, match=r"objectives is .* here and .* there"):
         engine(database=url, study="money").fit(priced_rows())
+
+
+def finished(number: int, learner: str, turnover: float, gain: float, seconds: float = 0.0) -> Trial:
+    return Trial(
+        number, learner, {}, 0, "sampler", TrialState.FINISHED, score=gain, values=(turnover, gain), wall_seconds=seconds
+    )
+
+
+SMALL_FIRST = [finished(0, "ridge", 30.0, 0.3), finished(1, "extra_trees", 5.0, 0.1, 8.0), finished(2, "ridge", 9.0, 0.2)]
+
+
+def test_what_is_made_small_is_best_where_it_is_smallest() -> None:
+    objectives = ("turnover", "gain")
+    assert leaderboard(SMALL_FIRST, {}, objectives)["trial"].to_list() == [1, 2, 0]
+    assert front(SMALL_FIRST, objectives)[0].number == 1  # type: ignore[arg-type]
+
+
+def test_time_is_kept_for_the_trial_that_will_be_fitted() -> None:
+    study = StudyRows.of(priced_rows(), "regression")
+    for trial in SMALL_FIRST:
+        trial.gains = {fold: np.ones(2) for fold in range(len(study.folds))}
+    money = Money(CostModel(), PositionPolicy())
+    search = Search(
+        study,
+        None,  # type: ignore[arg-type]
+        SameProcess(study),
+        Budget(100.0),
+        trials=list(SMALL_FIRST),
+        objectives=("turnover", "gain"),
+        money=money,
+    )
+    assert search.best is SMALL_FIRST[1]
+    end = search._end()
+    assert end is not None and end < search.budget.began + 98.0 - search.cost_of(SMALL_FIRST[1])
+
+
+@pytest.mark.parametrize("what", ["execution_return", "volatility"])
+def test_a_study_of_money_does_not_go_on_with_other_prices(tmp_path: Path, what: str) -> None:
+    rows = replace(priced_rows(), volatility=np.full(1_200, 0.01))
+    other = replace(rows, **{what: 2.0 * getattr(rows, what)})
+    settings = {"database": f"sqlite:///{tmp_path}/studies.db", "learners": ["ridge"], "max_trials": 1}
+    engine(objectives=("net_sharpe",), study="money", **settings).fit(rows)
+    with pytest.raises(ConfigError, match="cannot go on with this call: other prices"):
+        engine(objectives=("net_sharpe",), study="money", **settings).fit(other)
+    engine(study="gain", **settings).fit(rows)
+    engine(study="gain", **settings).fit(other)  # prices do not change what a forecast loses
 
 
 def test_the_first_objective_is_the_first_that_is_named() -> None:

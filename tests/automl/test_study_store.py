@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from huracan.automl import search as search_module
+from huracan.automl.crew import SameProcess
 from huracan.automl.packed import pack, unpack
 from huracan.automl.study_store import StudyStore, opened, read_study
 from huracan.automl.trials import Trial, TrialState
@@ -216,6 +217,25 @@ def taken_as_failed(trial: Trial) -> Trial:
 
 
 @pytest.mark.slow
+def test_a_trial_that_takes_its_process_down_is_failed_the_fifth_time(searches: Any, url: str) -> None:
+    class Crash(SameProcess):
+        def wait(self, until: float | None = None) -> Any:
+            raise KeyboardInterrupt
+
+    for _ in range(4):
+        store = searches.store(url)
+        search = searches.search(store, trials=3)
+        search.crew = Crash(searches.study)
+        with pytest.raises(KeyboardInterrupt):
+            search.run()
+        store.close()
+    store = searches.store(url)
+    trials = searches.search(store, trials=3).run()
+    store.close()
+    assert [trial.number for trial in trials] == [0, 1, 2]
+    assert trials[0].reason == "it was begun 4 times, and each time its process ended" and trials[1].reason == ""
+
+
 def test_a_process_of_another_host_that_gives_signs_keeps_its_trial(searches: Any, url: str) -> None:
     first, second = searches.store(url, lost_after=1.5), searches.store(url, lost_after=1.5)
     first.reserve(None)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from huracan.automl import AutoMLEngine
+from huracan.automl.final_fits import FinalFits
 from huracan.automl.study_rows import JUDGED, StudyRows
 from huracan.automl.trials import Trial, TrialState
 from huracan.automl.verdict import luck_of, verdict_on
@@ -113,6 +114,17 @@ def test_skill_decides_unless_the_loss_is_shown_to_be_higher() -> None:
     assert verdict_on(noise[:5], noise[:5], days[:5]).sentence.startswith("Nothing can be said")
 
 
+def test_a_crowned_model_whose_loss_is_higher_is_not_called_better() -> None:
+    days = np.arange("2020-01-01", "2021-01-01", dtype="M8[D]")
+    noise = np.random.default_rng(0).standard_normal(len(days))
+    noise -= noise.mean()
+    verdict = verdict_on(noise - 0.08, noise + 1.0, days)
+    assert verdict.crowned and verdict.sentence.startswith("Skilled in direction, though its loss is no lower than that of")
+    assert "; adds +8.00 % to its loss (-" in verdict.sentence and "saves" not in verdict.sentence
+    better = verdict_on(noise + 0.08, noise + 1.0, days).sentence
+    assert better.startswith("Better than the constant forecast") and "; saves +8.00 % of its loss (-" in better
+
+
 def test_trials_of_earlier_studies_count() -> None:
     rng = np.random.default_rng(1)
     trials = []
@@ -148,3 +160,21 @@ def test_a_second_search_of_the_same_rows_knows_of_the_first(tmp_path: Path) -> 
 def test_a_share_that_cannot_be_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"judged_share is 1\.0"):
         engine(judged_share=1.0)
+
+
+@pytest.mark.parametrize("task", ["regression", "classification"])
+def test_where_fits_on_all_rows_run_out_the_model_is_the_one_that_was_judged(
+    task: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = rows_of(1_500)
+    name = "ridge" if task == "regression" else "logistic_regression"
+    whole = AutoMLEngine(max_trials=3, task=task, learners=[name]).fit(rows)
+    monkeypatch.setattr(FinalFits, "on_all_rows", lambda self, members: {})
+    with pytest.warns(UserWarning, match="the model is the one that was judged"):
+        found = AutoMLEngine(max_trials=3, task=task, learners=[name]).fit(rows)
+    study = StudyRows.of(rows, task, judged_share=0.2)
+    assert study.judged is not None and found.trained_until_ == rows.label_end[study.judged.train].max() < whole.trained_until_
+    assert found.verdict_ is not None and whole.verdict_ is not None
+    assert found.verdict_.sentence == whole.verdict_.sentence and found.weights_ == whole.weights_
+    again = found.judge(rows.take(study.judged.test_rows))
+    assert again.skill == pytest.approx(found.verdict_.skill, rel=1e-4) and again.crowned == found.verdict_.crowned

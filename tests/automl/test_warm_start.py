@@ -101,3 +101,24 @@ def test_what_a_search_found_on_the_span_that_judges_is_no_beginning(tmp_path: P
     sources("whole", judged_share=0.0)
     assert "history" not in sources("judged", judged_share=0.4, warm_start=True, random_state=1)
     assert "history" in sources("again", judged_share=0.0, warm_start=True, random_state=2)
+
+
+def test_last_nights_study_counts_though_its_last_span_judged_it_and_rows_without_times_have_no_last_night(
+    tmp_path: Path,
+) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((920, 3)).astype(np.float32)
+    y, times = X[:, 0] + rng.standard_normal(920), np.datetime64("2020-01-01") + np.arange(920)
+    space = {"ridge": {"expected_ic": Between(0.01, 0.3, log=True)}}
+
+    def sources(name: str, n: int, ts: Any, **settings: Any) -> set[str]:
+        rows = TrainingSet.from_arrays(X[:n], y[:n], ts=None if ts is None else ts[:n])
+        url = f"sqlite:///{tmp_path}/{'none' if ts is None else 'times'}.db"
+        engine = AutoMLEngine(max_trials=6, learners=["ridge"], search_space=space, database=url, study=name, **settings)
+        return {trial.source for trial in engine.fit(rows).history_}
+
+    sources("last night", 900, times)
+    assert "history" in sources("tonight", 920, times, warm_start=True, random_state=1)
+    sources("last night", 900, None)
+    with pytest.warns(UserWarning, match="rows without times of their own cannot be shown to be later"):
+        assert "history" not in sources("tonight", 920, None, warm_start=True, random_state=1)

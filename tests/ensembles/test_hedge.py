@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from huracan.ensembles import Hedge
+from huracan.ensembles import Hedge, hedge_weights
 from huracan.errors import DataError
 
 ROUNDS, MEMBERS = 1_500, 8
@@ -139,3 +139,15 @@ def test_clipped_losses_are_counted() -> None:
 def test_settings_that_cannot_be_are_refused(settings: dict[str, object]) -> None:
     with pytest.raises(DataError):
         Hedge(**{"n_members": 2, **settings})  # type: ignore[arg-type]
+
+
+def test_weights_after_a_past_are_those_hedge_ends_with_whatever_all_members_lost_together() -> None:
+    rng = np.random.default_rng(0)
+    losses = rng.uniform(size=(600, 3)) + np.array([0.0, 0.05, 0.1])
+    times = np.repeat(np.arange(300), 2).astype("M8[D]")
+    weights = hedge_weights(losses, times)
+    assert weights.argmax() == 0 and weights.argmin() == 2 and weights.sum() == pytest.approx(1.0)
+    np.testing.assert_allclose(hedge_weights(losses + 50.0 * rng.uniform(size=(600, 1)), times), weights, atol=1e-9)
+    slower = hedge_weights(losses, times, times + np.timedelta64(10, "D"))
+    assert 1.0 / 3.0 < slower[0] < weights[0], "who hears of losses late moves less"
+    np.testing.assert_allclose(hedge_weights(np.ones((9, 2)), times[:9]), [0.5, 0.5])

@@ -18,11 +18,11 @@ from huracan.config import LearnerConfig, load_config
 from huracan.dataset import TrainingSet
 from huracan.errors import ConfigError, ModelError
 from huracan.integration.candidates import LearnerCandidate, candidates_of, check_candidates
-from huracan.integration.ensemble_candidates import EnsembleCandidate, MemberPool, ensembles_of
+from huracan.integration.ensemble_candidates import EnsembleCandidate, MemberPool, _greedy, ensembles_of
 from huracan.registry.formats import dump_model, load_model
 from huracan.validation import PurgedWalkForward
 
-METHODS = ["greedy", "stacking", "inverse_loss", "voting", "by_regime"]
+METHODS = ["greedy", "stacking", "inverse_loss", "voting", "by_regime", "hedge"]
 
 
 def rows_of(n: int = 700, *, strength: float = 0.6, seed: int = 0, horizon: int = 3) -> TrainingSet:
@@ -88,9 +88,16 @@ def test_weights_come_from_what_members_said_before_they_knew(method: str) -> No
     assert np.corrcoef(by_heart, rows.y)[0, 1] > 0.9
     assert np.corrcoef(made.predictions[answered, 2], rows.y[answered])[0, 1] < 0.6
     ensemble = EnsembleCandidate("e", method, pool).fit(rows, seed=0)
-    if method in ("greedy", "inverse_loss"):
+    if method in ("greedy", "inverse_loss", "hedge"):
         weights = dict(zip(ensemble.members_, np.asarray(ensemble.weights_)))
         assert weights["ridge"] > weights.get("k_nearest_neighbors", 0.0)
+
+
+def test_where_no_row_with_a_weight_was_known_there_is_no_constant_and_nothing_is_weighed() -> None:
+    made = pool_of().trained(rows_of(), seed=0).out_of_fold
+    weight = np.where(np.arange(700) < 200, 0.0, 1.0)
+    later = _greedy(replace(made, rows=replace(made.rows, weight=weight)), seed=0)
+    assert np.isfinite(later).all() and later.sum() == pytest.approx(1.0)
 
 
 def test_what_comes_after_the_rows_changes_nothing() -> None:
@@ -122,7 +129,9 @@ def test_members_are_trained_once_for_all_ensembles_whoever_asks_first() -> None
         LearnerSpec(name="counted", purpose="counts", ideal_dataset_shape="(1 row)", tasks=("regression",), build=build)
     )
     try:
-        pool = MemberPool({"counted": LearnerCandidate("counted", LearnerConfig())}, "regression", PurgedWalkForward(3), 5)
+        pool = MemberPool(
+            {"counted": LearnerCandidate("counted", LearnerConfig())}, "regression", PurgedWalkForward(3), len(METHODS)
+        )
         rows = rows_of(300)
         made = [EnsembleCandidate(method, method, pool) for method in METHODS]
         threads = [threading.Thread(target=one.fit, args=(rows,), kwargs={"seed": 0}) for one in made]

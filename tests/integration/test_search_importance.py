@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,13 @@ import pytest
 from huracan.automl.proposals import search_spaces
 from huracan.automl.trials import Trial, TrialState
 from huracan.catalogue import build_model
+from huracan.config import AutoMLConfig
 from huracan.dataset import TrainingSet
 from huracan.ensembles import EnsembleRegressor
 from huracan.integration.refitting import Refitting
 from huracan.integration.search_importance import importances, slices
+from huracan.integration.search_progress import SearchTold
+from huracan.integration.search_reporting import history_frame
 
 LEARNERS = ["lightgbm", "ridge"]
 SPACES = search_spaces(LEARNERS, {})
@@ -48,6 +52,27 @@ def test_what_moves_the_scores_is_marked_and_what_never_varied_is_not_there() ->
     assert clear(learner) == {"learner"} and learner.of == ""
     (ridge,) = [one for one in rest if one.of == "ridge"]
     assert "more than one value" in ridge.reason
+
+
+def test_where_scores_are_made_small_the_smallest_are_the_best() -> None:
+    trials = trials_of(80, effect=3.0, of_learner=3.0)
+    small = [replace(trial, score=-trial.score) for trial in trials]
+    large, other = importances(trials, SPACES, seed=0), importances(small, SPACES, seed=0, minimised=True)
+    assert [one.of for one in other] == [one.of for one in large]
+    assert all(one.importance.equals(two.importance) for one, two in zip(other, large, strict=True))
+    drawn = slices(small, SPACES, other, minimised=True)
+    assert [(one.learner, one.name) for one in drawn] == [(one.learner, one.name) for one in slices(trials, SPACES, large)]
+    assert history_frame(small, minimised=True)["best"].to_list() == [-v for v in history_frame(trials)["best"].to_list()]
+
+
+def test_progress_tells_what_trials_are_chosen_by_and_counts_none_twice() -> None:
+    heard: list[str] = []
+    wanted = AutoMLConfig(max_trials=4, objectives=["turnover", "gain"])
+    told = SearchTold(lambda said, share: heard.append(said), wanted)
+    best = Trial(2, "ridge", {}, 0, "sampler", TrialState.FINISHED, score=0.2, values=(31.0, 0.2))
+    for number in (1, 0, 2):  # two workers: the second trial ended first
+        told(Trial(number, "ridge", {}, 0, "sampler", TrialState.FINISHED), best)
+    assert heard[-1] == "3 trials, best so far turnover 31 (ridge)"
 
 
 def test_few_trials_are_not_interpreted() -> None:

@@ -354,6 +354,13 @@ def test_same_content_gives_the_same_page() -> None:
     assert render_report(content_of()) == render_report(content_of())
 
 
+def test_intervals_of_forecasts_are_shown_by_symbol_and_year(read: Callable[[str], Any]) -> None:
+    table = pl.DataFrame({"symbol": ["BTC"], "year": [2024], "rows": [1_234], "coverage": [0.897], "mean_width": [0.0312]})
+    page = render_report(dataclasses.replace(content_of(), intervals=table))
+    assert "How wide is a forecast?" in page and "1,234" in page and "89.7" in page and "0.0312" in page
+    assert "How wide is a forecast?" not in render_report(content_of())
+
+
 def test_significance_is_marked_by_more_than_colour(read: Callable[[str], Any]) -> None:
     text = read(render_report(content_of())).text
     assert text.count("✱") == 1 + 4, "once in the legend, and for two learners in two regimes each"

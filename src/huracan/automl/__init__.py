@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from huracan.automl.automl_engine import AutoMLEngine
+    from huracan.automl.study_store import earlier_trials, read_study
     from huracan.baselines.search_space import Between, OneOf
 
-__all__ = ["AutoMLEngine", "Between", "OneOf"]
+__all__ = ["AutoMLEngine", "Between", "OneOf", "earlier_trials", "read_study"]
 
 _HOME = {
     "AutoMLEngine": "huracan.automl.automl_engine",
     "Between": "huracan.baselines.search_space",
     "OneOf": "huracan.baselines.search_space",
+    "earlier_trials": "huracan.automl.study_store",
+    "read_study": "huracan.automl.study_store",
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -21,17 +21,19 @@ from huracan.automl.leaderboard import leaderboard
 from huracan.automl.losses import METRICS
 from huracan.automl.objectives import DIRECTIONS, Money, check_objectives, front
 from huracan.automl.open_book import open_book
+from huracan.automl.optuna_terms import Direction
 from huracan.automl.portfolio import starting_settings
-from huracan.automl.proposals import Direction, Proposals, sampler_of, search_spaces
-from huracan.automl.search import Search, SearchProgress
-from huracan.automl.study_rows import JUDGED, StudyRows, stance_payoff
+from huracan.automl.proposals import Proposals, sampler_of, search_spaces
+from huracan.automl.search import BY_CHANCE, Search, SearchProgress
+from huracan.automl.study_rows import ALL_ROWS, JUDGED, StudyRows, stance_payoff
 from huracan.automl.trial_book import TrialBook
 from huracan.automl.trials import Trial, TrialState
+from huracan.automl.two_classes import TwoClasses
 from huracan.automl.verdict import LuckOfTheSearch, Verdict, luck_of, verdict_on
 from huracan.baselines.search_space import SearchSpace
-from huracan.baselines.spec import LearnerSpec, SupervisedTask
-from huracan.catalogue import MODEL_CATALOGUE, build_model, find_learner
-from huracan.dataset import TrainingSet
+from huracan.baselines.spec import SupervisedTask
+from huracan.catalogue import build_model, find_learner, own_learner
+from huracan.dataset import TimeSource, TrainingSet
 from huracan.ensembles import EnsembleClassifier, EnsembleRegressor
 from huracan.errors import ConfigError, DataError, ModelError
 from huracan.statistics import average_by_time
@@ -59,7 +61,8 @@ class AutoMLEngine:
     ----------
     time_budget : seconds for everything, the final fit included; such a search is not reproducible.
     max_trials : settings tried; the same seed, rows and number give the same result, bit for bit. One of the two is needed.
-    task : ``"regression"`` forecasts the label, ``"classification"`` the probability that it is above 0.
+    task : ``"regression"`` forecasts the label, ``"classification"`` the probability that it is above 0,
+        or of two labels that are given as ``y``, whatever they are, the larger one (``classes_``).
     learners : names of the catalogue; by default :data:`DEFAULT_LEARNERS`.
     search_space : learner -> hyperparameter -> ``Between`` or ``OneOf``, instead of what the learner declares.
     sampler : of Optuna: "tpe", "random", "cma_es", "gp", "qmc", "nsga_ii".
@@ -74,10 +77,12 @@ class AutoMLEngine:
     feature_selection : search which share of the features a learner sees, ranked on each fold's training rows.
     portfolio, shared_bins, pruning : begin with settings known to be good; bin rows for boosters once; stop hopeless trials.
     trial_timeout : seconds one trial may take; by default a fifth of a time budget.
-    n_workers : processes that fit; None fits in this process where nothing has to be ended at a deadline.
+    n_workers : processes that fit. None fits in this process where nothing has to be ended at a deadline: then a fit that hangs
+        holds the search, and one that crashes ends it; 1 keeps them apart, with the same result.
     random_state : seed. progress : called after each trial with it and the best so far.
     database : URL or ``Database`` that keeps the study: after a kill the same call goes on, on several hosts together.
-    study : its name, by default one made of data and settings. warm_start : begin with what earlier studies there found good.
+    study : its name, by default one made of data and settings. warm_start : begin with what earlier studies there found good,
+        those that searched no later moments; rows need times of their own.
     lost_after : seconds without a sign of life after which another host's process is taken for gone.
 
     Attributes
@@ -85,9 +90,11 @@ class AutoMLEngine:
     spaces : learner -> hyperparameter -> where it is searched.
     verdict_ : what the choice was worth where the search never looked. luck_ : deflated Sharpe ratio and probability of
         overfitting over all trials. notes_ : what did not go as asked.
-    best_model_ : the fitted model or ensemble. leaderboard_ : a frame of all trials, best first. history_ : the trials, in the
+    best_model_ : the fitted model or ensemble: on all rows, or where that failed or time ran out the one ``verdict_`` judged.
+    leaderboard_ : a frame of all trials, best first. history_ : the trials, in the
         order they ended. weights_ : member -> weight, what is left to 1 being the constant's.
-    reproducible_ : whether the same call gives the same bits. seconds_ : wall-clock time of the fit.
+    reproducible_ : whether the same call gives the same bits: every trial was made without a clock, one after the other.
+    seconds_ : wall-clock time of the fit.
 
     Examples
     --------
@@ -165,43 +172,24 @@ class AutoMLEngine:
     def fit(self, X: TrainingSet | Any, y: Any = None, *, label_horizon: int = 1) -> Self:
         """Search on a ``TrainingSet``, or on ``X`` (n, d) and ``y`` (n,) in time order.
 
-        Where not one trial can be finished in ``time_budget``, the first setting of the portfolio is fitted, or where there is
-        no time for that either, the constant forecast; ``notes_`` says so, and a warning.
+        A fit that fails leaves the engine as it was. Where not one trial can be finished in ``time_budget``, the one that
+        answered most folds is fitted, or the first setting of the portfolio of a learner that was not tried in vain, or where
+        there is no time for that either, the constant forecast; ``notes_`` says so, and a warning.
 
         Raises
         ------
-        NotEnoughData : too few rows for the folds. DataError : labels beside a ``TrainingSet``.
+        NotEnoughData : too few rows for the folds. DataError : labels beside a ``TrainingSet``, or of more than two classes.
         ModelError : every trial failed, and the first cause is told; or no fold trains on both classes.
         AccountingError : an objective needs prices, and the rows have none.
         """
-        budget = Budget(self.time_budget, self.max_trials)
-        if isinstance(X, TrainingSet) and y is not None:
-            raise DataError("fit got a TrainingSet and y; a TrainingSet brings its own labels.")
-        rows = X if isinstance(X, TrainingSet) else TrainingSet.from_arrays(X, y, label_horizon=label_horizon)
-        study = StudyRows.of(rows, self.task, self.splitter, judged_share=self.judged_share, shared_bins=self.shared_bins)
-        check_objectives(self.objectives, study)
-        book = self._book(study)
-        crew = self._crew(study)
-        self.notes_: list[str] = []
+        before = dict(vars(self))
         try:
-            search = self._search(study, crew, budget, book)
-            self.history_ = search.run()
-            final = FinalFits(study, crew, budget, _own_spec)
-            members, weights = self._chosen(study, search, budget)
-            self.luck_ = self._luck(search, book, members)
-            self.verdict_ = self._verdict(study, members, weights, final, search) if search.best is not None else None
-            fitted = final.on_all_rows(members)
-            shared = book.shared()
-        finally:
-            crew.close()
-            book.close()
-        self._take(study, members, weights, fitted)
-        book.finish({"weights": self.weights_, "trials": len(self.history_)})
-        ended = any(trial.state is TrialState.CUT_SHORT for trial in self.history_)
-        clocked = self.time_budget is not None or self.trial_timeout is not None or ended
-        forgets = self.database is not None and self.sampler == "cma_es"
-        self.reproducible_ = not (clocked or forgets or shared) and (self.n_workers or 1) == 1
-        self.seconds_ = budget.spent
+            with ExitStack() as opened:
+                self._fit(self._rows(X, y, label_horizon), Budget(self.time_budget, self.max_trials), opened)
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
         return self
 
     def judge(self, rows: TrainingSet) -> Verdict:
@@ -213,6 +201,15 @@ class AutoMLEngine:
         ------
         DataError : a row is decided before, or when, the last label was known that the model learned from; or no row has a
             label and a weight above 0. ModelError : nothing is fitted yet.
+
+        Examples
+        --------
+        >>> rng = np.random.default_rng(0)
+        >>> X = rng.standard_normal((1_500, 5)); y = X[:, 0] + rng.standard_normal(1_500)
+        >>> rows = TrainingSet.from_arrays(X, y)
+        >>> engine = AutoMLEngine(max_trials=1, learners=["ridge"], judged_share=0).fit(rows.take(slice(0, 1_000)))
+        >>> engine.judge(rows.take(slice(1_010, None))).crowned
+        True
         """
         model = self._fitted_model()
         later = rows.labelled_only()
@@ -227,7 +224,7 @@ class AutoMLEngine:
                 "was known that the model learned from; later rows were expected."
             )
         metric = METRICS[self.task]
-        y = (later.y if self.task == "regression" else later.direction().astype(np.float64))[counts]
+        y = later.y[counts] if self.task == "regression" else (self._classes.signed(later.y[counts]) > 0).astype(np.float64)
         answer = model.predict(later) if self.task == "regression" else model.predict_proba(later)[:, -1]
         said, times = np.asarray(answer, np.float64)[counts], later.decision_time[counts]
         constant = row_losses(metric, y, np.full(len(y), self.constant_))
@@ -237,12 +234,19 @@ class AutoMLEngine:
         return verdict_on(gains, payoff, moments, self.luck_)
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Forecasts (n,), or for classification the likelier class."""
-        return self._fitted_model().predict(X)
+        """Forecasts (n,), or for classification the likelier class, named as in ``classes_``."""
+        said = self._fitted_model().predict(X)
+        return said if self.task == "regression" else self.classes_[np.asarray(said, np.int64)]
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """Probabilities of down and up (n, 2), for classification."""
+        """Probabilities (n, 2) of the ``classes_``, down and up, for classification."""
         return self._fitted_model().predict_proba(X)
+
+    @property
+    def classes_(self) -> NDArray[Any]:
+        """Of classification: the two labels that were given, the smaller first; or 0 and 1, for a value above 0."""
+        self._fitted_model()
+        return self._classes.names
 
     @property
     def leaderboard_(self) -> pl.DataFrame:
@@ -262,6 +266,42 @@ class AutoMLEngine:
         return model
 
     # --- pieces of a fit -------------------------------------------------------------------------------------------
+
+    def _rows(self, X: Any, y: Any, label_horizon: int) -> TrainingSet:
+        self._classes = TwoClasses()
+        if isinstance(X, TrainingSet):
+            if y is not None:
+                raise DataError("fit got a TrainingSet and y; a TrainingSet brings its own labels.")
+            return X
+        if self.task == "classification" and y is not None:
+            self._classes = TwoClasses.of(y)
+            y = self._classes.signed(y)
+        return TrainingSet.from_arrays(X, y, label_horizon=label_horizon)
+
+    def _fit(self, rows: TrainingSet, budget: Budget, opened: ExitStack) -> None:
+        study = StudyRows.of(rows, self.task, self.splitter, judged_share=self.judged_share, shared_bins=self.shared_bins)
+        check_objectives(self.objectives, study)
+        self.notes_: list[str] = []
+        book = self._book(study)
+        opened.callback(book.close)
+        crew = self._crew(study)
+        opened.callback(crew.close)
+        search = self._search(study, crew, budget, book)
+        self.history_ = search.run()
+        final = FinalFits(study, crew, budget, own_learner)
+        members, weights = self._chosen(study, search, budget)
+        self.luck_ = self._luck(search, book, members)
+        self.verdict_ = self._verdict(study, members, weights, final, search) if search.best is not None else None
+        fitted, learned = final.on_all_rows(members), ALL_ROWS
+        if final.judged and len(fitted) < len(members):
+            fitted, learned = final.judged, JUDGED
+        self._take(study, members, weights, fitted, learned)
+        book.finish({"weights": self.weights_, "trials": len(self.history_)})
+        made_by_chance = any(BY_CHANCE in trial.notes or trial.state is TrialState.CUT_SHORT for trial in self.history_)
+        forgets = self.database is not None and self.sampler == "cma_es"
+        self.reproducible_ = not (self._leaves_to_chance or made_by_chance or forgets or book.shared())
+        opened.close()
+        self.seconds_ = budget.spent
 
     def _checked_learners(self) -> list[str]:
         names = []
@@ -285,7 +325,7 @@ class AutoMLEngine:
 
     def _book(self, study: StudyRows) -> TrialBook:
         start = starting_settings(list(self.spaces), self.task) if self.portfolio else []
-        return open_book(
+        book = open_book(
             self.database,
             study,
             self.spaces,
@@ -297,9 +337,14 @@ class AutoMLEngine:
             sampler=self.sampler,
             pruning=self._prunes,
             shared_bins=self.shared_bins,
-            **self._money(),
             members=self.max_members,
+            objectives=list(self.objectives),
+            directions=self._directions,
+            **({} if self._money is None else self._money.identity(study.rows)),
         )
+        if self.warm_start and study.rows.time_source is TimeSource.ROW_ORDER:
+            self._note("nothing earlier is begun with: rows without times of their own cannot be shown to be later ones")
+        return book
 
     def _search(self, study: StudyRows, crew: FoldCrew, budget: Budget, book: TrialBook) -> Search:
         return Search(
@@ -309,7 +354,7 @@ class AutoMLEngine:
                 book.queue,
                 sampler=self.sampler,
                 seed=self.random_state,
-                directions=self._directions(),
+                directions=self._directions,
             ),
             crew,
             budget,
@@ -319,24 +364,29 @@ class AutoMLEngine:
             pruning=self._prunes,
             members=self.max_members if self.ensemble and self.objectives == ("gain",) else 1,
             objectives=self.objectives,
-            money=Money(self.costs, self.policy) if set(self.objectives) - {"gain"} else None,
-            specs={name: spec for name in self.spaces if (spec := _own_spec(name)) is not None},
+            money=self._money,
+            specs={name: spec for name in self.spaces if (spec := own_learner(name)) is not None},
             progress=self.progress,
+            by_chance=self._leaves_to_chance,
         )
+
+    @property
+    def _leaves_to_chance(self) -> bool:
+        """Whether the clock, or which worker is first, has a say in what is tried and what comes of it."""
+        return self.time_budget is not None or self.trial_timeout is not None or (self.n_workers or 1) > 1
 
     @property
     def _prunes(self) -> bool:
         return self.pruning and self.objectives == ("gain",)
 
+    @property
     def _directions(self) -> list[Direction]:
         return [DIRECTIONS[objective] for objective in self.objectives]
 
-    def _money(self) -> dict[str, Any]:
-        """What objectives depend on, beside answers."""
-        told: dict[str, Any] = {"objectives": list(self.objectives), "directions": self._directions()}
-        if set(self.objectives) - {"gain"}:
-            told |= {"costs": asdict(self.costs), "policy": asdict(self.policy)}
-        return told
+    @property
+    def _money(self) -> Money | None:
+        """What answers are accounted with, where an objective is earned."""
+        return Money(self.costs, self.policy) if set(self.objectives) - {"gain"} else None
 
     def _luck(self, search: Search, book: TrialBook, members: Sequence[Trial]) -> LuckOfTheSearch | None:
         if search.best is None:
@@ -345,20 +395,20 @@ class AutoMLEngine:
         return luck_of(self.history_, best, n_earlier_trials=book.earlier_trials())
 
     def _chosen(self, study: StudyRows, search: Search, budget: Budget) -> tuple[list[Trial], NDArray[np.float64]]:
-        """Members and their weights; where nothing was finished in time, the first setting of the portfolio."""
+        """Members and their weights; where nothing was finished in time, one setting."""
         if not search.finished:
-            return [self._in_place_of_a_trial(study, budget)], np.ones(1)
+            return [self._in_place_of_a_trial(study, search, budget)], np.ones(1)
         if self.objectives != ("gain",):
-            return [self._first_affordable(search, budget)], np.ones(1)
+            return [self._first_affordable(search)], np.ones(1)
         members, weights = choose(
             study, search.finished, most=self.max_members, ensemble=self.ensemble, random_state=self.random_state
         )
-        return _affordable(members, weights, search.time_for, budget.room)
+        return _affordable(members, weights, search.time_for, search.room)
 
-    def _first_affordable(self, search: Search, budget: Budget) -> Trial:
+    def _first_affordable(self, search: Search) -> Trial:
         """The first of the front that can be fitted in the time that is left; else the finished trial that takes least."""
         best, *others = self.front_
-        room = budget.room
+        room = search.room
         if search.cost_of(best) <= room:
             return best
         cheap = next((trial for trial in others if search.cost_of(trial) <= room), None)
@@ -383,44 +433,65 @@ class AutoMLEngine:
         moments, payoff = average_by_time(stance_payoff(said, target.y, target.constant), times)
         return verdict_on(study.gains(JUDGED, said), payoff, moments, self.luck_)
 
-    def _in_place_of_a_trial(self, study: StudyRows, budget: Budget) -> Trial:
+    def _in_place_of_a_trial(self, study: StudyRows, search: Search, budget: Budget) -> Trial:
+        """What got furthest; else the first setting of the portfolio of a learner that has not been tried in vain."""
         failed = next((trial for trial in self.history_ if trial.state is TrialState.FAILED), None)
-        all_failed = all(trial.state is TrialState.FAILED for trial in self.history_)
+        all_failed = all(trial.state is TrialState.FAILED for trial in self.history_) and not search.ran_out
         if failed is not None and (all_failed or budget.seconds is None):
             raise ModelError(f"no trial could be finished; the first, {failed.learner}, failed: {failed.reason}")
-        first = starting_settings(list(self.spaces), self.task)[0]
-        proposals = Proposals(self.spaces, [(*first, "portfolio")], sampler="random", seed=self.random_state)
-        learner, params, _ = proposals.next(0)  # brought into the space that is searched
+        begun = [trial for trial in self.history_ if trial.state is TrialState.CUT_SHORT and trial.gains]
+        chosen = max(begun, key=lambda trial: (len(trial.gains), -trial.number), default=None)
+        if chosen is None:
+            start = starting_settings(list(self.spaces), self.task)
+            stuck = {trial.learner for trial in self.history_}
+            first = next((setting for setting in start if setting[0] not in stuck), start[0])
+            proposals = Proposals(self.spaces, [(*first, "portfolio")], sampler="random", seed=self.random_state)
+            learner, params, _ = proposals.next(0)  # brought into the space that is searched
+            chosen = Trial(-1, learner, params, self.random_state, "portfolio")
+        what = "which answered most folds" if chosen.gains else "a setting of the portfolio"
         self._note(
-            f"no trial was finished within {budget.seconds:g} s; {learner}, the first setting of the portfolio, is fitted "
+            f"no trial was finished within {budget.seconds:g} s; {chosen.learner}, {what}, is fitted "
             f"unjudged ({len(study.rows):,} rows x {len(study.rows.feature_names)} features need more time, or fewer rows)"
         )
-        return Trial(-1, learner, params, self.random_state, "portfolio")
+        return chosen
 
     def _note(self, said: str) -> None:
         self.notes_.append(said)
         warnings.warn(f"AutoMLEngine: {said}.", stacklevel=4)
 
     def _take(
-        self, study: StudyRows, members: Sequence[Trial], weights: NDArray[np.float64], fitted: Mapping[int, Any]
+        self,
+        study: StudyRows,
+        members: Sequence[Trial],
+        weights: NDArray[np.float64],
+        fitted: Mapping[int, Any],
+        learned: int,
     ) -> None:
-        y = study.rows.y if self.task == "regression" else study.rows.direction().astype(np.float64)
-        self.constant_ = float(np.average(y, weights=study.rows.weight))
-        self.trained_until_ = study.rows.label_end.max()
+        """Put the fitted members together; they learned from all rows, or from those before the span that judged them."""
+        rows = study.rows.take(study.train_rows(learned))
+        y = rows.y if self.task == "regression" else rows.direction().astype(np.float64)
+        self.constant_ = float(np.average(y, weights=rows.weight))
+        self.trained_until_ = rows.label_end.max()
         kept = [(trial, weight) for trial, weight in zip(members, weights, strict=True) if trial.number in fitted]
+        within = "" if self.time_budget is None else " within the time"
+        if learned == JUDGED:
+            self._note(
+                f"not everything could be fitted on all rows{within}: the model is the one that was judged, which knows labels "
+                f"until {self.trained_until_}"
+            )
         if not kept and self.time_budget is None:
             raise ModelError("none of the best settings could be fitted on all rows; see the log for each one's reason.")
         models = {f"trial {trial.number}": fitted[trial.number] for trial, _ in kept}
         if len(kept) < len(members):
             missing = ", ".join(f"trial {trial.number} ({trial.learner})" for trial in members if trial.number not in fitted)
             instead = "the others share their weight" if kept else "the constant forecast answers"
-            self._note(f"not fitted on all rows within the time: {missing}; {instead}")
+            self._note(f"not fitted on all rows{within}: {missing}; {instead}")
         total = sum(weight for _, weight in kept) / max(float(weights.sum()), 1e-12)
         self.weights_ = {f"trial {trial.number}": float(weight / total) for trial, weight in kept}
         rest = 1.0 - sum(self.weights_.values())
         values = list(self.weights_.values())
         if rest > 1e-9:
-            models[CONSTANT] = _constant(study, self.task)
+            models[CONSTANT] = build_model("majority", task=self.task).fit(rows)
             values.append(rest)
         kind = EnsembleRegressor if self.task == "regression" else EnsembleClassifier
         self.best_model_ = models[next(iter(models))] if len(models) == 1 else kind.of_fitted(models, np.array(values))
@@ -436,17 +507,3 @@ def _affordable(
         most -= 1
     kept = np.sort(order[:most])
     return [members[i] for i in kept], weights[kept] * (weights.sum() / weights[kept].sum())
-
-
-_SHIPPED = frozenset(MODEL_CATALOGUE)
-"""Learners that every process knows; the others travel with their tasks."""
-
-
-def _own_spec(learner: str) -> LearnerSpec | None:
-    """The learner itself, where workers do not know it."""
-    return None if learner in _SHIPPED else find_learner(learner)
-
-
-def _constant(study: StudyRows, task: SupervisedTask) -> Any:
-    """A fitted model that answers the mean of the training labels."""
-    return build_model("majority", task=task).fit(study.rows)

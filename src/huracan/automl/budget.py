@@ -59,20 +59,21 @@ class Budget:
         """Seconds that final fits may take from now on, by estimate: what is left, less what ending and slow fits need."""
         return math.inf if self.end is None else (self.end - time.monotonic() - self._kept) / _SLOWER
 
-    def end_of_search(self, least: float | None, wanted: float | None = None) -> float | None:
+    def end_of_search(self, least: float | None, wanted: float | None = None, choosing: float = 0.0) -> float | None:
         """Moment at which searching stops; None where there is no limit by the clock.
 
         Parameters
         ----------
         least : seconds that fitting the best trial will take; None where nothing is known of it yet.
         wanted : that fitting all members will take, ``least`` by default; they get what they want up to a share of the budget.
+        choosing : that choosing the members will take, at most.
         """
         if self.seconds is None:
             return None
         if least is None:
             return self.began + _FIRST_LOOK * self.seconds
         final = max(least, min(least if wanted is None else wanted, _FOR_MEMBERS * self.seconds))
-        return self.began + max(0.0, self.seconds - self._kept - _SLOWER * final)
+        return self.began + max(0.0, self.seconds - self._kept - choosing - _SLOWER * final)
 
     @property
     def _kept(self) -> float:

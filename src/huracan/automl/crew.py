@@ -53,6 +53,9 @@ class FoldCrew(Protocol):
     def wait(self, until: float | None = None) -> list[Done]:
         """Tasks that ended; returns at the latest at ``until``."""
 
+    def cancel(self) -> None:
+        """End all tasks; nothing is heard of them any more."""
+
     def close(self) -> None:
         """End all workers."""
 
@@ -86,8 +89,11 @@ class SameProcess:
         except Exception as error:  # noqa: BLE001 - a learner of somebody else's may raise anything
             return [Done(task, None, f"{type(error).__name__}: {error}")]
 
-    def close(self) -> None:
+    def cancel(self) -> None:
         self._tasks.clear()
+
+    def close(self) -> None:
+        self.cancel()
 
 
 @dataclass
@@ -140,8 +146,18 @@ class ProcessFolds:
             self._hand_out()
         return done
 
+    def cancel(self) -> None:
+        self._waiting.clear()
+        for number in [number for number, worker in self._workers.items() if worker.task is not None]:
+            self._end(number)
+        self._hand_out()
+
     def close(self) -> None:
         self._crew.close()
+
+    def _end(self, number: int) -> None:
+        self._crew.stop(number)
+        del self._workers[number]
 
     def _hand_out(self) -> None:
         ready = sum(worker.ready for worker in self._workers.values())
@@ -191,8 +207,7 @@ class ProcessFolds:
         now, ended = time.monotonic(), []
         for number, worker in list(self._workers.items()):
             if worker.task is not None and worker.deadline is not None and now >= worker.deadline:
-                self._crew.stop(number)
-                del self._workers[number]
+                self._end(number)
                 said = f"{worker.task.learner} took longer than its time and was ended"
                 ended.append(Done(worker.task, None, said, "limit" if worker.limited else "deadline"))
         late = [task for task, deadline, _ in self._waiting if deadline is not None and now >= deadline]

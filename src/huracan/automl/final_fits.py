@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -41,12 +41,17 @@ class FinalFits:
     Parameters
     ----------
     study, crew, budget : of the search. spec_of : learner -> itself where workers do not know it, else None.
+
+    Attributes
+    ----------
+    judged : trial -> the model that was judged, once all of them have been.
     """
 
     study: StudyRows
     crew: FoldCrew
     budget: Budget
     spec_of: Callable[[str], LearnerSpec | None]
+    judged: dict[int, Any] = field(default_factory=dict)
 
     def on_all_rows(self, members: Sequence[Trial]) -> dict[int, Any]:
         """Trial -> fitted model; where time ends, of those that are done."""
@@ -62,6 +67,7 @@ class FinalFits:
             answer = done[trial.number].answer
             assert answer is not None
             said += weight * answer
+        self.judged = {number: answer.model for number, answer in done.items()}
         return said
 
     def _done(self, members: Sequence[Trial], fold: int) -> Mapping[int, FoldAnswer]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from huracan.automl.feature_choice import split_choice
 from huracan.automl.objectives import Money, NetResult
-from huracan.automl.study_rows import ALL_ROWS, VALUED, StudyRows
+from huracan.automl.study_rows import ALL_ROWS, JUDGED, VALUED, StudyRows
 from huracan.baselines.spec import LearnerSpec
 from huracan.baselines.wrapper import TabularLearner
 from huracan.catalogue import MODEL_CATALOGUE, build_model, register_learner
@@ -46,14 +46,16 @@ class FoldTask:
 
 @dataclass(frozen=True)
 class FoldAnswer:
-    """What came of it: answers on the test rows (float32), the model fitted on all rows, or what answers earn net of costs;
-    seconds of both fit and answers, of this process and of the clock."""
+    """What came of it: answers on the test rows (float32), the model where it may be kept, or what answers earn net of costs;
+    seconds of both fit and answers, of this process and of the clock; those of them, by the clock, that prepared what later
+    fits of the fold share, see ``StudyRows.seconds``."""
 
     answer: NDArray[np.float32] | None
     model: Any
     seconds: float
     wall_seconds: float
     net: NetResult | None = None
+    prepared: Mapping[str, float] = field(default_factory=dict)
 
 
 def work(task: FoldTask, shared: StudyRows) -> FoldAnswer:
@@ -65,7 +67,7 @@ def work(task: FoldTask, shared: StudyRows) -> FoldAnswer:
     """
     if task.spec is not None and MODEL_CATALOGUE.get(task.spec.name) is not task.spec:
         register_learner(task.spec, replace=True)
-    began, at = time.process_time(), time.perf_counter()
+    began, at, before = time.process_time(), time.perf_counter(), shared.seconds
     if task.fold == VALUED:
         assert task.money is not None
         assert task.answers is not None
@@ -78,7 +80,9 @@ def work(task: FoldTask, shared: StudyRows) -> FoldAnswer:
         raise ModelError(f"{task.learner} has no probabilities; a search by log loss needs them.")
     n_classes = 2 if shared.task == "classification" else 0
     said = answers_on(task.learner, model, shared.rows, shared.fold(task.fold).test_rows, n_classes)
-    return FoldAnswer(said.astype(np.float32), None, time.process_time() - began, time.perf_counter() - at)
+    kept = model if task.fold == JUDGED else None  # it may have to stand in for one of all rows
+    prepared = {name: spent - before.get(name, 0.0) for name, spent in shared.seconds.items() if spent != before.get(name)}
+    return FoldAnswer(said.astype(np.float32), kept, time.process_time() - began, time.perf_counter() - at, prepared=prepared)
 
 
 def fit_setting(task: FoldTask, study: StudyRows) -> Any:

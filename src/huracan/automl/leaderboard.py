@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from huracan.automl.objectives import worth
 from huracan.automl.trials import Trial, TrialState
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ __all__ = ["leaderboard"]
 
 
 def leaderboard(trials: Sequence[Trial], weights: Mapping[str, float], objectives: Sequence[str] = ("gain",)) -> pl.DataFrame:
-    """Finished trials by score, then those that were pruned, failed or cut short.
+    """Finished trials by the first objective, then those that were pruned, failed or cut short.
 
     Parameters
     ----------
@@ -52,7 +53,7 @@ def leaderboard(trials: Sequence[Trial], weights: Mapping[str, float], objective
         }
 
     def place(trial: Trial) -> tuple[int, float, int]:
-        first = trial.values[0] if trial.values else trial.score
+        first = next(iter(worth(trial, objectives)), trial.score)
         return order[trial.state or TrialState.FAILED], -float(np.nan_to_num(first)), trial.number
 
     return pl.DataFrame([row(trial) for trial in sorted(trials, key=place)], infer_schema_length=None)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -13,9 +14,10 @@ from huracan.accounting import CostModel, PositionPolicy, bars_in_a_year
 from huracan.accounting.tuning import policy_account
 from huracan.automl.study_rows import StudyRows
 from huracan.automl.trials import Trial, mean_and_error
+from huracan.dataset import TrainingSet
 from huracan.errors import AccountingError, ConfigError
 
-__all__ = ["DIRECTIONS", "Money", "NetResult", "Objective", "check_objectives", "front", "net_result"]
+__all__ = ["DIRECTIONS", "Money", "NetResult", "Objective", "check_objectives", "front", "net_result", "worth"]
 
 Objective = Literal["gain", "net_sharpe", "turnover"]
 DIRECTIONS: Mapping[Objective, Literal["maximize", "minimize"]] = {
@@ -46,6 +48,13 @@ class Money:
 
     costs: CostModel
     policy: PositionPolicy
+
+    def identity(self, rows: TrainingSet) -> dict[str, Any]:
+        """What the account depends on beside answers, times and symbols, as JSON."""
+        digest = hashlib.sha256()
+        for values in (rows.execution_return, rows.volatility):
+            digest.update(b"none" if values is None else np.ascontiguousarray(values).tobytes())
+        return {"costs": asdict(self.costs), "policy": asdict(self.policy), "prices": digest.hexdigest()}
 
     def net_result(self, study: StudyRows, answers: Mapping[int, NDArray[np.floating[Any]]]) -> NetResult:
         """See :func:`net_result`."""
@@ -97,17 +106,29 @@ def net_result(
     return NetResult(float(sharpe), float(np.concatenate(turnover).mean() * year))
 
 
+def worth(trial: Trial, objectives: Sequence[str]) -> tuple[float, ...]:
+    """What each objective says of a trial, larger being better; of the gain alone its score. Empty where nothing is known.
+
+    >>> worth(Trial(0, "ridge", {}, 0, "sampler", values=(3.0, 0.1)), ["turnover", "gain"])
+    (-3.0, 0.1)
+    """
+    values = trial.values or ((trial.score,) if tuple(objectives) == ("gain",) else ())
+    return tuple(
+        value if DIRECTIONS[cast("Objective", objective)] == "maximize" else -value
+        for objective, value in zip(objectives, values, strict=False)
+    )
+
+
 def front(trials: Sequence[Trial], objectives: Sequence[Objective]) -> list[Trial]:
     """Finished trials that no other beats in one objective without losing in another; the best in the first objective first.
 
     >>> front([], ["net_sharpe", "turnover"])
     []
     """
-    sign = np.array([1.0 if DIRECTIONS[objective] == "maximize" else -1.0 for objective in objectives])
-    values = [sign * np.array(trial.values) for trial in trials]
+    values = [np.array(worth(trial, objectives)) for trial in trials]
     kept = [
         trial
         for trial, own in zip(trials, values, strict=True)
         if not any(np.all(other >= own) and np.any(other > own) for other in values)
     ]
-    return sorted(kept, key=lambda trial: (-sign[0] * trial.values[0], trial.number))
+    return sorted(kept, key=lambda trial: (-worth(trial, objectives)[0], trial.number))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from huracan.automl.proposals import Spaces
+from huracan.automl.optuna_terms import Spaces
 from huracan.automl.study_rows import StudyRows
 from huracan.automl.trial_book import LEADERS, OwnBook, TrialBook
 from huracan.errors import ConfigError
@@ -35,7 +35,8 @@ def open_book(
     ----------
     database : None for memory. study, spaces : what is searched. portfolio : learner, settings and source of the first trials.
     name, lost_after : see :class:`~huracan.automl.study_store.StudyStore`.
-    warm_start : where the study begins, put what earlier studies found good after the first entries of the portfolio.
+    warm_start : where the study begins, put what earlier studies found good after the first entries of the portfolio;
+        nothing for rows without times of their own, of which nobody knows whether they are older.
     seed, settings : what else trials depend on. members : models that may be chosen; the answers of as many are kept, at least.
 
     Raises
@@ -58,9 +59,10 @@ def open_book(
     identity = identity_of(study, spaces, seed=seed, **settings, portfolio=first, **{"answers kept": kept})
 
     def queue() -> Sequence[tuple[str, Mapping[str, Any], str]]:
-        if not warm_start:
+        until = searched_until(study)
+        if not warm_start or until is None:
             return portfolio
-        found = good_settings(store, facts_of(study, identity, seed), spaces, searched_until=searched_until(study))
+        found = good_settings(store, facts_of(study, identity, seed), spaces, searched_until=until)
         return with_history(portfolio, found, spaces)
 
     return StudyStore(store, study, identity, spaces, seed=seed, queue=queue, name=name, lost_after=lost_after)

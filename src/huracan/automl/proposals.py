@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import copy
-import datetime
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from huracan.automl.feature_choice import ALL_FEATURES
-from huracan.automl.trials import Trial, TrialState
-from huracan.baselines.search_space import Between, Dimension, SearchSpace
+from huracan.automl.optuna_terms import (
+    LARGE,
+    LEARNER,
+    Direction,
+    Spaces,
+    defaults_of,
+    frozen,
+    study_of,
+    suggested,
+    whole,
+    without_learner,
+)
+from huracan.automl.trials import Trial
+from huracan.baselines.search_space import Dimension, SearchSpace
 from huracan.baselines.spec import LearnerSpec
 from huracan.catalogue import find_learner
 from huracan.errors import ModelError, nearest_name
@@ -22,7 +31,7 @@ from huracan.models.torch_use import require_torch
 if TYPE_CHECKING:
     import optuna
 
-__all__ = ["SAMPLERS", "Direction", "Proposals", "defaults_of", "inside", "sampler_of", "search_spaces", "to_optuna"]
+__all__ = ["SAMPLERS", "Proposals", "sampler_of", "search_spaces"]
 
 SAMPLERS: Mapping[str, str] = {
     "tpe": "TPESampler",
@@ -32,25 +41,22 @@ SAMPLERS: Mapping[str, str] = {
     "qmc": "QMCSampler",
     "nsga_ii": "NSGAIISampler",
 }
-"""Name here -> Optuna's. All but tpe and random look at what all learners have in common; the rest they draw at random."""
+"""Name here -> Optuna's."""
+
+_OF_ALL = ("tpe", "random")
+"""Those that choose a learner and its settings together; the others look at one learner's settings, tpe at which learner."""
 
 _WARN_OF_EACH = ("cma_es", "gp")
-"""Hyperparameter that one learner has and another has not."""
+"""Hyperparameter that they cannot look at."""
 
-Spaces = Mapping[str, Mapping[str, Dimension]]
-"""Learner -> hyperparameter -> where to look."""
-
-Direction = Literal["minimize", "maximize"]
-
-_LEARNER = "learner"
-_LARGE: tuple[Direction, ...] = ("maximize",)
 _DRAWS = 24
 """Times a setting that has not been tried is asked for, the second half of them by chance, before one is tried again."""
-_NOW = datetime.datetime(2000, 1, 1)  # Optuna wants a time; nothing depends on it
 
 
-def sampler_of(name: str, seed: int, number: int = 0) -> optuna.samplers.BaseSampler:
+def sampler_of(name: str, seed: int, number: int = 0, *, place: int = 0) -> optuna.samplers.BaseSampler:
     """An Optuna sampler by name, which proposes one trial: a function of the seed, its number and what it is told.
+
+    ``place`` is how many trials it knows, which is where a sequence of points goes on.
 
     Raises
     ------
@@ -71,7 +77,7 @@ def sampler_of(name: str, seed: int, number: int = 0) -> optuna.samplers.BaseSam
         if name == "qmc":
             independent = optuna.samplers.RandomSampler(seed=drawn)
             sampler = kind(seed=seed, independent_sampler=independent, warn_independent_sampling=False)
-            sampler._find_sample_id = lambda *_: number  # its own count is of one process
+            sampler._find_sample_id = lambda *_: place  # its own count is of one process
             return sampler
         if name in _WARN_OF_EACH:
             return kind(seed=drawn, warn_independent_sampling=False)
@@ -130,35 +136,69 @@ class Proposals:
         *,
         sampler: str = "tpe",
         seed: int = 0,
-        directions: Sequence[Direction] = _LARGE,
+        directions: Sequence[Direction] = LARGE,
     ) -> None:
         self._spaces, self._queue, self._sampler, self._seed = spaces, queue, sampler, seed
         self._directions = directions
         self._known: dict[int, optuna.trial.FrozenTrial] = {}
         self._notes: dict[int, dict[str, Any]] = {}
+        self._given_up: set[str] = set()
 
     def next(self, number: int) -> tuple[str, dict[str, Any], str]:
         """Learner, settings that differ from its defaults, and where they come from."""
         from optuna.trial import TrialState as OptunaState
 
         told = [self._known[n] for n in sorted(self._known) if n != number]
-        study = _study_of(told, sampler_of(self._sampler, self._seed, number), self._directions)
+        together = self._sampler in _OF_ALL
+        chooser = study_of(told, sampler_of(self._sampler if together else "tpe", self._seed, number), self._directions)
+        own: dict[str, optuna.Study] = {}
         source = "sampler"
-        if number < len(self._queue):
+        left = [name for name in self._spaces if name not in self._given_up]
+        if number < len(self._queue) and self._queue[number][0] in left:
             learner, params, source = self._queue[number]
-            study.enqueue_trial(_whole(self._spaces, learner, params))
+            setting = whole(self._spaces, learner, params)
+            chooser.enqueue_trial(setting if together else {LEARNER: learner})
+            if not together:
+                own[learner] = self._study_of_one(learner, told, number)
+                own[learner].enqueue_trial(without_learner(setting))
         for draw in range(_DRAWS):
-            trial = study.ask()
-            learner = trial.suggest_categorical(_LEARNER, list(self._spaces))
-            found = {name: _suggested(trial, f"{learner}.{name}", where) for name, where in self._spaces[learner].items()}
-            if source != "sampler" or draw == _DRAWS - 1 or all(one.params != trial.params for one in told):
+            if draw and (learner not in left or (self._given_up and draw == _DRAWS - 1)):
+                chooser.enqueue_trial({LEARNER: left[(number + draw) % len(left)]})
+            choice = chooser.ask()
+            learner = choice.suggest_categorical(LEARNER, list(self._spaces))
+            if together:
+                study, trial = chooser, choice
+            else:
+                study = own[learner] = own.get(learner) or self._study_of_one(learner, told, number)
+                trial = study.ask()
+            found = {name: suggested(trial, f"{learner}.{name}", where) for name, where in self._spaces[learner].items()}
+            asked = {LEARNER: learner, **trial.params}
+            is_new = draw == _DRAWS - 1 or all(one.params != asked for one in told)
+            if source != "sampler" or (learner in left and is_new):
                 break
-            study.tell(trial, state=OptunaState.FAIL)
-            if draw == _DRAWS // 2:
-                study.sampler = sampler_of("random", self._seed, number)
+            chooser.tell(choice, state=OptunaState.FAIL)
+            if not together:
+                study.tell(trial, state=OptunaState.FAIL)
+            if draw >= _DRAWS // 2:
+                chooser.sampler = study.sampler = sampler_of("random", self._seed, number + draw)
         defaults = defaults_of(learner)
         self._notes[number] = {**study.get_trials(deepcopy=False)[trial.number].system_attrs}
         return learner, {name: value for name, value in found.items() if value != defaults[name]}, source
+
+    def _study_of_one(self, learner: str, told: Sequence[optuna.trial.FrozenTrial], number: int) -> optuna.Study:
+        """What the sampler needs to know of one learner's settings, as if there were no other."""
+        its = []
+        for one in told:
+            if one.params[LEARNER] == learner:
+                one = copy.copy(one)
+                one.params, one.distributions = without_learner(one.params), without_learner(one.distributions)
+                its.append(one)
+        return study_of(its, sampler_of(self._sampler, self._seed, number, place=len(its)), self._directions)
+
+    def give_up(self, learner: str) -> None:
+        """Propose this learner no more, unless it is the only one that is left."""
+        if len(self._given_up) + 1 < len(self._spaces):
+            self._given_up.add(learner)
 
     def notes(self, number: int) -> dict[str, int]:
         """What the sampler wants to remember of a trial that it proposed, as far as it is plain numbers.
@@ -169,123 +209,14 @@ class Proposals:
         return {key: value for key, value in noted.items() if key.startswith("NSGAII") and isinstance(value, int)}
 
     def told(self, trial: Trial) -> None:
-        """That a trial runs, or what became of it."""
-        self._known[trial.number] = _frozen(trial, self._spaces, self._notes.get(trial.number, trial.notes))
+        """That a trial runs, or what became of it.
 
-
-def defaults_of(learner: str) -> dict[str, Any]:
-    """What a hyperparameter is where a setting does not name it."""
-    return {**find_learner(learner).defaults, **ALL_FEATURES}
-
-
-def inside(space: Mapping[str, Dimension], learner: str, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Every dimension's value: what is given, else the learner's default, brought into the space; some have no place there."""
-    values: dict[str, Any] = {}
-    complete = {**defaults_of(learner), **params}
-    for name, where in space.items():
-        value = complete[name]
-        if isinstance(where, Between) and isinstance(value, (int, float)) and not isinstance(value, bool):
-            value = min(max(value, where.low), where.high)
-            value = round(value) if where.whole else value
-        if value in where:
-            values[name] = value
-    return values
-
-
-def _whole(spaces: Spaces, learner: str, params: Mapping[str, Any]) -> dict[str, Any]:
-    """A setting as a sampler names it."""
-    values = inside(spaces[learner], learner, params)
-    return {_LEARNER: learner, **{f"{learner}.{name}": _named(spaces[learner][name], value) for name, value in values.items()}}
-
-
-def to_optuna(trials: Iterable[Trial], spaces: Spaces, *, directions: Sequence[Direction] = _LARGE) -> optuna.Study:
-    """A study of Optuna, in memory, of all these trials: for its importances and pictures."""
-    told = (_frozen(trial, spaces, {}) for trial in sorted(trials, key=lambda trial: trial.number))
-    return _study_of(told, sampler_of("random", 0), directions)
-
-
-def _study_of(
-    told: Iterable[optuna.trial.FrozenTrial], sampler: optuna.samplers.BaseSampler, directions: Sequence[Direction]
-) -> optuna.Study:
-    import optuna
-
-    loud = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)  # it announces every study, also those in memory
-    try:
-        study = optuna.create_study(directions=list(directions), sampler=sampler)
-    finally:
-        optuna.logging.set_verbosity(loud)
-    for trial in told:
-        study.add_trial(trial)
-    return study
-
-
-def _frozen(trial: Trial, spaces: Spaces, notes: Mapping[str, Any]) -> optuna.trial.FrozenTrial:
-    """A trial as Optuna knows it."""
-    from optuna.trial import TrialState as OptunaState
-
-    states = {None: OptunaState.RUNNING, TrialState.FINISHED: OptunaState.COMPLETE, TrialState.PRUNED: OptunaState.PRUNED}
-    state = states.get(trial.state, OptunaState.FAIL)
-    judged = trial.state is not None and state is not OptunaState.FAIL
-    params = _whole(spaces, trial.learner, trial.params) if trial.learner else {}
-    return _told_kind()(
-        number=trial.number,
-        trial_id=trial.number,
-        state=state,
-        value=None,
-        values=list(trial.values or (trial.score,)) if judged else None,
-        datetime_start=_NOW,
-        datetime_complete=None if trial.state is None else _NOW,
-        params=params,
-        distributions={name: _distribution(name, spaces) for name in params},
-        user_attrs={"source": trial.source},
-        system_attrs=dict(notes),
-        intermediate_values={len(trial.gains): trial.score} if state is OptunaState.PRUNED else {},
-    )
-
-
-@cache
-def _told_kind() -> Any:
-    """Optuna's kind of trial that is not copied to its depths each time it is told: nobody changes it."""
-    from optuna.trial import FrozenTrial
-
-    class Told(FrozenTrial):
-        def __deepcopy__(self, memo: dict[int, Any]) -> Told:
-            return copy.copy(self)
-
-    return Told
-
-
-def _distribution(name: str, spaces: Spaces) -> optuna.distributions.BaseDistribution:
-    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
-    if name == _LEARNER:
-        return CategoricalDistribution(list(spaces))
-    learner, _, parameter = name.partition(".")
-    where = spaces[learner][parameter]
-    if isinstance(where, Between):
-        if where.whole:
-            return IntDistribution(int(where.low), int(where.high), log=where.log)
-        return FloatDistribution(where.low, where.high, log=where.log)
-    return CategoricalDistribution(where.values if _is_plain(where) else range(len(where.values)))
-
-
-def _suggested(trial: optuna.trial.Trial, name: str, where: Dimension) -> Any:
-    if isinstance(where, Between):
-        if where.whole:
-            return trial.suggest_int(name, int(where.low), int(where.high), log=where.log)
-        return trial.suggest_float(name, where.low, where.high, log=where.log)
-    if _is_plain(where):
-        return trial.suggest_categorical(name, where.values)
-    return where.values[trial.suggest_categorical(name, range(len(where.values)))]
-
-
-def _named(where: Dimension, value: Any) -> Any:
-    """A value as a sampler names it: itself, or its place where it is none that Optuna can name."""
-    if isinstance(where, Between) or _is_plain(where):
-        return value
-    return next(place for place, known in enumerate(where.values) if known == value)
-
-
-def _is_plain(where: Any) -> bool:
-    return all(value is None or isinstance(value, (bool, int, float, str)) for value in where.values)
+        Examples
+        --------
+        >>> proposals = Proposals(search_spaces(["linear_regression", "ridge"], {}), seed=3)
+        >>> for number, learner in enumerate(["linear_regression", "ridge"]):
+        ...     proposals.told(Trial(number, learner, {}, 0, "portfolio"))
+        >>> proposals.next(2)[0]  # linear regression has no other setting
+        'ridge'
+        """
+        self._known[trial.number] = frozen(trial, self._spaces, self._notes.get(trial.number, trial.notes))

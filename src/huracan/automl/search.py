@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from huracan.automl.budget import Budget
-from huracan.automl.choosing import leaders
+from huracan.automl.choosing import leaders, seconds_to_choose
 from huracan.automl.crew import Done, FoldCrew
+from huracan.automl.feature_choice import split_choice
 from huracan.automl.final_fits import clock_time
 from huracan.automl.fold_work import FoldTask
-from huracan.automl.objectives import Money, NetResult
+from huracan.automl.objectives import Money, NetResult, worth
 from huracan.automl.proposals import Proposals
 from huracan.automl.study_rows import VALUED, StudyRows
 from huracan.automl.trial_book import LEADERS, OwnBook, TrialBook
@@ -21,13 +22,24 @@ from huracan.automl.trials import LEAST_MOMENTS, Trial, TrialState, careful_scor
 from huracan.baselines.spec import LearnerSpec
 from huracan.logs import logger
 
-__all__ = ["Search", "SearchProgress"]
+__all__ = ["BY_CHANCE", "Search", "SearchProgress"]
+
+BY_CHANCE = "by chance"
+"""Note of a trial that another run of the same search might not make."""
 
 SearchProgress = Callable[[Trial, Trial | None], None]
 """Called after each trial of this process with it and the best one so far."""
 
 _HOPELESS = 2.0
 _SHARE_OF_A_TRIAL = 0.2
+_MOST_ATTEMPTS = 4
+"""Times a trial is begun; a setting that takes its process down would do so for ever."""
+_TIMES_OVERDUE = 3
+"""Trials of a learner that are ended at their time before it is given up: each costs a worker, and seconds to start another."""
+_LEAST_LIMIT = 3.0
+"""Seconds of the first fits: what a learner needs is imported in them."""
+_SECONDS_OF_LUCK = 3e-3
+"""To say how much of the best trial is luck, for each trial, at most."""
 _GLANCE = 0.2
 """Seconds between two looks at what others do."""
 
@@ -42,11 +54,12 @@ class Search:
     book : who numbers trials and keeps them; where others work on the study too, this process waits for their last trials,
         so that all choose from the same ones.
     seed : from which the seeds of trials are made.
-    trial_timeout : seconds one trial may take; None for a fifth of a time budget once a trial is finished, else no limit.
+    trial_timeout : seconds one trial may take; None for a fifth of a time budget, else no limit.
     pruning : stop trials that are worse than the best by two standard errors on the folds they have answered.
     members : models that are fitted on all rows in the end, at most.
     specs : learners that are not of the catalogue every worker has.
     objectives : what is made large or small. money : what answers are accounted with, where one of them is earned.
+    by_chance : the clock, or which worker is first, has a say: noted of each trial, for whoever goes on with the study.
     """
 
     study: StudyRows
@@ -63,6 +76,7 @@ class Search:
     progress: SearchProgress | None = None
     objectives: Sequence[str] = ("gain",)
     money: Money | None = None
+    by_chance: bool = False
 
     def __post_init__(self) -> None:
         self._running: dict[int, Trial] = {}
@@ -70,6 +84,8 @@ class Search:
         self._answered: dict[int, Trial] = {}
         self._overdue: dict[str, int] = {}
         self._all_begun = False
+        self._prepared: dict[int, float] = {}
+        self._preparing: dict[str, float] = {}
 
     @property
     def finished(self) -> list[Trial]:
@@ -77,9 +93,14 @@ class Search:
         return [trial for trial in self.trials if trial.state is TrialState.FINISHED]
 
     @property
+    def ran_out(self) -> bool:
+        """Whether this process ended a trial that took longer than its time."""
+        return bool(self._overdue)
+
+    @property
     def best(self) -> Trial | None:
-        """The finished trial of the highest score; the earliest of equals."""
-        return max(self.finished, key=lambda trial: trial.score, default=None)
+        """The finished trial that is best in the first objective, of equals in the next one; the earliest of equals."""
+        return max(self.finished, key=lambda trial: worth(trial, self.objectives), default=None)
 
     def run(self) -> list[Trial]:
         """Search until the budget is spent; all trials of the study, those that failed included."""
@@ -102,11 +123,21 @@ class Search:
     def _end(self) -> float | None:
         if self.budget.seconds is None:
             return None
-        best = leaders(self.finished, self.members)
+        best = leaders(self.finished, self.members) if self.money is None else [one for one in [self.best] if one is not None]
         if best:
-            return self.budget.end_of_search(self.cost_of(best[0]), self.time_for(best))
+            choosing = seconds_to_choose(self.study, self.members) + self._seconds_of_luck
+            return self.budget.end_of_search(self.cost_of(best[0]), self.time_for(best), choosing)
         begun = [trial for trial in (*self._running.values(), *self.trials) if trial.gains]
         return self.budget.end_of_search(min(map(self.cost_of, begun), default=None))
+
+    @property
+    def room(self) -> float:
+        """Seconds that final fits may take, once the members are chosen, by estimate."""
+        return self.budget.room - self._seconds_of_luck
+
+    @property
+    def _seconds_of_luck(self) -> float:
+        return _SECONDS_OF_LUCK * len(self.trials)
 
     def time_for(self, trials: Sequence[Trial]) -> float:
         """Seconds, by the clock, that fitting all these settings will take with the workers there are."""
@@ -117,7 +148,10 @@ class Search:
         study = self.study
         seen = sum(len(study.folds[fold].train) for fold in trial.gains)
         wanted = len(study.rows) + (0 if study.judged is None else len(study.judged.train))
-        return trial.wall_seconds * wanted / max(seen, 1)
+        fitting = trial.wall_seconds - self._prepared.get(trial.number, 0.0)
+        choice = split_choice(trial.params)[1]
+        preparing = self._preparing.get(trial.learner if choice is None else choice.by, 0.0)  # each final fit prepares anew
+        return fitting * wanted / max(seen, 1) + preparing * (1 if study.judged is None else 2)
 
     def _has_time(self) -> bool:
         end = self._end()
@@ -137,12 +171,15 @@ class Search:
         if not trial.learner:
             trial.learner, trial.params, trial.source = self.proposals.next(trial.number)
             trial.seed = int(np.random.SeedSequence((self.seed, trial.number)).generate_state(1)[0])
-            trial.notes = self.proposals.notes(trial.number)
+            trial.notes = {**self.proposals.notes(trial.number), **({BY_CHANCE: 1} if self.by_chance else {})}
             if not self.book.settle(trial):
                 return True
         self.proposals.told(trial)
         self._running[trial.number] = trial
-        self._next_fold(trial)
+        if trial.attempts < _MOST_ATTEMPTS:
+            self._next_fold(trial)
+        else:
+            self._close(trial, TrialState.FAILED, f"it was begun {trial.attempts} times, and each time its process ended")
         return True
 
     def _read_news(self) -> None:
@@ -172,22 +209,30 @@ class Search:
         self._give(trial, task)
 
     def _give(self, trial: Trial, task: FoldTask) -> None:
-        timeout = self._timeout_of(trial.learner)
-        limit = None if timeout is None else timeout - trial.wall_seconds
-        self.crew.give(task, deadline=self._end(), limit=limit)
+        self.crew.give(task, deadline=self._end(), limit=self._limit_of(trial))
 
-    def _timeout_of(self, learner: str) -> float | None:
-        """Seconds a trial may take; under a time budget a fifth of it, half as much after each that was ended there."""
-        if self.trial_timeout is not None or self.budget.seconds is None or self.best is None:
-            return self.trial_timeout
-        return _SHARE_OF_A_TRIAL * self.budget.seconds * 0.5 ** self._overdue.get(learner, 0)
+    def _limit_of(self, trial: Trial) -> float | None:
+        """Seconds the next task of a trial may take.
+
+        Under a time budget a trial has a fifth of it, half as much after each of its learner that was ended there. Until a
+        trial is finished each fold has as much: nobody knows yet what is slow.
+        """
+        if self.trial_timeout is not None:
+            return self.trial_timeout - trial.wall_seconds
+        if self.budget.seconds is None:
+            return None
+        share = _SHARE_OF_A_TRIAL * self.budget.seconds * 0.5 ** self._overdue.get(trial.learner, 0)
+        return max(_LEAST_LIMIT, share) if self.best is None else share - trial.wall_seconds
 
     def _book(self, done: Done) -> None:
         trial = self._running.get(done.task.trial)
         if trial is None:
             return
         if done.answer is None:
-            self._overdue[trial.learner] = self._overdue.get(trial.learner, 0) + (done.overdue == "limit")
+            if done.overdue == "limit":
+                self._overdue[trial.learner] = self._overdue.get(trial.learner, 0) + 1
+                if self._overdue[trial.learner] == _TIMES_OVERDUE and self.trial_timeout is None:
+                    self.proposals.give_up(trial.learner)
             self._close(trial, TrialState.CUT_SHORT if done.overdue == "deadline" else TrialState.FAILED, done.reason)
             return
         if done.answer.net is not None:
@@ -200,6 +245,9 @@ class Search:
         trial.gains[done.task.fold] = rounded(self.study.gains(done.task.fold, answer.astype(np.float64)))
         trial.seconds += done.answer.seconds
         trial.wall_seconds += done.answer.wall_seconds
+        for name, seconds in done.answer.prepared.items():
+            self._prepared[trial.number] = self._prepared.get(trial.number, 0.0) + seconds
+            self._preparing[name] = max(seconds, self._preparing.get(name, 0.0))
         folds = sorted(trial.gains)
         trial.score = careful_score(trial.in_time_order(folds))
         if not np.isfinite(trial.score):
@@ -250,6 +298,7 @@ class Search:
             self.progress(trial, self.best)
 
     def _cut_short(self) -> None:
+        self.crew.cancel()  # workers are wanted for the final fits
         for trial in list(self._running.values()):
             self._close(trial, TrialState.CUT_SHORT, "the budget was spent")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -11,14 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from huracan.automl.proposals import Spaces
+from huracan.automl.optuna_terms import Spaces
 from huracan.automl.study_rows import StudyRows
+from huracan.baselines.learner_identity import learner_identity
 from huracan.baselines.search_space import Between, Dimension, OneOf
-from huracan.baselines.spec import LearnerSpec
 from huracan.catalogue import find_learner
 from huracan.dataset import TimeSource, TrainingSet
 from huracan.storage import StudyFacts, from_json, library_versions, to_json
-from huracan.training.code_identity import code_of
 from huracan.version import source_hash
 
 __all__ = ["differences", "facts_of", "identity_hash", "identity_of", "searched_until", "spaces_of", "span_of"]
@@ -33,7 +31,10 @@ def identity_of(study: StudyRows, spaces: Spaces, **settings: Any) -> dict[str, 
     ----------
     study : rows and folds. spaces : of the learners. settings : what else matters: seed, sampler, ...; whatever JSON can hold.
     """
-    learners = {name: {"space": _space_json(space), "code": _code_of(find_learner(name))} for name, space in spaces.items()}
+    until = searched_until(study)
+    learners = {
+        name: {"space": _space_json(space), "code": learner_identity(find_learner(name))} for name, space in spaces.items()
+    }
     plain = {
         "data": study.rows.data_hash(),
         "task": study.task,
@@ -41,6 +42,7 @@ def identity_of(study: StudyRows, spaces: Spaces, **settings: Any) -> dict[str, 
         "learners": learners,
         "order of learners": list(spaces),
         "folds": _hash_of_folds(study),
+        "searched until": None if until is None else until.isoformat(),
         **settings,
         "versions": {**library_versions(), "optuna": version("optuna")},
         "code of huracan": source_hash(),
@@ -143,16 +145,3 @@ def _hash_of_folds(study: StudyRows) -> str:
         for rows in (fold.train, fold.test):
             digest.update(np.int64(len(rows)).tobytes() + np.ascontiguousarray(rows, np.int64).tobytes())
     return digest.hexdigest()
-
-
-def _code_of(spec: LearnerSpec) -> str:
-    """A learner's settings, and its functions where they are not this package's."""
-    told = [spec.name, spec.tasks, dict(spec.defaults), spec.scale_inputs, spec.estimator]
-    functions = [item for item in (spec.build, spec.fit, spec.output, spec.importance, spec.network) if item is not None]
-    named = [item if isinstance(item, str) else _of_somebody(item) for item in functions]
-    return hashlib.sha256("\x1f".join([json.dumps(told, sort_keys=True, default=str), *named]).encode()).hexdigest()
-
-
-def _of_somebody(function: Any) -> str:
-    module = str(getattr(function, "__module__", type(function).__module__))
-    return module if module.partition(".")[0] == "huracan" else code_of([function])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -42,6 +43,15 @@ class StudyRows:
     judged : tests on the last span of time, trains on what was known before it, where all folds lie; None: no span is kept.
 
     A weight says how much a fit listens to a row; rows of weight 0 judge nothing either, all others judge alike.
+
+    Examples
+    --------
+    >>> X = np.random.default_rng(0).standard_normal((1_000, 2))
+    >>> study = StudyRows.of(TrainingSet.from_arrays(X, X[:, 0]), "regression", judged_share=0.2)
+    >>> len(study.folds), study.fold(JUDGED).test[[0, -1]].tolist()
+    (4, [800, 999])
+    >>> float(study.gains(0, study.targets[0].y).mean() > 0.5)  # whoever knows the labels loses nothing
+    1.0
     """
 
     rows: TrainingSet
@@ -50,6 +60,7 @@ class StudyRows:
     judged: Fold | None = None
     shared_bins: bool = True
     _rankings: dict[tuple[int, Ranking], NDArray[np.float64]] = field(default_factory=dict, repr=False)
+    _seconds: dict[str, float] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(
@@ -65,7 +76,8 @@ class StudyRows:
 
         Raises
         ------
-        NotEnoughData : too few rows for the folds. ModelError : no fold trains on both classes.
+        NotEnoughData : too few rows for the folds, or none with a weight to train or judge on.
+        ModelError : no fold trains on both classes.
         """
         if not 0.0 <= judged_share < 1.0:
             raise ConfigError(f"judged_share is {judged_share!r}; a share from 0, below 1, was expected.")
@@ -81,8 +93,7 @@ class StudyRows:
                 for fold in splitter.folds(labelled.take(judged.train_rows))
             )
         folds, judged = tuple(_weighed(labelled, fold) for fold in folds), judged and _weighed(labelled, judged)
-        if task == "classification":
-            folds = _with_both_classes(labelled, folds)
+        folds = _that_teach(labelled, folds, task)
         return cls(labelled, task, folds[::-1], judged, shared_bins)
 
     def fold(self, number: int) -> Fold:
@@ -131,9 +142,16 @@ class StudyRows:
     def ranking(self, number: int, by: Ranking) -> NDArray[np.float64]:
         """What each feature is worth on a fold's training rows."""
         if (number, by) not in self._rankings:
-            train = self.rows.take(self.train_rows(number))
+            began, train = time.perf_counter(), self.rows.take(self.train_rows(number))
             self._rankings[number, by] = rank_features(train, by, task=self.task)
+            self._seconds[by] = self._seconds.get(by, 0.0) + time.perf_counter() - began
         return self._rankings[number, by]
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Ranking, or booster -> time that preparing folds for it took so far, which fits of other settings have not."""
+        bins = self.__dict__.get("bins")  # not made for this question
+        return self._seconds | ({} if bins is None else bins.seconds)
 
     def gains(self, number: int, answer: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         """Loss of the constant less the loss of the answers, one a moment of the fold, rows of a moment averaged.
@@ -204,14 +222,22 @@ def _weighed(rows: TrainingSet, fold: Fold) -> Fold:
     return replace(fold, test=fold.test[counts])
 
 
-def _with_both_classes(rows: TrainingSet, folds: tuple[Fold, ...]) -> tuple[Fold, ...]:
-    """Folds whose training rows hold both classes; nothing can be learned in the others."""
-    up = rows.direction()
-    kept = tuple(fold for fold in folds if 0 < int(up[fold.train].sum()) < len(fold.train))
+def _that_teach(rows: TrainingSet, folds: tuple[Fold, ...], task: SupervisedTask) -> tuple[Fold, ...]:
+    """Folds that have training rows with a weight, of both classes for classification; the others teach nothing."""
+    counts, up = rows.weight > 0, rows.direction()
+
+    def teaches(fold: Fold) -> bool:
+        known = fold.train[counts[fold.train]]
+        return len(known) > 0 and (task == "regression" or 0 < int(up[known].sum()) < len(known))
+
+    kept = tuple(fold for fold in folds if teaches(fold))
+    if not kept and not any(counts[fold.train].any() for fold in folds):
+        raise NotEnoughData(f"all rows that {len(folds)} fold(s) train on have weight 0; nothing can be learned.")
     if not kept:
         raise ModelError(
             f"all {len(folds)} folds train on one class only; labels above 0 and not were expected among their rows."
         )
     if len(kept) < len(folds):
-        logger().warning("folds that train on one class only are left out", left_out=len(folds) - len(kept), kept=len(kept))
+        why = "train on rows of weight 0" + (" or of one class" if task == "classification" else "")
+        logger().warning(f"folds that {why} are left out", left_out=len(folds) - len(kept), kept=len(kept))
     return kept

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from huracan.automl.optuna_terms import Spaces, to_optuna
 from huracan.automl.packed import pack, unpack
-from huracan.automl.proposals import Spaces, to_optuna
 from huracan.automl.study_identity import differences, facts_of, identity_hash, spaces_of, span_of
 from huracan.automl.study_rows import StudyRows
 from huracan.automl.trials import Trial, TrialState
@@ -66,6 +66,22 @@ class StudyStore:
     Raises
     ------
     ConfigError : the study of this name was begun with other data or settings; the sentence says which.
+
+    Examples
+    --------
+    >>> from huracan.automl.proposals import search_spaces
+    >>> from huracan.automl.study_identity import identity_of
+    >>> rows = TrainingSet.from_arrays(np.random.default_rng(0).standard_normal((300, 2)), np.arange(300.0))
+    >>> study, spaces = StudyRows.of(rows, "regression"), search_spaces(["ridge"], {})
+    >>> book = StudyStore(opened("sqlite://"), study, identity_of(study, spaces, seed=1), spaces, seed=1)
+    >>> number = book.reserve(most=5)
+    >>> trial = Trial(number, "ridge", {}, 1, "portfolio")
+    >>> book.settle(trial)
+    True
+    >>> trial.state, trial.score = TrialState.FINISHED, 0.01
+    >>> book.end(trial), book.earlier_trials()
+    (True, 0)
+    >>> book.close()
     """
 
     def __init__(
@@ -219,6 +235,20 @@ def read_study(database: Database | str, name: str) -> StoredStudy:
     Raises
     ------
     StorageError : there is none.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from huracan.automl import AutoMLEngine
+    >>> X = np.random.default_rng(0).standard_normal((300, 2))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     url = f"sqlite:///{folder}/studies.db"
+    ...     engine = AutoMLEngine(max_trials=2, learners=["ridge"], database=url, study="first").fit(X, X[:, 0])
+    ...     stored = read_study(url, "first")
+    >>> [(trial.number, trial.learner, str(trial.state)) for trial in stored.trials]
+    [(0, 'ridge', 'finished'), (1, 'ridge', 'pruned')]
+    >>> len(stored.to_optuna().trials)
+    2
     """
     log = StudyLog(opened(database))
     study = log.get(name)
@@ -237,6 +267,12 @@ def earlier_trials(database: Database, rows: TrainingSet, *, but: str | None = N
     Parameters
     ----------
     rows : those with a label count, as in a search.
+
+    Examples
+    --------
+    >>> rows = TrainingSet.from_arrays(np.random.default_rng(0).standard_normal((300, 2)), np.arange(300.0))
+    >>> earlier_trials(opened("sqlite://"), rows)
+    []
     """
     labelled = rows.labelled_only()
     return StudyLog(database).earlier_trials(
@@ -261,6 +297,7 @@ def _trial_of(row: sa.Row[Any], spaces: Spaces) -> Trial:
         values=tuple(row.objectives or ()),
         payoff=None if row.payoff is None else unpack(row.payoff, where=where)[0].astype(np.float64),
         notes=row.notes or {},
+        attempts=row.attempts,
     )
 
 

@@ -40,7 +40,8 @@ class Trial:
     answers : fold -> forecasts, or probabilities of up, on its test rows, float32; of the leaders only.
     seconds, wall_seconds : of its fits, by the processor and by the clock.
     score : mean gain less half a standard error; nan until it is finished. reason : why it failed or was stopped.
-    notes : what the sampler remembers of it.
+    notes : what the sampler remembers of it, and whether it was left to chance.
+    attempts : how often it was begun, where processes ended that worked on it.
     values : of the objectives, where they are others than the gain. payoff : of positions as large as its answers, see
         ``StudyRows.payoff``, over the folds it answered, numbers that float32 can hold; None where it answered none.
     """
@@ -60,6 +61,7 @@ class Trial:
     values: tuple[float, ...] = ()
     payoff: NDArray[np.float64] | None = None
     notes: Mapping[str, int] = field(default_factory=dict)
+    attempts: int = 1
 
     def fold_means(self) -> dict[int, float]:
         """Fold -> mean gain."""

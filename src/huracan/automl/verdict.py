@@ -48,7 +48,8 @@ class Verdict:
 
     Attributes
     ----------
-    crowned : the whole interval of ``skill`` lies above 0, and that of ``gain`` not below it.
+    crowned : the whole interval of ``skill`` lies above 0, and that of ``gain`` not below it. Positions are made of directions
+        and convictions, so a forecast that is right in them may serve while its size is off; the sentence says so.
     skill, skill_interval, p_value : mean payoff of a position as large as what the model says beyond the constant (over its
         root mean square, clipped at 3) held on the label less the constant, in units of the label, a moment at a time. It asks
         for direction and conviction, not for the size of forecasts, and has power where the loss has little.
@@ -96,13 +97,21 @@ class Verdict:
         when = f"from {_day(self.span[0])} to {_day(self.span[1])} ({self.n_moments:,} moments the search never saw)"
         if not np.isfinite(low):
             return f"Nothing can be said {when}: too few moments, or nothing moved."
-        shown = f"skill {self.skill:+.3f} ({low:+.3f} to {high:+.3f}); saves {_percent(self.gain)} of its loss "
-        shown += f"({_percent(self.interval[0])} to {_percent(self.interval[1])})"
-        if self.crowned:
+        shown = f"skill {self.skill:+.3f} ({low:+.3f} to {high:+.3f}); {self._loss_in_words}"
+        if self.crowned and self.gain > 0.0:
             return f"Better than the constant forecast {when}: {shown}."
+        if self.crowned:
+            return f"Skilled in direction, though its loss is no lower than that of the constant forecast, {when}: {shown}."
         if self.interval[1] < 0.0 or high < 0.0:
             return f"Worse than the constant forecast {when}: {shown}."
         return f"Not shown to be better than the constant forecast {when}: {shown}."
+
+    @property
+    def _loss_in_words(self) -> str:
+        low, high = self.interval
+        if self.gain >= 0.0:
+            return f"saves {_percent(self.gain)} of its loss ({_percent(low)} to {_percent(high)})"
+        return f"adds {_percent(-self.gain)} to its loss ({_percent(-high)} to {_percent(-low)})"
 
 
 def verdict_on(

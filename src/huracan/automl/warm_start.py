@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from huracan.automl.proposals import Spaces, defaults_of, inside
+from huracan.automl.optuna_terms import Spaces, defaults_of, inside
 from huracan.storage import Database, StudyFacts, StudyLog, StudyStatus, to_json
 
 __all__ = ["good_settings", "with_history"]
@@ -39,14 +39,15 @@ def good_settings(
 
     Similar is what has about as many rows, features and symbols, and bars about as long. Only settings that beat the constant
     count; one is brought into the space, or left out where it has no place there or is of a learner that is not searched.
-    Studies that saw later moments than ``searched_until`` do not count: a setting found there knows what is to judge.
+    Studies that searched later moments than ``searched_until``, or rows without times of their own, do not count: a setting
+    found there may know what is to judge. None counts all.
     """
     log = StudyLog(database)
     past = log.find(task=facts.task, status=StudyStatus.FINISHED)
     found: list[Setting] = []
     for study in sorted(past, key=lambda study: (_distance(study.facts, facts), -study.id)):
-        end = study.facts.span_end
-        if searched_until is not None and end is not None and end > searched_until:
+        end = study.identity.get("searched until")
+        if searched_until is not None and (end is None or datetime.fromisoformat(end) > searched_until):
             continue
         best: dict[str, Setting] = {}
         for learner, params in log.best_settings(study.id):

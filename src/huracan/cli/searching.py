@@ -23,7 +23,12 @@ def automl(
         Path | None, typer.Argument(help="File or folder of candles; data.source of the configuration, or a simulated market.")
     ] = None,
     source: Annotated[Path | None, typer.Option(help="The same, as an option.")] = None,
-    time_budget: Annotated[float | None, typer.Option(help="Seconds for search and final fit together.")] = None,
+    time_budget: Annotated[
+        float | None,
+        typer.Option(
+            help="Seconds for search and final fit together; reading candles, positions, judging and the report come on top."
+        ),
+    ] = None,
     max_trials: Annotated[int | None, typer.Option(help="Settings tried; 100 where no budget is set anywhere.")] = None,
     learners: Annotated[str | None, typer.Option(help="Names of the catalogue, with commas between them.")] = None,
     task: Annotated[str | None, typer.Option(help="regression (of the label) or classification (of its direction).")] = None,

@@ -278,10 +278,11 @@ class ProfileConfig(Section):
 class EnsembleConfig(Section):
     """Ensembles of the profile's learners, candidates of the main job like the learners themselves."""
 
-    methods: tuple[Literal["greedy", "stacking", "inverse_loss", "voting", "by_regime"], ...] = Field(
+    methods: tuple[Literal["greedy", "stacking", "inverse_loss", "voting", "by_regime", "hedge"], ...] = Field(
         (),
         description="How learners are combined, each way a candidate of its own: greedy (Caruana's selection, the constant "
-        "among the members), stacking, inverse_loss, voting (equal weights), by_regime; empty makes none.",
+        "among the members), stacking, inverse_loss, voting (equal weights), by_regime, hedge (weights that follow losses as "
+        "they arrived); empty makes none.",
     )
     members: tuple[str, ...] = Field(
         (), description="Learners of the profile that are combined; empty takes all that do the task, rules excepted."
@@ -324,7 +325,10 @@ class AutoMLConfig(Section):
     )
     n_splits: int = Field(4, ge=2, le=50, description="Walk-forward folds that every setting is judged on.")
     n_workers: int | None = Field(
-        None, ge=1, le=256, description="Processes that fit; none fits in this process where nothing has to be ended in time."
+        None,
+        ge=1,
+        le=256,
+        description="Processes that fit; none fits in this process, unless by the clock, and a learner that hangs holds it.",
     )
     ensemble: bool = Field(
         True, description="Fit the best settings together, weighted by greedy selection; else the best alone."
@@ -334,7 +338,9 @@ class AutoMLConfig(Section):
     shared_bins: bool = Field(True, description="Bin rows for boosters once for all trials.")
     pruning: bool = Field(True, description="Stop trials that are hopeless on the folds they have answered.")
     trial_timeout: float | None = Field(
-        None, gt=0.0, description="Seconds one trial may take; such a search is not reproducible. None: no limit."
+        None,
+        gt=0.0,
+        description="Seconds one trial may take (not reproducible then). None: a fifth of a time budget, else no limit.",
     )
     feature_selection: bool = Field(False, description="Search how many features to keep, too.")
     warm_start: bool = Field(False, description="Begin with the best settings of earlier searches in the database.")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from huracan.ensembles.ensemble import EnsembleClassifier, EnsembleRegressor
     from huracan.ensembles.feature_ranking import rank_features
     from huracan.ensembles.greedy import greedy_weights
-    from huracan.ensembles.hedge import Hedge
+    from huracan.ensembles.hedge import Hedge, hedge_weights
     from huracan.ensembles.leak_check import ForesightTest, assert_out_of_fold, foresight_test
     from huracan.ensembles.out_of_fold import OutOfFold, out_of_fold_predictions
     from huracan.ensembles.parts import ensemble_from_parts
@@ -47,6 +47,7 @@ _HOME = {
     "equal_weights": "weighting",
     "foresight_test": "leak_check",
     "greedy_weights": "greedy",
+    "hedge_weights": "hedge",
     "inverse_loss_weights": "weighting",
     "out_of_fold_predictions": "out_of_fold",
     "rank_features": "feature_ranking",
@@ -72,6 +73,7 @@ __all__ = [
     "equal_weights",
     "foresight_test",
     "greedy_weights",
+    "hedge_weights",
     "inverse_loss_weights",
     "out_of_fold_predictions",
     "rank_features",

@@ -10,8 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from huracan.errors import DataError
+from huracan.statistics import average_by_time
 
-__all__ = ["Hedge"]
+__all__ = ["Hedge", "hedge_weights"]
+
+_WIDEST = 0.99
+"""Share of the differences between members that lie inside the range of losses; those beyond are cut."""
 
 
 class Hedge:
@@ -152,3 +156,41 @@ class Hedge:
             )
         self.n_clipped += int(beyond.sum())
         return (np.clip(loss, low, high) - low) / self._width
+
+
+def hedge_weights(
+    losses: ArrayLike, times: NDArray[np.datetime64], known: NDArray[np.datetime64] | None = None
+) -> NDArray[np.float64]:
+    """Weights of the next decision after a past: losses arrive one moment after the other, rows of a moment averaged.
+
+    What all members lose at a moment says nothing about any of them, so losses count less their mean over the members, and are
+    cut where 99 % of these differences lie.
+
+    Parameters
+    ----------
+    losses : (n, m) losses by row. times : (n,) of the decisions. known : (n,) when each loss was known; at once by default.
+
+    Returns
+    -------
+    float64 (m,), >= 0, sum 1.
+
+    Examples
+    --------
+    >>> losses = np.random.default_rng(0).uniform(size=(400, 2)) + [0.0, 0.2]
+    >>> hedge_weights(losses, np.datetime64("2024-01-01") + np.arange(400)).round(2).tolist()
+    [0.99, 0.01]
+    """
+    table = np.asarray(losses, dtype=np.float64)
+    if table.ndim != 2 or not table.size:
+        raise DataError(f"losses have shape {table.shape}; (rows, members) was expected.")
+    moments, by_moment = average_by_time(table, times)
+    by_moment = by_moment - by_moment.mean(axis=1, keepdims=True)
+    width = float(np.quantile(np.abs(by_moment), _WIDEST))
+    if not width > 0.0:
+        return np.full(table.shape[1], 1.0 / table.shape[1])
+    delay = 0
+    if known is not None:
+        delay = max(0, int(np.median(np.searchsorted(moments, known) - np.searchsorted(moments, times))))
+    hedge = Hedge(table.shape[1], delay=delay, loss_range=(-width, width), clip=True)
+    hedge.run(by_moment)
+    return hedge.weights

@@ -17,6 +17,9 @@ __all__ = ["Task", "answers", "answers_on", "checked_members", "fit_member", "se
 
 Task = Literal["regression", "classification"]
 
+_ROUNDING = 1e-6
+"""By which a probability may exceed 1: softmax in float32 does."""
+
 
 def checked_members(members: Any, *, reserved: tuple[str, ...] = ()) -> dict[str, Any]:
     """The members as a plain dict; refused where there is none, a name is not usable, or one is no estimator."""
@@ -92,7 +95,7 @@ def answers(name: str, model: Any, X: Any, n_classes: int = 0) -> NDArray[np.flo
 
     Raises
     ------
-    ModelError : an answer is not finite; the row is named.
+    ModelError : an answer is not finite, or a probability not between 0 and 1; the row is named.
     """
     given = X if takes_rows(model) else np.asarray(X.X if isinstance(X, TrainingSet) else X, dtype=np.float64)
     if not n_classes:
@@ -106,6 +109,12 @@ def answers(name: str, model: Any, X: Any, n_classes: int = 0) -> NDArray[np.flo
     if bad.any():
         row = int(np.argmax(bad))
         raise ModelError(f"member '{name}' answers {said[row]} in row {row}; a finite number was expected.")
+    if n_classes:
+        beyond = (said < 0.0) | (said > 1.0 + _ROUNDING)
+        if beyond.any():
+            row = int(np.argmax(beyond if said.ndim == 1 else beyond.any(axis=1)))
+            raise ModelError(f"member '{name}' answers {said[row]} in row {row}; probabilities from 0 to 1 were expected.")
+        said = np.minimum(said, 1.0)
     return said
 
 

@@ -28,6 +28,7 @@ from huracan.ensembles import (
     TimeOrderedStackingRegressor,
     equal_weights,
     greedy_weights,
+    hedge_weights,
     inverse_loss_weights,
     out_of_fold_predictions,
 )
@@ -46,6 +47,7 @@ _PURPOSES = {
     "inverse_loss": "Learners weighted by the inverse of their loss out of fold.",
     "voting": "The plain mean of several learners.",
     "by_regime": "Learners weighted by their loss out of fold in each market regime.",
+    "hedge": "Learners weighted by their losses out of fold as they arrived (Hedge).",
 }
 
 Task = Literal["regression", "classification"]
@@ -239,22 +241,26 @@ def _weights(method: str, made: OutOfFold) -> NDArray[np.float64] | RegimeWeight
     if method == "inverse_loss":
         return inverse_loss_weights(losses)
     told = made.rows.take(made.usable)
+    if method == "hedge":
+        return hedge_weights(losses, told.decision_time, told.label_end)
     return RegimeWeights.fit(losses, told.regime_code, told.decision_time)
 
 
 def _greedy(made: OutOfFold, seed: int) -> NDArray[np.float64]:
     """Weights of the members and, last, of the constant that each fold's past would have forecast."""
-    usable = made.usable & (made.rows.weight > 0)
-    table = np.column_stack([made.predictions, _constant(made)])[usable]
+    constant = _constant(made)
+    usable = made.usable & (made.rows.weight > 0) & np.isfinite(constant)
+    table = np.column_stack([made.predictions, constant])[usable]
     loss: Literal["squared_error", "log_loss"] = "squared_error" if made.task == "regression" else "log_loss"
     return greedy_weights(table, made.target[usable], loss, sample_weight=made.rows.weight[usable], random_state=seed)
 
 
 def _constant(made: OutOfFold) -> NDArray[np.float64]:
-    """For each row the mean label that was known when the models behind its predictions learned."""
+    """For each row the mean label known when the models behind its predictions learned; nan where none had a weight."""
     known = np.isfinite(made.target) & (made.rows.weight > 0)
     constant = np.full(len(made), np.nan)
     for moment in np.unique(made.known_until[made.fold >= 0]):
         past = known & (made.rows.label_end <= moment)
-        constant[made.known_until == moment] = np.average(made.target[past], weights=made.rows.weight[past])
+        if past.any():
+            constant[made.known_until == moment] = np.average(made.target[past], weights=made.rows.weight[past])
     return constant

@@ -6,12 +6,10 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import CodeType
-from typing import Any
 
 from huracan.accounting import CostModel, PositionPolicy
 from huracan.baselines.ab_testing import ABTestResult, Comparison
-from huracan.baselines.spec import LearnerSpec
+from huracan.baselines.learner_identity import learner_identity
 from huracan.catalogue import find_learner
 from huracan.config import HuracanConfig, config_hash
 from huracan.dataset import TrainingSet
@@ -96,25 +94,10 @@ def run_key(config: HuracanConfig, prepared: Prepared, *, search: Sequence[str] 
     data, settings = candles_hash(prepared.source.candles), config_hash(config, search=search is not None)
     versions = library_versions()
     learners = [
-        _fingerprint(find_learner(name)) for name in sorted(config.active_profile.learners if search is None else search)
+        learner_identity(find_learner(name)) for name in sorted(config.active_profile.learners if search is None else search)
     ]
     content = json.dumps([data, settings, prepared.recipe.hash, learners, config.seed, versions, source_hash()], sort_keys=True)
     return RunFacts(hashlib.sha256(content.encode()).hexdigest(), data, settings, config.seed, versions)
-
-
-def _fingerprint(spec: LearnerSpec) -> str:
-    """What identifies a learner, a user's own included: its settings and the code of its functions."""
-    functions = (spec.build, spec.fit, spec.output, spec.importance)
-    code = [_code_of(getattr(function, "__code__", None)) for function in functions]
-    return json.dumps([spec.name, spec.tasks, dict(spec.defaults), spec.scale_inputs, code], sort_keys=True, default=str)
-
-
-def _code_of(code: Any) -> Any:
-    if isinstance(code, frozenset):
-        return sorted(map(repr, code))  # the order of a set changes from process to process
-    if not isinstance(code, CodeType):
-        return repr(code)
-    return [code.co_code.hex(), code.co_names, [_code_of(part) for part in code.co_consts]]
 
 
 def gather_evidence(config: HuracanConfig, plan: Plan, folder: RunFolder | None, progress: Progress | None) -> Evidence:

@@ -192,7 +192,13 @@ def _stages(
             name: {"task": run.task, "train_rows": run.train_rows, "seconds": run.fit_seconds, "failure": run.failure}
             for name, run in evidence.runs.items()
         },
-        "evaluation": {"leaderboard": table, "hold_out": look.result if look else not_run(no_look)},
+        "evaluation": {
+            "leaderboard": table,
+            "hold_out": look.result if look else not_run(no_look),
+            "forecast_intervals": content.intervals
+            if content.intervals is not None and content.intervals.height
+            else not_run(f"{content.calibration_of} forecasts no label, or too few were known"),
+        },
         "ab_testing": content.ab_test or not_run("every learner said a constant"),
         "predictions": predictions,
         "drift_detection": not_built,

@@ -17,6 +17,7 @@ from huracan.config import HuracanConfig
 from huracan.integration.candidates import candidates_of
 from huracan.integration.closing import Accounts, HoldOutLook
 from huracan.integration.evidence import Evidence, RunFacts
+from huracan.integration.forecast_intervals import forecast_intervals
 from huracan.integration.judging import Judged
 from huracan.integration.preparation import Prepared
 from huracan.market import written_length
@@ -260,6 +261,7 @@ def report_content(
         },
         planted=planted_edge(prepared, evidence),
         ab_test=ab_test,
+        intervals=forecast_intervals(evidence, shown),
         not_run={"drift detection": "not part of this version", "feedback loop": "not part of this version"},
     )
 

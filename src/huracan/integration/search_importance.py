@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
+from huracan.automl.optuna_terms import Spaces, defaults_of, distribution, named, place_of
 from huracan.automl.trials import Trial, TrialState
 from huracan.baselines.search_space import Between, Dimension
-from huracan.catalogue import find_learner
 from huracan.report import HyperparameterImportance, Slice
 
 if TYPE_CHECKING:
@@ -31,11 +32,10 @@ _FEWEST_IN_SLICE = 5
 _NONE = pl.DataFrame(schema={"name": pl.String, "importance": pl.Float64})
 
 
-Spaces = Mapping[str, Mapping[str, Dimension]]
-
-
-def importances(trials: Sequence[Trial], spaces: Spaces, *, seed: int) -> tuple[HyperparameterImportance, ...]:
-    """The choice of the learner, then the hyperparameters of each learner, most trials first.
+def importances(
+    trials: Sequence[Trial], spaces: Spaces, *, seed: int, minimised: bool = False
+) -> tuple[HyperparameterImportance, ...]:
+    """The choice of the learner, then the hyperparameters of each learner, that of the best trial first.
 
     Importance is how much less evenly the best quarter of the trials lies in a hyperparameter than all of them do.
 
@@ -45,6 +45,8 @@ def importances(trials: Sequence[Trial], spaces: Spaces, *, seed: int) -> tuple[
     IJCAI.
     """
     finished = [trial for trial in trials if trial.state is TrialState.FINISHED]
+    if minimised:
+        finished = [replace(trial, score=-trial.score) for trial in finished]
     by_learner = _by_learner(finished)
     found = []
     if len({trial.learner for trial in trials}) > 1:
@@ -56,10 +58,12 @@ def importances(trials: Sequence[Trial], spaces: Spaces, *, seed: int) -> tuple[
     return tuple(found)
 
 
-def slices(trials: Sequence[Trial], spaces: Spaces, mattered: Sequence[HyperparameterImportance]) -> tuple[Slice, ...]:
+def slices(
+    trials: Sequence[Trial], spaces: Spaces, mattered: Sequence[HyperparameterImportance], *, minimised: bool = False
+) -> tuple[Slice, ...]:
     """Scores against the hyperparameters that matter most; of a learner with few trials, against its first ones."""
     drawn: list[Slice] = []
-    for learner, mine in _by_learner([trial for trial in trials if np.isfinite(trial.score)]).items():
+    for learner, mine in _by_learner([t for t in trials if np.isfinite(t.score)], minimised).items():
         space = spaces[learner]
         if len(mine) < _FEWEST_IN_SLICE or not space:
             continue
@@ -69,10 +73,10 @@ def slices(trials: Sequence[Trial], spaces: Spaces, mattered: Sequence[Hyperpara
     return tuple(drawn[:_MOST_SLICES])
 
 
-def _by_learner(trials: Sequence[Trial]) -> dict[str, list[Trial]]:
+def _by_learner(trials: Sequence[Trial], minimised: bool = False) -> dict[str, list[Trial]]:
     """Trials of each learner, the learner with the best of them first."""
     found: dict[str, list[Trial]] = {}
-    for trial in sorted(trials, key=lambda trial: -trial.score):
+    for trial in sorted(trials, key=lambda trial: trial.score if minimised else -trial.score):
         found.setdefault(trial.learner, []).append(trial)
     return found
 
@@ -92,7 +96,7 @@ def _of_hyperparameters(
 ) -> HyperparameterImportance:
     if len(mine) < _FEWEST:
         return HyperparameterImportance(learner, len(mine), _NONE, reason=_too_few(len(mine), False))
-    complete = [_complete(learner, trial.params) for trial in mine]
+    complete = [{**defaults_of(learner), **trial.params} for trial in mine]
     known = {
         name: where
         for name, where in space.items()
@@ -100,8 +104,8 @@ def _of_hyperparameters(
     }
     if not known:
         return HyperparameterImportance(learner, len(mine), _NONE, reason="No hyperparameter took more than one value.")
-    distributions = {name: _distribution(where) for name, where in known.items()}
-    values = [{name: _value(params[name], where) for name, where in known.items()} for params in complete]
+    distributions = {name: distribution(where) for name, where in known.items()}
+    values = [{name: named(where, params[name]) for name, where in known.items()} for params in complete]
     return _measured(learner, values, mine, distributions, seed)
 
 
@@ -143,45 +147,20 @@ def _ped_anova(values: Sequence[Mapping[str, Any]], scores: np.ndarray, distribu
         return optuna.importance.get_param_importances(study, evaluator=evaluator, normalize=False)
 
 
-def _distribution(where: Dimension) -> optuna.distributions.BaseDistribution:
-    import optuna
-
-    if isinstance(where, Between):
-        if where.whole:
-            return optuna.distributions.IntDistribution(int(where.low), int(where.high), log=where.log)
-        return optuna.distributions.FloatDistribution(where.low, where.high, log=where.log)
-    return optuna.distributions.CategoricalDistribution(range(len(where.values)))
-
-
-def _value(value: Any, where: Dimension) -> Any:
-    """A value as its distribution has it: a number, or the place of a choice."""
-    if isinstance(where, Between):
-        return int(value) if where.whole else float(value)
-    return _place(value, where)
-
-
-def _place(value: Any, where: Any) -> int:
-    return next(
-        i for i, known in enumerate(where.values) if value == known and isinstance(value, bool) == isinstance(known, bool)
-    )
+def _value(value: Any, where: Dimension) -> float:
+    """A value as a picture has it: a number, or the place of a choice."""
+    return float(value if isinstance(where, Between) else place_of(where, value))
 
 
 def _slice(learner: str, name: str, where: Dimension, trials: Sequence[Trial]) -> Slice:
-    rows = [(trial.number, _complete(learner, trial.params)[name], trial.score, str(trial.state)) for trial in trials]
-    inside = [(number, float(_value(value, where)), score, state) for number, value, score, state in rows if value in where]
+    rows = [(trial.number, {**defaults_of(learner), **trial.params}[name], trial.score, str(trial.state)) for trial in trials]
+    inside = [(number, _value(value, where), score, state) for number, value, score, state in rows if value in where]
     frame = pl.DataFrame(
         inside, schema={"trial": pl.Int64, "value": pl.Float64, "score": pl.Float64, "state": pl.String}, orient="row"
     )
     if isinstance(where, Between):
         return Slice(learner, name, frame, log=where.log)
     return Slice(learner, name, frame, labels=tuple("none" if value is None else str(value) for value in where.values))
-
-
-def _complete(learner: str, params: Mapping[str, Any]) -> dict[str, Any]:
-    """All settings of a trial: its own, the learner's defaults, and all features where it does not choose any."""
-    spec = find_learner(learner)
-    own = {name: value for name, value in params.items() if name in spec.defaults}
-    return {"select_features_by": "none", "share_of_features": 1.0, **spec.complete(own), **params}
 
 
 def _too_few(n: int, one_learner: bool) -> str:

@@ -28,13 +28,18 @@ class SearchTold:
         self._trials, self._done = 0, 0.0
 
     def __call__(self, trial: Any, best: Any) -> None:
-        self._trials = max(self._trials, trial.number) + 1  # those of before a kill count, too
-        said = "none finished yet" if best is None else f"best so far {best.score:+.3g} ({best.learner})"
+        self._trials = max(self._trials, trial.number + 1)  # those of before a kill count, too
+        said = "none finished yet" if best is None else f"best so far {self._worth(best)} ({best.learner})"
         self._tell(f"{self._trials} trial{'s' if self._trials > 1 else ''}, {said}", _OF_THE_WHOLE * self._share())
 
     def finished(self) -> None:
         """Everything is done."""
         self._tell("report written", 1.0)
+
+    def _worth(self, best: Any) -> str:
+        """What a trial is chosen by."""
+        first = self._wanted.objectives[0]
+        return f"{best.score:+.3g}" if first == "gain" else f"{first.replace('_', ' ')} {best.values[0]:.3g}"
 
     def _share(self) -> float:
         """How much of the budget is spent, whichever ends first."""

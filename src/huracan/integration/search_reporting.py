@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from huracan.automl import AutoMLEngine
+from huracan.automl.objectives import DIRECTIONS
 from huracan.automl.trials import Trial, TrialState
 from huracan.config import HuracanConfig
 from huracan.integration.closing import HoldOutLook
@@ -98,7 +99,8 @@ def search_content(
     engine, candles, development = found.engine, prepared.source.candles, plan.development
     history = engine.history_
     scored, spaces = [_with_first_objective(trial, engine.objectives) for trial in history], engine.spaces
-    mattered = importances(scored, spaces, seed=config.seed)
+    minimised = DIRECTIONS[engine.objectives[0]] == "minimize"
+    mattered = importances(scored, spaces, seed=config.seed, minimised=minimised)
     bar = written_length(int(development.bar_length.astype("timedelta64[ms]").astype(int)))
     notes = [note.sentence for note in prepared.source.notes]
     notes += [prepared.source.cleaning] if prepared.source.cleaning else []
@@ -133,11 +135,11 @@ def search_content(
             "duration": f"{duration:.0f} s",
         },
         judgement=_judgement(found),
-        history=history_frame(scored),
+        history=history_frame(scored, minimised=minimised),
         leaderboard=_leaderboard(engine),
         members=_members(engine),
         importances=mattered,
-        slices=slices(scored, spaces, mattered),
+        slices=slices(scored, spaces, mattered, minimised=minimised),
         budget=_budget(config, engine),
         reproducible=engine.reproducible_,
         provenance={
@@ -154,13 +156,13 @@ def search_content(
     )
 
 
-def history_frame(trials: list[Trial]) -> pl.DataFrame:
-    """``[trial, learner, state, score, best, seconds]`` in the order trials ended."""
+def history_frame(trials: list[Trial], *, minimised: bool = False) -> pl.DataFrame:
+    """``[trial, learner, state, score, best, seconds]`` in the order trials ended; ``best`` may be the smallest."""
     rows, best, spent = [], None, 0.0
     for trial in trials:
         score = float(trial.score) if math.isfinite(trial.score) else None
         if trial.state is TrialState.FINISHED and score is not None:
-            best = score if best is None else max(best, score)
+            best = score if best is None else (min if minimised else max)(best, score)
         spent += trial.wall_seconds
         rows.append((trial.number, trial.learner, str(trial.state), score, best, spent))
     return pl.DataFrame(rows, schema=_HISTORY, orient="row")

@@ -6,6 +6,7 @@ judged on; a fit takes its rows as a subset. XGBoost's are binned for each fold 
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,17 @@ class BinnedRows:
     Parameters
     ----------
     X : float32 (n, d), finite. first : row numbers that every fold trains on; their values make LightGBM's bins.
+
+    Attributes
+    ----------
+    seconds : learner -> time that its binning took so far.
     """
 
     def __init__(self, X: NDArray[np.float32], first: NDArray[np.integer]) -> None:
         self.X, self.first = X, first
         self._lightgbm: dict[int, Any] = {}
         self._xgboost: dict[tuple[Any, int], Any] = {}
+        self.seconds: dict[str, float] = {}
 
     def of_fold(self, name: Any, rows: NDArray[np.integer]) -> FoldRows:
         """The training rows of one fold, known by a name; the same name always means the same rows."""
@@ -36,6 +42,7 @@ class BinnedRows:
         import lightgbm
 
         if max_bin not in self._lightgbm:
+            began = time.perf_counter()
             settings = {
                 "max_bin": max_bin,
                 "feature_pre_filter": False,
@@ -46,6 +53,7 @@ class BinnedRows:
             edges = lightgbm.Dataset(self.X[self.first], label=np.zeros(len(self.first)), params=settings).construct()
             everything = edges.create_valid(self.X, label=np.zeros(len(self.X)), params=settings)
             self._lightgbm[max_bin] = everything.construct()
+            self._count("lightgbm", began)
         return self._lightgbm[max_bin]
 
     def xgboost(self, name: Any, rows: NDArray[np.integer], max_bin: int, n_jobs: int) -> Any:
@@ -53,8 +61,13 @@ class BinnedRows:
         import xgboost
 
         if (name, max_bin) not in self._xgboost:
+            began = time.perf_counter()
             self._xgboost[name, max_bin] = xgboost.QuantileDMatrix(self.X[rows], max_bin=max_bin, nthread=n_jobs)
+            self._count("xgboost", began)
         return self._xgboost[name, max_bin]
+
+    def _count(self, learner: str, began: float) -> None:
+        self.seconds[learner] = self.seconds.get(learner, 0.0) + time.perf_counter() - began
 
 
 class FoldRows:

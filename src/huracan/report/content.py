@@ -67,6 +67,8 @@ class ReportContent:
         none is crowned), out of fold and then on the hold-out. hold_out : the one look, None where nothing was held out.
     regime_skill : ``[learner, regime, skill, ci_low, ci_high, p_adjusted, n_rows]``. importance : ``[feature, importance]``, of
         ``importance_of``. calibration : ``[mean_probability, observed, ci_low, ci_high, n]`` of ``calibration_of``.
+    intervals : ``[symbol, year, rows, coverage, mean_width]`` of 90 % intervals around what ``calibration_of`` forecast;
+        None or no rows where it forecasts no label.
     tried : label -> number or sentence: how many learners, folds, position policies, rows and caps.
     provenance : label -> hash or version. planted : on a simulated market only.
     not_run : stage -> reason. ab_test : the learners compared by their losses; None where they were not.
@@ -98,3 +100,4 @@ class ReportContent:
     planted: PlantedEdge | None = None
     not_run: Mapping[str, str] = field(default_factory=dict)
     ab_test: ABTestResult | None = None
+    intervals: pl.DataFrame | None = None

@@ -76,10 +76,29 @@ def render_report(content: ReportContent) -> str:
         importance=importance_bars(content.importance, _MOST_FEATURES),
         n_features=min(_MOST_FEATURES, content.importance.height),
         reliability=reliability_chart(content.calibration) if content.calibration.height else None,
+        intervals=_intervals(content),
         market=_market(content),
         quality=quality_rows(content.quality),
         level=content.alpha,
     )
+
+
+def _intervals(content: ReportContent) -> list[dict[str, str]]:
+    """Coverage and width by symbol and year, written."""
+    table = content.intervals
+    if table is None or table.is_empty():
+        return []
+    decimals = formatting.suitable_decimals(table["mean_width"].to_list(), least=2)
+    return [
+        {
+            "symbol": row["symbol"],
+            "year": str(row["year"]),
+            "rows": f"{row['rows']:,}",
+            "coverage": formatting.percent(row["coverage"]),
+            "width": formatting.number(row["mean_width"], decimals),
+        }
+        for row in table.iter_rows(named=True)
+    ]
 
 
 def _meaning(content: ReportContent) -> _Meaning:

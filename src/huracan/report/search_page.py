@@ -88,12 +88,13 @@ def _tiles(content: SearchContent, scores: ScoreScale) -> list[dict[str, str]]:
     tiles, found = [], content.judgement
     if found is not None:
         decimals = _share_decimals(found)
+        verb, preposition = ("saves", "of") if found.gain >= 0.0 else ("adds", "to")
         tiles.append(
             {
                 "name": "Skill on rows no trial has seen",
                 "value": number(found.skill, 3, signed=True),
-                "note": f"95 % interval {bounds(found.skill_low, found.skill_high, 3, signed=True)}; saves "
-                f"{percent(found.gain, decimals, signed=True)} of the constant's loss",
+                "note": f"95 % interval {bounds(found.skill_low, found.skill_high, 3, signed=True)}; {verb} "
+                f"{percent(abs(found.gain), decimals)} {preposition} the constant's loss",
             }
         )
     best = content.history["best"].drop_nulls()
