@@ -215,6 +215,7 @@ def test_a_summary_says_what_seeds_and_time_leave_open(found):
         assert row["lead_bps"] == pytest.approx(agent["mean_bps"] - row["mean_bps"])
         assert row["lead_low"] <= row["lead_bps"] <= row["lead_high"]
         assert row["lead_p_value"] <= row["lead_p_adjusted"] <= 1.0
+    assert flat["improvement"] == (found.scores("agent") > 0).mean()
     bars = found.bars.filter(pl.col("strategy") == "agent")
     assert agent["mean_bps"] == pytest.approx(bars["log_return"].mean() * 1e4)
     assert agent["mean_bps"] > rows["random"]["mean_bps"]  # a price that comes back can be traded
@@ -261,12 +262,16 @@ def test_candles_of_several_symbols_one_agent_each(candles):
         n_envs=4,
         one_agent_per_symbol=True,
         min_train_share=0.6,
+        maps=False,
     )
     table = found.to_frame()
     assert table.height == 10
     assert table["symbol"].n_unique() == 2
     assert found.learning_curves["symbol"].n_unique() == 2
     assert found.bars["ts"].null_count() == 0
+    assert found.action_maps.is_empty()
+    first = found.bars["ts"].min() + (found.bars["ts"][1] - found.bars["ts"][0])
+    assert found.windows["test_start"].to_list() == [first]
     assert found.summary(resamples=400)["score_low"].null_count() == 5  # one seed says nothing of luck
     assert found.bars_per_year == 8760.0
 
@@ -299,6 +304,8 @@ def test_what_cannot_be_played_is_refused(market):
 
     with pytest.raises(ModelError, match="chose action 7 on row"):
         play(Beyond(), market, RULES)
+    with pytest.raises(ModelError, match="nobody knows how long"):
+        play(Flat(LADDER), market, TradingRules(actions=LADDER, observe=("time_left",)))
     with pytest.raises(NotEnoughData, match="window shows"):
         play(Flat(LADDER), market, TradingRules(actions=LADDER, window=5_000))
     with pytest.raises(ModelError, match="without a long one"):

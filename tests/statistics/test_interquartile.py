@@ -2,10 +2,15 @@
 
 import numpy as np
 import pytest
-from scipy.stats import trim_mean
+from scipy.stats import mannwhitneyu, trim_mean
 
 from huracan.errors import DataError, NotEnoughData
-from huracan.statistics import interquartile_mean, performance_profile, stratified_bootstrap_interval
+from huracan.statistics import (
+    interquartile_mean,
+    performance_profile,
+    probability_of_improvement,
+    stratified_bootstrap_interval,
+)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 1), (5, 3), (10, 26), (7, 2)])
@@ -20,6 +25,16 @@ def test_it_equals_rliable():
     metrics = pytest.importorskip("rliable.metrics")
     scores = np.random.default_rng(1).lognormal(size=(5, 6))
     assert interquartile_mean(scores) == pytest.approx(metrics.aggregate_iqm(scores), rel=1e-12)
+
+
+def test_the_chance_to_be_better_is_that_of_mann_and_whitney():
+    random = np.random.default_rng(1)
+    ours, theirs = random.integers(0, 5, (6, 3)).astype(float), random.integers(0, 4, (4, 3)).astype(float)
+    u = [mannwhitneyu(ours[:, task], theirs[:, task]).statistic for task in range(3)]
+    assert probability_of_improvement(ours, theirs) == pytest.approx(np.mean(u) / 24, rel=1e-12)
+    assert probability_of_improvement(ours, ours) == 0.5
+    with pytest.raises(DataError, match="the same tasks"):
+        probability_of_improvement(ours, theirs[:, :2])
 
 
 def test_one_lucky_run_does_not_move_it():

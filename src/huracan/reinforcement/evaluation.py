@@ -18,6 +18,7 @@ from huracan.statistics import (
     ewc_t_test_pairs,
     interquartile_mean,
     performance_profile,
+    probability_of_improvement,
     stratified_bootstrap_interval,
 )
 
@@ -30,6 +31,7 @@ AGENT = "agent"
 
 _BASIS_POINTS = 10_000.0
 _FEWEST_DAYS = 60
+_LEAD = ("lead_bps", "lead_low", "lead_high", "lead_p_value")
 _RUN = ("seed", "window", "symbol", "strategy")
 
 
@@ -95,6 +97,7 @@ class WalkForwardEvaluation:
 
         ``lead_bps``, ``lead_low``, ``lead_high``, ``lead_p_value``, ``lead_p_adjusted`` : mean of the agent less that of this
         strategy, bar by bar, by the same test; adjusted after Holm for all strategies it is compared with.
+        ``improvement`` : chance that a run of the agent earns more than one of this strategy in the same window and symbol.
 
         ``sharpe``, ``max_drawdown`` : of an account in equal parts in all seeds and symbols, set equal again at every bar.
         ``turnover`` (mean per bar), ``exposure``, ``trades`` and ``cost_bps`` (per run) : means over runs.
@@ -127,10 +130,11 @@ class WalkForwardEvaluation:
             row |= _bootstrapped(series[name], confidence, resamples, seed)
             if name in rivals:
                 k = rivals.index(name)
-                row |= dict(zip(("lead_bps", "lead_low", "lead_high", "lead_p_value"), leads.row(k)))
+                row |= dict(zip(_LEAD, leads.row(k)))
                 row["lead_p_adjusted"] = float(adjusted[k])
+                row["improvement"] = probability_of_improvement(self.scores(AGENT), self.scores(name))
             else:
-                row |= dict.fromkeys(("lead_bps", "lead_low", "lead_high", "lead_p_value", "lead_p_adjusted"))
+                row |= dict.fromkeys((*_LEAD, "lead_p_adjusted", "improvement"))
             rows.append(row | self._account(name))
         return pl.DataFrame(rows, infer_schema_length=None)
 

@@ -133,7 +133,8 @@ def play(policy: Any, market: MarketTable, rules: TradingRules, *, name: str = "
 
     Raises
     ------
-    NotEnoughData : there is nothing to decide on. ModelError : an action that is not there, or a policy that is none.
+    NotEnoughData : there is nothing to decide on. ModelError : an action that is not there, a policy that is none, or an agent
+        that sees the ``time_left``, since nobody knows how long it is.
 
     Examples
     --------

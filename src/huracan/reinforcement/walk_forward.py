@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -43,8 +44,11 @@ class Window:
         spans: dict[str, Any] = {}
         for part, market in (("train", self.train), ("test", self.test)):
             rows = np.flatnonzero(market.decidable)
-            moment = rows if market.ts is None or market.bar_length is None else market.ts[rows] + market.bar_length
-            spans |= {f"{part}_start": moment.min(), f"{part}_end": moment.max(), f"{part}_decisions": len(rows)}
+            first, last = int(rows.min()), int(rows.max())
+            if market.ts is not None and market.bar_length is not None:
+                decided = market.ts[rows] + market.bar_length
+                first, last = (at.item().replace(tzinfo=dt.UTC) for at in (decided.min(), decided.max()))
+            spans |= {f"{part}_start": first, f"{part}_end": last, f"{part}_decisions": len(rows)}
         return {"window": self.number, **spans}
 
 
@@ -107,6 +111,7 @@ def walk_forward_evaluation(
     embargo: Embargo = 0,
     min_train_share: float | None = None,
     one_agent_per_symbol: bool = False,
+    maps: bool = True,
     executor: FanoutExecutor | None = None,
 ) -> WalkForwardEvaluation:
     """Train agents on the past and play what comes next, beside strategies that any agent has to beat.
@@ -124,6 +129,7 @@ def walk_forward_evaluation(
     n_windows, train, embargo, min_train_share : see :func:`walk_forward_windows`.
     seeds : how many, or which. At least five say something of luck; see ``.summary()``.
     total_steps, n_envs : of a training. one_agent_per_symbol : train for each symbol alone instead of for all together.
+    maps : draw an action map of every agent; its ``predict`` must give values for that.
     executor : runs the trainings, one for each seed and window, on other cores or machines; None runs them here. The result is
         the same for the same number of threads.
 
@@ -148,7 +154,9 @@ def walk_forward_evaluation(
     if not chosen or len(set(chosen)) < len(chosen):
         raise ModelError(f"seeds are {seeds}; at least one, each once, was expected.")
     windows = list(walk_forward_windows(table, n_windows, train=train, embargo=embargo, min_train_share=min_train_share))
-    work = _Work(table, tuple((w.train.decidable, w.test.decidable) for w in windows), make_agent, rules, total_steps, n_envs)
+    work = _Work(
+        table, tuple((w.train.decidable, w.test.decidable) for w in windows), make_agent, rules, total_steps, n_envs, maps
+    )
     symbols = list(table.symbols) if one_agent_per_symbol else [""]
     tasks = {(w.number, seed, symbol): (w.number, seed, symbol) for w in windows for seed in chosen for symbol in symbols}
     if executor is None:
@@ -165,7 +173,7 @@ def walk_forward_evaluation(
         runs=pl.concat([part.labelled(part.played.per_symbol) for part in parts]),
         windows=pl.DataFrame([window.told() for window in windows]),
         learning_curves=pl.concat([_about(key, run.history) for key, run in runs.items()]),
-        action_maps=pl.concat([_about(key, run.action_map) for key, run in runs.items()]),
+        action_maps=pl.concat([_about(key, run.action_map) for key, run in runs.items()]) if maps else pl.DataFrame(),
         stopped={key[:2]: run.stopped for key, run in runs.items() if run.stopped},
         bars_per_year=parts[0].played.bars_per_year,
     )
@@ -181,6 +189,7 @@ class _Work:
     rules: TradingRules
     total_steps: int
     n_envs: int
+    maps: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,7 +237,7 @@ def _train_and_play(task: tuple[int, int, str], shared: _Work) -> _Run:
         played,
         random,
         pl.DataFrame(points, schema=_CURVE),
-        action_map(agent, past, shared.rules).to_frame(),
+        action_map(agent, past, shared.rules).to_frame() if shared.maps else pl.DataFrame(),
         getattr(agent, "stopped_", ""),
     )
 

@@ -27,6 +27,7 @@ from huracan.statistics.interquartile import (
     StratifiedInterval,
     interquartile_mean,
     performance_profile,
+    probability_of_improvement,
     stratified_bootstrap_interval,
 )
 from huracan.statistics.loss_path import LossPath, loss_path
@@ -95,6 +96,7 @@ __all__ = [
     "observations_needed",
     "optimal_block_length",
     "performance_profile",
+    "probability_of_improvement",
     "rank_biserial",
     "romano_wolf",
     "sharpe_difference_test",

@@ -17,6 +17,7 @@ __all__ = [
     "StratifiedInterval",
     "interquartile_mean",
     "performance_profile",
+    "probability_of_improvement",
     "stratified_bootstrap_interval",
 ]
 
@@ -175,6 +176,33 @@ def performance_profile(
     drawn = np.concatenate([_share_above(part, levels) for part in _resampled(table, resamples, seed)])
     low, high = np.quantile(drawn, [0.5 - confidence / 2, 0.5 + confidence / 2], axis=0)
     return PerformanceProfile(levels, share, low, high)
+
+
+def probability_of_improvement(scores: ArrayLike, others: ArrayLike) -> float:
+    """Chance that a run scores above one of another strategy on the same task, a task at random; ties count half.
+
+    Parameters
+    ----------
+    scores, others : (runs, tasks), of the same tasks; the number of runs may differ.
+
+    Raises
+    ------
+    DataError : a score is not finite, or the tasks are not as many.
+
+    References
+    ----------
+    Agarwal et al. (2021), section 4.3; Mann and Whitney (1947), Annals of Mathematical Statistics 18(1).
+
+    Examples
+    --------
+    >>> probability_of_improvement([[1.0, 5.0], [3.0, 6.0]], [[2.0, 5.0]])
+    0.625
+    """
+    ours, theirs = _as_scores(scores, least=1), _as_scores(others, least=1)
+    if ours.shape[1] != theirs.shape[1]:
+        raise DataError(f"scores are of {ours.shape[1]} tasks and others of {theirs.shape[1]}; the same tasks were expected.")
+    above = np.sign(ours[:, None] - theirs[None])
+    return float((0.5 + 0.5 * above).mean())
 
 
 def _as_scores(scores: ArrayLike, least: int = 2) -> Floats:
