@@ -1,5 +1,7 @@
 """Evaluation: accounts are those of the backtest, nothing played was learned from, and noise is called noise."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -173,6 +175,26 @@ def test_nothing_that_is_played_was_learned_from(market):
             assert w.train.features is market.features  # what came before stays visible
         lengths = [int(w.train.decidable.sum()) for w in windows]
         assert (lengths == sorted(lengths)) if train == "growing" else (max(lengths) - min(lengths) <= 4)
+
+
+@pytest.mark.parametrize("rules", [RULES, DRIFTING], ids=["counterfactual", "replayed"])
+def test_what_comes_after_a_window_changes_nothing_in_it(rules):
+    market = random_walk(600)
+    end = int(np.flatnonzero(next(walk_forward_windows(market, 2)).test.decidable).max())
+    later = np.arange(len(market)) > end + 1  # what the last decision is valued at, and the agent sees then, stays
+    other = random_walk(600, seed=9)
+    changed = replace(
+        market,
+        features=np.where(later[:, None], other.features, market.features),
+        fill=np.where(later, other.fill, market.fill),
+        close=np.where(later, other.close, market.close),
+        mark=np.where(np.arange(len(market)) > end, other.mark, market.mark),
+    )
+    options = {"n_windows": 2, "seeds": 1, "total_steps": 300, "n_envs": 2, "maps": False}
+    first, second = (walk_forward_evaluation(m, small_agent, rules, **options).bars for m in (market, changed))
+    before, after = (pl.col("window") == 0, pl.col("window") == 1)
+    assert first.filter(before).equals(second.filter(before))
+    assert not first.filter(after).equals(second.filter(after))
 
 
 @pytest.fixture(scope="module")
