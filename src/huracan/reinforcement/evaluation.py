@@ -89,7 +89,7 @@ class WalkForwardEvaluation:
 
         ``score``, ``score_low``, ``score_high`` : interquartile mean over runs (seeds x windows x symbols) of a window's net
         log return, and its stratified bootstrap interval: what other seeds would have given in the same windows. Null ends
-        where there is nothing but one run a window.
+        where there is nothing but one run a window; too short with fewer than five seeds.
 
         ``mean_bps``, ``mean_low``, ``mean_high`` : mean net log return per bar in basis points, seeds and symbols averaged
         first, with the interval of the equal-weighted-cosine t test over time; ``bootstrap_low`` and ``bootstrap_high`` are of

@@ -94,6 +94,15 @@ def stratified_bootstrap_interval(
     It says what other seeds would have given on the *same* tasks. What other tasks (another year, another market) would
     have given is another question, for :func:`huracan.statistics.ewc_t_test` on the series over time.
 
+    With few runs it is too short. Intervals at 95 % of normal scores covered the truth in (600 repetitions)
+
+    =======  ====  ====  ====  ====  ====
+    runs        2     3     5    10    20
+    =======  ====  ====  ====  ====  ====
+    1 task   49 %  72 %  90 %  94 %  95 %
+    8 tasks  80 %  86 %  91 %  93 %  93 %
+    =======  ====  ====  ====  ====  ====
+
     Parameters
     ----------
     scores : (runs, tasks), independent runs, at least two of each task.
