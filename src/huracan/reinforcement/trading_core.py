@@ -32,7 +32,7 @@ class Moved(NamedTuple):
     """What a step gave: arrays (n,), and observations (n, width).
 
     ``observation`` belongs to the episodes that go on or have just begun; ``final_observation`` to those that ended, its other
-    rows mean nothing; it is None where it is certain that none did.
+    rows mean nothing; it is None where it is certain that none did. ``account`` is what the step left, also of those.
     """
 
     observation: Any
@@ -41,6 +41,7 @@ class Moved(NamedTuple):
     truncated: Any
     final_observation: Any
     outcome: Outcome
+    account: AccountState
 
 
 class TradingCore:
@@ -159,9 +160,9 @@ class TradingCore:
         observation = self.observe()
         over = terminated | truncated
         if not xp.some(over):
-            return Moved(observation, reward, terminated, truncated, None, outcome)
+            return Moved(observation, reward, terminated, truncated, None, outcome, account)
         self._begin_again(over)
-        return Moved(self.observe(), reward, terminated, truncated, observation, outcome)
+        return Moved(self.observe(), reward, terminated, truncated, observation, outcome, account)
 
     def _within_leverage(self, before: AccountState, target: Any, fill: Any) -> tuple[AccountState, Any]:
         """Accounts and targets; a standing position whose weight has drifted beyond the cap is to be cut back to it."""
