@@ -192,3 +192,20 @@ def test_a_market_without_times_has_no_spans():
     with pytest.raises(ModelError, match="cannot begin on row"):
         BatchTradingEnv(market(), 1, TradingRules(**EXOGENOUS)).reset(options={"rows": [1_499]})
     assert isinstance(market(), MarketTable)
+
+
+def test_an_agent_that_was_shown_noise_stays_out_and_one_that_was_shown_something_does_not():
+    rules = TradingRules(**{**EXOGENOUS, "episode_length": None}, actions=ActionLadder.positions(-1, 0, 1))
+    random = np.random.default_rng(1)
+    move, noise = random.normal(0, 0.01, 6_001), random.normal(size=(6_000, 2))
+    price = np.exp(np.cumsum(move))[:-1]
+    shown_noise = MarketTable.from_prices(noise, price)
+    shown_something = MarketTable.from_prices(np.stack([noise[:, 0], move[1:]], axis=1), price)
+    traded = []
+    for seen in (shown_noise, shown_something):
+        agent = DQNAgent(hidden=(32,), gamma=0.9).fit(BatchTradingEnv(seen, 8, rules), 20_000)
+        flat = np.tile(np.eye(3, dtype=np.float32)[1], (2_000, 1))
+        states = np.concatenate([random.normal(size=(2_000, 2)) * seen.features.std(axis=0), flat], axis=1)
+        traded.append(float(np.mean(agent.predict(states)[0] != 1)))
+    assert traded[0] < 0.01
+    assert traded[1] > 0.5

@@ -28,6 +28,9 @@ class AgentSettings:
     prioritised : draw transitions by the size of their errors to the power ``alpha``; ``beta`` is the correction for that
         at the start, 1 at the end.
     learning_rate : of Adam at the start. final_rate : share of it at the end, on a straight line.
+    weight_decay : share of the parameters, times the rate, that an update takes off. Values are drawn to those of a market
+        that nothing predicts, where the best is to stay out; "auto" is 1 where those are known (counterfactual backups of a
+        "level" that is observed), else 0.
     batch_size : transitions, or bars with counterfactual backups, of an update.
     replay_capacity : transitions kept. learning_starts : steps before the first update.
     train_every : steps (of all copies together) between two rounds of ``gradient_steps`` updates.
@@ -59,6 +62,7 @@ class AgentSettings:
     alpha: float = 0.6
     beta: float = 0.4
     learning_rate: float = 1e-3
+    weight_decay: float | Literal["auto"] = "auto"
     final_rate: float = 0.05
     batch_size: int = 64
     replay_capacity: int = 100_000
@@ -86,6 +90,8 @@ class AgentSettings:
                 raise ModelError(f"{name} is {getattr(self, name)}; a share from 0 to 1 was expected.")
         if not 0 <= self.gamma < 1:
             raise ModelError(f"gamma is {self.gamma}; a discount from 0 to below 1 was expected.")
+        if self.weight_decay != "auto" and not self.weight_decay >= 0:
+            raise ModelError(f"weight_decay is {self.weight_decay}; 'auto' or a number of at least 0 was expected.")
         for name in ("learning_rate", "clip_norm"):
             if not getattr(self, name) > 0:
                 raise ModelError(f"{name} is {getattr(self, name)}; a number above 0 was expected.")

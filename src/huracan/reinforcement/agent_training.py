@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from huracan.errors import ModelError
 from huracan.logs import logger
+from huracan.reinforcement.actions import ActionLadder
 from huracan.reinforcement.agent_files import write_training
 from huracan.reinforcement.agent_settings import LearningPoint
 from huracan.reinforcement.counterfactual import Counterfactuals, counterfactuals
@@ -23,7 +24,7 @@ from huracan.reinforcement.replay import IndexReplay
 if TYPE_CHECKING:
     from huracan.reinforcement.rl_agent import DQNAgent
 
-__all__ = ["AgentTraining"]
+__all__ = ["AgentTraining", "values_of_chance"]
 
 _LOOK_EVERY = 250
 """Updates between two looks at whether the values are still sane."""
@@ -66,6 +67,7 @@ class AgentTraining:
         self.good = self.learner.snapshot()
         if self.all_actions is not None:
             self._learn_scale(self.all_actions.reward)
+            self._believe_in_chance(self.all_actions)
             self._place_rows()
 
     def _counterfactuals(self) -> Counterfactuals | None:
@@ -211,6 +213,21 @@ class AgentTraining:
         whole[:, :, shown.shape[1] :] = self.account_of
         return whole.view(len(row) * levels, -1)
 
+    def _believe_in_chance(self, known: Counterfactuals) -> None:
+        """Begin with the values of a market without drift: what the layers learn is how this one differs."""
+        market, rules, learner = self.experience.market, self.experience.rules, self.learner
+        assert market is not None
+        assert rules is not None
+        if not len(learner.online.prior):
+            return
+        ladder = rules.actions
+        target = np.array(ladder.weights)[ladder.next_level]
+        drift = np.log(market.mark[known.row] / market.fill[known.row]).mean()
+        step = known.reward.mean(axis=0, dtype=np.float64) - target * drift
+        if self.settings.weight_decay == "auto":
+            learner.optimizer.param_groups[0]["weight_decay"] = 1.0
+        learner.believe(values_of_chance(step, ladder, self.settings.gamma) * self.agent.reward_scale_)
+
     def _learn_scale(self, reward: NDArray[np.float32]) -> None:
         self.largest_reward = float(np.abs(reward).max())
         if self.settings.reward_scale == "auto":
@@ -302,3 +319,18 @@ def _scale_of(square_sum: float, n: float) -> float:
     """What makes the root mean square of rewards 1."""
     size = math.sqrt(square_sum / n) if n else 0.0
     return 1.0 / size if size > 1e-12 else 1.0
+
+
+def values_of_chance(reward: NDArray[np.float64], ladder: ActionLadder, gamma: float) -> NDArray[np.float64]:
+    """Values (levels, actions) where every bar gives the same mean rewards (levels, actions).
+
+    >>> values_of_chance(np.array([[0.0, -1.0], [-1.0, -0.1]]), ActionLadder.positions(0, 1), 0.5).round(3).tolist()
+    [[0.0, -1.1], [-1.0, -0.2]]
+    """
+    values = np.zeros_like(reward)
+    while True:
+        best = np.where(ladder.allowed, values, -np.inf).max(axis=1)
+        new = reward + gamma * best[ladder.next_level]
+        if np.abs(new - values).max() < 1e-12:
+            return new
+        values = new

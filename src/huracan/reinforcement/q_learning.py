@@ -43,6 +43,7 @@ class QLearner:
         *,
         double: bool,
         learning_rate: float,
+        weight_decay: float,
         tau: float,
         target_every: int,
         clip_norm: float,
@@ -58,7 +59,9 @@ class QLearner:
         self.target.load_state_dict(self.online.state_dict())
         self.parameters, self.target_parameters = _as_one(self.online), _as_one(self.target)
         self.target_parameters.requires_grad_(False)
-        self.optimizer = torch.optim.Adam([self.parameters], lr=learning_rate, eps=1.5e-4, fused=True)
+        self.optimizer = torch.optim.AdamW(
+            [self.parameters], lr=learning_rate, eps=1.5e-4, weight_decay=weight_decay, fused=True
+        )
         self.generator = torch.Generator(device).manual_seed(seed)
         self.allowed = None if allowed is None else torch.from_numpy(allowed).to(device)
         self.updates = 0
@@ -67,6 +70,11 @@ class QLearner:
         """See :meth:`QNetwork.standardise`."""
         for network in (self.online, self.target):
             network.standardise(torch.as_tensor(mean, dtype=torch.float32), torch.as_tensor(spread, dtype=torch.float32))
+
+    def believe(self, prior: NDArray[np.floating[Any]]) -> None:
+        """What is believed before anything is learned: values (levels, actions) in scaled rewards."""
+        for network in (self.online, self.target):
+            network.prior.copy_(torch.as_tensor(prior, dtype=torch.float32))
 
     # --- one update ------------------------------------------------------------------------------------------------
 

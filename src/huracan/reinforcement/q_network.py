@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from huracan.errors import ModelError, nearest_name
+from huracan.models.networks.heads import start_near_zero
 
 __all__ = ["ENCODERS", "NoisyLinear", "QNetwork", "QNetworkSettings"]
 
@@ -36,6 +37,7 @@ class QNetworkSettings:
     encoder : how the window is read: "mlp" as one flat row, or a network of :mod:`huracan.models.networks`.
     encoder_options : arguments of that network (hidden, n_blocks, ...).
     embedding : numbers the encoder says of a window. hidden : widths of the layers after it; () is linear.
+    level_columns : numbers of the account part that say, one-hot, which target stands; they find the row of ``prior``.
     dueling : a value of the state and an advantage of each action, instead of a value of each action.
     noisy : layers whose weights are noisy, which explore by themselves.
 
@@ -53,6 +55,7 @@ class QNetworkSettings:
     encoder_options: Mapping[str, Any] = field(default_factory=dict)
     embedding: int = 64
     hidden: Sequence[int] = (128, 128)
+    level_columns: tuple[int, ...] = ()
     dueling: bool = False
     noisy: bool = False
 
@@ -68,7 +71,8 @@ class QNetworkSettings:
 class QNetwork(nn.Module):
     """Observations (batch, window * n_features + account_size) to values (batch, n_actions, outputs).
 
-    ``shift`` and ``scale`` (n_features,) standardise the market's features; they are stored with the weights.
+    ``shift`` and ``scale`` (n_features,) standardise the market's features; ``prior`` (levels, n_actions) is added to what the
+    layers say, which is next to nothing at the start. They are stored with the weights.
 
     Examples
     --------
@@ -85,6 +89,9 @@ class QNetwork(nn.Module):
         self.scale: Tensor
         self.register_buffer("shift", torch.zeros(settings.n_features))
         self.register_buffer("scale", torch.ones(settings.n_features))
+        self.prior: Tensor
+        self.register_buffer("prior", torch.zeros(len(settings.level_columns), settings.n_actions))
+        self._level_at = [self.shown + column for column in settings.level_columns]
         self.standardised = False
         self.encoder = _encoder(settings)
         width = (self.shown if self.encoder is None else settings.embedding) + settings.account_size
@@ -96,9 +103,19 @@ class QNetwork(nn.Module):
         self.trunk = nn.Sequential(*layers)
         self.advantage = linear(width, settings.n_actions * settings.outputs)
         self.value = linear(width, settings.outputs) if settings.dueling else None
+        for layer in (self.advantage, self.value):
+            if isinstance(layer, nn.Linear):
+                start_near_zero(layer)
 
     def forward(self, observation: Tensor) -> Tensor:
         """See the class."""
+        out = self._layers(observation)
+        if not self._level_at:
+            return out
+        first, last = self._level_at[0], self._level_at[-1] + 1
+        return out + (observation[:, first:last] @ self.prior)[:, :, None]
+
+    def _layers(self, observation: Tensor) -> Tensor:
         x = self._market_read(observation) if self.shown and (self.standardised or self.encoder is not None) else observation
         x = self.trunk(x)
         settings = self.settings

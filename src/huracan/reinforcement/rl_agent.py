@@ -230,6 +230,7 @@ class DQNAgent:
         """Make networks for observations of this layout."""
         s = self.settings
         form = value_form(s.distribution, loss=s.loss, n_atoms=s.n_atoms, value_range=s.value_range)
+        levels = [] if rules is None else [i for i, name in enumerate(layout.account_names) if name.startswith("level ")]
         network = QNetworkSettings(
             window=layout.window,
             n_features=len(layout.feature_names),
@@ -240,6 +241,7 @@ class DQNAgent:
             encoder_options=s.encoder_options,
             embedding=s.embedding,
             hidden=s.hidden,
+            level_columns=() if s.distribution == "c51" else tuple(levels),
             dueling=s.dueling,
             noisy=s.noisy,
         )
@@ -253,6 +255,7 @@ class DQNAgent:
             form,
             double=s.double,
             learning_rate=s.learning_rate,
+            weight_decay=0.0 if s.weight_decay == "auto" else s.weight_decay,
             tau=s.tau,
             target_every=s.target_every,
             clip_norm=s.clip_norm,
