@@ -30,9 +30,9 @@ def main() -> str:
     few = ablated(sets, SHORT, ABLATIONS)
     many = ablated(sets, SECONDS, {name: ABLATIONS[name] for name in OF_MANY_TRIALS})
     return (
-        f"# What parts of a search are worth\n\nEach part off, on {len(sets)} sets: how much less is lost with it, in percent of "
-        f"the constant forecast's loss.\n\n{few}\n\n{many}\n\nWhat a part would be worth that is left out, early stopping of "
-        f"boosters:\n\n{early_stopping_table()}"
+        f"# What parts of a search are worth\n\nEach part off, on {len(sets)} sets: how much less is lost with it, in percent "
+        f"of the constant forecast's loss.\n\n{few}\n\n{many}\n\nWhat a part would be worth that is left out, early stopping "
+        f"of boosters:\n\n{early_stopping_table()}"
     )
 
 

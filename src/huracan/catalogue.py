@@ -27,6 +27,7 @@ from huracan.models.gan.card import GAN
 from huracan.models.network_learners import NETWORKS
 from huracan.models.scores import feature_importance, predict_span, score_rows, score_span, signal_score, up_probability
 from huracan.models.trees import FORESTS
+from huracan.reinforcement.agent_card import DQN
 
 if TYPE_CHECKING:
     from huracan.baselines.tabular import TabularClassifier, TabularRegressor
@@ -78,7 +79,7 @@ _ALIASES = {
 }
 
 _LEARNERS: dict[str, LearnerSpec] = {
-    s.name: s for s in (*LINEAR_LEARNERS, *SIMPLE_LEARNERS, *FORESTS, *BOOSTERS, *NETWORKS, AUTOENCODER, GAN, *RULES)
+    s.name: s for s in (*LINEAR_LEARNERS, *SIMPLE_LEARNERS, *FORESTS, *BOOSTERS, *NETWORKS, AUTOENCODER, GAN, DQN, *RULES)
 }
 
 MODEL_CATALOGUE: Mapping[str, LearnerSpec] = MappingProxyType(_LEARNERS)
@@ -121,7 +122,7 @@ def own_learner(name: str) -> LearnerSpec | None:
 def build_model(
     name: str,
     *,
-    task: Literal["auto", "regression", "classification", "representation", "generation"] = "auto",
+    task: Literal["auto", "regression", "classification", "representation", "generation", "control"] = "auto",
     random_state: int = 0,
     n_jobs: int = 1,
     max_train_rows: int | str | None = "auto",
@@ -275,4 +276,4 @@ def _checked_task(spec: LearnerSpec, task: str) -> SupervisedTask | Unsupervised
     raise ModelError(f"{spec.name} does not do {task}: it cannot forecast {target}; it does {' and '.join(spec.tasks)}.")
 
 
-_TASKS = ("regression", "classification", "representation", "generation")
+_TASKS = ("regression", "classification", "representation", "generation", "control")

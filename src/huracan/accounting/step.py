@@ -1,7 +1,8 @@
 """The one step formula: how an account moves over one bar.
 
 Backtest, evaluation and reinforcement learning all follow it. It is pure and works on arrays of any shape (lanes:
-symbols, strategies, environments); nothing in it branches on data, so it reads the same with scalars or tensors.
+symbols, strategies, environments); nothing in it branches on data, so scalars, arrays and, with ``xp``, tensors on a GPU go
+through the same lines.
 
 A target weight decided at the close of bar t is filled at ``fill`` = open[t+1] and valued at ``mark`` = open[t+2]:
 
@@ -97,6 +98,7 @@ def step(
     volume: Any = np.inf,
     funding_rate: Any = None,
     bars: Any = 1.0,
+    xp: Any = np,
 ) -> StepResult:
     """Move accounts over one bar; see the module's text for the formula.
 
@@ -109,6 +111,7 @@ def step(
     volume : units traded in the bar of the fill; only read with ``costs.max_volume_share``.
     funding_rate : fraction of notional that a long position pays over the bar; ``None`` for none.
     bars : bars between fill and mark (more than one over a gap), for borrow.
+    xp : whose arithmetic: NumPy, or what offers ``abs, sign, trunc, where, maximum, minimum, not_equal`` for other arrays.
 
     Examples
     --------
@@ -125,25 +128,25 @@ def step(
     """
     rate = costs.per_side_rate
     held = state.units * fill
-    worth = np.maximum(state.cash + held, 0.0)
+    worth = xp.maximum(state.cash + held, 0.0)
     gap = target * worth - held
-    wanted = (held + gap / (1.0 + np.copysign(rate, gap) * target)) / fill
-    order = _whole_lots(wanted, costs.lot_size) - state.units
-    order = np.where(np.not_equal(target, state.target), order, state.pending)
+    wanted = (held + gap / (1.0 + rate * xp.sign(gap) * target)) / fill
+    order = _whole_lots(wanted, costs.lot_size, xp) - state.units
+    order = xp.where(xp.not_equal(target, state.target), order, state.pending)
     trade = order
     pending = state.pending
     if costs.max_volume_share is not None:
-        limit = _whole_lots(costs.max_volume_share * np.asarray(volume), costs.lot_size)
-        trade = np.clip(order, -limit, limit)
+        limit = _whole_lots(costs.max_volume_share * volume, costs.lot_size, xp)
+        trade = xp.minimum(xp.maximum(order, -limit), limit)
         pending = order - trade
     if costs.minimum_notional:
-        trade = np.where(np.abs(trade) * fill < costs.minimum_notional, 0.0, trade)
-        pending = np.where(np.abs(order) * fill < costs.minimum_notional, 0.0, pending)
+        trade = xp.where(xp.abs(trade) * fill < costs.minimum_notional, 0.0, trade)
+        pending = xp.where(xp.abs(order) * fill < costs.minimum_notional, 0.0, pending)
 
     units = state.units + trade
     notional = units * fill
     bought = trade * fill
-    traded = np.abs(bought)
+    traded = xp.abs(bought)
     cost = traded * rate
     cash = state.cash - bought - cost
     funding = borrow = _NOTHING
@@ -151,16 +154,16 @@ def step(
         funding = notional * funding_rate
         cash = cash - funding
     if costs.borrow_rate:
-        borrow = np.maximum(-notional, 0.0) * (costs.borrow_rate * bars)
+        borrow = xp.maximum(-notional, 0.0) * (costs.borrow_rate * bars)
         cash = cash - borrow
 
-    equity = np.maximum(cash + units * mark, 0.0) * (worth > 0.0)
+    equity = xp.maximum(cash + units * mark, 0.0) * (worth > 0.0)
     alive = equity > 0.0
     after = AccountState(
         cash=cash * alive,
         units=units * alive,
         equity=equity,
-        target=np.asarray(target, dtype=np.float64),
+        target=xp.asarray(target, dtype=xp.float64),
         pending=pending * alive if costs.max_volume_share is not None else pending,
     )
     return StepResult(after, state.equity, trade, traded, cost, funding, borrow)
@@ -169,8 +172,8 @@ def step(
 _NOTHING: Floats = np.zeros(())
 
 
-def _whole_lots(units: Any, lot: float) -> Any:
-    return np.trunc(units / lot * _WHOLE) * lot if lot else units
+def _whole_lots(units: Any, lot: float, xp: Any) -> Any:
+    return xp.trunc(units / lot * _WHOLE) * lot if lot else units
 
 
 def _over(amount: Any, equity: Any) -> Floats:

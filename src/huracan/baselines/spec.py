@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from huracan.model_info import FeatureSignature, MarketRegime, ModelInfo, Task
 __all__ = ["PROFILES", "FitContext", "LearnerSpec", "SupervisedTask", "UnsupervisedTask"]
 
 SupervisedTask = Literal["regression", "classification"]
-UnsupervisedTask = Literal["representation", "generation"]
+UnsupervisedTask = Literal["representation", "generation", "control"]
 
 PROFILES: tuple[str, ...] = ("quick", "standard", "full")
 """The profiles that row caps are written for."""
@@ -101,7 +101,8 @@ class LearnerSpec:
         :func:`huracan.models.network_learner`, which adds the settings of the training loop.
     estimator : instead of either, for what learns without a label: ``"package.module:Class"`` of a scikit-learn estimator
         that takes the hyperparameters, ``random_state`` and ``n_jobs`` as keywords and has ``model_info``, ``to_parts`` and
-        ``from_parts``. Its one task is ``"representation"`` or ``"generation"``, and ``outputs`` says what it gives.
+        ``from_parts``. Its one task is ``"representation"``, ``"generation"`` or ``"control"``, and ``outputs`` says what it
+        gives.
     output : ``output(fitted, X, n_jobs)``: forecasts (n,), class probabilities (n, k), or margins where
         ``margin_only``. Default: ``predict`` / ``predict_proba`` / ``decision_function`` of the estimator.
     importance : ``importance(fitted, n_features)``: one non-negative number a feature, or None where it has none.
@@ -163,11 +164,9 @@ class LearnerSpec:
     def __post_init__(self) -> None:
         if sum(given is not None for given in (self.build, self.fit, self.network, self.estimator)) != 1:
             raise ModelError(f"learner '{self.name}' needs exactly one of build=, fit=, network= and estimator=.")
-        possible = ("regression", "classification") if self.estimator is None else ("representation", "generation")
+        possible = get_args(SupervisedTask if self.estimator is None else UnsupervisedTask)
         if not self.tasks or any(task not in possible for task in self.tasks):
-            raise ModelError(
-                f"learner '{self.name}' has tasks {self.tasks}; '{possible[0]}', '{possible[1]}' or both were expected."
-            )
+            raise ModelError(f"learner '{self.name}' has tasks {self.tasks}; one or more of {possible} were expected.")
         for profile in self.max_train_rows:
             if profile not in PROFILES:
                 raise nearest_name(profile, PROFILES, kind="profile")

@@ -20,6 +20,7 @@ from huracan.cli.comparing import compare
 from huracan.cli.configuring import config_app
 from huracan.cli.fetching import fetch
 from huracan.cli.options import STOPPED_BY_HAND
+from huracan.cli.reinforcing import rl_app
 from huracan.cli.running import run
 from huracan.cli.searching import automl
 from huracan.cli.training import train
@@ -40,6 +41,7 @@ app.command()(train)
 app.command()(fetch)
 app.command()(check)
 app.command()(compare)
+app.add_typer(rl_app, name="rl")
 app.add_typer(config_app, name="config")
 
 

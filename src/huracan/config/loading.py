@@ -71,9 +71,9 @@ def config_hash(config: HuracanConfig, *, search: bool = False) -> str:
     Parameters
     ----------
     search : whether the result is that of ``huracan automl``, which knows neither the profile's learners nor their ensembles;
-        the main job knows nothing of ``automl``.
+        the main job knows nothing of ``automl``, and neither of ``rl``.
     """
-    others = {"profile", "ensemble"} if search else {"automl"}
+    others = {"profile", "ensemble", "rl"} if search else {"automl", "rl"}
     content = config.model_dump(mode="json", exclude={"home", "logging", "profiles", *others})
     content["data"].pop("source")
     content["training"].pop("n_jobs")

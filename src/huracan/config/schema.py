@@ -26,6 +26,7 @@ __all__ = [
     "LoggingConfig",
     "PolicyConfig",
     "ProfileConfig",
+    "RLConfig",
     "RegimeConfig",
     "RegistryConfig",
     "SimulationConfig",
@@ -362,6 +363,40 @@ class AutoMLConfig(Section):
         return _TRIALS if self.time_budget is None and self.max_trials is None else self.max_trials
 
 
+class RLConfig(Section):
+    """The game that `huracan rl` trains an agent in, and how long."""
+
+    actions: Literal["moves", "positions"] = Field(
+        "moves", description="moves: sell, hold, buy, a level at a time; positions: any level at once."
+    )
+    weights: tuple[float, ...] = Field(
+        (-1.0, 0.0, 1.0), min_length=2, description="Levels: target weights, rising, 0 among them."
+    )
+    window: int = Field(1, ge=1, description="Bars of features an observation shows.")
+    observe: tuple[Literal["level", "target", "position", "unrealised_profit", "drawdown", "time_left"], ...] = Field(
+        ("level",), description="What an observation says of the account."
+    )
+    rebalance: bool = Field(
+        True,
+        description="Trade back to the target at every bar; together with observe [level], what all actions would have "
+        "earned is known from prices and learned from. False: the weight drifts, as in a backtest.",
+    )
+    episode_length: int | None = Field(256, ge=1, description="Bars of an episode; none is as far as the data go.")
+    max_leverage: float | None = Field(None, gt=0.0, description="Largest weight a position may drift to.")
+    maintenance_margin: float = Field(
+        0.0, ge=0.0, lt=1.0, description="Share of the notional below which equity is liquidated; ends the episode."
+    )
+    max_drawdown: float | None = Field(None, gt=0.0, le=1.0, description="Loss from the highest equity that ends the episode.")
+    downside_penalty: float = Field(0.0, ge=0.0, description="Times a bar's loss is taken off its reward again.")
+    drawdown_penalty: float = Field(0.0, ge=0.0, description="Times the drawdown a bar added is taken off its reward.")
+    n_envs: int = Field(16, ge=1, description="Copies of the environment stepped together.")
+    total_steps: int = Field(200_000, ge=1, description="Steps of all copies together.")
+    checkpoint_every: int = Field(50_000, ge=1, description="Steps between checkpoints.")
+    agent: dict[str, Any] = Field(
+        default_factory=dict, description="Settings of the agent that differ from those in docs/learners.md, by name."
+    )
+
+
 class RegistryConfig(Section):
     """Where models are kept."""
 
@@ -442,6 +477,7 @@ class HuracanConfig(Section):
     training: TrainingConfig = Field(default_factory=TrainingConfig)
     ensemble: EnsembleConfig = Field(default_factory=EnsembleConfig)
     automl: AutoMLConfig = Field(default_factory=AutoMLConfig)
+    rl: RLConfig = Field(default_factory=RLConfig)
     policy: PolicyConfig = Field(default_factory=PolicyConfig)
     costs: CostConfig = Field(default_factory=CostConfig)
     comparison: ComparisonConfig = Field(default_factory=ComparisonConfig)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from huracan.baselines.ab_result import ABTestResult
     from huracan.integration.automl_job import AutoMLResult
+    from huracan.integration.rl_job import TrainedAgent
 
 __all__ = ["UnifiedMLPipeline"]
 
@@ -91,6 +92,25 @@ class UnifiedMLPipeline:
         from huracan.integration.automl_job import search_on_candles
 
         return search_on_candles(self.config, lambda: self.registry, candles, progress, study=study)
+
+    def train_agent(self, candles: Any = None, *, progress: Progress | None = None) -> TrainedAgent:
+        """Train an agent in the market of these candles, under the rules of ``rl`` and the costs of ``costs``.
+
+        The hold-out is left out, as in :meth:`run`. A training that was killed goes on where its last checkpoint was when it is
+        started again with the same data, configuration and versions. The agent is registered, and champion of nothing: nothing
+        has judged it.
+
+        Parameters
+        ----------
+        candles, progress : as of :meth:`run`.
+
+        Raises
+        ------
+        HuracanError : what is wrong with data, configuration or environment, in one sentence.
+        """
+        from huracan.integration.rl_job import train_agent
+
+        return train_agent(self.config, lambda: self.registry, candles, progress)
 
     def run_complete_pipeline(
         self,

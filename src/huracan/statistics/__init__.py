@@ -2,8 +2,8 @@
 
 Means over time and their tests (``ewc``, ``all_pairs``), many models (``romano_wolf``, ``superior_ability``,
 ``confidence_set``, ``simultaneous``), decisions while data arrives (``sequential``), forecasts and Sharpe ratios
-(``forecast_comparison``, ``sharpe_difference``), the block bootstrap, and the textbook tests for independent observations
-(``two_samples``, ``effect_sizes``, ``power``).
+(``forecast_comparison``, ``sharpe_difference``), the block bootstrap, runs on tasks (``interquartile``), and
+the textbook tests for independent observations (``two_samples``, ``effect_sizes``, ``power``).
 """
 
 from __future__ import annotations
@@ -22,6 +22,14 @@ from huracan.statistics.confidence_set import ModelConfidenceSet, model_confiden
 from huracan.statistics.effect_sizes import EffectSize, cliffs_delta, cohens_d, common_language, hedges_g, rank_biserial
 from huracan.statistics.ewc import Alternative, EwcTest, effective_sample_size, ewc_long_run_variance, ewc_t_test
 from huracan.statistics.forecast_comparison import DieboldMariano, GiacominiWhite, diebold_mariano, giacomini_white
+from huracan.statistics.interquartile import (
+    PerformanceProfile,
+    StratifiedInterval,
+    interquartile_mean,
+    performance_profile,
+    probability_of_improvement,
+    stratified_bootstrap_interval,
+)
 from huracan.statistics.loss_path import LossPath, loss_path
 from huracan.statistics.multiple_testing import CORRECTIONS, Correction, adjust_p_values
 from huracan.statistics.persistence import choose_n_cosines, default_n_cosines
@@ -50,6 +58,7 @@ __all__ = [
     "LossPath",
     "MannWhitney",
     "ModelConfidenceSet",
+    "PerformanceProfile",
     "RomanoWolf",
     "SampleSize",
     "SequentialComparison",
@@ -57,6 +66,7 @@ __all__ = [
     "SharpeDifference",
     "Side",
     "SimultaneousIntervals",
+    "StratifiedInterval",
     "SuperiorAbility",
     "TTest",
     "Wilcoxon",
@@ -76,6 +86,7 @@ __all__ = [
     "ewc_t_test_pairs",
     "giacomini_white",
     "hedges_g",
+    "interquartile_mean",
     "loss_path",
     "mann_whitney",
     "mann_whitney_power",
@@ -84,10 +95,13 @@ __all__ = [
     "model_confidence_set",
     "observations_needed",
     "optimal_block_length",
+    "performance_profile",
+    "probability_of_improvement",
     "rank_biserial",
     "romano_wolf",
     "sharpe_difference_test",
     "simultaneous_intervals",
+    "stratified_bootstrap_interval",
     "superior_ability",
     "t_test",
     "t_test_power",

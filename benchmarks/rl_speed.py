@@ -1,0 +1,325 @@
+"""How fast the trading environment, the replay and the agent are, beside others in one run; one thread.
+
+Parity first: scalar, batch and tensors move one account as the backtest does, over 100,000 random actions with every cost on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any
+
+import gymnasium
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+
+from benchmarks import ShortOfBar, markdown_table
+from huracan.accounting import CostModel, backtest
+from huracan.reinforcement import ActionLadder, BatchTradingEnv, DQNAgent, MarketTable, TradingEnv, TradingRules
+from huracan.reinforcement.replay import IndexReplay
+from huracan.reinforcement.sum_tree import SumTree
+from huracan.reinforcement.tensor_env import TensorTradingEnv
+
+__all__ = ["main"]
+
+COPIES, FEATURES, ROWS = 256, 16, 100_002
+EVERY_COST = CostModel(
+    fee_bps=5,
+    half_spread_bps=1,
+    slippage_bps=2,
+    borrow_bps_per_bar=0.05,
+    lot_size=0.001,
+    minimum_notional=5.0,
+    max_volume_share=0.05,
+    initial_equity=10_000.0,
+)
+
+
+def main() -> str:
+    """Parity, then everything that is timed."""
+    torch.set_num_threads(1)
+    parts = [parity(), environments(), replay(), updates()]
+    short = [failing for _, found in parts for failing in found]
+    page = "# Speed of the trading environment and the agent\n\n" + "\n\n".join(text for text, _ in parts)
+    if short:
+        raise ShortOfBar(short, page)
+    return page
+
+
+def candles() -> pl.DataFrame:
+    """Hours of one symbol with volume and funding, a random walk."""
+    random = np.random.default_rng(0)
+    close = 100.0 * np.exp(np.cumsum(random.normal(0.0, 0.002, ROWS)))
+    opened = np.concatenate(([100.0], close[:-1]))
+    ts = np.datetime64("2010-01-01", "ms") + np.arange(ROWS) * np.timedelta64(3_600_000, "ms")
+    return pl.DataFrame(
+        {
+            "symbol": "X",
+            "ts": pl.Series(ts).dt.replace_time_zone("UTC"),
+            "open": opened,
+            "high": np.maximum(opened, close) * 1.001,
+            "low": np.minimum(opened, close) * 0.999,
+            "close": close,
+            "volume": random.exponential(2_000.0, ROWS),
+            "funding_rate": random.normal(1e-6, 1e-5, ROWS),
+        }
+    )
+
+
+def market_of(bars: pl.DataFrame) -> MarketTable:
+    """These candles with features of noise: what they are does not matter here."""
+    return MarketTable.from_candles(bars, recipe=_Noise())
+
+
+class _Noise:
+    hash = "noise"
+
+    def compute(self, bars: pl.DataFrame) -> pl.DataFrame:
+        drawn = np.random.default_rng(1).normal(size=(bars.height, FEATURES)).astype(np.float32)
+        return bars.select("symbol", "ts", "segment").with_columns(pl.Series(f"x{i}", drawn[:, i]) for i in range(FEATURES))
+
+
+def parity() -> tuple[str, list[str]]:
+    """Four ways, one account."""
+    bars = candles()
+    market = market_of(bars)
+    rules = TradingRules(actions=ActionLadder.positions(-1, -0.5, 0, 0.5, 1), costs=EVERY_COST, episode_length=None)
+    n = ROWS - 2
+    actions = np.random.default_rng(2).integers(0, 5, n)
+    weights = np.array(rules.actions.weights)[actions]
+    targets = pl.DataFrame({"symbol": "X", "ts": bars["ts"][:n], "target": weights})
+    booked = backtest(bars, targets, EVERY_COST, close_at_end=False, stepwise=True).returns
+    scalar, batch = TradingEnv(market, rules), BatchTradingEnv(market, 1, rules)
+    tensors = TensorTradingEnv(market, 1, rules)
+    scalar.reset(seed=0, options={"row": 0})
+    batch.reset(seed=0, options={"rows": [0]})
+    tensors.reset(rows=torch.zeros(1, dtype=torch.int64))
+    worst = dict.fromkeys(("scalar", "numpy batch", "torch batch"), 0.0)
+    wealth = 1.0
+    for i in range(n):
+        wealth *= 1.0 + booked[i]
+        found = (
+            scalar.step(actions[i])[4]["equity"],
+            batch.step(actions[i : i + 1])[4]["equity"][0],
+            float(tensors.step(torch.from_numpy(actions[i : i + 1]))[4]["equity"][0]),
+        )
+        for name, equity in zip(worst, found, strict=True):
+            worst[name] = max(worst[name], abs(equity / 10_000.0 / wealth - 1.0))
+    text = f"Over {n:,} random actions with every cost on, equity differs from the backtest's by at most " + ", ".join(
+        f"{difference:.1e} ({name})" for name, difference in worst.items()
+    )
+    return text + ".", [f"{name} differs by {value:.1e}" for name, value in worst.items() if not value <= 1e-9]
+
+
+def rate(step: Callable[[], Any], per_call: int, seconds: float = 3.0) -> float:
+    """Steps a CPU second, the median of five stretches."""
+    step()
+    found = []
+    for _ in range(5):
+        calls, began = 0, time.process_time()
+        while time.process_time() - began < seconds / 5:
+            for _ in range(20):
+                step()
+            calls += 20
+        found.append(calls * per_call / (time.process_time() - began))
+    return float(np.median(found))
+
+
+def environments() -> tuple[str, list[str]]:
+    """Steps a second, ours and others'."""
+    bars = candles()
+    market, random = market_of(bars), np.random.default_rng(3)
+    actions = random.integers(0, 3, (64, COPIES))
+    at = [0]
+
+    def stepping(env: Any) -> Callable[[], Any]:
+        env.reset(seed=0)
+
+        def step() -> None:
+            at[0] = (at[0] + 1) % 64
+            env.step(actions[at[0]])
+
+        return step
+
+    found = {}
+    for window in (1, 64):
+        env = BatchTradingEnv(market, COPIES, costs=EVERY_COST, window=window, observe=("position", "unrealised_profit"))
+        found[window] = rate(stepping(env), COPIES)
+    rows: list[list[object]] = [
+        [f"BatchTradingEnv, {COPIES} copies, one bar", f"{found[1]:,.0f}", ""],
+        [f"BatchTradingEnv, {COPIES} copies, 64 bars", f"{found[64]:,.0f}", ""],
+    ]
+    short = [f"one bar: {found[1]:,.0f} steps/s"] if found[1] < 2_500_000 else []
+    short += [f"64 bars: {found[64]:,.0f} steps/s"] if found[64] < 500_000 else []
+    for name, (package, make, bar) in PEERS.items():
+        if find_spec(package) is None:
+            print(f"rl_speed: {name} is skipped, it is not installed (pip install {name}).")
+            rows.append([name, "not measured: not installed", ""])
+            continue
+        theirs = rate(_single(make(bars)), 1)
+        rows.append([name, f"{theirs:,.0f}", f"{found[1] / theirs:.0f}x"])
+        short += [f"{found[1] / theirs:.0f}x of {name}"] if found[1] / theirs < bar else []
+    return markdown_table(["environment, 16 features, every cost it knows", "steps a CPU second", "ours faster"], rows), short
+
+
+def _single(env: gymnasium.Env[Any, Any]) -> Callable[[], Any]:
+    env.reset()
+    random = np.random.default_rng(0)
+    actions = random.integers(0, env.action_space.n, 4_096)  # type: ignore[attr-defined]
+    at = [0]
+
+    def step() -> None:
+        at[0] = (at[0] + 1) % 4_096
+        *_, terminated, truncated, _ = env.step(actions[at[0]])
+        if terminated or truncated:
+            env.reset()
+
+    return step
+
+
+def _gym_trading_env(bars: pl.DataFrame) -> Any:
+    from gym_trading_env.environments import TradingEnv as Theirs
+
+    frame = bars.to_pandas().set_index("ts")[["open", "high", "low", "close", "volume"]]
+    for i in range(FEATURES):
+        frame[f"feature_{i}"] = np.random.default_rng(i).normal(size=len(frame)).astype(np.float32)
+    return Theirs(df=frame, positions=[-1, 0, 1], trading_fees=0.0008, borrow_interest_rate=0.000005, verbose=0)
+
+
+def _gym_anytrading(bars: pl.DataFrame) -> Any:
+    from gym_anytrading.envs import StocksEnv
+
+    frame = bars.to_pandas().rename(columns=str.capitalize)
+
+    class Wide(StocksEnv):  # type: ignore[misc]
+        """Theirs, with sixteen features."""
+
+        def _process_data(self) -> Any:
+            drawn = np.random.default_rng(0).normal(size=(len(self.df), FEATURES)).astype(np.float32)
+            return self.df["Close"].to_numpy(dtype=np.float32), drawn
+
+    return Wide(df=frame, window_size=1, frame_bound=(1, len(frame)))
+
+
+PEERS: dict[str, tuple[str, Callable[[pl.DataFrame], Any], float]] = {
+    "gym-trading-env": ("gym_trading_env", _gym_trading_env, 200.0),
+    "gym-anytrading": ("gym_anytrading", _gym_anytrading, 50.0),
+}
+
+
+def replay() -> tuple[str, list[str]]:
+    """Prioritised sampling and memory."""
+    rows, short = [], []
+    random = np.random.default_rng(4)
+    for compiled, bar in ((True, 50.0), (False, 250.0)):
+        made = IndexReplay(1_000_000, 1, account_size=1, alpha=0.6)
+        made.tree = tree = SumTree(1_000_000, compiled=compiled)
+        made.added = 1_000_000
+        priorities = random.random(1_000_000)
+        tree.fill(priorities)
+
+        def draw_and_update(made: IndexReplay = made, tree: SumTree = tree) -> None:
+            spread = (np.arange(64) + random.random(64)) / 64
+            entry = tree.find(spread * tree.total)
+            made.update(entry, random.random(64))
+
+        micro = 1e6 / rate(draw_and_update, 1)
+        rows.append(["with numba" if compiled else "without", f"{micro:.0f}", f"{bar:.0f}"])
+        short += [f"prioritised sample and update, {rows[-1][0]}: {micro:.0f} us"] if micro > bar else []
+    table = markdown_table(["prioritised sample + update, 1,000,000 entries, batch 64", "us", "bar"], rows)
+    one = IndexReplay(10_000, 8, account_size=2, features=np.zeros((500, FEATURES), np.float32), window=64, alpha=0.6)
+    stored = 2 * (64 * FEATURES + 2) * 4
+    share = one.bytes_per_transition / stored
+    short += [f"a transition takes 1/{1 / share:.0f}"] if share > 1 / 50 else []
+    text = (
+        f"A transition of 64 bars x {FEATURES} features takes {one.bytes_per_transition:.0f} bytes, 1/{1 / share:.0f} of the "
+        f"{stored:,} that two stored observations take."
+    )
+    return f"{table}\n\n{text}", short
+
+
+# --- updates -------------------------------------------------------------------------------------------------------------
+
+STEPS = 40_000
+NET = (64, 64)
+
+
+def updates() -> tuple[str, list[str]]:
+    """Against stable-baselines3: the same network, batch, updates a step and steps, on the trading environment."""
+    if find_spec("stable_baselines3") is None:
+        print("rl_speed: stable-baselines3 is skipped, it is not installed (pip install stable-baselines3).")
+        return "Updates against stable-baselines3: not measured, it is not installed.", []
+    market, rules = _learnable()
+    test, _ = _learnable(seed=1)
+    rows, short = [], []
+    for copies, bar in ((1, 2.0), (8, 1.5)):
+        mine, ours = _ours(market, rules, copies)
+        theirs_made, theirs = _theirs(market, rules, copies)
+        scores = (
+            _score(lambda s, made=mine: made.predict(s)[0], test, rules),
+            _score(lambda s, made=theirs_made: made.predict(s, deterministic=True)[0], test, rules),
+        )
+        made = STEPS // 4
+        rows.append([copies, f"{made / ours:,.0f}", f"{made / theirs:,.0f}", f"{theirs / ours:.2f}x"])
+        rows[-1] += [f"{1e4 * score:+.2f}" for score in scores]
+        short += [f"updates with {copies} copies: {theirs / ours:.2f}x"] if theirs / ours < bar else []
+        short += [f"score with {copies} copies below stable-baselines3"] if scores[0] < scores[1] else []
+    head = ["copies", "updates/s, ours", "stable-baselines3", "ratio", "net bp a bar, ours", "stable-baselines3"]
+    return markdown_table(head, rows) + "\n\nActing, stepping, storing and learning together.", short
+
+
+def _learnable(seed: int = 0) -> tuple[MarketTable, TradingRules]:
+    from huracan.reinforcement.solved_markets import ornstein_uhlenbeck_market
+
+    market, _ = ornstein_uhlenbeck_market(decay=0.9, spread=0.0225).sample(20_000, seed=seed)
+    costs = CostModel(fee_bps=20, half_spread_bps=0, slippage_bps=0)
+    return market, TradingRules(
+        actions=ActionLadder.positions(-1, 0, 1), costs=costs, observe=("level",), rebalance=True, episode_length=250
+    )
+
+
+def _ours(market: MarketTable, rules: TradingRules, copies: int) -> tuple[DQNAgent, float]:
+    agent = DQNAgent(hidden=NET, batch_size=64, train_every=4, counterfactual=False, learning_starts=100, tau=0.005)
+    began = time.process_time()
+    agent.fit(BatchTradingEnv(market, copies, rules), STEPS)
+    return agent, time.process_time() - began
+
+
+def _theirs(market: MarketTable, rules: TradingRules, copies: int) -> tuple[Any, float]:
+    from stable_baselines3 import DQN
+    from stable_baselines3.common.vec_env import DummyVecEnv
+
+    def scaled() -> Any:
+        return gymnasium.wrappers.TransformReward(TradingEnv(market, rules), lambda r: 100.0 * r)
+
+    env = scaled() if copies == 1 else DummyVecEnv([scaled] * copies)
+    model = DQN(
+        "MlpPolicy",
+        env,
+        policy_kwargs={"net_arch": list(NET)},
+        batch_size=64,
+        train_freq=4 if copies == 1 else 1,
+        gradient_steps=1 if copies == 1 else copies // 4,
+        learning_starts=100,
+        learning_rate=1e-3,
+        target_update_interval=500,
+        exploration_fraction=0.5,
+        seed=0,
+        device="cpu",
+    )
+    began = time.process_time()
+    model.learn(STEPS)
+    return model, time.process_time() - began
+
+
+def _score(act: Callable[[NDArray[np.float32]], Any], market: MarketTable, rules: TradingRules) -> float:
+    env = BatchTradingEnv(market, 64, rules)
+    seen, _ = env.reset(seed=0)
+    earned = 0.0
+    for _ in range(250):
+        seen, reward, *_ = env.step(np.asarray(act(seen)))
+        earned += float(reward.mean())
+    return earned / 250

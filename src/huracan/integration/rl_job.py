@@ -1,0 +1,208 @@
+"""``huracan rl``: an agent in the market of one's candles, under the configured rules and costs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from huracan.accounting import CostModel
+from huracan.catalogue import build_model
+from huracan.config import HuracanConfig, config_hash
+from huracan.errors import ConfigError, HuracanError, NotEnoughData
+from huracan.integration.preparation import Source, load_recipe, read_source
+from huracan.logs import stage
+from huracan.market import candles_hash
+from huracan.model_info import FeatureSignature
+from huracan.model_registry import ModelRegistry
+from huracan.registry.records import Provenance
+from huracan.reinforcement import ActionLadder, MarketTable, NetLogReturn, TradingRules
+from huracan.storage.artifacts import library_versions
+from huracan.version import __version__
+
+if TYPE_CHECKING:
+    from huracan.reinforcement import DQNAgent
+
+__all__ = ["TrainedAgent", "before_the_hold_out", "market_of", "rules_of", "train_agent"]
+
+
+@dataclass(frozen=True)
+class TrainedAgent:
+    """A trained agent, and where it is.
+
+    ``market`` is what it learned in, ``version`` that of ``name`` in the registry, ``folder`` where its training is kept.
+    """
+
+    agent: DQNAgent
+    market: MarketTable
+    rules: TradingRules
+    name: str
+    version: int
+    folder: Path
+
+    @property
+    def learned_from_all(self) -> bool:
+        """Whether it learned from what all actions would have earned."""
+        wanted = self.agent.settings.counterfactual
+        return wanted is True or (wanted == "auto" and not self.rules.path_dependence)
+
+
+def train_agent(
+    config: HuracanConfig,
+    registry: Callable[[], ModelRegistry],
+    candles: Any = None,
+    progress: Callable[[str, float], object] | None = None,
+) -> TrainedAgent:
+    """See :meth:`huracan.integration.unified_pipeline.UnifiedMLPipeline.train_agent`."""
+    from huracan.reinforcement import BatchTradingEnv
+
+    rules, wanted = rules_of(config), config.rl
+    agent = _agent(config)
+    source = read_source(config, candles)
+    with stage("features"):
+        market = before_the_hold_out(market_of(config, source), config)
+    env = BatchTradingEnv(market, wanted.n_envs, rules)
+    training = _key(config, source)
+    folder = config.home / "agents" / training
+    told = [0]
+
+    def at(point: Any) -> None:
+        if progress is not None:
+            progress(f"step {point.step:,}: loss {point.loss:.4g}", (point.step - told[0]) / wanted.total_steps)
+        told[0] = point.step
+
+    with stage("agent", training=training):
+        agent.fit(env, wanted.total_steps, checkpoint=folder, checkpoint_every=wanted.checkpoint_every, on_point=at)
+    name = ".".join([config.registry.model_name, *["simulated"] * (source.truth is not None), "trained", "dqn"])
+    version = _registered(registry(), agent, name, training, config, source, market)
+    return TrainedAgent(agent, market, rules, name, version, folder)
+
+
+def rules_of(config: HuracanConfig) -> TradingRules:
+    """The rules of ``rl`` with the costs of ``costs``.
+
+    Raises
+    ------
+    ConfigError : they contradict each other.
+    """
+    wanted = config.rl
+    try:
+        return TradingRules(
+            actions=ActionLadder(wanted.weights, wanted.actions),
+            costs=CostModel(**config.costs.model_dump()),
+            window=wanted.window,
+            observe=wanted.observe,
+            episode_length=wanted.episode_length,
+            rebalance=wanted.rebalance,
+            max_leverage=wanted.max_leverage,
+            maintenance_margin=wanted.maintenance_margin,
+            max_drawdown=wanted.max_drawdown,
+            reward=NetLogReturn(downside=wanted.downside_penalty, drawdown=wanted.drawdown_penalty),
+        )
+    except HuracanError as error:
+        raise ConfigError(f"rl: {error}") from error
+
+
+def market_of(config: HuracanConfig, source: Source) -> MarketTable:
+    """The market of candles with the configured features; on bars that cleaning filled in nothing is decided."""
+    market = MarketTable.from_candles(source.candles, recipe=load_recipe(config))
+    if source.filled is None or not source.filled.height:
+        return market
+    keys = pl.DataFrame(
+        {
+            "symbol": np.array(market.symbols, dtype=object)[market.symbol_code].astype(str),
+            "ts": pl.Series(market.ts).cast(pl.Datetime("ms")).dt.replace_time_zone("UTC"),
+        }
+    ).with_row_index("row")
+    filled = keys.join(source.filled, on=["symbol", "ts"], how="semi")["row"].to_numpy()
+    decidable = market.decidable.copy()
+    for back in (0, 1, 2):  # a decision is filled at the next open and valued at the one after
+        decidable[np.maximum(filled.astype(np.int64) - back, 0)] = False
+    return replace(market, decidable=decidable)
+
+
+def before_the_hold_out(market: MarketTable, config: HuracanConfig) -> MarketTable:
+    """The market with decisions only before the locked end, less the embargo."""
+    share = config.validation.hold_out_share
+    if share <= 0:
+        return market
+    assert market.ts is not None
+    assert market.bar_length is not None
+    decided = np.sort(market.ts[market.decidable]) + market.bar_length
+    if not len(decided):
+        raise NotEnoughData(
+            "no decision can be taken on these candles; two more bars behind a row with features were expected."
+        )
+    cut = decided[int((1.0 - share) * len(decided))] - config.validation.embargo_bars * market.bar_length
+    return market.between(stop=cut)
+
+
+def _agent(config: HuracanConfig) -> DQNAgent:
+    for key in ("random_state", "n_jobs"):
+        if key in config.rl.agent:
+            raise ConfigError(
+                f"rl.agent holds '{key}', which the configuration sets elsewhere; settings of the agent were expected."
+            )
+    try:
+        return build_model("dqn", random_state=config.seed, **config.rl.agent)
+    except HuracanError as error:
+        raise ConfigError(f"rl.agent: {error}") from error
+
+
+def _key(config: HuracanConfig, source: Source) -> str:
+    """What a training is known by: data, settings and version."""
+    told = [config_hash(config), config.rl.model_dump(mode="json", exclude={"checkpoint_every"})]
+    content = json.dumps([*told, candles_hash(source.candles), __version__], sort_keys=True)
+    return f"dqn-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
+
+
+def _registered(
+    registry: ModelRegistry,
+    agent: DQNAgent,
+    name: str,
+    training: str,
+    config: HuracanConfig,
+    source: Source,
+    market: MarketTable,
+) -> int:
+    """The version of the agent; a training that was registered before keeps its."""
+    run_id = f"training-{training}"
+    for version in registry.versions(name) if name in registry.names() else []:
+        if version.provenance.run_id == run_id:
+            return version.version
+    assert market.ts is not None
+    assert market.bar_length is not None
+    rows = np.flatnonzero(market.decidable)
+    moments = (market.ts[rows].min(), (market.ts[rows] + market.bar_length * 2).max())
+    provenance = {
+        "data_hash": candles_hash(source.candles),
+        "config_hash": config_hash(config),
+        "recipe_hash": market.recipe_hash,
+        "seed": config.seed,
+        "versions": library_versions(),
+        "simulated": source.truth is not None,
+        "run_id": run_id,
+        "n_rows": len(rows),
+        "symbols": tuple(market.symbols[code] for code in np.unique(market.symbol_code[rows])),
+        "trained_from": f"{moments[0]}Z",
+        "trained_until": f"{moments[1]}Z",
+        "bar_length_ms": int(market.bar_length / np.timedelta64(1, "ms")),
+    }
+    signature = FeatureSignature(columns=market.feature_names, recipe_hash=market.recipe_hash)
+    return registry.register(
+        agent,
+        agent.model_info().model_copy(update={"signature": signature}),
+        name=name,
+        metrics={},
+        provenance=Provenance.model_validate(provenance),
+        extras={
+            "config": config.model_dump(mode="json", exclude={"home": True, "registry": {"url"}}),
+            "recipe": load_recipe(config).to_json(),
+        },
+    )

@@ -1,0 +1,336 @@
+"""One training of an agent: experience in, updates out; it can be stopped anywhere and goes on bit for bit."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from huracan.errors import ModelError
+from huracan.logs import logger
+from huracan.reinforcement.actions import ActionLadder
+from huracan.reinforcement.agent_files import write_training
+from huracan.reinforcement.agent_settings import LearningPoint
+from huracan.reinforcement.counterfactual import Counterfactuals, counterfactuals
+from huracan.reinforcement.experience import Experience
+from huracan.reinforcement.replay import IndexReplay
+
+if TYPE_CHECKING:
+    from huracan.reinforcement.rl_agent import DQNAgent
+
+__all__ = ["AgentTraining", "values_of_chance"]
+
+_LOOK_EVERY = 250
+"""Updates between two looks at whether the values are still sane."""
+_FAR_OUT = 30.0
+"""A value this many times beyond the largest return there can be has exploded."""
+
+
+class AgentTraining:
+    """One training of an agent: experience in, updates out."""
+
+    def __init__(self, agent: DQNAgent, experience: Experience, total_steps: int) -> None:
+        if total_steps < 1:
+            raise ModelError(f"total_steps is {total_steps}; a whole number of at least 1 was expected.")
+        s = agent.settings
+        self.agent, self.experience, self.total, self.settings = agent, experience, total_steps, s
+        self.all_actions = self._counterfactuals()
+        if self.all_actions is None and s.learning_starts >= total_steps:
+            raise ModelError(
+                f"learning_starts is {s.learning_starts}, and total_steps {total_steps}: there would be no update."
+            )
+        agent._prepare(experience.layout, experience.rules, experience.market)
+        self.learner = agent._learned()
+        self.random = np.random.default_rng(agent.random_state)
+        market = experience.market
+        self.replay = IndexReplay(
+            s.replay_capacity if self.all_actions is None else experience.n_envs * (s.n_step + 1),
+            experience.n_envs,
+            account_size=len(experience.layout.account_names),
+            features=None if market is None else market.features,
+            window=max(experience.layout.window, 1),
+            n_step=s.n_step,
+            gamma=s.gamma,
+            alpha=s.alpha if s.prioritised else 0.0,
+        )
+        self.credit, self.returns, self.finished = 0, np.zeros(experience.n_envs), [0.0, 0.0]
+        self.losses: list[torch.Tensor] = []
+        self.observation: NDArray[np.float32] | None = None
+        self.largest_reward = 0.0
+        self.square_sum = self.n_rewards = 0.0
+        self.good = self.learner.snapshot()
+        if self.all_actions is not None:
+            self._learn_scale(self.all_actions.reward)
+            self._believe_in_chance(self.all_actions)
+            self._place_rows()
+
+    def _counterfactuals(self) -> Counterfactuals | None:
+        wanted, rules, market = self.settings.counterfactual, self.experience.rules, self.experience.market
+        if wanted is False:
+            return None
+        if rules is None or market is None:
+            if wanted is True:
+                raise ModelError("counterfactual backups need a market whose prices do not depend on what is done.")
+            return None
+        if wanted == "auto" and rules.path_dependence:
+            return None
+        found = counterfactuals(market, rules)
+        if not len(found.row):
+            raise ModelError(f"no row of the market can be decided on behind a window of {rules.window} bars.")
+        return found
+
+    # --- the loop --------------------------------------------------------------------------------------------------
+
+    def run(
+        self, stop: int, folder: Path | None, checkpoint_every: int, on_point: Callable[[LearningPoint], None] | None
+    ) -> None:
+        agent, s, n = self.agent, self.settings, self.experience.n_envs
+        if self.observation is None and self.all_actions is None:
+            self.observation = self.experience.begin(agent.random_state)
+        last_kept = agent.steps_
+        while agent.steps_ < stop and not agent.stopped_:
+            if self.all_actions is None:
+                self._act()
+                agent.steps_ += n
+                if agent.steps_ < s.learning_starts:
+                    continue
+                if self.learner.updates == 0 and s.reward_scale == "auto":
+                    agent.reward_scale_ = _scale_of(self.square_sum, self.n_rewards)
+                self.credit += n
+            else:
+                agent.steps_ += s.train_every
+                self.credit += s.train_every
+            while self.credit >= s.train_every and not agent.stopped_:
+                self.credit -= s.train_every
+                for _ in range(s.gradient_steps):
+                    self._learn()
+                    if self.learner.updates % _LOOK_EVERY == 0 and not self._look(on_point):
+                        break
+            if folder is not None and agent.steps_ - last_kept >= checkpoint_every:
+                last_kept = agent.steps_
+                write_training(folder, *self.state())
+        if self.losses and agent.steps_ >= self.total and not agent.stopped_:
+            self._look(on_point)
+        if folder is not None and not agent.stopped_:
+            write_training(folder, *self.state())
+
+    def _act(self) -> None:
+        """One step of every copy, epsilon-greedy."""
+        observation, random, experience = self.observation, self.random, self.experience
+        assert observation is not None
+        epsilon = self._epsilon()
+        level = experience.level()
+        allowed = None if level is None or experience.allowed is None else experience.allowed[level]
+        n, n_actions = experience.n_envs, len(experience.layout.action_names)
+        if allowed is None:
+            action = random.integers(0, n_actions, n)
+        else:
+            action = np.where(allowed, random.random((n, n_actions)), -1.0).argmax(axis=1)
+        greedy = random.random(n) >= epsilon
+        if greedy.any():
+            values = self.learner.values(observation, noisy=self.settings.noisy)
+            if allowed is not None:
+                values = np.where(allowed, values, -np.inf)
+            action = np.where(greedy, values.argmax(axis=1), action)
+        taken = experience.take(observation, action)
+        self.replay.add(**taken.kept)
+        self.observation = taken.observation
+        self.returns += taken.reward
+        self.largest_reward = max(self.largest_reward, float(np.abs(taken.reward).max()))
+        if self.learner.updates == 0:
+            self.square_sum += float(np.square(taken.reward).sum())
+            self.n_rewards += n
+        if taken.over.any():
+            self.finished[0] += float(self.returns[taken.over].sum())
+            self.finished[1] += int(taken.over.sum())
+            self.returns[taken.over] = 0.0
+
+    def _epsilon(self) -> float:
+        s = self.settings
+        if s.noisy:
+            return 0.0 if self.agent.steps_ >= s.learning_starts else 1.0
+        done = self.agent.steps_ / max(s.exploration * self.total, 1e-9)
+        return s.epsilon_start + (s.epsilon_end - s.epsilon_start) * min(done, 1.0)
+
+    def _learn(self) -> None:
+        """One update."""
+        s, progress = self.settings, self.agent.steps_ / self.total
+        self.learner.set_rate(s.learning_rate * (1.0 + (s.final_rate - 1.0) * min(progress, 1.0)))
+        if self.all_actions is not None:
+            self.losses.append(self._learn_all(self.all_actions))
+            return
+        sample = self.replay.sample(s.batch_size, self.random, beta=s.beta + (1.0 - s.beta) * min(progress, 1.0))
+        loss, errors = self.learner.update(sample, self.agent.reward_scale_)
+        if s.prioritised:
+            self.replay.update(sample.entry, errors.cpu().numpy())
+        self.losses.append(loss)
+
+    def _learn_all(self, known: Counterfactuals) -> torch.Tensor:
+        """One update from bars, of which all positions and actions are known."""
+        which = torch.from_numpy(self.random.integers(0, len(known.row), self.settings.batch_size)).to(self.learner.device)
+        reward = self.reward_of.index_select(0, which)
+        discount = torch.full_like(reward, self.settings.gamma)
+        if self.ruined_of is not None:
+            discount = discount.masked_fill(self.ruined_of.index_select(0, which), 0.0)
+        row = self.row_of.index_select(0, which)
+        return self.learner.update_all(self._seen(row), self._seen(row + 1), reward, discount, self.next_level)
+
+    def _place_rows(self) -> None:
+        """Put what all updates read on the device."""
+        known, experience, device = self.all_actions, self.experience, self.learner.device
+        assert known is not None
+        assert experience.rules is not None
+        assert experience.market is not None
+        ladder = experience.rules.actions
+        self.reward_of = torch.from_numpy(known.reward * np.float32(self.agent.reward_scale_)).to(device)
+        self.ruined_of = None if known.ruined is None else torch.from_numpy(known.ruined).to(device)
+        self.row_of = torch.from_numpy(known.row).to(device)
+        self.next_level = torch.from_numpy(ladder.next_level).to(device)
+        features = torch.from_numpy(experience.market.features).to(device)
+        window = experience.rules.window
+        rows, d = features.shape
+        self.windows = features.as_strided((rows - window + 1, window * d), (d, 1))
+        parts = []
+        for name in experience.rules.observe:
+            weights = np.array(ladder.weights, np.float32)
+            parts.append(np.eye(ladder.n_levels, dtype=np.float32) if name == "level" else weights[:, None])
+        said = np.concatenate(parts, axis=1) if parts else np.zeros((ladder.n_levels, 0), np.float32)
+        self.account_of = torch.from_numpy(said).to(device)
+
+    def _seen(self, row: torch.Tensor) -> torch.Tensor:
+        """Observations (batch * levels, width) of bars at every standing target."""
+        assert self.experience.rules is not None
+        shown = self.windows[row - (self.experience.rules.window - 1)]
+        levels = len(self.account_of)
+        whole = shown.new_empty((len(row), levels, shown.shape[1] + self.account_of.shape[1]))
+        whole[:, :, : shown.shape[1]] = shown[:, None]
+        whole[:, :, shown.shape[1] :] = self.account_of
+        return whole.view(len(row) * levels, -1)
+
+    def _believe_in_chance(self, known: Counterfactuals) -> None:
+        """Begin with the values of a market without drift: what the layers learn is how this one differs."""
+        market, rules, learner = self.experience.market, self.experience.rules, self.learner
+        assert market is not None
+        assert rules is not None
+        if not len(learner.online.prior):
+            return
+        ladder = rules.actions
+        target = np.array(ladder.weights)[ladder.next_level]
+        drift = np.log(market.mark[known.row] / market.fill[known.row]).mean()
+        step = known.reward.mean(axis=0, dtype=np.float64) - target * drift
+        if self.settings.weight_decay == "auto":
+            learner.optimizer.param_groups[0]["weight_decay"] = 1.0
+        learner.believe(values_of_chance(step, ladder, self.settings.gamma) * self.agent.reward_scale_)
+
+    def _learn_scale(self, reward: NDArray[np.float32]) -> None:
+        self.largest_reward = float(np.abs(reward).max())
+        if self.settings.reward_scale == "auto":
+            self.agent.reward_scale_ = _scale_of(float(np.square(reward, dtype=np.float64).sum()), reward.size)
+
+    # --- whether it goes well --------------------------------------------------------------------------------------
+
+    def _look(self, on_point: Callable[[LearningPoint], None] | None) -> bool:
+        """Note how learning stands; False where values have exploded and the last good parameters were put back."""
+        agent = self.agent
+        loss = float(torch.stack(self.losses).mean())
+        self.losses = []
+        bound = _FAR_OUT * max(self.largest_reward * agent.reward_scale_, 1.0) / (1.0 - self.settings.gamma)
+        if not math.isfinite(loss) or not self.learner.healthy or loss > bound**2:
+            self.learner.go_back(self.good)
+            agent.stopped_ = (
+                f"values exploded before step {agent.steps_:,} (mean loss {loss:.3g}); the parameters of the last "
+                "sound look are kept. A lower learning_rate, a smaller gamma or a larger target_every may help."
+            )
+            logger().warning("learning stopped", reason=agent.stopped_)
+            return False
+        self.good = self.learner.snapshot()
+        total, count = self.finished
+        self.finished = [0.0, 0.0]
+        epsilon = 0.0 if self.all_actions is not None else self._epsilon()
+        point = LearningPoint(agent.steps_, loss, total / count if count else None, epsilon)
+        agent.history_.append(point)
+        if on_point is not None:
+            on_point(point)
+        return True
+
+    # --- going on later --------------------------------------------------------------------------------------------
+
+    def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Everything, as plain values and arrays."""
+        arrays = {f"learner.{name}": value for name, value in self.learner.state().items()}
+        arrays |= {f"replay.{name}": value for name, value in self.replay.state_dict().items()}
+        if self.all_actions is None:
+            env = self.experience.state()
+            if env is None:
+                raise ModelError(
+                    "checkpoints were asked for, and this environment cannot say where it stands; one of ours was expected."
+                )
+            arrays |= {f"env.{name}": value for name, value in env.items()}
+        arrays["returns"], arrays["good"] = self.returns, self.good.cpu().numpy()
+        arrays["losses"] = np.array([float(loss) for loss in self.losses], np.float64)
+        told = {
+            "agent": self.agent.told(),
+            "total_steps": self.total,
+            "random": self.random.bit_generator.state,
+            "credit": self.credit,
+            "finished": self.finished,
+            "largest_reward": self.largest_reward,
+            "square_sum": self.square_sum,
+            "n_rewards": self.n_rewards,
+        }
+        return told, arrays
+
+    def restore(self, told: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Go on from what :meth:`state` gave."""
+        mine = json.loads(json.dumps({**self.agent.told(), "total_steps": self.total}))
+        theirs = {**told["agent"], "total_steps": told["total_steps"]}
+        for name in ("settings", "layout", "rules", "random_state", "total_steps"):
+            if mine[name] != theirs[name]:
+                raise ModelError(
+                    f"the checkpoint is of another training: its {name} is {theirs[name]}, and {mine[name]} was expected. "
+                    "Remove the folder to train anew."
+                )
+        self.learner.restore(_under(arrays, "learner."))
+        self.replay.load_state_dict(_under(arrays, "replay."))
+        if self.all_actions is None:
+            self.observation = self.experience.restore(_under(arrays, "env."))
+        agent = self.agent
+        agent.reward_scale_, agent.steps_ = float(told["agent"]["reward_scale"]), int(told["agent"]["steps"])
+        agent.history_ = [LearningPoint(**point) for point in told["agent"]["history"]]
+        self.random.bit_generator.state = told["random"]
+        self.credit, self.finished = int(told["credit"]), list(told["finished"])
+        self.returns, self.good = np.array(arrays["returns"]), torch.from_numpy(np.array(arrays["good"])).to(self.good)
+        self.losses = [torch.tensor(loss, dtype=torch.float32) for loss in arrays["losses"]]
+        self.largest_reward, self.square_sum = float(told["largest_reward"]), float(told["square_sum"])
+        self.n_rewards = float(told["n_rewards"])
+
+
+def _under(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
+
+
+def _scale_of(square_sum: float, n: float) -> float:
+    """What makes the root mean square of rewards 1."""
+    size = math.sqrt(square_sum / n) if n else 0.0
+    return 1.0 / size if size > 1e-12 else 1.0
+
+
+def values_of_chance(reward: NDArray[np.float64], ladder: ActionLadder, gamma: float) -> NDArray[np.float64]:
+    """Values (levels, actions) where every bar gives the same mean rewards (levels, actions).
+
+    >>> values_of_chance(np.array([[0.0, -1.0], [-1.0, -0.1]]), ActionLadder.positions(0, 1), 0.5).round(3).tolist()
+    [[0.0, -1.1], [-1.0, -0.2]]
+    """
+    values = np.zeros_like(reward)
+    while True:
+        best = np.where(ladder.allowed, values, -np.inf).max(axis=1)
+        new = reward + gamma * best[ladder.next_level]
+        if np.abs(new - values).max() < 1e-12:
+            return new
+        values = new

@@ -1,0 +1,241 @@
+"""What a walk-forward evaluation found: the agent beside what it has to beat, with what seeds and time leave uncertain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import ArrayLike, NDArray
+
+from huracan.accounting import performance_metrics
+from huracan.statistics import (
+    adjust_p_values,
+    block_bootstrap,
+    ewc_t_test_pairs,
+    interquartile_mean,
+    performance_profile,
+    probability_of_improvement,
+    stratified_bootstrap_interval,
+)
+
+__all__ = ["AGENT", "WalkForwardEvaluation"]
+
+Floats = NDArray[np.float64]
+
+AGENT = "agent"
+"""What the agent is called among the strategies."""
+
+_BASIS_POINTS = 10_000.0
+_FEWEST_DAYS = 60
+_LEAD = ("lead_bps", "lead_low", "lead_high", "lead_p_value")
+_RUN = ("seed", "window", "symbol", "strategy")
+
+
+@dataclass(frozen=True, eq=False)
+class WalkForwardEvaluation:
+    """Result of :func:`huracan.reinforcement.walk_forward_evaluation`.
+
+    Attributes
+    ----------
+    bars : what every strategy did, as :class:`~huracan.reinforcement.Played` has it, after ``[strategy, seed, window]``;
+        strategies that learn nothing by chance have no seed.
+    runs : figures of each run, see :meth:`to_frame`. windows : spans of each window, for training and for play.
+    learning_curves : ``[seed, window, symbol, step, loss, episode_return, epsilon]``; ``symbol`` is null where one agent
+        learned all symbols.
+    action_maps : cells of an action map of every trained agent, ``[seed, window, symbol, x_name, y_name, x, y, action,
+        action_name, advantage]``.
+    stopped : (window, seed) -> why a training ended before its time.
+    bars_per_year : by which ratios are annualised; 1 where the market has no times.
+    """
+
+    bars: pl.DataFrame
+    runs: pl.DataFrame
+    windows: pl.DataFrame
+    learning_curves: pl.DataFrame
+    action_maps: pl.DataFrame
+    stopped: Mapping[Any, str] = field(default_factory=dict)
+    bars_per_year: float = 1.0
+
+    def __repr__(self) -> str:
+        seeds = self.runs["seed"].drop_nulls().n_unique()
+        symbols = self.runs["symbol"].n_unique()
+        return (
+            f"<WalkForwardEvaluation: {seeds} seeds x {self.windows.height} windows x {symbols} symbols, "
+            f"{len(self.strategies)} strategies>"
+        )
+
+    @cached_property
+    def strategies(self) -> tuple[str, ...]:
+        """Names, the agent first."""
+        return tuple(self.runs["strategy"].unique(maintain_order=True).to_list())
+
+    def to_frame(self) -> pl.DataFrame:
+        """One row per seed, window, symbol and strategy: ``net_log_return``, ``sharpe``, ``turnover``, ``exposure``,
+        ``max_drawdown``, ``trades`` and the other figures of :attr:`huracan.reinforcement.Played.per_symbol`."""
+        return self.runs.select(*_RUN, pl.exclude(_RUN)).sort("strategy", "window", "symbol", "seed")
+
+    def scores(self, strategy: str, figure: str = "net_log_return") -> Floats:
+        """A figure as runs x tasks: a row a seed (one for strategies without), a column a window and symbol."""
+        own = self.runs.filter(pl.col("strategy") == strategy)
+        table = own.sort("window", "symbol", "seed").pivot(on=["window", "symbol"], index="seed", values=figure)
+        return table.drop("seed").to_numpy().astype(np.float64)
+
+    def summary(self, *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0) -> pl.DataFrame:
+        """One row per strategy.
+
+        ``score``, ``score_low``, ``score_high`` : interquartile mean over runs (seeds x windows x symbols) of a window's net
+        log return, and its stratified bootstrap interval: what other seeds would have given in the same windows. Null ends
+        where there is nothing but one run a window; too short with fewer than five seeds.
+
+        ``mean_bps``, ``mean_low``, ``mean_high`` : mean net log return per bar in basis points, seeds and symbols averaged
+        first, with the interval of the equal-weighted-cosine t test over time; ``bootstrap_low`` and ``bootstrap_high`` are of
+        the stationary block bootstrap: what other times might have given. ``p_value`` is of a mean of 0.
+
+        ``lead_bps``, ``lead_low``, ``lead_high``, ``lead_p_value``, ``lead_p_adjusted`` : mean of the agent less that of this
+        strategy, bar by bar, by the same test; adjusted after Holm for all strategies it is compared with.
+        ``improvement`` : chance that a run of the agent earns more than one of this strategy in the same window and symbol.
+
+        ``sharpe``, ``max_drawdown`` : of an account in equal parts in all seeds and symbols, set equal again at every bar.
+        ``turnover`` (mean per bar), ``exposure``, ``trades`` and ``cost_bps`` (per run) : means over runs.
+
+        Over time, means of days are used where there are at least 60, else bars.
+
+        Parameters
+        ----------
+        confidence : of all intervals, each by itself. resamples, seed : of the bootstraps.
+
+        Raises
+        ------
+        NotEnoughData : fewer than 20 bars were played.
+
+        References
+        ----------
+        Agarwal et al. (2021), "Deep reinforcement learning at the edge of the statistical precipice"; Lazarus et al. (2018),
+        "HAR Inference"; Holm (1979).
+        """
+        over_time = self.over_time()
+        series = {name: over_time[name].to_numpy() for name in self.strategies}
+        against_zero = _tested(series, [(name, None) for name in self.strategies], confidence)
+        rivals = [name for name in self.strategies if name != AGENT]
+        leads = _tested(series, [(AGENT, name) for name in rivals], confidence)
+        adjusted = adjust_p_values(leads["p_value"].to_numpy(), "holm")
+        rows = []
+        for i, name in enumerate(self.strategies):
+            row: dict[str, Any] = {"strategy": name, **self._score(name, confidence, resamples, seed)}
+            row |= dict(zip(("mean_bps", "mean_low", "mean_high", "p_value"), against_zero.row(i)))
+            row |= _bootstrapped(series[name], confidence, resamples, seed)
+            if name in rivals:
+                k = rivals.index(name)
+                row |= dict(zip(_LEAD, leads.row(k)))
+                row["lead_p_adjusted"] = float(adjusted[k])
+                row["improvement"] = probability_of_improvement(self.scores(AGENT), self.scores(name))
+            else:
+                row |= dict.fromkeys((*_LEAD, "lead_p_adjusted", "improvement"))
+            rows.append(row | self._account(name))
+        return pl.DataFrame(rows, infer_schema_length=None)
+
+    def over_time(self) -> pl.DataFrame:
+        """``[time, a column a strategy]``: mean net log return per bar over seeds and symbols, of each day or bar."""
+        time = self._time
+        days = time == "ts" and self.bars.select(pl.col("ts").dt.date().n_unique()).item() >= _FEWEST_DAYS
+        moment = pl.col("ts").dt.truncate("1d") if days else pl.col(time)
+        return (
+            self.bars.group_by(moment.alias("time"), "strategy")
+            .agg(pl.col("log_return").mean())
+            .pivot(on="strategy", index="time", values="log_return")
+            .sort("time")
+            .select("time", *self.strategies)
+        )
+
+    def profiles(
+        self,
+        thresholds: ArrayLike | None = None,
+        *,
+        figure: str = "net_log_return",
+        confidence: float = 0.95,
+        resamples: int = 2000,
+        seed: int = 0,
+    ) -> pl.DataFrame:
+        """Performance profiles: ``[strategy, threshold, share, ci_low, ci_high]``, the share of runs above each threshold.
+
+        Parameters
+        ----------
+        thresholds : by default 51 from the lowest to the highest score. figure : a column of :meth:`to_frame`.
+        confidence, resamples, seed : of the bands, see :func:`huracan.statistics.performance_profile`.
+        """
+        scores = {name: self.scores(name, figure) for name in self.strategies}
+        if thresholds is None:
+            every = np.concatenate([table.ravel() for table in scores.values()])
+            thresholds = np.linspace(every.min(), every.max(), 51)
+        found = []
+        for name, table in scores.items():
+            profile = performance_profile(table, thresholds, resamples=resamples, confidence=confidence, seed=seed)
+            columns = {part: getattr(profile, part) for part in ("threshold", "share", "ci_low", "ci_high")}
+            found.append(pl.DataFrame(columns).select(pl.lit(name).alias("strategy"), pl.all()))
+        return pl.concat(found)
+
+    def equity(self) -> pl.DataFrame:
+        """``[strategy, seed, ts, equity]`` (``row`` without times): what 1 has become, window after window.
+
+        In equal parts in all symbols, set equal again at every bar; one curve for each seed, and one without seed in equal
+        parts in all seeds.
+        """
+        return pl.concat([self._curves("seed"), self._curves()])
+
+    def _curves(self, *by: str) -> pl.DataFrame:
+        time = self._time
+        grown = (
+            self.bars.filter(pl.col("seed").is_not_null() if by else True)
+            .group_by("strategy", *by, time)
+            .agg((pl.col("log_return").exp() - 1.0).mean().alias("grown"))
+            .sort("strategy", *by, time)
+            .with_columns(((1.0 + pl.col("grown")).cum_prod().over("strategy", *by)).alias("equity"))
+        )
+        seed = pl.col("seed") if by else pl.lit(None, dtype=pl.Int64).alias("seed")
+        return grown.select("strategy", seed, time, "equity")
+
+    @property
+    def _time(self) -> str:
+        return "row" if self.bars["ts"].null_count() else "ts"
+
+    def _score(self, name: str, confidence: float, resamples: int, seed: int) -> dict[str, float | None]:
+        table = self.scores(name)
+        if len(table) < 2:
+            return {"score": float(interquartile_mean(table)), "score_low": None, "score_high": None}
+        found = stratified_bootstrap_interval(table, resamples=resamples, confidence=confidence, seed=seed)
+        return {"score": found.estimate, "score_low": found.ci_low, "score_high": found.ci_high}
+
+    def _account(self, name: str) -> dict[str, float]:
+        curve = self._curves().filter(pl.col("strategy") == name)["equity"].to_numpy()
+        returns = curve / np.concatenate(([1.0], curve[:-1])) - 1.0
+        figures = performance_metrics(returns, bars_per_year=self.bars_per_year, confidence=None)
+        own = self.runs.filter(pl.col("strategy") == name)
+        means = own.select("turnover", "exposure", "trades", "cost_bps").mean().row(0, named=True)
+        return {"sharpe": figures["sharpe"], "max_drawdown": figures["max_drawdown"], **means}
+
+
+def _tested(series: Mapping[str, Floats], pairs: Sequence[tuple[str, str | None]], confidence: float) -> pl.DataFrame:
+    """``[mean, low, high, p_value]`` of each difference over time, in basis points; None is no return at all."""
+    names = list(series)
+    rows = np.stack([*series.values(), np.zeros(len(next(iter(series.values()))))])
+    chosen = [(names.index(a), len(names) if b is None else names.index(b)) for a, b in pairs]
+    _, test = ewc_t_test_pairs(rows, pairs=np.array(chosen), confidence=confidence, names=[*names, "no return"])
+    return pl.DataFrame(
+        {
+            "mean": test.mean * _BASIS_POINTS,
+            "low": test.ci_low * _BASIS_POINTS,
+            "high": test.ci_high * _BASIS_POINTS,
+            "p_value": test.p_value,
+        }
+    )
+
+
+def _bootstrapped(series: Floats, confidence: float, resamples: int, seed: int) -> dict[str, float]:
+    if np.ptp(series) == 0.0:
+        return {"bootstrap_low": float(series[0]) * _BASIS_POINTS, "bootstrap_high": float(series[0]) * _BASIS_POINTS}
+    found = block_bootstrap(series, confidence=confidence, resamples=resamples, seed=seed)
+    return {"bootstrap_low": found.ci_low * _BASIS_POINTS, "bootstrap_high": found.ci_high * _BASIS_POINTS}

@@ -1,0 +1,57 @@
+"""``huracan rl train``: from candles to a registered agent, the hold-out untouched."""
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from huracan import UnifiedMLPipeline
+from huracan.cli import app
+from huracan.config import load_config
+from huracan.errors import ConfigError
+from huracan.integration.preparation import read_source
+from huracan.integration.rl_job import before_the_hold_out, market_of
+
+
+def settings(home, **rl):
+    return {
+        "home": str(home),
+        "features": {"recipe": "minimal"},
+        "data": {"simulation": {"n_bars": 1_200, "n_symbols": 2}},
+        "rl": {"total_steps": 800, "n_envs": 4, "agent": {"hidden": [16]}, **rl},
+    }
+
+
+def test_an_agent_is_trained_before_the_hold_out_and_registered_once(tmp_path):
+    pipeline = UnifiedMLPipeline(settings(tmp_path))
+    trained = pipeline.train_agent()
+    again = pipeline.train_agent()
+    assert (again.name, again.version) == (trained.name, trained.version) == ("champion.simulated.trained.dqn", 1)
+    agent = pipeline.registry.load(trained.name, version=1)
+    states = np.zeros((3, agent.layout_.width))
+    np.testing.assert_array_equal(agent.predict(states)[1], trained.agent.predict(states)[1])
+    config = load_config(settings(tmp_path))
+    whole = market_of(config, read_source(config))
+    seen = before_the_hold_out(whole, config)
+    share = seen.decidable.sum() / whole.decidable.sum()
+    assert 1 - config.validation.hold_out_share - 0.02 < share < 1 - config.validation.hold_out_share
+    assert trained.learned_from_all
+
+
+def test_rules_that_contradict_each_other_are_refused_in_a_sentence(tmp_path):
+    with pytest.raises(ConfigError, match="rl: max_leverage"):
+        UnifiedMLPipeline(settings(tmp_path, max_leverage=0.5)).train_agent()
+    with pytest.raises(ConfigError, match=r"rl\.agent: unknown"):
+        UnifiedMLPipeline(settings(tmp_path, agent={"learning_rte": 1.0})).train_agent()
+    with pytest.raises(ConfigError, match=r"rl\.agent holds 'n_jobs'"):
+        UnifiedMLPipeline(settings(tmp_path, agent={"n_jobs": 2})).train_agent()
+
+
+def test_the_command_says_what_was_done(tmp_path):
+    told = tmp_path / "c.yaml"
+    import yaml
+
+    told.write_text(yaml.safe_dump(settings(tmp_path / "home", rebalance=False, observe=["position"])))
+    result = CliRunner().invoke(app, ["rl", "train", "--config", str(told), "--steps", "1600"])
+    assert result.exit_code == 0, result.output
+    assert "1,600 steps" in result.output and "what it tried" in result.output
+    assert "version 1 of 'champion.simulated.trained.dqn'" in result.output

@@ -1,0 +1,211 @@
+"""The agent: learns, goes on exactly, is stored whole, and refuses what it cannot use."""
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+
+from huracan.accounting import CostModel
+from huracan.errors import ArtifactError, ModelError, UnknownName
+from huracan.reinforcement import ActionLadder, BatchTradingEnv, DQNAgent, MarketTable, TradingEnv, TradingRules
+from huracan.reinforcement.agent_training import AgentTraining
+from huracan.reinforcement.experience import experience_of
+from huracan.reinforcement.solved_markets import ornstein_uhlenbeck_market
+
+EXOGENOUS = {"rebalance": True, "observe": ("level",), "episode_length": 50}
+
+
+def market(n=1_500, seed=0):
+    return ornstein_uhlenbeck_market(n_points=11).sample(n, seed=seed)[0]
+
+
+def weights(agent):
+    return agent.learner_.parameters.detach().numpy().copy()
+
+
+SWITCHES = [
+    {"counterfactual": False},
+    {
+        "counterfactual": False,
+        "prioritised": True,
+        "n_step": 3,
+        "dueling": True,
+        "noisy": True,
+        "distribution": "c51",
+        "n_atoms": 11,
+    },
+    {"counterfactual": False, "distribution": "qr", "n_atoms": 7, "target_every": 50, "encoder": "gru", "embedding": 8},
+    {"counterfactual": True, "dueling": True},
+]
+
+
+@pytest.mark.parametrize("settings", SWITCHES)
+def test_a_training_that_was_interrupted_goes_on_bit_for_bit(settings, tmp_path):
+    rules = TradingRules(**EXOGENOUS, window=3, costs=CostModel(fee_bps=20))
+    settings = {"hidden": (16,), "learning_starts": 200, "replay_capacity": 900, "random_state": 3, **settings}
+
+    def env():
+        return BatchTradingEnv(market(), 4, rules)
+
+    whole = DQNAgent(**settings).fit(env(), 2_000)
+    DQNAgent(**settings).fit(env(), 2_000, checkpoint=tmp_path, checkpoint_every=500, stop_at=1_000)
+    resumed = DQNAgent(**settings).fit(env(), 2_000, checkpoint=tmp_path, checkpoint_every=500)
+    np.testing.assert_array_equal(weights(whole), weights(resumed))
+    assert whole.steps_ == resumed.steps_ == 2_000
+    assert str(whole.history_) == str(resumed.history_)
+    other = DQNAgent(**{**settings, "gamma": 0.5})
+    with pytest.raises(ModelError, match="its settings"):
+        other.fit(env(), 2_000, checkpoint=tmp_path)
+
+
+@pytest.mark.parametrize("settings", SWITCHES)
+def test_what_is_loaded_says_what_was_saved(settings, tmp_path):
+    rules = TradingRules(**EXOGENOUS, window=3)
+    agent = DQNAgent(hidden=(16,), learning_starts=100, **settings).fit(BatchTradingEnv(market(), 4, rules), 600)
+    agent.save(tmp_path)
+    loaded = DQNAgent.load(tmp_path)
+    states = np.random.default_rng(0).normal(size=(20, agent.layout_.width))
+    for mine, theirs in zip(agent.predict(states), loaded.predict(states), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert loaded.rules_ == rules
+    assert loaded.model_info() == agent.model_info()
+    (tmp_path / "weights.safetensors").write_bytes(b"no weights")
+    with pytest.raises(ArtifactError, match="SHA-256"):
+        DQNAgent.load(tmp_path)
+
+
+def test_a_masked_action_is_neither_taken_nor_valued():
+    rules = TradingRules(**EXOGENOUS, actions=ActionLadder.buy_hold_sell())
+    agent = DQNAgent(hidden=(16,), learning_starts=100, counterfactual=False).fit(BatchTradingEnv(market(), 4, rules), 2_000)
+    level, action = levels_and_actions(rules)
+    assert rules.actions.allowed[level, action].all()
+    state = np.zeros(4)
+    assert agent.predict(state, mask=[False, True, False])[0] == 1
+    with pytest.raises(ModelError, match="allows no action"):
+        agent.predict(state, mask=[False, False, False])
+
+
+def levels_and_actions(rules):
+    """Levels and actions that a training goes through."""
+    training = AgentTraining(
+        DQNAgent(hidden=(16,), learning_starts=100, counterfactual=False),
+        experience_of(BatchTradingEnv(market(), 4, rules)),
+        2_000,
+    )
+    training.run(2_000, None, 10**9, None)
+    kept = training.replay
+    level = kept.account[: len(kept)].argmax(axis=1)
+    return level, kept.action[: len(kept)]
+
+
+def test_plain_environments_of_gymnasium_are_learned_in():
+    agent = DQNAgent(hidden=(32,), learning_starts=200).fit(gymnasium.make("CartPole-v1"), 600)
+    assert agent.predict(np.zeros(4))[1].shape == (2,)
+    lake = gymnasium.make("FrozenLake-v1", is_slippery=False)
+    agent = DQNAgent(hidden=(), gamma=0.9, learning_starts=500, learning_rate=0.01, epsilon_end=0.5, batch_size=32).fit(
+        lake, 8_000
+    )
+    state, steps = 0, 0
+    while state != 15 and steps < 10:
+        state = lake.unwrapped.P[state][agent.predict(np.eye(16)[state])[0]][0][1]
+        steps += 1
+    assert (state, steps) == (15, 6)
+
+
+def test_a_truncated_episode_is_bootstrapped_and_a_terminated_one_is_not():
+    class Once(gymnasium.Env):
+        """One state, one step of reward 1, ended in one way or the other."""
+
+        observation_space = gymnasium.spaces.Box(0, 1, (1,), np.float32)
+        action_space = gymnasium.spaces.Discrete(2)
+
+        def __init__(self, truncates):
+            self.truncates = truncates
+
+        def reset(self, *, seed=None, options=None):
+            super().reset(seed=seed)
+            return np.ones(1, np.float32), {}
+
+        def step(self, action):
+            return np.ones(1, np.float32), 1.0, not self.truncates, self.truncates, {}
+
+    settings = {"hidden": (), "gamma": 0.5, "learning_starts": 100, "learning_rate": 0.05, "tau": 0.1}
+    ended = DQNAgent(**settings).fit(Once(False), 4_000).predict([1.0])[1]
+    cut = DQNAgent(**settings).fit(Once(True), 4_000).predict([1.0])[1]
+    np.testing.assert_allclose(ended, 1.0, atol=0.02)  # nothing follows
+    np.testing.assert_allclose(cut, 2.0, atol=0.05)  # 1 + .5 + .25 + ...
+
+
+def test_exploding_values_stop_learning_and_the_last_good_ones_are_kept():
+    env = BatchTradingEnv(market(), 4, TradingRules(**EXOGENOUS))
+    agent = DQNAgent(hidden=(32, 32), learning_rate=50.0, clip_norm=1e9, gamma=0.999, tau=1.0).fit(env, 20_000)
+    assert "exploded" in agent.stopped_
+    assert agent.steps_ < 20_000
+    assert np.isfinite(agent.predict(np.zeros(4))[1]).all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"gamma": 1.0}, "gamma is 1.0"),
+        ({"n_step": 0}, "n_step is 0"),
+        ({"epsilon_end": 2.0}, "epsilon_end is 2.0"),
+        ({"learning_rate": -1.0}, "learning_rate is -1.0"),
+    ],
+)
+def test_settings_out_of_bounds_are_refused(settings, message):
+    with pytest.raises(ModelError, match=message):
+        DQNAgent(**settings)
+
+
+def test_what_does_not_fit_is_refused_in_a_sentence(tmp_path):
+    with pytest.raises(UnknownName, match="learning_rate"):
+        DQNAgent(learning_rte=1.0)
+    env = TradingEnv(market(), TradingRules())
+    with pytest.raises(ModelError, match="drifts with the price"):
+        DQNAgent(counterfactual=True).fit(env, 100)
+    with pytest.raises(ModelError, match="no update"):
+        DQNAgent(learning_starts=100).fit(env, 100)
+    with pytest.raises(ModelError, match="no window to encode"):
+        DQNAgent(encoder="gru", learning_starts=10).fit(gymnasium.make("CartPole-v1"), 100)
+    with pytest.raises(ModelError, match="learned nothing"):
+        DQNAgent().predict([0.0])
+    agent = DQNAgent(learning_starts=50, hidden=(8,)).fit(env, 100)
+    with pytest.raises(ModelError, match=r"shape \(2,\)"):
+        agent.predict([0.0, 1.0])
+    with pytest.raises(ModelError, match="is nan"):
+        agent.predict([0.0, float("nan"), 0.0])
+    with pytest.raises(ModelError, match="Discrete actions"):
+        DQNAgent().fit(gymnasium.make("Pendulum-v1"), 100)
+
+
+def test_the_global_random_stream_of_torch_is_left_alone():
+    torch.manual_seed(0)
+    before = torch.random.get_rng_state()
+    DQNAgent(hidden=(8,), noisy=True, counterfactual=False, learning_starts=50).fit(
+        BatchTradingEnv(market(), 2, TradingRules(**EXOGENOUS)), 200
+    )
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_a_market_without_times_has_no_spans():
+    with pytest.raises(ModelError, match="cannot begin on row"):
+        BatchTradingEnv(market(), 1, TradingRules(**EXOGENOUS)).reset(options={"rows": [1_499]})
+    assert isinstance(market(), MarketTable)
+
+
+def test_an_agent_that_was_shown_noise_stays_out_and_one_that_was_shown_something_does_not():
+    rules = TradingRules(**{**EXOGENOUS, "episode_length": None}, actions=ActionLadder.positions(-1, 0, 1))
+    random = np.random.default_rng(1)
+    move, noise = random.normal(0, 0.01, 6_001), random.normal(size=(6_000, 2))
+    price = np.exp(np.cumsum(move))[:-1]
+    shown_noise = MarketTable.from_prices(noise, price)
+    shown_something = MarketTable.from_prices(np.stack([noise[:, 0], move[1:]], axis=1), price)
+    traded = []
+    for seen in (shown_noise, shown_something):
+        agent = DQNAgent(hidden=(32,), gamma=0.9).fit(BatchTradingEnv(seen, 8, rules), 20_000)
+        flat = np.tile(np.eye(3, dtype=np.float32)[1], (2_000, 1))
+        states = np.concatenate([random.normal(size=(2_000, 2)) * seen.features.std(axis=0), flat], axis=1)
+        traded.append(float(np.mean(agent.predict(states)[0] != 1)))
+    assert traded[0] < 0.01
+    assert traded[1] > 0.5
