@@ -55,7 +55,7 @@ DQN = LearnerSpec(
         "alpha": "power of the errors that priorities are",
         "beta": "how far weights correct for priorities at the start; 1 at the end",
         "learning_rate": "of Adam at the start",
-        "weight_decay": "times the rate, share of the parameters an update takes off; auto is 1 where a market of chance is known",
+        "weight_decay": "times the rate, share of the parameters taken off in an update; auto is 1 where chance is known",
         "final_rate": "share of it at the end",
         "batch_size": "transitions, or bars with counterfactual backups, of an update",
         "replay_capacity": "transitions kept",
