@@ -10,6 +10,7 @@ from huracan.errors import ArtifactError, ModelError, UnknownName
 from huracan.reinforcement import ActionLadder, BatchTradingEnv, DQNAgent, MarketTable, TradingEnv, TradingRules
 from huracan.reinforcement.agent_training import AgentTraining
 from huracan.reinforcement.experience import experience_of
+from huracan.reinforcement.playing import play
 from huracan.reinforcement.solved_markets import ornstein_uhlenbeck_market
 
 EXOGENOUS = {"rebalance": True, "observe": ("level",), "episode_length": 50}
@@ -56,6 +57,38 @@ def test_a_training_that_was_interrupted_goes_on_bit_for_bit(settings, tmp_path)
     other = DQNAgent(**{**settings, "gamma": 0.5})
     with pytest.raises(ModelError, match="its settings"):
         other.fit(env(), 2_000, checkpoint=tmp_path)
+
+
+def test_a_checkpoint_of_another_market_or_number_of_copies_is_refused(tmp_path):
+    rules = TradingRules(**EXOGENOUS)
+    settings = {"hidden": (8,), "learning_starts": 100}
+    DQNAgent(**settings).fit(BatchTradingEnv(market(), 4, rules), 400, checkpoint=tmp_path)
+    with pytest.raises(ModelError, match="its market"):
+        DQNAgent(**settings).fit(BatchTradingEnv(market(seed=1), 4, rules), 400, checkpoint=tmp_path)
+    with pytest.raises(ModelError, match="its n_envs"):
+        DQNAgent(**settings).fit(BatchTradingEnv(market(), 2, rules), 400, checkpoint=tmp_path)
+    with pytest.raises(ModelError, match="cannot say where it stands"):
+        DQNAgent(**settings).fit(gymnasium.make("CartPole-v1"), 400, checkpoint=tmp_path)
+
+
+def test_an_agent_with_a_reward_of_one_s_own_is_stored_too(tmp_path):
+    rules = TradingRules(**EXOGENOUS, reward=lambda outcome: outcome.log_return)
+    DQNAgent(hidden=(8,), learning_starts=100).fit(BatchTradingEnv(market(), 4, rules), 400).save(tmp_path)
+    assert DQNAgent.load(tmp_path).predict(np.zeros(4))[1].shape == (3,)
+
+
+def test_a_wrapper_that_changes_rewards_is_learned_through():
+    env = TradingEnv(market(), TradingRules(**EXOGENOUS))
+    changed = gymnasium.wrappers.TransformReward(env, lambda reward: 0.0 * reward + 1.0)
+    agent = DQNAgent(hidden=(), gamma=0.0, learning_starts=100, learning_rate=0.05).fit(changed, 1_500)
+    np.testing.assert_allclose(agent.predict(np.zeros(4))[1], 1.0, atol=0.05)
+
+
+def test_an_agent_is_not_played_where_states_or_actions_are_others():
+    agent = DQNAgent(hidden=(8,)).fit(BatchTradingEnv(market(), 4, TradingRules(**EXOGENOUS)), 400)
+    other = TradingRules(**EXOGENOUS, actions=ActionLadder.positions(-1, 0, 1))
+    with pytest.raises(ModelError, match="action_names was"):
+        play(agent, market(), other)
 
 
 @pytest.mark.parametrize("settings", SWITCHES)

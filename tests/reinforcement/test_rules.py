@@ -92,10 +92,10 @@ def test_the_account_is_shown_at_the_last_known_close_and_not_at_the_next_open()
     env.reset(seed=3)
     peak = 1_000.0
     for i in range(19):
-        observation, *_, info = env.step(2)
+        observation = env.step(2)[0]
         account, row = env.core.account, env.core.row[0]
         worth = account.cash[0] + account.units[0] * table.close[row]
-        peak = max(peak, info["equity"])
+        peak = max(peak, worth)
         shown = dict(zip(env.rules.account_fields, observation[table.n_features :], strict=True))
         assert shown["position"] == pytest.approx(account.units[0] * table.close[row] / worth, abs=1e-6)
         profit = account.units[0] * (table.close[row] - env.core.entry[0]) / worth
@@ -223,13 +223,14 @@ def test_what_does_not_fit_the_data_is_refused_with_both_numbers():
         BatchTradingEnv(market, 2, TradingRules(), window=3)
 
 
-def test_rules_come_back_from_plain_values_and_functions_do_not():
+def test_rules_come_back_from_plain_values_and_functions_by_name_only():
     rules = TradingRules(
         actions=ActionLadder.positions(-1, 0, 2), window=5, max_leverage=3.0, reward=DifferentialSharpe(span=50.0)
     )
     assert TradingRules.from_dict(rules.to_dict()) == rules
-    with pytest.raises(ModelError, match="cannot be stored"):
-        TradingRules(reward=lambda outcome: outcome.log_return).to_dict()
+    own = TradingRules.from_dict(TradingRules(reward=lambda outcome: outcome.log_return).to_dict())
+    with pytest.raises(ModelError, match="not stored with a model"):
+        on([1.0, 1.0, 1.0], reward=own.reward).step(1)
     with pytest.raises(UnknownName, match="windw"):
         TradingRules.from_dict({"windw": 3})
 

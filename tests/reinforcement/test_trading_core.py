@@ -49,7 +49,7 @@ def rules(**changes):
 
 
 def first_rows(market, window=1):
-    return market.starts(window=window, steps=None)
+    return market.starts(window=window, steps=None, whole=True)
 
 
 def test_backtest_scalar_batch_and_tensors_move_an_account_alike(candles, market):

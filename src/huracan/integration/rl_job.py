@@ -128,18 +128,19 @@ def market_of(config: HuracanConfig, source: Source) -> MarketTable:
 
 
 def before_the_hold_out(market: MarketTable, config: HuracanConfig) -> MarketTable:
-    """The market with decisions only before the locked end, less the embargo."""
+    """The market with decisions only before the locked end, less the embargo: a share of the times, as in the main job."""
     share = config.validation.hold_out_share
     if share <= 0:
         return market
     assert market.ts is not None
     assert market.bar_length is not None
-    decided = np.sort(market.ts[market.decidable]) + market.bar_length
+    decided = np.unique(market.ts[market.decidable]) + market.bar_length
     if not len(decided):
         raise NotEnoughData(
             "no decision can be taken on these candles; two more bars behind a row with features were expected."
         )
-    cut = decided[int((1.0 - share) * len(decided))] - config.validation.embargo_bars * market.bar_length
+    apart = config.labels.horizon + 1 + config.validation.embargo_bars  # rows of the main job have labels, and end sooner
+    cut = decided[len(decided) - max(1, int(np.ceil(share * len(decided))))] - apart * market.bar_length
     return market.between(stop=cut)
 
 

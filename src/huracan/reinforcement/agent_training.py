@@ -222,7 +222,7 @@ class AgentTraining:
             return
         ladder = rules.actions
         target = np.array(ladder.weights)[ladder.next_level]
-        drift = np.log(market.mark[known.row] / market.fill[known.row]).mean()
+        drift = np.log((market.mark[known.row] / market.fill[known.row]).mean())  # of a price that is no martingale
         step = known.reward.mean(axis=0, dtype=np.float64) - target * drift
         if self.settings.weight_decay == "auto":
             learner.optimizer.param_groups[0]["weight_decay"] = 1.0
@@ -277,6 +277,8 @@ class AgentTraining:
         told = {
             "agent": self.agent.told(),
             "total_steps": self.total,
+            "market": self._market(),
+            "n_envs": self.experience.n_envs,
             "random": self.random.bit_generator.state,
             "credit": self.credit,
             "finished": self.finished,
@@ -286,11 +288,16 @@ class AgentTraining:
         }
         return told, arrays
 
+    def _market(self) -> str | None:
+        market = self.experience.market
+        return None if market is None else market.fingerprint
+
     def restore(self, told: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
         """Go on from what :meth:`state` gave."""
-        mine = json.loads(json.dumps({**self.agent.told(), "total_steps": self.total}))
-        theirs = {**told["agent"], "total_steps": told["total_steps"]}
-        for name in ("settings", "layout", "rules", "random_state", "total_steps"):
+        of_training = {"total_steps": self.total, "market": self._market(), "n_envs": self.experience.n_envs}
+        mine = json.loads(json.dumps({**self.agent.told(), **of_training}))
+        theirs = {**told["agent"], **{name: told.get(name) for name in of_training}}
+        for name in ("settings", "layout", "rules", "random_state", *of_training):
             if mine[name] != theirs[name]:
                 raise ModelError(
                     f"the checkpoint is of another training: its {name} is {theirs[name]}, and {mine[name]} was expected. "

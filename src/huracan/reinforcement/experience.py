@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, RecordEpisodeStatistics
 from numpy.typing import NDArray
 
 from huracan.errors import ModelError
@@ -93,6 +94,10 @@ class Experience(Protocol):
         ...
 
 
+_APART = 65_537
+"""Between the first copies of agents with neighbouring seeds, so that they see other episodes."""
+
+
 class MarketExperience:
     """The trading environment: of an observation only the row and the account have to be kept."""
 
@@ -103,7 +108,7 @@ class MarketExperience:
         self._shown = self.layout.width - env.rules.account_size
 
     def begin(self, seed: int) -> NDArray[np.float32]:
-        return self.env.reset(seed=seed)[0]
+        return self.env.reset(seed=seed * _APART)[0]
 
     def level(self) -> NDArray[np.int64] | None:
         return self.env.core.level if self.allowed is not None else None
@@ -205,6 +210,16 @@ def layout_of(market: MarketTable, rules: TradingRules) -> ObservationLayout:
     return ObservationLayout(rules.window, market.feature_names, rules.account_fields, rules.actions.names)
 
 
+def _unchanged(env: gymnasium.Env[Any, Any]) -> bool:
+    """Whether wrappers around an environment only watch: one that changes rewards or observations has to be learned through."""
+    watching = (OrderEnforcing, PassiveEnvChecker, RecordEpisodeStatistics)
+    while isinstance(env, gymnasium.Wrapper):
+        if not isinstance(env, watching):
+            return False
+        env = env.env
+    return True
+
+
 def experience_of(env: Any) -> Experience:
     """What an agent learns from, of an environment of any kind it takes.
 
@@ -214,7 +229,7 @@ def experience_of(env: Any) -> Experience:
     """
     if isinstance(env, BatchTradingEnv):
         return MarketExperience(env)
-    if isinstance(env, gymnasium.Env) and isinstance(env.unwrapped, TradingEnv):
+    if isinstance(env, gymnasium.Env) and isinstance(env.unwrapped, TradingEnv) and _unchanged(env):
         return MarketExperience(BatchTradingEnv(env.unwrapped.market, 1, env.unwrapped.rules))
     if isinstance(env, VectorEnv):
         return PlainExperience(env)

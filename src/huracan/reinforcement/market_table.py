@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -96,6 +97,15 @@ class MarketTable:
         last = np.where(~self.decidable, np.arange(n), n)  # rows of a run end with one that nothing can be decided on
         return np.minimum.accumulate(last[::-1])[::-1] - np.arange(n)
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of everything an agent may learn from here."""
+        digest = sha256("\x1f".join((*self.feature_names, "\x1e", *self.symbols)).encode())
+        for name in ("features", "fill", "mark", "close", "volume", "funding_rate", "bars", "symbol_code", "run", "decidable"):
+            value = getattr(self, name)
+            digest.update(b"none" if value is None else np.ascontiguousarray(value).tobytes())
+        return digest.hexdigest()
+
     def between(self, start: Any = None, stop: Any = None) -> MarketTable:
         """The same market, with decisions only where they are known and settled within a span of time.
 
@@ -127,29 +137,27 @@ class MarketTable:
             raise DataError(f"symbol '{symbol}' is not among {', '.join(self.symbols)}.")
         return replace(self, decidable=self.decidable & (self.symbol_code == self.symbols.index(symbol)))
 
-    def starts(self, *, window: int, steps: int | None) -> NDArray[np.int64]:
+    def starts(self, *, window: int, steps: int | None, whole: bool = False) -> NDArray[np.int64]:
         """Rows an episode may begin on.
 
         Parameters
         ----------
-        window : bars an observation shows. steps : decisions of an episode; None for as many as follow, from the first
-            row of every unbroken stretch.
+        window : bars an observation shows. steps : decisions of an episode; None for as many as follow.
+        whole : with ``steps=None``, only the first row of every unbroken stretch, so that episodes are the whole market.
 
         Raises
         ------
         NotEnoughData : there is none; the message gives the longest stretch there is.
         """
-        whole = self.history >= window - 1
-        if steps is None:
-            open_ = whole & (self.steps_ahead > 0)
-            before = np.concatenate(([False], open_[:-1] & (self.run[1:] == self.run[:-1]))) if len(self) else open_
-            found = np.flatnonzero(open_ & ~before)
-        else:
-            found = np.flatnonzero(whole & (self.steps_ahead >= steps))
+        seen = self.history >= window - 1
+        open_ = seen & (self.steps_ahead >= (1 if steps is None else steps))
+        if steps is None and whole:
+            open_ &= ~np.concatenate(([False], open_[:-1] & (self.run[1:] == self.run[:-1])))
+        found = np.flatnonzero(open_)
         if not len(found):
-            longest = int(self.steps_ahead[whole].max(initial=0))
+            longest = int(self.steps_ahead[seen].max(initial=0))
             deepest = int(self.history.max(initial=-1)) + 1
-            if not whole.any():
+            if not seen.any():
                 raise NotEnoughData(
                     f"a window shows {window} bars, and the longest unbroken stretch of the market has {deepest}."
                 )

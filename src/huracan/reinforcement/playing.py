@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from huracan.accounting import bars_in_a_year, performance_metrics
 from huracan.errors import ModelError
 from huracan.reinforcement.batch_env import BatchTradingEnv
+from huracan.reinforcement.experience import layout_of
 from huracan.reinforcement.market_table import MarketTable
 from huracan.reinforcement.rules import TradingRules
 from huracan.reinforcement.trading_core import RUIN
@@ -146,14 +147,14 @@ def play(policy: Any, market: MarketTable, rules: TradingRules, *, name: str = "
     (0.2, [1.0, 1.0, 1.0, 1.0])
     """
     game = replace(rules, episode_length=None, max_drawdown=None, maintenance_margin=0.0)
-    starts = market.starts(window=game.window, steps=None)
+    starts = market.starts(window=game.window, steps=None, whole=True)
     length = market.steps_ahead[starts]
     env = BatchTradingEnv(market, len(starts), game)
     observation, _ = env.reset(seed=0, options={"rows": starts})
     core, n = env.core, len(market)
     kept = {column: np.zeros(n) for column in ("target", "position", "turnover", "cost", "log_return")}
     growth, level, action = np.ones(n), np.full(n, game.actions.flat), np.zeros(n, np.int64)
-    choose = _chooser(policy)
+    choose = _chooser(policy, market, rules)
     alive = np.ones(len(starts), bool)
     for step in range(int(length.max())):
         on = np.flatnonzero(alive)
@@ -191,9 +192,16 @@ def play(policy: Any, market: MarketTable, rules: TradingRules, *, name: str = "
     return Played(name or type(policy).__name__, bars.drop("growth"), per_year)
 
 
-def _chooser(policy: Any) -> Any:
+def _chooser(policy: Any, market: MarketTable, rules: TradingRules) -> Any:
     if isinstance(policy, Policy):
         return policy.choose
+    learned, here = getattr(policy, "layout_", None), layout_of(market, rules)
+    if learned is not None and learned != here:
+        part = next(name for name in here.__dataclass_fields__ if getattr(learned, name) != getattr(here, name))
+        raise ModelError(
+            f"the agent learned with other states or actions: {part} was {getattr(learned, part)}, and is "
+            f"{getattr(here, part)} here."
+        )
     if hasattr(policy, "predict"):
         return lambda seen: policy.predict(seen.observation, None if seen.allowed.all() else seen.allowed)[0]
     raise ModelError(f"{type(policy).__name__} was given to play; an agent with predict or a policy with choose was expected.")

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from huracan.errors import AccountingError
+from huracan.errors import AccountingError, ModelError
 
-__all__ = ["DifferentialSharpe", "NetLogReturn", "Outcome", "Reward", "as_reward"]
+__all__ = ["DifferentialSharpe", "LostReward", "NetLogReturn", "Outcome", "Reward", "as_reward", "name_of"]
 
 
 class Outcome(NamedTuple):
@@ -139,6 +139,29 @@ class _OfOutcome:
 
     def __call__(self, outcome: Outcome, memory: tuple[Any, ...], arrays: Any) -> tuple[Any, tuple[Any, ...]]:
         return self.function(outcome), memory
+
+
+@dataclass(frozen=True)
+class LostReward:
+    """A function of one's own that was a reward once: only its name was stored, so nothing new can be learned by it."""
+
+    name: str
+    path_dependent = True
+
+    def memory(self, n: int, arrays: Any) -> tuple[Any, ...]:
+        """Nothing."""
+        return ()
+
+    def __call__(self, outcome: Outcome, memory: tuple[Any, ...], arrays: Any) -> tuple[Any, tuple[Any, ...]]:
+        """Refuse."""
+        raise ModelError(f"the reward was the function {self.name}, which is not stored with a model; give it in new rules.")
+
+
+def name_of(reward: Any) -> str | None:
+    """Name of the function a reward is made of, or None."""
+    if isinstance(reward, LostReward):
+        return reward.name
+    return getattr(reward.function, "__qualname__", repr(reward.function)) if isinstance(reward, _OfOutcome) else None
 
 
 def as_reward(given: Any) -> Reward:

@@ -99,6 +99,10 @@ class DQNAgent:
             another agent or environment.
         """
         experience = experience_of(env)
+        if checkpoint is not None and experience.market is None:
+            raise ModelError(
+                "checkpoints were asked for, and this environment cannot say where it stands; the trading one can."
+            )
         with torch_threads(self.n_jobs):
             training = AgentTraining(self, experience, total_steps)
             folder = None if checkpoint is None else Path(checkpoint)

@@ -11,14 +11,14 @@ from typing import Any, Literal, cast, get_args
 from huracan.accounting import CostModel
 from huracan.errors import AccountingError, ModelError, nearest_name
 from huracan.reinforcement.actions import ActionLadder
-from huracan.reinforcement.rewards import DifferentialSharpe, NetLogReturn, Reward, as_reward
+from huracan.reinforcement.rewards import DifferentialSharpe, LostReward, NetLogReturn, Reward, as_reward, name_of
 
 __all__ = ["AccountField", "TradingRules"]
 
 AccountField = Literal["level", "target", "position", "unrealised_profit", "drawdown", "time_left"]
 
 _EXOGENOUS_FIELDS = ("level", "target")
-_REWARDS = {"net_log_return": NetLogReturn, "differential_sharpe": DifferentialSharpe}
+_REWARDS = {"net_log_return": NetLogReturn, "differential_sharpe": DifferentialSharpe, "function": LostReward}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +33,10 @@ class TradingRules:
     observe : what an observation says of the account, behind the window. "level": one-hot, which of the positions is the
         standing target. "target": its weight. "position": share of equity held, at the last known close.
         "unrealised_profit": of the position since it was built up at its average price, over equity. "drawdown": fraction
-        lost since the highest equity of the episode. "time_left": share of the episode still to come. Cut at 10 either way.
-    episode_length : steps until an episode is truncated; None for as far as the data go without a gap.
+        lost since the account was worth most at a close of the episode. "time_left": share of the episode still to
+        come. Cut at 10 either way.
+    episode_length : steps until an episode is truncated; None for as far as the data go without a gap, from wherever it
+        began.
     rebalance : trade back to the target weight at every bar. Otherwise units are held while the target stands, and the
         weight drifts with the price, as in a backtest.
     max_leverage : largest weight, in absolute terms. A standing position that has drifted beyond is cut back to it at the next
@@ -141,22 +143,18 @@ class TradingRules:
         return tuple(reasons)
 
     def to_dict(self) -> dict[str, Any]:
-        """The rules as plain values, ready for JSON.
-
-        Raises
-        ------
-        ModelError : the reward is a function, which has no plain form.
-        """
-        kind = next((name for name, made in _REWARDS.items() if type(self.reward) is made), None)
-        if kind is None:
-            raise ModelError("the reward is a function of one's own, which cannot be stored; a named reward was expected.")
+        """The rules as plain values, ready for JSON; of a reward that is a function of one's own, its name."""
+        reward = self.reward
+        kind = next((name for name, made in _REWARDS.items() if type(reward) is made), None)
         told = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return {
             **told,
             "observe": list(self.observe),
             "actions": {"weights": list(self.actions.weights), "kind": self.actions.kind},
             "costs": self.costs.to_dict(),
-            "reward": {"kind": kind, **asdict(cast(Any, self.reward))},
+            "reward": {"kind": "function", "name": name_of(reward) or type(reward).__name__}
+            if kind is None
+            else {"kind": kind, **asdict(cast(Any, reward))},
         }
 
     @classmethod

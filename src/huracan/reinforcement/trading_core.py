@@ -102,6 +102,7 @@ class TradingCore:
         self.row, self.level = row, self._flat
         self.account = AccountState(self._fresh, self._zero, self._fresh, self._zero, self._zero)
         self.peak, self.entry, self.memory = self._fresh, self._zero, self._memory_fresh
+        self.highest_seen = self._fresh
         self.left = self._length_from(row)
 
     def _length_from(self, row: Any) -> Any:
@@ -202,6 +203,7 @@ class TradingCore:
         self.episode = self.episode + over
         rows = where(over, self._drawn_rows(), self.row)
         kept = (self.level, self.account, self.peak, self.entry, self.memory, self.left)
+        highest_seen = self.highest_seen
         self._open(rows)
         level, account, peak, entry, memory, left = kept
         self.level = where(over, self.level, level)
@@ -209,6 +211,7 @@ class TradingCore:
         self.peak, self.entry = where(over, self.peak, peak), where(over, self.entry, entry)
         self.memory = tuple(where(over, new, old) for new, old in zip(self.memory, memory, strict=True))
         self.left = where(over, self.left, left)
+        self.highest_seen = where(over, self.highest_seen, highest_seen)
 
     # --- what is seen ----------------------------------------------------------------------------------------------
 
@@ -239,7 +242,8 @@ class TradingCore:
             elif name == "unrealised_profit":
                 value = account.units * (close - self.entry) / worth
             elif name == "drawdown":
-                value = 1.0 - worth / self.xp.maximum(self.peak, worth)
+                self.highest_seen = self.xp.maximum(self.highest_seen, worth)  # at closes: the next open is not known
+                value = 1.0 - worth / self.highest_seen
             elif name == "target":
                 value = account.target
             elif name == "time_left":
@@ -253,7 +257,7 @@ class TradingCore:
 
     def state(self) -> dict[str, Any]:
         """Everything that changes from step to step, as arrays by name."""
-        told = {name: getattr(self, name) for name in ("seed", "episode", "row", "level", "left", "peak", "entry")}
+        told = {name: getattr(self, name) for name in _CHANGING}
         told |= {f"account_{name}": value for name, value in self.account._asdict().items()}
         return told | {f"memory_{i}": value for i, value in enumerate(self.memory)}
 
@@ -268,13 +272,15 @@ class TradingCore:
             rows = {name: self.xp.column(np.asarray(value)) for name, value in state.items()}
             if any(len(value) != self.n for value in rows.values()):
                 raise ModelError(f"the state is of {len(next(iter(rows.values())))} copies; {self.n} were expected.")
-            for name in ("seed", "episode", "row", "level", "left", "peak", "entry"):
+            for name in _CHANGING:
                 setattr(self, name, rows[name])
             self.account = AccountState(**{name: rows[f"account_{name}"] for name in AccountState._fields})
             self.memory = tuple(rows[f"memory_{i}"] for i in range(len(self._memory_fresh)))
         except KeyError as missing:
             raise ModelError(f"the state of an environment lacks {missing}.") from missing
 
+
+_CHANGING = ("seed", "episode", "row", "level", "left", "peak", "entry", "highest_seen")
 
 _GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15, as a signed number
 _POSITIVE = (1 << 62) - 1
