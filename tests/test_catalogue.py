@@ -42,7 +42,7 @@ LEARNERS = {
 }  # fmt: skip
 NETWORKS = {"linear_network", "mlp", "cnn", "lstm", "gru", "transformer"}
 RULES = ("majority", "last_value", "buy_and_hold")
-WITHOUT_LABEL = {"autoencoder", "gan"}
+WITHOUT_LABEL = {"autoencoder", "gan", "dqn"}
 SUPERVISED = {name: spec for name, spec in MODEL_CATALOGUE.items() if spec.is_supervised}
 EVERY_TASK = [(name, task) for name, spec in SUPERVISED.items() for task in spec.tasks]
 

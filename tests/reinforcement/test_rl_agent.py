@@ -81,7 +81,7 @@ def test_a_wrapper_that_changes_rewards_is_learned_through():
     env = TradingEnv(market(), TradingRules(**EXOGENOUS))
     changed = gymnasium.wrappers.TransformReward(env, lambda reward: 0.0 * reward + 1.0)
     agent = DQNAgent(hidden=(), gamma=0.0, learning_starts=100, learning_rate=0.05).fit(changed, 1_500)
-    np.testing.assert_allclose(agent.predict(np.zeros(4))[1], 1.0, atol=0.05)
+    np.testing.assert_allclose(agent.predict([0.0, 0.0, 1.0, 0.0])[1], 1.0, atol=0.05)
 
 
 def test_an_agent_is_not_played_where_states_or_actions_are_others():
