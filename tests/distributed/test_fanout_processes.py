@@ -38,8 +38,10 @@ def started_script(tmp_path, body):
     script = tmp_path / "script.py"
     script.write_text(
         textwrap.dedent("""
-        import os, subprocess, sys, time
+        import os, signal, subprocess, sys, time
         from huracan.distributed import FanoutExecutor
+
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # tests in the background inherit that it is ignored
 
         def note(pid):
             with open("pids", "a") as file:
