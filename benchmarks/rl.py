@@ -21,7 +21,7 @@ from huracan.accounting import CostModel
 from huracan.reinforcement import ActionLadder, BatchTradingEnv, DQNAgent, MarketTable, TradingRules
 from huracan.reinforcement.counterfactual import counterfactuals
 from huracan.reinforcement.solved_markets import MarkovMarket, best_path, momentum_market, ornstein_uhlenbeck_market
-from huracan.statistics import ewc_t_test
+from huracan.statistics import ewc_t_test, interquartile_mean
 
 __all__ = ["main"]
 
@@ -57,13 +57,6 @@ def _timed(agent: DQNAgent, env: Any, steps: int) -> float:
     began = time.process_time()
     agent.fit(env, steps)
     return time.process_time() - began
-
-
-def interquartile_mean(values: Any) -> float:
-    """Mean of the middle half."""
-    from scipy.stats import trim_mean
-
-    return float(trim_mean(np.asarray(values), 0.25))
 
 
 # --- solved by dynamic programming ---------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from huracan.reinforcement.market_table import MarketTable
 from huracan.reinforcement.rules import TradingRules
 from huracan.reinforcement.trading_core import TradingCore
 
-__all__ = ["BatchTradingEnv", "checked_actions", "observation_space", "rules_of"]
+__all__ = ["BatchTradingEnv", "checked_actions", "checked_rows", "observation_space", "rules_of"]
 
 
 class BatchTradingEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[Any]]):
@@ -95,7 +95,11 @@ class BatchTradingEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[
         if seed is not None:
             self.core.sow(seed if isinstance(seed, list) else np.arange(seed, seed + self.num_envs))
             self._sown = True
-        rows = None if not options or options.get("rows") is None else self._checked_rows(options["rows"])
+        rows = (
+            None
+            if not options or options.get("rows") is None
+            else checked_rows(self.market, self.rules, options["rows"], self.num_envs)
+        )
         return self.core.begin(rows), {"action_mask": self.action_masks()}
 
     def step(
@@ -115,7 +119,7 @@ class BatchTradingEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[
         moved = self.core.move(checked_actions(actions, self.num_envs, self.core.n_actions))
         outcome = moved.outcome
         infos: dict[str, Any] = {
-            "action_mask": self._allowed[self.core.level],
+            "action_mask": self.action_masks(),
             "log_return": outcome.log_return,
             "equity": outcome.equity,
             "turnover": outcome.turnover,
@@ -140,17 +144,6 @@ class BatchTradingEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[
         """
         self.core.restore(state)
         self._sown = True
-
-    def _checked_rows(self, rows: Any) -> NDArray[np.int64]:
-        given = np.broadcast_to(np.asarray(rows, np.int64), (self.num_envs,))
-        market, window = self.market, self.rules.window
-        for row in given.tolist():
-            if not (0 <= row < len(market) and market.history[row] >= window - 1 and market.steps_ahead[row] > 0):
-                raise ModelError(
-                    f"an episode cannot begin on row {row} of {len(market)}: {window} unbroken bars up to it and a decision "
-                    "on it were expected."
-                )
-        return given
 
 
 def rules_of(rules: TradingRules | None, named: dict[str, Any]) -> TradingRules:
@@ -183,4 +176,21 @@ def checked_actions(actions: Any, n: int, n_actions: int) -> NDArray[np.int64]:
     if given.view(np.uint64).max() >= n_actions:
         at = int(np.argmax(given.view(np.uint64) >= n_actions))
         raise ModelError(f"action {given[at]} of copy {at} is outside of the space; 0 to {n_actions - 1} were expected.")
+    return given
+
+
+def checked_rows(market: MarketTable, rules: TradingRules, rows: Any, n: int) -> NDArray[np.int64]:
+    """Rows (n,) of a market that episodes begin on.
+
+    Raises
+    ------
+    ModelError : an episode cannot begin on one.
+    """
+    given = np.broadcast_to(np.asarray(rows, np.int64), (n,))
+    for row in given.tolist():
+        if not (0 <= row < len(market) and market.history[row] >= rules.window - 1 and market.steps_ahead[row] > 0):
+            raise ModelError(
+                f"an episode cannot begin on row {row} of {len(market)}: {rules.window} unbroken bars up to it and a decision "
+                "on it were expected."
+            )
     return given

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from huracan.errors import ModelError
 from huracan.reinforcement.arrays import NUMPY
-from huracan.reinforcement.batch_env import checked_actions, observation_space, rules_of
+from huracan.reinforcement.batch_env import checked_actions, checked_rows, observation_space, rules_of
 from huracan.reinforcement.market_table import MarketTable
 from huracan.reinforcement.rules import TradingRules
 from huracan.reinforcement.trading_core import TradingCore
@@ -64,16 +64,9 @@ class TradingEnv(gymnasium.Env[NDArray[np.float32], np.int64]):
             self.core.sow([int(self.np_random.integers(2**31)) if seed is None else seed])
             self._sown = True
         row = None if not options else options.get("row")
-        if row is not None and not (
-            0 <= row < len(self.market)
-            and self.market.history[row] >= self.rules.window - 1
-            and self.market.steps_ahead[row] > 0
-        ):
-            raise ModelError(
-                f"an episode cannot begin on row {row}: a whole window up to it and a decision on it were expected."
-            )
+        rows = None if row is None else checked_rows(self.market, self.rules, row, 1)
         self._over = False
-        return self.core.begin(None if row is None else [row])[0], {"action_mask": self.action_masks()}
+        return self.core.begin(rows)[0], {"action_mask": self.action_masks()}
 
     def step(self, action: Any) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """One bar.
