@@ -68,7 +68,8 @@ def train_agent(
     with stage("features"):
         market = before_the_hold_out(market_of(config, source), config)
     env = BatchTradingEnv(market, wanted.n_envs, rules)
-    training = _key(config, source)
+    data_hash = candles_hash(source.candles)
+    training = _key(config, data_hash)
     folder = config.home / "agents" / training
     told = [0]
 
@@ -80,7 +81,8 @@ def train_agent(
     with stage("agent", training=training):
         agent.fit(env, wanted.total_steps, checkpoint=folder, checkpoint_every=wanted.checkpoint_every, on_point=at)
     name = ".".join([config.registry.model_name, *["simulated"] * (source.truth is not None), "trained", "dqn"])
-    version = _registered(registry(), agent, name, training, config, source, market)
+    origin = {"data_hash": data_hash, "simulated": source.truth is not None, "run_id": f"training-{training}"}
+    version = _registered(registry(), agent, name, config, market, origin)
     return TrainedAgent(agent, market, rules, name, version, folder)
 
 
@@ -156,10 +158,10 @@ def _agent(config: HuracanConfig) -> DQNAgent:
         raise ConfigError(f"rl.agent: {error}") from error
 
 
-def _key(config: HuracanConfig, source: Source) -> str:
+def _key(config: HuracanConfig, data_hash: str) -> str:
     """What a training is known by: data, settings and version."""
     told = [config_hash(config), config.rl.model_dump(mode="json", exclude={"checkpoint_every"})]
-    content = json.dumps([*told, candles_hash(source.candles), __version__], sort_keys=True)
+    content = json.dumps([*told, data_hash, __version__], sort_keys=True)
     return f"dqn-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
 
 
@@ -167,28 +169,24 @@ def _registered(
     registry: ModelRegistry,
     agent: DQNAgent,
     name: str,
-    training: str,
     config: HuracanConfig,
-    source: Source,
     market: MarketTable,
+    origin: dict[str, Any],
 ) -> int:
-    """The version of the agent; a training that was registered before keeps its."""
-    run_id = f"training-{training}"
+    """The version of the agent; a training that was registered before (``origin["run_id"]``) keeps its."""
     for version in registry.versions(name) if name in registry.names() else []:
-        if version.provenance.run_id == run_id:
+        if version.provenance.run_id == origin["run_id"]:
             return version.version
     assert market.ts is not None
     assert market.bar_length is not None
     rows = np.flatnonzero(market.decidable)
     moments = (market.ts[rows].min(), (market.ts[rows] + market.bar_length * 2).max())
     provenance = {
-        "data_hash": candles_hash(source.candles),
+        **origin,
         "config_hash": config_hash(config),
         "recipe_hash": market.recipe_hash,
         "seed": config.seed,
         "versions": library_versions(),
-        "simulated": source.truth is not None,
-        "run_id": run_id,
         "n_rows": len(rows),
         "symbols": tuple(market.symbols[code] for code in np.unique(market.symbol_code[rows])),
         "trained_from": f"{moments[0]}Z",
