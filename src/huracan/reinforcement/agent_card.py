@@ -47,7 +47,7 @@ DQN = LearnerSpec(
         "noisy": "explore by noisy weights instead of random actions",
         "distribution": "none for values, c51 or qr for distributions",
         "n_atoms": "atoms or quantiles of a distribution",
-        "value_range": "lowest and highest atom of c51, in scaled rewards",
+        "value_range": "lowest and highest atom of c51, in scaled rewards; auto is the reach of sums of those seen first",
         "loss": "squared or huber, of plain values",
         "n_step": "steps of a transition",
         "gamma": "discount of one step",

@@ -20,8 +20,8 @@ class AgentSettings:
     encoder, encoder_options, embedding, hidden, dueling, noisy : see
         :class:`~huracan.reinforcement.q_network.QNetworkSettings`.
     double : choose with the online network, value with the target network.
-    distribution : None for values, "c51" or "qr" for distributions of ``n_atoms`` numbers. value_range : of "c51", in scaled
-        rewards.
+    distribution : None for values, "c51" or "qr" for distributions of ``n_atoms`` numbers. value_range : lowest and highest
+        atom of "c51", in scaled rewards; "auto" is the reach of sums of such rewards as were seen before the first update.
     loss : "squared" or "huber", of plain values. Huber's needs rewards of the right size: on small ones it is the squared
         loss, on large ones it learns medians.
     n_step : steps of a transition. gamma : discount of one step.
@@ -54,7 +54,7 @@ class AgentSettings:
     noisy: bool = False
     distribution: str | None = None
     n_atoms: int = 51
-    value_range: tuple[float, float] = (-20.0, 20.0)
+    value_range: tuple[float, float] | Literal["auto"] = "auto"
     loss: Literal["squared", "huber"] = "squared"
     n_step: int = 1
     gamma: float = 0.99
@@ -81,7 +81,8 @@ class AgentSettings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hidden", tuple(self.hidden))
-        object.__setattr__(self, "value_range", tuple(self.value_range))
+        if self.value_range != "auto":
+            object.__setattr__(self, "value_range", tuple(self.value_range))
         for name in ("n_step", "batch_size", "train_every", "gradient_steps", "target_every", "n_atoms", "replay_capacity"):
             if getattr(self, name) < 1:
                 raise ModelError(f"{name} is {getattr(self, name)}; a whole number of at least 1 was expected.")

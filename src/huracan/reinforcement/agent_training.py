@@ -28,8 +28,10 @@ __all__ = ["AgentTraining", "values_of_chance"]
 
 _LOOK_EVERY = 250
 """Updates between two looks at whether the values are still sane."""
-_FAR_OUT = 30.0
+_FAR_OUT = 2.0
 """A value this many times beyond the largest return there can be has exploded."""
+_SPREADS = 3.0
+"""Standard deviations of a sum of discounted rewards, were they independent, that c51 looks beyond their mean."""
 
 
 class AgentTraining:
@@ -63,10 +65,12 @@ class AgentTraining:
         self.losses: list[torch.Tensor] = []
         self.observation: NDArray[np.float32] | None = None
         self.largest_reward = 0.0
-        self.square_sum = self.n_rewards = 0.0
+        self.reward_sum = self.square_sum = self.n_rewards = 0.0
         self.good = self.learner.snapshot()
         if self.all_actions is not None:
-            self._learn_scale(self.all_actions.reward)
+            reward, ruined = self.all_actions.reward, self.all_actions.ruined
+            self._note_size(reward if ruined is None else reward[~ruined])
+            self._learn_size()
             self._believe_in_chance(self.all_actions)
             self._place_rows()
 
@@ -100,8 +104,8 @@ class AgentTraining:
                 agent.steps_ += n
                 if agent.steps_ < s.learning_starts:
                     continue
-                if self.learner.updates == 0 and s.reward_scale == "auto":
-                    agent.reward_scale_ = _scale_of(self.square_sum, self.n_rewards)
+                if self.learner.updates == 0:
+                    self._learn_size()
                 self.credit += n
             else:
                 agent.steps_ += s.train_every
@@ -143,9 +147,8 @@ class AgentTraining:
         self.observation = taken.observation
         self.returns += taken.reward
         self.largest_reward = max(self.largest_reward, float(np.abs(taken.reward).max()))
-        if self.learner.updates == 0:
-            self.square_sum += float(np.square(taken.reward).sum())
-            self.n_rewards += n
+        if self.learner.updates == 0:  # ruin is no measure of what a bar pays
+            self._note_size(taken.reward if experience.market is None else taken.reward[~taken.kept["terminated"]])
         if taken.over.any():
             self.finished[0] += float(self.returns[taken.over].sum())
             self.finished[1] += int(taken.over.sum())
@@ -179,7 +182,9 @@ class AgentTraining:
         if self.ruined_of is not None:
             discount = discount.masked_fill(self.ruined_of.index_select(0, which), 0.0)
         row = self.row_of.index_select(0, which)
-        return self.learner.update_all(self._seen(row), self._seen(row + 1), reward, discount, self.next_level)
+        before = self.windows[row - (self.window - 1)]
+        after = self.windows[row - (self.window - 2)]
+        return self.learner.update_all(before, after, self.account_of, reward, discount, self.next_level)
 
     def _place_rows(self) -> None:
         """Put what all updates read on the device."""
@@ -193,25 +198,15 @@ class AgentTraining:
         self.row_of = torch.from_numpy(known.row).to(device)
         self.next_level = torch.from_numpy(ladder.next_level).to(device)
         features = torch.from_numpy(experience.market.features).to(device)
-        window = experience.rules.window
+        self.window = experience.rules.window
         rows, d = features.shape
-        self.windows = features.as_strided((rows - window + 1, window * d), (d, 1))
+        self.windows = features.as_strided((rows - self.window + 1, self.window * d), (d, 1))
         parts = []
         for name in experience.rules.observe:
             weights = np.array(ladder.weights, np.float32)
             parts.append(np.eye(ladder.n_levels, dtype=np.float32) if name == "level" else weights[:, None])
         said = np.concatenate(parts, axis=1) if parts else np.zeros((ladder.n_levels, 0), np.float32)
         self.account_of = torch.from_numpy(said).to(device)
-
-    def _seen(self, row: torch.Tensor) -> torch.Tensor:
-        """Observations (batch * levels, width) of bars at every standing target."""
-        assert self.experience.rules is not None
-        shown = self.windows[row - (self.experience.rules.window - 1)]
-        levels = len(self.account_of)
-        whole = shown.new_empty((len(row), levels, shown.shape[1] + self.account_of.shape[1]))
-        whole[:, :, : shown.shape[1]] = shown[:, None]
-        whole[:, :, shown.shape[1] :] = self.account_of
-        return whole.view(len(row) * levels, -1)
 
     def _believe_in_chance(self, known: Counterfactuals) -> None:
         """Begin with the values of a market without drift: what the layers learn is how this one differs."""
@@ -228,10 +223,22 @@ class AgentTraining:
             learner.optimizer.param_groups[0]["weight_decay"] = 1.0
         learner.believe(values_of_chance(step, ladder, self.settings.gamma) * self.agent.reward_scale_)
 
-    def _learn_scale(self, reward: NDArray[np.float32]) -> None:
-        self.largest_reward = float(np.abs(reward).max())
-        if self.settings.reward_scale == "auto":
-            self.agent.reward_scale_ = _scale_of(float(np.square(reward, dtype=np.float64).sum()), reward.size)
+    def _note_size(self, reward: NDArray[np.floating[Any]]) -> None:
+        self.largest_reward = max(self.largest_reward, float(np.abs(reward).max(initial=0.0)))
+        self.reward_sum += float(reward.sum(dtype=np.float64))
+        self.square_sum += float(np.square(reward, dtype=np.float64).sum())
+        self.n_rewards += reward.size
+
+    def _learn_size(self) -> None:
+        """Settle what rewards are multiplied by, and between what c51 looks for values, by the rewards that were seen."""
+        agent, s, n = self.agent, self.settings, max(self.n_rewards, 1.0)
+        square, mean = self.square_sum / n, self.reward_sum / n
+        if s.reward_scale == "auto":
+            agent.reward_scale_ = 1.0 / math.sqrt(square) if square > 1e-24 else 1.0
+        if s.value_range == "auto":
+            spread = math.sqrt(max(square - mean**2, 0.0) / (1.0 - s.gamma**2))
+            reach = agent.reward_scale_ * (abs(mean) / (1.0 - s.gamma) + _SPREADS * spread) or 1.0
+            agent.look_between(-reach, reach)
 
     # --- whether it goes well --------------------------------------------------------------------------------------
 
@@ -240,12 +247,15 @@ class AgentTraining:
         agent = self.agent
         loss = float(torch.stack(self.losses).mean())
         self.losses = []
-        bound = _FAR_OUT * max(self.largest_reward * agent.reward_scale_, 1.0) / (1.0 - self.settings.gamma)
-        if not math.isfinite(loss) or not self.learner.healthy or loss > bound**2:
+        scale, largest = agent.reward_scale_, self.learner.largest_value
+        bound = _FAR_OUT * (self.largest_reward * scale or 1.0) / (1.0 - self.settings.gamma)
+        if not (math.isfinite(loss) and self.learner.healthy and largest <= bound):
             self.learner.go_back(self.good)
             agent.stopped_ = (
-                f"values exploded before step {agent.steps_:,} (mean loss {loss:.3g}); the parameters of the last "
-                "sound look are kept. A lower learning_rate, a smaller gamma or a larger target_every may help."
+                f"values exploded before step {agent.steps_:,}: one is {largest / scale:.3g}, where rewards of at most "
+                f"{self.largest_reward:.3g} can sum up to {self.largest_reward / (1.0 - self.settings.gamma):.3g} (mean loss "
+                f"{loss:.3g}); the parameters of the last sound look are kept. A lower learning_rate, a smaller gamma or a "
+                "larger target_every may help."
             )
             logger().warning("learning stopped", reason=agent.stopped_)
             return False
@@ -283,6 +293,7 @@ class AgentTraining:
             "credit": self.credit,
             "finished": self.finished,
             "largest_reward": self.largest_reward,
+            "reward_sum": self.reward_sum,
             "square_sum": self.square_sum,
             "n_rewards": self.n_rewards,
         }
@@ -309,23 +320,18 @@ class AgentTraining:
             self.observation = self.experience.restore(_under(arrays, "env."))
         agent = self.agent
         agent.reward_scale_, agent.steps_ = float(told["agent"]["reward_scale"]), int(told["agent"]["steps"])
+        agent.look_between(*told["agent"]["value_range"])
         agent.history_ = [LearningPoint(**point) for point in told["agent"]["history"]]
         self.random.bit_generator.state = told["random"]
         self.credit, self.finished = int(told["credit"]), list(told["finished"])
         self.returns, self.good = np.array(arrays["returns"]), torch.from_numpy(np.array(arrays["good"])).to(self.good)
-        self.losses = [torch.tensor(loss, dtype=torch.float32) for loss in arrays["losses"]]
-        self.largest_reward, self.square_sum = float(told["largest_reward"]), float(told["square_sum"])
-        self.n_rewards = float(told["n_rewards"])
+        self.losses = list(torch.tensor(arrays["losses"], dtype=torch.float32, device=self.learner.device))
+        for name in ("largest_reward", "reward_sum", "square_sum", "n_rewards"):
+            setattr(self, name, float(told[name]))
 
 
 def _under(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
     return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
-
-
-def _scale_of(square_sum: float, n: float) -> float:
-    """What makes the root mean square of rewards 1."""
-    size = math.sqrt(square_sum / n) if n else 0.0
-    return 1.0 / size if size > 1e-12 else 1.0
 
 
 def values_of_chance(reward: NDArray[np.float64], ladder: ActionLadder, gamma: float) -> NDArray[np.float64]:
@@ -334,10 +340,14 @@ def values_of_chance(reward: NDArray[np.float64], ladder: ActionLadder, gamma: f
     >>> values_of_chance(np.array([[0.0, -1.0], [-1.0, -0.1]]), ActionLadder.positions(0, 1), 0.5).round(3).tolist()
     [[0.0, -1.1], [-1.0, -0.2]]
     """
-    values = np.zeros_like(reward)
-    while True:
-        best = np.where(ladder.allowed, values, -np.inf).max(axis=1)
-        new = reward + gamma * best[ladder.next_level]
-        if np.abs(new - values).max() < 1e-12:
-            return new
-        values = new
+    level, lead = np.arange(ladder.n_levels), ladder.next_level
+    action = np.where(ladder.allowed, reward, -np.inf).argmax(axis=1)
+    while True:  # policy iteration (Howard, 1960): a few rounds, whatever the discount
+        following = np.zeros((ladder.n_levels, ladder.n_levels))
+        following[level, lead[level, action]] = gamma
+        best = np.linalg.solve(np.eye(ladder.n_levels) - following, reward[level, action])
+        values = reward + gamma * best[lead]
+        better = np.where(ladder.allowed, values, -np.inf)
+        if (better.max(axis=1) <= better[level, action] + 1e-12 * (1.0 + np.abs(best))).all():
+            return values
+        action = better.argmax(axis=1)

@@ -63,7 +63,7 @@ class TradingRules:
     actions: ActionLadder = field(default_factory=ActionLadder.buy_hold_sell)
     costs: CostModel = field(default_factory=CostModel)
     window: int = 1
-    observe: tuple[AccountField, ...] = ("position", "unrealised_profit")
+    observe: tuple[AccountField, ...] = ("level", "position", "unrealised_profit")
     episode_length: int | None = 256
     rebalance: bool = False
     max_leverage: float | None = None
