@@ -72,7 +72,7 @@ def greedy(agent: DQNAgent, market: MarkovMarket, rules: TradingRules) -> tuple[
 
 def ornstein_uhlenbeck() -> tuple[str, list[str]]:
     """41 points, three positions, 20 bp."""
-    gamma, rules, market = 0.99, _rules(20.0), ornstein_uhlenbeck_market(decay=0.9, spread=0.0225)
+    gamma, rules, market = 0.99, _rules(20.0), ornstein_uhlenbeck_market(decay=0.88, spread=0.02)
     n = market.n_states
     q = market.optimal_values(rules, gamma)
     optimum = market.growth_of(rules, q.argmax(-1))
