@@ -30,6 +30,8 @@ _LOOK_EVERY = 250
 """Updates between two looks at whether the values are still sane."""
 _FAR_OUT = 2.0
 """A value this many times beyond the largest return there can be has exploded."""
+_FAST_TAU, _DECAY = 0.1, 0.4
+"""``tau`` and ``weight_decay`` with counterfactual backups."""
 _SPREADS = 3.0
 """Standard deviations of a sum of discounted rewards, were they independent, that c51 looks beyond their mean."""
 
@@ -71,6 +73,8 @@ class AgentTraining:
             reward, ruined = self.all_actions.reward, self.all_actions.ruined
             self._note_size(reward if ruined is None else reward[~ruined])
             self._learn_size()
+            if s.tau == "auto":
+                self.learner.tau = _FAST_TAU
             self._believe_in_chance(self.all_actions)
             self._place_rows()
 
@@ -220,7 +224,7 @@ class AgentTraining:
         drift = np.log((market.mark[known.row] / market.fill[known.row]).mean())  # of a price that is no martingale
         step = known.reward.mean(axis=0, dtype=np.float64) - target * drift
         if self.settings.weight_decay == "auto":
-            learner.optimizer.param_groups[0]["weight_decay"] = 1.0
+            learner.optimizer.param_groups[0]["weight_decay"] = _DECAY
         learner.believe(values_of_chance(step, ladder, self.settings.gamma) * self.agent.reward_scale_)
 
     def _note_size(self, reward: NDArray[np.floating[Any]]) -> None:

@@ -28,6 +28,7 @@ from huracan.reinforcement.values import value_form
 __all__ = ["DQNAgent"]
 
 _FORMAT = 1
+_TAU = 0.01
 _UNKNOWN = (-1.0, 1.0)
 """Between what c51 looks for values until it is known."""
 
@@ -288,7 +289,7 @@ class DQNAgent:
             double=s.double,
             learning_rate=s.learning_rate,
             weight_decay=0.0 if s.weight_decay == "auto" else s.weight_decay,
-            tau=s.tau,
+            tau=_TAU if s.tau == "auto" else s.tau,
             target_every=s.target_every,
             clip_norm=s.clip_norm,
             allowed=allowed,
