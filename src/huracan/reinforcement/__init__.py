@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from huracan.reinforcement.actions import ActionLadder
     from huracan.reinforcement.batch_env import BatchTradingEnv
     from huracan.reinforcement.evaluation import WalkForwardEvaluation
+    from huracan.reinforcement.live import LiveAccount, LiveState, live_state
     from huracan.reinforcement.market_table import MarketTable
     from huracan.reinforcement.playing import Played, Policy, Seen, play
     from huracan.reinforcement.rewards import DifferentialSharpe, NetLogReturn, Outcome
     from huracan.reinforcement.rl_agent import DQNAgent
     from huracan.reinforcement.rules import TradingRules
+    from huracan.reinforcement.tensor_env import TensorTradingEnv
     from huracan.reinforcement.trading_env import TradingEnv
     from huracan.reinforcement.walk_forward import walk_forward_evaluation, walk_forward_windows
     from huracan.reinforcement.yardsticks import BuyAndHold, Flat, Myopic, RandomOfSameHabits
@@ -30,6 +32,8 @@ _HOMES = {
     "DQNAgent": "rl_agent",
     "DifferentialSharpe": "rewards",
     "Flat": "yardsticks",
+    "LiveAccount": "live",
+    "LiveState": "live",
     "MarketTable": "market_table",
     "Myopic": "yardsticks",
     "NetLogReturn": "rewards",
@@ -38,10 +42,12 @@ _HOMES = {
     "Policy": "playing",
     "RandomOfSameHabits": "yardsticks",
     "Seen": "playing",
+    "TensorTradingEnv": "tensor_env",
     "TradingEnv": "trading_env",
     "TradingRules": "rules",
     "WalkForwardEvaluation": "evaluation",
     "action_map": "action_maps",
+    "live_state": "live",
     "observation_importance": "action_maps",
     "play": "playing",
     "walk_forward_evaluation": "walk_forward",
@@ -56,6 +62,8 @@ __all__ = [
     "DQNAgent",
     "DifferentialSharpe",
     "Flat",
+    "LiveAccount",
+    "LiveState",
     "MarketTable",
     "Myopic",
     "NetLogReturn",
@@ -64,10 +72,12 @@ __all__ = [
     "Policy",
     "RandomOfSameHabits",
     "Seen",
+    "TensorTradingEnv",
     "TradingEnv",
     "TradingRules",
     "WalkForwardEvaluation",
     "action_map",
+    "live_state",
     "observation_importance",
     "play",
     "walk_forward_evaluation",

@@ -73,7 +73,7 @@ class BatchTradingEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[
 
     def action_masks(self) -> NDArray[np.bool_]:
         """(n_envs, actions): what is allowed now."""
-        return self._allowed[self.core.level]
+        return self._allowed.take(self.core.level, axis=0)
 
     def reset(
         self, *, seed: int | list[int] | None = None, options: dict[str, Any] | None = None
@@ -121,10 +121,10 @@ class BatchTradingEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[
         infos: dict[str, Any] = {
             "action_mask": self.action_masks(),
             "log_return": outcome.log_return,
-            "equity": outcome.equity,
+            "equity": outcome.equity.copy(),  # the account goes on with its own
             "turnover": outcome.turnover,
             "cost": outcome.cost,
-            "target": outcome.target,
+            "target": outcome.target.copy(),
         }
         if moved.final_observation is not None:
             infos["final_obs"] = moved.final_observation

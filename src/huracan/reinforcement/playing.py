@@ -16,8 +16,8 @@ from huracan.errors import ModelError
 from huracan.reinforcement.batch_env import BatchTradingEnv
 from huracan.reinforcement.experience import layout_of
 from huracan.reinforcement.market_table import MarketTable
+from huracan.reinforcement.rewards import RUIN
 from huracan.reinforcement.rules import TradingRules
-from huracan.reinforcement.trading_core import RUIN
 
 __all__ = ["Played", "Policy", "Seen", "play"]
 
