@@ -7,6 +7,7 @@ import torch
 from gymnasium.utils.env_checker import check_env
 
 from huracan.accounting import CostModel, backtest
+from huracan.errors import AccountingError
 from huracan.market import simulate_market
 from huracan.preprocessing import FeatureRecipe
 from huracan.reinforcement import ActionLadder, BatchTradingEnv, MarketTable, TradingEnv, TradingRules
@@ -52,10 +53,11 @@ def first_rows(market, window=1):
     return market.starts(window=window, steps=None, whole=True)
 
 
-def test_backtest_scalar_batch_and_tensors_move_an_account_alike(candles, market):
-    game = rules()
+@pytest.mark.parametrize("rebalance", [False, True], ids=["drifting", "rebalanced"])
+def test_backtest_scalar_batch_and_tensors_move_an_account_alike(candles, market, rebalance):
+    game = rules(rebalance=rebalance)
     rows = first_rows(market)
-    n = int(market.steps_ahead[rows[0]])
+    n = 400
     actions = np.random.default_rng(1).integers(0, 5, (n, len(rows)))
     batch = BatchTradingEnv(market, len(rows), game)
     tensors = TensorTradingEnv(market, len(rows), game)
@@ -75,9 +77,7 @@ def test_backtest_scalar_batch_and_tensors_move_an_account_alike(candles, market
         np.testing.assert_allclose(seen_t.numpy(), seen, atol=1e-6)
         assert (reward_s, info_s["equity"]) == (reward[0], equity[i, 0])
         assert truncated_s == truncated[0] == bool(truncated_t[0])
-        if not truncated[0]:
-            np.testing.assert_array_equal(alone, seen[0])
-    assert truncated.all()
+        np.testing.assert_array_equal(alone, seen[0])
     weights = np.array(game.actions.weights)[actions]
     for k, row in enumerate(rows):
         at = slice(row, row + n)
@@ -88,9 +88,36 @@ def test_backtest_scalar_batch_and_tensors_move_an_account_alike(candles, market
                 "target": weights[:, k],
             }
         )
-        costs = EVERY_COST
-        result = backtest(candles, targets, costs, close_at_end=False)
+        result = backtest(candles, targets, EVERY_COST, close_at_end=False, rebalance=rebalance)
         np.testing.assert_allclose(np.cumprod(1 + result.returns) * 10_000.0, equity[:, k], rtol=1e-9)
+
+
+def test_a_rebalanced_account_without_lots_is_booked_in_closed_form(candles, market):
+    costs = CostModel(fee_bps=5, borrow_bps_per_bar=0.05, initial_equity=10_000.0)
+    game = rules(actions=ActionLadder.positions(-2, -0.5, 0, 1, 2), costs=costs, rebalance=True, max_leverage=2)
+    row = int(first_rows(market)[0])
+    n = int(market.steps_ahead[row])
+    actions = np.random.default_rng(1).integers(0, 5, n // 4).repeat(4)
+    env, equity = BatchTradingEnv(market, 1, game), []
+    env.reset(seed=0, options={"rows": [row]})
+    for action in actions:
+        _, _, terminated, _, infos = env.step(action[None])
+        equity.append(infos["equity"][0])
+        assert not terminated[0]
+    targets = pl.DataFrame(
+        {
+            "symbol": market.symbols[0],
+            "ts": pl.Series(market.ts[row : row + len(actions)]).dt.replace_time_zone("UTC"),
+            "target": np.array(game.actions.weights)[actions],
+        }
+    )
+    for stepwise in (False, True):
+        result = backtest(candles, targets, costs, close_at_end=False, rebalance=True, stepwise=stepwise)
+        np.testing.assert_allclose(np.cumprod(1 + result.returns) * 10_000.0, equity, rtol=1e-9)
+    drifting = backtest(candles, targets, costs, close_at_end=False)
+    assert abs(drifting.metrics["total_return"] / result.metrics["total_return"] - 1) > 1e-3
+    with pytest.raises(AccountingError, match="rebalance=True was given with exit_costs"):
+        backtest(candles, targets, costs, rebalance=True, exit_costs=costs)
 
 
 def test_a_copy_does_the_same_among_any_number(market):
