@@ -15,10 +15,10 @@ from huracan.reinforcement import (
     DifferentialSharpe,
     MarketTable,
     NetLogReturn,
+    TensorTradingEnv,
     TradingEnv,
     TradingRules,
 )
-from huracan.reinforcement.tensor_env import TensorTradingEnv
 
 FREE = CostModel.free(initial_equity=1_000.0)
 

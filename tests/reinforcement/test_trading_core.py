@@ -7,11 +7,18 @@ import torch
 from gymnasium.utils.env_checker import check_env
 
 from huracan.accounting import CostModel, backtest
-from huracan.errors import AccountingError
+from huracan.errors import AccountingError, ModelError
 from huracan.market import simulate_market
 from huracan.preprocessing import FeatureRecipe
-from huracan.reinforcement import ActionLadder, BatchTradingEnv, MarketTable, TradingEnv, TradingRules
-from huracan.reinforcement.tensor_env import TensorTradingEnv
+from huracan.reinforcement import (
+    ActionLadder,
+    BatchTradingEnv,
+    DifferentialSharpe,
+    MarketTable,
+    TensorTradingEnv,
+    TradingEnv,
+    TradingRules,
+)
 
 EVERY_COST = CostModel(
     fee_bps=5,
@@ -143,15 +150,54 @@ def test_the_scalar_environment_passes_gymnasium_s_checker(market):
     check_env(TradingEnv(market, rules(episode_length=50)), skip_render_check=True)
 
 
-def test_episodes_go_on_exactly_from_a_state(market):
-    env = BatchTradingEnv(market, 5, rules(episode_length=30))
+ON_EITHER_SIDE = [(a, b) for a in (BatchTradingEnv, TensorTradingEnv) for b in (BatchTradingEnv, TensorTradingEnv)]
+
+
+@pytest.mark.parametrize(("before", "after"), ON_EITHER_SIDE, ids=lambda kind: kind.__name__)
+def test_episodes_go_on_exactly_from_a_state(market, before, after):
+    game = rules(episode_length=30, reward=DifferentialSharpe(), max_drawdown=0.5)
+    env, later, goes_on = before(market, 5, game), after(market, 5, game), before(market, 5, game)
     env.reset(seed=2)
     rng = np.random.default_rng(0)
+    given = torch.from_numpy if before is TensorTradingEnv else np.asarray
     for _ in range(50):
-        env.step(rng.integers(0, 5, 5))
-    kept, later = env.state_dict(), BatchTradingEnv(market, 5, rules(episode_length=30))
+        env.step(given(rng.integers(0, 5, 5)))
+    kept = env.state_dict()
+    assert all(isinstance(value, np.ndarray) for value in kept.values())
     later.load_state_dict(kept)
-    for _ in range(70):
+    goes_on.load_state_dict(kept)
+    taken = torch.from_numpy if after is TensorTradingEnv else np.asarray
+    for _ in range(40):
         act = rng.integers(0, 5, 5)
-        for mine, theirs in zip(env.step(act)[:4], later.step(act)[:4], strict=True):
-            np.testing.assert_array_equal(mine, theirs)
+        mine, same, theirs = env.step(given(act))[:4], goes_on.step(given(act))[:4], later.step(taken(act))[:4]
+        for a, b, c in zip(mine, same, theirs, strict=True):
+            np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
+            np.testing.assert_allclose(np.asarray(c, np.float64), np.asarray(a, np.float64), rtol=1e-9, atol=1e-6)
+    with pytest.raises(ModelError, match="of 5 copies; 4 were expected"):
+        after(market, 4, game).load_state_dict(kept)
+
+
+def test_resets_of_tensors_are_those_of_numpy(market):
+    game = rules(episode_length=20)
+    batch, tensors = BatchTradingEnv(market, 4, game), TensorTradingEnv(market, 4, game)
+
+    def alike(**options):
+        a, b = batch.reset(**options)[0], tensors.reset(**options)[0]
+        np.testing.assert_array_equal(batch.core.row, tensors.core.row.numpy())
+        np.testing.assert_allclose(b.numpy(), a, atol=1e-6)
+        return batch.core.row.copy()
+
+    first = alike(seed=5)
+    second = alike()  # goes on with the next episodes
+    assert not np.array_equal(first, second)
+    np.testing.assert_array_equal(alike(seed=5), first)
+    np.testing.assert_array_equal(alike(seed=[5, 6, 7, 8]), first)
+    np.testing.assert_array_equal(alike(), second)
+    assert len({int(TensorTradingEnv(market, 1, game).reset()[0][0, 0] * 1e6) for _ in range(5)}) > 1  # never sown: by chance
+    for env in (batch, tensors):
+        with pytest.raises(ModelError, match="seed is -1"):
+            env.reset(seed=-1)
+        with pytest.raises(ModelError, match="or 4 of them"):
+            env.reset(seed=[1, 2])
+    with pytest.raises(ModelError, match="cannot begin on row"):
+        tensors.reset(rows=torch.tensor([len(market) - 1] * 4))

@@ -236,10 +236,11 @@ class TradingCore:
     # --- going on later --------------------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
-        """Everything that changes from step to step, as arrays by name."""
+        """Everything that changes from step to step, as NumPy arrays by name, whatever the device."""
         told = {name: getattr(self, name) for name in _CHANGING}
         told |= {f"account_{name}": value for name, value in self.account._asdict().items()}
-        return told | {f"memory_{i}": value for i, value in enumerate(self.memory)}
+        told |= {f"memory_{i}": value for i, value in enumerate(self.memory)}
+        return {name: self.xp.numpy(value) for name, value in told.items()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from what :meth:`state` gave.
@@ -249,7 +250,7 @@ class TradingCore:
         ModelError : it is of another number of copies, or lacks something.
         """
         try:
-            rows = {name: self.xp.column(self.xp.numpy(value)) for name, value in state.items()}
+            rows = {name: self.xp.column(np.array(value)) for name, value in state.items()}
             if any(len(value) != self.n for value in rows.values()):
                 raise ModelError(f"the state is of {len(next(iter(rows.values())))} copies; {self.n} were expected.")
             for name in _CHANGING:
