@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from huracan.reinforcement.rewards import DifferentialSharpe, NetLogReturn, Outcome
     from huracan.reinforcement.rl_agent import DQNAgent
     from huracan.reinforcement.rules import TradingRules
+    from huracan.reinforcement.stable_baselines import StableBaselinesAgent, train_stable_baselines
     from huracan.reinforcement.tensor_env import TensorTradingEnv
     from huracan.reinforcement.trading_env import TradingEnv
     from huracan.reinforcement.walk_forward import walk_forward_evaluation, walk_forward_windows
@@ -42,6 +43,7 @@ _HOMES = {
     "Policy": "playing",
     "RandomOfSameHabits": "yardsticks",
     "Seen": "playing",
+    "StableBaselinesAgent": "stable_baselines",
     "TensorTradingEnv": "tensor_env",
     "TradingEnv": "trading_env",
     "TradingRules": "rules",
@@ -50,6 +52,7 @@ _HOMES = {
     "live_state": "live",
     "observation_importance": "action_maps",
     "play": "playing",
+    "train_stable_baselines": "stable_baselines",
     "walk_forward_evaluation": "walk_forward",
     "walk_forward_windows": "walk_forward",
 }
@@ -72,6 +75,7 @@ __all__ = [
     "Policy",
     "RandomOfSameHabits",
     "Seen",
+    "StableBaselinesAgent",
     "TensorTradingEnv",
     "TradingEnv",
     "TradingRules",
@@ -80,6 +84,7 @@ __all__ = [
     "live_state",
     "observation_importance",
     "play",
+    "train_stable_baselines",
     "walk_forward_evaluation",
     "walk_forward_windows",
 ]
