@@ -41,7 +41,7 @@ class Observations:
 
     Attributes
     ----------
-    width : numbers of one observation.
+    width : numbers of one observation. reads_close : whether the account is shown, and so valued.
     """
 
     def __init__(self, market: MarketTable, rules: TradingRules, arrays: Any) -> None:
@@ -51,19 +51,22 @@ class Observations:
         self._one_hot = arrays.column(np.eye(rules.actions.n_levels))
         self._shown = rules.window * market.n_features
         self.width = self._shown + rules.account_size
-        self._valued = bool({"position", "unrealised_profit", "drawdown"} & set(rules.observe))
-        self._close = arrays.column(market.close) if self._valued else None
+        self.reads_close = bool({"position", "unrealised_profit", "drawdown"} & set(rules.observe))
+        self._close = arrays.column(market.close) if self.reads_close else None
 
-    def write(self, standing: Standing, highest_seen: Any) -> tuple[Any, Any]:
-        """Observations float32 (n, width), and the highest worth (n,) at a close so far, which "drawdown" is measured from."""
+    def write(self, standing: Standing, highest_seen: Any, close: Any = None) -> tuple[Any, Any]:
+        """Observations float32 (n, width), and the highest worth (n,) at a close so far, which "drawdown" is measured from.
+
+        ``close`` (n,) of the rows may be given where it is known already.
+        """
         xp, rules, at = self.xp, self.rules, self._shown
         row = standing.row
         worth: Any = None
         held: Any = None
         out = xp.empty_observations(len(row), self.width)
         out[:, :at] = xp.take_rows(self._windows, row - self._back if self._back else row)
-        if self._valued:
-            close = xp.take(self._close, row)
+        if self.reads_close:
+            close = xp.take(self._close, row) if close is None else close
             held = standing.units * close
             worth = xp.maximum(standing.cash + held, _LEAST_WORTH)
         for name in rules.observe:

@@ -65,8 +65,10 @@ class TradingCore:
             columns["funding_rate"] = market.funding_rate
         if rules.costs.borrow_rate and (market.bars != 1.0).any():
             columns["bars"] = market.bars
-        self._columns, self._prices = tuple(columns), xp.side_by_side(list(columns.values()))
         self._observations = Observations(market, rules, xp)
+        if self._observations.reads_close:
+            columns["close_after"] = np.append(market.close[1:], np.nan)  # a row that is decided on is followed by one
+        self._columns, self._prices = tuple(columns), xp.side_by_side(list(columns.values()))
         self.width = self._observations.width
         self._keeps_entry = "unrealised_profit" in rules.observe
         reads_drawdown = getattr(rules.reward, "reads_drawdown", True)
@@ -157,7 +159,7 @@ class TradingCore:
         self.account, self.level = account, level
         self.row, self.left = row + 1, self.left - 1
         truncated = (self.left <= 0) & ~terminated
-        observation = self.observe()
+        observation = self.observe(bar.get("close_after"))
         over = terminated | truncated
         if not xp.some(over):
             return Moved(observation, reward, terminated, truncated, None, outcome, account)
@@ -226,11 +228,14 @@ class TradingCore:
 
     # --- what is seen ----------------------------------------------------------------------------------------------
 
-    def observe(self) -> Any:
-        """Observations (n, width) of the bars that have just closed: the window, then what is said of the account."""
+    def observe(self, close: Any = None) -> Any:
+        """Observations (n, width) of the bars that have just closed: the window, then what is said of the account.
+
+        ``close`` (n,) of these bars may be given where it is known.
+        """
         account = self.account
         standing = Standing(self.row, self.level, account.cash, account.units, account.target, self.entry, self.left)
-        seen, self.highest_seen = self._observations.write(standing, self.highest_seen)
+        seen, self.highest_seen = self._observations.write(standing, self.highest_seen, close)
         return seen
 
     # --- going on later --------------------------------------------------------------------------------------------
