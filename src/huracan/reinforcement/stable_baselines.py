@@ -49,9 +49,11 @@ class StableBaselinesAgent:
 
     Examples
     --------
-    >>> agent = StableBaselinesAgent("PPO", n_steps=64, batch_size=64)          # doctest: +SKIP
-    >>> agent.fit(BatchTradingEnv(market, 16, rules), total_steps=100_000)      # doctest: +SKIP
-    >>> play(agent, later, rules).totals["net_log_return"]                      # doctest: +SKIP
+    With stable-baselines3 installed::
+
+        agent = StableBaselinesAgent("PPO", n_steps=64, batch_size=64)
+        agent.fit(BatchTradingEnv(market, 16, rules), total_steps=100_000)
+        play(agent, later, rules).totals["net_log_return"]
     """
 
     def __init__(
@@ -148,7 +150,9 @@ def train_stable_baselines(
 
     Examples
     --------
-    >>> agent = train_stable_baselines("A2C", market, rules, total_steps=50_000, random_state=1)  # doctest: +SKIP
+    With stable-baselines3 installed::
+
+        agent = train_stable_baselines("A2C", market, rules, total_steps=50_000, random_state=1)
     """
     if isinstance(market, BatchTradingEnv) == (rules is not None):
         raise ModelError("a market and its rules, or an environment without rules, was expected.")
