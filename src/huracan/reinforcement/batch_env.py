@@ -186,8 +186,9 @@ def checked_actions(actions: Any, n: int, n_actions: int) -> NDArray[np.int64]:
         given = given.astype(np.int64)
     if given.shape != (n,):
         raise ModelError(f"actions have shape {given.shape}; ({n},) was expected.")
-    if given.view(np.uint64).max() >= n_actions:
-        at = int(np.argmax(given.view(np.uint64) >= n_actions))
+    outside = given.view(np.uint64) >= n_actions  # those below 0 are far above it
+    if np.count_nonzero(outside):
+        at = int(outside.argmax())
         raise ModelError(f"action {given[at]} of copy {at} is outside of the space; 0 to {n_actions - 1} were expected.")
     return given
 

@@ -233,7 +233,7 @@ class _KnownChoice(_Choice):
         assert said is not None
         windows = NUMPY.windows(market.features, rules.window)
         shown, levels = windows.shape[1], len(said)
-        self.action = np.empty((len(rows), levels), np.int64)
+        self.action = np.empty((len(rows), levels), np.min_scalar_type(ladder.n_actions - 1))
         at_once = max(1, _NUMBERS_AT_ONCE // (levels * (shown + said.shape[1])))
         for begin in range(0, len(rows), at_once):
             part = rows[begin : begin + at_once]
@@ -246,7 +246,7 @@ class _KnownChoice(_Choice):
             self.action[begin : begin + at_once] = checked.reshape(len(part), levels)
 
     def __call__(self, walk: _Walk, on: Integers, at: Integers) -> Integers:
-        return self.action[at, walk.core.level[on]]
+        return self.action[at, walk.core.level[on]].astype(np.int64)
 
 
 def _chooser(policy: Any, market: MarketTable, rules: TradingRules, way: _Way) -> _Choice:

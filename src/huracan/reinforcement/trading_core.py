@@ -123,7 +123,7 @@ class TradingCore:
         fill, mark = bar["fill"], bar["mark"]
         standing, asked = before, target
         if rules.rebalance:
-            standing = before._replace(target=self._never)
+            standing = AccountState(before.cash, before.units, before.equity, self._never, before.pending)
         elif rules.max_leverage is not None:
             standing, asked = self._within_leverage(before, target, fill)
         out = step(
@@ -137,7 +137,9 @@ class TradingCore:
             bars=bar.get("bars", 1.0),
             xp=xp,
         )
-        account, traded, cost = out.state._replace(target=target), out.traded, out.cost
+        account, traded, cost = out.state, out.traded, out.cost
+        if asked is not target:
+            account = account._replace(target=target)
         if self._keeps_entry:
             self.entry = self._average_price(account.units, out.trade, fill)
         terminated = account.equity <= 0.0
