@@ -20,11 +20,8 @@ def find(levels: Any, masses: Any) -> Any:
         left, at = masses[i], 0
         for level in range(len(levels) - 2, -1, -1):
             below = levels[level]
+            left = min(left, np.nextafter(levels[level + 1][at], 0.0))  # what rounding put beyond the end
             at *= _CHILDREN
-            total = 0.0
-            for child in range(_CHILDREN):
-                total += below[at + child]
-            left = min(left, np.nextafter(total, 0.0))  # what rounding put beyond the end
             before, last = 0.0, 0
             while last < _CHILDREN - 1:
                 beyond = before + below[at + last]
