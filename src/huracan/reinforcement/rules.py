@@ -43,12 +43,12 @@ class TradingRules:
         come. Cut at 10 either way.
     episode_length : steps until an episode is truncated; None for as far as the data go without a gap, from wherever it
         began.
-    rebalance : trade back to the target weight at every bar. Otherwise units are held while the target stands, and the
-        weight drifts with the price, as in a backtest.
+    rebalance : trade back to the target weight at every bar, as :func:`huracan.accounting.backtest` does with
+        ``rebalance=True``. Otherwise units are held while the target stands, and the weight drifts with the price.
     max_leverage : largest weight, in absolute terms. A standing position that has drifted beyond is cut back to it at the next
         fill. None for no limit.
     maintenance_margin : share of the notional below which equity may not fall at a mark: there the position is closed, costs
-        paid, and the episode ends (liquidation).
+        paid, and the episode ends (liquidation). Without it an episode ends where equity is gone (ruin); nothing is owed then.
     max_drawdown : fraction of the highest equity; when it is lost at a mark the position is closed and the episode ends.
     reward : :class:`NetLogReturn`, :class:`DifferentialSharpe`, or a function of an
         :class:`~huracan.reinforcement.rewards.Outcome`.
