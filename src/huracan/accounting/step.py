@@ -140,8 +140,8 @@ def step(
         trade = xp.minimum(xp.maximum(order, -limit), limit)
         pending = order - trade
     if costs.minimum_notional:
-        trade = xp.where(xp.abs(trade) * fill < costs.minimum_notional, 0.0, trade)
-        pending = xp.where(xp.abs(order) * fill < costs.minimum_notional, 0.0, pending)
+        trade = trade * (xp.abs(trade) * fill >= costs.minimum_notional)
+        pending = pending * (xp.abs(order) * fill >= costs.minimum_notional)
 
     units = state.units + trade
     notional = units * fill
@@ -154,11 +154,11 @@ def step(
         funding = notional * funding_rate
         cash = cash - funding
     if costs.borrow_rate:
-        borrow = xp.maximum(-notional, 0.0) * (costs.borrow_rate * bars)
+        borrow = xp.minimum(notional, 0.0) * (-costs.borrow_rate * bars)
         cash = cash - borrow
 
-    equity = xp.maximum(cash + units * mark, 0.0) * (worth > 0.0)
-    alive = equity > 0.0
+    equity = xp.maximum(cash + units * mark, 0.0) * xp.sign(worth)
+    alive = xp.sign(equity)
     after = AccountState(
         cash=cash * alive,
         units=units * alive,
