@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from huracan.reinforcement.actions import ActionLadder
     from huracan.reinforcement.batch_env import BatchTradingEnv
     from huracan.reinforcement.evaluation import WalkForwardEvaluation
+    from huracan.reinforcement.kept_runs import KeptRuns
     from huracan.reinforcement.market_table import MarketTable
     from huracan.reinforcement.playing import Played, Policy, Seen, play
     from huracan.reinforcement.rewards import DifferentialSharpe, NetLogReturn, Outcome
@@ -30,6 +31,7 @@ _HOMES = {
     "DQNAgent": "rl_agent",
     "DifferentialSharpe": "rewards",
     "Flat": "yardsticks",
+    "KeptRuns": "kept_runs",
     "MarketTable": "market_table",
     "Myopic": "yardsticks",
     "NetLogReturn": "rewards",
@@ -56,6 +58,7 @@ __all__ = [
     "DQNAgent",
     "DifferentialSharpe",
     "Flat",
+    "KeptRuns",
     "MarketTable",
     "Myopic",
     "NetLogReturn",

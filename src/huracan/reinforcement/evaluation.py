@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +12,10 @@ import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
 from huracan.accounting import performance_metrics
+from huracan.errors import DataError, ModelError
+from huracan.model_info import RegimeSkill
+from huracan.reinforcement.regime_results import evidence_of, regime_table
+from huracan.reinforcement.verdicts import AgentVerdict, verdict_of
 from huracan.statistics import (
     adjust_p_values,
     block_bootstrap,
@@ -48,8 +52,9 @@ class WalkForwardEvaluation:
         learned all symbols.
     action_maps : cells of an action map of every trained agent, ``[seed, window, symbol, x_name, y_name, x, y, action,
         action_name, advantage]``.
-    stopped : (window, seed) -> why a training ended before its time.
+    stopped : (window, seed, symbol) -> why a training ended before its time; symbol is None where one agent learned all.
     bars_per_year : by which ratios are annualised; 1 where the market has no times.
+    regimes : ``[symbol, ts, regime]``, the state of the market when the bar of ``ts`` had closed; None where nobody knows.
     """
 
     bars: pl.DataFrame
@@ -57,8 +62,9 @@ class WalkForwardEvaluation:
     windows: pl.DataFrame
     learning_curves: pl.DataFrame
     action_maps: pl.DataFrame
-    stopped: Mapping[Any, str] = field(default_factory=dict)
+    stopped: Mapping[tuple[int, int, str | None], str] = field(default_factory=dict)
     bars_per_year: float = 1.0
+    regimes: pl.DataFrame | None = None
 
     def __repr__(self) -> str:
         seeds = self.runs["seed"].drop_nulls().n_unique()
@@ -72,6 +78,35 @@ class WalkForwardEvaluation:
     def strategies(self) -> tuple[str, ...]:
         """Names, the agent first."""
         return tuple(self.runs["strategy"].unique(maintain_order=True).to_list())
+
+    @cached_property
+    def symbols(self) -> tuple[str, ...]:
+        """What was traded, in order."""
+        return tuple(sorted(self.runs["symbol"].unique().to_list()))
+
+    def of_symbol(self, symbol: str) -> WalkForwardEvaluation:
+        """What was found of one symbol; spans of windows, curves and maps of agents that learned others too stay whole.
+
+        Raises
+        ------
+        DataError : it was not traded.
+        """
+        if symbol not in self.symbols:
+            raise DataError(f"symbol '{symbol}' is not among {', '.join(self.symbols)}.")
+
+        def own(table: pl.DataFrame) -> pl.DataFrame:
+            return (
+                table.filter(pl.col("symbol").is_null() | (pl.col("symbol") == symbol)) if "symbol" in table.columns else table
+            )
+
+        return replace(
+            self,
+            bars=own(self.bars),
+            runs=own(self.runs),
+            learning_curves=own(self.learning_curves),
+            action_maps=own(self.action_maps),
+            stopped={key: why for key, why in self.stopped.items() if key[2] in (None, symbol)},
+        )
 
     def to_frame(self) -> pl.DataFrame:
         """One row per seed, window, symbol and strategy: ``net_log_return``, ``sharpe``, ``turnover``, ``exposure``,
@@ -177,6 +212,52 @@ class WalkForwardEvaluation:
             columns = {part: getattr(profile, part) for part in ("threshold", "share", "ci_low", "ci_high")}
             found.append(pl.DataFrame(columns).select(pl.lit(name).alias("strategy"), pl.all()))
         return pl.concat(found)
+
+    def by_regime(
+        self, strategy: str = AGENT, *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
+    ) -> pl.DataFrame:
+        """One row per regime that was met: what a strategy earned there, net, more than by doing nothing.
+
+        ``bars``, ``moments``, ``share`` : bars of all symbols decided in this regime, at how many moments, and their share.
+
+        ``mean_bps``, ``mean_low``, ``mean_high`` : mean net log return per bar in basis points, seeds and symbols averaged
+        first, with the interval of the equal-weighted-cosine t test over the moments of the regime; ``bootstrap_low`` and
+        ``bootstrap_high`` are of the stationary block bootstrap. ``p_value`` is of a mean of 0, which is what doing nothing
+        earns; ``p_adjusted`` after Holm for all regimes. Null with fewer than 100 moments.
+
+        ``n_effective`` : independent moments that would be worth as much. ``exposure``, ``turnover`` : share of bars with a
+        position, and mean turnover.
+
+        Raises
+        ------
+        ModelError : regimes are not known; see ``regimes`` of :func:`~huracan.reinforcement.walk_forward_evaluation`.
+        """
+        if self.regimes is None:
+            raise ModelError("regimes of this market are not known; walk_forward_evaluation(..., regimes=) takes them.")
+        own = self.bars.filter(pl.col("strategy") == strategy)
+        if own.is_empty():
+            raise ModelError(f"strategy '{strategy}' was not played; {', '.join(self.strategies)} were.")
+        return regime_table(own, self.regimes, confidence=confidence, resamples=resamples, seed=seed)
+
+    def regime_evidence(self) -> tuple[RegimeSkill, ...]:
+        """What :meth:`by_regime` found of the agent, as a card holds it: net log return a bar; nothing where nobody knows."""
+        return () if self.regimes is None else evidence_of(self.by_regime())
+
+    def verdict(self, *, alpha: float = 0.05, resamples: int = 2000, seed: int = 0) -> AgentVerdict:
+        """What all this allows to say in a sentence.
+
+        Parameters
+        ----------
+        alpha : level of the tests after Holm, over all yardsticks. resamples, seed : as of :meth:`summary`.
+        """
+        return verdict_of(
+            self.summary(confidence=1.0 - alpha, resamples=resamples, seed=seed),
+            agent=AGENT,
+            alpha=alpha,
+            n_seeds=self.runs["seed"].drop_nulls().n_unique(),
+            n_windows=self.windows.height,
+            stopped=self.stopped,
+        )
 
     def equity(self) -> pl.DataFrame:
         """``[strategy, seed, ts, equity]`` (``row`` without times): what 1 has become, window after window.
