@@ -29,7 +29,15 @@ from huracan.version import __version__
 if TYPE_CHECKING:
     from huracan.reinforcement import DQNAgent
 
-__all__ = ["TrainedAgent", "before_the_hold_out", "market_of", "rules_of", "train_agent"]
+__all__ = [
+    "TrainedAgent",
+    "before_the_hold_out",
+    "market_of",
+    "new_agent",
+    "rules_of",
+    "train_agent",
+    "training_key",
+]
 
 
 @dataclass(frozen=True)
@@ -63,13 +71,13 @@ def train_agent(
     from huracan.reinforcement import BatchTradingEnv
 
     rules, wanted = rules_of(config), config.rl
-    agent = _agent(config)
+    agent = new_agent(config, config.seed)
     source = read_source(config, candles)
     with stage("features"):
         market = before_the_hold_out(market_of(config, source), config)
     env = BatchTradingEnv(market, wanted.n_envs, rules)
     data_hash = candles_hash(source.candles)
-    training = _key(config, data_hash)
+    training = training_key(config, data_hash)
     folder = config.home / "agents" / training
     told = [0]
 
@@ -146,21 +154,27 @@ def before_the_hold_out(market: MarketTable, config: HuracanConfig) -> MarketTab
     return market.between(stop=cut)
 
 
-def _agent(config: HuracanConfig) -> DQNAgent:
+def new_agent(config: HuracanConfig, seed: int) -> DQNAgent:
+    """An agent with the settings of ``rl.agent`` that has learned nothing yet.
+
+    Raises
+    ------
+    ConfigError : a setting that there is not, or that is set elsewhere.
+    """
     for key in ("random_state", "n_jobs"):
         if key in config.rl.agent:
             raise ConfigError(
                 f"rl.agent holds '{key}', which the configuration sets elsewhere; settings of the agent were expected."
             )
     try:
-        return build_model("dqn", random_state=config.seed, **config.rl.agent)
+        return build_model("dqn", random_state=seed, **config.rl.agent)
     except HuracanError as error:
         raise ConfigError(f"rl.agent: {error}") from error
 
 
-def _key(config: HuracanConfig, data_hash: str) -> str:
+def training_key(config: HuracanConfig, data_hash: str) -> str:
     """What a training is known by: data, settings and version."""
-    told = [config_hash(config), config.rl.model_dump(mode="json", exclude={"checkpoint_every"})]
+    told = [config_hash(config), config.rl.model_dump(mode="json", exclude={"checkpoint_every", "evaluation"})]
     content = json.dumps([*told, data_hash, __version__], sort_keys=True)
     return f"dqn-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
 

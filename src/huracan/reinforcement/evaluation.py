@@ -173,6 +173,24 @@ class WalkForwardEvaluation:
             rows.append(row | self._account(name))
         return pl.DataFrame(rows, infer_schema_length=None)
 
+    def summary_by_symbol(self, *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0) -> pl.DataFrame:
+        """:meth:`summary` of each symbol alone, after ``symbol``; ``lead_p_adjusted`` holds for all symbols and strategies.
+
+        Figures are those of :meth:`of_symbol`, so ``score`` is over seeds and windows.
+        """
+        parts = [
+            self.of_symbol(name)
+            .summary(confidence=confidence, resamples=resamples, seed=seed)
+            .with_columns(symbol=pl.lit(name))
+            for name in self.symbols
+        ]
+        table = pl.concat(parts, how="vertical_relaxed").with_row_index("row")
+        tested = table.filter(pl.col("lead_p_value").is_not_null())
+        adjusted = adjust_p_values(tested["lead_p_value"].to_numpy(), "holm")
+        every = tested.select("row", pl.Series("lead_p_adjusted", adjusted))
+        joined = table.drop("lead_p_adjusted").join(every, on="row", how="left", maintain_order="left")
+        return joined.select("symbol", *(c for c in table.columns if c not in ("row", "symbol")))
+
     def over_time(self) -> pl.DataFrame:
         """``[time, a column a strategy]``: mean net log return per bar over seeds and symbols, of each day or bar."""
         time = self._time
