@@ -118,27 +118,29 @@ def _print_evaluation(found: EvaluatedAgent, alpha: float) -> None:
     for reason in found.verdict.reasons:
         typer.echo(reason)
     level = f"{100 * (1 - alpha):g} %"
-    table = Table(box=None, pad_edge=False)
-    for name, justify in (("strategy", "left"), ("bp a bar", "right"), (f"{level} over time", "right")):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
-    for name in ("a window", f"{level} over seeds", "p adj.", "turnover", "exposed", "drawdown"):
-        table.add_column(name, justify="right")
+    earned, habits = Table(box=None, pad_edge=False), Table(box=None, pad_edge=False)
+    for name in ("strategy", "bp a bar", f"{level} over time", "a window", f"{level} over seeds"):
+        earned.add_column(name, justify="left" if name == "strategy" else "right", no_wrap=True)
+    for name in ("strategy", "agent's lead", "p adj.", "turnover", "exposed", "drawdown", "trades"):
+        habits.add_column(name, justify="left" if name == "strategy" else "right", no_wrap=True)
     for row in found.summary.iter_rows(named=True):
+        seeds = "-" if row["score_low"] is None else f"{row['score_low']:+.2%} to {row['score_high']:+.2%}"
+        over_time = f"{row['mean_low']:+.2f} to {row['mean_high']:+.2f}"
+        earned.add_row(Text(row["strategy"]), f"{row['mean_bps']:+.2f}", over_time, f"{row['score']:+.2%}", seeds)
         p = row["lead_p_adjusted"]
-        table.add_row(
+        habits.add_row(
             Text(row["strategy"]),
-            f"{row['mean_bps']:+.2f}",
-            f"{row['mean_low']:+.2f} to {row['mean_high']:+.2f}",
-            f"{row['score']:+.2%}",
-            "-" if row["score_low"] is None else f"{row['score_low']:+.2%} to {row['score_high']:+.2%}",
+            "-" if p is None else f"{row['lead_bps']:+.2f}",
             "-" if p is None else f"{p:.2g}" if p >= 1e-4 else "<0.0001",
             f"{row['turnover']:.2%}",
             f"{row['exposure']:.0%}",
             f"{row['max_drawdown']:.1%}",
+            f"{row['trades']:,.0f}",
         )
-    Console().print(table)
+    for table in (earned, habits):
+        Console().print(table)
     typer.echo(
-        "p adj.: of the agent's lead over that strategy, after Holm. A window: interquartile mean of its net log return."
+        "A window: interquartile mean of its net log return. p adj.: of the agent's lead, after Holm for all strategies."
     )
     typer.echo(f"Tables: {found.folder.resolve()}")
     typer.echo(f"Report: {found.report_path.resolve()}")

@@ -191,7 +191,7 @@ def _facts(config: HuracanConfig, market: MarketTable, rules: TradingRules) -> d
         "learns from": f"what it tries ({reasons[0]})" if reasons else "what every action would have earned on each bar",
         "training": f"{wanted.total_steps or config.rl.total_steps:,} steps, {wanted.train} past, "
         + ("an agent for each symbol" if wanted.one_agent_per_symbol else "one agent for all symbols"),
-        "seeds": f"{wanted.seeds} from {1_000 * config.seed}",
+        "seeds": f"{wanted.seeds}, from {1_000 * config.seed} on",
         "embargo": f"{config.validation.embargo_bars} bars",
     }
 

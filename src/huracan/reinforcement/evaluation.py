@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -15,11 +15,10 @@ from huracan.accounting import performance_metrics
 from huracan.errors import DataError, ModelError
 from huracan.model_info import RegimeSkill
 from huracan.reinforcement.regime_results import evidence_of, regime_table
+from huracan.reinforcement.uncertain_means import bootstrapped_over_time, tested_over_time
 from huracan.reinforcement.verdicts import AgentVerdict, verdict_of
 from huracan.statistics import (
     adjust_p_values,
-    block_bootstrap,
-    ewc_t_test_pairs,
     interquartile_mean,
     performance_profile,
     probability_of_improvement,
@@ -33,7 +32,7 @@ Floats = NDArray[np.float64]
 AGENT = "agent"
 """What the agent is called among the strategies."""
 
-_BASIS_POINTS = 10_000.0
+_ORDER = (AGENT, "flat", "buy_and_hold", "random", "myopic")
 _FEWEST_DAYS = 60
 _LEAD = ("lead_bps", "lead_low", "lead_high", "lead_p_value")
 _RUN = ("seed", "window", "symbol", "strategy")
@@ -76,8 +75,9 @@ class WalkForwardEvaluation:
 
     @cached_property
     def strategies(self) -> tuple[str, ...]:
-        """Names, the agent first."""
-        return tuple(self.runs["strategy"].unique(maintain_order=True).to_list())
+        """Names, the agent first, then from the simplest to the cleverest."""
+        found = self.runs["strategy"].unique(maintain_order=True).to_list()
+        return tuple(sorted(found, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER)))
 
     @cached_property
     def symbols(self) -> tuple[str, ...]:
@@ -152,17 +152,20 @@ class WalkForwardEvaluation:
         Agarwal et al. (2021), "Deep reinforcement learning at the edge of the statistical precipice"; Lazarus et al. (2018),
         "HAR Inference"; Holm (1979).
         """
+        return self._once(("summary", confidence, resamples, seed), lambda: self._summary(confidence, resamples, seed))
+
+    def _summary(self, confidence: float, resamples: int, seed: int) -> pl.DataFrame:
         over_time = self.over_time()
         series = {name: over_time[name].to_numpy() for name in self.strategies}
-        against_zero = _tested(series, [(name, None) for name in self.strategies], confidence)
+        against_zero = tested_over_time(series, [(name, None) for name in self.strategies], confidence)
         rivals = [name for name in self.strategies if name != AGENT]
-        leads = _tested(series, [(AGENT, name) for name in rivals], confidence)
+        leads = tested_over_time(series, [(AGENT, name) for name in rivals], confidence)
         adjusted = adjust_p_values(leads["p_value"].to_numpy(), "holm")
         rows = []
         for i, name in enumerate(self.strategies):
             row: dict[str, Any] = {"strategy": name, **self._score(name, confidence, resamples, seed)}
             row |= dict(zip(("mean_bps", "mean_low", "mean_high", "p_value"), against_zero.row(i)))
-            row |= _bootstrapped(series[name], confidence, resamples, seed)
+            row |= bootstrapped_over_time(series[name], confidence, resamples, seed)
             if name in rivals:
                 k = rivals.index(name)
                 row |= dict(zip(_LEAD, leads.row(k)))
@@ -178,6 +181,10 @@ class WalkForwardEvaluation:
 
         Figures are those of :meth:`of_symbol`, so ``score`` is over seeds and windows.
         """
+        asked = (confidence, resamples, seed)
+        return self._once(("summary_by_symbol", *asked), lambda: self._summary_by_symbol(*asked))
+
+    def _summary_by_symbol(self, confidence: float, resamples: int, seed: int) -> pl.DataFrame:
         parts = [
             self.of_symbol(name)
             .summary(confidence=confidence, resamples=resamples, seed=seed)
@@ -217,13 +224,13 @@ class WalkForwardEvaluation:
 
         Parameters
         ----------
-        thresholds : by default 51 from the lowest to the highest score. figure : a column of :meth:`to_frame`.
+        thresholds : by default 0 and 51 from the lowest to the highest score. figure : a column of :meth:`to_frame`.
         confidence, resamples, seed : of the bands, see :func:`huracan.statistics.performance_profile`.
         """
         scores = {name: self.scores(name, figure) for name in self.strategies}
         if thresholds is None:
             every = np.concatenate([table.ravel() for table in scores.values()])
-            thresholds = np.linspace(every.min(), every.max(), 51)
+            thresholds = np.union1d(np.linspace(every.min(), every.max(), 51), [0.0])
         found = []
         for name, table in scores.items():
             profile = performance_profile(table, thresholds, resamples=resamples, confidence=confidence, seed=seed)
@@ -255,7 +262,11 @@ class WalkForwardEvaluation:
         own = self.bars.filter(pl.col("strategy") == strategy)
         if own.is_empty():
             raise ModelError(f"strategy '{strategy}' was not played; {', '.join(self.strategies)} were.")
-        return regime_table(own, self.regimes, confidence=confidence, resamples=resamples, seed=seed)
+        regimes = self.regimes
+        return self._once(
+            ("by_regime", strategy, confidence, resamples, seed),
+            lambda: regime_table(own, regimes, confidence=confidence, resamples=resamples, seed=seed),
+        )
 
     def regime_evidence(self) -> tuple[RegimeSkill, ...]:
         """What :meth:`by_regime` found of the agent, as a card holds it: net log return a bar; nothing where nobody knows."""
@@ -284,6 +295,16 @@ class WalkForwardEvaluation:
         parts in all seeds.
         """
         return pl.concat([self._curves("seed"), self._curves()])
+
+    def _once(self, key: Any, make: Callable[[], pl.DataFrame]) -> pl.DataFrame:
+        """A table with bootstraps in it is made once; asked again with the same settings, it is there."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
+    @cached_property
+    def _made(self) -> dict[Any, pl.DataFrame]:
+        return {}
 
     def _curves(self, *by: str) -> pl.DataFrame:
         time = self._time
@@ -315,26 +336,3 @@ class WalkForwardEvaluation:
         own = self.runs.filter(pl.col("strategy") == name)
         means = own.select("turnover", "exposure", "trades", "cost_bps").mean().row(0, named=True)
         return {"sharpe": figures["sharpe"], "max_drawdown": figures["max_drawdown"], **means}
-
-
-def _tested(series: Mapping[str, Floats], pairs: Sequence[tuple[str, str | None]], confidence: float) -> pl.DataFrame:
-    """``[mean, low, high, p_value]`` of each difference over time, in basis points; None is no return at all."""
-    names = list(series)
-    rows = np.stack([*series.values(), np.zeros(len(next(iter(series.values()))))])
-    chosen = [(names.index(a), len(names) if b is None else names.index(b)) for a, b in pairs]
-    _, test = ewc_t_test_pairs(rows, pairs=np.array(chosen), confidence=confidence, names=[*names, "no return"])
-    return pl.DataFrame(
-        {
-            "mean": test.mean * _BASIS_POINTS,
-            "low": test.ci_low * _BASIS_POINTS,
-            "high": test.ci_high * _BASIS_POINTS,
-            "p_value": test.p_value,
-        }
-    )
-
-
-def _bootstrapped(series: Floats, confidence: float, resamples: int, seed: int) -> dict[str, float]:
-    if np.ptp(series) == 0.0:
-        return {"bootstrap_low": float(series[0]) * _BASIS_POINTS, "bootstrap_high": float(series[0]) * _BASIS_POINTS}
-    found = block_bootstrap(series, confidence=confidence, resamples=resamples, seed=seed)
-    return {"bootstrap_low": found.ci_low * _BASIS_POINTS, "bootstrap_high": found.ci_high * _BASIS_POINTS}

@@ -163,7 +163,8 @@ def _curves(curves: pl.DataFrame) -> dict[str, Any] | None:
         }
         for group in groups[:_MOST_CURVES]
     ]
-    return {"shown": shown, "left_out": max(0, len(groups) - _MOST_CURVES)}
+    explored = curves["episode_return"].is_not_null().any()
+    return {"shown": shown, "explored": explored, "left_out": max(0, len(groups) - _MOST_CURVES)}
 
 
 def _maps(maps: pl.DataFrame) -> dict[str, Any] | None:

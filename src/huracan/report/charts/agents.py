@@ -133,7 +133,7 @@ def depth_chart(equity: pl.DataFrame, starts: Sequence[datetime | int]) -> Marku
     """Draw how far below its peak each account stood, in equal parts in all seeds: the agent's as an area."""
     time = "ts" if "ts" in equity.columns else "row"
     whole = equity.filter(pl.col("seed").is_null()).pivot(on="strategy", index=time, values="equity").sort(time)
-    names = [name for name in dict.fromkeys(equity["strategy"].to_list()) if name != "flat"]
+    names = [name for name in _reading_order(equity["strategy"].unique().to_list()) if name != "flat"]
     depth = whole.select(time, *((pl.col(n) / pl.max_horizontal(pl.col(n).cum_max(), pl.lit(1.0)) - 1.0) for n in names))
     size = max(1, -(-depth.height // _POINTS))
     few = (
@@ -191,7 +191,9 @@ def learning_chart(curves: pl.DataFrame, figure: str, *, name: str) -> Markup:
         zero = Markup('<path class="one" d="M0 {}H{}"/>').format(f"{_TALL * (1 - scale(0.0)):.5g}", _WIDTH)
     marks = zero + Markup("").join(polyline(points(line), "curve seed") for line in lines.values())
     ticks = scale.ticks(4)
-    decimals = suitable_decimals(ticks, 2)
+    decimals = suitable_decimals(ticks, 1)
+    if any(abs(round(t, decimals) - t) > 1e-9 * max(map(abs, ticks)) for t in ticks):
+        decimals += 1
     return plot(
         marks + polyline(points(middle), "curve agent"),
         size=(_WIDTH, _TALL),
@@ -218,7 +220,9 @@ def profile_chart(profiles: pl.DataFrame) -> Markup:
     across = Scale.around(low, high, margin=0.02)
 
     def points(x: Floats, share: Floats) -> list[tuple[float, float]]:
-        return [(_WIDTH * across(a), _TALL * (1 - 0.96 * s)) for a, s in zip(x.tolist(), share.tolist())]
+        """A staircase: a share holds from its threshold to the next."""
+        at, up = np.repeat(x, 2)[1:], np.repeat(share, 2)[:-1]
+        return [(_WIDTH * across(a), _TALL * (1 - 0.96 * s)) for a, s in zip(at.tolist(), up.tolist())]
 
     tables = {str(name): profiles.filter(strategy=name) for name in profiles["strategy"].unique(maintain_order=True)}
     marks = Markup("")
@@ -226,7 +230,7 @@ def profile_chart(profiles: pl.DataFrame) -> Markup:
         table = tables[name]
         x, share = table["threshold"].to_numpy(), table["share"].to_numpy()
         if name == "agent" and table["ci_low"].is_not_null().all():
-            edge = points(x, table["ci_high"].to_numpy()) + points(x[::-1], table["ci_low"].to_numpy()[::-1])
+            edge = points(x, table["ci_high"].to_numpy()) + points(x, table["ci_low"].to_numpy())[::-1]
             marks += Markup('<path class="band seeds" d="M{}z"/>').format("L".join(f"{a:.5g} {b:.5g}" for a, b in edge))
         marks += polyline(points(x, share), f"curve {_css(name)}")
     if low < 0.0 < high:
@@ -262,7 +266,7 @@ def _curves(equity: pl.DataFrame) -> tuple[dict[str, Floats], Floats, Floats, _A
     seeded = apart.group_by("strategy", time).agg(
         pl.col("equity").median(), low=pl.col("equity").min(), high=pl.col("equity").max()
     )
-    names = list(dict.fromkeys(equity["strategy"].to_list()))
+    names = _reading_order(equity["strategy"].unique().to_list())
     alone = equity.filter(~pl.col("strategy").is_in(seeded["strategy"].unique().to_list()))
     lines = pl.concat([seeded.select("strategy", time, "equity"), alone.select("strategy", time, "equity")])
     table = lines.pivot(on="strategy", index=time, values="equity").sort(time)
@@ -271,6 +275,11 @@ def _curves(equity: pl.DataFrame) -> tuple[dict[str, Floats], Floats, Floats, _A
     values = {name: few[name].cast(pl.Float64).fill_null(1.0).to_numpy() for name in names}
     low, high = (few[side].cast(pl.Float64).fill_null(1.0).to_numpy() for side in ("low", "high"))
     return values, low, high, _Across.of(few)
+
+
+def _reading_order(names: Sequence[str]) -> list[str]:
+    known = list(NAMES)
+    return sorted(names, key=lambda name: (known.index(name) if name in known else len(known), name))
 
 
 def _drawing_order(names: Mapping[str, object]) -> list[str]:
