@@ -52,6 +52,12 @@ def train(
         typer.echo(f"Stopped early: {agent.stopped_}")
     typer.echo(f"Training: {trained.folder.resolve()}")
     typer.echo(f"Registered: version {trained.version} of '{trained.name}'; champion of nothing, since nothing has judged it.")
+    if trained.evidence is not None:
+        typer.echo(f"On its card, of agents like it, walk-forward: {trained.evidence.sentence}")
+        for said in trained.evidence.said:
+            typer.echo(f"  {said}")
+    else:
+        typer.echo("huracan rl evaluate, on the same candles, says whether agents like it are any good.")
 
 
 @rl_app.command("evaluate")

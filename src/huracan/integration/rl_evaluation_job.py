@@ -24,7 +24,7 @@ import polars as pl
 
 from huracan.config import HuracanConfig, config_hash
 from huracan.distributed import FanoutExecutor
-from huracan.errors import ConfigError
+from huracan.errors import ConfigError, NotEnoughData
 from huracan.integration.evidence import Progress
 from huracan.integration.preparation import Source, load_recipe, read_source
 from huracan.integration.rl_job import before_the_hold_out, market_of, new_agent, rules_of, training_key
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EvaluatedAgent", "evaluate_agent"]
 
+_FEWEST_MOMENTS = 20
 _OF_THE_WHOLE = 0.97
 """Share of an evaluation that its trainings are."""
 
@@ -107,8 +108,7 @@ def evaluate_agent(config: HuracanConfig, candles: Any = None, progress: Progres
         "embargo": config.validation.embargo_bars,
         "min_train_share": config.validation.min_train_share,
     }
-    for window in walk_forward_windows(market, **cuts):  # what cannot be trained is refused before anything is written
-        window.train.starts(window=rules.window, steps=rules.episode_length)
+    _require_enough(market, rules, cuts)
     data_hash = candles_hash(source.candles)
     key = _key(config, data_hash)
     folder = config.home / "evaluations" / key
@@ -171,11 +171,22 @@ def _kept(
             **library_versions(),
         },
     )
-    told = {"training": training_key(config, data["data SHA-256"]), **found.to_dict()}
+    told = {"training": _speaks_of(config, data["data SHA-256"]), **found.to_dict()}
     put_file(folder / "evaluation.json", json.dumps(told, indent=1, allow_nan=False).encode())
     if progress is not None:
         progress("report written", 1.0 - _OF_THE_WHOLE)
     return found
+
+
+def _require_enough(market: MarketTable, rules: TradingRules, cuts: dict[str, Any]) -> None:
+    """Refuse what could not be trained or judged, before hours of training."""
+    windows = list(walk_forward_windows(market, **cuts))
+    for window in windows:
+        window.train.starts(window=rules.window, steps=rules.episode_length)
+    assert market.ts is not None
+    moments = sum(len(np.unique(market.ts[window.test.decidable])) for window in windows)
+    if moments < _FEWEST_MOMENTS:
+        raise NotEnoughData(f"the windows hold {moments} moments to play; at least {_FEWEST_MOMENTS} were expected.")
 
 
 def _facts(config: HuracanConfig, market: MarketTable, rules: TradingRules) -> dict[str, str]:
@@ -210,6 +221,15 @@ def _key(config: HuracanConfig, data_hash: str) -> str:
     rl = config.rl.model_dump(mode="json", exclude={"checkpoint_every": True, "evaluation": {"seeds"}})
     content = json.dumps([config_hash(config), rl, data_hash, source_hash()], sort_keys=True)
     return f"dqn-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
+
+
+def _speaks_of(config: HuracanConfig, data_hash: str) -> str | None:
+    """The key of the training whose agents these were; None where ``huracan rl train`` makes no such agents."""
+    wanted = config.rl.evaluation
+    if wanted.one_agent_per_symbol:
+        return None
+    steps = wanted.total_steps or config.rl.total_steps
+    return training_key(config.model_copy(update={"rl": config.rl.model_copy(update={"total_steps": steps})}), data_hash)
 
 
 def _plain(value: Any) -> Any:

@@ -17,6 +17,7 @@ from huracan.catalogue import build_model
 from huracan.config import HuracanConfig, config_hash
 from huracan.errors import ConfigError, HuracanError, NotEnoughData
 from huracan.integration.preparation import Source, load_recipe, read_source
+from huracan.integration.rl_evidence import AgentEvidence, evidence_for
 from huracan.logs import stage
 from huracan.market import candles_hash
 from huracan.model_info import FeatureSignature
@@ -45,6 +46,7 @@ class TrainedAgent:
     """A trained agent, and where it is.
 
     ``market`` is what it learned in, ``version`` that of ``name`` in the registry, ``folder`` where its training is kept.
+    ``evidence`` is what an evaluation of such agents found, where there was one; it stands on the card.
     """
 
     agent: DQNAgent
@@ -53,6 +55,7 @@ class TrainedAgent:
     name: str
     version: int
     folder: Path
+    evidence: AgentEvidence | None = None
 
     @property
     def learned_from_all(self) -> bool:
@@ -90,8 +93,9 @@ def train_agent(
         agent.fit(env, wanted.total_steps, checkpoint=folder, checkpoint_every=wanted.checkpoint_every, on_point=at)
     name = ".".join([config.registry.model_name, *["simulated"] * (source.truth is not None), "trained", "dqn"])
     origin = {"data_hash": data_hash, "simulated": source.truth is not None, "run_id": f"training-{training}"}
-    version = _registered(registry(), agent, name, config, market, origin)
-    return TrainedAgent(agent, market, rules, name, version, folder)
+    evidence = evidence_for(config.home / "evaluations", training)
+    version = _registered(registry(), agent, name, config, market, origin, evidence)
+    return TrainedAgent(agent, market, rules, name, version, folder, evidence)
 
 
 def rules_of(config: HuracanConfig) -> TradingRules:
@@ -186,10 +190,15 @@ def _registered(
     config: HuracanConfig,
     market: MarketTable,
     origin: dict[str, Any],
+    evidence: AgentEvidence | None,
 ) -> int:
-    """The version of the agent; a training that was registered before (``origin["run_id"]``) keeps its."""
-    for version in registry.versions(name) if name in registry.names() else []:
-        if version.provenance.run_id == origin["run_id"]:
+    """The version of the agent; a training that was registered before (``origin["run_id"]``) with this evidence keeps its."""
+    card = agent.model_info()
+    card = card if evidence is None else evidence.on(card)
+    said = {} if evidence is None else {"evidence": evidence.told()}
+    for version in reversed(registry.versions(name)) if name in registry.names() else []:
+        same = version.extras.get("evidence") == said.get("evidence")
+        if version.provenance.run_id == origin["run_id"] and same:
             return version.version
     assert market.ts is not None
     assert market.bar_length is not None
@@ -210,12 +219,13 @@ def _registered(
     signature = FeatureSignature(columns=market.feature_names, recipe_hash=market.recipe_hash)
     return registry.register(
         agent,
-        agent.model_info().model_copy(update={"signature": signature}),
+        card.model_copy(update={"signature": signature}),
         name=name,
-        metrics={},
+        metrics=dict(card.performance_metrics),
         provenance=Provenance.model_validate(provenance),
         extras={
             "config": config.model_dump(mode="json", exclude={"home": True, "registry": {"url"}}),
             "recipe": load_recipe(config).to_json(),
+            **said,
         },
     )

@@ -99,7 +99,7 @@ class UnifiedMLPipeline:
 
         The hold-out is left out, as in :meth:`run`. A training that was killed goes on where its last checkpoint was when it is
         started again with the same data, configuration and versions. The agent is registered, and champion of nothing: nothing
-        has judged it.
+        has judged it. Where :meth:`evaluate_agent` has evaluated agents of this making, what it found stands on the card.
 
         Parameters
         ----------
