@@ -38,6 +38,7 @@ def render_agent_page(
     title: str = "Agent",
     created_at: datetime | None = None,
     alpha: float = 0.05,
+    resamples: int = 2000,
     facts: Mapping[str, str] = _NOTHING,
     provenance: Mapping[str, str] = _NOTHING,
 ) -> str:
@@ -47,7 +48,7 @@ def render_agent_page(
     ----------
     evaluation : of :func:`huracan.reinforcement.walk_forward_evaluation`; names in it are escaped, whatever they hold.
     title : what was evaluated, such as the name of a data set. created_at : UTC; now where it is not given.
-    alpha : level of tests; intervals have level ``1 - alpha``.
+    alpha : level of tests; intervals have level ``1 - alpha``. resamples : of bootstraps.
     facts : label -> value, shown under the verdict. provenance : label -> hash or version, at the end.
 
     Returns
@@ -55,12 +56,13 @@ def render_agent_page(
     The page: the verdict first, then what every strategy earned and the agent's lead, growth and drawdown of capital, runs,
     symbols and regimes, how the agents learned, what they do, and the windows.
     """
-    verdict = evaluation.verdict(alpha=alpha)
-    summary = evaluation.summary(confidence=1.0 - alpha)
+    drawn: dict[str, Any] = {"confidence": 1.0 - alpha, "resamples": resamples}
+    verdict = evaluation.verdict(alpha=alpha, resamples=resamples)
+    summary = evaluation.summary(**drawn)
     head, mark, rest = verdict.sentence.partition(": ")
     starts = evaluation.windows["test_start"].to_list() if "test_start" in evaluation.windows.columns else []
     equity = evaluation.equity()
-    by_regime = evaluation.by_regime(confidence=1.0 - alpha) if evaluation.regimes is not None else None
+    by_regime = evaluation.by_regime(**drawn) if evaluation.regimes is not None else None
     several = len(evaluation.symbols) > 1
     return page_parts("agent.html.j2", "comparison.css", "search.css", "agent.css").render(
         title=title,
@@ -78,10 +80,10 @@ def render_agent_page(
         leads=lead_rows(summary, alpha),
         capital=capital_chart(equity, starts),
         depth=depth_chart(equity, starts),
-        profile=profile_chart(evaluation.profiles(confidence=1.0 - alpha)),
+        profile=profile_chart(evaluation.profiles(**drawn)),
         profile_legend=strategy_legend(evaluation.strategies, {}),
         seeds=evaluation.runs["seed"].drop_nulls().n_unique(),
-        symbols=symbol_rows(evaluation.summary_by_symbol(confidence=1.0 - alpha), alpha) if several else None,
+        symbols=symbol_rows(evaluation.summary_by_symbol(**drawn), alpha) if several else None,
         regimes=regime_rows(by_regime, alpha) if by_regime is not None and by_regime.height else None,
         curves=_curves(evaluation.learning_curves),
         maps=_maps(evaluation.action_maps),
@@ -100,6 +102,7 @@ def write_agent_page(
     title: str = "Agent",
     created_at: datetime | None = None,
     alpha: float = 0.05,
+    resamples: int = 2000,
     facts: Mapping[str, str] = _NOTHING,
     provenance: Mapping[str, str] = _NOTHING,
 ) -> Path:
@@ -110,7 +113,15 @@ def write_agent_page(
     StorageError : the file cannot be written.
     """
     target = Path(path)
-    page = render_agent_page(evaluation, title=title, created_at=created_at, alpha=alpha, facts=facts, provenance=provenance)
+    page = render_agent_page(
+        evaluation,
+        title=title,
+        created_at=created_at,
+        alpha=alpha,
+        resamples=resamples,
+        facts=facts,
+        provenance=provenance,
+    )
     put_file(target, page.encode())
     return target
 

@@ -229,7 +229,7 @@ def profile_chart(profiles: pl.DataFrame) -> Markup:
     for name in _drawing_order(tables):
         table = tables[name]
         x, share = table["threshold"].to_numpy(), table["share"].to_numpy()
-        if name == "agent" and table["ci_low"].is_not_null().all():
+        if name == "agent" and table["ci_low"].is_finite().all():
             edge = points(x, table["ci_high"].to_numpy()) + points(x, table["ci_low"].to_numpy())[::-1]
             marks += Markup('<path class="band seeds" d="M{}z"/>').format("L".join(f"{a:.5g} {b:.5g}" for a, b in edge))
         marks += polyline(points(x, share), f"curve {_css(name)}")
