@@ -131,7 +131,7 @@ def _print_evaluation(found: EvaluatedAgent, alpha: float) -> None:
         habits.add_column(name, justify="left" if name == "strategy" else "right", no_wrap=True)
     for row in found.summary.iter_rows(named=True):
         seeds = "-" if row["score_low"] is None else f"{row['score_low']:+.2%} to {row['score_high']:+.2%}"
-        over_time = f"{row['mean_low']:+.2f} to {row['mean_high']:+.2f}"
+        over_time = f"{row['mean_low']:+.2f} to {row['mean_high']:+.2f}".replace("-inf to +inf", "unknown")
         earned.add_row(Text(row["strategy"]), f"{row['mean_bps']:+.2f}", over_time, f"{row['score']:+.2%}", seeds)
         p = row["lead_p_adjusted"]
         habits.add_row(
