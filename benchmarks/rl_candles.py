@@ -26,7 +26,7 @@ __all__ = ["main"]
 
 COINS = ("BTC-USDT_USDT", "SOL-USDT", "DOGE-USDT", "ADA-USDT")
 BAR = "1h"
-WINDOWS, SEEDS, STEPS = 4, 5, 50_000
+WINDOWS, SEEDS, STEPS = 4, 5, 40_000
 EMBARGO, MIN_TRAIN_SHARE = 5, 0.25
 WAYS: Mapping[str, dict[str, Any]] = {
     "Counterfactual backups": {},
