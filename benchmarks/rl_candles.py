@@ -81,7 +81,7 @@ def main(*, windows: int = WINDOWS, seeds: int = SEEDS, steps: int = STEPS, hour
     )
     notes = (
         "How to read it: *bp a bar* is the mean net log return of a bar in basis points with its 95 % interval over time; "
-        "*a window* is the interquartile mean of a run's net log return over seeds, windows and symbols with its 95 % interval "
+        "*a window* is the interquartile mean of what runs (seed, window, symbol) earned, net, with its 95 % interval "
         "over seeds. *p* is of the agent's lead over that strategy, after Holm: over the strategies, and in the table by "
         "symbol over all strategies and symbols together. Turnover is a share of equity a bar, trades and costs are means a "
         "run. P-values are adjusted within one way of learning, not for there being two."
@@ -159,8 +159,8 @@ def _strategies(summary: pl.DataFrame) -> str:
                 f"{row['mean_bps']:+.2f}",
                 _ends(row["mean_low"], row["mean_high"]),
                 _ends(row["bootstrap_low"], row["bootstrap_high"]),
-                f"{row['score']:+.2%}",
-                "" if row["score_low"] is None else f"{row['score_low']:+.2%} to {row['score_high']:+.2%}",
+                _grown(row["score"]),
+                "" if row["score_low"] is None else f"{_grown(row['score_low'])} to {_grown(row['score_high'])}",
                 "" if alone else f"{row['lead_bps']:+.2f}",
                 "" if alone else _ends(row["lead_low"], row["lead_high"]),
                 "" if alone else _p(row["lead_p_adjusted"]),
@@ -189,8 +189,8 @@ def _symbols(table: pl.DataFrame) -> str:
                 own["symbol"],
                 f"{own['mean_bps']:+.2f}",
                 _ends(own["mean_low"], own["mean_high"]),
-                f"{own['score']:+.2%}",
-                "" if own["score_low"] is None else f"{own['score_low']:+.2%} to {own['score_high']:+.2%}",
+                _grown(own["score"]),
+                "" if own["score_low"] is None else f"{_grown(own['score_low'])} to {_grown(own['score_high'])}",
                 f"{own['sharpe']:.2f}",
                 f"{own['max_drawdown']:.1%}",
                 f"{own['turnover']:.2%}",
@@ -234,8 +234,8 @@ def _windows(evaluation: WalkForwardEvaluation) -> str:
                 f"{window['train_decisions']:,}",
                 f"{window['test_start']:%Y-%m-%d} to {window['test_end']:%Y-%m-%d}",
                 f"{window['test_decisions']:,}",
-                f"{interquartile_mean(earned):+.2%}",
-                f"{earned.min():+.1%} to {earned.max():+.1%}",
+                _grown(interquartile_mean(earned)),
+                f"{_grown(earned.min())} to {_grown(earned.max())}",
             ]
         )
     return markdown_table(["window", "learned from", "decisions", "played", "decisions", "a run", "worst to best"], rows)
@@ -245,6 +245,11 @@ def _ends(low: float | None, high: float | None) -> str:
     if low is None or high is None:
         return ""
     return f"{low:+.2f} to {high:+.2f}" if math.isfinite(high - low) else "moves too slowly to tell"
+
+
+def _grown(log_return: float) -> str:
+    """A log return as growth of capital."""
+    return f"{math.expm1(log_return):+.2%}"
 
 
 def _p(p: float) -> str:

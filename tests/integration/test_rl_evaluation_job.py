@@ -94,6 +94,8 @@ def test_what_was_found_stands_on_the_card_of_the_agent_that_is_trained(found, h
     assert (before.version, after.version, again.version) == (1, 2, 2)
     kept = json.loads(content)
     version = pipeline.registry.versions(after.name)[-1]
+    assert after.agent.model_info().regime_evidence == version.info.regime_evidence
+    assert before.agent.model_info().regime_evidence == ()
     assert [skill.model_dump(mode="json") for skill in version.info.regime_evidence] == kept["regime_evidence"] != []
     assert version.metrics["mean_bps"] == kept["summary"][0]["mean_bps"]
     assert version.extras["evidence"]["sentence"] == kept["verdict"]["sentence"]

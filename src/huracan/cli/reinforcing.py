@@ -116,6 +116,8 @@ def _with_rl(settings: HuracanConfig, *, evaluation: dict[str, Any] | None = Non
 
 
 def _print_evaluation(found: EvaluatedAgent, alpha: float) -> None:
+    from math import expm1
+
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -130,9 +132,9 @@ def _print_evaluation(found: EvaluatedAgent, alpha: float) -> None:
     for name in ("strategy", "agent's lead", "p adj.", "turnover", "exposed", "drawdown", "trades"):
         habits.add_column(name, justify="left" if name == "strategy" else "right", no_wrap=True)
     for row in found.summary.iter_rows(named=True):
-        seeds = "-" if row["score_low"] is None else f"{row['score_low']:+.2%} to {row['score_high']:+.2%}"
+        seeds = "-" if row["score_low"] is None else f"{expm1(row['score_low']):+.2%} to {expm1(row['score_high']):+.2%}"
         over_time = f"{row['mean_low']:+.2f} to {row['mean_high']:+.2f}".replace("-inf to +inf", "unknown")
-        earned.add_row(Text(row["strategy"]), f"{row['mean_bps']:+.2f}", over_time, f"{row['score']:+.2%}", seeds)
+        earned.add_row(Text(row["strategy"]), f"{row['mean_bps']:+.2f}", over_time, f"{expm1(row['score']):+.2%}", seeds)
         p = row["lead_p_adjusted"]
         habits.add_row(
             Text(row["strategy"]),
@@ -146,7 +148,7 @@ def _print_evaluation(found: EvaluatedAgent, alpha: float) -> None:
     for table in (earned, habits):
         Console().print(table)
     typer.echo(
-        "A window: interquartile mean of its net log return. p adj.: of the agent's lead, after Holm for all strategies."
+        "A window: interquartile mean of what runs earned in one. p adj.: of the agent's lead, after Holm for all strategies."
     )
     typer.echo(f"Tables: {found.folder.resolve()}")
     typer.echo(f"Report: {found.report_path.resolve()}")

@@ -94,6 +94,7 @@ def train_agent(
     name = ".".join([config.registry.model_name, *["simulated"] * (source.truth is not None), "trained", "dqn"])
     origin = {"data_hash": data_hash, "simulated": source.truth is not None, "run_id": f"training-{training}"}
     evidence = evidence_for(config.home / "evaluations", training)
+    agent.regime_evidence_ = () if evidence is None else evidence.regimes  # type: ignore[attr-defined]
     version = _registered(registry(), agent, name, config, market, origin, evidence)
     return TrainedAgent(agent, market, rules, name, version, folder, evidence)
 

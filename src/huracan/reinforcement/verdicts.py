@@ -58,7 +58,7 @@ def verdict_of(
     behind = [name for name, row in rows.items() if _sure(row, alpha) and row["lead_bps"] < 0]
     level = f"{100 * (1 - alpha):g} % interval"
     earned = (
-        f"net of costs it earned {own['mean_bps']:+.2f} basis points a bar ({level} {_between(own, 'mean', 2)}; "
+        f"net of costs it earned {own['mean_bps']:+.2f} basis points a bar ({level} {_between(own)}; "
         f"p = {_p(rows['flat']['lead_p_adjusted'])} against doing nothing, adjusted for {len(rows)} yardsticks)"
     )
     lucky = own["score_low"] is not None and own["score_low"] <= 0.0
@@ -104,8 +104,8 @@ def _caveats(own: Mapping[str, Any], n_seeds: int, n_windows: int, level: str, s
         said.append("One seed was trained: how much of this is the luck of training is not known.")
     else:
         said.append(
-            f"Other seeds in the same windows: interquartile mean of a window's net log return {own['score']:+.4f} "
-            f"({level} {_between(own, 'score', 4)})."
+            f"Other seeds in the same windows: a run's net return, interquartile mean, {math.expm1(own['score']):+.2%} "
+            f"({level} {math.expm1(own['score_low']):+.2%} to {math.expm1(own['score_high']):+.2%})."
         )
         if n_seeds < _FEWEST_SEEDS:
             said.append(f"Intervals over {n_seeds} seeds are too short; five or more were expected.")
@@ -122,9 +122,9 @@ def _named(names: Sequence[str]) -> str:
     return called[0] if len(called) == 1 else f"{', '.join(called[:-1])} and {called[-1]}"
 
 
-def _between(row: Mapping[str, Any], figure: str, decimals: int) -> str:
-    low, high = row[f"{figure}_low"], row[f"{figure}_high"]
-    return f"{low:+.{decimals}f} to {high:+.{decimals}f}" if math.isfinite(high - low) else "unknown: it moves too slowly"
+def _between(row: Mapping[str, Any]) -> str:
+    low, high = row["mean_low"], row["mean_high"]
+    return f"{low:+.2f} to {high:+.2f}" if math.isfinite(high - low) else "unknown: it moves too slowly"
 
 
 def _p(p: float) -> str:

@@ -14,7 +14,7 @@ import polars as pl
 from huracan.report.agent_tables import figure_rows, lead_rows, regime_rows, symbol_rows, window_rows
 from huracan.report.charts.action_map import action_legend, action_map_chart
 from huracan.report.charts.agents import capital_chart, depth_chart, learning_chart, profile_chart, strategy_legend
-from huracan.report.formatting import bounds, number, p_value, percent, plural
+from huracan.report.formatting import bounds, grown, number, p_value, percent, plural
 from huracan.report.page_parts import page_parts
 from huracan.storage.whole_files import put_file
 
@@ -131,7 +131,7 @@ def _tiles(summary: pl.DataFrame, evaluation: WalkForwardEvaluation) -> list[dic
     rows = {row["strategy"]: row for row in summary.iter_rows(named=True)}
     own, flat = rows["agent"], rows["flat"]
     runs = evaluation.runs.filter(strategy="agent").height
-    low, high = (percent(own[end], 2, signed=True) for end in ("score_low", "score_high"))
+    low, high = (grown(own[end]) for end in ("score_low", "score_high"))
     return [
         {
             "name": "Net of costs, a bar",
@@ -140,7 +140,7 @@ def _tiles(summary: pl.DataFrame, evaluation: WalkForwardEvaluation) -> list[dic
         },
         {
             "name": "A window, interquartile mean",
-            "value": percent(own["score"], 2, signed=True),
+            "value": grown(own["score"]),
             "note": "one seed says nothing of luck" if own["score_low"] is None else f"interval {low} to {high}, over seeds",
         },
         {

@@ -10,7 +10,7 @@ import polars as pl
 
 from huracan.report.charts.agents import NAMES
 from huracan.report.charts.intervals import ForestScale, Interval
-from huracan.report.formatting import DASH, bounds, count, is_number, moment, number, p_value, percent, suitable_decimals
+from huracan.report.formatting import DASH, bounds, count, grown, is_number, moment, number, p_value, percent, suitable_decimals
 
 __all__ = ["figure_rows", "lead_rows", "regime_rows", "symbol_rows", "window_rows"]
 
@@ -32,10 +32,10 @@ def figure_rows(summary: pl.DataFrame) -> dict[str, Any]:
                 "mean": number(row["mean_bps"], decimals, signed=True),
                 "mean_bounds": bounds(row["mean_low"], row["mean_high"], decimals, signed=True),
                 "bootstrap": bounds(row["bootstrap_low"], row["bootstrap_high"], decimals, signed=True),
-                "score": percent(row["score"], 2, signed=True),
+                "score": grown(row["score"]),
                 "score_bounds": DASH
                 if row["score_low"] is None
-                else f"{percent(row['score_low'], 2, signed=True)} to {percent(row['score_high'], 2, signed=True)}",
+                else f"{grown(row['score_low'])} to {grown(row['score_high'])}",
                 "sharpe": number(row["sharpe"]),
                 "drawdown": percent(row["max_drawdown"]),
                 "turnover": percent(row["turnover"], 2),
@@ -87,7 +87,7 @@ def symbol_rows(by_symbol: pl.DataFrame, alpha: float) -> dict[str, Any]:
                 "drawn": scale.cell(mean, _said(row, "mean", decimals)),
                 "mean": number(row["mean_bps"], decimals, signed=True),
                 "mean_bounds": bounds(row["mean_low"], row["mean_high"], decimals, signed=True),
-                "score": percent(row["score"], 2, signed=True),
+                "score": grown(row["score"]),
                 "drawdown": percent(row["max_drawdown"]),
                 "turnover": percent(row["turnover"], 2),
                 "exposure": percent(row["exposure"], 0),

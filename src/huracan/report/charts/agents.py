@@ -236,17 +236,17 @@ def profile_chart(profiles: pl.DataFrame) -> Markup:
     if low < 0.0 < high:
         marks += Markup('<path class="one" d="M{x} 0V{h}"/>').format(x=f"{_WIDTH * across(0.0):.5g}", h=_TALL)
     ticks = nice_ticks(low, high, 5)
-    decimals = suitable_decimals([100 * t for t in ticks], 1)
+    decimals = suitable_decimals(ticks, 1)
     above = {name: table.filter(pl.col("threshold") >= 0.0)["share"] for name, table in tables.items()}
     said = ", ".join(f"{NAMES.get(n, n).lower()} {percent(float(s[0]), 0)}" for n, s in above.items() if len(s))
     x = tables["agent"]["threshold"].to_numpy()
-    read: dict[str, Sequence[str]] = {"runs above": [percent(a, 2, signed=True) for a in x.tolist()]}
+    read: dict[str, Sequence[str]] = {"runs above": [number(a, 3, signed=True) for a in x.tolist()]}
     read |= {NAMES.get(n, n): [percent(s, 0) for s in table["share"].to_list()] for n, table in tables.items()}
     return plot(
         marks,
         size=(_WIDTH, _TALL),
         label=f"Share of runs above each net log return of a window; above zero {said}",
-        x_ticks=[Tick(across(t), percent(t, decimals if t else 0, signed=True)) for t in ticks],
+        x_ticks=[Tick(across(t), number(t, decimals if t else 0, signed=True)) for t in ticks],
         y_ticks=[Tick(1 - 0.96 * s, percent(s, 0)) for s in (0.25, 0.5, 0.75, 1.0)],
         height="16rem",
         crosshair=Crosshair(
