@@ -250,7 +250,7 @@ def test_a_summary_says_what_seeds_and_time_leave_open(found):
 
 def test_profiles_and_equity_tell_the_same_runs(found):
     profiles = found.profiles(resamples=400)
-    assert profiles.group_by("strategy").len()["len"].unique().to_list() == [51]
+    assert profiles.group_by("strategy").len()["len"].unique().to_list() == [52]  # 51 and 0
     flat = profiles.filter(pl.col("strategy") == "flat")
     assert ((flat["share"] == 1.0) == (flat["threshold"] < 0)).all()
     equity = found.equity()

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from huracan.reinforcement.actions import ActionLadder
     from huracan.reinforcement.batch_env import BatchTradingEnv
     from huracan.reinforcement.evaluation import WalkForwardEvaluation
+    from huracan.reinforcement.kept_runs import KeptRuns
     from huracan.reinforcement.live import LiveAccount, LiveState, live_state
     from huracan.reinforcement.market_table import MarketTable
     from huracan.reinforcement.playing import Played, Policy, Seen, play
@@ -33,6 +34,7 @@ _HOMES = {
     "DQNAgent": "rl_agent",
     "DifferentialSharpe": "rewards",
     "Flat": "yardsticks",
+    "KeptRuns": "kept_runs",
     "LiveAccount": "live",
     "LiveState": "live",
     "MarketTable": "market_table",
@@ -65,6 +67,7 @@ __all__ = [
     "DQNAgent",
     "DifferentialSharpe",
     "Flat",
+    "KeptRuns",
     "LiveAccount",
     "LiveState",
     "MarketTable",

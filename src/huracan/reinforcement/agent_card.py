@@ -80,7 +80,11 @@ DQN = LearnerSpec(
 
 
 def agent_info(agent: DQNAgent) -> ModelInfo:
-    """The card of an agent; of one that has learned, with what its states are made of and what it may do."""
+    """The card of an agent; of one that has learned, with what its states are made of and what it may do.
+
+    What was measured of agents like it stands there where somebody noted it: ``agent.regime_evidence_``, as
+    :meth:`huracan.reinforcement.WalkForwardEvaluation.regime_evidence` gives it.
+    """
     params = {name: getattr(agent.settings, name) for name in _DEFAULTS}
     info = DQN.info("control", hyperparameters={**params, "device": agent.device})
     layout = getattr(agent, "layout_", None)
@@ -92,4 +96,5 @@ def agent_info(agent: DQNAgent) -> ModelInfo:
         for said in info.feature_requirements
     )
     schema = {**info.output_schema, "action": f"the best of {', '.join(layout.action_names)}"}
-    return info.model_copy(update={"feature_requirements": requirements, "output_schema": schema})
+    measured = getattr(agent, "regime_evidence_", ())
+    return info.model_copy(update={"feature_requirements": requirements, "output_schema": schema, "regime_evidence": measured})
