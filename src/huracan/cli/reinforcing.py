@@ -48,8 +48,6 @@ def train(
     agent = trained.agent
     how = "what every action would have earned on each bar" if trained.learned_from_all else "what it tried"
     typer.echo(f"dqn: {agent.steps_:,} steps on {int(trained.market.decidable.sum()):,} bars, learning from {how}.")
-    if agent.stopped_:
-        typer.echo(f"Stopped early: {agent.stopped_}")
     typer.echo(f"Training: {trained.folder.resolve()}")
     typer.echo(f"Registered: version {trained.version} of '{trained.name}'; champion of nothing, since nothing has judged it.")
     if trained.evidence is not None:

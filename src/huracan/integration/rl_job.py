@@ -15,7 +15,7 @@ import polars as pl
 from huracan.accounting import CostModel
 from huracan.catalogue import build_model
 from huracan.config import HuracanConfig, config_hash
-from huracan.errors import ConfigError, HuracanError, NotEnoughData
+from huracan.errors import ConfigError, HuracanError, ModelError, NotEnoughData
 from huracan.integration.preparation import Source, load_recipe, read_source
 from huracan.integration.rl_evidence import AgentEvidence, evidence_for
 from huracan.logs import stage
@@ -91,6 +91,8 @@ def train_agent(
 
     with stage("agent", training=training):
         agent.fit(env, wanted.total_steps, checkpoint=folder, checkpoint_every=wanted.checkpoint_every, on_point=at)
+    if agent.stopped_:
+        raise ModelError(f"the agent is not registered: {agent.stopped_}")
     name = ".".join([config.registry.model_name, *["simulated"] * (source.truth is not None), "trained", "dqn"])
     origin = {"data_hash": data_hash, "simulated": source.truth is not None, "run_id": f"training-{training}"}
     evidence = evidence_for(config.home / "evaluations", training)
