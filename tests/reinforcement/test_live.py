@@ -62,7 +62,7 @@ def test_a_market_s_newest_row_is_seen_and_one_of_several_symbols_is_named(candl
     name = market.symbols[1]
     from_candles = live_state(candles, account, rules, RECIPE, symbol=name)
     np.testing.assert_array_equal(live_state(market, account, rules, symbol=name).observation, from_candles.observation)
-    np.testing.assert_array_equal(from_candles.observation[0, :-2], market.features[-3:].ravel())
+    np.testing.assert_array_equal(from_candles.observation[0, : -rules.account_size], market.features[-3:].ravel())
     assert from_candles.highest_equity is None
     with pytest.raises(DataError, match="symbol is None"):
         live_state(market, account, rules)

@@ -89,7 +89,7 @@ def live_state(
 
     Examples
     --------
-    >>> rules = TradingRules()
+    >>> rules = TradingRules(observe=("position", "unrealised_profit"))
     >>> market = MarketTable.from_prices([[0.1], [0.2], [0.3]], [10.0, 11.0, 12.0])
     >>> state = live_state(market, LiveAccount(cash=400.0, units=50.0, target=1.0, average_price=10.0), rules)
     >>> state.observation.round(3).tolist(), state.allowed.tolist()  # feature, position, unrealised profit
