@@ -146,6 +146,25 @@ def test_a_copy_does_the_same_among_any_number(market):
         np.testing.assert_allclose(t.numpy(), a, atol=1e-6)
 
 
+def test_many_copies_take_the_steps_that_few_take(market, monkeypatch):
+    """Where there are many, the formula is compiled; seeds make them the same copies."""
+    pytest.importorskip("numba", reason="numba is not installed: pip install 'huracan[fast]'")
+    game = rules(episode_length=40, max_leverage=1.5, max_drawdown=0.2)
+    many, few = BatchTradingEnv(market, 64, game), BatchTradingEnv(market, 63, game)
+    monkeypatch.setattr("huracan.reinforcement.trading_core._COMPILED_FROM", 65)
+    plain = BatchTradingEnv(market, 64, game)
+    for env in (many, few, plain):
+        env.reset(seed=3)
+    rng = np.random.default_rng(0)
+    for _ in range(150):
+        act = rng.integers(0, 5, 64)
+        told, same, part = many.step(act), plain.step(act), few.step(act[:63])
+        for a, b, c in zip(told[:4], same[:4], part[:4], strict=True):
+            np.testing.assert_array_equal(a, b)
+            np.testing.assert_array_equal(a[:63], c)
+        np.testing.assert_array_equal(told[4]["equity"], same[4]["equity"])
+
+
 def test_the_scalar_environment_passes_gymnasium_s_checker(market):
     check_env(TradingEnv(market, rules(episode_length=50)), skip_render_check=True)
 

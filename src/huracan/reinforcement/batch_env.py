@@ -29,7 +29,8 @@ class BatchTradingEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[
 
     Parameters
     ----------
-    market : bars and features. n_envs : copies.
+    market : bars and features. n_envs : copies; from 64 on the first step takes seconds and the others half the time, where
+        numba is installed (``huracan[fast]``): the formula is compiled, to the same bits.
     rules : the rules of the game; or give its parameters by name (``window=32``, ``costs=CostModel(fee_bps=10)``...).
 
     Attributes

@@ -1,20 +1,23 @@
 """Many copies of one account in one market, moved by one formula: what every environment here is a face of.
 
-A step moves each copy with :func:`huracan.accounting.step`; then a copy that is liquidated or has lost too much is closed at
-the mark, rewards are given, and copies whose episode is over begin another one. Where an episode begins is a function of the
-copy's seed and the episode's number alone, so a copy does the same among 1 or 65,536, in NumPy or on a GPU.
+A step moves each copy with :func:`huracan.accounting.step` (compiled, to the same bits, where there are many copies and numba
+is installed); then a copy that is liquidated or has lost too much is closed at the mark, rewards are given, and copies whose
+episode is over begin another one. Where an episode begins is a function of the copy's seed and the episode's number alone, so a
+copy does the same among 1 or 65,536, in NumPy or on a GPU.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from huracan.accounting import AccountState, step
 from huracan.errors import ModelError
+from huracan.reinforcement.arrays import NumpyArrays
 from huracan.reinforcement.market_table import MarketTable
 from huracan.reinforcement.observations import Observations, Standing
 from huracan.reinforcement.rewards import Outcome, outcome_of
@@ -73,6 +76,9 @@ class TradingCore:
         self._keeps_entry = "unrealised_profit" in rules.observe
         reads_drawdown = getattr(rules.reward, "reads_drawdown", True)
         self._keeps_peak, self._tells_drawdown = reads_drawdown or rules.max_drawdown is not None, reads_drawdown
+        self._step: Any = _compiled_step() if n >= _COMPILED_FROM and isinstance(xp, NumpyArrays) else None
+        if self._step is None:
+            self._step = partial(step, xp=xp)
         self._closing = bool(rules.maintenance_margin) or rules.max_drawdown is not None
         self._unruled = replace(rules.costs, lot_size=0.0, minimum_notional=0.0, max_volume_share=None, borrow_bps_per_bar=0.0)
         self._fresh = xp.full(n, rules.costs.initial_equity)
@@ -126,7 +132,7 @@ class TradingCore:
             standing = AccountState(before.cash, before.units, before.equity, self._never, before.pending)
         elif rules.max_leverage is not None:
             standing, asked = self._within_leverage(before, target, fill)
-        out = step(
+        out = self._step(
             standing,
             asked,
             fill,
@@ -135,7 +141,6 @@ class TradingCore:
             volume=bar.get("volume", math.inf),
             funding_rate=bar.get("funding_rate"),
             bars=bar.get("bars", 1.0),
-            xp=xp,
         )
         account, traded, cost = out.state, out.traded, out.cost
         if asked is not target:
@@ -266,6 +271,19 @@ class TradingCore:
             self.memory = tuple(rows[f"memory_{i}"] for i in range(len(self._memory_fresh)))
         except KeyError as missing:
             raise ModelError(f"the state of an environment lacks {missing}.") from missing
+
+
+_COMPILED_FROM = 64
+"""Copies from which on compiling the step formula pays."""
+
+
+def _compiled_step() -> Any:
+    """The step formula compiled, the same bits; None without numba."""
+    try:
+        from huracan.accounting.compiled_step import compiled_step
+    except ImportError:
+        return None
+    return compiled_step
 
 
 _CHANGING = ("seed", "episode", "row", "level", "left", "peak", "entry", "highest_seen")
