@@ -160,6 +160,8 @@ def test_regimes_that_nobody_knows_are_refused(found, candles):
         found.by_regime("lucky")
     with pytest.raises(DataError, match="lack the column"):
         regime_table(found.bars, found.regimes.drop("regime"))
+    with pytest.raises(DataError, match="has more than one regime at"):
+        regime_table(found.bars, pl.concat([found.regimes, found.regimes.tail(1)]))
 
 
 def test_one_symbol_is_judged_by_its_own_bars(found):

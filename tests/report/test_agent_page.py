@@ -32,9 +32,14 @@ ACTIONS = ("short 1", "flat", "long 1")
 
 @cache
 def found(
-    *, mean: float = 0.0, seeds: int = 5, symbols: tuple[str, ...] = ("A", "B"), dated: bool = True, explored: bool = True
+    *,
+    mean: float | None = 0.0,
+    seeds: int = 5,
+    symbols: tuple[str, ...] = ("A", "B"),
+    dated: bool = True,
+    explored: bool = True,
 ) -> WalkForwardEvaluation:
-    """An evaluation of two windows in which the agent earns ``mean`` a bar, everything else nothing or noise."""
+    """An evaluation of two windows; the agent earns ``mean`` a bar (None: stays out), everything else nothing or noise."""
     rng = np.random.default_rng(7)
     n = 150
     bars, runs = [], []
@@ -43,8 +48,9 @@ def found(
         for name in STRATEGIES:
             for seed in range(seeds) if name in ("agent", "random") else [None]:
                 for s, symbol in enumerate(symbols):
-                    earned = np.zeros(n) if name == "flat" else rng.normal(mean if name == "agent" else 0.0, 1e-3, n)
-                    held = 0.0 if name == "flat" else 1.0
+                    out = name == "flat" or (name == "agent" and mean is None)
+                    earned = np.zeros(n) if out else rng.normal((mean or 0.0) * (name == "agent"), 1e-3, n)
+                    held = 0.0 if out else 1.0
                     frame = {
                         "strategy": [name] * n,
                         "seed": pl.Series([seed] * n, dtype=pl.Int64),
@@ -124,6 +130,7 @@ def maps_of(seeds: int, x_name: str = "rsi_scaled_14") -> pl.DataFrame:
 CASES: dict[str, Callable[[], WalkForwardEvaluation]] = {
     "nothing earned": found,
     "beats all": lambda: found(mean=6e-4),
+    "stays out": lambda: found(mean=None),
     "loses": lambda: found(mean=-6e-4),
     "one seed, one symbol": lambda: found(seeds=1, symbols=("A",)),
     "no times": lambda: found(dated=False, symbols=("A",), explored=False),

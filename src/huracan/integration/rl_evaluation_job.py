@@ -108,7 +108,7 @@ def evaluate_agent(config: HuracanConfig, candles: Any = None, progress: Progres
         "embargo": config.validation.embargo_bars,
         "min_train_share": config.validation.min_train_share,
     }
-    _require_enough(market, rules, cuts)
+    _require_enough(market, rules, cuts, apart=wanted.one_agent_per_symbol)
     data_hash = candles_hash(source.candles)
     key = _key(config, data_hash)
     folder = config.home / "evaluations" / key
@@ -178,11 +178,12 @@ def _kept(
     return found
 
 
-def _require_enough(market: MarketTable, rules: TradingRules, cuts: dict[str, Any]) -> None:
+def _require_enough(market: MarketTable, rules: TradingRules, cuts: dict[str, Any], *, apart: bool) -> None:
     """Refuse what could not be trained or judged, before hours of training."""
     windows = list(walk_forward_windows(market, **cuts))
     for window in windows:
-        window.train.starts(window=rules.window, steps=rules.episode_length)
+        for past in [window.train.of_symbol(symbol) for symbol in market.symbols] if apart else [window.train]:
+            past.starts(window=rules.window, steps=rules.episode_length)
     assert market.ts is not None
     moments = sum(len(np.unique(market.ts[window.test.decidable])) for window in windows)
     if moments < _FEWEST_MOMENTS:

@@ -46,11 +46,14 @@ def regime_table(
 
     Raises
     ------
-    DataError : regimes lack a column. ModelError : the bars have no times.
+    DataError : regimes lack a column, or say two things of a bar. ModelError : the bars have no times.
     """
     missing = [name for name in ("symbol", "ts", "regime") if name not in regimes.columns]
     if missing:
         raise DataError(f"regimes lack the column(s) {', '.join(missing)}; symbol, ts and regime were expected.")
+    twice = regimes.filter(pl.struct("symbol", "ts").is_duplicated())
+    if twice.height:
+        raise DataError(f"{twice['symbol'][0]} has more than one regime at {twice['ts'][0]}; one a bar was expected.")
     if bars["ts"].null_count():
         raise ModelError("this market has no times, so its regimes are not known; candles were expected.")
     named = regimes.select("symbol", pl.col("ts").cast(bars.schema["ts"]), pl.col("regime").cast(pl.String))
