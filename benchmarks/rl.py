@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from benchmarks import ShortOfBar, markdown_table
 from benchmarks.rl_checks.hidden_regime import BeliefStrategy
+from benchmarks.rl_checks.kill_and_resume import killed_and_resumed
 from huracan.accounting import CostModel
 from huracan.reinforcement import ActionLadder, BatchTradingEnv, DQNAgent, MarketTable, TradingRules
 from huracan.reinforcement.counterfactual import counterfactuals
@@ -31,7 +32,7 @@ SECONDS = 60.0
 
 def main() -> str:
     """All of them."""
-    parts = [ornstein_uhlenbeck(), momentum(), foresight(), random_walk(), control()]
+    parts = [ornstein_uhlenbeck(), momentum(), foresight(), random_walk(), control(), killed_and_resumed()]
     short = [failing for _, found in parts for failing in found]
     page = "# An agent against exact optima\n\n" + "\n\n".join(text for text, _ in parts)
     if short:
@@ -278,13 +279,16 @@ def control() -> tuple[str, list[str]]:
         agent = DQNAgent(
             hidden=(128, 128),
             gamma=0.99,
+            n_step=5,
+            batch_size=128,
             learning_starts=1_000,
-            learning_rate=1e-3,
-            exploration=0.3,
+            learning_rate=5e-4,
+            exploration=0.2,
+            epsilon_end=0.02,
             tau=0.005,
             random_state=seed,
         )
-        seconds.append(_timed(agent, copies("CartPole-v1", 8), 100_000))
+        seconds.append(_timed(agent, copies("CartPole-v1", 8), 250_000))
         scores.append(_cart_pole_score(agent))
     enough = sum(score >= 475 for score in scores)
     short += [f"CartPole: {enough} of 5 seeds reach 475"] if enough < 4 else []

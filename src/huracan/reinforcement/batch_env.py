@@ -46,7 +46,7 @@ class BatchTradingEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[
     >>> env = BatchTradingEnv(market, 2, costs=CostModel.free(), episode_length=5)
     >>> observation, infos = env.reset(seed=0)
     >>> observation.shape, infos["action_mask"].shape
-    ((2, 3), (2, 3))
+    ((2, 6), (2, 3))
     >>> observation, reward, terminated, truncated, infos = env.step(np.array([2, 1]))  # buy, hold
     >>> reward.round(4).tolist()
     [0.0953, 0.0]

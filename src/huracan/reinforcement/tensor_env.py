@@ -34,7 +34,7 @@ class TensorTradingEnv:
     >>> observation, infos = env.reset(seed=0)
     >>> observation, reward, terminated, truncated, infos = env.step(torch.tensor([2, 1]))
     >>> observation.shape, reward.dtype
-    (torch.Size([2, 3]), torch.float64)
+    (torch.Size([2, 6]), torch.float64)
     """
 
     def __init__(
