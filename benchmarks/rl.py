@@ -329,14 +329,15 @@ def _frozen_lake() -> tuple[str, list[str]]:
         learning_starts=5_000,
         learning_rate=0.02,
         final_rate=0.01,
-        epsilon_end=1.0,
+        epsilon_end=0.4,
+        exploration=0.3,
         batch_size=256,
-        replay_capacity=400_000,
+        replay_capacity=600_000,
         train_every=16,
         tau=0.02,
         reward_scale=1.0,
     )
-    seconds = _timed(agent, copies("FrozenLake-v1", 16, is_slippery=True), 400_000)
+    seconds = _timed(agent, copies("FrozenLake-v1", 16, is_slippery=True), 600_000)
     mine = agent.predict(np.eye(16))[1]
     error = float(np.abs(mine / np.where(q > 0, q, 1.0) - 1.0)[alive].max())
     text = f"FrozenLake 4x4, slippery: values within {100 * error:.1f} % of value iteration everywhere; {seconds:.0f} CPU s."

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 
 from huracan.errors import ModelError
 from huracan.logs import logger
+from huracan.reinforcement.acting import Acting, RewardSizes
 from huracan.reinforcement.actions import ActionLadder
 from huracan.reinforcement.agent_files import write_training
 from huracan.reinforcement.agent_settings import LearningPoint
+from huracan.reinforcement.arrays import NUMPY
 from huracan.reinforcement.counterfactual import Counterfactuals, counterfactuals
 from huracan.reinforcement.experience import Experience
 from huracan.reinforcement.replay import IndexReplay
@@ -32,8 +34,6 @@ _FAR_OUT = 2.0
 """A value this many times beyond the largest return there can be has exploded."""
 _FAST_TAU, _DECAY = 0.1, 0.4
 """``tau`` and ``weight_decay`` with counterfactual backups."""
-_SPREADS = 3.0
-"""Standard deviations of a sum of discounted rewards, were they independent, that c51 looks beyond their mean."""
 
 
 class AgentTraining:
@@ -51,7 +51,11 @@ class AgentTraining:
             )
         agent._prepare(experience.layout, experience.rules, experience.market)
         self.learner = agent._learned()
-        self.random = np.random.default_rng(agent.random_state)
+        if experience.xp is not NUMPY and experience.xp.device.type != self.learner.device.type:
+            raise ModelError(
+                f"the environment lies on '{experience.xp.device}' and the agent on '{self.learner.device}'; the same device "
+                "was expected."
+            )
         market = experience.market
         self.replay = IndexReplay(
             s.replay_capacity if self.all_actions is None else experience.n_envs * (s.n_step + 1),
@@ -62,16 +66,15 @@ class AgentTraining:
             n_step=s.n_step,
             gamma=s.gamma,
             alpha=s.alpha if s.prioritised else 0.0,
+            arrays=experience.xp,
         )
-        self.credit, self.returns, self.finished = 0, np.zeros(experience.n_envs), [0.0, 0.0]
+        self.acting = Acting(experience, self.learner, self.replay, s, agent.random_state)
+        self.sizes = self.acting.sizes if self.all_actions is None else RewardSizes(NUMPY)
+        self.credit = 0
         self.losses: list[torch.Tensor] = []
-        self.observation: NDArray[np.float32] | None = None
-        self.largest_reward = 0.0
-        self.reward_sum = self.square_sum = self.n_rewards = 0.0
         self.good = self.learner.snapshot()
         if self.all_actions is not None:
-            reward, ruined = self.all_actions.reward, self.all_actions.ruined
-            self._note_size(reward if ruined is None else reward[~ruined])
+            self.sizes.note(self.all_actions.reward.ravel(), _ravelled(self.all_actions.ruined))
             self._learn_size()
             if s.tau == "auto":
                 self.learner.tau = _FAST_TAU
@@ -99,12 +102,12 @@ class AgentTraining:
         self, stop: int, folder: Path | None, checkpoint_every: int, on_point: Callable[[LearningPoint], None] | None
     ) -> None:
         agent, s, n = self.agent, self.settings, self.experience.n_envs
-        if self.observation is None and self.all_actions is None:
-            self.observation = self.experience.begin(agent.random_state)
+        if self.all_actions is None:
+            self.acting.begin()
         last_kept = agent.steps_
         while agent.steps_ < stop and not agent.stopped_:
             if self.all_actions is None:
-                self._act()
+                self.acting.act(self._epsilon())
                 agent.steps_ += n
                 if agent.steps_ < s.learning_starts:
                     continue
@@ -128,36 +131,6 @@ class AgentTraining:
         if folder is not None and not agent.stopped_:
             write_training(folder, *self.state())
 
-    def _act(self) -> None:
-        """One step of every copy, epsilon-greedy."""
-        observation, random, experience = self.observation, self.random, self.experience
-        assert observation is not None
-        epsilon = self._epsilon()
-        level = experience.level()
-        allowed = None if level is None or experience.allowed is None else experience.allowed[level]
-        n, n_actions = experience.n_envs, len(experience.layout.action_names)
-        if allowed is None:
-            action = random.integers(0, n_actions, n)
-        else:
-            action = np.where(allowed, random.random((n, n_actions)), -1.0).argmax(axis=1)
-        greedy = random.random(n) >= epsilon
-        if greedy.any():
-            values = self.learner.values(observation, noisy=self.settings.noisy)
-            if allowed is not None:
-                values = np.where(allowed, values, -np.inf)
-            action = np.where(greedy, values.argmax(axis=1), action)
-        taken = experience.take(observation, action)
-        self.replay.add(**taken.kept)
-        self.observation = taken.observation
-        self.returns += taken.reward
-        self.largest_reward = max(self.largest_reward, float(np.abs(taken.reward).max()))
-        if self.learner.updates == 0:  # ruin is no measure of what a bar pays
-            self._note_size(taken.reward if experience.market is None else taken.reward[~taken.kept["terminated"]])
-        if taken.over.any():
-            self.finished[0] += float(self.returns[taken.over].sum())
-            self.finished[1] += int(taken.over.sum())
-            self.returns[taken.over] = 0.0
-
     def _epsilon(self) -> float:
         s = self.settings
         if s.noisy:
@@ -172,15 +145,16 @@ class AgentTraining:
         if self.all_actions is not None:
             self.losses.append(self._learn_all(self.all_actions))
             return
-        sample = self.replay.sample(s.batch_size, self.random, beta=s.beta + (1.0 - s.beta) * min(progress, 1.0))
+        sample = self.replay.sample(s.batch_size, self.acting.random, beta=s.beta + (1.0 - s.beta) * min(progress, 1.0))
         loss, errors = self.learner.update(sample, self.agent.reward_scale_)
         if s.prioritised:
-            self.replay.update(sample.entry, errors.cpu().numpy())
+            self.replay.update(sample.entry, errors.cpu().numpy() if self.acting.xp is NUMPY else errors)
         self.losses.append(loss)
 
     def _learn_all(self, known: Counterfactuals) -> torch.Tensor:
         """One update from bars, of which all positions and actions are known."""
-        which = torch.from_numpy(self.random.integers(0, len(known.row), self.settings.batch_size)).to(self.learner.device)
+        acting, device = self.acting, self.learner.device
+        which = torch.as_tensor(acting.xp.drawn_integers(acting.random, self.settings.batch_size, len(known.row))).to(device)
         reward = self.reward_of.index_select(0, which)
         discount = torch.full_like(reward, self.settings.gamma)
         if self.ruined_of is not None:
@@ -227,21 +201,13 @@ class AgentTraining:
             learner.optimizer.param_groups[0]["weight_decay"] = _DECAY
         learner.believe(values_of_chance(step, ladder, self.settings.gamma) * self.agent.reward_scale_)
 
-    def _note_size(self, reward: NDArray[np.floating[Any]]) -> None:
-        self.largest_reward = max(self.largest_reward, float(np.abs(reward).max(initial=0.0)))
-        self.reward_sum += float(reward.sum(dtype=np.float64))
-        self.square_sum += float(np.square(reward, dtype=np.float64).sum())
-        self.n_rewards += reward.size
-
     def _learn_size(self) -> None:
         """Settle what rewards are multiplied by, and between what c51 looks for values, by the rewards that were seen."""
-        agent, s, n = self.agent, self.settings, max(self.n_rewards, 1.0)
-        square, mean = self.square_sum / n, self.reward_sum / n
+        agent, s = self.agent, self.settings
         if s.reward_scale == "auto":
-            agent.reward_scale_ = 1.0 / math.sqrt(square) if square > 1e-24 else 1.0
+            agent.reward_scale_ = self.sizes.scale
         if s.value_range == "auto":
-            spread = math.sqrt(max(square - mean**2, 0.0) / (1.0 - s.gamma**2))
-            reach = agent.reward_scale_ * (abs(mean) / (1.0 - s.gamma) + _SPREADS * spread) or 1.0
+            reach = agent.reward_scale_ * self.sizes.reach(s.gamma) or 1.0
             agent.look_between(-reach, reach)
 
     # --- whether it goes well --------------------------------------------------------------------------------------
@@ -251,23 +217,21 @@ class AgentTraining:
         agent = self.agent
         loss = float(torch.stack(self.losses).mean())
         self.losses = []
-        scale, largest = agent.reward_scale_, self.learner.largest_value
-        bound = _FAR_OUT * (self.largest_reward * scale or 1.0) / (1.0 - self.settings.gamma)
+        scale, largest, reward = agent.reward_scale_, self.learner.largest_value, float(self.sizes.largest)
+        bound = _FAR_OUT * (reward * scale or 1.0) / (1.0 - self.settings.gamma)
         if not (math.isfinite(loss) and self.learner.healthy and largest <= bound):
             self.learner.go_back(self.good)
             agent.stopped_ = (
                 f"values exploded before step {agent.steps_:,}: one is {largest / scale:.3g}, where rewards of at most "
-                f"{self.largest_reward:.3g} can sum up to {self.largest_reward / (1.0 - self.settings.gamma):.3g} (mean loss "
+                f"{reward:.3g} can sum up to {reward / (1.0 - self.settings.gamma):.3g} (mean loss "
                 f"{loss:.3g}); the parameters of the last sound look are kept. A lower learning_rate, a smaller gamma or a "
                 "larger target_every may help."
             )
             logger().warning("learning stopped", reason=agent.stopped_)
             return False
         self.good = self.learner.snapshot()
-        total, count = self.finished
-        self.finished = [0.0, 0.0]
         epsilon = 0.0 if self.all_actions is not None else self._epsilon()
-        point = LearningPoint(agent.steps_, loss, total / count if count else None, epsilon)
+        point = LearningPoint(agent.steps_, loss, self.acting.mean_return(), epsilon)
         agent.history_.append(point)
         if on_point is not None:
             on_point(point)
@@ -286,20 +250,16 @@ class AgentTraining:
                     "checkpoints were asked for, and this environment cannot say where it stands; one of ours was expected."
                 )
             arrays |= {f"env.{name}": value for name, value in env.items()}
-        arrays["returns"], arrays["good"] = self.returns, self.good.cpu().numpy()
+        arrays["returns"], arrays["good"] = self.acting.xp.numpy(self.acting.returns), self.good.cpu().numpy()
         arrays["losses"] = np.array([float(loss) for loss in self.losses], np.float64)
         told = {
             "agent": self.agent.told(),
             "total_steps": self.total,
             "market": self._market(),
             "n_envs": self.experience.n_envs,
-            "random": self.random.bit_generator.state,
             "credit": self.credit,
-            "finished": self.finished,
-            "largest_reward": self.largest_reward,
-            "reward_sum": self.reward_sum,
-            "square_sum": self.square_sum,
-            "n_rewards": self.n_rewards,
+            **self.acting.told(),
+            "sizes": self.sizes.told(),
         }
         return told, arrays
 
@@ -321,21 +281,24 @@ class AgentTraining:
         self.learner.restore(_under(arrays, "learner."))
         self.replay.load_state_dict(_under(arrays, "replay."))
         if self.all_actions is None:
-            self.observation = self.experience.restore(_under(arrays, "env."))
+            self.acting.observation = self.experience.restore(_under(arrays, "env."))
         agent = self.agent
         agent.reward_scale_, agent.steps_ = float(told["agent"]["reward_scale"]), int(told["agent"]["steps"])
         agent.look_between(*told["agent"]["value_range"])
         agent.history_ = [LearningPoint(**point) for point in told["agent"]["history"]]
-        self.random.bit_generator.state = told["random"]
-        self.credit, self.finished = int(told["credit"]), list(told["finished"])
-        self.returns, self.good = np.array(arrays["returns"]), torch.from_numpy(np.array(arrays["good"])).to(self.good)
+        self.acting.restore(told, arrays["returns"])
+        self.sizes.restore(told["sizes"])
+        self.credit = int(told["credit"])
+        self.good = torch.from_numpy(np.array(arrays["good"])).to(self.good)
         self.losses = list(torch.tensor(arrays["losses"], dtype=torch.float32, device=self.learner.device))
-        for name in ("largest_reward", "reward_sum", "square_sum", "n_rewards"):
-            setattr(self, name, float(told[name]))
 
 
 def _under(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
     return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
+
+
+def _ravelled(flags: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+    return None if flags is None else flags.ravel()
 
 
 def values_of_chance(reward: NDArray[np.float64], ladder: ActionLadder, gamma: float) -> NDArray[np.float64]:

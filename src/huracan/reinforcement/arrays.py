@@ -90,6 +90,21 @@ class NumpyArrays:
         return values.astype(np.float32)
 
     @staticmethod
+    def generator(seed: int) -> np.random.Generator:
+        """A stream of random numbers."""
+        return np.random.default_rng(seed)
+
+    @staticmethod
+    def state_of(random: np.random.Generator) -> Any:
+        """Where a stream stands, as plain values."""
+        return random.bit_generator.state
+
+    @staticmethod
+    def set_state(random: np.random.Generator, state: Any) -> None:
+        """Let a stream go on from there."""
+        random.bit_generator.state = state
+
+    @staticmethod
     def drawn(random: np.random.Generator, n: int) -> Any:
         """``n`` numbers from 0 to below 1, float64."""
         return random.random(n)
@@ -199,6 +214,19 @@ class TensorArrays:
     def float32(self, values: Any) -> Any:
         """As float32."""
         return values.to(self._torch.float32)
+
+    def generator(self, seed: int) -> torch.Generator:
+        """A stream of random numbers on the device."""
+        return self._torch.Generator(self.device).manual_seed(seed)
+
+    @staticmethod
+    def state_of(random: torch.Generator) -> Any:
+        """Where a stream stands, as plain values."""
+        return random.get_state().tolist()
+
+    def set_state(self, random: torch.Generator, state: Any) -> None:
+        """Let a stream go on from there."""
+        random.set_state(self._torch.tensor(state, dtype=self._torch.uint8))
 
     def drawn(self, random: torch.Generator, n: int) -> Any:
         """``n`` numbers from 0 to below 1, float64."""

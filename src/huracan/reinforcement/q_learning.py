@@ -159,11 +159,12 @@ class QLearner:
     # --- what is known ---------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def values(self, observation: NDArray[np.float32], *, noisy: bool = False) -> NDArray[np.float32]:
-        """Values (batch, actions) of observations (batch, width), in scaled rewards."""
+    def values(self, observation: Any, *, noisy: bool = False) -> Any:
+        """Values (batch, actions) of observations (batch, width), in scaled rewards; tensors for tensors, else of NumPy."""
         if self.online.settings.noisy:
             self.online.draw_noise(self.generator if noisy else None)
-        return self.form.values(self.online(self._tensor(observation))).cpu().numpy()
+        values = self.form.values(self.online(self._tensor(observation)))
+        return values if isinstance(observation, Tensor) else values.cpu().numpy()
 
     @property
     def largest_value(self) -> float:
@@ -175,7 +176,9 @@ class QLearner:
         """Whether all parameters are numbers."""
         return bool(torch.isfinite(self.parameters).all())
 
-    def _tensor(self, values: NDArray[Any]) -> Tensor:
+    def _tensor(self, values: Any) -> Tensor:
+        if isinstance(values, Tensor):
+            return values
         tensor = torch.from_numpy(values)
         return tensor if self.device.type == "cpu" else tensor.to(self.device, non_blocking=True)
 
