@@ -134,8 +134,8 @@ def throughput_table() -> tuple[str, list[str]]:
         short.append(f"the best score is {-100 * np.min(scores):.2f} % below the plain loop's")
     text = (
         f"{TRIALS} trials of LightGBM on 20,000 rows x 60, four purged folds, one thread. As they come: our search with its "
-        "binning, shared between trials, and pruning; a loop of Optuna and scikit-learn's interface with the library's 255 bins "
-        "and its own proposals. Equal settings: the loop tries the very settings of our search, and neither stops a trial "
+        "binning, shared between trials, and pruning; a loop of Optuna and scikit-learn's interface with the library's 255 "
+        "bins and its own proposals. Equal settings: the loop tries the very settings of our search, and neither stops a trial "
         "early. The score is the mean gain less half its standard error."
     )
     return f"{text}\n\n{markdown_table(heads, rows)}", short
