@@ -68,7 +68,7 @@ def made(means, *, n=600, seeds=5, spread=1e-3, symbols=("A",), world=0):
                 held = 0.0 if name == "flat" else 1.0
                 table = table.with_columns(position=pl.lit(held), turnover=pl.lit(0.1 * held), equity=pl.lit(1.0))
                 bars.append(table.select(pl.lit(name).alias("strategy"), pl.lit(seed, pl.Int64).alias("seed"), "*"))
-                figures = dict.fromkeys(("turnover", "trades", "cost_bps", "max_drawdown", "sharpe"), 0.0)
+                figures = dict.fromkeys(("turnover", "trades", "cost_bps", "stops", "max_drawdown", "sharpe"), 0.0)
                 runs.append(key | {"symbol": symbol, "net_log_return": earned.sum(), "exposure": held, **figures})
     windows = pl.DataFrame({"window": [0]})
     table = pl.DataFrame(runs, schema_overrides={"seed": pl.Int64})

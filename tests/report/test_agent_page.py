@@ -65,7 +65,7 @@ def found(
                     bars.append(pl.DataFrame(frame))
                     figures = {"net_log_return": earned.sum(), "turnover": 0.05 * held, "exposure": held, "trades": 3.0}
                     key = {"strategy": name, "seed": seed, "window": window, "symbol": symbol}
-                    runs.append(key | figures | {"cost_bps": 40.0, "sharpe": 0.1, "max_drawdown": -0.05})
+                    runs.append(key | figures | {"cost_bps": 40.0, "sharpe": 0.1, "max_drawdown": -0.05, "stops": 0.0})
     every = pl.concat(bars)
     regimes = every.select("symbol", "ts").unique(maintain_order=True)
     regimes = regimes.with_columns(

@@ -136,7 +136,7 @@ def walk_forward_evaluation(
     market : a :class:`~huracan.reinforcement.MarketTable`; or candles, with ``recipe`` (by default the minimal one).
     make_agent : from a seed to an agent with ``fit(env, total_steps)`` and ``predict(state, mask)``, such as
         ``lambda seed: DQNAgent(random_state=seed)``.
-    rules : of the game; they hold in training, and in play without early stops, see :func:`play`.
+    rules : of the game; they hold in training and in play, see :func:`play`.
     n_windows, train, embargo, min_train_share : see :func:`walk_forward_windows`.
     seeds : how many, or which. At least five say something of luck; see ``.summary()``.
     total_steps, n_envs : of a training. one_agent_per_symbol : train for each symbol alone instead of for all together.

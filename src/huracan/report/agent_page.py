@@ -156,9 +156,15 @@ def _tiles(summary: pl.DataFrame, evaluation: WalkForwardEvaluation) -> list[dic
         {
             "name": "Deepest drawdown",
             "value": percent(own["max_drawdown"]),
-            "note": f"in equal parts in all seeds; Sharpe {number(own['sharpe'])}",
+            "note": f"in equal parts in all seeds; Sharpe {number(own['sharpe'])}{_ended(evaluation)}",
         },
     ]
+
+
+def _ended(evaluation: WalkForwardEvaluation) -> str:
+    """How many of the agent's accounts were liquidated, ruined or stopped; nothing where none was."""
+    ended = int(evaluation.runs.filter(strategy="agent")["stops"].sum())
+    return f"; {plural(ended, 'account')} ended by ruin, liquidation or the drawdown stop" if ended else ""
 
 
 def _curves(curves: pl.DataFrame) -> dict[str, Any] | None:
