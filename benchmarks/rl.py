@@ -28,6 +28,8 @@ __all__ = ["main"]
 
 SEEDS = 10
 SECONDS = 60.0
+LAKE_STEPS = 2_500_000
+"""So many that what was seen tells the chances of every move well enough: after 600,000 exact values of it are 7 % off."""
 
 
 def main() -> str:
@@ -328,16 +330,16 @@ def _frozen_lake() -> tuple[str, list[str]]:
         double=False,
         learning_starts=5_000,
         learning_rate=0.02,
-        final_rate=0.01,
-        epsilon_end=0.4,
-        exploration=0.3,
-        batch_size=256,
-        replay_capacity=600_000,
-        train_every=16,
+        final_rate=0.003,
+        epsilon_end=0.6,
+        exploration=0.2,
+        batch_size=1_024,
+        replay_capacity=LAKE_STEPS,
+        train_every=64,
         tau=0.02,
         reward_scale=1.0,
     )
-    seconds = _timed(agent, copies("FrozenLake-v1", 16, is_slippery=True), 600_000)
+    seconds = _timed(agent, copies("FrozenLake-v1", 32, is_slippery=True), LAKE_STEPS)
     mine = agent.predict(np.eye(16))[1]
     error = float(np.abs(mine / np.where(q > 0, q, 1.0) - 1.0)[alive].max())
     text = f"FrozenLake 4x4, slippery: values within {100 * error:.1f} % of value iteration everywhere; {seconds:.0f} CPU s."
