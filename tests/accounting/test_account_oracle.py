@@ -143,14 +143,20 @@ def test_every_rule_gives_what_the_plain_loop_gives(
     rate=st.floats(0, 100),
     borrow=st.sampled_from([0.0, 2.0]),
     mark=st.sampled_from(["open", "close"]),
+    rebalance=st.booleans(),
 )
-def test_closed_form_between_trades_equals_the_steps(seed: int, n: int, rate: float, borrow: float, mark: str) -> None:
+def test_closed_form_between_trades_equals_the_steps(
+    seed: int, n: int, rate: float, borrow: float, mark: str, rebalance: bool
+) -> None:
     candles = pl.concat(
         [make_candles(seed, n, "A", gaps=True, funding=True), make_candles(seed + 1, max(n // 2, 3), "B", funding=True)]
     )
     targets = {f"s{k}": make_targets(seed + k, candles.height, sticky=k / 3) for k in range(3)}
     costs = CostModel(fee_bps=rate, borrow_bps_per_bar=borrow)
-    quick, slow = (backtest_many(candles, targets, costs, mark=mark, stepwise=stepwise) for stepwise in (False, True))  # type: ignore[arg-type]
+    quick, slow = (
+        backtest_many(candles, targets, costs, mark=mark, rebalance=rebalance, stepwise=stepwise)  # type: ignore[arg-type]
+        for stepwise in (False, True)
+    )
     for name, result in quick.items():
         other = slow[name]
         assert result.equity["ts"].equals(other.equity["ts"])
@@ -184,16 +190,20 @@ def test_speed_of_sixteen_strategies_on_eight_symbols_of_minutes() -> None:
     assert time.process_time() - started < 15
 
 
-def test_ruined_accounts_are_the_same_by_runs_and_by_steps() -> None:
+@pytest.mark.parametrize(("rebalance", "spread"), [(False, 0.08), (True, 0.16)])  # a weight that is restored is ruined less
+def test_ruined_accounts_are_the_same_by_runs_and_by_steps(rebalance: bool, spread: float) -> None:
     ruined = 0
     for seed in range(20):
         rng = np.random.default_rng(seed)
         candles = make_candles(seed, 300, gaps=seed % 2 == 0, funding=seed % 3 == 0)
-        wild = pl.col("open") * pl.Series(np.exp(np.cumsum(rng.normal(0, 0.08, 300))))
+        wild = pl.col("open") * pl.Series(np.exp(np.cumsum(rng.normal(0, spread, 300))))
         candles = candles.with_columns(open=wild, close=wild)
         target = rng.choice([-2.5, -1.5, 2.5, 3.0, 0.0], 50).repeat(6)
         costs = CostModel(borrow_bps_per_bar=float(seed % 4))
-        runs, steps = (backtest(candles, target, costs, stepwise=stepwise, keep_bars=True).bars for stepwise in (False, True))
+        runs, steps = (
+            backtest(candles, target, costs, rebalance=rebalance, stepwise=stepwise, keep_bars=True).bars
+            for stepwise in (False, True)
+        )
         assert runs is not None and steps is not None
         for column in ("equity", "units", "cost", "holding_cost"):
             np.testing.assert_allclose(runs[column].to_numpy(), steps[column].to_numpy(), rtol=1e-11, atol=1e-9)

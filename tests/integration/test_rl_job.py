@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 from huracan import UnifiedMLPipeline
 from huracan.cli import app
 from huracan.config import load_config
-from huracan.errors import ConfigError
+from huracan.errors import ConfigError, ModelError
 from huracan.integration.preparation import read_source
 from huracan.integration.rl_job import before_the_hold_out, market_of
 
@@ -35,6 +35,14 @@ def test_an_agent_is_trained_before_the_hold_out_and_registered_once(tmp_path):
     share = seen.decidable.sum() / whole.decidable.sum()
     assert 1 - config.validation.hold_out_share - 0.02 < share < 1 - config.validation.hold_out_share
     assert trained.learned_from_all
+
+
+def test_an_agent_whose_values_exploded_is_not_registered(tmp_path):
+    wild = {"hidden": [32, 32], "learning_rate": 50.0, "clip_norm": 1e9, "gamma": 0.999, "tau": 1.0}
+    pipeline = UnifiedMLPipeline(settings(tmp_path, total_steps=8_000, agent=wild))
+    with pytest.raises(ModelError, match="not registered: values exploded"):
+        pipeline.train_agent()
+    assert not pipeline.registry.names()
 
 
 def test_rules_that_contradict_each_other_are_refused_in_a_sentence(tmp_path):

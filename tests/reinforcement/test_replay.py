@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 
 from huracan.errors import ModelError
+from huracan.reinforcement.arrays import NUMPY, TensorArrays
 from huracan.reinforcement.replay import IndexReplay
 from huracan.reinforcement.sum_tree import SumTree
 
@@ -29,20 +31,30 @@ def test_entries_are_found_where_cumulated_priorities_say(compiled, capacity):
     assert (priorities[ends] > 0).all()
 
 
-def test_compiled_and_plain_trees_agree_after_filling():
-    priorities = np.random.default_rng(0).random(1_000)
-    plain, compiled = SumTree(1_000, compiled=False), SumTree(1_000, compiled=True)
+def test_compiled_and_plain_trees_are_the_same_bits():
+    """So a training begun on a machine with numba goes on exactly on one without."""
+    random = np.random.default_rng(0)
+    plain, compiled = SumTree(3_000, compiled=False), SumTree(3_000, compiled=True)
     for tree in (plain, compiled):
-        tree.fill(priorities)
-    masses = np.random.default_rng(1).random(5_000) * plain.total
-    np.testing.assert_array_equal(plain.find(masses), compiled.find(masses))
+        tree.fill(np.random.default_rng(1).exponential(size=3_000))
+    for _ in range(100):
+        entries, priorities = random.integers(0, 3_000, 64), random.exponential(size=64) ** 3
+        plain.set(entries, priorities)
+        compiled.set(entries, priorities)
+        for mine, theirs in zip(plain.levels, compiled.levels, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+        borders = plain.priorities.cumsum()[random.integers(0, 3_000, 200)]  # where rounding decides
+        masses = np.concatenate((random.random(200) * plain.total, borders.clip(max=plain.total)))
+        np.testing.assert_array_equal(plain.find(masses), compiled.find(masses))
 
 
-def filled(n_step=1, gamma=0.9, alpha=0.0, steps=50, capacity=40 * 3, seed=0):
+def filled(n_step=1, gamma=0.9, alpha=0.0, steps=50, capacity=40 * 3, seed=0, arrays=NUMPY):
     """A replay after more steps than it holds, and everything that happened: (step, copy) -> values."""
     random = np.random.default_rng(seed)
     features = random.normal(size=(200, 2)).astype(np.float32)
-    replay = IndexReplay(capacity, 3, account_size=1, features=features, window=4, n_step=n_step, gamma=gamma, alpha=alpha)
+    replay = IndexReplay(
+        capacity, 3, account_size=1, features=features, window=4, n_step=n_step, gamma=gamma, alpha=alpha, arrays=arrays
+    )
     happened = []
     row = np.array([10, 20, 30])
     for step in range(steps):
@@ -55,8 +67,9 @@ def filled(n_step=1, gamma=0.9, alpha=0.0, steps=50, capacity=40 * 3, seed=0):
             "account_after": np.full((3, 1), step + 0.5, np.float32),
             "terminated": ending == 1,
             "truncated": ending == 2,
+            "level_after": random.integers(0, 3, 3),
         }
-        replay.add(**one)
+        replay.add(**{name: arrays.asarray(value) for name, value in one.items()})
         happened.append(one)
         row = np.where(ending > 0, random.integers(5, 50, 3), row + 1)
     return replay, happened, features
@@ -128,3 +141,64 @@ def test_a_state_of_another_replay_is_refused():
         other.load_state_dict(replay.state_dict())
     with pytest.raises(ModelError, match="capacity is 3"):
         IndexReplay(3, 3, account_size=1)
+
+
+def test_a_thousand_positions_are_kept_as_they_are():
+    replay = IndexReplay(10, 1, account_size=1)
+    replay.add(
+        account=[[0]],
+        action=[999],
+        reward=[0.0],
+        account_after=[[0]],
+        terminated=[False],
+        truncated=[False],
+        level_after=[1_000],
+    )
+    drawn = replay.sample(1, np.random.default_rng(0))
+    assert (drawn.action[0], drawn.level_after[0]) == (999, 1_000)
+
+
+PARTS = ("entry", "observation", "action", "reward", "discount", "observation_after", "level_after", "weight")
+
+
+class SameDraws(TensorArrays):
+    """Tensors that draw what NumPy would."""
+
+    def drawn(self, random, n):
+        return self.asarray(random.random(n))
+
+    def drawn_integers(self, random, n, below):
+        return self.asarray(random.integers(0, below, n))
+
+
+@pytest.mark.parametrize(("n_step", "alpha"), [(1, 0.0), (3, 0.0), (3, 0.6)])
+def test_a_replay_of_tensors_is_the_same_replay(n_step, alpha):
+    mine, theirs = (filled(n_step, alpha=alpha, arrays=arrays)[0] for arrays in (NUMPY, SameDraws()))
+    rng, other = np.random.default_rng(3), np.random.default_rng(3)
+    for _ in range(20):
+        a, b = mine.sample(32, rng, beta=0.5), theirs.sample(32, other, beta=0.5)
+        for name in PARTS[: 8 if alpha else 7]:
+            assert torch.is_tensor(getattr(b, name))
+            assert getattr(b, name).numpy().dtype == getattr(a, name).dtype
+            np.testing.assert_allclose(getattr(b, name).numpy(), getattr(a, name), rtol=1e-6)
+        error = np.random.default_rng(int(a.entry[0])).normal(size=32)
+        mine.update(a.entry, error)
+        theirs.update(b.entry, torch.from_numpy(error))
+    assert len(mine) == len(theirs)
+    assert mine.bytes_per_transition == theirs.bytes_per_transition
+    for name, value in mine.state_dict().items():
+        np.testing.assert_allclose(theirs.state_dict()[name], value, rtol=1e-12)
+
+
+def test_a_replay_of_tensors_goes_on_from_its_state_on_either_side():
+    replay, _, features = filled(3, alpha=0.6, arrays=TensorArrays())
+    options = {"account_size": 1, "features": features, "window": 4, "n_step": 3, "gamma": 0.9, "alpha": 0.6}
+    tensors = IndexReplay(120, 3, arrays=TensorArrays(), **options)
+    plain = IndexReplay(120, 3, **options)
+    for other in (tensors, plain):
+        other.load_state_dict(replay.state_dict())
+    a, b = (made.sample(20, torch.Generator().manual_seed(1)) for made in (replay, tensors))
+    for name in PARTS:
+        assert torch.equal(getattr(a, name), getattr(b, name))
+    for name, value in replay.state_dict().items():
+        np.testing.assert_array_equal(plain.state_dict()[name], value)

@@ -8,9 +8,10 @@ import torch
 from huracan.accounting import CostModel
 from huracan.errors import ArtifactError, ModelError, UnknownName
 from huracan.reinforcement import ActionLadder, BatchTradingEnv, DQNAgent, MarketTable, TradingEnv, TradingRules
-from huracan.reinforcement.agent_training import AgentTraining
+from huracan.reinforcement.agent_training import AgentTraining, values_of_chance
 from huracan.reinforcement.experience import experience_of
 from huracan.reinforcement.playing import play
+from huracan.reinforcement.q_network import QNetwork, QNetworkSettings
 from huracan.reinforcement.solved_markets import ornstein_uhlenbeck_market
 
 EXOGENOUS = {"rebalance": True, "observe": ("level",), "episode_length": 50}
@@ -207,9 +208,75 @@ def test_what_does_not_fit_is_refused_in_a_sentence(tmp_path):
     with pytest.raises(ModelError, match=r"shape \(2,\)"):
         agent.predict([0.0, 1.0])
     with pytest.raises(ModelError, match="is nan"):
-        agent.predict([0.0, float("nan"), 0.0])
+        agent.predict([0.0, float("nan"), 0.0, 0.0, 0.0, 0.0])
     with pytest.raises(ModelError, match="Discrete actions"):
         DQNAgent().fit(gymnasium.make("Pendulum-v1"), 100)
+
+
+@pytest.mark.parametrize("settings", [{"loss": "huber"}, {"distribution": "qr", "n_atoms": 11}])
+def test_values_beyond_any_possible_sum_of_rewards_stop_learning_whatever_the_loss(settings):
+    env = BatchTradingEnv(market(), 4, TradingRules(**EXOGENOUS))
+    agent = DQNAgent(hidden=(16,), gamma=0.9, clip_norm=1e-3, **settings)
+    training = AgentTraining(agent, experience_of(env), 20_000)
+    training.run(2_000, None, 10**9, None)
+    assert agent.stopped_ == ""
+    sound = training.learner.snapshot()
+    with torch.no_grad():
+        training.learner.online.advantage.bias.add_(1e3)  # losses that grow with errors only stay small
+        training.learner.target.advantage.bias.add_(1e3)
+    training.run(4_000, None, 10**9, None)
+    assert "values exploded" in agent.stopped_
+    assert torch.equal(training.learner.snapshot(), sound)
+
+
+def test_without_a_mask_the_standing_target_in_the_state_says_what_is_allowed():
+    costs = CostModel(fee_bps=5)
+    table = market()
+    for observe in (("level",), ("target",)):
+        rules = TradingRules(costs=costs, observe=observe, rebalance=True, episode_length=50)
+        agent = DQNAgent(hidden=(8,)).fit(BatchTradingEnv(table, 4, rules), 200)
+        ladder = rules.actions
+        shown = np.eye(3) if observe == ("level",) else np.array(ladder.weights)[:, None]
+        states = np.concatenate([np.zeros((3, 1)), shown], axis=1)
+        action, values = agent.predict(states)
+        assert action.tolist() == np.where(ladder.allowed, values, -np.inf).argmax(axis=1).tolist()
+    rules = TradingRules(costs=costs, observe=("position",), episode_length=50)
+    agent = DQNAgent(hidden=(8,), learning_starts=50).fit(BatchTradingEnv(table, 4, rules), 200)
+    with pytest.raises(ModelError, match="show only position; a mask"):
+        agent.predict([0.0, 1.0])
+    assert agent.predict([0.0, 1.0], [True, True, False])[0] in (0, 1)
+
+
+def test_c51_looks_where_rewards_can_lead():
+    agent = DQNAgent(distribution="c51", hidden=(8,), learning_starts=200, gamma=0.99).fit(gymnasium.make("CartPole-v1"), 300)
+    assert agent.value_range_ == pytest.approx((-100.0, 100.0))  # 1 a step, for ever
+    walk = BatchTradingEnv(market(), 4, TradingRules(**EXOGENOUS))
+    low, high = DQNAgent(distribution="c51", hidden=(8,), gamma=0.9).fit(walk, 100).value_range_
+    assert 5.0 < high == -low < 15.0  # three standard deviations of sums of rewards of size 1, and what costs add up to
+
+
+def test_an_encoder_with_dropout_is_refused():
+    env = BatchTradingEnv(market(), 2, TradingRules(**{**EXOGENOUS, "window": 8}))
+    with pytest.raises(ModelError, match="dropout"):
+        DQNAgent(encoder="cnn", encoder_options={"dropout": 0.1}).fit(env, 100)
+
+
+@pytest.mark.parametrize("settings", [{}, {"encoder": "cnn"}, {"dueling": True, "level_columns": (0, 1, 2)}])
+def test_a_window_beside_many_accounts_is_valued_as_each_observation_is(settings):
+    torch.manual_seed(0)
+    network = QNetwork(QNetworkSettings(window=8, n_features=2, account_size=3, n_actions=3, **settings))
+    network.standardise(torch.zeros(2), torch.full((2,), 2.0))
+    network.prior.normal_()
+    window, account = torch.randn(5, 16), torch.eye(3)
+    whole = torch.cat([window.repeat_interleave(3, 0), account.repeat(5, 1)], dim=1)
+    torch.testing.assert_close(network.of_accounts(window, account), network(whole))
+
+
+def test_values_of_chance_are_exact_for_a_discount_close_to_one():
+    ladder = ActionLadder.positions(-1, 0, 1)
+    cost = -0.002 * np.abs(np.array(ladder.weights) - np.array(ladder.weights)[:, None]) - 1e-4 * np.abs(ladder.weights)
+    values = values_of_chance(cost, ladder, 0.999999)
+    np.testing.assert_allclose(values, cost + 0.999999 * values.max(axis=1)[ladder.next_level], atol=1e-12)
 
 
 def test_the_global_random_stream_of_torch_is_left_alone():

@@ -3,8 +3,9 @@
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
-from huracan.accounting import CostModel
+from huracan.accounting import CostModel, backtest
 from huracan.errors import AccountingError, DataError, ModelError, NotEnoughData, UnknownName
 from huracan.market import simulate_market
 from huracan.preprocessing import FeatureRecipe
@@ -14,6 +15,7 @@ from huracan.reinforcement import (
     DifferentialSharpe,
     MarketTable,
     NetLogReturn,
+    TensorTradingEnv,
     TradingEnv,
     TradingRules,
 )
@@ -239,3 +241,69 @@ def test_penalties_are_taken_off():
     env = on([100.0, 90.0, 99.0, 99.0], actions=ActionLadder.positions(0, 1), reward=NetLogReturn(downside=1.0, drawdown=0.5))
     assert env.step(1)[1] == pytest.approx(2 * np.log(0.9) - 0.5 * 0.1)
     assert env.step(1)[1] == pytest.approx(np.log(1.1))
+
+
+def test_what_is_told_of_a_step_can_be_changed_without_changing_the_account():
+    market = MarketTable.from_prices(np.zeros((6, 1)), [100.0, 101.0, 99.0, 103.0, 102.0, 104.0])
+    env, other = (BatchTradingEnv(market, 2, costs=FREE, episode_length=5) for _ in range(2))
+    for each in (env, other):
+        each.reset(seed=0)
+    for _ in range(3):
+        infos, same = env.step(np.array([2, 0]))[4], other.step(np.array([2, 0]))[4]
+        for name in ("equity", "target", "log_return", "turnover", "cost", "action_mask"):
+            np.testing.assert_array_equal(infos[name], same[name])
+            infos[name][...] = 0
+
+
+def test_a_position_that_is_held_and_not_seen_is_a_path():
+    assert TradingRules(rebalance=True, observe=("level",)).path_dependence == ()
+    assert TradingRules(rebalance=True, observe=("target",)).path_dependence == ()
+    (reason,) = TradingRules(rebalance=True, observe=()).path_dependence
+    assert "does not see the standing target" in reason
+
+
+def test_a_reward_that_reads_drawdowns_is_told_them_and_others_are_not():
+    seen = []
+    env = on([100.0, 110.0, 99.0, 99.0], actions=ActionLadder.positions(0, 1), reward=lambda o: seen.append(o) or o.log_return)
+    env.step(1)
+    env.step(1)
+    assert seen[1].drawdown == pytest.approx(0.1) and seen[1].drawdown_before == 0.0
+    assert TradingEnv(env.market, episode_length=None).core.move(np.array([1])).outcome.drawdown is None
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.3])
+def test_leverage_that_loses_everything_ends_the_episode_at_zero_and_pays_a_millionth(margin):
+    """A gap beyond the margin: nothing is owed, nothing is left, and the next episode begins with a full account."""
+    market = MarketTable.from_prices(np.zeros((6, 1)), [100.0, 60.0, 60.0, 61.0, 62.0, 63.0])
+    rules = TradingRules(actions=ActionLadder.positions(-2, 0, 3), costs=FREE, episode_length=None, maintenance_margin=margin)
+    batch, tensors = BatchTradingEnv(market, 2, rules), TensorTradingEnv(market, 2, rules)
+    batch.reset(seed=0, options={"rows": [0, 0]})
+    tensors.reset(rows=torch.zeros(2, dtype=torch.int64))
+    told = batch.step(np.array([2, 1]))
+    for observation, reward, terminated, truncated, infos in (told, tensors.step(torch.tensor([2, 1]))):
+        assert terminated.tolist() == [True, False]
+        assert not truncated.any()
+        assert infos["equity"].tolist() == [0.0, 1_000.0]
+        assert float(reward[0]) == pytest.approx(np.log(1e-6))
+        assert np.isfinite(np.asarray(observation)).all()
+    assert batch.core.account.equity.tolist() == [1_000.0, 1_000.0]
+
+
+def test_a_funding_rate_that_is_missing_is_none_as_in_a_backtest_and_counted():
+    candles = simulate_market(n_bars=300, n_symbols=1, seed=2).candles
+    rate = np.random.default_rng(0).normal(1e-4, 1e-3, 300)
+    told = candles.with_columns(funding_rate=pl.Series(rate))
+    gaps = told.with_columns(pl.when(pl.int_range(pl.len()) % 8 == 0).then("funding_rate").alias("funding_rate"))
+    whole, partly = (MarketTable.from_candles(c, recipe=FeatureRecipe.minimal()) for c in (told, gaps))
+    assert whole.assumed == {}
+    missing = int((partly.funding_rate[np.isfinite(partly.fill)] == 0.0).sum())
+    assert partly.assumed == {"funding rate missing, taken as 0": missing}
+    assert f"taken as 0 in {missing:,} rows" in repr(partly)
+    rules = TradingRules(actions=ActionLadder.positions(0, 1), episode_length=None, costs=FREE)
+    env, row = TradingEnv(partly, rules), int(partly.starts(window=1, steps=None)[0])
+    env.reset(seed=0, options={"row": row})
+    equity = [env.step(1)[4]["equity"] / 1_000.0 for _ in range(int(partly.steps_ahead[row]))]
+    decided = gaps.filter(pl.col("ts").dt.replace_time_zone(None).is_between(partly.ts[row], partly.ts[row + len(equity) - 1]))
+    targets = decided.select("symbol", "ts", target=pl.lit(1.0))
+    result = backtest(gaps, targets, FREE, close_at_end=False)
+    np.testing.assert_allclose(equity, np.cumprod(1 + result.returns), rtol=1e-9)

@@ -7,10 +7,18 @@ import torch
 from gymnasium.utils.env_checker import check_env
 
 from huracan.accounting import CostModel, backtest
+from huracan.errors import AccountingError, ModelError
 from huracan.market import simulate_market
 from huracan.preprocessing import FeatureRecipe
-from huracan.reinforcement import ActionLadder, BatchTradingEnv, MarketTable, TradingEnv, TradingRules
-from huracan.reinforcement.tensor_env import TensorTradingEnv
+from huracan.reinforcement import (
+    ActionLadder,
+    BatchTradingEnv,
+    DifferentialSharpe,
+    MarketTable,
+    TensorTradingEnv,
+    TradingEnv,
+    TradingRules,
+)
 
 EVERY_COST = CostModel(
     fee_bps=5,
@@ -52,10 +60,11 @@ def first_rows(market, window=1):
     return market.starts(window=window, steps=None, whole=True)
 
 
-def test_backtest_scalar_batch_and_tensors_move_an_account_alike(candles, market):
-    game = rules()
+@pytest.mark.parametrize("rebalance", [False, True], ids=["drifting", "rebalanced"])
+def test_backtest_scalar_batch_and_tensors_move_an_account_alike(candles, market, rebalance):
+    game = rules(rebalance=rebalance)
     rows = first_rows(market)
-    n = int(market.steps_ahead[rows[0]])
+    n = 400
     actions = np.random.default_rng(1).integers(0, 5, (n, len(rows)))
     batch = BatchTradingEnv(market, len(rows), game)
     tensors = TensorTradingEnv(market, len(rows), game)
@@ -75,9 +84,7 @@ def test_backtest_scalar_batch_and_tensors_move_an_account_alike(candles, market
         np.testing.assert_allclose(seen_t.numpy(), seen, atol=1e-6)
         assert (reward_s, info_s["equity"]) == (reward[0], equity[i, 0])
         assert truncated_s == truncated[0] == bool(truncated_t[0])
-        if not truncated[0]:
-            np.testing.assert_array_equal(alone, seen[0])
-    assert truncated.all()
+        np.testing.assert_array_equal(alone, seen[0])
     weights = np.array(game.actions.weights)[actions]
     for k, row in enumerate(rows):
         at = slice(row, row + n)
@@ -88,9 +95,36 @@ def test_backtest_scalar_batch_and_tensors_move_an_account_alike(candles, market
                 "target": weights[:, k],
             }
         )
-        costs = EVERY_COST
-        result = backtest(candles, targets, costs, close_at_end=False)
+        result = backtest(candles, targets, EVERY_COST, close_at_end=False, rebalance=rebalance)
         np.testing.assert_allclose(np.cumprod(1 + result.returns) * 10_000.0, equity[:, k], rtol=1e-9)
+
+
+def test_a_rebalanced_account_without_lots_is_booked_in_closed_form(candles, market):
+    costs = CostModel(fee_bps=5, borrow_bps_per_bar=0.05, initial_equity=10_000.0)
+    game = rules(actions=ActionLadder.positions(-2, -0.5, 0, 1, 2), costs=costs, rebalance=True, max_leverage=2)
+    row = int(first_rows(market)[0])
+    n = int(market.steps_ahead[row])
+    actions = np.random.default_rng(1).integers(0, 5, n // 4).repeat(4)
+    env, equity = BatchTradingEnv(market, 1, game), []
+    env.reset(seed=0, options={"rows": [row]})
+    for action in actions:
+        _, _, terminated, _, infos = env.step(action[None])
+        equity.append(infos["equity"][0])
+        assert not terminated[0]
+    targets = pl.DataFrame(
+        {
+            "symbol": market.symbols[0],
+            "ts": pl.Series(market.ts[row : row + len(actions)]).dt.replace_time_zone("UTC"),
+            "target": np.array(game.actions.weights)[actions],
+        }
+    )
+    for stepwise in (False, True):
+        result = backtest(candles, targets, costs, close_at_end=False, rebalance=True, stepwise=stepwise)
+        np.testing.assert_allclose(np.cumprod(1 + result.returns) * 10_000.0, equity, rtol=1e-9)
+    drifting = backtest(candles, targets, costs, close_at_end=False)
+    assert abs(drifting.metrics["total_return"] / result.metrics["total_return"] - 1) > 1e-3
+    with pytest.raises(AccountingError, match="rebalance=True was given with exit_costs"):
+        backtest(candles, targets, costs, rebalance=True, exit_costs=costs)
 
 
 def test_a_copy_does_the_same_among_any_number(market):
@@ -112,19 +146,77 @@ def test_a_copy_does_the_same_among_any_number(market):
         np.testing.assert_allclose(t.numpy(), a, atol=1e-6)
 
 
+def test_many_copies_take_the_steps_that_few_take(market, monkeypatch):
+    """Where there are many, the formula is compiled; seeds make them the same copies."""
+    pytest.importorskip("numba", reason="numba is not installed: pip install 'huracan[fast]'")
+    game = rules(episode_length=40, max_leverage=1.5, max_drawdown=0.2)
+    many, few = BatchTradingEnv(market, 64, game), BatchTradingEnv(market, 63, game)
+    monkeypatch.setattr("huracan.reinforcement.trading_core._COMPILED_FROM", 65)
+    plain = BatchTradingEnv(market, 64, game)
+    for env in (many, few, plain):
+        env.reset(seed=3)
+    rng = np.random.default_rng(0)
+    for _ in range(150):
+        act = rng.integers(0, 5, 64)
+        told, same, part = many.step(act), plain.step(act), few.step(act[:63])
+        for a, b, c in zip(told[:4], same[:4], part[:4], strict=True):
+            np.testing.assert_array_equal(a, b)
+            np.testing.assert_array_equal(a[:63], c)
+        np.testing.assert_array_equal(told[4]["equity"], same[4]["equity"])
+
+
 def test_the_scalar_environment_passes_gymnasium_s_checker(market):
     check_env(TradingEnv(market, rules(episode_length=50)), skip_render_check=True)
 
 
-def test_episodes_go_on_exactly_from_a_state(market):
-    env = BatchTradingEnv(market, 5, rules(episode_length=30))
+ON_EITHER_SIDE = [(a, b) for a in (BatchTradingEnv, TensorTradingEnv) for b in (BatchTradingEnv, TensorTradingEnv)]
+
+
+@pytest.mark.parametrize(("before", "after"), ON_EITHER_SIDE, ids=lambda kind: kind.__name__)
+def test_episodes_go_on_exactly_from_a_state(market, before, after):
+    game = rules(episode_length=30, reward=DifferentialSharpe(), max_drawdown=0.5)
+    env, later, goes_on = before(market, 5, game), after(market, 5, game), before(market, 5, game)
     env.reset(seed=2)
     rng = np.random.default_rng(0)
+    given = torch.from_numpy if before is TensorTradingEnv else np.asarray
     for _ in range(50):
-        env.step(rng.integers(0, 5, 5))
-    kept, later = env.state_dict(), BatchTradingEnv(market, 5, rules(episode_length=30))
+        env.step(given(rng.integers(0, 5, 5)))
+    kept = env.state_dict()
+    assert all(isinstance(value, np.ndarray) for value in kept.values())
     later.load_state_dict(kept)
-    for _ in range(70):
+    goes_on.load_state_dict(kept)
+    taken = torch.from_numpy if after is TensorTradingEnv else np.asarray
+    for _ in range(40):
         act = rng.integers(0, 5, 5)
-        for mine, theirs in zip(env.step(act)[:4], later.step(act)[:4], strict=True):
-            np.testing.assert_array_equal(mine, theirs)
+        mine, same, theirs = env.step(given(act))[:4], goes_on.step(given(act))[:4], later.step(taken(act))[:4]
+        for a, b, c in zip(mine, same, theirs, strict=True):
+            np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
+            np.testing.assert_allclose(np.asarray(c, np.float64), np.asarray(a, np.float64), rtol=1e-9, atol=1e-6)
+    with pytest.raises(ModelError, match="of 5 copies; 4 were expected"):
+        after(market, 4, game).load_state_dict(kept)
+
+
+def test_resets_of_tensors_are_those_of_numpy(market):
+    game = rules(episode_length=20)
+    batch, tensors = BatchTradingEnv(market, 4, game), TensorTradingEnv(market, 4, game)
+
+    def alike(**options):
+        a, b = batch.reset(**options)[0], tensors.reset(**options)[0]
+        np.testing.assert_array_equal(batch.core.row, tensors.core.row.numpy())
+        np.testing.assert_allclose(b.numpy(), a, atol=1e-6)
+        return batch.core.row.copy()
+
+    first = alike(seed=5)
+    second = alike()  # goes on with the next episodes
+    assert not np.array_equal(first, second)
+    np.testing.assert_array_equal(alike(seed=5), first)
+    np.testing.assert_array_equal(alike(seed=[5, 6, 7, 8]), first)
+    np.testing.assert_array_equal(alike(), second)
+    assert len({int(TensorTradingEnv(market, 1, game).reset()[0][0, 0] * 1e6) for _ in range(5)}) > 1  # never sown: by chance
+    for env in (batch, tensors):
+        with pytest.raises(ModelError, match="seed is -1"):
+            env.reset(seed=-1)
+        with pytest.raises(ModelError, match="or 4 of them"):
+            env.reset(seed=[1, 2])
+    with pytest.raises(ModelError, match="cannot begin on row"):
+        tensors.reset(rows=torch.tensor([len(market) - 1] * 4))

@@ -34,6 +34,7 @@ def backtest(
     convention: Convention = "arithmetic",
     exit_costs: CostModel | None = None,
     keep_bars: bool = False,
+    rebalance: bool = False,
     stepwise: bool = False,
 ) -> BacktestResult:
     """Run one strategy over all its symbols, net of costs.
@@ -58,6 +59,8 @@ def backtest(
     exit_costs : what closing a position costs, where it differs from opening one; then every change of a target is two
         fills, out of the old position and into the new one.
     keep_bars : keep every symbol's bars in ``.bars``.
+    rebalance : trade back to the target weight at every bar, paying for it, as agents do that were trained so; else units are
+        held while the target stands, and the weight drifts with the price.
     stepwise : apply the step formula bar by bar even where the closed form between trades gives the same, faster.
 
     Returns
@@ -100,6 +103,7 @@ def backtest(
         convention=convention,
         exit_costs=exit_costs,
         keep_bars=keep_bars,
+        rebalance=rebalance,
         stepwise=stepwise,
     )[name]
 
@@ -116,6 +120,7 @@ def backtest_many(
     convention: Convention = "arithmetic",
     exit_costs: CostModel | None = None,
     keep_bars: bool = False,
+    rebalance: bool = False,
     stepwise: bool = False,
 ) -> dict[str, BacktestResult]:
     """Run many strategies over the same symbols and the same span in one loop over time.
@@ -134,6 +139,11 @@ def backtest_many(
     """
     if annualisation is not None and not annualisation > 0:
         raise AccountingError(f"annualisation is {annualisation}; a positive number of bars per year was expected.")
+    if rebalance and exit_costs is not None:
+        raise AccountingError(
+            "rebalance=True was given with exit_costs: a trade back to the target is neither an entry nor an exit; one or the "
+            "other was expected."
+        )
     lanes = make_lanes(candles, targets, fill=fill, mark=mark)
     _require_payable(lanes, costs)
     bars_per_year = float(annualisation or bars_in_a_year(lanes.bar_length))
@@ -147,10 +157,10 @@ def backtest_many(
                 yield walked.lane(lanes, k % at_once, s)
                 continue
             own = np.ascontiguousarray(lanes.target[lanes.of(s), k, s])
-            record = walk_runs(lanes, own, s, initial, costs, close_at_end=close_at_end)
+            record = walk_runs(lanes, own, s, initial, costs, close_at_end=close_at_end, rebalance=rebalance)
             if record is None:
-                alone = lanes.only(s)
-                steps = walk_steps(alone, lanes.target[:, [k]][:, :, [s]], initial, costs, close_at_end=close_at_end)
+                alone, mine = lanes.only(s), lanes.target[:, [k]][:, :, [s]]
+                steps = walk_steps(alone, mine, initial, costs, close_at_end=close_at_end, rebalance=rebalance)
                 record = steps.lane(alone, 0, 0)
             yield record
 
@@ -159,7 +169,9 @@ def backtest_many(
     for k, name in enumerate(lanes.strategies):
         if not closed_form and k % at_once == 0:
             part = lanes.target[:, k : k + at_once]
-            walked = walk_steps(lanes, part, initial, costs, exit_costs=exit_costs, close_at_end=close_at_end)
+            walked = walk_steps(
+                lanes, part, initial, costs, exit_costs=exit_costs, close_at_end=close_at_end, rebalance=rebalance
+            )
         results[name] = summarise(
             name,
             lanes,

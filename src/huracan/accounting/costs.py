@@ -94,6 +94,17 @@ class CostModel:
         """:attr:`borrow_bps_per_bar` as a fraction."""
         return self.borrow_bps_per_bar / _BASIS_POINTS
 
+    @cached_property
+    def terms(self) -> tuple[float, float | None, float | None, float | None, float | None]:
+        """Cost per side, lot, minimum notional, volume share and borrow rate, for the step formula; None for no rule."""
+        return (
+            self.per_side_rate,
+            self.lot_size or None,
+            self.minimum_notional or None,
+            self.max_volume_share,
+            self.borrow_rate or None,
+        )
+
     @property
     def scale_free(self) -> bool:
         """Whether results do not depend on the size of the account (no lots, minimum or volume limit)."""

@@ -2,7 +2,7 @@
 
 Backtest, evaluation and reinforcement learning all follow it. It is pure and works on arrays of any shape (lanes:
 symbols, strategies, environments); nothing in it branches on data, so scalars, arrays and, with ``xp``, tensors on a GPU go
-through the same lines.
+through the same lines, and numba compiles them (:mod:`huracan.accounting.compiled_step`).
 
 A target weight decided at the close of bar t is filled at ``fill`` = open[t+1] and valued at ``mark`` = open[t+2]:
 
@@ -19,6 +19,8 @@ A target weight decided at the close of bar t is filled at ``fill`` = open[t+1] 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,7 +28,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from huracan.accounting.costs import CostModel
 
-__all__ = ["AccountState", "StepResult", "step"]
+__all__ = ["AccountState", "StepResult", "formula", "result_of", "step"]
 
 Floats = NDArray[np.float64]
 _WHOLE = 1.0 + 1e-12  # 0.3 / 0.1 is 2.9999999999999996 and means three lots
@@ -126,54 +128,97 @@ def step(
     >>> float(step(out.state, 0.5, 110.0, 110.0, CostModel.free()).trade)
     0.0
     """
-    rate = costs.per_side_rate
-    held = state.units * fill
-    worth = xp.maximum(state.cash + held, 0.0)
-    gap = target * worth - held
-    wanted = (held + gap / (1.0 + rate * xp.sign(gap) * target)) / fill
-    order = _whole_lots(wanted, costs.lot_size, xp) - state.units
-    order = xp.where(xp.not_equal(target, state.target), order, state.pending)
-    trade = order
-    pending = state.pending
-    if costs.max_volume_share is not None:
-        limit = _whole_lots(costs.max_volume_share * volume, costs.lot_size, xp)
-        trade = xp.minimum(xp.maximum(order, -limit), limit)
-        pending = order - trade
-    if costs.minimum_notional:
-        trade = xp.where(xp.abs(trade) * fill < costs.minimum_notional, 0.0, trade)
-        pending = xp.where(xp.abs(order) * fill < costs.minimum_notional, 0.0, pending)
-
-    units = state.units + trade
-    notional = units * fill
-    bought = trade * fill
-    traded = xp.abs(bought)
-    cost = traded * rate
-    cash = state.cash - bought - cost
-    funding = borrow = _NOTHING
-    if funding_rate is not None:
-        funding = notional * funding_rate
-        cash = cash - funding
-    if costs.borrow_rate:
-        borrow = xp.maximum(-notional, 0.0) * (costs.borrow_rate * bars)
-        cash = cash - borrow
-
-    equity = xp.maximum(cash + units * mark, 0.0) * (worth > 0.0)
-    alive = equity > 0.0
-    after = AccountState(
-        cash=cash * alive,
-        units=units * alive,
-        equity=equity,
-        target=xp.asarray(target, dtype=xp.float64),
-        pending=pending * alive if costs.max_volume_share is not None else pending,
+    moved = _formula_of(xp)(
+        state.cash, state.units, state.target, state.pending, target, fill, mark, *costs.terms, volume, funding_rate, bars
     )
-    return StepResult(after, state.equity, trade, traded, cost, funding, borrow)
+    return result_of(state.equity, xp.asarray(target, dtype=xp.float64), moved)
 
 
+def formula(xp: Any) -> Callable[..., Moved]:
+    """The formula over the arithmetic ``xp``: arrays, tensors, or plain numbers, as which numba compiles it.
+
+    What it takes of the costs are their :attr:`~CostModel.terms`, None where there is no such rule.
+    """
+
+    def moved(
+        cash: Any,
+        units: Any,
+        standing: Any,
+        pending: Any,
+        target: Any,
+        fill: Any,
+        mark: Any,
+        rate: Any,
+        lot: Any,
+        least: Any,
+        share: Any,
+        borrow_rate: Any,
+        volume: Any,
+        funding_rate: Any,
+        bars: Any,
+    ) -> Moved:
+        held = units * fill
+        worth = xp.maximum(cash + held, 0.0)
+        gap = target * worth - held
+        wanted = (held + gap / (1.0 + rate * xp.sign(gap) * target)) / fill
+        if lot is not None:
+            wanted = xp.trunc(wanted / lot * _WHOLE) * lot
+        order = xp.where(xp.not_equal(target, standing), wanted - units, pending)
+        trade = order
+        if share is not None:
+            limit = share * volume
+            if lot is not None:
+                limit = xp.trunc(limit / lot * _WHOLE) * lot
+            trade = xp.minimum(xp.maximum(order, -limit), limit)
+            pending = order - trade
+        if least is not None:
+            trade = trade * (xp.abs(trade) * fill >= least)
+            pending = pending * (xp.abs(order) * fill >= least)
+
+        after = units + trade
+        notional = after * fill
+        bought = trade * fill
+        traded = xp.abs(bought)
+        cost = traded * rate
+        left = cash - bought - cost
+        if funding_rate is None:
+            funding = None
+        else:
+            funding = notional * funding_rate
+            left = left - funding
+        if borrow_rate is None:
+            borrow = None
+        else:
+            borrow = xp.minimum(notional, 0.0) * (-borrow_rate * bars)
+            left = left - borrow
+
+        equity = xp.maximum(left + after * mark, 0.0) * xp.sign(worth)
+        alive = xp.sign(equity)
+        if share is not None:
+            pending = pending * alive
+        return left * alive, after * alive, equity, pending, trade, traded, cost, funding, borrow
+
+    return moved
+
+
+def result_of(equity_before: Any, target: Any, moved: Moved) -> StepResult:
+    """A step's result, of what :func:`formula` gave."""
+    cash, units, equity, pending, trade, traded, cost, funding, borrow = moved
+    return StepResult(
+        AccountState(cash, units, equity, target, pending),
+        equity_before,
+        trade,
+        traded,
+        cost,
+        _NOTHING if funding is None else funding,
+        _NOTHING if borrow is None else borrow,
+    )
+
+
+Moved = tuple[Any, Any, Any, Any, Any, Any, Any, Any, Any]
+
+_formula_of = lru_cache(maxsize=8)(formula)
 _NOTHING: Floats = np.zeros(())
-
-
-def _whole_lots(units: Any, lot: float, xp: Any) -> Any:
-    return xp.trunc(units / lot * _WHOLE) * lot if lot else units
 
 
 def _over(amount: Any, equity: Any) -> Floats:

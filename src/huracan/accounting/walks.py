@@ -62,11 +62,12 @@ def walk_steps(
     *,
     exit_costs: CostModel | None = None,
     close_at_end: bool = True,
+    rebalance: bool = False,
 ) -> Steps:
     """Apply the step formula bar by bar to all lanes; ``target`` is (steps, strategies, symbols).
 
     With ``exit_costs`` every change of the target is two fills at the same price: out of the old position, then into
-    the new one.
+    the new one. With ``rebalance`` every bar trades to its target, as if it had just changed.
     """
     n, *lane_shape = target.shape
     shape = tuple(lane_shape)
@@ -75,13 +76,14 @@ def walk_steps(
     equity, traded, cost = (np.empty(target.shape) for _ in range(3))
     units = np.empty((n + 1, *shape))
     holding = np.empty(target.shape) if charged else np.broadcast_to(0.0, target.shape)
+    never = np.full(shape, np.nan)  # no target equals it
     for i in range(n):
         if exit_costs is not None:
             leave = np.where(target[i] != state.target, 0.0, state.target)
             left = step(state, leave, lanes.fill[i], lanes.fill[i], exit_costs, volume=lanes.volume[i])
             state = left.state
         out = step(
-            state,
+            state._replace(target=never) if rebalance else state,
             target[i],
             lanes.fill[i],
             lanes.mark[i],
@@ -108,9 +110,16 @@ def walk_steps(
 
 
 def walk_runs(
-    lanes: Lanes, target: Floats, symbol: int, initial: float, costs: CostModel, *, close_at_end: bool = True
+    lanes: Lanes,
+    target: Floats,
+    symbol: int,
+    initial: float,
+    costs: CostModel,
+    *,
+    close_at_end: bool = True,
+    rebalance: bool = False,
 ) -> LaneRecord | None:
-    """One account in closed form; ``target`` is (steps,), those of ``symbol``.
+    """One account in closed form; ``target`` is (steps,), those of ``symbol``. With ``rebalance`` every bar is a trade.
 
     A position that loses everything ends the account at that bar. Returns ``None`` where a fill or its cost does: that is
     left to :func:`walk_steps`.
@@ -124,12 +133,12 @@ def walk_runs(
         charge += fill * lanes.funding_rate[at, symbol]
     if costs.borrow_rate:
         charge -= np.where(target < 0, fill * (costs.borrow_rate * bars), 0.0)
-    ruin = _first_ruin(fill, mark, charge, target)
+    ruin = _first_ruin(fill, mark, charge, target, _trades(target, rebalance))
     if ruin < full:
         fill, mark, charge, target = (a[: ruin + 1] for a in (fill, mark, charge, target))
     rate = costs.per_side_rate
     n = len(target)
-    changed = np.concatenate(([True], target[1:] != target[:-1]))
+    changed = _trades(target, rebalance)
     start = np.flatnonzero(changed)
     run = np.cumsum(changed) - 1
     weight, entry = target[start], fill[start]
@@ -182,9 +191,13 @@ def walk_runs(
     return LaneRecord(initial, equity, np.append(units, last), traded, cost, holding)
 
 
-def _first_ruin(fill: Floats, mark: Floats, charge: Floats, target: Floats) -> int:
+def _trades(target: Floats, rebalance: bool) -> NDArray[np.bool_]:
+    """Bars that trade: those where the target changes, or all."""
+    return np.concatenate(([True], (target[1:] != target[:-1]) | rebalance))
+
+
+def _first_ruin(fill: Floats, mark: Floats, charge: Floats, target: Floats, changed: NDArray[np.bool_]) -> int:
     """Index of the first bar at whose mark a position has lost everything; the number of bars where none does."""
-    changed = np.concatenate(([True], target[1:] != target[:-1]))
     start = np.flatnonzero(changed)
     run = np.cumsum(changed) - 1
     paid = np.cumsum(charge)

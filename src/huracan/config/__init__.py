@@ -3,6 +3,7 @@
 from huracan.config.documentation import commented_yaml, parameter_table
 from huracan.config.loading import config_hash, load_config
 from huracan.config.schema import (
+    AgentEvaluationConfig,
     AutoMLConfig,
     CleaningConfig,
     ComparisonConfig,
@@ -25,6 +26,7 @@ from huracan.config.schema import (
 )
 
 __all__ = [
+    "AgentEvaluationConfig",
     "AutoMLConfig",
     "CleaningConfig",
     "ComparisonConfig",

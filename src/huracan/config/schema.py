@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 __all__ = [
+    "AgentEvaluationConfig",
     "AutoMLConfig",
     "CleaningConfig",
     "ComparisonConfig",
@@ -363,6 +364,18 @@ class AutoMLConfig(Section):
         return _TRIALS if self.time_budget is None and self.max_trials is None else self.max_trials
 
 
+class AgentEvaluationConfig(Section):
+    """How `huracan rl evaluate` walks through time; embargo and first training share are those of `validation`."""
+
+    n_windows: int = Field(4, ge=1, le=100, description="Spans that are played, each behind a span to learn from.")
+    seeds: int = Field(5, ge=1, le=1_000, description="Agents trained for each window; fewer than five say little of luck.")
+    train: Literal["growing", "rolling"] = Field(
+        "growing", description="Learn from all that came before a window, or from as much as before the first."
+    )
+    total_steps: int | None = Field(None, ge=1, description="Steps of one training; none takes rl.total_steps.")
+    one_agent_per_symbol: bool = Field(False, description="Train for each symbol alone instead of for all together.")
+
+
 class RLConfig(Section):
     """The game that `huracan rl` trains an agent in, and how long."""
 
@@ -394,6 +407,9 @@ class RLConfig(Section):
     checkpoint_every: int = Field(50_000, ge=1, description="Steps between checkpoints.")
     agent: dict[str, Any] = Field(
         default_factory=dict, description="Settings of the agent that differ from those in docs/learners.md, by name."
+    )
+    evaluation: AgentEvaluationConfig = Field(
+        default_factory=AgentEvaluationConfig, description="How agents are evaluated, walk-forward."
     )
 
 

@@ -15,8 +15,9 @@ import polars as pl
 from huracan.accounting import CostModel
 from huracan.catalogue import build_model
 from huracan.config import HuracanConfig, config_hash
-from huracan.errors import ConfigError, HuracanError, NotEnoughData
+from huracan.errors import ConfigError, HuracanError, ModelError, NotEnoughData
 from huracan.integration.preparation import Source, load_recipe, read_source
+from huracan.integration.rl_evidence import AgentEvidence, evidence_for
 from huracan.logs import stage
 from huracan.market import candles_hash
 from huracan.model_info import FeatureSignature
@@ -29,7 +30,15 @@ from huracan.version import __version__
 if TYPE_CHECKING:
     from huracan.reinforcement import DQNAgent
 
-__all__ = ["TrainedAgent", "before_the_hold_out", "market_of", "rules_of", "train_agent"]
+__all__ = [
+    "TrainedAgent",
+    "before_the_hold_out",
+    "market_of",
+    "new_agent",
+    "rules_of",
+    "train_agent",
+    "training_key",
+]
 
 
 @dataclass(frozen=True)
@@ -37,6 +46,7 @@ class TrainedAgent:
     """A trained agent, and where it is.
 
     ``market`` is what it learned in, ``version`` that of ``name`` in the registry, ``folder`` where its training is kept.
+    ``evidence`` is what an evaluation of such agents found, where there was one; it stands on the card.
     """
 
     agent: DQNAgent
@@ -45,6 +55,7 @@ class TrainedAgent:
     name: str
     version: int
     folder: Path
+    evidence: AgentEvidence | None = None
 
     @property
     def learned_from_all(self) -> bool:
@@ -63,13 +74,13 @@ def train_agent(
     from huracan.reinforcement import BatchTradingEnv
 
     rules, wanted = rules_of(config), config.rl
-    agent = _agent(config)
+    agent = new_agent(config, config.seed)
     source = read_source(config, candles)
     with stage("features"):
         market = before_the_hold_out(market_of(config, source), config)
     env = BatchTradingEnv(market, wanted.n_envs, rules)
     data_hash = candles_hash(source.candles)
-    training = _key(config, data_hash)
+    training = training_key(config, data_hash)
     folder = config.home / "agents" / training
     told = [0]
 
@@ -80,10 +91,14 @@ def train_agent(
 
     with stage("agent", training=training):
         agent.fit(env, wanted.total_steps, checkpoint=folder, checkpoint_every=wanted.checkpoint_every, on_point=at)
+    if agent.stopped_:
+        raise ModelError(f"the agent is not registered: {agent.stopped_}")
     name = ".".join([config.registry.model_name, *["simulated"] * (source.truth is not None), "trained", "dqn"])
     origin = {"data_hash": data_hash, "simulated": source.truth is not None, "run_id": f"training-{training}"}
-    version = _registered(registry(), agent, name, config, market, origin)
-    return TrainedAgent(agent, market, rules, name, version, folder)
+    evidence = evidence_for(config.home / "evaluations", training)
+    agent.regime_evidence_ = () if evidence is None else evidence.regimes  # type: ignore[attr-defined]
+    version = _registered(registry(), agent, name, config, market, origin, evidence)
+    return TrainedAgent(agent, market, rules, name, version, folder, evidence)
 
 
 def rules_of(config: HuracanConfig) -> TradingRules:
@@ -146,21 +161,27 @@ def before_the_hold_out(market: MarketTable, config: HuracanConfig) -> MarketTab
     return market.between(stop=cut)
 
 
-def _agent(config: HuracanConfig) -> DQNAgent:
+def new_agent(config: HuracanConfig, seed: int) -> DQNAgent:
+    """An agent with the settings of ``rl.agent`` that has learned nothing yet.
+
+    Raises
+    ------
+    ConfigError : a setting that there is not, or that is set elsewhere.
+    """
     for key in ("random_state", "n_jobs"):
         if key in config.rl.agent:
             raise ConfigError(
                 f"rl.agent holds '{key}', which the configuration sets elsewhere; settings of the agent were expected."
             )
     try:
-        return build_model("dqn", random_state=config.seed, **config.rl.agent)
+        return build_model("dqn", random_state=seed, **config.rl.agent)
     except HuracanError as error:
         raise ConfigError(f"rl.agent: {error}") from error
 
 
-def _key(config: HuracanConfig, data_hash: str) -> str:
+def training_key(config: HuracanConfig, data_hash: str) -> str:
     """What a training is known by: data, settings and version."""
-    told = [config_hash(config), config.rl.model_dump(mode="json", exclude={"checkpoint_every"})]
+    told = [config_hash(config), config.rl.model_dump(mode="json", exclude={"checkpoint_every", "evaluation"})]
     content = json.dumps([*told, data_hash, __version__], sort_keys=True)
     return f"dqn-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
 
@@ -172,10 +193,15 @@ def _registered(
     config: HuracanConfig,
     market: MarketTable,
     origin: dict[str, Any],
+    evidence: AgentEvidence | None,
 ) -> int:
-    """The version of the agent; a training that was registered before (``origin["run_id"]``) keeps its."""
-    for version in registry.versions(name) if name in registry.names() else []:
-        if version.provenance.run_id == origin["run_id"]:
+    """The version of the agent; a training that was registered before (``origin["run_id"]``) with this evidence keeps its."""
+    card = agent.model_info()
+    card = card if evidence is None else evidence.on(card)
+    said = {} if evidence is None else {"evidence": evidence.told()}
+    for version in reversed(registry.versions(name)) if name in registry.names() else []:
+        same = version.extras.get("evidence") == said.get("evidence")
+        if version.provenance.run_id == origin["run_id"] and same:
             return version.version
     assert market.ts is not None
     assert market.bar_length is not None
@@ -196,12 +222,13 @@ def _registered(
     signature = FeatureSignature(columns=market.feature_names, recipe_hash=market.recipe_hash)
     return registry.register(
         agent,
-        agent.model_info().model_copy(update={"signature": signature}),
+        card.model_copy(update={"signature": signature}),
         name=name,
-        metrics={},
+        metrics=dict(card.performance_metrics),
         provenance=Provenance.model_validate(provenance),
         extras={
             "config": config.model_dump(mode="json", exclude={"home": True, "registry": {"url"}}),
             "recipe": load_recipe(config).to_json(),
+            **said,
         },
     )

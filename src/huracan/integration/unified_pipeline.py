@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from huracan.baselines.ab_result import ABTestResult
     from huracan.integration.automl_job import AutoMLResult
+    from huracan.integration.rl_evaluation_job import EvaluatedAgent
     from huracan.integration.rl_job import TrainedAgent
 
 __all__ = ["UnifiedMLPipeline"]
@@ -98,7 +99,7 @@ class UnifiedMLPipeline:
 
         The hold-out is left out, as in :meth:`run`. A training that was killed goes on where its last checkpoint was when it is
         started again with the same data, configuration and versions. The agent is registered, and champion of nothing: nothing
-        has judged it.
+        has judged it. Where :meth:`evaluate_agent` has evaluated agents of this making, what it found stands on the card.
 
         Parameters
         ----------
@@ -111,6 +112,26 @@ class UnifiedMLPipeline:
         from huracan.integration.rl_job import train_agent
 
         return train_agent(self.config, lambda: self.registry, candles, progress)
+
+    def evaluate_agent(self, candles: Any = None, *, progress: Progress | None = None) -> EvaluatedAgent:
+        """Say whether an agent under the rules of ``rl`` and the costs of ``costs`` is any good, walk-forward.
+
+        For every window and seed of ``rl.evaluation`` an agent learns what came before and plays what comes next, beside doing
+        nothing, buy and hold, chance of equal turnover and a forecast one bar ahead. The hold-out is left out, as in
+        :meth:`run`. Tables and a report are written under ``home``; an evaluation that was killed goes on with its finished
+        runs when it is started again with the same data, configuration and versions.
+
+        Parameters
+        ----------
+        candles, progress : as of :meth:`run`.
+
+        Raises
+        ------
+        HuracanError : what is wrong with data, configuration or environment, in one sentence.
+        """
+        from huracan.integration.rl_evaluation_job import evaluate_agent
+
+        return evaluate_agent(self.config, candles, progress)
 
     def run_complete_pipeline(
         self,

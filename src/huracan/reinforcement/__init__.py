@@ -13,11 +13,15 @@ if TYPE_CHECKING:
     from huracan.reinforcement.actions import ActionLadder
     from huracan.reinforcement.batch_env import BatchTradingEnv
     from huracan.reinforcement.evaluation import WalkForwardEvaluation
+    from huracan.reinforcement.kept_runs import KeptRuns
+    from huracan.reinforcement.live import LiveAccount, LiveState, live_state
     from huracan.reinforcement.market_table import MarketTable
     from huracan.reinforcement.playing import Played, Policy, Seen, play
     from huracan.reinforcement.rewards import DifferentialSharpe, NetLogReturn, Outcome
     from huracan.reinforcement.rl_agent import DQNAgent
     from huracan.reinforcement.rules import TradingRules
+    from huracan.reinforcement.stable_baselines import StableBaselinesAgent, train_stable_baselines
+    from huracan.reinforcement.tensor_env import TensorTradingEnv
     from huracan.reinforcement.trading_env import TradingEnv
     from huracan.reinforcement.walk_forward import walk_forward_evaluation, walk_forward_windows
     from huracan.reinforcement.yardsticks import BuyAndHold, Flat, Myopic, RandomOfSameHabits
@@ -30,6 +34,9 @@ _HOMES = {
     "DQNAgent": "rl_agent",
     "DifferentialSharpe": "rewards",
     "Flat": "yardsticks",
+    "KeptRuns": "kept_runs",
+    "LiveAccount": "live",
+    "LiveState": "live",
     "MarketTable": "market_table",
     "Myopic": "yardsticks",
     "NetLogReturn": "rewards",
@@ -38,12 +45,16 @@ _HOMES = {
     "Policy": "playing",
     "RandomOfSameHabits": "yardsticks",
     "Seen": "playing",
+    "StableBaselinesAgent": "stable_baselines",
+    "TensorTradingEnv": "tensor_env",
     "TradingEnv": "trading_env",
     "TradingRules": "rules",
     "WalkForwardEvaluation": "evaluation",
     "action_map": "action_maps",
+    "live_state": "live",
     "observation_importance": "action_maps",
     "play": "playing",
+    "train_stable_baselines": "stable_baselines",
     "walk_forward_evaluation": "walk_forward",
     "walk_forward_windows": "walk_forward",
 }
@@ -56,6 +67,9 @@ __all__ = [
     "DQNAgent",
     "DifferentialSharpe",
     "Flat",
+    "KeptRuns",
+    "LiveAccount",
+    "LiveState",
     "MarketTable",
     "Myopic",
     "NetLogReturn",
@@ -64,12 +78,16 @@ __all__ = [
     "Policy",
     "RandomOfSameHabits",
     "Seen",
+    "StableBaselinesAgent",
+    "TensorTradingEnv",
     "TradingEnv",
     "TradingRules",
     "WalkForwardEvaluation",
     "action_map",
+    "live_state",
     "observation_importance",
     "play",
+    "train_stable_baselines",
     "walk_forward_evaluation",
     "walk_forward_windows",
 ]

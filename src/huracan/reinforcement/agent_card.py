@@ -47,7 +47,7 @@ DQN = LearnerSpec(
         "noisy": "explore by noisy weights instead of random actions",
         "distribution": "none for values, c51 or qr for distributions",
         "n_atoms": "atoms or quantiles of a distribution",
-        "value_range": "lowest and highest atom of c51, in scaled rewards",
+        "value_range": "lowest and highest atom of c51, in scaled rewards; auto is the reach of sums of those seen first",
         "loss": "squared or huber, of plain values",
         "n_step": "steps of a transition",
         "gamma": "discount of one step",
@@ -55,14 +55,14 @@ DQN = LearnerSpec(
         "alpha": "power of the errors that priorities are",
         "beta": "how far weights correct for priorities at the start; 1 at the end",
         "learning_rate": "of Adam at the start",
-        "weight_decay": "times the rate, share of the parameters taken off in an update; auto is 1 where chance is known",
+        "weight_decay": "times the rate, share of the parameters taken off in an update; auto is 0.4 where chance is known",
         "final_rate": "share of it at the end",
         "batch_size": "transitions, or bars with counterfactual backups, of an update",
         "replay_capacity": "transitions kept",
         "learning_starts": "steps before the first update",
         "train_every": "steps between rounds of updates",
         "gradient_steps": "updates of a round",
-        "tau": "share of the online network the target takes over in an update",
+        "tau": "share of the online network the target takes over in an update; auto is 0.1 with counterfactuals, else 0.01",
         "target_every": "above 1, the target takes over all of it once in so many updates",
         "epsilon_start": "share of random actions at the start",
         "epsilon_end": "share of random actions at the end",
@@ -80,7 +80,11 @@ DQN = LearnerSpec(
 
 
 def agent_info(agent: DQNAgent) -> ModelInfo:
-    """The card of an agent; of one that has learned, with what its states are made of and what it may do."""
+    """The card of an agent; of one that has learned, with what its states are made of and what it may do.
+
+    What was measured of agents like it stands there where somebody noted it: ``agent.regime_evidence_``, as
+    :meth:`huracan.reinforcement.WalkForwardEvaluation.regime_evidence` gives it.
+    """
     params = {name: getattr(agent.settings, name) for name in _DEFAULTS}
     info = DQN.info("control", hyperparameters={**params, "device": agent.device})
     layout = getattr(agent, "layout_", None)
@@ -92,4 +96,5 @@ def agent_info(agent: DQNAgent) -> ModelInfo:
         for said in info.feature_requirements
     )
     schema = {**info.output_schema, "action": f"the best of {', '.join(layout.action_names)}"}
-    return info.model_copy(update={"feature_requirements": requirements, "output_schema": schema})
+    measured = getattr(agent, "regime_evidence_", ())
+    return info.model_copy(update={"feature_requirements": requirements, "output_schema": schema, "regime_evidence": measured})

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 
 from huracan.errors import ModelError
 from huracan.logs import logger
+from huracan.reinforcement.acting import Acting, RewardSizes
 from huracan.reinforcement.actions import ActionLadder
 from huracan.reinforcement.agent_files import write_training
 from huracan.reinforcement.agent_settings import LearningPoint
+from huracan.reinforcement.arrays import NUMPY
 from huracan.reinforcement.counterfactual import Counterfactuals, counterfactuals
 from huracan.reinforcement.experience import Experience
 from huracan.reinforcement.replay import IndexReplay
@@ -28,8 +30,10 @@ __all__ = ["AgentTraining", "values_of_chance"]
 
 _LOOK_EVERY = 250
 """Updates between two looks at whether the values are still sane."""
-_FAR_OUT = 30.0
+_FAR_OUT = 2.0
 """A value this many times beyond the largest return there can be has exploded."""
+_FAST_TAU, _DECAY = 0.1, 0.4
+"""``tau`` and ``weight_decay`` with counterfactual backups."""
 
 
 class AgentTraining:
@@ -47,7 +51,11 @@ class AgentTraining:
             )
         agent._prepare(experience.layout, experience.rules, experience.market)
         self.learner = agent._learned()
-        self.random = np.random.default_rng(agent.random_state)
+        if experience.xp is not NUMPY and experience.xp.device.type != self.learner.device.type:
+            raise ModelError(
+                f"the environment lies on '{experience.xp.device}' and the agent on '{self.learner.device}'; the same device "
+                "was expected."
+            )
         market = experience.market
         self.replay = IndexReplay(
             s.replay_capacity if self.all_actions is None else experience.n_envs * (s.n_step + 1),
@@ -58,15 +66,18 @@ class AgentTraining:
             n_step=s.n_step,
             gamma=s.gamma,
             alpha=s.alpha if s.prioritised else 0.0,
+            arrays=experience.xp,
         )
-        self.credit, self.returns, self.finished = 0, np.zeros(experience.n_envs), [0.0, 0.0]
+        self.acting = Acting(experience, self.learner, self.replay, s, agent.random_state)
+        self.sizes = self.acting.sizes if self.all_actions is None else RewardSizes(NUMPY)
+        self.credit = 0
         self.losses: list[torch.Tensor] = []
-        self.observation: NDArray[np.float32] | None = None
-        self.largest_reward = 0.0
-        self.square_sum = self.n_rewards = 0.0
         self.good = self.learner.snapshot()
         if self.all_actions is not None:
-            self._learn_scale(self.all_actions.reward)
+            self.sizes.note(self.all_actions.reward.ravel(), _ravelled(self.all_actions.ruined))
+            self._learn_size()
+            if s.tau == "auto":
+                self.learner.tau = _FAST_TAU
             self._believe_in_chance(self.all_actions)
             self._place_rows()
 
@@ -91,17 +102,17 @@ class AgentTraining:
         self, stop: int, folder: Path | None, checkpoint_every: int, on_point: Callable[[LearningPoint], None] | None
     ) -> None:
         agent, s, n = self.agent, self.settings, self.experience.n_envs
-        if self.observation is None and self.all_actions is None:
-            self.observation = self.experience.begin(agent.random_state)
+        if self.all_actions is None:
+            self.acting.begin()
         last_kept = agent.steps_
         while agent.steps_ < stop and not agent.stopped_:
             if self.all_actions is None:
-                self._act()
+                self.acting.act(self._epsilon())
                 agent.steps_ += n
                 if agent.steps_ < s.learning_starts:
                     continue
-                if self.learner.updates == 0 and s.reward_scale == "auto":
-                    agent.reward_scale_ = _scale_of(self.square_sum, self.n_rewards)
+                if self.learner.updates == 0:
+                    self._learn_size()
                 self.credit += n
             else:
                 agent.steps_ += s.train_every
@@ -120,37 +131,6 @@ class AgentTraining:
         if folder is not None and not agent.stopped_:
             write_training(folder, *self.state())
 
-    def _act(self) -> None:
-        """One step of every copy, epsilon-greedy."""
-        observation, random, experience = self.observation, self.random, self.experience
-        assert observation is not None
-        epsilon = self._epsilon()
-        level = experience.level()
-        allowed = None if level is None or experience.allowed is None else experience.allowed[level]
-        n, n_actions = experience.n_envs, len(experience.layout.action_names)
-        if allowed is None:
-            action = random.integers(0, n_actions, n)
-        else:
-            action = np.where(allowed, random.random((n, n_actions)), -1.0).argmax(axis=1)
-        greedy = random.random(n) >= epsilon
-        if greedy.any():
-            values = self.learner.values(observation, noisy=self.settings.noisy)
-            if allowed is not None:
-                values = np.where(allowed, values, -np.inf)
-            action = np.where(greedy, values.argmax(axis=1), action)
-        taken = experience.take(observation, action)
-        self.replay.add(**taken.kept)
-        self.observation = taken.observation
-        self.returns += taken.reward
-        self.largest_reward = max(self.largest_reward, float(np.abs(taken.reward).max()))
-        if self.learner.updates == 0:
-            self.square_sum += float(np.square(taken.reward).sum())
-            self.n_rewards += n
-        if taken.over.any():
-            self.finished[0] += float(self.returns[taken.over].sum())
-            self.finished[1] += int(taken.over.sum())
-            self.returns[taken.over] = 0.0
-
     def _epsilon(self) -> float:
         s = self.settings
         if s.noisy:
@@ -165,21 +145,24 @@ class AgentTraining:
         if self.all_actions is not None:
             self.losses.append(self._learn_all(self.all_actions))
             return
-        sample = self.replay.sample(s.batch_size, self.random, beta=s.beta + (1.0 - s.beta) * min(progress, 1.0))
+        sample = self.replay.sample(s.batch_size, self.acting.random, beta=s.beta + (1.0 - s.beta) * min(progress, 1.0))
         loss, errors = self.learner.update(sample, self.agent.reward_scale_)
         if s.prioritised:
-            self.replay.update(sample.entry, errors.cpu().numpy())
+            self.replay.update(sample.entry, errors.cpu().numpy() if self.acting.xp is NUMPY else errors)
         self.losses.append(loss)
 
     def _learn_all(self, known: Counterfactuals) -> torch.Tensor:
         """One update from bars, of which all positions and actions are known."""
-        which = torch.from_numpy(self.random.integers(0, len(known.row), self.settings.batch_size)).to(self.learner.device)
+        acting, device = self.acting, self.learner.device
+        which = torch.as_tensor(acting.xp.drawn_integers(acting.random, self.settings.batch_size, len(known.row))).to(device)
         reward = self.reward_of.index_select(0, which)
         discount = torch.full_like(reward, self.settings.gamma)
         if self.ruined_of is not None:
             discount = discount.masked_fill(self.ruined_of.index_select(0, which), 0.0)
         row = self.row_of.index_select(0, which)
-        return self.learner.update_all(self._seen(row), self._seen(row + 1), reward, discount, self.next_level)
+        before = self.windows[row - (self.window - 1)]
+        after = self.windows[row - (self.window - 2)]
+        return self.learner.update_all(before, after, self.account_of, reward, discount, self.next_level)
 
     def _place_rows(self) -> None:
         """Put what all updates read on the device."""
@@ -193,25 +176,15 @@ class AgentTraining:
         self.row_of = torch.from_numpy(known.row).to(device)
         self.next_level = torch.from_numpy(ladder.next_level).to(device)
         features = torch.from_numpy(experience.market.features).to(device)
-        window = experience.rules.window
+        self.window = experience.rules.window
         rows, d = features.shape
-        self.windows = features.as_strided((rows - window + 1, window * d), (d, 1))
+        self.windows = features.as_strided((rows - self.window + 1, self.window * d), (d, 1))
         parts = []
         for name in experience.rules.observe:
             weights = np.array(ladder.weights, np.float32)
             parts.append(np.eye(ladder.n_levels, dtype=np.float32) if name == "level" else weights[:, None])
         said = np.concatenate(parts, axis=1) if parts else np.zeros((ladder.n_levels, 0), np.float32)
         self.account_of = torch.from_numpy(said).to(device)
-
-    def _seen(self, row: torch.Tensor) -> torch.Tensor:
-        """Observations (batch * levels, width) of bars at every standing target."""
-        assert self.experience.rules is not None
-        shown = self.windows[row - (self.experience.rules.window - 1)]
-        levels = len(self.account_of)
-        whole = shown.new_empty((len(row), levels, shown.shape[1] + self.account_of.shape[1]))
-        whole[:, :, : shown.shape[1]] = shown[:, None]
-        whole[:, :, shown.shape[1] :] = self.account_of
-        return whole.view(len(row) * levels, -1)
 
     def _believe_in_chance(self, known: Counterfactuals) -> None:
         """Begin with the values of a market without drift: what the layers learn is how this one differs."""
@@ -225,13 +198,17 @@ class AgentTraining:
         drift = np.log((market.mark[known.row] / market.fill[known.row]).mean())  # of a price that is no martingale
         step = known.reward.mean(axis=0, dtype=np.float64) - target * drift
         if self.settings.weight_decay == "auto":
-            learner.optimizer.param_groups[0]["weight_decay"] = 1.0
+            learner.optimizer.param_groups[0]["weight_decay"] = _DECAY
         learner.believe(values_of_chance(step, ladder, self.settings.gamma) * self.agent.reward_scale_)
 
-    def _learn_scale(self, reward: NDArray[np.float32]) -> None:
-        self.largest_reward = float(np.abs(reward).max())
-        if self.settings.reward_scale == "auto":
-            self.agent.reward_scale_ = _scale_of(float(np.square(reward, dtype=np.float64).sum()), reward.size)
+    def _learn_size(self) -> None:
+        """Settle what rewards are multiplied by, and between what c51 looks for values, by the rewards that were seen."""
+        agent, s = self.agent, self.settings
+        if s.reward_scale == "auto":
+            agent.reward_scale_ = self.sizes.scale
+        if s.value_range == "auto":
+            reach = agent.reward_scale_ * self.sizes.reach(s.gamma) or 1.0
+            agent.look_between(-reach, reach)
 
     # --- whether it goes well --------------------------------------------------------------------------------------
 
@@ -240,20 +217,21 @@ class AgentTraining:
         agent = self.agent
         loss = float(torch.stack(self.losses).mean())
         self.losses = []
-        bound = _FAR_OUT * max(self.largest_reward * agent.reward_scale_, 1.0) / (1.0 - self.settings.gamma)
-        if not math.isfinite(loss) or not self.learner.healthy or loss > bound**2:
+        scale, largest, reward = agent.reward_scale_, self.learner.largest_value, float(self.sizes.largest)
+        bound = _FAR_OUT * (reward * scale or 1.0) / (1.0 - self.settings.gamma)
+        if not (math.isfinite(loss) and self.learner.healthy and largest <= bound):
             self.learner.go_back(self.good)
             agent.stopped_ = (
-                f"values exploded before step {agent.steps_:,} (mean loss {loss:.3g}); the parameters of the last "
-                "sound look are kept. A lower learning_rate, a smaller gamma or a larger target_every may help."
+                f"values exploded before step {agent.steps_:,}: one is {largest / scale:.3g}, where rewards of at most "
+                f"{reward:.3g} can sum up to {reward / (1.0 - self.settings.gamma):.3g} (mean loss "
+                f"{loss:.3g}); the parameters of the last sound look are kept. A lower learning_rate, a smaller gamma or a "
+                "larger target_every may help."
             )
             logger().warning("learning stopped", reason=agent.stopped_)
             return False
         self.good = self.learner.snapshot()
-        total, count = self.finished
-        self.finished = [0.0, 0.0]
         epsilon = 0.0 if self.all_actions is not None else self._epsilon()
-        point = LearningPoint(agent.steps_, loss, total / count if count else None, epsilon)
+        point = LearningPoint(agent.steps_, loss, self.acting.mean_return(), epsilon)
         agent.history_.append(point)
         if on_point is not None:
             on_point(point)
@@ -272,19 +250,16 @@ class AgentTraining:
                     "checkpoints were asked for, and this environment cannot say where it stands; one of ours was expected."
                 )
             arrays |= {f"env.{name}": value for name, value in env.items()}
-        arrays["returns"], arrays["good"] = self.returns, self.good.cpu().numpy()
+        arrays["returns"], arrays["good"] = self.acting.xp.numpy(self.acting.returns), self.good.cpu().numpy()
         arrays["losses"] = np.array([float(loss) for loss in self.losses], np.float64)
         told = {
             "agent": self.agent.told(),
             "total_steps": self.total,
             "market": self._market(),
             "n_envs": self.experience.n_envs,
-            "random": self.random.bit_generator.state,
             "credit": self.credit,
-            "finished": self.finished,
-            "largest_reward": self.largest_reward,
-            "square_sum": self.square_sum,
-            "n_rewards": self.n_rewards,
+            **self.acting.told(),
+            "sizes": self.sizes.told(),
         }
         return told, arrays
 
@@ -306,26 +281,24 @@ class AgentTraining:
         self.learner.restore(_under(arrays, "learner."))
         self.replay.load_state_dict(_under(arrays, "replay."))
         if self.all_actions is None:
-            self.observation = self.experience.restore(_under(arrays, "env."))
+            self.acting.observation = self.experience.restore(_under(arrays, "env."))
         agent = self.agent
         agent.reward_scale_, agent.steps_ = float(told["agent"]["reward_scale"]), int(told["agent"]["steps"])
+        agent.look_between(*told["agent"]["value_range"])
         agent.history_ = [LearningPoint(**point) for point in told["agent"]["history"]]
-        self.random.bit_generator.state = told["random"]
-        self.credit, self.finished = int(told["credit"]), list(told["finished"])
-        self.returns, self.good = np.array(arrays["returns"]), torch.from_numpy(np.array(arrays["good"])).to(self.good)
-        self.losses = [torch.tensor(loss, dtype=torch.float32) for loss in arrays["losses"]]
-        self.largest_reward, self.square_sum = float(told["largest_reward"]), float(told["square_sum"])
-        self.n_rewards = float(told["n_rewards"])
+        self.acting.restore(told, arrays["returns"])
+        self.sizes.restore(told["sizes"])
+        self.credit = int(told["credit"])
+        self.good = torch.from_numpy(np.array(arrays["good"])).to(self.good)
+        self.losses = list(torch.tensor(arrays["losses"], dtype=torch.float32, device=self.learner.device))
 
 
 def _under(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
     return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
 
 
-def _scale_of(square_sum: float, n: float) -> float:
-    """What makes the root mean square of rewards 1."""
-    size = math.sqrt(square_sum / n) if n else 0.0
-    return 1.0 / size if size > 1e-12 else 1.0
+def _ravelled(flags: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+    return None if flags is None else flags.ravel()
 
 
 def values_of_chance(reward: NDArray[np.float64], ladder: ActionLadder, gamma: float) -> NDArray[np.float64]:
@@ -334,10 +307,14 @@ def values_of_chance(reward: NDArray[np.float64], ladder: ActionLadder, gamma: f
     >>> values_of_chance(np.array([[0.0, -1.0], [-1.0, -0.1]]), ActionLadder.positions(0, 1), 0.5).round(3).tolist()
     [[0.0, -1.1], [-1.0, -0.2]]
     """
-    values = np.zeros_like(reward)
-    while True:
-        best = np.where(ladder.allowed, values, -np.inf).max(axis=1)
-        new = reward + gamma * best[ladder.next_level]
-        if np.abs(new - values).max() < 1e-12:
-            return new
-        values = new
+    level, lead = np.arange(ladder.n_levels), ladder.next_level
+    action = np.where(ladder.allowed, reward, -np.inf).argmax(axis=1)
+    while True:  # policy iteration (Howard, 1960): a few rounds, whatever the discount
+        following = np.zeros((ladder.n_levels, ladder.n_levels))
+        following[level, lead[level, action]] = gamma
+        best = np.linalg.solve(np.eye(ladder.n_levels) - following, reward[level, action])
+        values = reward + gamma * best[lead]
+        better = np.where(ladder.allowed, values, -np.inf)
+        if (better.max(axis=1) <= better[level, action] + 1e-12 * (1.0 + np.abs(best))).all():
+            return values
+        action = better.argmax(axis=1)

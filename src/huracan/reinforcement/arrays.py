@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     import torch
@@ -41,7 +42,17 @@ class NumpyArrays:
     @staticmethod
     def take_rows(values: Any, rows: Any) -> Any:
         """``values[rows]`` of a table."""
-        return values[rows]
+        return values.take(rows, axis=0) if values.flags.c_contiguous else values[rows]
+
+    @staticmethod
+    def side_by_side(columns: Any) -> Any:
+        """Columns (rows,) as one table for :meth:`gather`."""
+        return np.ascontiguousarray(np.stack(columns, axis=1))
+
+    @staticmethod
+    def gather(table: Any, rows: Any) -> Any:
+        """The columns of these rows, (columns, n). Rows are there: they are not checked once more."""
+        return table.take(rows, axis=0, mode="clip").T
 
     @staticmethod
     def full(n: int, value: float) -> Any:
@@ -56,7 +67,57 @@ class NumpyArrays:
     @staticmethod
     def some(flags: Any) -> bool:
         """Whether any is set: where none is, work can be left out."""
-        return bool(flags.any())
+        return bool(np.count_nonzero(flags))
+
+    @staticmethod
+    def table(shape: tuple[int, ...], kind: str) -> Any:
+        """Zeros of a kind of number: "float32", "float64", "int32", "uint8"."""
+        return np.zeros(shape, kind)
+
+    @staticmethod
+    def below(values: Any) -> Any:
+        """The largest float64 below each, towards 0."""
+        return np.nextafter(values, 0.0)
+
+    @staticmethod
+    def count(n: int) -> Any:
+        """0 to n - 1, int64."""
+        return np.arange(n)
+
+    @staticmethod
+    def float32(values: Any) -> Any:
+        """As float32."""
+        return values.astype(np.float32)
+
+    @staticmethod
+    def generator(seed: int) -> np.random.Generator:
+        """A stream of random numbers."""
+        return np.random.default_rng(seed)
+
+    @staticmethod
+    def state_of(random: np.random.Generator) -> Any:
+        """Where a stream stands, as plain values."""
+        return random.bit_generator.state
+
+    @staticmethod
+    def set_state(random: np.random.Generator, state: Any) -> None:
+        """Let a stream go on from there."""
+        random.bit_generator.state = state
+
+    @staticmethod
+    def drawn(random: np.random.Generator, n: int) -> Any:
+        """``n`` numbers from 0 to below 1, float64."""
+        return random.random(n)
+
+    @staticmethod
+    def drawn_integers(random: np.random.Generator, n: int, below: int) -> Any:
+        """``n`` whole numbers from 0 to ``below - 1``."""
+        return random.integers(0, below, n)
+
+    @staticmethod
+    def numpy(values: Any) -> NDArray[Any]:
+        """A NumPy array of one's own."""
+        return np.array(values)
 
     @staticmethod
     def empty_observations(n: int, width: int) -> Any:
@@ -113,6 +174,14 @@ class TensorArrays:
         """``values[rows]`` of a table."""
         return values[rows]
 
+    def side_by_side(self, columns: Any) -> Any:
+        """Columns (rows,) as one table for :meth:`gather`."""
+        return self.column(np.stack(columns, axis=1))
+
+    def gather(self, table: Any, rows: Any) -> Any:
+        """The columns of these rows, (columns, n)."""
+        return table.index_select(0, rows).T.contiguous()
+
     def zeros(self, n: int) -> Any:
         """float64 (n,)."""
         return self._torch.zeros(n, dtype=self.float64, device=self.device)
@@ -129,6 +198,48 @@ class TensorArrays:
     def some(flags: Any) -> bool:
         """Always: to know would mean to wait for the device."""
         return True
+
+    def table(self, shape: tuple[int, ...], kind: str) -> Any:
+        """Zeros of a kind of number: "float32", "float64", "int32", "uint8"."""
+        return self._torch.zeros(shape, dtype=getattr(self._torch, kind), device=self.device)
+
+    def below(self, values: Any) -> Any:
+        """The largest float64 below each, towards 0."""
+        return self._torch.nextafter(values, self._torch.zeros_like(values))
+
+    def count(self, n: int) -> Any:
+        """0 to n - 1, int64."""
+        return self._torch.arange(n, device=self.device)
+
+    def float32(self, values: Any) -> Any:
+        """As float32."""
+        return values.to(self._torch.float32)
+
+    def generator(self, seed: int) -> torch.Generator:
+        """A stream of random numbers on the device."""
+        return self._torch.Generator(self.device).manual_seed(seed)
+
+    @staticmethod
+    def state_of(random: torch.Generator) -> Any:
+        """Where a stream stands, as plain values."""
+        return random.get_state().tolist()
+
+    def set_state(self, random: torch.Generator, state: Any) -> None:
+        """Let a stream go on from there."""
+        random.set_state(self._torch.tensor(state, dtype=self._torch.uint8))
+
+    def drawn(self, random: torch.Generator, n: int) -> Any:
+        """``n`` numbers from 0 to below 1, float64."""
+        return self._torch.rand(n, generator=random, dtype=self.float64, device=self.device)
+
+    def drawn_integers(self, random: torch.Generator, n: int, below: int) -> Any:
+        """``n`` whole numbers from 0 to ``below - 1``."""
+        return self._torch.randint(below, (n,), generator=random, device=self.device)
+
+    @staticmethod
+    def numpy(values: Any) -> NDArray[Any]:
+        """A NumPy array of one's own."""
+        return np.array(values.cpu().numpy()) if hasattr(values, "cpu") else np.array(values)
 
     def empty_observations(self, n: int, width: int) -> Any:
         """float32 (n, width), not filled."""

@@ -16,7 +16,7 @@ from huracan.reinforcement.market_table import MarketTable
 from huracan.reinforcement.rules import TradingRules
 from huracan.reinforcement.trading_core import TradingCore
 
-__all__ = ["BatchTradingEnv", "checked_actions", "checked_rows", "observation_space", "rules_of"]
+__all__ = ["BatchTradingEnv", "checked_actions", "checked_rows", "observation_space", "rules_of", "sown"]
 
 
 class BatchTradingEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[Any]]):
@@ -29,7 +29,8 @@ class BatchTradingEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[
 
     Parameters
     ----------
-    market : bars and features. n_envs : copies.
+    market : bars and features. n_envs : copies; from 64 on the first step takes seconds and the others half the time, where
+        numba is installed (``huracan[fast]``): the formula is compiled, to the same bits.
     rules : the rules of the game; or give its parameters by name (``window=32``, ``costs=CostModel(fee_bps=10)``...).
 
     Attributes
@@ -45,7 +46,7 @@ class BatchTradingEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[
     >>> env = BatchTradingEnv(market, 2, costs=CostModel.free(), episode_length=5)
     >>> observation, infos = env.reset(seed=0)
     >>> observation.shape, infos["action_mask"].shape
-    ((2, 3), (2, 3))
+    ((2, 6), (2, 3))
     >>> observation, reward, terminated, truncated, infos = env.step(np.array([2, 1]))  # buy, hold
     >>> reward.round(4).tolist()
     [0.0953, 0.0]
@@ -73,7 +74,7 @@ class BatchTradingEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[
 
     def action_masks(self) -> NDArray[np.bool_]:
         """(n_envs, actions): what is allowed now."""
-        return self._allowed[self.core.level]
+        return self._allowed.take(self.core.level, axis=0)
 
     def reset(
         self, *, seed: int | list[int] | None = None, options: dict[str, Any] | None = None
@@ -90,16 +91,10 @@ class BatchTradingEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[
         ------
         ModelError : an episode cannot begin on a row.
         """
-        if seed is None and not self._sown:
-            seed = int(np.random.default_rng().integers(2**31))
-        if seed is not None:
-            self.core.sow(seed if isinstance(seed, list) else np.arange(seed, seed + self.num_envs))
-            self._sown = True
-        rows = (
-            None
-            if not options or options.get("rows") is None
-            else checked_rows(self.market, self.rules, options["rows"], self.num_envs)
-        )
+        self._sown = sown(self.core, seed, self._sown)
+        rows = None if not options else options.get("rows")
+        if rows is not None:
+            rows = checked_rows(self.market, self.rules, rows, self.num_envs)
         return self.core.begin(rows), {"action_mask": self.action_masks()}
 
     def step(
@@ -121,10 +116,10 @@ class BatchTradingEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[
         infos: dict[str, Any] = {
             "action_mask": self.action_masks(),
             "log_return": outcome.log_return,
-            "equity": outcome.equity,
+            "equity": outcome.equity.copy(),  # the account goes on with its own
             "turnover": outcome.turnover,
             "cost": outcome.cost,
-            "target": outcome.target,
+            "target": outcome.target.copy(),
         }
         if moved.final_observation is not None:
             infos["final_obs"] = moved.final_observation
@@ -133,7 +128,7 @@ class BatchTradingEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
         """Everything that changes from step to step; :meth:`load_state_dict` goes on from it exactly."""
-        return {name: np.array(value) for name, value in self.core.state().items()}
+        return self.core.state()
 
     def load_state_dict(self, state: dict[str, NDArray[Any]]) -> None:
         """Go on from what :meth:`state_dict` gave.
@@ -144,6 +139,25 @@ class BatchTradingEnv(VectorEnv[NDArray[np.float32], NDArray[np.int64], NDArray[
         """
         self.core.restore(state)
         self._sown = True
+
+
+def sown(core: TradingCore, seed: int | list[int] | None, before: bool) -> bool:
+    """Give the copies of a core their seeds: ``seed`` is of the first copy, or one for each; None goes on if there were any
+    ``before``.
+
+    Raises
+    ------
+    ModelError : a seed is below 0, or there are more or fewer than copies.
+    """
+    if seed is None and before:
+        return True
+    if seed is None:
+        seed = int(np.random.default_rng().integers(2**31))
+    seeds = np.arange(seed, seed + core.n) if isinstance(seed, int | np.integer) else np.asarray(seed)
+    if seeds.shape != (core.n,) or (seeds < 0).any():
+        raise ModelError(f"seed is {seed}; a whole number of at least 0 was expected, or {core.n} of them.")
+    core.sow(seeds)
+    return True
 
 
 def rules_of(rules: TradingRules | None, named: dict[str, Any]) -> TradingRules:
@@ -173,8 +187,9 @@ def checked_actions(actions: Any, n: int, n_actions: int) -> NDArray[np.int64]:
         given = given.astype(np.int64)
     if given.shape != (n,):
         raise ModelError(f"actions have shape {given.shape}; ({n},) was expected.")
-    if given.view(np.uint64).max() >= n_actions:
-        at = int(np.argmax(given.view(np.uint64) >= n_actions))
+    outside = given.view(np.uint64) >= n_actions  # those below 0 are far above it
+    if np.count_nonzero(outside):
+        at = int(outside.argmax())
         raise ModelError(f"action {given[at]} of copy {at} is outside of the space; 0 to {n_actions - 1} were expected.")
     return given
 

@@ -17,9 +17,8 @@ from huracan.accounting import AccountState, step
 from huracan.errors import ModelError
 from huracan.reinforcement.arrays import NUMPY
 from huracan.reinforcement.market_table import MarketTable
-from huracan.reinforcement.rewards import Outcome
+from huracan.reinforcement.rewards import outcome_of
 from huracan.reinforcement.rules import TradingRules
-from huracan.reinforcement.trading_core import RUIN
 
 __all__ = ["Counterfactuals", "counterfactuals"]
 
@@ -93,18 +92,8 @@ def counterfactuals(market: MarketTable, rules: TradingRules, rows: NDArray[np.i
         bars=market.bars[rows, None, None],
     )
     equity = out.state.equity
-    zero = np.zeros(shape)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        growth = np.where(state.equity > 0, equity / state.equity, 0.0)
-        outcome = Outcome(
-            np.log(np.maximum(growth, RUIN)),
-            equity,
-            zero,
-            zero,
-            np.where(state.equity > 0, out.traded / state.equity, 0.0),
-            np.where(state.equity > 0, out.cost / state.equity, 0.0),
-            spread(target, shape),
-        )
+    before = np.where(state.equity > 0, state.equity, np.inf)  # of nothing, nothing can be lost
+    outcome = outcome_of(before, equity, out.traded, out.cost, spread(target, shape), NUMPY)
     reward, _ = rules.reward(outcome, (), NUMPY)
     ruined = equity <= 0.0
     return Counterfactuals(rows, reward.astype(np.float32), ruined if ruined.any() else None)

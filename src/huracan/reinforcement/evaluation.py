@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,10 +12,13 @@ import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
 from huracan.accounting import performance_metrics
+from huracan.errors import DataError, ModelError
+from huracan.model_info import RegimeSkill
+from huracan.reinforcement.regime_results import evidence_of, regime_table
+from huracan.reinforcement.uncertain_means import bootstrapped_over_time, tested_over_time
+from huracan.reinforcement.verdicts import AgentVerdict, verdict_of
 from huracan.statistics import (
     adjust_p_values,
-    block_bootstrap,
-    ewc_t_test_pairs,
     interquartile_mean,
     performance_profile,
     probability_of_improvement,
@@ -29,7 +32,7 @@ Floats = NDArray[np.float64]
 AGENT = "agent"
 """What the agent is called among the strategies."""
 
-_BASIS_POINTS = 10_000.0
+_ORDER = (AGENT, "flat", "buy_and_hold", "random", "myopic")
 _FEWEST_DAYS = 60
 _LEAD = ("lead_bps", "lead_low", "lead_high", "lead_p_value")
 _RUN = ("seed", "window", "symbol", "strategy")
@@ -48,8 +51,9 @@ class WalkForwardEvaluation:
         learned all symbols.
     action_maps : cells of an action map of every trained agent, ``[seed, window, symbol, x_name, y_name, x, y, action,
         action_name, advantage]``.
-    stopped : (window, seed) -> why a training ended before its time.
+    stopped : (window, seed, symbol) -> why a training ended before its time; symbol is None where one agent learned all.
     bars_per_year : by which ratios are annualised; 1 where the market has no times.
+    regimes : ``[symbol, ts, regime]``, the state of the market when the bar of ``ts`` had closed; None where nobody knows.
     """
 
     bars: pl.DataFrame
@@ -57,8 +61,9 @@ class WalkForwardEvaluation:
     windows: pl.DataFrame
     learning_curves: pl.DataFrame
     action_maps: pl.DataFrame
-    stopped: Mapping[Any, str] = field(default_factory=dict)
+    stopped: Mapping[tuple[int, int, str | None], str] = field(default_factory=dict)
     bars_per_year: float = 1.0
+    regimes: pl.DataFrame | None = None
 
     def __repr__(self) -> str:
         seeds = self.runs["seed"].drop_nulls().n_unique()
@@ -70,8 +75,38 @@ class WalkForwardEvaluation:
 
     @cached_property
     def strategies(self) -> tuple[str, ...]:
-        """Names, the agent first."""
-        return tuple(self.runs["strategy"].unique(maintain_order=True).to_list())
+        """Names, the agent first, then from the simplest to the cleverest."""
+        found = self.runs["strategy"].unique(maintain_order=True).to_list()
+        return tuple(sorted(found, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER)))
+
+    @cached_property
+    def symbols(self) -> tuple[str, ...]:
+        """What was traded, in order."""
+        return tuple(sorted(self.runs["symbol"].unique().to_list()))
+
+    def of_symbol(self, symbol: str) -> WalkForwardEvaluation:
+        """What was found of one symbol; spans of windows, curves and maps of agents that learned others too stay whole.
+
+        Raises
+        ------
+        DataError : it was not traded.
+        """
+        if symbol not in self.symbols:
+            raise DataError(f"symbol '{symbol}' is not among {', '.join(self.symbols)}.")
+
+        def own(table: pl.DataFrame) -> pl.DataFrame:
+            return (
+                table.filter(pl.col("symbol").is_null() | (pl.col("symbol") == symbol)) if "symbol" in table.columns else table
+            )
+
+        return replace(
+            self,
+            bars=own(self.bars),
+            runs=own(self.runs),
+            learning_curves=own(self.learning_curves),
+            action_maps=own(self.action_maps),
+            stopped={key: why for key, why in self.stopped.items() if key[2] in (None, symbol)},
+        )
 
     def to_frame(self) -> pl.DataFrame:
         """One row per seed, window, symbol and strategy: ``net_log_return``, ``sharpe``, ``turnover``, ``exposure``,
@@ -117,17 +152,20 @@ class WalkForwardEvaluation:
         Agarwal et al. (2021), "Deep reinforcement learning at the edge of the statistical precipice"; Lazarus et al. (2018),
         "HAR Inference"; Holm (1979).
         """
+        return self._once(("summary", confidence, resamples, seed), lambda: self._summary(confidence, resamples, seed))
+
+    def _summary(self, confidence: float, resamples: int, seed: int) -> pl.DataFrame:
         over_time = self.over_time()
         series = {name: over_time[name].to_numpy() for name in self.strategies}
-        against_zero = _tested(series, [(name, None) for name in self.strategies], confidence)
+        against_zero = tested_over_time(series, [(name, None) for name in self.strategies], confidence)
         rivals = [name for name in self.strategies if name != AGENT]
-        leads = _tested(series, [(AGENT, name) for name in rivals], confidence)
+        leads = tested_over_time(series, [(AGENT, name) for name in rivals], confidence)
         adjusted = adjust_p_values(leads["p_value"].to_numpy(), "holm")
         rows = []
         for i, name in enumerate(self.strategies):
             row: dict[str, Any] = {"strategy": name, **self._score(name, confidence, resamples, seed)}
             row |= dict(zip(("mean_bps", "mean_low", "mean_high", "p_value"), against_zero.row(i)))
-            row |= _bootstrapped(series[name], confidence, resamples, seed)
+            row |= bootstrapped_over_time(series[name], confidence, resamples, seed)
             if name in rivals:
                 k = rivals.index(name)
                 row |= dict(zip(_LEAD, leads.row(k)))
@@ -137,6 +175,28 @@ class WalkForwardEvaluation:
                 row |= dict.fromkeys((*_LEAD, "lead_p_adjusted", "improvement"))
             rows.append(row | self._account(name))
         return pl.DataFrame(rows, infer_schema_length=None)
+
+    def summary_by_symbol(self, *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0) -> pl.DataFrame:
+        """:meth:`summary` of each symbol alone, after ``symbol``; ``lead_p_adjusted`` holds for all symbols and strategies.
+
+        Figures are those of :meth:`of_symbol`, so ``score`` is over seeds and windows.
+        """
+        asked = (confidence, resamples, seed)
+        return self._once(("summary_by_symbol", *asked), lambda: self._summary_by_symbol(*asked))
+
+    def _summary_by_symbol(self, confidence: float, resamples: int, seed: int) -> pl.DataFrame:
+        parts = [
+            self.of_symbol(name)
+            .summary(confidence=confidence, resamples=resamples, seed=seed)
+            .with_columns(symbol=pl.lit(name))
+            for name in self.symbols
+        ]
+        table = pl.concat(parts, how="vertical_relaxed").with_row_index("row")
+        tested = table.filter(pl.col("lead_p_value").is_not_null())
+        adjusted = adjust_p_values(tested["lead_p_value"].to_numpy(), "holm")
+        every = tested.select("row", pl.Series("lead_p_adjusted", adjusted))
+        joined = table.drop("lead_p_adjusted").join(every, on="row", how="left", maintain_order="left")
+        return joined.select("symbol", *(c for c in table.columns if c not in ("row", "symbol")))
 
     def over_time(self) -> pl.DataFrame:
         """``[time, a column a strategy]``: mean net log return per bar over seeds and symbols, of each day or bar."""
@@ -164,19 +224,69 @@ class WalkForwardEvaluation:
 
         Parameters
         ----------
-        thresholds : by default 51 from the lowest to the highest score. figure : a column of :meth:`to_frame`.
+        thresholds : by default 0 and 51 from the lowest to the highest score. figure : a column of :meth:`to_frame`.
         confidence, resamples, seed : of the bands, see :func:`huracan.statistics.performance_profile`.
         """
         scores = {name: self.scores(name, figure) for name in self.strategies}
         if thresholds is None:
             every = np.concatenate([table.ravel() for table in scores.values()])
-            thresholds = np.linspace(every.min(), every.max(), 51)
+            thresholds = np.union1d(np.linspace(every.min(), every.max(), 51), [0.0])
         found = []
         for name, table in scores.items():
             profile = performance_profile(table, thresholds, resamples=resamples, confidence=confidence, seed=seed)
             columns = {part: getattr(profile, part) for part in ("threshold", "share", "ci_low", "ci_high")}
             found.append(pl.DataFrame(columns).select(pl.lit(name).alias("strategy"), pl.all()))
         return pl.concat(found)
+
+    def by_regime(
+        self, strategy: str = AGENT, *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
+    ) -> pl.DataFrame:
+        """One row per regime that was met: what a strategy earned there, net, more than by doing nothing.
+
+        ``bars``, ``moments``, ``share`` : bars of all symbols decided in this regime, at how many moments, and their share.
+
+        ``mean_bps``, ``mean_low``, ``mean_high`` : mean net log return per bar in basis points, seeds and symbols averaged
+        first, with the interval of the equal-weighted-cosine t test over the moments of the regime; ``bootstrap_low`` and
+        ``bootstrap_high`` are of the stationary block bootstrap. ``p_value`` is of a mean of 0, which is what doing nothing
+        earns; ``p_adjusted`` after Holm for all regimes. Null with fewer than 100 moments.
+
+        ``n_effective`` : independent moments that would be worth as much. ``exposure``, ``turnover`` : share of bars with a
+        position, and mean turnover.
+
+        Raises
+        ------
+        ModelError : regimes are not known; see ``regimes`` of :func:`~huracan.reinforcement.walk_forward_evaluation`.
+        """
+        if self.regimes is None:
+            raise ModelError("regimes of this market are not known; walk_forward_evaluation(..., regimes=) takes them.")
+        own = self.bars.filter(pl.col("strategy") == strategy)
+        if own.is_empty():
+            raise ModelError(f"strategy '{strategy}' was not played; {', '.join(self.strategies)} were.")
+        regimes = self.regimes
+        return self._once(
+            ("by_regime", strategy, confidence, resamples, seed),
+            lambda: regime_table(own, regimes, confidence=confidence, resamples=resamples, seed=seed),
+        )
+
+    def regime_evidence(self) -> tuple[RegimeSkill, ...]:
+        """What :meth:`by_regime` found of the agent, as a card holds it: net log return a bar; nothing where nobody knows."""
+        return () if self.regimes is None else evidence_of(self.by_regime())
+
+    def verdict(self, *, alpha: float = 0.05, resamples: int = 2000, seed: int = 0) -> AgentVerdict:
+        """What all this allows to say in a sentence.
+
+        Parameters
+        ----------
+        alpha : level of the tests after Holm, over all yardsticks. resamples, seed : as of :meth:`summary`.
+        """
+        return verdict_of(
+            self.summary(confidence=1.0 - alpha, resamples=resamples, seed=seed),
+            agent=AGENT,
+            alpha=alpha,
+            n_seeds=self.runs["seed"].drop_nulls().n_unique(),
+            n_windows=self.windows.height,
+            stopped=self.stopped,
+        )
 
     def equity(self) -> pl.DataFrame:
         """``[strategy, seed, ts, equity]`` (``row`` without times): what 1 has become, window after window.
@@ -185,6 +295,16 @@ class WalkForwardEvaluation:
         parts in all seeds.
         """
         return pl.concat([self._curves("seed"), self._curves()])
+
+    def _once(self, key: Any, make: Callable[[], pl.DataFrame]) -> pl.DataFrame:
+        """A table with bootstraps in it is made once; asked again with the same settings, it is there."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
+
+    @cached_property
+    def _made(self) -> dict[Any, pl.DataFrame]:
+        return {}
 
     def _curves(self, *by: str) -> pl.DataFrame:
         time = self._time
@@ -216,26 +336,3 @@ class WalkForwardEvaluation:
         own = self.runs.filter(pl.col("strategy") == name)
         means = own.select("turnover", "exposure", "trades", "cost_bps").mean().row(0, named=True)
         return {"sharpe": figures["sharpe"], "max_drawdown": figures["max_drawdown"], **means}
-
-
-def _tested(series: Mapping[str, Floats], pairs: Sequence[tuple[str, str | None]], confidence: float) -> pl.DataFrame:
-    """``[mean, low, high, p_value]`` of each difference over time, in basis points; None is no return at all."""
-    names = list(series)
-    rows = np.stack([*series.values(), np.zeros(len(next(iter(series.values()))))])
-    chosen = [(names.index(a), len(names) if b is None else names.index(b)) for a, b in pairs]
-    _, test = ewc_t_test_pairs(rows, pairs=np.array(chosen), confidence=confidence, names=[*names, "no return"])
-    return pl.DataFrame(
-        {
-            "mean": test.mean * _BASIS_POINTS,
-            "low": test.ci_low * _BASIS_POINTS,
-            "high": test.ci_high * _BASIS_POINTS,
-            "p_value": test.p_value,
-        }
-    )
-
-
-def _bootstrapped(series: Floats, confidence: float, resamples: int, seed: int) -> dict[str, float]:
-    if np.ptp(series) == 0.0:
-        return {"bootstrap_low": float(series[0]) * _BASIS_POINTS, "bootstrap_high": float(series[0]) * _BASIS_POINTS}
-    found = block_bootstrap(series, confidence=confidence, resamples=resamples, seed=seed)
-    return {"bootstrap_low": found.ci_low * _BASIS_POINTS, "bootstrap_high": found.ci_high * _BASIS_POINTS}

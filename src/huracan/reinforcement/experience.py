@@ -12,9 +12,11 @@ from gymnasium.wrappers import OrderEnforcing, PassiveEnvChecker, RecordEpisodeS
 from numpy.typing import NDArray
 
 from huracan.errors import ModelError
+from huracan.reinforcement.arrays import NUMPY
 from huracan.reinforcement.batch_env import BatchTradingEnv
 from huracan.reinforcement.market_table import MarketTable
 from huracan.reinforcement.rules import TradingRules
+from huracan.reinforcement.tensor_env import TensorTradingEnv
 from huracan.reinforcement.trading_env import TradingEnv
 
 __all__ = ["Experience", "MarketExperience", "ObservationLayout", "PlainExperience", "StepTaken", "experience_of"]
@@ -40,13 +42,18 @@ class StepTaken:
     """One step of every copy, as :meth:`huracan.reinforcement.replay.IndexReplay.add` takes it, and what is seen next."""
 
     kept: dict[str, Any]
-    observation: NDArray[np.float32]
-    reward: NDArray[np.float64]
-    over: NDArray[np.bool_]
+    observation: Any
+    reward: Any
+    over: Any
 
 
 class Experience(Protocol):
     """Copies of an environment that an agent learns in."""
+
+    @property
+    def xp(self) -> Any:
+        """The arithmetic of what it gives and takes, see :mod:`huracan.reinforcement.arrays`."""
+        ...
 
     @property
     def n_envs(self) -> int:
@@ -69,19 +76,19 @@ class Experience(Protocol):
         ...
 
     @property
-    def allowed(self) -> NDArray[np.bool_] | None:
+    def allowed(self) -> Any:
         """(levels, actions), or None where everything always is."""
         ...
 
-    def begin(self, seed: int) -> NDArray[np.float32]:
+    def begin(self, seed: int) -> Any:
         """Begin in every copy; observations (n_envs, width)."""
         ...
 
-    def level(self) -> NDArray[np.int64] | None:
+    def level(self) -> Any:
         """(n_envs,) the row of ``allowed`` that holds now."""
         ...
 
-    def take(self, observation: NDArray[np.float32], action: NDArray[np.int64]) -> StepTaken:
+    def take(self, observation: Any, action: Any) -> StepTaken:
         """One step of every copy."""
         ...
 
@@ -89,7 +96,7 @@ class Experience(Protocol):
         """What goes on exactly from here; None where the environment cannot tell."""
         ...
 
-    def restore(self, state: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
+    def restore(self, state: dict[str, NDArray[Any]]) -> Any:
         """Go on from there; observations."""
         ...
 
@@ -101,27 +108,30 @@ _APART = 65_537
 class MarketExperience:
     """The trading environment: of an observation only the row and the account have to be kept."""
 
-    def __init__(self, env: BatchTradingEnv) -> None:
+    def __init__(self, env: BatchTradingEnv | TensorTradingEnv) -> None:
         self.env, self.market, self.rules, self.n_envs = env, env.market, env.rules, env.num_envs
+        self.xp = env.core.xp
         self.layout = layout_of(env.market, env.rules)
-        self.allowed = None if env.rules.actions.allowed.all() else env.rules.actions.allowed
+        actions = env.rules.actions
+        self.allowed = None if actions.allowed.all() else self.xp.column(actions.allowed)
+        self._next_level = self.xp.column(actions.next_level)
         self._shown = self.layout.width - env.rules.account_size
 
-    def begin(self, seed: int) -> NDArray[np.float32]:
+    def begin(self, seed: int) -> Any:
         return self.env.reset(seed=seed * _APART)[0]
 
-    def level(self) -> NDArray[np.int64] | None:
+    def level(self) -> Any:
         return self.env.core.level if self.allowed is not None else None
 
-    def take(self, observation: NDArray[np.float32], action: NDArray[np.int64]) -> StepTaken:
+    def take(self, observation: Any, action: Any) -> StepTaken:
         core, shown = self.env.core, self._shown
         row = core.row
-        level_after = core.rules.actions.next_level[core.level, action]
+        level_after = self._next_level[core.level, action]
         moved = core.move(action)
         over = moved.terminated | moved.truncated
         after = moved.observation
         if moved.final_observation is not None:
-            after = np.where(over[:, None], moved.final_observation, after)
+            after = self.xp.where(over[:, None], moved.final_observation, after)
         kept = {
             "row": row,
             "account": observation[:, shown:],
@@ -137,7 +147,7 @@ class MarketExperience:
     def state(self) -> dict[str, NDArray[Any]] | None:
         return self.env.state_dict()
 
-    def restore(self, state: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
+    def restore(self, state: dict[str, NDArray[Any]]) -> Any:
         self.env.load_state_dict(state)
         return self.env.core.observe()
 
@@ -148,6 +158,7 @@ class PlainExperience:
     market = None
     rules = None
     allowed = None
+    xp = NUMPY
 
     def __init__(self, env: VectorEnv[Any, Any, Any]) -> None:
         actions, seen = env.single_action_space, env.single_observation_space
@@ -227,7 +238,7 @@ def experience_of(env: Any) -> Experience:
     ------
     ModelError : it is none of those; or its spaces are not.
     """
-    if isinstance(env, BatchTradingEnv):
+    if isinstance(env, BatchTradingEnv | TensorTradingEnv):
         return MarketExperience(env)
     if isinstance(env, gymnasium.Env) and isinstance(env.unwrapped, TradingEnv) and _unchanged(env):
         return MarketExperience(BatchTradingEnv(env.unwrapped.market, 1, env.unwrapped.rules))

@@ -41,7 +41,7 @@ class MarketTable:
     decidable : bool (rows,), whether a decision may be taken on a row: its prices and the next row's features are there,
         and it lies in the span chosen with :meth:`between`.
     bar_length : of ``ts``, or None. recipe_hash : of the recipe that made the features, or None.
-    dropped : reason -> rows that did not make it in.
+    dropped : reason -> rows that did not make it in. assumed : what candles did not say and what was taken for it -> rows.
 
     Examples
     --------
@@ -68,6 +68,7 @@ class MarketTable:
     bar_length: np.timedelta64 | None = None
     recipe_hash: str | None = None
     dropped: dict[str, int] = field(default_factory=dict)
+    assumed: dict[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.features)
@@ -75,7 +76,9 @@ class MarketTable:
     def __repr__(self) -> str:
         return (
             f"<MarketTable: {len(self):,} rows x {self.n_features} features, {len(self.symbols)} symbols, "
-            f"{int(self.decidable.sum()):,} rows to decide on>"
+            f"{int(self.decidable.sum()):,} rows to decide on"
+            + "".join(f"; {reason} in {rows:,} rows" for reason, rows in self.assumed.items())
+            + ">"
         )
 
     @property
@@ -175,7 +178,9 @@ class MarketTable:
         ----------
         candles : as :func:`huracan.market.read_candles` gives them. recipe : computes the features.
 
-        Rows whose features are undefined are left out, so that no window crosses them; ``dropped`` counts them.
+        Rows whose features are undefined are left out, so that no window crosses them; ``dropped`` counts them. As in a
+        backtest, none is paid where a funding rate is missing, and where a volume is missing nothing can be filled under a
+        volume limit; ``assumed`` counts both.
 
         Raises
         ------
@@ -207,22 +212,32 @@ class MarketTable:
         run = np.concatenate(([0], np.cumsum(broken)))
         columns = {name: kept[name].cast(pl.Float64).fill_null(np.nan).to_numpy().copy() for name in ("fill", "mark", "close")}
         followed = np.append(~broken, False)
+        filled = kept.filter(pl.col("fill").is_not_null())
+        missing = {"volume missing, taken as 0": filled["volume_of_fill"]}
+        if funding:
+            missing["funding rate missing, taken as 0"] = filled["rate_of_fill"]
+        assumed = {
+            reason: int((~rates.cast(pl.Float64).is_finite().fill_null(False)).sum()) for reason, rates in missing.items()
+        }
         ts = kept["ts"].dt.replace_time_zone(None).cast(pl.Datetime("ms")).to_numpy()
         return cls(
             features=np.ascontiguousarray(kept.select(pl.col(names).cast(pl.Float32)).to_numpy()),
             feature_names=names,
             **columns,
             volume=kept["volume_of_fill"].cast(pl.Float64).fill_null(0.0).fill_nan(0.0).to_numpy().copy(),
-            funding_rate=kept["rate_of_fill"].fill_null(0.0).fill_nan(0.0).to_numpy().copy() if funding else None,
+            funding_rate=kept["rate_of_fill"].cast(pl.Float64).fill_null(0.0).fill_nan(0.0).to_numpy().copy()
+            if funding
+            else None,
             bars=np.ones(len(row)),
             symbol_code=code,
             symbols=symbols,
             run=run,
             decidable=np.isfinite(columns["fill"]) & np.isfinite(columns["mark"]) & followed,
             ts=ts,
-            bar_length=_bar_length(ts, run),
+            bar_length=_bar_length(frame),
             recipe_hash=recipe.hash,
             dropped={"features undefined or warming up": frame.height - len(row)} if frame.height > len(row) else {},
+            assumed={reason: rows for reason, rows in assumed.items() if rows},
         )
 
     @classmethod
@@ -296,10 +311,11 @@ def _column(values: ArrayLike, n: int, name: str) -> Floats:
     return out
 
 
-def _bar_length(ts: NDArray[np.datetime64], run: NDArray[np.int64]) -> np.timedelta64:
-    steps = np.diff(ts)[np.diff(run) == 0]
+def _bar_length(frame: pl.DataFrame) -> np.timedelta64:
+    unbroken = ((frame["symbol"] == frame["symbol"].shift(1)) & (frame["segment"] == frame["segment"].shift(1))).to_numpy()
+    steps = np.diff(frame["ts"].dt.replace_time_zone(None).cast(pl.Datetime("ms")).to_numpy())[unbroken[1:].astype(bool)]
     if not len(steps):
-        raise NotEnoughData(f"{len(ts)} row(s): at least two unbroken ones of a symbol are needed.")
+        raise NotEnoughData(f"{frame.height} candle(s): at least two unbroken ones of a symbol are needed.")
     lengths, counts = np.unique(steps, return_counts=True)
     return np.timedelta64(lengths[np.argmax(counts)], "ms")
 

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from huracan.accounting import bars_in_a_year, performance_metrics
+from huracan.accounting import bars_in_a_year
 from huracan.errors import ModelError
-from huracan.reinforcement.batch_env import BatchTradingEnv
+from huracan.reinforcement.arrays import NUMPY
 from huracan.reinforcement.experience import layout_of
 from huracan.reinforcement.market_table import MarketTable
+from huracan.reinforcement.played import Played
+from huracan.reinforcement.rewards import RUIN
 from huracan.reinforcement.rules import TradingRules
-from huracan.reinforcement.trading_core import RUIN
+from huracan.reinforcement.trading_core import Moved, TradingCore
 
 __all__ = ["Played", "Policy", "Seen", "play"]
 
+Integers = NDArray[np.int64]
+
 _LEAST_WORTH = 1e-12
-_BASIS_POINTS = 10_000.0
+_NUMBERS_AT_ONCE = 4_000_000
+_FOR_EVER = 2**62
+_STOPS = (None, "ruin", "liquidation", "drawdown")
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,84 +57,21 @@ class Policy(Protocol):
         ...
 
 
-@dataclass(frozen=True, eq=False)
-class Played:
-    """What a strategy earned, bar by bar.
-
-    Attributes
-    ----------
-    name : of the strategy.
-    bars : one row per decision, ``[symbol, ts, row, stretch, level, action, target, position, turnover, cost, log_return,
-        equity]``: ``ts`` is the open of the bar that decides (null where the market has no times), ``stretch`` counts unbroken
-        stretches, each of which begins without a position; ``level`` stood before the decision; ``position`` is the notional
-        held after the fill, signed, ``turnover`` the notional traded and ``cost`` what that cost, fractions of equity before
-        the bar; ``log_return`` is net of all costs; ``equity`` is what 1 in this symbol has become at the bar's mark.
-    bars_per_year : by which ratios are annualised; 1 where the market has no times.
-    """
-
-    name: str
-    bars: pl.DataFrame
-    bars_per_year: float
-
-    def __repr__(self) -> str:
-        t = self.totals
-        return (
-            f"<Played {self.name!r}: {self.bars.height:,} bars, {self.per_symbol.height} symbols, {t['trades']:,.0f} trades; "
-            f"net log return {t['net_log_return']:+.4f}, Sharpe {t['sharpe']:.2f}, max drawdown {t['max_drawdown']:.2%}>"
-        )
-
-    @cached_property
-    def per_symbol(self) -> pl.DataFrame:
-        """One row per symbol: ``[symbol, n_bars, net_log_return, total_return, sharpe, max_drawdown, turnover, exposure,
-        trades, cost_bps]``.
-
-        ``turnover`` is a mean per bar, ``exposure`` the share of bars with a position, ``trades`` counts completed round trips,
-        ``cost_bps`` is the sum of what trading cost; ``max_drawdown`` is 0 or negative, as everywhere in accounting.
-        """
-        parts = self.bars.partition_by("symbol", maintain_order=True)
-        return pl.DataFrame([{"symbol": part["symbol"][0], **self._figures(part, _growth(part["equity"]))} for part in parts])
-
-    @cached_property
-    def totals(self) -> dict[str, float]:
-        """The same figures of all symbols together, which begin with equal shares of the capital."""
-        equity = self.equity()["equity"]
-        return {**self._figures(self.bars, _growth(equity)), "net_log_return": math.log(max(float(equity[-1]), RUIN))}
-
-    def equity(self) -> pl.DataFrame:
-        """``[ts, equity]``, what 1 spread equally over the symbols has become; ``row`` instead of ``ts`` without times."""
-        time = "row" if self.bars["ts"].null_count() else "ts"
-        grid = self.bars.pivot(on="symbol", index=time, values="equity").sort(time)
-        whole = grid.select(time, pl.exclude(time).forward_fill().fill_null(1.0))
-        return whole.select(time, equity=pl.mean_horizontal(pl.exclude(time)))
-
-    def _figures(self, bars: pl.DataFrame, growth: NDArray[np.float64]) -> dict[str, float]:
-        figures = performance_metrics(growth - 1.0, bars_per_year=self.bars_per_year, confidence=None)
-        side = np.sign(bars["position"].to_numpy())
-        same = np.diff(bars["stretch"].to_numpy()) == 0
-        return {
-            "n_bars": float(bars.height),
-            "net_log_return": float(bars["log_return"].sum()),
-            "total_return": figures["total_return"],
-            "sharpe": figures["sharpe"],
-            "max_drawdown": figures["max_drawdown"],
-            "turnover": float(bars["turnover"].to_numpy().mean()),
-            "exposure": float((side != 0).mean()),
-            "trades": float(np.count_nonzero(same & (side[:-1] != 0) & (side[1:] != side[:-1]))),
-            "cost_bps": float(bars["cost"].sum()) * _BASIS_POINTS,
-        }
-
-
 def play(policy: Any, market: MarketTable, rules: TradingRules, *, name: str = "") -> Played:
-    """Play a strategy once over every unbroken stretch of the rows to decide on, of every symbol.
+    """Play a strategy once over all rows to decide on, each symbol with an account of its own.
 
-    The accounts are those of :class:`~huracan.reinforcement.BatchTradingEnv`: those of a backtest of the same targets. Episodes
-    are as long as the data go; nothing but ruin ends one. What is open at the end of a stretch is valued there and not sold.
+    The accounts are those of :class:`~huracan.reinforcement.BatchTradingEnv`: those of a backtest of the same targets. What is
+    open at the end of an unbroken stretch of rows is closed at its last mark, costs paid, outside of lot and volume rules, and
+    the account goes on without a position where the next one begins. Ruin, liquidation and the drawdown stop of the rules end
+    an account: from there on it stays as it is, and ``.stops`` says so.
 
     Parameters
     ----------
-    policy : an agent (``predict(state, mask) -> (action, values)``), or a :class:`Policy`.
+    policy : an agent (``predict(state, mask) -> (action, values)``), or a :class:`Policy`. What an agent does is taken to
+        depend on what it sees alone: where it sees nothing of its account but the standing target, it is asked about all rows
+        at once.
     market : where to play; :meth:`~huracan.reinforcement.MarketTable.between` chooses a span. rules : of the game; their
-        ``episode_length``, ``max_drawdown`` and ``maintenance_margin`` are put aside.
+        ``episode_length`` is put aside.
     name : of the strategy; by default that of its class.
 
     Raises
@@ -146,55 +88,170 @@ def play(policy: Any, market: MarketTable, rules: TradingRules, *, name: str = "
     >>> round(played.totals["total_return"], 4), played.bars["position"].round(3).to_list()
     (0.2, [1.0, 1.0, 1.0, 1.0])
     """
-    game = replace(rules, episode_length=None, max_drawdown=None, maintenance_margin=0.0)
-    starts = market.starts(window=game.window, steps=None, whole=True)
-    length = market.steps_ahead[starts]
-    env = BatchTradingEnv(market, len(starts), game)
-    observation, _ = env.reset(seed=0, options={"rows": starts})
-    core, n = env.core, len(market)
-    kept = {column: np.zeros(n) for column in ("target", "position", "turnover", "cost", "log_return")}
-    growth, level, action = np.ones(n), np.full(n, game.actions.flat), np.zeros(n, np.int64)
-    choose = _chooser(policy, market, rules)
-    alive = np.ones(len(starts), bool)
-    for step in range(int(length.max())):
-        on = np.flatnonzero(alive)
-        if not len(on):
+    game = replace(rules, episode_length=None)
+    way = _Way.through(market, game.window)
+    choose = _chooser(policy, market, game, way)
+    if choose.blind:
+        game = replace(game, window=1, observe=())  # nobody looks at what is seen
+    walk = _Walk(TradingCore(market, game, len(way.first), NUMPY), way)
+    for step in range(int(way.length.max())):
+        if not walk.step(step, choose):
             break
-        row, before, stood = core.row, core.account, core.level
-        at = row[on]
-        chosen = choose(_seen(env, on, observation))
-        taken = np.zeros(env.num_envs, np.int64)
-        taken[on] = _checked(chosen, core.n_actions, at)
-        moved = core.move(taken)
-        observation, outcome = moved.observation, moved.outcome
-        level[at], action[at], growth[at] = stood[on], taken[on], (moved.account.equity / before.equity)[on]
-        kept["position"][at] = (moved.account.units * market.fill.take(row) / before.equity)[on]
-        for column in ("target", "turnover", "cost", "log_return"):
-            kept[column][at] = getattr(outcome, column)[on]
-        alive &= ~moved.terminated & (length > step + 1)
-    rows = np.concatenate([np.arange(begin, begin + steps) for begin, steps in zip(starts, length)])
-    stretch = np.repeat(np.arange(len(starts)), length)
-    code = market.symbol_code[rows]
-    ts = pl.Series("ts", market.ts[rows]).dt.replace_time_zone("UTC") if market.ts is not None else None
-    bars = pl.DataFrame(
-        {
-            "symbol": np.array(market.symbols)[code],
-            "ts": ts if ts is not None else pl.Series([None] * len(rows), dtype=pl.Datetime("ms", "UTC")),
-            "row": rows,
-            "stretch": stretch,
-            "level": level[rows],
-            "action": action[rows],
-            **{column: values[rows] for column, values in kept.items()},
-            "growth": growth[rows],
-        }
-    ).with_columns(equity=pl.col("growth").cum_prod().over("symbol"))
     per_year = 1.0 if market.bar_length is None else bars_in_a_year(market.bar_length)
-    return Played(name or type(policy).__name__, bars.drop("growth"), per_year)
+    return Played(name or type(policy).__name__, walk.bars(), per_year)
 
 
-def _chooser(policy: Any, market: MarketTable, rules: TradingRules) -> Any:
+@dataclass(frozen=True, eq=False)
+class _Way:
+    """Rows to decide on, symbol by symbol; rows of symbol s are ``rows[first[s] : first[s] + length[s]]``.
+
+    ``stretch`` (rows,) counts unbroken stretches, ``last`` (rows,) says which rows end one.
+    """
+
+    rows: Integers
+    stretch: Integers
+    last: NDArray[np.bool_]
+    first: Integers
+    length: Integers
+
+    @classmethod
+    def through(cls, market: MarketTable, window: int) -> _Way:
+        starts = market.starts(window=window, steps=None, whole=True)
+        lengths = market.steps_ahead[starts]
+        rows = np.concatenate([np.arange(begin, begin + steps) for begin, steps in zip(starts, lengths)])
+        stretch = np.repeat(np.arange(len(starts)), lengths)
+        _, first, length = np.unique(market.symbol_code[rows], return_index=True, return_counts=True)
+        return cls(rows, stretch, np.append(np.diff(stretch) != 0, True), first, length)
+
+
+class _Walk:
+    """Accounts on their way, and what is noted of it, an entry for each row of the way."""
+
+    def __init__(self, core: TradingCore, way: _Way) -> None:
+        self.core, self.way = core, way
+        ladder, n = core.rules.actions, len(way.rows)
+        self.stay = int(np.argmax((ladder.next_level[ladder.flat] == ladder.flat) & ladder.allowed[ladder.flat]))
+        core.sow(np.arange(core.n))
+        self.observation = core.begin(way.rows[way.first])
+        core.left = core.left * 0 + _FOR_EVER
+        self.alive = np.ones(core.n, bool)
+        self.noted = {column: np.zeros(n) for column in _NOTED}
+        self.growth, self.stop = np.ones(n), np.zeros(n, np.int8)
+        self.level, self.action = np.full(n, ladder.flat), np.full(n, self.stay)
+
+    def step(self, step: int, choose: _Choice) -> bool:
+        """One bar of every account that goes on; False where none does."""
+        core, way = self.core, self.way
+        on = np.flatnonzero(self.alive & (step < way.length))
+        if not len(on):
+            return False
+        at = way.first[on] + step
+        row, before, level = core.row, core.account, core.level
+        taken = np.full(core.n, self.stay)
+        taken[on] = choose(self, on, at)
+        moved = core.move(taken)
+        growth, self.observation = moved.account.equity / before.equity, moved.observation
+        noted = {name: getattr(moved.outcome, name) for name in ("target", "turnover", "cost", "log_return")}
+        noted["position"] = moved.account.units * core.market.fill.take(row) / before.equity
+        ends = np.zeros(core.n, bool)
+        ends[on] = way.last[at]
+        ends &= ~moved.terminated
+        following = way.rows[way.first + np.minimum(step + 1, way.length - 1)]
+        core.row = following
+        if ends.any():
+            traded, cost = core.leave(ends, core.market.mark.take(row), following)
+            growth = np.where(ends, core.account.equity / before.equity, growth)
+            noted["turnover"] = noted["turnover"] + traded / before.equity
+            noted["cost"] = noted["cost"] + cost / before.equity
+            noted["log_return"] = np.where(ends, np.log(np.maximum(growth, RUIN)), noted["log_return"])
+            if not choose.blind:
+                self.observation = core.observe()
+        self.level[at], self.action[at], self.growth[at] = level[on], taken[on], growth[on]
+        for name, values in noted.items():
+            self.noted[name][at] = values[on]
+        if moved.terminated[on].any():
+            self.stop[at] = self._why(moved)[on]
+            self.alive[on] &= ~moved.terminated[on]
+        return True
+
+    def _why(self, moved: Moved) -> NDArray[np.int8]:
+        """Index in ``_STOPS`` of what ended each account."""
+        called = np.zeros(self.core.n, bool) if self.core.margin_called is None else self.core.margin_called
+        why = np.where(moved.outcome.equity <= 0.0, 1, np.where(called, 2, 3))
+        return np.where(moved.terminated, why, 0).astype(np.int8)
+
+    def bars(self) -> pl.DataFrame:
+        """See :attr:`Played.bars`."""
+        market, rows = self.core.market, self.way.rows
+        times = pl.Series([None] * len(rows), dtype=pl.Datetime("ms", "UTC"))
+        if market.ts is not None:
+            times = pl.Series(market.ts[rows]).dt.replace_time_zone("UTC")
+        return pl.DataFrame(
+            {
+                "symbol": np.array(market.symbols)[market.symbol_code[rows]],
+                "ts": times,
+                "row": rows,
+                "stretch": self.way.stretch,
+                "level": self.level,
+                "action": self.action,
+                **self.noted,
+                "growth": self.growth,
+                "stop": pl.Series(_STOPS, dtype=pl.String).gather(self.stop),
+            }
+        ).select(*_FIRST, *_NOTED, pl.col("growth").cum_prod().over("symbol").alias("equity"), "stop")
+
+
+_FIRST = ("symbol", "ts", "row", "stretch", "level", "action")
+_NOTED = ("target", "position", "turnover", "cost", "log_return")
+
+
+class _Choice:
+    """What a strategy does in accounts ``on`` of a walk, at entries ``at`` of its way."""
+
+    blind = False
+
+    def __init__(self, choose: Callable[[Seen], Any]) -> None:
+        self.choose = choose
+
+    def __call__(self, walk: _Walk, on: Integers, at: Integers) -> Integers:
+        core = walk.core
+        row, account, level = core.row[on], core.account, core.level[on]
+        held = account.units[on] * core.market.close[row]
+        worth = np.maximum(account.cash[on] + held, _LEAST_WORTH * core.rules.costs.initial_equity)
+        allowed = core.rules.actions.allowed[level]
+        seen = Seen(row, level, held / worth, walk.observation[on], allowed)
+        return _checked(self.choose(seen), core.n_actions, row)
+
+
+class _KnownChoice(_Choice):
+    """What an agent does on every row at every standing target, asked for in large batches: (rows of the way, levels)."""
+
+    blind = True
+
+    def __init__(self, agent: Any, market: MarketTable, rules: TradingRules, rows: Integers) -> None:
+        said, ladder, back = rules.account_of_levels, rules.actions, rules.window - 1
+        assert said is not None
+        windows = NUMPY.windows(market.features, rules.window)
+        shown, levels = windows.shape[1], len(said)
+        self.action = np.empty((len(rows), levels), np.min_scalar_type(ladder.n_actions - 1))
+        at_once = max(1, _NUMBERS_AT_ONCE // (levels * (shown + said.shape[1])))
+        for begin in range(0, len(rows), at_once):
+            part = rows[begin : begin + at_once]
+            seen = np.empty((len(part), levels, shown + said.shape[1]), np.float32)
+            seen[:, :, :shown] = windows[part - back][:, None]
+            seen[:, :, shown:] = said
+            mask = None if ladder.allowed.all() else np.tile(ladder.allowed, (len(part), 1))
+            chosen = agent.predict(seen.reshape(len(part) * levels, -1), mask)[0]
+            checked = _checked(chosen, ladder.n_actions, np.repeat(part, levels))
+            self.action[begin : begin + at_once] = checked.reshape(len(part), levels)
+
+    def __call__(self, walk: _Walk, on: Integers, at: Integers) -> Integers:
+        return self.action[at, walk.core.level[on]].astype(np.int64)
+
+
+def _chooser(policy: Any, market: MarketTable, rules: TradingRules, way: _Way) -> _Choice:
     if isinstance(policy, Policy):
-        return policy.choose
+        return _Choice(policy.choose)
     learned, here = getattr(policy, "layout_", None), layout_of(market, rules)
     if learned is not None and learned != here:
         part = next(name for name in here.__dataclass_fields__ if getattr(learned, name) != getattr(here, name))
@@ -202,17 +259,13 @@ def _chooser(policy: Any, market: MarketTable, rules: TradingRules) -> Any:
             f"the agent learned with other states or actions: {part} was {getattr(learned, part)}, and is "
             f"{getattr(here, part)} here."
         )
-    if hasattr(policy, "predict"):
-        return lambda seen: policy.predict(seen.observation, None if seen.allowed.all() else seen.allowed)[0]
-    raise ModelError(f"{type(policy).__name__} was given to play; an agent with predict or a policy with choose was expected.")
-
-
-def _seen(env: BatchTradingEnv, on: NDArray[np.int64], observation: NDArray[np.float32]) -> Seen:
-    core = env.core
-    row, account = core.row[on], core.account
-    held = account.units[on] * env.market.close[row]
-    worth = np.maximum(account.cash[on] + held, _LEAST_WORTH * env.rules.costs.initial_equity)
-    return Seen(row, core.level[on], held / worth, observation[on], env.action_masks()[on])
+    if not hasattr(policy, "predict"):
+        raise ModelError(
+            f"{type(policy).__name__} was given to play; an agent with predict or a policy with choose was expected."
+        )
+    if rules.account_of_levels is not None:
+        return _KnownChoice(policy, market, rules, way.rows)
+    return _Choice(lambda seen: policy.predict(seen.observation, None if seen.allowed.all() else seen.allowed)[0])
 
 
 def _checked(chosen: Any, n_actions: int, row: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -224,10 +277,3 @@ def _checked(chosen: Any, n_actions: int, row: NDArray[np.int64]) -> NDArray[np.
         at = int(np.argmin(inside))
         raise ModelError(f"a policy chose action {action[at]} on row {row[at]}; 0 to {n_actions - 1} were expected.")
     return action.astype(np.int64)
-
-
-def _growth(equity: pl.Series) -> NDArray[np.float64]:
-    """Growth of each bar, from what 1 had become at the end of each; 1 after ruin."""
-    values = equity.to_numpy()
-    before = np.concatenate(([1.0], values[:-1]))
-    return np.divide(values, before, out=np.ones(len(values)), where=before > 0)

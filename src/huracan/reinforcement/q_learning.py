@@ -65,6 +65,7 @@ class QLearner:
         self.generator = torch.Generator(device).manual_seed(seed)
         self.allowed = None if allowed is None else torch.from_numpy(allowed).to(device)
         self.updates = 0
+        self._said = self.parameters.new_zeros((1, form.outputs))
 
     def standardise(self, mean: NDArray[np.floating[Any]], spread: NDArray[np.floating[Any]]) -> None:
         """See :meth:`QNetwork.standardise`."""
@@ -88,26 +89,33 @@ class QLearner:
             allowed = None if self.allowed is None else self.allowed[tensor(sample.level_after)]
             following = self._following(after, allowed)
         out = self.online(tensor(sample.observation))
+        self._said = out.detach()
         taken = out[torch.arange(len(out), device=self.device), tensor(sample.action)]
         losses, errors = self.form.losses(taken, reward, discount, following)
         loss = losses.mean() if sample.weight is None else (losses * tensor(sample.weight)).mean()
         self._descend(loss)
         return loss.detach(), errors
 
-    def update_all(self, observation: Tensor, after: Tensor, reward: Tensor, discount: Tensor, next_level: Tensor) -> Tensor:
+    def update_all(
+        self, window: Tensor, after: Tensor, account: Tensor, reward: Tensor, discount: Tensor, next_level: Tensor
+    ) -> Tensor:
         """Learn from what all actions from all levels would have done; mean loss.
 
         Parameters
         ----------
-        observation, after : (batch * levels, width) before and after, levels of one bar together. reward, discount :
-            (batch, levels, actions). next_level : (levels, actions).
+        window, after : (batch, window * n_features), the market before and after. account : (levels, account_size), what is
+            said of each level. reward, discount : (batch, levels, actions). next_level : (levels, actions).
         """
         batch, levels, actions = reward.shape
         self._draw_noise()
         with torch.no_grad():
-            following = self._following(after, None if self.allowed is None else self.allowed.repeat(batch, 1))
-            following = following.view(batch, levels, -1)[:, next_level]  # (batch, levels, actions, outputs)
-        out = self.online(observation).view(batch, levels, actions, -1)
+            following = self.target.of_accounts(after, account)
+            chooser = self.online.of_accounts(after, account) if self.double else following
+            allowed = None if self.allowed is None else self.allowed.repeat(batch, 1)
+            following = self._best(following, chooser, allowed).view(batch, levels, -1)
+            following = following[:, next_level]  # (batch, levels, actions, outputs)
+        out = self.online.of_accounts(window, account).view(batch, levels, actions, -1)
+        self._said = out.detach()
         losses, _ = self.form.losses(out, reward, discount, following)
         loss = losses.mean() if self.allowed is None else losses[:, self.allowed].mean()
         self._descend(loss)
@@ -116,11 +124,13 @@ class QLearner:
     def _following(self, after: Tensor, allowed: Tensor | None) -> Tensor:
         """What the target network says of the best action that is allowed there."""
         following = self.target(after)
-        chooser = self.online(after) if self.double else following
+        return self._best(following, self.online(after) if self.double else following, allowed)
+
+    def _best(self, following: Tensor, chooser: Tensor, allowed: Tensor | None) -> Tensor:
         values = self.form.values(chooser)
         if allowed is not None:
             values = values.masked_fill(~allowed, -torch.inf)
-        return following[torch.arange(len(after), device=self.device), values.argmax(1)]
+        return following[torch.arange(len(values), device=self.device), values.argmax(1)]
 
     def _descend(self, loss: Tensor) -> None:
         gradient = self.parameters.grad
@@ -149,18 +159,26 @@ class QLearner:
     # --- what is known ---------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def values(self, observation: NDArray[np.float32], *, noisy: bool = False) -> NDArray[np.float32]:
-        """Values (batch, actions) of observations (batch, width), in scaled rewards."""
+    def values(self, observation: Any, *, noisy: bool = False) -> Any:
+        """Values (batch, actions) of observations (batch, width), in scaled rewards; tensors for tensors, else of NumPy."""
         if self.online.settings.noisy:
             self.online.draw_noise(self.generator if noisy else None)
-        return self.form.values(self.online(self._tensor(observation))).cpu().numpy()
+        values = self.form.values(self.online(self._tensor(observation)))
+        return values if isinstance(observation, Tensor) else values.cpu().numpy()
+
+    @property
+    def largest_value(self) -> float:
+        """The largest value, either way, that the last update began with, in scaled rewards; nan where one is no number."""
+        return float(self.form.values(self._said).abs().max())
 
     @property
     def healthy(self) -> bool:
         """Whether all parameters are numbers."""
         return bool(torch.isfinite(self.parameters).all())
 
-    def _tensor(self, values: NDArray[Any]) -> Tensor:
+    def _tensor(self, values: Any) -> Tensor:
+        if isinstance(values, Tensor):
+            return values
         tensor = torch.from_numpy(values)
         return tensor if self.device.type == "cpu" else tensor.to(self.device, non_blocking=True)
 

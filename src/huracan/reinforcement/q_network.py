@@ -64,6 +64,11 @@ class QNetworkSettings:
             raise nearest_name(self.encoder, ENCODERS, kind="encoder")
         if self.encoder != "mlp" and not self.n_features:
             raise ModelError(f"encoder is '{self.encoder}', and observations have no window to encode; 'mlp' was expected.")
+        if self.encoder_options.get("dropout"):
+            raise ModelError(
+                f"encoder_options has dropout {self.encoder_options['dropout']}, and values are learned from values: noise in "
+                "one is bias in the other; 0 was expected."
+            )
         if any(width < 1 for width in (*self.hidden, self.embedding)):
             raise ModelError(f"hidden is {self.hidden} and embedding {self.embedding}; widths of at least 1 were expected.")
 
@@ -91,7 +96,6 @@ class QNetwork(nn.Module):
         self.register_buffer("scale", torch.ones(settings.n_features))
         self.prior: Tensor
         self.register_buffer("prior", torch.zeros(len(settings.level_columns), settings.n_actions))
-        self._level_at = [self.shown + column for column in settings.level_columns]
         self.standardised = False
         self.encoder = _encoder(settings)
         width = (self.shown if self.encoder is None else settings.embedding) + settings.account_size
@@ -109,28 +113,39 @@ class QNetwork(nn.Module):
 
     def forward(self, observation: Tensor) -> Tensor:
         """See the class."""
-        out = self._layers(observation)
-        if not self._level_at:
-            return out
-        first, last = self._level_at[0], self._level_at[-1] + 1
-        return out + (observation[:, first:last] @ self.prior)[:, :, None]
+        if not self.shown:
+            return self._valued(observation, observation)
+        account = observation[:, self.shown :]
+        return self._valued(torch.cat([self._market_read(observation[:, : self.shown]), account], dim=1), account)
 
-    def _layers(self, observation: Tensor) -> Tensor:
-        x = self._market_read(observation) if self.shown and (self.standardised or self.encoder is not None) else observation
+    def of_accounts(self, window: Tensor, account: Tensor) -> Tensor:
+        """Values (batch * accounts, n_actions, outputs) of every window (batch, window * n_features) beside every account
+        (accounts, account_size); what is read of a window is read once.
+        """
+        batch, accounts = len(window), len(account)
+        read = self._market_read(window)[:, None].expand(-1, accounts, -1)
+        beside = account[None].expand(batch, -1, -1)
+        return self._valued(torch.cat([read, beside], dim=2).flatten(0, 1), beside.reshape(batch * accounts, -1))
+
+    def _valued(self, x: Tensor, account: Tensor) -> Tensor:
         x = self.trunk(x)
         settings = self.settings
         out = self.advantage(x).view(-1, settings.n_actions, settings.outputs)
-        if self.value is None:
+        if self.value is not None:
+            out = self.value(x).view(-1, 1, settings.outputs) + out - out.mean(dim=1, keepdim=True)
+        if not settings.level_columns:
             return out
-        return self.value(x).view(-1, 1, settings.outputs) + out - out.mean(dim=1, keepdim=True)
+        first, last = settings.level_columns[0], settings.level_columns[-1] + 1
+        return out + (account[:, first:last] @ self.prior)[:, :, None]
 
-    def _market_read(self, observation: Tensor) -> Tensor:
+    def _market_read(self, shown: Tensor) -> Tensor:
         settings = self.settings
-        window = observation[:, : self.shown].view(-1, settings.window, settings.n_features)
+        if not self.standardised and self.encoder is None:
+            return shown
+        window = shown.reshape(-1, settings.window, settings.n_features)
         if self.standardised:
             window = ((window - self.shift) * self.scale).clamp(-_CLIP, _CLIP)
-        read = window.flatten(1) if self.encoder is None else self.encoder(window)
-        return torch.cat([read, observation[:, self.shown :]], dim=1)
+        return window.flatten(1) if self.encoder is None else self.encoder(window)
 
     def standardise(self, mean: Tensor, spread: Tensor) -> None:
         """Read features as standard deviations from their mean, cut at 8."""

@@ -26,17 +26,17 @@ class Sample:
     ``observation`` and ``observation_after`` are float32 (batch, width); ``reward`` is the discounted sum on the way,
     ``discount`` what the value after it counts: gamma to the number of steps, 0 where the episode ended by itself.
     ``level_after`` says which actions are allowed there. ``weight`` corrects for the priorities entries were drawn by, at
-    most 1.
+    most 1; None where all were drawn alike. Whole numbers are int64, others float32; arrays, or tensors where those are kept.
     """
 
-    entry: NDArray[np.int64]
-    observation: NDArray[np.float32]
-    action: NDArray[np.int64]
-    reward: NDArray[np.float32]
-    discount: NDArray[np.float32]
-    observation_after: NDArray[np.float32]
-    level_after: NDArray[np.int64]
-    weight: NDArray[np.float32] | None
+    entry: Any
+    observation: Any
+    action: Any
+    reward: Any
+    discount: Any
+    observation_after: Any
+    level_after: Any
+    weight: Any
 
 
 class IndexReplay:
@@ -52,6 +52,8 @@ class IndexReplay:
     window : bars of an observation.
     n_step : steps of a transition. gamma : discount of one step.
     alpha : 0 draws all alike; above, in proportion to (error + ``least``) to this power (proportional prioritisation).
+    arrays : where it is kept, see :mod:`huracan.reinforcement.arrays`: with ``TensorArrays(device)`` on that device, and so is
+        all that is given and drawn; randomness is then a ``torch.Generator`` of the device, and nothing waits for it.
 
     Examples
     --------
@@ -80,25 +82,25 @@ class IndexReplay:
         gamma: float = 0.99,
         alpha: float = 0.0,
         least: float = 1e-3,
+        arrays: Any = NUMPY,
     ) -> None:
         if capacity < n_envs * (n_step + 1):
             raise ModelError(f"capacity is {capacity}; at least {n_step + 1} steps of {n_envs} copies were expected.")
         self.steps, self.n_envs, self.n_step, self.gamma = capacity // n_envs, n_envs, n_step, gamma
-        self.window = window
+        self.window, self.xp = window, arrays
         self.alpha, self.least = alpha, least
-        shape = (self.steps * n_envs,)
+        size, table = self.steps * n_envs, arrays.table
         self._windows, self._shown = None, 0
         if features is not None:
-            self._windows = NUMPY.windows(np.ascontiguousarray(features, np.float32), window)
+            self._windows = arrays.windows(arrays.column(np.asarray(features, np.float32)), window)
             self._shown = self._windows.shape[1]
-        self.row = np.zeros(shape if features is not None else 0, np.int32)
-        self.account = np.zeros((*shape, account_size), np.float32)
-        self.account_after = np.zeros((*shape, account_size), np.float32)
-        self.action, self.ending, self.level_after = (np.zeros(shape, np.uint8) for _ in range(3))
-        self.reward = np.zeros(shape, np.float32)
+        self.row = table((size if features is not None else 0,), "int32")
+        self.account, self.account_after = (table((size, account_size), "float32") for _ in range(2))
+        self.action, self.level_after = (table((size,), "int32") for _ in range(2))
+        self.ending, self.reward = table((size,), "uint8"), table((size,), "float32")
         self.added = 0
-        self.tree = SumTree(shape[0]) if alpha > 0 else None
-        self.highest = 1.0
+        self.tree = SumTree(size, arrays=arrays) if alpha > 0 else None
+        self.highest: Any = 1.0
 
     def __len__(self) -> int:
         return min(self.added, self.steps) * self.n_envs
@@ -122,80 +124,85 @@ class IndexReplay:
         level_after: Any = 0,
     ) -> None:
         """One step of all copies; arrays (n_envs, ...). ``account_after`` is of the episode acted in, even where it ended."""
-        first = self.added % self.steps * self.n_envs
+        xp, first = self.xp, self.added % self.steps * self.n_envs
         at = slice(first, first + self.n_envs)
         if self._windows is not None:
-            self.row[at] = row
-        self.account[at], self.account_after[at] = account, account_after
-        self.action[at], self.reward[at], self.level_after[at] = action, reward, level_after
-        self.ending[at] = np.where(terminated, _TERMINATED, np.where(truncated, _TRUNCATED, _ONGOING))
+            self.row[at] = xp.asarray(row)
+        self.account[at], self.account_after[at] = xp.asarray(account), xp.asarray(account_after)
+        self.action[at], self.reward[at] = xp.asarray(action), xp.asarray(reward)
+        self.level_after[at] = xp.asarray(level_after)
+        over, cut = xp.asarray(terminated), xp.asarray(truncated)
+        self.ending[at] = xp.where(over, _TERMINATED, xp.where(cut, _TRUNCATED, _ONGOING))
         self.added += 1
         if self.tree is not None:
-            self.tree.set(np.arange(first, first + self.n_envs), np.full(self.n_envs, self.highest))
+            self.tree.set(first + xp.count(self.n_envs), xp.full(self.n_envs, 0.0) + self.highest)
 
-    def sample(self, n: int, random: np.random.Generator, *, beta: float = 1.0) -> Sample:
+    def sample(self, n: int, random: Any, *, beta: float = 1.0) -> Sample:
         """Draw ``n`` transitions, with replacement.
 
-        ``beta`` is how far weights correct for priorities: 1 wholly.
+        ``random`` is a ``numpy.random.Generator``, or a ``torch.Generator`` where tensors are kept; ``beta`` is how far weights
+        correct for priorities: 1 wholly.
         """
-        weight: NDArray[np.float32] | None = None
+        weight, xp = None, self.xp
         if self.tree is None:
-            entry = random.integers(0, len(self), n)
+            entry = xp.drawn_integers(random, n, len(self))
         else:
-            spread = (np.arange(n) + random.random(n)) / n
-            entry = self.tree.find(spread * self.tree.total)
-            rarity = (self.tree.priorities[entry] * (len(self) / self.tree.total)) ** -beta
-            weight = (rarity / rarity.max()).astype(np.float32)
+            total = self.tree.levels[-1][0]
+            entry = self.tree.find((xp.count(n) + xp.drawn(random, n)) / n * total)
+            rarity = (self.tree.priorities[entry] * (len(self) / total)) ** -beta
+            weight = xp.float32(rarity / rarity.max())
         reward, discount, last = self._ahead(entry)
-        row = None if self._windows is None else self.row[entry].astype(np.int64)
-        after = None if row is None else self.row[last].astype(np.int64) + 1
+        row = None if self._windows is None else xp.integers(self.row[entry])
+        after = None if row is None else xp.integers(self.row[last]) + 1
         return Sample(
             entry,
             self._observed(row, self.account[entry]),
-            self.action[entry].astype(np.int64),
+            xp.integers(self.action[entry]),
             reward,
             discount,
             self._observed(after, self.account_after[last]),
-            self.level_after[last].astype(np.int64),
+            xp.integers(self.level_after[last]),
             weight,
         )
 
-    def update(self, entry: NDArray[np.int64], error: NDArray[np.floating[Any]]) -> None:
+    def update(self, entry: Any, error: Any) -> None:
         """Set the priorities of entries (n,) by the size of their errors (n,)."""
         if self.tree is not None:
-            priority = (np.abs(error, dtype=np.float64) + self.least) ** self.alpha
-            self.highest = max(self.highest, float(priority.max()))
+            xp = self.xp
+            priority = (xp.abs(xp.asarray(error, dtype=xp.float64)) + self.least) ** self.alpha
+            self.highest = xp.maximum(priority.max(), self.highest)
             self.tree.set(entry, priority)
 
-    def _ahead(self, entry: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
+    def _ahead(self, entry: Any) -> tuple[Any, Any, Any]:
         """Discounted reward of up to ``n_step`` steps, discount of what follows, and the entry of the last step."""
+        xp = self.xp
         reward, ending, last = self.reward[entry], self.ending[entry], entry
-        discount = np.full(len(entry), self.gamma, np.float32)
+        discount = xp.table((len(entry),), "float32") + self.gamma
         newest = (self.added - 1) % self.steps
         size = self.steps * self.n_envs
         for _ in range(self.n_step - 1):
             on = (ending == _ONGOING) & (last // self.n_envs != newest)
-            last = np.where(on, (last + self.n_envs) % size, last)
-            reward = reward + np.where(on, discount * self.reward[last], np.float32(0))
+            last = xp.where(on, (last + self.n_envs) % size, last)
+            reward = reward + xp.where(on, discount * self.reward[last], 0.0)
             ending = self.ending[last]
-            discount = np.where(on, discount * np.float32(self.gamma), discount)
-        return reward, np.where(ending == _TERMINATED, np.float32(0), discount), last
+            discount = xp.where(on, discount * self.gamma, discount)
+        return reward, xp.where(ending == _TERMINATED, 0.0, discount), last
 
-    def _observed(self, row: NDArray[np.int64] | None, account: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _observed(self, row: Any, account: Any) -> Any:
         if row is None or self._windows is None:
             return account
-        out = np.empty((len(row), self._shown + account.shape[1]), np.float32)
+        out = self.xp.empty_observations(len(row), self._shown + account.shape[1])
         out[:, : self._shown] = self._windows[row - (self.window - 1)]
         out[:, self._shown :] = account
         return out
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
         """What is in it, as arrays by name; the market is not."""
-        n = len(self)
-        told = {name: getattr(self, name)[:n].copy() for name in _KEPT}
+        n, numpy = len(self), self.xp.numpy
+        told = {name: numpy(getattr(self, name)[:n]) for name in _KEPT}
         told["added"] = np.array([self.added])
         if self.tree is not None:
-            told["priority"], told["highest"] = self.tree.priorities[:n].copy(), np.array([self.highest])
+            told["priority"], told["highest"] = numpy(self.tree.priorities[:n]), np.array([float(self.highest)])
         return told
 
     def load_state_dict(self, state: Mapping[str, NDArray[Any]]) -> None:
@@ -208,14 +215,16 @@ class IndexReplay:
         try:
             for name in _KEPT:
                 mine, theirs = getattr(self, name), state[name]
-                if mine.shape[1:] != theirs.shape[1:] or len(theirs) > len(mine):
-                    raise ModelError(f"the stored replay holds '{name}' of shape {theirs.shape}; at most {mine.shape} fits.")
-                mine[: len(theirs)] = theirs
+                if tuple(mine.shape[1:]) != theirs.shape[1:] or len(theirs) > len(mine):
+                    raise ModelError(
+                        f"the stored replay holds '{name}' of shape {theirs.shape}; at most {tuple(mine.shape)} fits."
+                    )
+                mine[: len(theirs)] = self.xp.asarray(theirs)
             self.added = int(state["added"][0])
             if self.tree is not None:
                 whole = np.zeros(self.tree.capacity)
                 whole[: len(state["priority"])] = state["priority"]
-                self.tree.fill(whole)
+                self.tree.fill(self.xp.asarray(whole))
                 self.highest = float(state["highest"][0])
         except KeyError as missing:
             raise ModelError(f"the stored replay lacks {missing}.") from missing

@@ -12,15 +12,29 @@ from typing import Any, NamedTuple, Protocol
 
 from huracan.errors import AccountingError, ModelError
 
-__all__ = ["DifferentialSharpe", "LostReward", "NetLogReturn", "Outcome", "Reward", "as_reward", "name_of"]
+__all__ = [
+    "RUIN",
+    "DifferentialSharpe",
+    "LostReward",
+    "NetLogReturn",
+    "Outcome",
+    "Reward",
+    "as_reward",
+    "name_of",
+    "outcome_of",
+]
+
+RUIN = 1e-6
+"""Growth of equity that ruin counts as in a log return."""
 
 
 class Outcome(NamedTuple):
     """What one step did to each copy; arrays (n,), float64, returns as fractions of the equity before the step.
 
     ``log_return`` is the log of the equity's growth net of all costs, at least log(1e-6), which is what ruin counts;
-    ``drawdown`` and ``drawdown_before`` are fractions lost since the highest equity of the episode; ``turnover`` is the
-    traded notional over equity, ``cost`` what was paid for trading, ``target`` the weight decided on.
+    ``drawdown`` and ``drawdown_before`` are fractions lost since the highest equity of the episode (None where the reward says
+    that it does not read them); ``turnover`` is the traded notional over equity, ``cost`` what was paid for trading,
+    ``target`` the weight decided on.
     """
 
     log_return: Any
@@ -32,8 +46,48 @@ class Outcome(NamedTuple):
     target: Any
 
 
+def outcome_of(
+    before: Any,
+    equity: Any,
+    traded: Any,
+    cost: Any,
+    target: Any,
+    arrays: Any,
+    *,
+    drawdown_before: Any = None,
+    drawdown: Any = None,
+) -> Outcome:
+    """The outcome of a step.
+
+    Parameters
+    ----------
+    before, equity : before and after the step. traded, cost : notional, and what it cost; all in currency. target : weight
+        decided on. arrays : whose arithmetic. drawdown_before, drawdown : fractions.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from huracan.reinforcement.arrays import NUMPY
+    >>> out = outcome_of(np.array([100.0]), np.array([0.0]), np.array([50.0]), np.array([1.0]), np.array([0.5]), NUMPY)
+    >>> out.log_return.round(4).tolist(), out.turnover.tolist(), out.cost.tolist()  # ruin
+    ([-13.8155], [0.5], [0.01])
+    """
+    return Outcome(
+        log_return=arrays.log(arrays.maximum(equity / before, RUIN)),
+        equity=equity,
+        drawdown_before=drawdown_before,
+        drawdown=drawdown,
+        turnover=traded / before,
+        cost=cost / before,
+        target=target,
+    )
+
+
 class Reward(Protocol):
-    """What an environment needs of a reward."""
+    """What an environment needs of a reward.
+
+    One that has ``reads_drawdown = False`` is given an outcome without drawdowns.
+    """
 
     path_dependent: bool
 
@@ -77,6 +131,11 @@ class NetLogReturn:
         """Whether a reward depends on more than the position before the step and the step itself."""
         return self.drawdown > 0
 
+    @property
+    def reads_drawdown(self) -> bool:
+        """Whether drawdowns are penalised."""
+        return self.drawdown > 0
+
     def memory(self, n: int, arrays: Any) -> tuple[Any, ...]:
         """Nothing."""
         return ()
@@ -109,6 +168,7 @@ class DifferentialSharpe:
     span: float = 100.0
     floor: float = 1e-4
     path_dependent = True
+    reads_drawdown = False
 
     def __post_init__(self) -> None:
         if not self.span > 1 or not self.floor > 0:

@@ -28,6 +28,9 @@ from huracan.reinforcement.values import value_form
 __all__ = ["DQNAgent"]
 
 _FORMAT = 1
+_TAU = 0.01
+_UNKNOWN = (-1.0, 1.0)
+"""Between what c51 looks for values until it is known."""
 
 
 class DQNAgent:
@@ -118,7 +121,8 @@ class DQNAgent:
 
         Parameters
         ----------
-        state : an observation (width,), or many (n, width). mask : bool (actions,) or (n, actions), what is allowed.
+        state : an observation (width,), or many (n, width). mask : bool (actions,) or (n, actions), what is allowed;
+            by default what the standing target that the state shows allows.
 
         Returns
         -------
@@ -126,7 +130,8 @@ class DQNAgent:
 
         Raises
         ------
-        ModelError : not learned yet; a state of another width or that is not finite; nothing is allowed.
+        ModelError : not learned yet; a state of another width or that is not finite; nothing is allowed; no mask is given where
+            one is needed and the state does not show the standing target.
         """
         learner = self._learned()
         given = np.asarray(state, np.float32)
@@ -140,12 +145,10 @@ class DQNAgent:
             raise ModelError(f"number {column} of state {row} is {many[row, column]}; finite numbers were expected.")
         with torch_threads(self.n_jobs):
             values = learner.values(np.ascontiguousarray(many)).astype(np.float64) / self.reward_scale_
-        choice = values
-        if mask is not None:
-            allowed = np.broadcast_to(np.asarray(mask, bool), values.shape)
-            if not allowed.any(axis=1).all():
-                raise ModelError("a mask allows no action at all; at least one was expected.")
-            choice = np.where(allowed, values, -np.inf)
+        allowed = self._allowed_in(many) if mask is None else np.broadcast_to(np.asarray(mask, bool), values.shape)
+        if allowed is not None and not allowed.any(axis=1).all():
+            raise ModelError("a mask allows no action at all; at least one was expected.")
+        choice = values if allowed is None else np.where(allowed, values, -np.inf)
         action = choice.argmax(axis=1)
         return (int(action[0]), values[0]) if given.ndim == 1 else (action, values)
 
@@ -194,6 +197,7 @@ class DQNAgent:
             agent.reward_scale_, agent.steps_ = float(told["reward_scale"]), int(told["steps"])
             agent.history_ = [LearningPoint(**point) for point in told["history"]]
             agent.stopped_ = str(told["stopped"])
+            agent.look_between(*told["value_range"])
         except (KeyError, TypeError) as error:
             raise ModelError(f"the stored agent is damaged: {error}.") from error
         learner = agent._learned()
@@ -215,6 +219,7 @@ class DQNAgent:
             "layout": asdict(self.layout_),
             "rules": None if self.rules_ is None else self.rules_.to_dict(),
             "reward_scale": self.reward_scale_,
+            "value_range": list(self.value_range_),
             "standardised": learner.online.standardised,
             "steps": self.steps_,
             "stopped": self.stopped_,
@@ -225,6 +230,29 @@ class DQNAgent:
         """The agent's card."""
         return agent_info(self)
 
+    def _allowed_in(self, states: NDArray[np.float32]) -> NDArray[np.bool_] | None:
+        """(n, actions) what is allowed in states that show the standing target; None where everything always is."""
+        if self.rules_ is None or self.rules_.actions.allowed.all():
+            return None
+        names, ladder = self.layout_.account_names, self.rules_.actions
+        account = states[:, self.layout_.width - len(names) :]
+        shown = [i for i, name in enumerate(names) if name.startswith("level ")]
+        if shown:
+            return ladder.allowed[account[:, shown].argmax(axis=1)]
+        if "target" in names:
+            away = np.abs(account[:, [names.index("target")]] - np.array(ladder.weights))
+            return ladder.allowed[away.argmin(axis=1)]
+        raise ModelError(
+            f"what is allowed depends on the standing target, and states show only {', '.join(names) or 'the market'}; a mask "
+            "(action_masks of the environment) was expected, or 'level' among observe."
+        )
+
+    def look_between(self, low: float, high: float) -> None:
+        """Where c51 looks for values, in scaled rewards."""
+        s = self.settings
+        self.value_range_ = (float(low), float(high))
+        self._learned().form = value_form(s.distribution, loss=s.loss, n_atoms=s.n_atoms, value_range=self.value_range_)
+
     def _learned(self) -> QLearner:
         if self.learner_ is None:
             raise ModelError("the agent has learned nothing yet; call fit first.")
@@ -233,7 +261,8 @@ class DQNAgent:
     def _prepare(self, layout: ObservationLayout, rules: TradingRules | None, market: MarketTable | None) -> None:
         """Make networks for observations of this layout."""
         s = self.settings
-        form = value_form(s.distribution, loss=s.loss, n_atoms=s.n_atoms, value_range=s.value_range)
+        self.value_range_ = _UNKNOWN if s.value_range == "auto" else s.value_range
+        form = value_form(s.distribution, loss=s.loss, n_atoms=s.n_atoms, value_range=self.value_range_)
         levels = [] if rules is None else [i for i, name in enumerate(layout.account_names) if name.startswith("level ")]
         network = QNetworkSettings(
             window=layout.window,
@@ -260,7 +289,7 @@ class DQNAgent:
             double=s.double,
             learning_rate=s.learning_rate,
             weight_decay=0.0 if s.weight_decay == "auto" else s.weight_decay,
-            tau=s.tau,
+            tau=_TAU if s.tau == "auto" else s.tau,
             target_every=s.target_every,
             clip_norm=s.clip_norm,
             allowed=allowed,

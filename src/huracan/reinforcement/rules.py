@@ -8,12 +8,18 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Literal, cast, get_args
 
+import numpy as np
+from numpy.typing import NDArray
+
 from huracan.accounting import CostModel
 from huracan.errors import AccountingError, ModelError, nearest_name
 from huracan.reinforcement.actions import ActionLadder
 from huracan.reinforcement.rewards import DifferentialSharpe, LostReward, NetLogReturn, Reward, as_reward, name_of
 
-__all__ = ["AccountField", "TradingRules"]
+__all__ = ["MOST_SHOWN", "AccountField", "TradingRules"]
+
+MOST_SHOWN = 10.0
+"""Where what an observation says of the account is cut, either way."""
 
 AccountField = Literal["level", "target", "position", "unrealised_profit", "drawdown", "time_left"]
 
@@ -37,12 +43,12 @@ class TradingRules:
         come. Cut at 10 either way.
     episode_length : steps until an episode is truncated; None for as far as the data go without a gap, from wherever it
         began.
-    rebalance : trade back to the target weight at every bar. Otherwise units are held while the target stands, and the
-        weight drifts with the price, as in a backtest.
+    rebalance : trade back to the target weight at every bar, as :func:`huracan.accounting.backtest` does with
+        ``rebalance=True``. Otherwise units are held while the target stands, and the weight drifts with the price.
     max_leverage : largest weight, in absolute terms. A standing position that has drifted beyond is cut back to it at the next
         fill. None for no limit.
     maintenance_margin : share of the notional below which equity may not fall at a mark: there the position is closed, costs
-        paid, and the episode ends (liquidation).
+        paid, and the episode ends (liquidation). Without it an episode ends where equity is gone (ruin); nothing is owed then.
     max_drawdown : fraction of the highest equity; when it is lost at a mark the position is closed and the episode ends.
     reward : :class:`NetLogReturn`, :class:`DifferentialSharpe`, or a function of an
         :class:`~huracan.reinforcement.rewards.Outcome`.
@@ -63,7 +69,7 @@ class TradingRules:
     actions: ActionLadder = field(default_factory=ActionLadder.buy_hold_sell)
     costs: CostModel = field(default_factory=CostModel)
     window: int = 1
-    observe: tuple[AccountField, ...] = ("position", "unrealised_profit")
+    observe: tuple[AccountField, ...] = ("level", "position", "unrealised_profit")
     episode_length: int | None = 256
     rebalance: bool = False
     max_leverage: float | None = None
@@ -121,6 +127,22 @@ class TradingRules:
         return len(self.account_fields)
 
     @cached_property
+    def account_of_levels(self) -> NDArray[np.float32] | None:
+        """(levels, account_size) float32: what an observation says of the account at each standing target.
+
+        None where that depends on more than the target.
+
+        >>> TradingRules(actions=ActionLadder.positions(0, 1), observe=("level", "target")).account_of_levels.tolist()
+        [[1.0, 0.0, 0.0], [0.0, 1.0, 1.0]]
+        """
+        if not set(self.observe) <= set(_EXOGENOUS_FIELDS):
+            return None
+        n = self.actions.n_levels
+        weights = np.clip(np.array(self.actions.weights), -MOST_SHOWN, MOST_SHOWN)[:, None]
+        parts = [np.eye(n) if name == "level" else weights for name in self.observe]
+        return np.concatenate([np.zeros((n, 0)), *parts], axis=1).astype(np.float32)
+
+    @cached_property
     def path_dependence(self) -> tuple[str, ...]:
         """Why what follows depends on more than the market and the standing target; empty where it does not.
 
@@ -134,6 +156,8 @@ class TradingRules:
         seen = [name for name in self.observe if name not in _EXOGENOUS_FIELDS]
         if seen:
             reasons.append(f"the agent sees {' and '.join(seen)} (observe)")
+        if not set(self.observe) & set(_EXOGENOUS_FIELDS):
+            reasons.append("the agent does not see the standing target, which what follows depends on (observe)")
         if self.reward.path_dependent:
             reasons.append(f"the reward {type(self.reward).__name__} remembers earlier bars, or may")
         if self.max_drawdown is not None:

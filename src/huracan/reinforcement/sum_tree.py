@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from huracan.errors import ModelError
+from huracan.reinforcement.arrays import NUMPY, NumpyArrays
 
 __all__ = ["SumTree"]
 
@@ -17,13 +15,15 @@ _CHILDREN = 16  # two cache lines of numbers
 class SumTree:
     """Priorities of ``capacity`` entries, with sums of sixteen, of sixteen sums, and so on.
 
-    Sums are always made anew from what they are sums of, so rounding does not pile up. With numba (``huracan[fast]``) the same
-    is done by compiled loops.
+    Sums are always made anew from what they are sums of, first to last, so rounding does not pile up. With numba
+    (``huracan[fast]``) the same is done by compiled loops, in the same order: the same bits with and without it.
 
     Parameters
     ----------
     capacity : number of entries; all begin at 0, and an entry at 0 is never drawn.
     compiled : whether to use numba; None where it is installed.
+    arrays : whose arithmetic, see :mod:`huracan.reinforcement.arrays`; of tensors nothing is compiled, sums may be added up in
+        another order, and of an entry named twice on a GPU any may count.
 
     References
     ----------
@@ -31,26 +31,28 @@ class SumTree:
 
     Examples
     --------
+    >>> import numpy as np
     >>> tree = SumTree(3, compiled=False)
     >>> tree.set(np.array([0, 2]), np.array([1.0, 3.0]))
     >>> tree.total, tree.find(np.array([0.5, 1.0, 3.9])).tolist()
     (4.0, [0, 2, 2])
     """
 
-    def __init__(self, capacity: int, *, compiled: bool | None = None) -> None:
+    def __init__(self, capacity: int, *, compiled: bool | None = None, arrays: Any = NUMPY) -> None:
         if capacity < 1:
             raise ModelError(f"capacity is {capacity}; at least 1 entry was expected.")
-        self.capacity = capacity
-        self.levels: list[NDArray[np.float64]] = []
+        self.capacity, self.xp = capacity, arrays
+        self.levels: list[Any] = []
         size = capacity
         while True:
             size = -(-size // _CHILDREN) * _CHILDREN
-            self.levels.append(np.zeros(size))
+            self.levels.append(arrays.table((size,), "float64"))
             size //= _CHILDREN
             if size == 1:
                 break
-        self.levels.append(np.zeros(1))
-        self._kernels = _compiled_kernels() if compiled is None or compiled else None
+        self.levels.append(arrays.table((1,), "float64"))
+        plain = compiled is False or not isinstance(arrays, NumpyArrays)
+        self._kernels = None if plain else _compiled_kernels()
         if compiled and self._kernels is None:
             raise ModelError("compiled=True, and numba is not installed; `pip install huracan[fast]` brings it.")
 
@@ -60,11 +62,11 @@ class SumTree:
         return float(self.levels[-1][0])
 
     @property
-    def priorities(self) -> NDArray[np.float64]:
+    def priorities(self) -> Any:
         """(capacity,) a view; change it with :meth:`set`."""
         return self.levels[0][: self.capacity]
 
-    def set(self, entries: NDArray[np.int64], priorities: NDArray[np.float64]) -> None:
+    def set(self, entries: Any, priorities: Any) -> None:
         """Change priorities (n,) of entries (n,); of an entry named twice the last counts."""
         if self._kernels is not None:
             self._kernels[1](self.levels, entries, priorities)
@@ -73,29 +75,33 @@ class SumTree:
         at = entries
         for below, above in zip(self.levels, self.levels[1:]):
             at = at // _CHILDREN
-            above[at] = below.reshape(-1, _CHILDREN)[at].sum(axis=1)
+            above[at] = _sums(below.reshape(-1, _CHILDREN)[at])
 
-    def find(self, masses: NDArray[np.float64]) -> NDArray[np.int64]:
+    def find(self, masses: Any) -> Any:
         """The entries (n,) in which cumulated priorities reach beyond ``masses`` (n,), each from 0 to below :attr:`total`."""
         if self._kernels is not None:
             return self._kernels[0](self.levels, masses)
-        at = np.zeros(len(masses), np.int64)
-        left = masses
-        every = np.arange(len(masses))
+        xp = self.xp
+        every = xp.count(len(masses))
+        at, left = every * 0, masses
         for level in self.levels[-2::-1]:
-            sums = level.reshape(-1, _CHILDREN)[at].cumsum(axis=1)
-            left = np.minimum(left, np.nextafter(sums[:, -1], 0.0))  # what rounding put beyond the end
-            child = (sums <= left[:, None]).sum(axis=1)
-            before = np.where(child > 0, sums[every, child - 1], 0.0)
-            left = left - before
+            sums = level.reshape(-1, _CHILDREN)[at].cumsum(1)
+            left = xp.minimum(left, xp.below(sums[:, -1]))  # what rounding put beyond the end
+            child = xp.minimum((sums <= left[:, None]).sum(1), _CHILDREN - 1)
+            left = left - xp.where(child > 0, sums[every, child - 1], 0.0)
             at = at * _CHILDREN + child
         return at
 
-    def fill(self, priorities: NDArray[np.float64]) -> None:
+    def fill(self, priorities: Any) -> None:
         """Set all priorities (capacity,) at once."""
         self.levels[0][: self.capacity] = priorities
         for below, above in zip(self.levels, self.levels[1:]):
-            above[: len(below) // _CHILDREN] = below.reshape(-1, _CHILDREN).sum(axis=1)
+            above[: len(below) // _CHILDREN] = _sums(below.reshape(-1, _CHILDREN))
+
+
+def _sums(children: Any) -> Any:
+    """Sums of rows, added up from the first to the last as the compiled loops do; ``sum`` pairs them otherwise."""
+    return children.cumsum(1)[:, -1]
 
 
 _kernels: list[Any] = []

@@ -15,24 +15,22 @@ _CHILDREN = 16
 @njit(cache=True)
 def find(levels: Any, masses: Any) -> Any:
     """See :meth:`SumTree.find`."""
-    depth = len(levels) - 1
     found = np.empty(len(masses), np.int64)
     for i in range(len(masses)):
         left, at = masses[i], 0
-        for level in range(depth - 1, -1, -1):
+        for level in range(len(levels) - 2, -1, -1):
             below = levels[level]
+            left = min(left, np.nextafter(levels[level + 1][at], 0.0))  # what rounding put beyond the end
             at *= _CHILDREN
-            last = 0
-            for child in range(_CHILDREN):
-                here = below[at + child]
-                if here > 0.0:
-                    last = child
-                    if left < here:
-                        break
-                    if child < _CHILDREN - 1:
-                        left -= here
+            before, last = 0.0, 0
+            while last < _CHILDREN - 1:
+                beyond = before + below[at + last]
+                if left < beyond:
+                    break
+                before = beyond
+                last += 1
+            left -= before
             at += last
-            left = min(left, below[at])
         found[i] = at
     return found
 

@@ -1,31 +1,29 @@
 """Many copies of one account in one market, moved by one formula: what every environment here is a face of.
 
-A step moves each copy with :func:`huracan.accounting.step`; then a copy that is liquidated or has lost too much is closed at
-the mark, rewards are given, and copies whose episode is over begin another one. Where an episode begins is a function of the
-copy's seed and the episode's number alone, so a copy does the same among 1 or 65,536, in NumPy or on a GPU.
+A step moves each copy with :func:`huracan.accounting.step` (compiled, to the same bits, where there are many copies and numba
+is installed); then a copy that is liquidated or has lost too much is closed at the mark, rewards are given, and copies whose
+episode is over begin another one. Where an episode begins is a function of the copy's seed and the episode's number alone, so a
+copy does the same among 1 or 65,536, in NumPy or on a GPU.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from huracan.accounting import AccountState, step
 from huracan.errors import ModelError
+from huracan.reinforcement.arrays import NumpyArrays
 from huracan.reinforcement.market_table import MarketTable
-from huracan.reinforcement.rewards import Outcome
+from huracan.reinforcement.observations import Observations, Standing
+from huracan.reinforcement.rewards import Outcome, outcome_of
 from huracan.reinforcement.rules import TradingRules
 
-__all__ = ["RUIN", "Moved", "TradingCore"]
-
-RUIN = 1e-6
-"""Growth of equity that ruin counts as in a log return."""
-
-_MOST_SHOWN = 10.0
-_LEAST_WORTH = 1e-9
+__all__ = ["Moved", "TradingCore"]
 
 
 class Moved(NamedTuple):
@@ -63,15 +61,24 @@ class TradingCore:
         self._next = xp.column(ladder.next_level.ravel())
         self._weight_of = xp.column(np.array(ladder.weights))
         self.n_actions = ladder.n_actions
-        self._fill, self._mark, self._close = (xp.column(v) for v in (market.fill, market.mark, market.close))
-        self._volume = xp.column(market.volume) if rules.costs.max_volume_share is not None else None
-        self._funding = None if market.funding_rate is None else xp.column(market.funding_rate)
-        self._bars = xp.column(market.bars) if rules.costs.borrow_rate else None
-        self._windows = xp.windows(xp.column(market.features), rules.window)
-        self._one_hot = xp.column(np.eye(ladder.n_levels))
-        self._shown = rules.window * market.n_features
-        self.width = self._shown + rules.account_size
-        self._sizes = "position" in rules.observe or "unrealised_profit" in rules.observe
+        columns = {"fill": market.fill, "mark": market.mark}
+        if rules.costs.max_volume_share is not None:
+            columns["volume"] = market.volume
+        if market.funding_rate is not None:
+            columns["funding_rate"] = market.funding_rate
+        if rules.costs.borrow_rate and (market.bars != 1.0).any():
+            columns["bars"] = market.bars
+        self._observations = Observations(market, rules, xp)
+        if self._observations.reads_close:
+            columns["close_after"] = np.append(market.close[1:], np.nan)  # a row that is decided on is followed by one
+        self._columns, self._prices = tuple(columns), xp.side_by_side(list(columns.values()))
+        self.width = self._observations.width
+        self._keeps_entry = "unrealised_profit" in rules.observe
+        reads_drawdown = getattr(rules.reward, "reads_drawdown", True)
+        self._keeps_peak, self._tells_drawdown = reads_drawdown or rules.max_drawdown is not None, reads_drawdown
+        self._step: Any = _compiled_step() if n >= _COMPILED_FROM and isinstance(xp, NumpyArrays) else None
+        if self._step is None:
+            self._step = partial(step, xp=xp)
         self._closing = bool(rules.maintenance_margin) or rules.max_drawdown is not None
         self._unruled = replace(rules.costs, lot_size=0.0, minimum_notional=0.0, max_volume_share=None, borrow_bps_per_bar=0.0)
         self._fresh = xp.full(n, rules.costs.initial_equity)
@@ -80,6 +87,7 @@ class TradingCore:
         self._memory_fresh = rules.reward.memory(n, xp)
         self.seed, self.episode = xp.integers(np.arange(n)), xp.integers(np.full(n, -1))
         self.row = xp.integers(np.zeros(n))
+        self.margin_called: Any = None
         self.begin()
 
     # --- where episodes begin --------------------------------------------------------------------------------------
@@ -117,53 +125,67 @@ class TradingCore:
         xp, rules, row, before = self.xp, self.rules, self.row, self.account
         level = xp.take(self._next, self.level * self.n_actions + action)
         target = xp.take(self._weight_of, level)
-        fill, mark = xp.take(self._fill, row), xp.take(self._mark, row)
+        bar = dict(zip(self._columns, xp.gather(self._prices, row)))
+        fill, mark = bar["fill"], bar["mark"]
         standing, asked = before, target
         if rules.rebalance:
-            standing = before._replace(target=self._never)
+            standing = AccountState(before.cash, before.units, before.equity, self._never, before.pending)
         elif rules.max_leverage is not None:
             standing, asked = self._within_leverage(before, target, fill)
-        out = step(
+        out = self._step(
             standing,
             asked,
             fill,
             mark,
             rules.costs,
-            volume=math.inf if self._volume is None else xp.take(self._volume, row),
-            funding_rate=None if self._funding is None else xp.take(self._funding, row),
-            bars=1.0 if self._bars is None else xp.take(self._bars, row),
-            xp=xp,
+            volume=bar.get("volume", math.inf),
+            funding_rate=bar.get("funding_rate"),
+            bars=bar.get("bars", 1.0),
         )
-        account, traded, cost = out.state._replace(target=target), out.traded, out.cost
-        if self._sizes:
-            self.entry = self._average_price(before.units, account.units, out.trade, fill)
+        account, traded, cost = out.state, out.traded, out.cost
+        if asked is not target:
+            account = account._replace(target=target)
+        if self._keeps_entry:
+            self.entry = self._average_price(account.units, out.trade, fill)
         terminated = account.equity <= 0.0
         if self._closing:
             due = self._due(account, mark) & ~terminated
             if xp.some(due):
                 account, traded, cost = self._closed(due, account, mark, traded, cost)
                 terminated = terminated | due
-        drawdown_before = 1.0 - before.equity / self.peak
-        self.peak = xp.maximum(self.peak, account.equity)
-        outcome = Outcome(
-            log_return=xp.log(xp.maximum(account.equity / before.equity, RUIN)),
-            equity=account.equity,
-            drawdown_before=drawdown_before,
-            drawdown=1.0 - account.equity / self.peak,
-            turnover=traded / before.equity,
-            cost=cost / before.equity,
-            target=target,
+        drawdown_before = drawdown = None
+        if self._keeps_peak:
+            peak = xp.maximum(self.peak, account.equity)
+            if self._tells_drawdown:
+                drawdown_before, drawdown = 1.0 - before.equity / self.peak, 1.0 - account.equity / peak
+            self.peak = peak
+        outcome = outcome_of(
+            before.equity, account.equity, traded, cost, target, xp, drawdown_before=drawdown_before, drawdown=drawdown
         )
         reward, self.memory = rules.reward(outcome, self.memory, xp)
         self.account, self.level = account, level
         self.row, self.left = row + 1, self.left - 1
         truncated = (self.left <= 0) & ~terminated
-        observation = self.observe()
+        observation = self.observe(bar.get("close_after"))
         over = terminated | truncated
         if not xp.some(over):
             return Moved(observation, reward, terminated, truncated, None, outcome, account)
         self._begin_again(over)
         return Moved(self.observe(), reward, terminated, truncated, observation, outcome, account)
+
+    def leave(self, which: Any, price: Any, rows: Any) -> tuple[Any, Any]:
+        """Close the positions of these copies at ``price`` (n,) and go on from ``rows`` (n,), flat, with what they have.
+
+        Returns
+        -------
+        traded notional and cost (n,), in currency.
+        """
+        where = self.xp.where
+        account, traded, cost = self._closed(which, self.account, price, self._zero, self._zero)
+        nothing = {name: where(which, self._zero, getattr(account, name)) for name in ("target", "pending")}
+        self.account = account._replace(**nothing)
+        self.level, self.row = where(which, self._flat, self.level), where(which, rows, self.row)
+        return traded, cost
 
     def _within_leverage(self, before: AccountState, target: Any, fill: Any) -> tuple[AccountState, Any]:
         """Accounts and targets; a standing position whose weight has drifted beyond the cap is to be cut back to it."""
@@ -174,19 +196,17 @@ class TradingCore:
         standing = before._replace(target=xp.where(beyond, math.nan, before.target))
         return standing, xp.where(beyond, xp.sign(held) * cap, target)
 
-    def _average_price(self, units: Any, after: Any, trade: Any, fill: Any) -> Any:
-        """Average price at which the position was built up."""
+    def _average_price(self, after: Any, trade: Any, fill: Any) -> Any:
+        """Average price at which the position was built up: each fill counts by its share of what is held after it, which is
+        none where a position is cut, and all where it is turned."""
         xp = self.xp
-        grown = (units * trade >= 0.0) & xp.not_equal(trade, 0.0)
-        turned = units * after < 0.0
-        safe = xp.where(xp.not_equal(after, 0.0), after, 1.0)
-        mixed = (self.entry * units + fill * trade) / safe
-        return xp.where(turned, fill, xp.where(grown, mixed, self.entry))
+        share = trade / (after + (after == 0.0))
+        return self.entry + xp.minimum(xp.maximum(share, 0.0), 1.0) * (fill - self.entry)
 
     def _due(self, account: AccountState, mark: Any) -> Any:
-        """Copies that are to be closed at this mark."""
+        """Copies that are to be closed at this mark; those whose margin is too small are noted."""
         rules = self.rules
-        due = account.equity < rules.maintenance_margin * self.xp.abs(account.units * mark)
+        self.margin_called = due = account.equity < rules.maintenance_margin * self.xp.abs(account.units * mark)
         if rules.max_drawdown is not None:
             due = due | (account.equity <= (1.0 - rules.max_drawdown) * self.xp.maximum(self.peak, account.equity))
         return due
@@ -215,51 +235,24 @@ class TradingCore:
 
     # --- what is seen ----------------------------------------------------------------------------------------------
 
-    def observe(self) -> Any:
-        """Observations (n, width) of the bars that have just closed: the window, then what is said of the account."""
-        out = self.xp.empty_observations(self.n, self.width)
-        out[:, : self._shown] = self.xp.take_rows(self._windows, self.row - (self.rules.window - 1))
-        at = self._shown
-        for name, value in self._account_seen():
-            if name == "level":
-                width = self.rules.actions.n_levels
-                out[:, at : at + width] = self.xp.take_rows(self._one_hot, self.level)
-                at += width
-            else:
-                out[:, at] = self.xp.minimum(self.xp.maximum(value, -_MOST_SHOWN), _MOST_SHOWN)
-                at += 1
-        return out
+    def observe(self, close: Any = None) -> Any:
+        """Observations (n, width) of the bars that have just closed: the window, then what is said of the account.
 
-    def _account_seen(self) -> list[tuple[str, Any]]:
-        account, rules = self.account, self.rules
-        seen: list[tuple[str, Any]] = []
-        if self._sizes or "drawdown" in rules.observe:
-            close = self.xp.take(self._close, self.row)
-            worth = self.xp.maximum(account.cash + account.units * close, _LEAST_WORTH)
-        for name in rules.observe:
-            if name == "position":
-                value = account.units * close / worth
-            elif name == "unrealised_profit":
-                value = account.units * (close - self.entry) / worth
-            elif name == "drawdown":
-                self.highest_seen = self.xp.maximum(self.highest_seen, worth)  # at closes: the next open is not known
-                value = 1.0 - worth / self.highest_seen
-            elif name == "target":
-                value = account.target
-            elif name == "time_left":
-                value = self.left / (rules.episode_length or 1)
-            else:
-                value = None
-            seen.append((name, value))
+        ``close`` (n,) of these bars may be given where it is known.
+        """
+        account = self.account
+        standing = Standing(self.row, self.level, account.cash, account.units, account.target, self.entry, self.left)
+        seen, self.highest_seen = self._observations.write(standing, self.highest_seen, close)
         return seen
 
     # --- going on later --------------------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
-        """Everything that changes from step to step, as arrays by name."""
+        """Everything that changes from step to step, as NumPy arrays by name, whatever the device."""
         told = {name: getattr(self, name) for name in _CHANGING}
         told |= {f"account_{name}": value for name, value in self.account._asdict().items()}
-        return told | {f"memory_{i}": value for i, value in enumerate(self.memory)}
+        told |= {f"memory_{i}": value for i, value in enumerate(self.memory)}
+        return {name: self.xp.numpy(value) for name, value in told.items()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from what :meth:`state` gave.
@@ -269,7 +262,7 @@ class TradingCore:
         ModelError : it is of another number of copies, or lacks something.
         """
         try:
-            rows = {name: self.xp.column(np.asarray(value)) for name, value in state.items()}
+            rows = {name: self.xp.column(np.array(value)) for name, value in state.items()}
             if any(len(value) != self.n for value in rows.values()):
                 raise ModelError(f"the state is of {len(next(iter(rows.values())))} copies; {self.n} were expected.")
             for name in _CHANGING:
@@ -278,6 +271,19 @@ class TradingCore:
             self.memory = tuple(rows[f"memory_{i}"] for i in range(len(self._memory_fresh)))
         except KeyError as missing:
             raise ModelError(f"the state of an environment lacks {missing}.") from missing
+
+
+_COMPILED_FROM = 64
+"""Copies from which on compiling the step formula pays."""
+
+
+def _compiled_step() -> Any:
+    """The step formula compiled, the same bits; None without numba."""
+    try:
+        from huracan.accounting.compiled_step import compiled_step
+    except ImportError:
+        return None
+    return compiled_step
 
 
 _CHANGING = ("seed", "episode", "row", "level", "left", "peak", "entry", "highest_seen")

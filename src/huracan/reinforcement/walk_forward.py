@@ -6,18 +6,20 @@ import datetime as dt
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from huracan.dataset.candle_rows import Recipe
-from huracan.distributed.fanout import FanoutExecutor
 from huracan.errors import ModelError
+from huracan.market import validate_candles
+from huracan.regimes import classify_regimes
 from huracan.reinforcement.action_maps import action_map
 from huracan.reinforcement.batch_env import BatchTradingEnv
 from huracan.reinforcement.evaluation import AGENT, WalkForwardEvaluation
+from huracan.reinforcement.kept_runs import EvaluatedRun
 from huracan.reinforcement.market_table import MarketTable
 from huracan.reinforcement.playing import Played, play
 from huracan.reinforcement.rules import TradingRules
@@ -25,7 +27,15 @@ from huracan.reinforcement.yardsticks import BuyAndHold, Flat, Myopic, RandomOfS
 from huracan.validation import PurgedWalkForward
 from huracan.validation.row_times import Embargo
 
-__all__ = ["Window", "walk_forward_evaluation", "walk_forward_windows"]
+__all__ = ["Executor", "Window", "walk_forward_evaluation", "walk_forward_windows"]
+
+
+class Executor(Protocol):
+    """Whatever runs many trainings: :class:`~huracan.distributed.FanoutExecutor`, :class:`~huracan.reinforcement.KeptRuns`."""
+
+    def run(self, function: Callable[..., EvaluatedRun], tasks: Mapping[Any, Any], *, shared: Any = None) -> dict[Any, Any]:
+        """Key -> what the function gave for that task."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +122,8 @@ def walk_forward_evaluation(
     min_train_share: float | None = None,
     one_agent_per_symbol: bool = False,
     maps: bool = True,
-    executor: FanoutExecutor | None = None,
+    regimes: pl.DataFrame | None = None,
+    executor: Executor | None = None,
 ) -> WalkForwardEvaluation:
     """Train agents on the past and play what comes next, beside strategies that any agent has to beat.
 
@@ -125,13 +136,15 @@ def walk_forward_evaluation(
     market : a :class:`~huracan.reinforcement.MarketTable`; or candles, with ``recipe`` (by default the minimal one).
     make_agent : from a seed to an agent with ``fit(env, total_steps)`` and ``predict(state, mask)``, such as
         ``lambda seed: DQNAgent(random_state=seed)``.
-    rules : of the game; they hold in training, and in play without early stops, see :func:`play`.
+    rules : of the game; they hold in training and in play, see :func:`play`.
     n_windows, train, embargo, min_train_share : see :func:`walk_forward_windows`.
     seeds : how many, or which. At least five say something of luck; see ``.summary()``.
     total_steps, n_envs : of a training. one_agent_per_symbol : train for each symbol alone instead of for all together.
     maps : draw an action map of every agent; its ``predict`` must give values for that.
-    executor : runs the trainings, one for each seed and window, on other cores or machines; None runs them here. The result is
-        the same for the same number of threads.
+    regimes : ``[symbol, ts, regime]``, for :meth:`~huracan.reinforcement.WalkForwardEvaluation.by_regime`; where candles are
+        given, by default what :func:`huracan.regimes.classify_regimes` says of them.
+    executor : runs the trainings, one for each seed and window, on other cores or machines, or keeps them
+        (:class:`~huracan.reinforcement.KeptRuns`); None runs them here. The result is the same for the same number of threads.
 
     Raises
     ------
@@ -149,18 +162,21 @@ def walk_forward_evaluation(
     >>> found.to_frame().select("strategy", "seed", "window", "symbol").height
     14
     """
-    table = market if isinstance(market, MarketTable) else MarketTable.from_candles(market, recipe=recipe or _minimal())
+    if not isinstance(market, MarketTable):
+        candles = validate_candles(market)
+        market = MarketTable.from_candles(candles, recipe=recipe or _minimal())
+        regimes = classify_regimes(candles) if regimes is None else regimes
     chosen = tuple(range(seeds)) if isinstance(seeds, int) else tuple(int(s) for s in seeds)
     if not chosen or len(set(chosen)) < len(chosen):
         raise ModelError(f"seeds are {seeds}; at least one, each once, was expected.")
-    windows = list(walk_forward_windows(table, n_windows, train=train, embargo=embargo, min_train_share=min_train_share))
+    windows = list(walk_forward_windows(market, n_windows, train=train, embargo=embargo, min_train_share=min_train_share))
     work = _Work(
-        table, tuple((w.train.decidable, w.test.decidable) for w in windows), make_agent, rules, total_steps, n_envs, maps
+        market, tuple((w.train.decidable, w.test.decidable) for w in windows), make_agent, rules, total_steps, n_envs, maps
     )
-    symbols = list(table.symbols) if one_agent_per_symbol else [""]
+    symbols = list(market.symbols) if one_agent_per_symbol else [""]
     tasks = {(w.number, seed, symbol): (w.number, seed, symbol) for w in windows for seed in chosen for symbol in symbols}
     if executor is None:
-        runs: Mapping[Any, _Run] = {key: _train_and_play(task, shared=work) for key, task in tasks.items()}
+        runs: Mapping[Any, EvaluatedRun] = {key: _train_and_play(task, shared=work) for key, task in tasks.items()}
     else:
         runs = executor.run(_train_and_play, tasks, shared=work)
     parts = []
@@ -174,8 +190,9 @@ def walk_forward_evaluation(
         windows=pl.DataFrame([window.told() for window in windows]),
         learning_curves=pl.concat([_about(key, run.history) for key, run in runs.items()]),
         action_maps=pl.concat([_about(key, run.action_map) for key, run in runs.items()]) if maps else pl.DataFrame(),
-        stopped={key[:2]: run.stopped for key, run in runs.items() if run.stopped},
+        stopped={(number, seed, symbol or None): run.stopped for (number, seed, symbol), run in runs.items() if run.stopped},
         bars_per_year=parts[0].played.bars_per_year,
+        regimes=regimes,
     )
 
 
@@ -190,17 +207,6 @@ class _Work:
     total_steps: int
     n_envs: int
     maps: bool
-
-
-@dataclass(frozen=True, eq=False)
-class _Run:
-    """What one training gave."""
-
-    agent: Played
-    random: Played
-    history: pl.DataFrame
-    action_map: pl.DataFrame
-    stopped: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,7 +226,7 @@ class _Part:
         )
 
 
-def _train_and_play(task: tuple[int, int, str], shared: _Work) -> _Run:
+def _train_and_play(task: tuple[int, int, str], shared: _Work) -> EvaluatedRun:
     """One agent: trained on the past of a window, played in the window."""
     number, seed, symbol = task
     past, now = (replace(shared.market, decidable=decidable) for decidable in shared.spans[number])
@@ -233,7 +239,7 @@ def _train_and_play(task: tuple[int, int, str], shared: _Work) -> _Run:
     played = play(agent, now, shared.rules, name=AGENT)
     random = play(RandomOfSameHabits(played, now, shared.rules, seed=seed), now, shared.rules, name="random")
     points = [asdict(point) for point in getattr(agent, "history_", [])]
-    return _Run(
+    return EvaluatedRun(
         played,
         random,
         pl.DataFrame(points, schema=_CURVE),

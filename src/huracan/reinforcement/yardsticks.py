@@ -13,8 +13,8 @@ from huracan.errors import ModelError, NotEnoughData
 from huracan.reinforcement.actions import ActionLadder
 from huracan.reinforcement.market_table import MarketTable
 from huracan.reinforcement.playing import Played, Seen
+from huracan.reinforcement.rewards import RUIN
 from huracan.reinforcement.rules import TradingRules
-from huracan.reinforcement.trading_core import RUIN
 
 __all__ = ["BuyAndHold", "Flat", "Myopic", "RandomOfSameHabits"]
 

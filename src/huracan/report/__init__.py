@@ -1,5 +1,6 @@
-"""The report, the page of an A/B test and the page of a search: self-contained HTML."""
+"""The report, and the pages of an A/B test, of a search and of an agent: self-contained HTML."""
 
+from huracan.report.agent_page import render_agent_page, write_agent_page
 from huracan.report.comparison_page import render_comparison_page, write_comparison_page
 from huracan.report.content import HoldOutResult, PlantedEdge, ReportContent
 from huracan.report.html import render_report
@@ -21,8 +22,10 @@ __all__ = [
     "SearchJudgement",
     "SearchMember",
     "Slice",
+    "render_agent_page",
     "render_comparison_page",
     "render_report",
     "render_search_page",
+    "write_agent_page",
     "write_comparison_page",
 ]

@@ -10,6 +10,7 @@ __all__ = [
     "DASH",
     "bounds",
     "count",
+    "grown",
     "is_number",
     "moment",
     "number",
@@ -55,6 +56,15 @@ def percent(value: float | None, decimals: int = 1, *, signed: bool = False) -> 
     ('5.1%', '−9.1%', '–')
     """
     return DASH if value is None or not math.isfinite(value) else number(100.0 * value, decimals, signed=signed) + "%"
+
+
+def grown(log_return: float | None, decimals: int = 2) -> str:
+    """Write a log return as the growth of capital that it is.
+
+    >>> grown(0.0953), grown(-0.6931, 1), grown(None)
+    ('+10.00%', '−50.0%', '–')
+    """
+    return DASH if log_return is None else percent(math.expm1(log_return), decimals, signed=True)
 
 
 def bounds(low: float | None, high: float | None, decimals: int = 2, *, signed: bool = False) -> str:

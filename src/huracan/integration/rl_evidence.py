@@ -1,0 +1,70 @@
+"""What an evaluation says on the card of an agent that is trained on the same data, under the same rules, for as long."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from huracan.logs import logger
+from huracan.model_info import ModelInfo, RegimeSkill
+
+__all__ = ["AgentEvidence", "evidence_for"]
+
+_FILE = "evaluation.json"
+_FIGURES = ("mean_bps", "mean_low", "mean_high", "score", "sharpe", "max_drawdown", "turnover", "exposure")
+_BASIS_POINTS = 10_000.0
+
+
+@dataclass(frozen=True)
+class AgentEvidence:
+    """What was measured walk-forward: evidence about agents of this making, not about one agent, and no claim.
+
+    Attributes
+    ----------
+    sentence : the verdict. regimes : in which states of the market, in net log return a bar. figures : of the agent.
+    folder : of the evaluation.
+    """
+
+    sentence: str
+    regimes: tuple[RegimeSkill, ...]
+    figures: dict[str, float]
+    folder: Path
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """A sentence a regime, with interval and number of bars."""
+        return tuple(
+            f"{skill.regime}: {skill.skill * _BASIS_POINTS:+.2f} basis points a bar net of costs on {skill.n_rows:,} bars "
+            f"(interval {skill.ci_low * _BASIS_POINTS:+.2f} to {skill.ci_high * _BASIS_POINTS:+.2f}, adjusted p "
+            f"{skill.p_adjusted:.2g})"
+            for skill in self.regimes
+        )
+
+    def on(self, card: ModelInfo) -> ModelInfo:
+        """The card with this on it."""
+        return card.model_copy(update={"regime_evidence": self.regimes, "performance_metrics": self.figures})
+
+    def told(self) -> dict[str, Any]:
+        """Plain values, to be kept beside the model."""
+        return {"sentence": self.sentence, "regimes": list(self.said), "evaluation": self.folder.name}
+
+
+def evidence_for(evaluations: Path, training: str) -> AgentEvidence | None:
+    """The newest evaluation in a folder that speaks of this training, or None; a damaged one is passed over, and logged."""
+    newest = sorted(evaluations.glob(f"*/{_FILE}"), key=lambda file: file.stat().st_mtime, reverse=True)
+    for file in newest:
+        try:
+            told = json.loads(file.read_bytes())
+            if told["training"] != training:
+                continue
+            own = next(row for row in told["summary"] if row["strategy"] == "agent")
+            figures = {name: float(own[name]) for name in _FIGURES if own[name] is not None}
+            regimes = tuple(RegimeSkill.model_validate(skill) for skill in told["regime_evidence"])
+            return AgentEvidence(told["verdict"]["sentence"], regimes, figures, file.parent)
+        except (OSError, ValueError, KeyError, TypeError, StopIteration, ValidationError) as error:
+            logger().warning("an evaluation is damaged and passed over", file=str(file), error=str(error))
+    return None

@@ -1,0 +1,159 @@
+"""Runs of an evaluation that stay finished, whenever the process dies."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import polars as pl
+
+from huracan.distributed.fanout import FanoutExecutor, FanoutResult
+from huracan.errors import StorageError
+from huracan.logs import logger
+from huracan.reinforcement.playing import Played
+from huracan.storage.whole_files import put_file
+
+__all__ = ["EvaluatedRun", "KeptRuns", "RunProgress"]
+
+RunProgress = Callable[[str, float], object]
+"""Called with what was finished and its share of all runs."""
+
+_TABLES = ("agent", "random", "history", "action_map")
+_TOLD, _KEY = "told.json", "key.json"
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluatedRun:
+    """What one training gave: the agent and its random double in the window, and how it learned.
+
+    Attributes
+    ----------
+    history : ``[step, loss, episode_return, epsilon]``. action_map : cells of a map; empty without one.
+    stopped : why the training ended before its time, or "".
+    """
+
+    agent: Played
+    random: Played
+    history: pl.DataFrame
+    action_map: pl.DataFrame
+    stopped: str
+
+    def write(self, folder: Path) -> None:
+        """Write tables and, last, their hashes: a folder without them is not finished."""
+        hashes = {}
+        for name, table in zip(_TABLES, (self.agent.bars, self.random.bars, self.history, self.action_map)):
+            content = io.BytesIO()
+            table.write_parquet(content)
+            put_file(folder / f"{name}.parquet", content.getvalue())
+            hashes[name] = hashlib.sha256(content.getvalue()).hexdigest()
+        told = {
+            "hashes": hashes,
+            "names": [self.agent.name, self.random.name],
+            "bars_per_year": self.agent.bars_per_year,
+            "stopped": self.stopped,
+        }
+        put_file(folder / _TOLD, json.dumps(told, indent=1).encode())
+
+    @classmethod
+    def read(cls, folder: Path) -> EvaluatedRun | None:
+        """What :meth:`write` wrote, or None; a damaged one counts as not there, and is logged."""
+        if not (folder / _TOLD).exists():
+            return None
+        try:
+            told = json.loads((folder / _TOLD).read_bytes())
+            tables = []
+            for name in _TABLES:
+                content = (folder / f"{name}.parquet").read_bytes()
+                if hashlib.sha256(content).hexdigest() != told["hashes"][name]:
+                    raise ValueError(f"{name}.parquet is not what was written")
+                tables.append(pl.read_parquet(io.BytesIO(content)))
+            agent, random = (Played(said, bars, told["bars_per_year"]) for said, bars in zip(told["names"], tables[:2]))
+            return cls(agent, random, tables[2], tables[3], str(told["stopped"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            logger().warning("a kept run is damaged and is computed again", folder=str(folder), error=str(error))
+            return None
+
+
+class KeptRuns:
+    """Runs the trainings of a walk-forward evaluation and keeps each in a folder; what is there is not done again.
+
+    Give it as ``executor`` to :func:`huracan.reinforcement.walk_forward_evaluation`.
+
+    Parameters
+    ----------
+    folder : of this evaluation alone. key : what the evaluation is known by (data, settings, versions): a folder that holds
+        another one is refused, since its runs would be taken for this one's.
+    executor : runs what is not there yet on other cores; None runs it here.
+    progress : called after every run.
+
+    Raises
+    ------
+    StorageError : the folder holds another evaluation, or cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     kept = KeptRuns(Path(folder), key="BTC, first try")
+    ...     _ = KeptRuns(Path(folder), key="BTC, second try")
+    Traceback (most recent call last):
+    huracan.errors.StorageError: ... holds the evaluation 'BTC, first try'; 'BTC, second try' needs a folder of its own.
+    """
+
+    def __init__(
+        self, folder: Path, key: str, *, executor: FanoutExecutor | None = None, progress: RunProgress | None = None
+    ) -> None:
+        self.folder, self.executor, self.progress = Path(folder), executor, progress
+        known = self.folder / _KEY
+        if known.exists():
+            there = json.loads(known.read_bytes())
+            if there != key:
+                raise StorageError(f"{folder} holds the evaluation '{there}'; '{key}' needs a folder of its own.")
+        else:
+            put_file(known, json.dumps(key).encode())
+
+    def run(self, function: Callable[..., EvaluatedRun], tasks: Mapping[Any, Any], *, shared: Any = None) -> dict[Any, Any]:
+        """Key -> run in the order of the tasks, whose keys are (window, seed, symbol).
+
+        Raises
+        ------
+        HuracanError : what a training refused; the runs before it stay.
+        """
+        found = {key: run for key in tasks if (run := EvaluatedRun.read(self._place(key))) is not None}
+        self._tell(f"{len(found)} of {len(tasks)} runs were there", len(found) / len(tasks))
+        missing = {key: task for key, task in tasks.items() if key not in found}
+        for key, run in self._computed(function, missing, shared):
+            run.write(self._place(key))
+            found[key] = run
+            window, seed, symbol = key
+            self._tell(f"window {window + 1}, seed {seed}{f', {symbol}' if symbol else ''}", 1 / len(tasks))
+        return {key: found[key] for key in tasks}
+
+    def _computed(
+        self, function: Callable[..., EvaluatedRun], tasks: Mapping[Any, Any], shared: Any
+    ) -> Iterable[tuple[Any, EvaluatedRun]]:
+        if self.executor is None:
+            for key, task in tasks.items():
+                yield key, function(task, shared=shared)
+            return
+        if not tasks:
+            return
+        results = cast("Generator[FanoutResult]", self.executor.stream(function, tasks, shared=shared))
+        with closing(results):  # what is raised here ends the workers
+            for result in results:
+                yield result.key, result.get()
+
+    def _place(self, key: tuple[int, int, str]) -> Path:
+        window, seed, symbol = key
+        own = f"-{hashlib.sha256(symbol.encode()).hexdigest()[:12]}" if symbol else ""
+        return self.folder / f"window-{window}-seed-{seed}{own}"
+
+    def _tell(self, said: str, share: float) -> None:
+        if self.progress is not None:
+            self.progress(said, share)

@@ -1,0 +1,207 @@
+"""``render_agent_page``: what a walk-forward evaluation of an agent found, as one self-contained HTML page."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from huracan.report.agent_tables import figure_rows, lead_rows, regime_rows, symbol_rows, window_rows
+from huracan.report.charts.action_map import action_legend, action_map_chart
+from huracan.report.charts.agents import capital_chart, depth_chart, learning_chart, profile_chart, strategy_legend
+from huracan.report.formatting import bounds, grown, number, p_value, percent, plural
+from huracan.report.page_parts import page_parts
+from huracan.storage.whole_files import put_file
+
+if TYPE_CHECKING:
+    from huracan.reinforcement import WalkForwardEvaluation
+
+__all__ = ["render_agent_page", "write_agent_page"]
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+_MEANINGS = {
+    "beats all": {"name": "money", "sign": "✓", "phrase": "Beats all it was held against"},
+    "earns its costs": {"name": "skill", "sign": "◐", "phrase": "Earns its costs"},
+    "stay out": {"name": "keep", "sign": "–", "phrase": "Stay out"},
+}
+_MOST_CURVES, _MOST_MAPS = 8, 6
+
+
+def render_agent_page(
+    evaluation: WalkForwardEvaluation,
+    *,
+    title: str = "Agent",
+    created_at: datetime | None = None,
+    alpha: float = 0.05,
+    resamples: int = 2000,
+    facts: Mapping[str, str] = _NOTHING,
+    provenance: Mapping[str, str] = _NOTHING,
+) -> str:
+    """Write one HTML file that opens without a network, in light and dark, on a phone and on paper.
+
+    Parameters
+    ----------
+    evaluation : of :func:`huracan.reinforcement.walk_forward_evaluation`; names in it are escaped, whatever they hold.
+    title : what was evaluated, such as the name of a data set. created_at : UTC; now where it is not given.
+    alpha : level of tests; intervals have level ``1 - alpha``. resamples : of bootstraps.
+    facts : label -> value, shown under the verdict. provenance : label -> hash or version, at the end.
+
+    Returns
+    -------
+    The page: the verdict first, then what every strategy earned and the agent's lead, growth and drawdown of capital, runs,
+    symbols and regimes, how the agents learned, what they do, and the windows.
+    """
+    drawn: dict[str, Any] = {"confidence": 1.0 - alpha, "resamples": resamples}
+    verdict = evaluation.verdict(alpha=alpha, resamples=resamples)
+    summary = evaluation.summary(**drawn)
+    head, mark, rest = verdict.sentence.partition(": ")
+    starts = evaluation.windows["test_start"].to_list() if "test_start" in evaluation.windows.columns else []
+    equity = evaluation.equity()
+    by_regime = evaluation.by_regime(**drawn) if evaluation.regimes is not None else None
+    several = len(evaluation.symbols) > 1
+    return page_parts("agent.html.j2", "comparison.css", "search.css", "agent.css").render(
+        title=title,
+        created_at=datetime.now(UTC) if created_at is None else created_at,
+        verdict=verdict.sentence,
+        reasons=verdict.reasons,
+        headline=(head + mark.strip(), rest),
+        meaning=_MEANINGS[str(verdict.standing)],
+        tiles=_tiles(summary, evaluation),
+        facts=facts,
+        provenance=provenance,
+        level=f"{100 * (1 - alpha):g} %",
+        alpha=alpha,
+        figures=figure_rows(summary),
+        leads=lead_rows(summary, alpha),
+        capital=capital_chart(equity, starts),
+        depth=depth_chart(equity, starts),
+        profile=profile_chart(evaluation.profiles(**drawn)),
+        profile_legend=strategy_legend(evaluation.strategies, {}),
+        seeds=evaluation.runs["seed"].drop_nulls().n_unique(),
+        symbols=symbol_rows(evaluation.summary_by_symbol(**drawn), alpha) if several else None,
+        regimes=regime_rows(by_regime, alpha) if by_regime is not None and by_regime.height else None,
+        curves=_curves(evaluation.learning_curves),
+        maps=_maps(evaluation.action_maps),
+        windows=window_rows(evaluation.windows),
+        stopped=[
+            {"window": window + 1, "seed": seed, "symbol": symbol or "all symbols", "reason": reason}
+            for (window, seed, symbol), reason in evaluation.stopped.items()
+        ],
+    )
+
+
+def write_agent_page(
+    evaluation: WalkForwardEvaluation,
+    path: str | os.PathLike[str],
+    *,
+    title: str = "Agent",
+    created_at: datetime | None = None,
+    alpha: float = 0.05,
+    resamples: int = 2000,
+    facts: Mapping[str, str] = _NOTHING,
+    provenance: Mapping[str, str] = _NOTHING,
+) -> Path:
+    """Write :func:`render_agent_page` to ``path``, whole or not at all, and return the path.
+
+    Raises
+    ------
+    StorageError : the file cannot be written.
+    """
+    target = Path(path)
+    page = render_agent_page(
+        evaluation,
+        title=title,
+        created_at=created_at,
+        alpha=alpha,
+        resamples=resamples,
+        facts=facts,
+        provenance=provenance,
+    )
+    put_file(target, page.encode())
+    return target
+
+
+def _tiles(summary: pl.DataFrame, evaluation: WalkForwardEvaluation) -> list[dict[str, str]]:
+    """The few numbers that stand beside the verdict."""
+    rows = {row["strategy"]: row for row in summary.iter_rows(named=True)}
+    own, flat = rows["agent"], rows["flat"]
+    runs = evaluation.runs.filter(strategy="agent").height
+    low, high = (grown(own[end]) for end in ("score_low", "score_high"))
+    return [
+        {
+            "name": "Net of costs, a bar",
+            "value": f"{number(own['mean_bps'], 2, signed=True)} bp",
+            "note": f"interval {bounds(own['mean_low'], own['mean_high'], 2, signed=True)}, over time",
+        },
+        {
+            "name": "A window, interquartile mean",
+            "value": grown(own["score"]),
+            "note": "one seed says nothing of luck" if own["score_low"] is None else f"interval {low} to {high}, over seeds",
+        },
+        {
+            "name": "Against doing nothing",
+            "value": f"p = {p_value(flat['lead_p_adjusted'])}",
+            "note": f"adjusted for {plural(len(rows) - 1, 'yardstick')}",
+        },
+        {
+            "name": "Runs above zero",
+            "value": percent(flat["improvement"], 0),
+            "note": f"of {plural(runs, 'run')}; exposed {percent(own['exposure'], 0)} of the bars",
+        },
+        {
+            "name": "Deepest drawdown",
+            "value": percent(own["max_drawdown"]),
+            "note": f"in equal parts in all seeds; Sharpe {number(own['sharpe'])}{_ended(evaluation)}",
+        },
+    ]
+
+
+def _ended(evaluation: WalkForwardEvaluation) -> str:
+    """How many of the agent's accounts were liquidated, ruined or stopped; nothing where none was."""
+    ended = int(evaluation.runs.filter(strategy="agent")["stops"].sum())
+    return f"; {plural(ended, 'account')} ended by ruin, liquidation or the drawdown stop" if ended else ""
+
+
+def _curves(curves: pl.DataFrame) -> dict[str, Any] | None:
+    """A pair of charts for each window, and for each symbol where it has an agent of its own."""
+    if curves.is_empty():
+        return None
+    groups = curves.partition_by("window", "symbol", maintain_order=True)
+    shown = [
+        {
+            "name": f"Window {group['window'][0] + 1}" + (f", {group['symbol'][0]}" if group["symbol"][0] else ""),
+            "earned": learning_chart(group, "episode_return", name="Return of training episodes"),
+            "loss": learning_chart(group, "loss", name="Loss"),
+        }
+        for group in groups[:_MOST_CURVES]
+    ]
+    explored = curves["episode_return"].is_not_null().any()
+    return {"shown": shown, "explored": explored, "left_out": max(0, len(groups) - _MOST_CURVES)}
+
+
+def _maps(maps: pl.DataFrame) -> dict[str, Any] | None:
+    """The maps of the last window, an agent each."""
+    if maps.is_empty():
+        return None
+    last = maps.filter(pl.col("window") == pl.col("window").max())
+    groups = last.partition_by("symbol", "seed", maintain_order=True)
+    order = last.group_by("action_name").agg(pl.col("action").min()).sort("action")["action_name"].to_list()
+    return {
+        "window": int(last["window"][0]) + 1,
+        "legend": action_legend(order),
+        "shown": [
+            {
+                "name": f"Seed {group['seed'][0]}" + (f", {group['symbol'][0]}" if group["symbol"][0] else ""),
+                "x": group["x_name"][0],
+                "y": group["y_name"][0],
+                "chart": action_map_chart(group),
+            }
+            for group in groups[:_MOST_MAPS]
+        ],
+        "left_out": max(0, len(groups) - _MOST_MAPS),
+    }
