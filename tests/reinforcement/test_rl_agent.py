@@ -7,7 +7,15 @@ import torch
 
 from huracan.accounting import CostModel
 from huracan.errors import ArtifactError, ModelError, UnknownName
-from huracan.reinforcement import ActionLadder, BatchTradingEnv, DQNAgent, MarketTable, TradingEnv, TradingRules
+from huracan.reinforcement import (
+    ActionLadder,
+    BatchTradingEnv,
+    DQNAgent,
+    MarketTable,
+    TensorTradingEnv,
+    TradingEnv,
+    TradingRules,
+)
 from huracan.reinforcement.agent_training import AgentTraining, values_of_chance
 from huracan.reinforcement.experience import experience_of
 from huracan.reinforcement.playing import play
@@ -309,3 +317,30 @@ def test_an_agent_that_was_shown_noise_stays_out_and_one_that_was_shown_somethin
         traded.append(float(np.mean(agent.predict(states)[0] != 1)))
     assert traded[0] < 0.01
     assert traded[1] > 0.5
+
+
+@pytest.mark.parametrize("settings", [{}, {"counterfactual": False, "prioritised": True, "n_step": 2}])
+def test_an_agent_learns_where_the_environment_lies(settings, tmp_path):
+    rules = TradingRules(**EXOGENOUS, actions=ActionLadder.buy_hold_sell())
+    makes = {"hidden": (16,), "learning_starts": 200, **settings}
+
+    def env():
+        return TensorTradingEnv(market(), 4, rules)
+
+    through = DQNAgent(**makes).fit(env(), 2_000)
+    DQNAgent(**makes).fit(env(), 2_000, checkpoint=tmp_path, checkpoint_every=400, stop_at=1_000)
+    again = DQNAgent(**makes).fit(env(), 2_000, checkpoint=tmp_path)
+    np.testing.assert_array_equal(weights(through), weights(again))
+    assert through.history_ == again.history_
+    if not settings:  # nothing is drawn but the bars, which are others
+        shown = np.array([[-0.5, 0.0, 1.0, 0.0], [0.5, 0.0, 1.0, 0.0]], np.float32)
+        other = DQNAgent(**makes).fit(BatchTradingEnv(market(), 4, rules), 2_000)
+        assert np.sign(through.predict(shown)[1][:, 2]).tolist() == np.sign(other.predict(shown)[1][:, 2]).tolist()
+    else:
+        assert through.history_[0].episode_return is not None
+
+
+def test_an_agent_on_another_device_than_its_environment_is_refused():
+    env = TensorTradingEnv(market(), 4, TradingRules(**EXOGENOUS), device="meta")
+    with pytest.raises(ModelError, match="the same device"):
+        DQNAgent().fit(env, 1_000)
