@@ -17,6 +17,7 @@ from huracan.reinforcement import (
     TradingRules,
 )
 from huracan.reinforcement.agent_training import AgentTraining, values_of_chance
+from huracan.reinforcement.counterfactual import counterfactuals
 from huracan.reinforcement.experience import experience_of
 from huracan.reinforcement.playing import play
 from huracan.reinforcement.q_network import QNetwork, QNetworkSettings
@@ -344,3 +345,57 @@ def test_an_agent_on_another_device_than_its_environment_is_refused():
     env = TensorTradingEnv(market(), 4, TradingRules(**EXOGENOUS), device="meta")
     with pytest.raises(ModelError, match="the same device"):
         DQNAgent().fit(env, 1_000)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"reward_scale": 0.0}, r"reward_scale is 0\.0"),
+        ({"reward_scale": -1.0}, r"reward_scale is -1\.0"),
+        ({"learning_rate": float("inf")}, "learning_rate is inf"),
+        ({"hidden": (0,)}, r"hidden is \(0,\)"),
+        ({"n_step": 2.5}, r"n_step is 2\.5"),
+        ({"learning_starts": -5}, "learning_starts is -5"),
+        ({"value_range": (1, -1)}, r"value_range is \(1, -1\)"),
+        ({"double": "no"}, "double is 'no'"),
+        ({"gamma": "x"}, "gamma is 'x'"),
+    ],
+)
+def test_settings_that_mean_nothing_are_refused(settings, message):
+    with pytest.raises(ModelError, match=message):
+        DQNAgent(**settings)
+
+
+def test_actions_outside_the_space_are_refused_for_tensors_too():
+    env = TensorTradingEnv(market(), 2, TradingRules(**EXOGENOUS))
+    env.reset(seed=0)
+    with pytest.raises(ModelError, match=r"\[5, -1\]; 0 to 2"):
+        env.step(torch.tensor([5, -1]))
+    with pytest.raises(ModelError, match="int64"):
+        env.step(torch.tensor([1.0, 0.0]))
+
+
+def test_the_state_of_another_market_is_refused():
+    rules = TradingRules(**EXOGENOUS)
+    env = BatchTradingEnv(market(), 4, rules)
+    env.reset(seed=3)
+    with pytest.raises(ModelError, match="another market"):
+        BatchTradingEnv(market(60), 4, rules).load_state_dict(env.state_dict())
+
+
+def test_a_checkpoint_that_does_not_fit_says_what_differs_and_no_more(tmp_path):
+    env = BatchTradingEnv(market(), 4, TradingRules(**EXOGENOUS))
+    DQNAgent(hidden=(8,)).fit(env, 400, checkpoint=tmp_path)
+    with pytest.raises(ModelError, match=r"training: its settings: hidden is \[8\], and \[16\] was expected\. Remove"):
+        DQNAgent(hidden=(16,)).fit(env, 400, checkpoint=tmp_path)
+    other = BatchTradingEnv(market(seed=1), 4, TradingRules(**EXOGENOUS))
+    with pytest.raises(ModelError, match="other bars, prices or features"):
+        DQNAgent(hidden=(8,)).fit(other, 400, checkpoint=tmp_path)
+
+
+def test_states_nobody_can_be_in_are_worth_nothing():
+    price = np.array([100.0, 100.0, 250.0, 250.0, 250.0])  # a short would be ruined
+    table = MarketTable.from_prices(np.zeros((5, 1)), price)
+    known = counterfactuals(table, TradingRules(**EXOGENOUS, actions=ActionLadder.positions(-1, 0, 1)))
+    assert known.reward[1, :, 0] == pytest.approx([np.log(1e-6)] * 3)
+    assert (known.reward[2, 0] == 0.0).all() and known.ruined[2, 0].all()
