@@ -302,8 +302,8 @@ def updates() -> tuple[str, list[str]]:
     head += ["net bp a bar, ours", "stable-baselines3"]
     note = (
         f"Acting, stepping, storing and learning together; medians and mean scores of {SCORED_SEEDS} seeds. The bars, 2x and "
-        "1.5x, are for what its users have: copies of the scalar environment. Beside it the same algorithm on our batch of copies "
-        "(`as_vec_env`), which is as fast for it as for us."
+        "1.5x, are for what its users have: copies of the scalar environment. Beside it the same algorithm on our batch of "
+        "copies (`as_vec_env`), which is as fast for it as for us."
     )
     return f"{markdown_table(head, rows)}\n\n{note}", short
 
