@@ -48,6 +48,8 @@ def verdict_of(
 ) -> AgentVerdict:
     """Judge an agent by its lead over each yardstick, tested over time and adjusted for all of them.
 
+    To beat all, other seeds must be known to earn too: five or more, and their interval above zero.
+
     Parameters
     ----------
     summary : of an evaluation, its intervals at ``1 - alpha``. agent : its name there. alpha : level of the tests.
@@ -61,7 +63,7 @@ def verdict_of(
         f"net of costs it earned {own['mean_bps']:+.2f} basis points a bar ({level} {_between(own)}; "
         f"p = {_p(rows['flat']['lead_p_adjusted'])} against doing nothing, adjusted for {len(rows)} yardsticks)"
     )
-    lucky = own["score_low"] is not None and own["score_low"] <= 0.0
+    sure = n_seeds >= _FEWEST_SEEDS and own["score_low"] is not None and own["score_low"] > 0.0
     reasons = list(_compared(ahead, behind, rows))
     if own["exposure"] == 0.0:
         standing, sentence = Standing.STAY_OUT, "Stay out, as the agent did: it never took a position."
@@ -70,11 +72,13 @@ def verdict_of(
         standing, sentence = Standing.STAY_OUT, f"Stay out, the agent is shown to lose money: {earned}."
     elif "flat" not in ahead:
         standing, sentence = Standing.STAY_OUT, f"Stay out, the agent is not shown to earn anything: {earned}."
-    elif len(ahead) == len(rows) and not lucky:
+    elif len(ahead) == len(rows) and sure:
         standing, sentence = Standing.BEATS_ALL, f"The agent earns more than all it was held against: {earned}."
     elif len(ahead) == len(rows):
         standing = Standing.EARNS
-        sentence = f"The agent earned more than all it was held against, but another seed may not: {earned}."
+        few = f"{n_seeds} seed{'s' * (n_seeds > 1)} cannot say whether another would"
+        but = few if n_seeds < _FEWEST_SEEDS else "another seed may not"
+        sentence = f"The agent earned more than all it was held against, but {but}: {earned}."
     else:
         others = _named([name for name in rows if name not in ahead])
         standing = Standing.EARNS
