@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from huracan.accounting import CostModel
+from huracan.accounting import CostModel, performance_metrics
 from huracan.distributed.fanout import FanoutExecutor
 from huracan.errors import DataError, ModelError, StorageError
 from huracan.market import simulate_market
@@ -226,3 +226,25 @@ def test_a_refusal_inside_a_worker_is_the_refusal(tmp_path, candles):
     for executor in (None, FanoutExecutor("inline", retries=0)):
         with pytest.raises(ModelError, match="no agent today"):
             walk_forward_evaluation(candles, refuses, RULES, **OPTIONS, executor=KeptRuns(tmp_path, "one", executor=executor))
+
+
+def test_figures_are_those_of_accounts_that_somebody_could_hold():
+    evaluation = made({"agent": 2e-5}, seeds=5, symbols=("A", "B"))
+    own = evaluation.summary(resamples=40).row(0, named=True)
+    accounts = []
+    for seed in range(5):
+        bars = evaluation.bars.filter(strategy="agent", seed=seed)
+        path = bars.group_by("ts").agg(pl.col("log_return").exp().mean() - 1.0).sort("ts")["log_return"].to_numpy()
+        accounts.append(performance_metrics(path, bars_per_year=8760.0, confidence=None))
+    for figure in ("sharpe", "max_drawdown"):
+        assert own[figure] == pytest.approx(np.median([account[figure] for account in accounts]))
+    assert own["worst_drawdown"] == pytest.approx(min(account["max_drawdown"] for account in accounts))
+    whole = evaluation.equity().filter(pl.col("strategy") == "agent", pl.col("seed").is_null())["equity"].to_numpy()
+    assert own["max_drawdown"] < (whole / np.maximum.accumulate(np.append(1.0, whole))[1:] - 1.0).min()
+
+
+@pytest.mark.parametrize("seeds", [1, 4])
+def test_too_few_seeds_beat_nobody(seeds):
+    verdict = made({"agent": 1e-3}, seeds=seeds).verdict(resamples=200)
+    assert verdict.standing is Standing.EARNS
+    assert f"but {seeds} seed{'s' * (seeds > 1)} cannot say whether another would" in verdict.sentence

@@ -148,5 +148,12 @@ def _print_evaluation(found: EvaluatedAgent, alpha: float) -> None:
     typer.echo(
         "A window: interquartile mean of what runs earned in one. p adj.: of the agent's lead, after Holm for all strategies."
     )
+    typer.echo("Drawdown: median of the seeds' own accounts" + _worst(found) + ".")
     typer.echo(f"Tables: {found.folder.resolve()}")
     typer.echo(f"Report: {found.report_path.resolve()}")
+
+
+def _worst(found: EvaluatedAgent) -> str:
+    """The worst seed of the agent, where there are several."""
+    several = found.evaluation.runs["seed"].drop_nulls().n_unique() > 1
+    return f"; the agent's worst seed {found.summary.row(0, named=True)['worst_drawdown']:.1%}" if several else ""

@@ -15,7 +15,7 @@ from huracan.model_info import ModelInfo, RegimeSkill
 __all__ = ["AgentEvidence", "evidence_for"]
 
 _FILE = "evaluation.json"
-_FIGURES = ("mean_bps", "mean_low", "mean_high", "score", "sharpe", "max_drawdown", "turnover", "exposure")
+_FIGURES = ("mean_bps", "mean_low", "mean_high", "score", "sharpe", "max_drawdown", "worst_drawdown", "turnover", "exposure")
 _BASIS_POINTS = 10_000.0
 
 

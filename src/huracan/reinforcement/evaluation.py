@@ -132,9 +132,11 @@ class WalkForwardEvaluation:
 
         ``lead_bps``, ``lead_low``, ``lead_high``, ``lead_p_value``, ``lead_p_adjusted`` : mean of the agent less that of this
         strategy, bar by bar, by the same test; adjusted after Holm for all strategies it is compared with.
-        ``improvement`` : chance that a run of the agent earns more than one of this strategy in the same window and symbol.
+        ``improvement`` : chance that a run of the agent earns more than one of this strategy in the same window and symbol;
+        a tie counts as half, so an agent that never trades has one half against doing nothing.
 
-        ``sharpe``, ``max_drawdown`` : of an account in equal parts in all seeds and symbols, set equal again at every bar.
+        ``sharpe``, ``max_drawdown`` : median over seeds, each an account of its own in equal parts in all symbols, set equal
+        again at every bar; ``worst_drawdown`` is that of the worst seed. Nobody holds all seeds at once.
         ``turnover`` (mean per bar), ``exposure``, ``trades`` and ``cost_bps`` (per run) : means over runs.
 
         Over time, means of days are used where there are at least 60, else bars.
@@ -292,7 +294,7 @@ class WalkForwardEvaluation:
         """``[strategy, seed, ts, equity]`` (``row`` without times): what 1 has become, window after window.
 
         In equal parts in all symbols, set equal again at every bar; one curve for each seed, and one without seed in equal
-        parts in all seeds.
+        parts in all seeds, which is smoother than any account that somebody could hold.
         """
         return pl.concat([self._curves("seed"), self._curves()])
 
@@ -307,16 +309,21 @@ class WalkForwardEvaluation:
         return {}
 
     def _curves(self, *by: str) -> pl.DataFrame:
-        time = self._time
-        grown = (
-            self.bars.filter(pl.col("seed").is_not_null() if by else True)
-            .group_by("strategy", *by, time)
-            .agg((pl.col("log_return").exp() - 1.0).mean().alias("grown"))
-            .sort("strategy", *by, time)
-            .with_columns(((1.0 + pl.col("grown")).cum_prod().over("strategy", *by)).alias("equity"))
-        )
         seed = pl.col("seed") if by else pl.lit(None, dtype=pl.Int64).alias("seed")
-        return grown.select("strategy", seed, time, "equity")
+        return (
+            self._grown(*by)
+            .filter(pl.col("seed").is_not_null() if by else True)
+            .with_columns(((1.0 + pl.col("grown")).cum_prod().over("strategy", *by)).alias("equity"))
+            .select("strategy", seed, self._time, "equity")
+        )
+
+    def _grown(self, *by: str) -> pl.DataFrame:
+        """What an account in equal parts in all symbols grew by at every bar; strategies without seed have one."""
+        return (
+            self.bars.group_by("strategy", *by, self._time)
+            .agg((pl.col("log_return").exp() - 1.0).mean().alias("grown"))
+            .sort("strategy", *by, self._time)
+        )
 
     @property
     def _time(self) -> str:
@@ -330,9 +337,15 @@ class WalkForwardEvaluation:
         return {"score": found.estimate, "score_low": found.ci_low, "score_high": found.ci_high}
 
     def _account(self, name: str) -> dict[str, float]:
-        curve = self._curves().filter(pl.col("strategy") == name)["equity"].to_numpy()
-        returns = curve / np.concatenate(([1.0], curve[:-1])) - 1.0
-        figures = performance_metrics(returns, bars_per_year=self.bars_per_year, confidence=None)
+        seeds = self._grown("seed").filter(pl.col("strategy") == name).partition_by("seed", maintain_order=True)
+        returns = [account["grown"].to_numpy() for account in seeds]
+        found = [performance_metrics(path, bars_per_year=self.bars_per_year, confidence=None) for path in returns]
+        sharpe, drawdown = (np.array([figures[key] for figures in found]) for key in ("sharpe", "max_drawdown"))
         own = self.runs.filter(pl.col("strategy") == name)
         means = own.select("turnover", "exposure", "trades", "cost_bps").mean().row(0, named=True)
-        return {"sharpe": figures["sharpe"], "max_drawdown": figures["max_drawdown"], **means}
+        return {
+            "sharpe": float(np.median(sharpe)),
+            "max_drawdown": float(np.median(drawdown)),
+            "worst_drawdown": float(drawdown.min()),
+            **means,
+        }
