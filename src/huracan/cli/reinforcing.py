@@ -50,6 +50,10 @@ def train(
     typer.echo(f"dqn: {agent.steps_:,} steps on {int(trained.market.decidable.sum()):,} bars, learning from {how}.")
     typer.echo(f"Training: {trained.folder.resolve()}")
     typer.echo(f"Registered: version {trained.version} of '{trained.name}'; champion of nothing, since nothing has judged it.")
+    typer.echo(
+        f"Load it: UnifiedMLPipeline(...).registry.load('{trained.name}', version={trained.version}); "
+        "docs/reinforcement.md, 'Live', says how it decides on candles."
+    )
     if trained.evidence is not None:
         typer.echo(f"On its card, of agents like it, walk-forward: {trained.evidence.sentence}")
         for said in trained.evidence.said:
