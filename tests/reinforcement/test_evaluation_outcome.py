@@ -1,6 +1,7 @@
 """What is said of an evaluation: no more than intervals allow, by regime, by symbol; and runs that stay finished."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -8,7 +9,7 @@ import pytest
 
 from huracan.accounting import CostModel, performance_metrics
 from huracan.distributed.fanout import FanoutExecutor
-from huracan.errors import DataError, ModelError, StorageError
+from huracan.errors import DataError, ModelError, NotEnoughData, StorageError
 from huracan.market import simulate_market
 from huracan.model_info import MarketRegime
 from huracan.preprocessing import FeatureRecipe
@@ -248,3 +249,33 @@ def test_too_few_seeds_beat_nobody(seeds):
     verdict = made({"agent": 1e-3}, seeds=seeds).verdict(resamples=200)
     assert verdict.standing is Standing.EARNS
     assert f"but {seeds} seed{'s' * (seeds > 1)} cannot say whether another would" in verdict.sentence
+
+
+def test_a_coin_that_ends_early_is_left_out_of_what_it_cannot_play_and_that_is_told(candles):
+    first, second = candles["symbol"].unique().sort().to_list()
+    times = candles["ts"].unique().sort()
+    early = candles.filter((pl.col("symbol") == first) | (pl.col("ts") <= times[500]))
+    options = {**OPTIONS, "n_windows": 2, "seeds": 1, "min_train_share": 0.5, "maps": False, "one_agent_per_symbol": True}
+    found = walk_forward_evaluation(early, Diverges, RULES, **options)
+    assert set(found.skipped) == {(1, second)}
+    for name in STRATEGIES:
+        played = found.runs.filter(strategy=name).select("window", "symbol")
+        assert (1, second) not in played.rows()
+        assert sorted(played.rows()) == sorted(found.runs.filter(strategy="agent").select("window", "symbol").rows())
+    assert any(
+        reason.startswith(f"{second} was neither learned nor played in window 2: ") for reason in found.verdict().reasons
+    )
+    assert found.of_symbol(first).skipped == {}
+    late = candles.filter((pl.col("symbol") == first) | (pl.col("ts") >= times[850]))
+    found = walk_forward_evaluation(late, Diverges, RULES, **options)
+    assert found.symbols == (first,)
+    assert set(found.skipped) == {(0, second), (1, second)}
+    with pytest.raises(NotEnoughData, match=f"no symbol can be learned and played in any window; {first} in window 1: "):
+        walk_forward_evaluation(early, Diverges, replace(RULES, episode_length=890), **options)
+
+
+def test_a_coin_with_hardly_a_bar_spoils_no_table_by_symbol():
+    evaluation = made({}, symbols=("A", "B"))
+    few = replace(evaluation, bars=evaluation.bars.filter((pl.col("symbol") == "A") | (pl.col("row") < 19)))
+    assert few.symbols == ("A", "B")
+    assert few.summary_by_symbol(resamples=40)["symbol"].unique().to_list() == ["A"]

@@ -32,6 +32,7 @@ from huracan.logs import stage
 from huracan.market import candles_hash
 from huracan.regimes import RegimeClassifier
 from huracan.reinforcement import KeptRuns, MarketTable, TradingRules, walk_forward_evaluation, walk_forward_windows
+from huracan.reinforcement.playable_windows import playable_windows
 from huracan.report import write_agent_page
 from huracan.storage.artifacts import library_versions
 from huracan.storage.folder_lock import held
@@ -83,6 +84,10 @@ class EvaluatedAgent:
             "stopped": [
                 {"window": window, "seed": seed, "symbol": symbol, "reason": reason}
                 for (window, seed, symbol), reason in self.evaluation.stopped.items()
+            ],
+            "skipped": [
+                {"window": window, "symbol": symbol, "reason": reason}
+                for (window, symbol), reason in self.evaluation.skipped.items()
             ],
         }
         return {key: _plain(value) for key, value in told.items()}
@@ -181,11 +186,12 @@ def _kept(
 def _require_enough(market: MarketTable, rules: TradingRules, cuts: dict[str, Any], *, apart: bool) -> None:
     """Refuse what could not be trained or judged, before hours of training."""
     windows = list(walk_forward_windows(market, **cuts))
-    for window in windows:
-        for past in [window.train.of_symbol(symbol) for symbol in market.symbols] if apart else [window.train]:
-            past.starts(window=rules.window, steps=rules.episode_length)
+    kept, _ = playable_windows(windows, rules, market.symbols if apart else [""])
     assert market.ts is not None
-    moments = sum(len(np.unique(market.ts[window.test.decidable])) for window in windows)
+    played: dict[int, list[np.ndarray]] = {}
+    for number, symbol in kept:
+        played.setdefault(number, []).append(windows[number].of_symbol(symbol)[1].decidable)
+    moments = sum(len(np.unique(market.ts[np.logical_or.reduce(rows)])) for rows in played.values())
     if moments < _FEWEST_MOMENTS:
         raise NotEnoughData(f"the windows hold {moments} moments to play; at least {_FEWEST_MOMENTS} were expected.")
 

@@ -34,6 +34,7 @@ AGENT = "agent"
 
 _ORDER = (AGENT, "flat", "buy_and_hold", "random", "myopic")
 _FEWEST_DAYS = 60
+_FEWEST_BARS = 20
 _LEAD = ("lead_bps", "lead_low", "lead_high", "lead_p_value")
 _RUN = ("seed", "window", "symbol", "strategy")
 
@@ -52,6 +53,7 @@ class WalkForwardEvaluation:
     action_maps : cells of an action map of every trained agent, ``[seed, window, symbol, x_name, y_name, x, y, action,
         action_name, advantage]``.
     stopped : (window, seed, symbol) -> why a training ended before its time; symbol is None where one agent learned all.
+    skipped : (window, symbol) -> why nobody learned or played it, where every symbol has agents of its own.
     bars_per_year : by which ratios are annualised; 1 where the market has no times.
     regimes : ``[symbol, ts, regime]``, the state of the market when the bar of ``ts`` had closed; None where nobody knows.
     """
@@ -64,6 +66,7 @@ class WalkForwardEvaluation:
     stopped: Mapping[tuple[int, int, str | None], str] = field(default_factory=dict)
     bars_per_year: float = 1.0
     regimes: pl.DataFrame | None = None
+    skipped: Mapping[tuple[int, str], str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         seeds = self.runs["seed"].drop_nulls().n_unique()
@@ -106,6 +109,7 @@ class WalkForwardEvaluation:
             learning_curves=own(self.learning_curves),
             action_maps=own(self.action_maps),
             stopped={key: why for key, why in self.stopped.items() if key[2] in (None, symbol)},
+            skipped={key: why for key, why in self.skipped.items() if key[1] == symbol},
         )
 
     def to_frame(self) -> pl.DataFrame:
@@ -181,7 +185,8 @@ class WalkForwardEvaluation:
     def summary_by_symbol(self, *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0) -> pl.DataFrame:
         """:meth:`summary` of each symbol alone, after ``symbol``; ``lead_p_adjusted`` holds for all symbols and strategies.
 
-        Figures are those of :meth:`of_symbol`, so ``score`` is over seeds and windows.
+        Figures are those of :meth:`of_symbol`, so ``score`` is over seeds and windows. Symbols with fewer than 20 bars are left
+        out.
         """
         asked = (confidence, resamples, seed)
         return self._once(("summary_by_symbol", *asked), lambda: self._summary_by_symbol(*asked))
@@ -191,7 +196,7 @@ class WalkForwardEvaluation:
             self.of_symbol(name)
             .summary(confidence=confidence, resamples=resamples, seed=seed)
             .with_columns(symbol=pl.lit(name))
-            for name in self.symbols
+            for name in self._long_enough()
         ]
         table = pl.concat(parts, how="vertical_relaxed").with_row_index("row")
         tested = table.filter(pl.col("lead_p_value").is_not_null())
@@ -199,6 +204,10 @@ class WalkForwardEvaluation:
         every = tested.select("row", pl.Series("lead_p_adjusted", adjusted))
         joined = table.drop("lead_p_adjusted").join(every, on="row", how="left", maintain_order="left")
         return joined.select("symbol", *(c for c in table.columns if c not in ("row", "symbol")))
+
+    def _long_enough(self) -> list[str]:
+        bars = self.bars.group_by("symbol").agg(pl.col("row").n_unique())
+        return sorted(bars.filter(pl.col("row") >= _FEWEST_BARS)["symbol"].to_list())
 
     def over_time(self) -> pl.DataFrame:
         """``[time, a column a strategy]``: mean net log return per bar over seeds and symbols, of each day or bar."""
@@ -288,6 +297,7 @@ class WalkForwardEvaluation:
             n_seeds=self.runs["seed"].drop_nulls().n_unique(),
             n_windows=self.windows.height,
             stopped=self.stopped,
+            skipped=self.skipped,
         )
 
     def equity(self) -> pl.DataFrame:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any
 
 import polars as pl
@@ -13,6 +14,7 @@ import polars as pl
 __all__ = ["AgentVerdict", "Standing", "verdict_of"]
 
 _FEWEST_SEEDS = 5
+_NOTHING: Mapping[tuple[int, str], str] = MappingProxyType({})
 _CALLED = {
     "flat": "doing nothing",
     "buy_and_hold": "buy and hold",
@@ -44,7 +46,14 @@ class AgentVerdict:
 
 
 def verdict_of(
-    summary: pl.DataFrame, *, agent: str, alpha: float, n_seeds: int, n_windows: int, stopped: Mapping[Any, str]
+    summary: pl.DataFrame,
+    *,
+    agent: str,
+    alpha: float,
+    n_seeds: int,
+    n_windows: int,
+    stopped: Mapping[Any, str],
+    skipped: Mapping[tuple[int, str], str] = _NOTHING,
 ) -> AgentVerdict:
     """Judge an agent by its lead over each yardstick, tested over time and adjusted for all of them.
 
@@ -83,7 +92,8 @@ def verdict_of(
         others = _named([name for name in rows if name not in ahead])
         standing = Standing.EARNS
         sentence = f"The agent earns its costs, but is not shown to earn more than {others}: {earned}."
-    return AgentVerdict(standing, sentence, (*reasons, *_caveats(own, n_seeds, n_windows, level, stopped)))
+    caveats = _caveats(own, n_seeds, n_windows, level, stopped)
+    return AgentVerdict(standing, sentence, (*reasons, *caveats, *_left_out(skipped)))
 
 
 def _sure(row: Mapping[str, Any], alpha: float) -> bool:
@@ -118,6 +128,15 @@ def _caveats(own: Mapping[str, Any], n_seeds: int, n_windows: int, level: str, s
     if stopped:
         first = next(iter(stopped.values()))
         said.append(f"{len(stopped)} training(s) stopped before their time and were played as they stood; {first}")
+    return said
+
+
+def _left_out(skipped: Mapping[tuple[int, str], str]) -> list[str]:
+    said = []
+    for symbol in dict.fromkeys(symbol for _, symbol in skipped):
+        numbers = [number for number, of in skipped if of == symbol]
+        windows = f"window{'s' * (len(numbers) > 1)} {', '.join(str(number + 1) for number in numbers)}"
+        said.append(f"{symbol} was neither learned nor played in {windows}: {skipped[numbers[0], symbol]}")
     return said
 
 
