@@ -279,3 +279,17 @@ def test_a_coin_with_hardly_a_bar_spoils_no_table_by_symbol():
     few = replace(evaluation, bars=evaluation.bars.filter((pl.col("symbol") == "A") | (pl.col("row") < 19)))
     assert few.symbols == ("A", "B")
     assert few.summary_by_symbol(resamples=40)["symbol"].unique().to_list() == ["A"]
+
+
+def test_looking_again_costs_what_it_should():
+    once = made({"agent": 4.5e-5}, symbols=("A", "B"))
+    often = replace(once, tried=30)
+    for table in ("summary", "summary_by_symbol"):
+        first, then = (getattr(e, table)(resamples=40)["lead_p_adjusted"].drop_nulls().to_numpy() for e in (once, often))
+        np.testing.assert_allclose(then, np.minimum(30 * first, 1.0))
+    assert once.verdict(resamples=40).standing is not Standing.STAY_OUT
+    verdict = often.verdict(resamples=40)
+    assert verdict.standing is Standing.STAY_OUT
+    assert "adjusted for 4 yardsticks and 30 evaluations" in verdict.sentence
+    assert any(reason.startswith("30 evaluations were made on these candles") for reason in verdict.reasons)
+    assert not any("evaluations were made" in reason for reason in once.verdict(resamples=40).reasons)

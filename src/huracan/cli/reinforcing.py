@@ -56,6 +56,8 @@ def train(
     )
     if trained.evidence is not None:
         typer.echo(f"On its card, of agents like it, walk-forward: {trained.evidence.sentence}")
+        if trained.evidence.tried > 1:
+            typer.echo(f"  one of {trained.evidence.tried} evaluations on these candles")
         for said in trained.evidence.said:
             typer.echo(f"  {said}")
     else:
@@ -150,7 +152,8 @@ def _print_evaluation(found: EvaluatedAgent, alpha: float) -> None:
     for table in (earned, habits):
         Console().print(table)
     typer.echo(
-        "A window: interquartile mean of what runs earned in one. p adj.: of the agent's lead, after Holm for all strategies."
+        "A window: interquartile mean of what runs earned in one. p adj.: of the agent's lead, after Holm for all strategies"
+        + (f", times {found.evaluation.tried} evaluations." if found.evaluation.tried > 1 else ".")
     )
     typer.echo("Drawdown: median of the seeds' own accounts" + _worst(found) + ".")
     typer.echo(f"Tables: {found.folder.resolve()}")

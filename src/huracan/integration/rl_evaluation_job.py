@@ -3,7 +3,8 @@
 1. Candles become a market exactly as in ``huracan rl train`` (``rl_job.py``); all decisions lie before the locked hold-out.
 2. For every window and seed an agent learns what came before and plays what comes next, beside what it has to beat. Each
    finished run is kept, so that an evaluation that was killed goes on, and more seeds cost only themselves.
-3. What was found is written as tables, as JSON and as a page; ``huracan rl train`` puts it on the card of an agent that is
+3. Other evaluations of the same candles under this home are counted, and p-values of leads allow for them.
+4. What was found is written as tables, as JSON and as a page; ``huracan rl train`` puts it on the card of an agent that is
    trained on the same data with the same settings.
 """
 
@@ -13,7 +14,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,7 @@ from huracan.distributed import FanoutExecutor
 from huracan.errors import ConfigError, NotEnoughData
 from huracan.integration.evidence import Progress
 from huracan.integration.preparation import Source, load_recipe, read_source
+from huracan.integration.rl_evidence import evaluations_beside
 from huracan.integration.rl_job import before_the_hold_out, market_of, new_agent, rules_of, training_key
 from huracan.logs import stage
 from huracan.market import candles_hash
@@ -76,6 +78,7 @@ class EvaluatedAgent:
         told = {
             "verdict": {"standing": str(self.verdict.standing), "sentence": self.verdict.sentence},
             "reasons": list(self.verdict.reasons),
+            "tried": self.evaluation.tried,
             "summary": self.summary.to_dicts(),
             "by_symbol": self.by_symbol.to_dicts(),
             "by_regime": self.by_regime.to_dicts(),
@@ -130,6 +133,7 @@ def evaluate_agent(config: HuracanConfig, candles: Any = None, progress: Progres
             executor=KeptRuns(folder / "runs", key, executor=_workers(config), progress=_part_of(progress, _OF_THE_WHOLE)),
             **cuts,
         )
+        evaluation = replace(evaluation, tried=1 + evaluations_beside(folder, data_hash))
         return _kept(config, source, market, rules, evaluation, folder, {"data SHA-256": data_hash}, progress)
 
 
@@ -176,7 +180,8 @@ def _kept(
             **library_versions(),
         },
     )
-    told = {"training": _speaks_of(config, data["data SHA-256"]), **found.to_dict()}
+    sha256 = data["data SHA-256"]
+    told = {"training": _speaks_of(config, sha256), "data_hash": sha256, **found.to_dict()}
     put_file(folder / "evaluation.json", json.dumps(told, indent=1, allow_nan=False).encode())
     if progress is not None:
         progress("report written", 1.0 - _OF_THE_WHOLE)

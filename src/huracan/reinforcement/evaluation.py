@@ -54,6 +54,7 @@ class WalkForwardEvaluation:
         action_name, advantage]``.
     stopped : (window, seed, symbol) -> why a training ended before its time; symbol is None where one agent learned all.
     skipped : (window, symbol) -> why nobody learned or played it, where every symbol has agents of its own.
+    tried : evaluations made on these data so far, this one among them; adjusted p-values of leads are multiplied by it.
     bars_per_year : by which ratios are annualised; 1 where the market has no times.
     regimes : ``[symbol, ts, regime]``, the state of the market when the bar of ``ts`` had closed; None where nobody knows.
     """
@@ -67,6 +68,7 @@ class WalkForwardEvaluation:
     bars_per_year: float = 1.0
     regimes: pl.DataFrame | None = None
     skipped: Mapping[tuple[int, str], str] = field(default_factory=dict)
+    tried: int = 1
 
     def __repr__(self) -> str:
         seeds = self.runs["seed"].drop_nulls().n_unique()
@@ -135,7 +137,7 @@ class WalkForwardEvaluation:
         the stationary block bootstrap: what other times might have given. ``p_value`` is of a mean of 0.
 
         ``lead_bps``, ``lead_low``, ``lead_high``, ``lead_p_value``, ``lead_p_adjusted`` : mean of the agent less that of this
-        strategy, bar by bar, by the same test; adjusted after Holm for all strategies it is compared with.
+        strategy, bar by bar, by the same test; adjusted after Holm for all strategies it is compared with, times :attr:`tried`.
         ``improvement`` : chance that a run of the agent earns more than one of this strategy in the same window and symbol;
         a tie counts as half, so an agent that never trades has one half against doing nothing.
 
@@ -166,7 +168,7 @@ class WalkForwardEvaluation:
         against_zero = tested_over_time(series, [(name, None) for name in self.strategies], confidence)
         rivals = [name for name in self.strategies if name != AGENT]
         leads = tested_over_time(series, [(AGENT, name) for name in rivals], confidence)
-        adjusted = adjust_p_values(leads["p_value"].to_numpy(), "holm")
+        adjusted = self._adjusted(leads["p_value"])
         rows = []
         for i, name in enumerate(self.strategies):
             row: dict[str, Any] = {"strategy": name, **self._score(name, confidence, resamples, seed)}
@@ -200,10 +202,14 @@ class WalkForwardEvaluation:
         ]
         table = pl.concat(parts, how="vertical_relaxed").with_row_index("row")
         tested = table.filter(pl.col("lead_p_value").is_not_null())
-        adjusted = adjust_p_values(tested["lead_p_value"].to_numpy(), "holm")
+        adjusted = self._adjusted(tested["lead_p_value"])
         every = tested.select("row", pl.Series("lead_p_adjusted", adjusted))
         joined = table.drop("lead_p_adjusted").join(every, on="row", how="left", maintain_order="left")
         return joined.select("symbol", *(c for c in table.columns if c not in ("row", "symbol")))
+
+    def _adjusted(self, p_values: pl.Series) -> Floats:
+        """After Holm for all of them, then after Bonferroni for all evaluations that were tried."""
+        return np.minimum(self.tried * adjust_p_values(p_values.to_numpy(), "holm"), 1.0)
 
     def _long_enough(self) -> list[str]:
         bars = self.bars.group_by("symbol").agg(pl.col("row").n_unique())
@@ -298,6 +304,7 @@ class WalkForwardEvaluation:
             n_windows=self.windows.height,
             stopped=self.stopped,
             skipped=self.skipped,
+            tried=self.tried,
         )
 
     def equity(self) -> pl.DataFrame:

@@ -54,6 +54,7 @@ def verdict_of(
     n_windows: int,
     stopped: Mapping[Any, str],
     skipped: Mapping[tuple[int, str], str] = _NOTHING,
+    tried: int = 1,
 ) -> AgentVerdict:
     """Judge an agent by its lead over each yardstick, tested over time and adjusted for all of them.
 
@@ -62,15 +63,17 @@ def verdict_of(
     Parameters
     ----------
     summary : of an evaluation, its intervals at ``1 - alpha``. agent : its name there. alpha : level of the tests.
+    tried : evaluations on the same data; the summary's adjusted p-values allow for them.
     """
     rows = {row["strategy"]: row for row in summary.iter_rows(named=True)}
     own = rows.pop(agent)
     ahead = [name for name, row in rows.items() if _sure(row, alpha) and row["lead_bps"] > 0]
     behind = [name for name, row in rows.items() if _sure(row, alpha) and row["lead_bps"] < 0]
     level = f"{100 * (1 - alpha):g} % interval"
+    times = f" and {tried} evaluations" if tried > 1 else ""
     earned = (
         f"net of costs it earned {own['mean_bps']:+.2f} basis points a bar ({level} {_between(own)}; "
-        f"p = {_p(rows['flat']['lead_p_adjusted'])} against doing nothing, adjusted for {len(rows)} yardsticks)"
+        f"p = {_p(rows['flat']['lead_p_adjusted'])} against doing nothing, adjusted for {len(rows)} yardsticks{times})"
     )
     sure = n_seeds >= _FEWEST_SEEDS and own["score_low"] is not None and own["score_low"] > 0.0
     reasons = list(_compared(ahead, behind, rows))
@@ -93,7 +96,7 @@ def verdict_of(
         standing = Standing.EARNS
         sentence = f"The agent earns its costs, but is not shown to earn more than {others}: {earned}."
     caveats = _caveats(own, n_seeds, n_windows, level, stopped)
-    return AgentVerdict(standing, sentence, (*reasons, *caveats, *_left_out(skipped)))
+    return AgentVerdict(standing, sentence, (*reasons, *_looked(tried), *caveats, *_left_out(skipped)))
 
 
 def _sure(row: Mapping[str, Any], alpha: float) -> bool:
@@ -129,6 +132,15 @@ def _caveats(own: Mapping[str, Any], n_seeds: int, n_windows: int, level: str, s
         first = next(iter(stopped.values()))
         said.append(f"{len(stopped)} training(s) stopped before their time and were played as they stood; {first}")
     return said
+
+
+def _looked(tried: int) -> list[str]:
+    if tried == 1:
+        return []
+    return [
+        f"{tried} evaluations were made on these candles so far, this one among them: looking is choosing, so p-values of "
+        f"leads are multiplied by {tried}."
+    ]
 
 
 def _left_out(skipped: Mapping[tuple[int, str], str]) -> list[str]:

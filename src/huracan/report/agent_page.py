@@ -83,6 +83,7 @@ def render_agent_page(
         profile=profile_chart(evaluation.profiles(**drawn)),
         profile_legend=strategy_legend(evaluation.strategies, {}),
         seeds=evaluation.runs["seed"].drop_nulls().n_unique(),
+        tried=evaluation.tried,
         symbols=symbol_rows(evaluation.summary_by_symbol(**drawn), alpha) if several else None,
         regimes=regime_rows(by_regime, alpha) if by_regime is not None and by_regime.height else None,
         curves=_curves(evaluation.learning_curves),
@@ -146,7 +147,8 @@ def _tiles(summary: pl.DataFrame, evaluation: WalkForwardEvaluation) -> list[dic
         {
             "name": "Against doing nothing",
             "value": f"p = {p_value(flat['lead_p_adjusted'])}",
-            "note": f"adjusted for {plural(len(rows) - 1, 'yardstick')}",
+            "note": f"adjusted for {plural(len(rows) - 1, 'yardstick')}"
+            + (f" and {evaluation.tried} evaluations" if evaluation.tried > 1 else ""),
         },
         {
             "name": "Runs above zero",
