@@ -189,7 +189,8 @@ def _single(env: gymnasium.Env[Any, Any]) -> Callable[[], Any]:
 def _gym_trading_env(bars: pl.DataFrame) -> Any:
     from gym_trading_env.environments import TradingEnv as Theirs
 
-    frame = bars.to_pandas().set_index("ts")[["open", "high", "low", "close", "volume"]]
+    naive = bars.with_columns(pl.col("ts").dt.replace_time_zone(None))
+    frame = naive.to_pandas().set_index("ts")[["open", "high", "low", "close", "volume"]]
     for i in range(FEATURES):
         frame[f"feature_{i}"] = np.random.default_rng(i).normal(size=len(frame)).astype(np.float32)
     return Theirs(df=frame, positions=[-1, 0, 1], trading_fees=0.0008, borrow_interest_rate=0.000005, verbose=0)
