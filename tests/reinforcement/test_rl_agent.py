@@ -399,3 +399,15 @@ def test_states_nobody_can_be_in_are_worth_nothing():
     known = counterfactuals(table, TradingRules(**EXOGENOUS, actions=ActionLadder.positions(-1, 0, 1)))
     assert known.reward[1, :, 0] == pytest.approx([np.log(1e-6)] * 3)
     assert (known.reward[2, 0] == 0.0).all() and known.ruined[2, 0].all()
+
+
+@pytest.mark.parametrize("settings", [{}, {"dueling": True}, {"hidden": ()}, {"distribution": "qr", "n_atoms": 5}])
+def test_a_few_states_are_valued_as_many_are(settings):
+    rules = TradingRules(**{**EXOGENOUS, "window": 3})
+    agent = DQNAgent(hidden=settings.get("hidden", (16, 16)), **{k: v for k, v in settings.items() if k != "hidden"})
+    agent.fit(BatchTradingEnv(market(), 4, rules), 800)
+    states = np.random.default_rng(0).normal(size=(200, agent.layout_.width)).astype(np.float32)
+    states[:, -3:] = np.eye(3)[np.arange(200) % 3]
+    many = agent.predict(states)[1]
+    few = np.concatenate([agent.predict(part)[1] for part in np.split(states, 50)])
+    np.testing.assert_allclose(few, many, rtol=1e-4, atol=1e-5 * np.abs(many).max())
