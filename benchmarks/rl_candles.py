@@ -83,8 +83,9 @@ def main(*, windows: int = WINDOWS, seeds: int = SEEDS, steps: int = STEPS, hour
         "How to read it: *bp a bar* is the mean net log return of a bar in basis points with its 95 % interval over time; "
         "*a window* is the interquartile mean of what runs (seed, window, symbol) earned, net, with its 95 % interval "
         "over seeds. *p* is of the agent's lead over that strategy, after Holm: over the strategies, and in the table by "
-        "symbol over all strategies and symbols together. Turnover is a share of equity a bar, trades and costs are means a "
-        "run. P-values are adjusted within one way of learning, not for there being two."
+        "symbol over all strategies and symbols together. Sharpe and drawdown are medians of the seeds, each an account of its "
+        "own. *A run ahead* counts ties as half. Turnover is a share of equity a bar, trades and costs are means a run. "
+        "P-values are adjusted within one way of learning, not for there being two."
     )
     return f"# Agents on real candles\n\n{head}\n\n{notes}\n\n" + "\n\n".join(parts)
 

@@ -14,7 +14,7 @@ from huracan.config import load_config
 from huracan.errors import ConfigError, NotEnoughData
 from huracan.integration import rl_evaluation_job
 from huracan.integration.preparation import read_source
-from huracan.integration.rl_evidence import evidence_for
+from huracan.integration.rl_evidence import evaluations_beside, evidence_for
 from huracan.integration.rl_job import before_the_hold_out, market_of, training_key
 
 
@@ -180,3 +180,23 @@ def test_ctrl_c_leaves_finished_runs_and_the_code_of_a_stop(tmp_path, monkeypatc
     (folder,) = (tmp_path / "home" / "evaluations").iterdir()
     assert len(list(folder.glob("runs/window-*/told.json"))) == 1
     assert not (folder / "report.html").exists()
+
+
+def test_evaluations_of_the_same_candles_are_counted(tmp_path):
+    def evaluated(**changes):
+        return UnifiedMLPipeline(settings(tmp_path, total_steps=200, **changes)).evaluate_agent()
+
+    first, again = evaluated(), evaluated()
+    second = evaluated(downside_penalty=0.5)
+    assert [found.evaluation.tried for found in (first, again, second)] == [1, 1, 2]
+    told = json.loads((second.folder / "evaluation.json").read_text())
+    assert told["data_hash"] == json.loads((first.folder / "evaluation.json").read_text())["data_hash"]
+    assert told["tried"] == 2
+    assert any("2 evaluations were made on these candles" in reason for reason in told["reasons"])
+    assert "2 evaluations were made on these candles" in second.report_path.read_text()
+    pipeline = UnifiedMLPipeline(settings(tmp_path, total_steps=200, downside_penalty=0.5))
+    trained = pipeline.train_agent()
+    assert trained.evidence.tried == 2
+    assert pipeline.registry.get(trained.name, version=trained.version).extras["evidence"]["tried"] == 2
+    (first.folder / "evaluation.json").write_text("{")
+    assert evaluations_beside(second.folder, told["data_hash"]) == 0

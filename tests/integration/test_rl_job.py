@@ -63,3 +63,4 @@ def test_the_command_says_what_was_done(tmp_path):
     assert result.exit_code == 0, result.output
     assert "1,600 steps" in result.output and "what it tried" in result.output
     assert "version 1 of 'champion.simulated.trained.dqn'" in result.output
+    assert "registry.load('champion.simulated.trained.dqn', version=1)" in result.output

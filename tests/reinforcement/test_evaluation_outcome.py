@@ -1,14 +1,15 @@
 """What is said of an evaluation: no more than intervals allow, by regime, by symbol; and runs that stay finished."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 import pytest
 
-from huracan.accounting import CostModel
+from huracan.accounting import CostModel, performance_metrics
 from huracan.distributed.fanout import FanoutExecutor
-from huracan.errors import DataError, ModelError, StorageError
+from huracan.errors import DataError, ModelError, NotEnoughData, StorageError
 from huracan.market import simulate_market
 from huracan.model_info import MarketRegime
 from huracan.preprocessing import FeatureRecipe
@@ -226,3 +227,69 @@ def test_a_refusal_inside_a_worker_is_the_refusal(tmp_path, candles):
     for executor in (None, FanoutExecutor("inline", retries=0)):
         with pytest.raises(ModelError, match="no agent today"):
             walk_forward_evaluation(candles, refuses, RULES, **OPTIONS, executor=KeptRuns(tmp_path, "one", executor=executor))
+
+
+def test_figures_are_those_of_accounts_that_somebody_could_hold():
+    evaluation = made({"agent": 2e-5}, seeds=5, symbols=("A", "B"))
+    own = evaluation.summary(resamples=40).row(0, named=True)
+    accounts = []
+    for seed in range(5):
+        bars = evaluation.bars.filter(strategy="agent", seed=seed)
+        path = bars.group_by("ts").agg(pl.col("log_return").exp().mean() - 1.0).sort("ts")["log_return"].to_numpy()
+        accounts.append(performance_metrics(path, bars_per_year=8760.0, confidence=None))
+    for figure in ("sharpe", "max_drawdown"):
+        assert own[figure] == pytest.approx(np.median([account[figure] for account in accounts]))
+    assert own["worst_drawdown"] == pytest.approx(min(account["max_drawdown"] for account in accounts))
+    whole = evaluation.equity().filter(pl.col("strategy") == "agent", pl.col("seed").is_null())["equity"].to_numpy()
+    assert own["max_drawdown"] < (whole / np.maximum.accumulate(np.append(1.0, whole))[1:] - 1.0).min()
+
+
+@pytest.mark.parametrize("seeds", [1, 4])
+def test_too_few_seeds_beat_nobody(seeds):
+    verdict = made({"agent": 1e-3}, seeds=seeds).verdict(resamples=200)
+    assert verdict.standing is Standing.EARNS
+    assert f"but {seeds} seed{'s' * (seeds > 1)} cannot say whether another would" in verdict.sentence
+
+
+def test_a_coin_that_ends_early_is_left_out_of_what_it_cannot_play_and_that_is_told(candles):
+    first, second = candles["symbol"].unique().sort().to_list()
+    times = candles["ts"].unique().sort()
+    early = candles.filter((pl.col("symbol") == first) | (pl.col("ts") <= times[500]))
+    options = {**OPTIONS, "n_windows": 2, "seeds": 1, "min_train_share": 0.5, "maps": False, "one_agent_per_symbol": True}
+    found = walk_forward_evaluation(early, Diverges, RULES, **options)
+    assert set(found.skipped) == {(1, second)}
+    for name in STRATEGIES:
+        played = found.runs.filter(strategy=name).select("window", "symbol")
+        assert (1, second) not in played.rows()
+        assert sorted(played.rows()) == sorted(found.runs.filter(strategy="agent").select("window", "symbol").rows())
+    assert any(
+        reason.startswith(f"{second} was neither learned nor played in window 2: ") for reason in found.verdict().reasons
+    )
+    assert found.of_symbol(first).skipped == {}
+    late = candles.filter((pl.col("symbol") == first) | (pl.col("ts") >= times[850]))
+    found = walk_forward_evaluation(late, Diverges, RULES, **options)
+    assert found.symbols == (first,)
+    assert set(found.skipped) == {(0, second), (1, second)}
+    with pytest.raises(NotEnoughData, match=f"no symbol can be learned and played in any window; {first} in window 1: "):
+        walk_forward_evaluation(early, Diverges, replace(RULES, episode_length=890), **options)
+
+
+def test_a_coin_with_hardly_a_bar_spoils_no_table_by_symbol():
+    evaluation = made({}, symbols=("A", "B"))
+    few = replace(evaluation, bars=evaluation.bars.filter((pl.col("symbol") == "A") | (pl.col("row") < 19)))
+    assert few.symbols == ("A", "B")
+    assert few.summary_by_symbol(resamples=40)["symbol"].unique().to_list() == ["A"]
+
+
+def test_looking_again_costs_what_it_should():
+    once = made({"agent": 4.5e-5}, symbols=("A", "B"))
+    often = replace(once, tried=30)
+    for table in ("summary", "summary_by_symbol"):
+        first, then = (getattr(e, table)(resamples=40)["lead_p_adjusted"].drop_nulls().to_numpy() for e in (once, often))
+        np.testing.assert_allclose(then, np.minimum(30 * first, 1.0))
+    assert once.verdict(resamples=40).standing is not Standing.STAY_OUT
+    verdict = often.verdict(resamples=40)
+    assert verdict.standing is Standing.STAY_OUT
+    assert "adjusted for 4 yardsticks and 30 evaluations" in verdict.sentence
+    assert any(reason.startswith("30 evaluations were made on these candles") for reason in verdict.reasons)
+    assert not any("evaluations were made" in reason for reason in once.verdict(resamples=40).reasons)

@@ -1,5 +1,7 @@
 """Live: what an agent sees of candles and an account is what it saw in training, bit for bit."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,16 @@ from huracan.accounting import CostModel
 from huracan.errors import DataError, ModelError, NotEnoughData
 from huracan.market import simulate_market
 from huracan.preprocessing import FeatureRecipe
-from huracan.reinforcement import ActionLadder, LiveAccount, MarketTable, TradingEnv, TradingRules, live_state
+from huracan.reinforcement import (
+    ActionLadder,
+    BatchTradingEnv,
+    DQNAgent,
+    LiveAccount,
+    MarketTable,
+    TradingEnv,
+    TradingRules,
+    live_state,
+)
 
 FIELDS = ("level", "target", "position", "unrealised_profit", "drawdown")
 RECIPE = FeatureRecipe.minimal()
@@ -87,3 +98,14 @@ def test_what_cannot_be_known_is_refused(candles):
     broken = bars.with_row_index("row").filter(~(np.arange(len(bars)) == len(bars) - 3)).drop("row")
     with pytest.raises(NotEnoughData):  # after a gap features warm up anew
         live_state(broken, account, TradingRules(window=4), RECIPE)
+
+
+def test_an_agent_that_learned_with_other_features_is_refused(candles):
+    market = MarketTable.from_candles(candles, recipe=RECIPE).of_symbol("SIM01-USD")
+    rules = TradingRules(rebalance=True, observe=("level",), episode_length=20)
+    agent = DQNAgent(hidden=(4,)).fit(BatchTradingEnv(market, 2, rules), 100)
+    account = LiveAccount(cash=1_000.0)
+    live_state(market, account, rules, symbol="SIM01-USD", agent=agent)
+    other = replace(market, feature_names=market.feature_names[::-1])
+    with pytest.raises(ModelError, match="feature_names was"):
+        live_state(other, account, rules, symbol="SIM01-USD", agent=agent)

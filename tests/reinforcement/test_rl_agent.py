@@ -7,8 +7,17 @@ import torch
 
 from huracan.accounting import CostModel
 from huracan.errors import ArtifactError, ModelError, UnknownName
-from huracan.reinforcement import ActionLadder, BatchTradingEnv, DQNAgent, MarketTable, TradingEnv, TradingRules
+from huracan.reinforcement import (
+    ActionLadder,
+    BatchTradingEnv,
+    DQNAgent,
+    MarketTable,
+    TensorTradingEnv,
+    TradingEnv,
+    TradingRules,
+)
 from huracan.reinforcement.agent_training import AgentTraining, values_of_chance
+from huracan.reinforcement.counterfactual import counterfactuals
 from huracan.reinforcement.experience import experience_of
 from huracan.reinforcement.playing import play
 from huracan.reinforcement.q_network import QNetwork, QNetworkSettings
@@ -309,3 +318,96 @@ def test_an_agent_that_was_shown_noise_stays_out_and_one_that_was_shown_somethin
         traded.append(float(np.mean(agent.predict(states)[0] != 1)))
     assert traded[0] < 0.01
     assert traded[1] > 0.5
+
+
+@pytest.mark.parametrize("settings", [{}, {"counterfactual": False, "prioritised": True, "n_step": 2}])
+def test_an_agent_learns_where_the_environment_lies(settings, tmp_path):
+    rules = TradingRules(**EXOGENOUS, actions=ActionLadder.buy_hold_sell())
+    makes = {"hidden": (16,), "learning_starts": 200, **settings}
+
+    def env():
+        return TensorTradingEnv(market(), 4, rules)
+
+    through = DQNAgent(**makes).fit(env(), 2_000)
+    DQNAgent(**makes).fit(env(), 2_000, checkpoint=tmp_path, checkpoint_every=400, stop_at=1_000)
+    again = DQNAgent(**makes).fit(env(), 2_000, checkpoint=tmp_path)
+    np.testing.assert_array_equal(weights(through), weights(again))
+    assert through.history_ == again.history_
+    if not settings:  # nothing is drawn but the bars, which are others
+        shown = np.array([[-0.5, 0.0, 1.0, 0.0], [0.5, 0.0, 1.0, 0.0]], np.float32)
+        other = DQNAgent(**makes).fit(BatchTradingEnv(market(), 4, rules), 2_000)
+        assert np.sign(through.predict(shown)[1][:, 2]).tolist() == np.sign(other.predict(shown)[1][:, 2]).tolist()
+    else:
+        assert through.history_[0].episode_return is not None
+
+
+def test_an_agent_on_another_device_than_its_environment_is_refused():
+    env = TensorTradingEnv(market(), 4, TradingRules(**EXOGENOUS), device="meta")
+    with pytest.raises(ModelError, match="the same device"):
+        DQNAgent().fit(env, 1_000)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"reward_scale": 0.0}, r"reward_scale is 0\.0"),
+        ({"reward_scale": -1.0}, r"reward_scale is -1\.0"),
+        ({"learning_rate": float("inf")}, "learning_rate is inf"),
+        ({"hidden": (0,)}, r"hidden is \(0,\)"),
+        ({"n_step": 2.5}, r"n_step is 2\.5"),
+        ({"learning_starts": -5}, "learning_starts is -5"),
+        ({"value_range": (1, -1)}, r"value_range is \(1, -1\)"),
+        ({"double": "no"}, "double is 'no'"),
+        ({"gamma": "x"}, "gamma is 'x'"),
+    ],
+)
+def test_settings_that_mean_nothing_are_refused(settings, message):
+    with pytest.raises(ModelError, match=message):
+        DQNAgent(**settings)
+
+
+def test_actions_outside_the_space_are_refused_for_tensors_too():
+    env = TensorTradingEnv(market(), 2, TradingRules(**EXOGENOUS))
+    env.reset(seed=0)
+    with pytest.raises(ModelError, match=r"\[5, -1\]; 0 to 2"):
+        env.step(torch.tensor([5, -1]))
+    with pytest.raises(ModelError, match="int64"):
+        env.step(torch.tensor([1.0, 0.0]))
+
+
+def test_the_state_of_another_market_is_refused():
+    rules = TradingRules(**EXOGENOUS)
+    env = BatchTradingEnv(market(), 4, rules)
+    env.reset(seed=3)
+    with pytest.raises(ModelError, match="another market"):
+        BatchTradingEnv(market(60), 4, rules).load_state_dict(env.state_dict())
+
+
+def test_a_checkpoint_that_does_not_fit_says_what_differs_and_no_more(tmp_path):
+    env = BatchTradingEnv(market(), 4, TradingRules(**EXOGENOUS))
+    DQNAgent(hidden=(8,)).fit(env, 400, checkpoint=tmp_path)
+    with pytest.raises(ModelError, match=r"training: its settings: hidden is \[8\], and \[16\] was expected\. Remove"):
+        DQNAgent(hidden=(16,)).fit(env, 400, checkpoint=tmp_path)
+    other = BatchTradingEnv(market(seed=1), 4, TradingRules(**EXOGENOUS))
+    with pytest.raises(ModelError, match="other bars, prices or features"):
+        DQNAgent(hidden=(8,)).fit(other, 400, checkpoint=tmp_path)
+
+
+def test_states_nobody_can_be_in_are_worth_nothing():
+    price = np.array([100.0, 100.0, 250.0, 250.0, 250.0])  # a short would be ruined
+    table = MarketTable.from_prices(np.zeros((5, 1)), price)
+    known = counterfactuals(table, TradingRules(**EXOGENOUS, actions=ActionLadder.positions(-1, 0, 1)))
+    assert known.reward[1, :, 0] == pytest.approx([np.log(1e-6)] * 3)
+    assert (known.reward[2, 0] == 0.0).all() and known.ruined[2, 0].all()
+
+
+@pytest.mark.parametrize("settings", [{}, {"dueling": True}, {"hidden": ()}, {"distribution": "qr", "n_atoms": 5}])
+def test_a_few_states_are_valued_as_many_are(settings):
+    rules = TradingRules(**{**EXOGENOUS, "window": 3})
+    agent = DQNAgent(hidden=settings.get("hidden", (16, 16)), **{k: v for k, v in settings.items() if k != "hidden"})
+    agent.fit(BatchTradingEnv(market(), 4, rules), 800)
+    states = np.random.default_rng(0).normal(size=(200, agent.layout_.width)).astype(np.float32)
+    states[:, -3:] = np.eye(3)[np.arange(200) % 3]
+    many = agent.predict(states)[1]
+    few = np.concatenate([agent.predict(part)[1] for part in np.split(states, 50)])
+    np.testing.assert_allclose(few, many, rtol=1e-4, atol=1e-5 * np.abs(many).max())

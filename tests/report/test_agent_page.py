@@ -23,6 +23,7 @@ from huracan.report import render_agent_page as render
 from huracan.report import write_agent_page
 from huracan.report.charts.action_map import action_map_chart
 from huracan.report.charts.agents import learning_chart, profile_chart
+from huracan.report.formatting import percent
 
 START = datetime(2025, 1, 1, tzinfo=UTC)
 HOSTILE = "<script>document.title='owned'</script>\"'&"
@@ -250,3 +251,15 @@ def test_in_a_browser_the_page_fits_a_phone_without_an_error(heard_on_phones: Ca
         assert report["errors"] == []
         assert report["width"] <= report["window"] == 390
         assert "Worst seed" in report["tip"] and "median" in report["tip"]
+
+
+def test_runs_above_zero_are_runs_that_earned_something(read: Callable[[str], Any]) -> None:
+    assert "Runs above zero 0%" in read(page_of(CASES["stays out"]())).text
+    evaluation = found()
+    earned = evaluation.runs.filter(strategy="agent")["net_log_return"] > 0.0
+    assert f"Runs above zero {percent(float(earned.mean()), 0)}" in read(page_of(evaluation)).text
+
+
+def test_the_deepest_drawdown_is_that_of_a_seed(read: Callable[[str], Any]) -> None:
+    assert "median of 5 seeds, the worst −" in read(page_of(found())).text
+    assert "of one seed; Sharpe" in read(page_of(CASES["one seed, one symbol"]())).text

@@ -50,8 +50,14 @@ def train(
     typer.echo(f"dqn: {agent.steps_:,} steps on {int(trained.market.decidable.sum()):,} bars, learning from {how}.")
     typer.echo(f"Training: {trained.folder.resolve()}")
     typer.echo(f"Registered: version {trained.version} of '{trained.name}'; champion of nothing, since nothing has judged it.")
+    typer.echo(
+        f"Load it: UnifiedMLPipeline(...).registry.load('{trained.name}', version={trained.version}); "
+        "docs/reinforcement.md, 'Live', says how it decides on candles."
+    )
     if trained.evidence is not None:
         typer.echo(f"On its card, of agents like it, walk-forward: {trained.evidence.sentence}")
+        if trained.evidence.tried > 1:
+            typer.echo(f"  one of {trained.evidence.tried} evaluations on these candles")
         for said in trained.evidence.said:
             typer.echo(f"  {said}")
     else:
@@ -146,7 +152,15 @@ def _print_evaluation(found: EvaluatedAgent, alpha: float) -> None:
     for table in (earned, habits):
         Console().print(table)
     typer.echo(
-        "A window: interquartile mean of what runs earned in one. p adj.: of the agent's lead, after Holm for all strategies."
+        "A window: interquartile mean of what runs earned in one. p adj.: of the agent's lead, after Holm for all strategies"
+        + (f", times {found.evaluation.tried} evaluations." if found.evaluation.tried > 1 else ".")
     )
+    typer.echo("Drawdown: median of the seeds' own accounts" + _worst(found) + ".")
     typer.echo(f"Tables: {found.folder.resolve()}")
     typer.echo(f"Report: {found.report_path.resolve()}")
+
+
+def _worst(found: EvaluatedAgent) -> str:
+    """The worst seed of the agent, where there are several."""
+    several = found.evaluation.runs["seed"].drop_nulls().n_unique() > 1
+    return f"; the agent's worst seed {found.summary.row(0, named=True)['worst_drawdown']:.1%}" if several else ""

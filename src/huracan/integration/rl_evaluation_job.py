@@ -3,7 +3,8 @@
 1. Candles become a market exactly as in ``huracan rl train`` (``rl_job.py``); all decisions lie before the locked hold-out.
 2. For every window and seed an agent learns what came before and plays what comes next, beside what it has to beat. Each
    finished run is kept, so that an evaluation that was killed goes on, and more seeds cost only themselves.
-3. What was found is written as tables, as JSON and as a page; ``huracan rl train`` puts it on the card of an agent that is
+3. Other evaluations of the same candles under this home are counted, and p-values of leads allow for them.
+4. What was found is written as tables, as JSON and as a page; ``huracan rl train`` puts it on the card of an agent that is
    trained on the same data with the same settings.
 """
 
@@ -13,7 +14,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -27,11 +28,13 @@ from huracan.distributed import FanoutExecutor
 from huracan.errors import ConfigError, NotEnoughData
 from huracan.integration.evidence import Progress
 from huracan.integration.preparation import Source, load_recipe, read_source
+from huracan.integration.rl_evidence import evaluations_beside
 from huracan.integration.rl_job import before_the_hold_out, market_of, new_agent, rules_of, training_key
 from huracan.logs import stage
 from huracan.market import candles_hash
 from huracan.regimes import RegimeClassifier
 from huracan.reinforcement import KeptRuns, MarketTable, TradingRules, walk_forward_evaluation, walk_forward_windows
+from huracan.reinforcement.playable_windows import playable_windows
 from huracan.report import write_agent_page
 from huracan.storage.artifacts import library_versions
 from huracan.storage.folder_lock import held
@@ -75,6 +78,7 @@ class EvaluatedAgent:
         told = {
             "verdict": {"standing": str(self.verdict.standing), "sentence": self.verdict.sentence},
             "reasons": list(self.verdict.reasons),
+            "tried": self.evaluation.tried,
             "summary": self.summary.to_dicts(),
             "by_symbol": self.by_symbol.to_dicts(),
             "by_regime": self.by_regime.to_dicts(),
@@ -83,6 +87,10 @@ class EvaluatedAgent:
             "stopped": [
                 {"window": window, "seed": seed, "symbol": symbol, "reason": reason}
                 for (window, seed, symbol), reason in self.evaluation.stopped.items()
+            ],
+            "skipped": [
+                {"window": window, "symbol": symbol, "reason": reason}
+                for (window, symbol), reason in self.evaluation.skipped.items()
             ],
         }
         return {key: _plain(value) for key, value in told.items()}
@@ -125,6 +133,7 @@ def evaluate_agent(config: HuracanConfig, candles: Any = None, progress: Progres
             executor=KeptRuns(folder / "runs", key, executor=_workers(config), progress=_part_of(progress, _OF_THE_WHOLE)),
             **cuts,
         )
+        evaluation = replace(evaluation, tried=1 + evaluations_beside(folder, data_hash))
         return _kept(config, source, market, rules, evaluation, folder, {"data SHA-256": data_hash}, progress)
 
 
@@ -171,7 +180,8 @@ def _kept(
             **library_versions(),
         },
     )
-    told = {"training": _speaks_of(config, data["data SHA-256"]), **found.to_dict()}
+    sha256 = data["data SHA-256"]
+    told = {"training": _speaks_of(config, sha256), "data_hash": sha256, **found.to_dict()}
     put_file(folder / "evaluation.json", json.dumps(told, indent=1, allow_nan=False).encode())
     if progress is not None:
         progress("report written", 1.0 - _OF_THE_WHOLE)
@@ -181,11 +191,12 @@ def _kept(
 def _require_enough(market: MarketTable, rules: TradingRules, cuts: dict[str, Any], *, apart: bool) -> None:
     """Refuse what could not be trained or judged, before hours of training."""
     windows = list(walk_forward_windows(market, **cuts))
-    for window in windows:
-        for past in [window.train.of_symbol(symbol) for symbol in market.symbols] if apart else [window.train]:
-            past.starts(window=rules.window, steps=rules.episode_length)
+    kept, _ = playable_windows(windows, rules, market.symbols if apart else [""])
     assert market.ts is not None
-    moments = sum(len(np.unique(market.ts[window.test.decidable])) for window in windows)
+    played: dict[int, list[np.ndarray]] = {}
+    for number, symbol in kept:
+        played.setdefault(number, []).append(windows[number].of_symbol(symbol)[1].decidable)
+    moments = sum(len(np.unique(market.ts[np.logical_or.reduce(rows)])) for rows in played.values())
     if moments < _FEWEST_MOMENTS:
         raise NotEnoughData(f"the windows hold {moments} moments to play; at least {_FEWEST_MOMENTS} were expected.")
 

@@ -12,10 +12,10 @@ from pydantic import ValidationError
 from huracan.logs import logger
 from huracan.model_info import ModelInfo, RegimeSkill
 
-__all__ = ["AgentEvidence", "evidence_for"]
+__all__ = ["AgentEvidence", "evaluations_beside", "evidence_for"]
 
 _FILE = "evaluation.json"
-_FIGURES = ("mean_bps", "mean_low", "mean_high", "score", "sharpe", "max_drawdown", "turnover", "exposure")
+_FIGURES = ("mean_bps", "mean_low", "mean_high", "score", "sharpe", "max_drawdown", "worst_drawdown", "turnover", "exposure")
 _BASIS_POINTS = 10_000.0
 
 
@@ -26,13 +26,14 @@ class AgentEvidence:
     Attributes
     ----------
     sentence : the verdict. regimes : in which states of the market, in net log return a bar. figures : of the agent.
-    folder : of the evaluation.
+    folder : of the evaluation. tried : evaluations of the same candles that its p-values allow for.
     """
 
     sentence: str
     regimes: tuple[RegimeSkill, ...]
     figures: dict[str, float]
     folder: Path
+    tried: int = 1
 
     @property
     def said(self) -> tuple[str, ...]:
@@ -50,7 +51,7 @@ class AgentEvidence:
 
     def told(self) -> dict[str, Any]:
         """Plain values, to be kept beside the model."""
-        return {"sentence": self.sentence, "regimes": list(self.said), "evaluation": self.folder.name}
+        return {"sentence": self.sentence, "regimes": list(self.said), "evaluation": self.folder.name, "tried": self.tried}
 
 
 def evidence_for(evaluations: Path, training: str) -> AgentEvidence | None:
@@ -64,7 +65,20 @@ def evidence_for(evaluations: Path, training: str) -> AgentEvidence | None:
             own = next(row for row in told["summary"] if row["strategy"] == "agent")
             figures = {name: float(own[name]) for name in _FIGURES if own[name] is not None}
             regimes = tuple(RegimeSkill.model_validate(skill) for skill in told["regime_evidence"])
-            return AgentEvidence(told["verdict"]["sentence"], regimes, figures, file.parent)
+            return AgentEvidence(told["verdict"]["sentence"], regimes, figures, file.parent, int(told["tried"]))
         except (OSError, ValueError, KeyError, TypeError, StopIteration, ValidationError) as error:
             logger().warning("an evaluation is damaged and passed over", file=str(file), error=str(error))
     return None
+
+
+def evaluations_beside(folder: Path, data_hash: str) -> int:
+    """How many finished evaluations beside this one are of the same candles; a damaged one is passed over, and logged."""
+    found = 0
+    for file in folder.parent.glob(f"*/{_FILE}"):
+        if file.parent == folder:
+            continue
+        try:
+            found += json.loads(file.read_bytes())["data_hash"] == data_hash
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            logger().warning("an evaluation is damaged and is not counted", file=str(file), error=str(error))
+    return found

@@ -25,7 +25,8 @@ from huracan.model_registry import ModelRegistry
 from huracan.registry.records import Provenance
 from huracan.reinforcement import ActionLadder, MarketTable, NetLogReturn, TradingRules
 from huracan.storage.artifacts import library_versions
-from huracan.version import __version__
+from huracan.storage.folder_lock import held
+from huracan.version import source_hash
 
 if TYPE_CHECKING:
     from huracan.reinforcement import DQNAgent
@@ -89,7 +90,7 @@ def train_agent(
             progress(f"step {point.step:,}: loss {point.loss:.4g}", (point.step - told[0]) / wanted.total_steps)
         told[0] = point.step
 
-    with stage("agent", training=training):
+    with held(folder), stage("agent", training=training):
         agent.fit(env, wanted.total_steps, checkpoint=folder, checkpoint_every=wanted.checkpoint_every, on_point=at)
     if agent.stopped_:
         raise ModelError(f"the agent is not registered: {agent.stopped_}")
@@ -180,9 +181,9 @@ def new_agent(config: HuracanConfig, seed: int) -> DQNAgent:
 
 
 def training_key(config: HuracanConfig, data_hash: str) -> str:
-    """What a training is known by: data, settings and version."""
+    """What a training is known by: data, settings and code."""
     told = [config_hash(config), config.rl.model_dump(mode="json", exclude={"checkpoint_every", "evaluation"})]
-    content = json.dumps([*told, data_hash, __version__], sort_keys=True)
+    content = json.dumps([*told, data_hash, source_hash()], sort_keys=True)
     return f"dqn-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
 
 

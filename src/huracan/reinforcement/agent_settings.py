@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -85,18 +86,42 @@ class AgentSettings:
         if self.value_range != "auto":
             object.__setattr__(self, "value_range", tuple(self.value_range))
         for name in ("n_step", "batch_size", "train_every", "gradient_steps", "target_every", "n_atoms", "replay_capacity"):
-            if getattr(self, name) < 1:
-                raise ModelError(f"{name} is {getattr(self, name)}; a whole number of at least 1 was expected.")
-        for name in ("epsilon_start", "epsilon_end", "exploration", "final_rate", "tau", "alpha", "beta"):
-            if getattr(self, name) != "auto" and not 0 <= getattr(self, name) <= 1:
-                raise ModelError(f"{name} is {getattr(self, name)}; a share from 0 to 1 was expected.")
-        if not 0 <= self.gamma < 1:
-            raise ModelError(f"gamma is {self.gamma}; a discount from 0 to below 1 was expected.")
-        if self.weight_decay != "auto" and not self.weight_decay >= 0:
-            raise ModelError(f"weight_decay is {self.weight_decay}; 'auto' or a number of at least 0 was expected.")
+            self._check(name, _whole(getattr(self, name), least=1), "a whole number of at least 1")
+        self._check("learning_starts", _whole(self.learning_starts, least=0), "a whole number of at least 0")
+        for name in ("epsilon_start", "epsilon_end", "exploration", "final_rate", "alpha", "beta"):
+            self._check(name, _within(getattr(self, name), 0.0, 1.0), "a share from 0 to 1")
+        self._check("tau", self.tau == "auto" or _within(self.tau, 0.0, 1.0), "'auto' or a share from 0 to 1")
+        self._check("gamma", _within(self.gamma, 0.0, 1.0) and self.gamma < 1, "a discount from 0 to below 1")
+        decay = self.weight_decay
+        self._check("weight_decay", decay == "auto" or _within(decay, 0.0, math.inf), "'auto' or a number of at least 0")
         for name in ("learning_rate", "clip_norm"):
-            if not getattr(self, name) > 0:
-                raise ModelError(f"{name} is {getattr(self, name)}; a number above 0 was expected.")
+            value = getattr(self, name)
+            self._check(name, _within(value, 0.0, math.inf) and value > 0, "a number above 0")
+        scale = self.reward_scale
+        self._check(
+            "reward_scale", scale == "auto" or (_within(scale, 0.0, math.inf) and scale > 0), "'auto' or a number above 0"
+        )
+        for name in ("dueling", "double", "noisy", "prioritised", "standardise"):
+            self._check(name, isinstance(getattr(self, name), bool), "true or false")
+        self._check("counterfactual", self.counterfactual in ("auto", True, False), "'auto', true or false")
+        reach = self.value_range
+        rising = reach == "auto" or (len(reach) == 2 and all(_within(v, -math.inf, math.inf) for v in reach))
+        self._check("value_range", rising and (reach == "auto" or reach[0] < reach[1]), "'auto' or a low and a high number")
+        self._check("hidden", all(_whole(width, least=1) for width in self.hidden), "widths of at least 1")
+        self._check("embedding", _whole(self.embedding, least=1), "a width of at least 1")
+
+    def _check(self, name: str, fits: bool, expected: str) -> None:
+        if not fits:
+            raise ModelError(f"{name} is {getattr(self, name)!r}; {expected} was expected.")
+
+
+def _whole(value: Any, *, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _within(value: Any, low: float, high: float) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and math.isfinite(value) and low <= value <= high
 
 
 @dataclass(frozen=True)

@@ -274,10 +274,8 @@ class AgentTraining:
         theirs = {**told["agent"], **{name: told.get(name) for name in of_training}}
         for name in ("settings", "layout", "rules", "random_state", *of_training):
             if mine[name] != theirs[name]:
-                raise ModelError(
-                    f"the checkpoint is of another training: its {name} is {theirs[name]}, and {mine[name]} was expected. "
-                    "Remove the folder to train anew."
-                )
+                differs = _difference(name, theirs[name], mine[name])
+                raise ModelError(f"the checkpoint is of another training: {differs}. Remove the folder to train anew.")
         self.learner.restore(_under(arrays, "learner."))
         self.replay.load_state_dict(_under(arrays, "replay."))
         if self.all_actions is None:
@@ -291,6 +289,16 @@ class AgentTraining:
         self.credit = int(told["credit"])
         self.good = torch.from_numpy(np.array(arrays["good"])).to(self.good)
         self.losses = list(torch.tensor(arrays["losses"], dtype=torch.float32, device=self.learner.device))
+
+
+def _difference(name: str, theirs: Any, mine: Any) -> str:
+    """What differs, and nothing else."""
+    if name == "market":
+        return "its market has other bars, prices or features"
+    if isinstance(theirs, dict) and isinstance(mine, dict):
+        keys = [key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)]
+        return ", ".join(f"its {name}: {key} is {theirs.get(key)}, and {mine.get(key)} was expected" for key in keys)
+    return f"its {name} is {theirs}, and {mine} was expected"
 
 
 def _under(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:

@@ -69,10 +69,12 @@ def counterfactuals(market: MarketTable, rules: TradingRules, rows: NDArray[np.i
         rows = np.flatnonzero(market.decidable & (market.history >= rules.window - 1))
     weights = np.array(rules.actions.weights)
     target = weights[rules.actions.next_level]  # (levels, actions)
-    first = market.history[rows] == 0
-    before = np.where(first, rows, rows - 1)
+    earlier = np.maximum(rows - 1, 0)
+    first = market.mark[earlier] != market.fill[rows]  # no price leads there: nothing was held before
+    first |= (rows == 0) | (market.symbol_code[earlier] != market.symbol_code[rows])
+    before = np.where(first, rows, earlier)
     held, cash = _held(market, rules, before, rows, weights)
-    held[first], cash[first] = 0.0, 1.0  # nothing was held before the first bar there is
+    held[first], cash[first] = 0.0, 1.0
     shape = (len(rows), *target.shape)
     spread = np.broadcast_to
     state = AccountState(
@@ -95,6 +97,7 @@ def counterfactuals(market: MarketTable, rules: TradingRules, rows: NDArray[np.i
     before = np.where(state.equity > 0, state.equity, np.inf)  # of nothing, nothing can be lost
     outcome = outcome_of(before, equity, out.traded, out.cost, spread(target, shape), NUMPY)
     reward, _ = rules.reward(outcome, (), NUMPY)
+    reward = np.where(state.equity > 0, reward, 0.0)  # states that nobody can be in are worth nothing, whatever is done
     ruined = equity <= 0.0
     return Counterfactuals(rows, reward.astype(np.float32), ruined if ruined.any() else None)
 

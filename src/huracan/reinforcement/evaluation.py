@@ -34,6 +34,7 @@ AGENT = "agent"
 
 _ORDER = (AGENT, "flat", "buy_and_hold", "random", "myopic")
 _FEWEST_DAYS = 60
+_FEWEST_BARS = 20
 _LEAD = ("lead_bps", "lead_low", "lead_high", "lead_p_value")
 _RUN = ("seed", "window", "symbol", "strategy")
 
@@ -52,6 +53,8 @@ class WalkForwardEvaluation:
     action_maps : cells of an action map of every trained agent, ``[seed, window, symbol, x_name, y_name, x, y, action,
         action_name, advantage]``.
     stopped : (window, seed, symbol) -> why a training ended before its time; symbol is None where one agent learned all.
+    skipped : (window, symbol) -> why nobody learned or played it, where every symbol has agents of its own.
+    tried : evaluations made on these data so far, this one among them; adjusted p-values of leads are multiplied by it.
     bars_per_year : by which ratios are annualised; 1 where the market has no times.
     regimes : ``[symbol, ts, regime]``, the state of the market when the bar of ``ts`` had closed; None where nobody knows.
     """
@@ -64,6 +67,8 @@ class WalkForwardEvaluation:
     stopped: Mapping[tuple[int, int, str | None], str] = field(default_factory=dict)
     bars_per_year: float = 1.0
     regimes: pl.DataFrame | None = None
+    skipped: Mapping[tuple[int, str], str] = field(default_factory=dict)
+    tried: int = 1
 
     def __repr__(self) -> str:
         seeds = self.runs["seed"].drop_nulls().n_unique()
@@ -106,6 +111,7 @@ class WalkForwardEvaluation:
             learning_curves=own(self.learning_curves),
             action_maps=own(self.action_maps),
             stopped={key: why for key, why in self.stopped.items() if key[2] in (None, symbol)},
+            skipped={key: why for key, why in self.skipped.items() if key[1] == symbol},
         )
 
     def to_frame(self) -> pl.DataFrame:
@@ -131,10 +137,12 @@ class WalkForwardEvaluation:
         the stationary block bootstrap: what other times might have given. ``p_value`` is of a mean of 0.
 
         ``lead_bps``, ``lead_low``, ``lead_high``, ``lead_p_value``, ``lead_p_adjusted`` : mean of the agent less that of this
-        strategy, bar by bar, by the same test; adjusted after Holm for all strategies it is compared with.
-        ``improvement`` : chance that a run of the agent earns more than one of this strategy in the same window and symbol.
+        strategy, bar by bar, by the same test; adjusted after Holm for all strategies it is compared with, times :attr:`tried`.
+        ``improvement`` : chance that a run of the agent earns more than one of this strategy in the same window and symbol;
+        a tie counts as half, so an agent that never trades has one half against doing nothing.
 
-        ``sharpe``, ``max_drawdown`` : of an account in equal parts in all seeds and symbols, set equal again at every bar.
+        ``sharpe``, ``max_drawdown`` : median over seeds, each an account of its own in equal parts in all symbols, set equal
+        again at every bar; ``worst_drawdown`` is that of the worst seed. Nobody holds all seeds at once.
         ``turnover`` (mean per bar), ``exposure``, ``trades`` and ``cost_bps`` (per run) : means over runs.
 
         Over time, means of days are used where there are at least 60, else bars.
@@ -160,7 +168,7 @@ class WalkForwardEvaluation:
         against_zero = tested_over_time(series, [(name, None) for name in self.strategies], confidence)
         rivals = [name for name in self.strategies if name != AGENT]
         leads = tested_over_time(series, [(AGENT, name) for name in rivals], confidence)
-        adjusted = adjust_p_values(leads["p_value"].to_numpy(), "holm")
+        adjusted = self._adjusted(leads["p_value"])
         rows = []
         for i, name in enumerate(self.strategies):
             row: dict[str, Any] = {"strategy": name, **self._score(name, confidence, resamples, seed)}
@@ -179,7 +187,8 @@ class WalkForwardEvaluation:
     def summary_by_symbol(self, *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0) -> pl.DataFrame:
         """:meth:`summary` of each symbol alone, after ``symbol``; ``lead_p_adjusted`` holds for all symbols and strategies.
 
-        Figures are those of :meth:`of_symbol`, so ``score`` is over seeds and windows.
+        Figures are those of :meth:`of_symbol`, so ``score`` is over seeds and windows. Symbols with fewer than 20 bars are left
+        out.
         """
         asked = (confidence, resamples, seed)
         return self._once(("summary_by_symbol", *asked), lambda: self._summary_by_symbol(*asked))
@@ -189,14 +198,22 @@ class WalkForwardEvaluation:
             self.of_symbol(name)
             .summary(confidence=confidence, resamples=resamples, seed=seed)
             .with_columns(symbol=pl.lit(name))
-            for name in self.symbols
+            for name in self._long_enough()
         ]
         table = pl.concat(parts, how="vertical_relaxed").with_row_index("row")
         tested = table.filter(pl.col("lead_p_value").is_not_null())
-        adjusted = adjust_p_values(tested["lead_p_value"].to_numpy(), "holm")
+        adjusted = self._adjusted(tested["lead_p_value"])
         every = tested.select("row", pl.Series("lead_p_adjusted", adjusted))
         joined = table.drop("lead_p_adjusted").join(every, on="row", how="left", maintain_order="left")
         return joined.select("symbol", *(c for c in table.columns if c not in ("row", "symbol")))
+
+    def _adjusted(self, p_values: pl.Series) -> Floats:
+        """After Holm for all of them, then after Bonferroni for all evaluations that were tried."""
+        return np.minimum(self.tried * adjust_p_values(p_values.to_numpy(), "holm"), 1.0)
+
+    def _long_enough(self) -> list[str]:
+        bars = self.bars.group_by("symbol").agg(pl.col("row").n_unique())
+        return sorted(bars.filter(pl.col("row") >= _FEWEST_BARS)["symbol"].to_list())
 
     def over_time(self) -> pl.DataFrame:
         """``[time, a column a strategy]``: mean net log return per bar over seeds and symbols, of each day or bar."""
@@ -286,13 +303,15 @@ class WalkForwardEvaluation:
             n_seeds=self.runs["seed"].drop_nulls().n_unique(),
             n_windows=self.windows.height,
             stopped=self.stopped,
+            skipped=self.skipped,
+            tried=self.tried,
         )
 
     def equity(self) -> pl.DataFrame:
         """``[strategy, seed, ts, equity]`` (``row`` without times): what 1 has become, window after window.
 
         In equal parts in all symbols, set equal again at every bar; one curve for each seed, and one without seed in equal
-        parts in all seeds.
+        parts in all seeds, which is smoother than any account that somebody could hold.
         """
         return pl.concat([self._curves("seed"), self._curves()])
 
@@ -307,16 +326,21 @@ class WalkForwardEvaluation:
         return {}
 
     def _curves(self, *by: str) -> pl.DataFrame:
-        time = self._time
-        grown = (
-            self.bars.filter(pl.col("seed").is_not_null() if by else True)
-            .group_by("strategy", *by, time)
-            .agg((pl.col("log_return").exp() - 1.0).mean().alias("grown"))
-            .sort("strategy", *by, time)
-            .with_columns(((1.0 + pl.col("grown")).cum_prod().over("strategy", *by)).alias("equity"))
-        )
         seed = pl.col("seed") if by else pl.lit(None, dtype=pl.Int64).alias("seed")
-        return grown.select("strategy", seed, time, "equity")
+        return (
+            self._grown(*by)
+            .filter(pl.col("seed").is_not_null() if by else True)
+            .with_columns(((1.0 + pl.col("grown")).cum_prod().over("strategy", *by)).alias("equity"))
+            .select("strategy", seed, self._time, "equity")
+        )
+
+    def _grown(self, *by: str) -> pl.DataFrame:
+        """What an account in equal parts in all symbols grew by at every bar; strategies without seed have one."""
+        return (
+            self.bars.group_by("strategy", *by, self._time)
+            .agg((pl.col("log_return").exp() - 1.0).mean().alias("grown"))
+            .sort("strategy", *by, self._time)
+        )
 
     @property
     def _time(self) -> str:
@@ -330,9 +354,15 @@ class WalkForwardEvaluation:
         return {"score": found.estimate, "score_low": found.ci_low, "score_high": found.ci_high}
 
     def _account(self, name: str) -> dict[str, float]:
-        curve = self._curves().filter(pl.col("strategy") == name)["equity"].to_numpy()
-        returns = curve / np.concatenate(([1.0], curve[:-1])) - 1.0
-        figures = performance_metrics(returns, bars_per_year=self.bars_per_year, confidence=None)
+        seeds = self._grown("seed").filter(pl.col("strategy") == name).partition_by("seed", maintain_order=True)
+        returns = [account["grown"].to_numpy() for account in seeds]
+        found = [performance_metrics(path, bars_per_year=self.bars_per_year, confidence=None) for path in returns]
+        sharpe, drawdown = (np.array([figures[key] for figures in found]) for key in ("sharpe", "max_drawdown"))
         own = self.runs.filter(pl.col("strategy") == name)
         means = own.select("turnover", "exposure", "trades", "cost_bps").mean().row(0, named=True)
-        return {"sharpe": figures["sharpe"], "max_drawdown": figures["max_drawdown"], **means}
+        return {
+            "sharpe": float(np.median(sharpe)),
+            "max_drawdown": float(np.median(drawdown)),
+            "worst_drawdown": float(drawdown.min()),
+            **means,
+        }

@@ -19,7 +19,16 @@ from huracan.reinforcement.rules import TradingRules
 from huracan.reinforcement.tensor_env import TensorTradingEnv
 from huracan.reinforcement.trading_env import TradingEnv
 
-__all__ = ["Experience", "MarketExperience", "ObservationLayout", "PlainExperience", "StepTaken", "experience_of"]
+__all__ = [
+    "Experience",
+    "MarketExperience",
+    "ObservationLayout",
+    "PlainExperience",
+    "StepTaken",
+    "experience_of",
+    "layout_of",
+    "require_same_layout",
+]
 
 
 @dataclass(frozen=True)
@@ -219,6 +228,22 @@ class PlainExperience:
 def layout_of(market: MarketTable, rules: TradingRules) -> ObservationLayout:
     """The layout of an observation of this market under these rules."""
     return ObservationLayout(rules.window, market.feature_names, rules.account_fields, rules.actions.names)
+
+
+def require_same_layout(agent: Any, market: MarketTable, rules: TradingRules) -> None:
+    """Refuse an agent that learned with other states or actions; one that does not say with which is let through.
+
+    Raises
+    ------
+    ModelError : what differs.
+    """
+    learned, here = getattr(agent, "layout_", None), layout_of(market, rules)
+    if learned is not None and learned != here:
+        part = next(name for name in here.__dataclass_fields__ if getattr(learned, name) != getattr(here, name))
+        raise ModelError(
+            f"the agent learned with other states or actions: {part} was {getattr(learned, part)}, and is "
+            f"{getattr(here, part)} here."
+        )
 
 
 def _unchanged(env: gymnasium.Env[Any, Any]) -> bool:

@@ -14,6 +14,7 @@ from huracan.dataset.candle_rows import Recipe
 from huracan.errors import DataError, ModelError, NotEnoughData
 from huracan.market import validate_candles
 from huracan.reinforcement.arrays import NUMPY
+from huracan.reinforcement.experience import require_same_layout
 from huracan.reinforcement.market_table import MarketTable
 from huracan.reinforcement.observations import Observations, Standing
 from huracan.reinforcement.rules import TradingRules
@@ -68,7 +69,13 @@ class LiveState:
 
 
 def live_state(
-    market: Any, account: LiveAccount, rules: TradingRules, recipe: Recipe | None = None, *, symbol: str | None = None
+    market: Any,
+    account: LiveAccount,
+    rules: TradingRules,
+    recipe: Recipe | None = None,
+    *,
+    symbol: str | None = None,
+    agent: Any = None,
 ) -> LiveState:
     """What an agent sees now: the bars that have closed, and the account at the last close.
 
@@ -79,11 +86,13 @@ def live_state(
     market : candles up to the bar that has just closed, no bar that is still open among them, with as many before it as the
         recipe and the window need; or a :class:`~huracan.reinforcement.MarketTable` that ends with it.
     account : as it is now. rules : those learned under. recipe : that learned with; for candles.
-    symbol : which, where there are several.
+    symbol : which, where there are several. agent : that will decide; it is held against what it learned with: features and
+        their order, window, what is seen of the account, actions.
 
     Raises
     ------
-    ModelError : the agent sees the "time_left", which nobody knows; the account's target is none of the positions; no recipe.
+    ModelError : the agent learned with other states or actions, or sees the "time_left", which nobody knows; the account's
+        target is none of the positions; no recipe.
     NotEnoughData : features of the newest bar are not defined, or the window goes beyond the unbroken bars before it.
     DataError : the symbol is not there, or one of several has to be named.
 
@@ -111,6 +120,8 @@ def live_state(
             "profit, and a price above zero was expected."
         )
     table, row = _newest(market, rules, recipe, symbol)
+    if agent is not None:
+        require_same_layout(agent, table, rules)
     standing = Standing(
         row=np.array([row]),
         level=np.array([level]),

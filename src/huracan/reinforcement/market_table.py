@@ -20,6 +20,7 @@ __all__ = ["MarketTable"]
 
 Floats = NDArray[np.float64]
 _KEYS = ("symbol", "ts", "segment")
+_TIMES = ("fill_ts", "mark_ts")
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +28,8 @@ class MarketTable:
     """Bars of one or many symbols, one row each, rows of a symbol together and oldest first.
 
     What is decided on row i (at the close of its bar) is filled at ``fill[i]``, the open of the next bar, and valued at
-    ``mark[i]``, the open after that. Build it with :meth:`from_candles` or :meth:`from_prices`.
+    ``mark[i]``, the open after that, or, before a gap, the next fill there is. Build it with :meth:`from_candles` or
+    :meth:`from_prices`.
 
     Attributes
     ----------
@@ -178,9 +180,10 @@ class MarketTable:
         ----------
         candles : as :func:`huracan.market.read_candles` gives them. recipe : computes the features.
 
-        Rows whose features are undefined are left out, so that no window crosses them; ``dropped`` counts them. As in a
-        backtest, none is paid where a funding rate is missing, and where a volume is missing nothing can be filled under a
-        volume limit; ``assumed`` counts both.
+        Rows whose features are undefined are left out, so that no window crosses them; ``dropped`` counts them. A position that
+        is open before such rows, or before a gap, is held until the fill of the next row there is, as in a backtest: the row
+        before is valued there, and its ``bars`` and ``funding_rate`` are those of all bars in between. No funding is paid where
+        a rate is missing, and where a volume is missing nothing can be filled under a volume limit; ``assumed`` counts both.
 
         Raises
         ------
@@ -191,13 +194,11 @@ class MarketTable:
         names = tuple(c for c in features.columns if c not in _KEYS)
         if not names:
             raise DataError("the recipe gives no feature; an agent needs something to look at.")
-        own = ["symbol", "segment"]
         funding = "funding_rate" in frame.columns
+        ahead = {"fill": ("open", 1), "mark": ("open", 2), "fill_ts": ("ts", 1), "mark_ts": ("ts", 2)}
+        ahead |= {"volume_of_fill": ("volume", 1)} | ({"rate_of_fill": ("funding_rate", 1)} if funding else {})
         priced = frame.with_columns(
-            pl.col("open").shift(-1).over(own).alias("fill"),
-            pl.col("open").shift(-2).over(own).alias("mark"),
-            pl.col("volume").shift(-1).over(own).alias("volume_of_fill"),
-            *([pl.col("funding_rate").shift(-1).over(own).alias("rate_of_fill")] if funding else []),
+            pl.col(column).shift(-bars).over("symbol").alias(name) for name, (column, bars) in ahead.items()
         )
         joined = priced.join(features.drop("segment", strict=False), on=["symbol", "ts"], how="left", maintain_order="left")
         defined = joined.select(pl.all_horizontal(pl.col(c).is_finite().fill_null(False) for c in names)).to_series()
@@ -212,6 +213,12 @@ class MarketTable:
         run = np.concatenate(([0], np.cumsum(broken)))
         columns = {name: kept[name].cast(pl.Float64).fill_null(np.nan).to_numpy().copy() for name in ("fill", "mark", "close")}
         followed = np.append(~broken, False)
+        bar_length = _bar_length(frame)
+        fill_ts, mark_ts = (kept[name].dt.replace_time_zone(None).cast(pl.Datetime("ms")).to_numpy() for name in _TIMES)
+        goes_on = np.flatnonzero(np.append(np.diff(code) == 0, False))  # what is held is held until the next row's fill
+        columns["mark"][goes_on], mark_ts = columns["fill"][goes_on + 1], mark_ts.copy()
+        mark_ts[goes_on] = fill_ts[goes_on + 1]
+        bars = np.where(np.isnat(mark_ts), 1.0, (mark_ts - fill_ts) / bar_length)
         filled = kept.filter(pl.col("fill").is_not_null())
         missing = {"volume missing, taken as 0": filled["volume_of_fill"]}
         if funding:
@@ -225,16 +232,14 @@ class MarketTable:
             feature_names=names,
             **columns,
             volume=kept["volume_of_fill"].cast(pl.Float64).fill_null(0.0).fill_nan(0.0).to_numpy().copy(),
-            funding_rate=kept["rate_of_fill"].cast(pl.Float64).fill_null(0.0).fill_nan(0.0).to_numpy().copy()
-            if funding
-            else None,
-            bars=np.ones(len(row)),
+            funding_rate=_funding(frame, kept, row, goes_on) if funding else None,
+            bars=bars,
             symbol_code=code,
             symbols=symbols,
             run=run,
             decidable=np.isfinite(columns["fill"]) & np.isfinite(columns["mark"]) & followed,
             ts=ts,
-            bar_length=_bar_length(frame),
+            bar_length=bar_length,
             recipe_hash=recipe.hash,
             dropped={"features undefined or warming up": frame.height - len(row)} if frame.height > len(row) else {},
             assumed={reason: rows for reason, rows in assumed.items() if rows},
@@ -292,6 +297,18 @@ class MarketTable:
             run=np.concatenate(([0], np.cumsum(changes))) if n else stretch,
             decidable=np.isfinite(mark),
         )
+
+
+def _funding(frame: pl.DataFrame, kept: pl.DataFrame, row: NDArray[np.int64], goes_on: NDArray[np.int64]) -> Floats:
+    """Fraction of the notional at each row's fill that is paid until its mark; of more than one bar the sum."""
+    rate = kept["rate_of_fill"].cast(pl.Float64).fill_null(0.0).fill_nan(0.0).to_numpy().copy()
+    long = goes_on[row[goes_on + 1] - row[goes_on] > 1]
+    if len(long):
+        paid = (frame["funding_rate"].cast(pl.Float64).fill_null(0.0).fill_nan(0.0) * frame["open"]).to_numpy()
+        until = np.concatenate(([0.0], np.cumsum(paid)))
+        price = kept["fill"].to_numpy()[long]
+        rate[long] = (until[row[long + 1] + 1] - until[row[long] + 1]) / price
+    return rate
 
 
 def _require_finite(values: NDArray[np.float32], names: Sequence[str]) -> None:

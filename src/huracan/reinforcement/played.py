@@ -25,9 +25,10 @@ class Played:
     Attributes
     ----------
     name : of the strategy.
-    bars : one row per decision, ``[symbol, ts, row, stretch, level, action, target, position, turnover, cost, log_return,
-        equity, stop]``: ``ts`` is the open of the bar that decides (null where the market has no times), ``stretch`` counts
-        unbroken stretches, each of which begins without a position; ``level`` stood before the decision; ``position`` is the
+    bars : one row per bar, ``[symbol, ts, row, stretch, decided, level, action, target, position, turnover, cost,
+        log_return, equity, stop]``: ``ts`` is the open of the bar that decides (null where the market has no times),
+        ``decided`` is false where nothing could be and the target stood; ``stretch`` counts stretches of prices that follow
+        each other, each of which begins without a position; ``level`` stood before the decision; ``position`` is the
         notional held after the fill, signed, ``turnover`` the notional traded and ``cost`` what that cost, fractions of equity
         before the bar (what was paid to close at the bar's mark is in it); ``log_return`` is net of all costs; ``equity`` is
         what 1 in this symbol has become at the bar's mark; ``stop`` says why the account ended there ("ruin", "liquidation",

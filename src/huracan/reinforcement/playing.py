@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from huracan.accounting import bars_in_a_year
 from huracan.errors import ModelError
 from huracan.reinforcement.arrays import NUMPY
-from huracan.reinforcement.experience import layout_of
+from huracan.reinforcement.experience import require_same_layout
 from huracan.reinforcement.market_table import MarketTable
 from huracan.reinforcement.played import Played
 from huracan.reinforcement.rewards import RUIN
@@ -60,10 +60,11 @@ class Policy(Protocol):
 def play(policy: Any, market: MarketTable, rules: TradingRules, *, name: str = "") -> Played:
     """Play a strategy once over all rows to decide on, each symbol with an account of its own.
 
-    The accounts are those of :class:`~huracan.reinforcement.BatchTradingEnv`: those of a backtest of the same targets. What is
-    open at the end of an unbroken stretch of rows is closed at its last mark, costs paid, outside of lot and volume rules, and
-    the account goes on without a position where the next one begins. Ruin, liquidation and the drawdown stop of the rules end
-    an account: from there on it stays as it is, and ``.stops`` says so.
+    The accounts are those of :class:`~huracan.reinforcement.BatchTradingEnv`: those of a backtest of the same targets. Where
+    nothing can be decided, on bars before and behind a gap or in a hole of the span, the standing target stays, and what is
+    held is held: nobody knows of an outage before it comes. What is open at the end, or where prices themselves end, is
+    closed at the last mark, costs paid, outside of lot and volume rules. Ruin, liquidation and the drawdown stop of the rules
+    end an account: from there on it stays as it is, and ``.stops`` says so.
 
     Parameters
     ----------
@@ -103,12 +104,14 @@ def play(policy: Any, market: MarketTable, rules: TradingRules, *, name: str = "
 
 @dataclass(frozen=True, eq=False)
 class _Way:
-    """Rows to decide on, symbol by symbol; rows of symbol s are ``rows[first[s] : first[s] + length[s]]``.
+    """Rows that accounts go through, symbol by symbol; those of symbol s are ``rows[first[s] : first[s] + length[s]]``.
 
-    ``stretch`` (rows,) counts unbroken stretches, ``last`` (rows,) says which rows end one.
+    ``decides`` (rows,) says where something is decided; elsewhere the target stands. ``stretch`` (rows,) counts stretches of
+    prices that follow each other, ``last`` (rows,) says which rows end one.
     """
 
     rows: Integers
+    decides: NDArray[np.bool_]
     stretch: Integers
     last: NDArray[np.bool_]
     first: Integers
@@ -117,11 +120,23 @@ class _Way:
     @classmethod
     def through(cls, market: MarketTable, window: int) -> _Way:
         starts = market.starts(window=window, steps=None, whole=True)
-        lengths = market.steps_ahead[starts]
-        rows = np.concatenate([np.arange(begin, begin + steps) for begin, steps in zip(starts, lengths)])
-        stretch = np.repeat(np.arange(len(starts)), lengths)
+        decides = np.zeros(len(market) + 1, np.int64)
+        np.add.at(decides, starts, 1)
+        np.add.at(decides, starts + market.steps_ahead[starts], -1)
+        decided = decides.cumsum()[:-1] > 0
+        _, code = np.unique(market.symbol_code, return_inverse=True)
+        at, of = np.flatnonzero(decided), code[decided]
+        begin = np.full(code.max() + 1, len(market))
+        end = np.full(code.max() + 1, -1)
+        np.minimum.at(begin, of, at)
+        np.maximum.at(end, of, at)
+        row = np.arange(len(market))
+        priced = np.isfinite(market.fill) & np.isfinite(market.mark)
+        rows = np.flatnonzero((row >= begin[code]) & (row <= end[code]) & priced)
+        last = np.append((np.diff(rows) != 1) | (np.diff(market.symbol_code[rows]) != 0), True)
+        stretch = np.concatenate(([0], np.cumsum(last[:-1])))
         _, first, length = np.unique(market.symbol_code[rows], return_index=True, return_counts=True)
-        return cls(rows, stretch, np.append(np.diff(stretch) != 0, True), first, length)
+        return cls(rows, decided[rows], stretch, last, first, length)
 
 
 class _Walk:
@@ -130,14 +145,15 @@ class _Walk:
     def __init__(self, core: TradingCore, way: _Way) -> None:
         self.core, self.way = core, way
         ladder, n = core.rules.actions, len(way.rows)
-        self.stay = int(np.argmax((ladder.next_level[ladder.flat] == ladder.flat) & ladder.allowed[ladder.flat]))
+        same = (ladder.next_level == np.arange(ladder.n_levels)[:, None]) & ladder.allowed
+        self.stay = same.argmax(axis=1)  # at each level, the action that keeps it
         core.sow(np.arange(core.n))
         self.observation = core.begin(way.rows[way.first])
         core.left = core.left * 0 + _FOR_EVER
         self.alive = np.ones(core.n, bool)
         self.noted = {column: np.zeros(n) for column in _NOTED}
         self.growth, self.stop = np.ones(n), np.zeros(n, np.int8)
-        self.level, self.action = np.full(n, ladder.flat), np.full(n, self.stay)
+        self.level, self.action = np.full(n, ladder.flat), np.full(n, self.stay[ladder.flat])
 
     def step(self, step: int, choose: _Choice) -> bool:
         """One bar of every account that goes on; False where none does."""
@@ -147,8 +163,10 @@ class _Walk:
             return False
         at = way.first[on] + step
         row, before, level = core.row, core.account, core.level
-        taken = np.full(core.n, self.stay)
-        taken[on] = choose(self, on, at)
+        taken = self.stay[np.where(self.alive, level, core.rules.actions.flat)]
+        asked = way.decides[at]
+        if asked.any():
+            taken[on[asked]] = choose(self, on[asked], at[asked])
         moved = core.move(taken)
         growth, self.observation = moved.account.equity / before.equity, moved.observation
         noted = {name: getattr(moved.outcome, name) for name in ("target", "turnover", "cost", "log_return")}
@@ -192,6 +210,7 @@ class _Walk:
                 "ts": times,
                 "row": rows,
                 "stretch": self.way.stretch,
+                "decided": self.way.decides,
                 "level": self.level,
                 "action": self.action,
                 **self.noted,
@@ -201,7 +220,7 @@ class _Walk:
         ).select(*_FIRST, *_NOTED, pl.col("growth").cum_prod().over("symbol").alias("equity"), "stop")
 
 
-_FIRST = ("symbol", "ts", "row", "stretch", "level", "action")
+_FIRST = ("symbol", "ts", "row", "stretch", "decided", "level", "action")
 _NOTED = ("target", "position", "turnover", "cost", "log_return")
 
 
@@ -224,13 +243,14 @@ class _Choice:
 
 
 class _KnownChoice(_Choice):
-    """What an agent does on every row at every standing target, asked for in large batches: (rows of the way, levels)."""
+    """What an agent does on every row at every standing target, asked for in large batches: (rows that decide, levels)."""
 
     blind = True
 
-    def __init__(self, agent: Any, market: MarketTable, rules: TradingRules, rows: Integers) -> None:
+    def __init__(self, agent: Any, market: MarketTable, rules: TradingRules, way: _Way) -> None:
         said, ladder, back = rules.account_of_levels, rules.actions, rules.window - 1
         assert said is not None
+        rows, self.nth = way.rows[way.decides], way.decides.cumsum() - 1
         windows = NUMPY.windows(market.features, rules.window)
         shown, levels = windows.shape[1], len(said)
         self.action = np.empty((len(rows), levels), np.min_scalar_type(ladder.n_actions - 1))
@@ -246,25 +266,19 @@ class _KnownChoice(_Choice):
             self.action[begin : begin + at_once] = checked.reshape(len(part), levels)
 
     def __call__(self, walk: _Walk, on: Integers, at: Integers) -> Integers:
-        return self.action[at, walk.core.level[on]].astype(np.int64)
+        return self.action[self.nth[at], walk.core.level[on]].astype(np.int64)
 
 
 def _chooser(policy: Any, market: MarketTable, rules: TradingRules, way: _Way) -> _Choice:
     if isinstance(policy, Policy):
         return _Choice(policy.choose)
-    learned, here = getattr(policy, "layout_", None), layout_of(market, rules)
-    if learned is not None and learned != here:
-        part = next(name for name in here.__dataclass_fields__ if getattr(learned, name) != getattr(here, name))
-        raise ModelError(
-            f"the agent learned with other states or actions: {part} was {getattr(learned, part)}, and is "
-            f"{getattr(here, part)} here."
-        )
+    require_same_layout(policy, market, rules)
     if not hasattr(policy, "predict"):
         raise ModelError(
             f"{type(policy).__name__} was given to play; an agent with predict or a policy with choose was expected."
         )
     if rules.account_of_levels is not None:
-        return _KnownChoice(policy, market, rules, way.rows)
+        return _KnownChoice(policy, market, rules, way)
     return _Choice(lambda seen: policy.predict(seen.observation, None if seen.allowed.all() else seen.allowed)[0])
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from huracan.errors import ModelError
 from huracan.reinforcement.q_network import QNetwork, QNetworkSettings
 from huracan.reinforcement.replay import Sample
+from huracan.reinforcement.small_batches import SmallBatches
 from huracan.reinforcement.values import ValueForm
 from huracan.training.randomness import built_with_seed
 
@@ -66,6 +67,7 @@ class QLearner:
         self.allowed = None if allowed is None else torch.from_numpy(allowed).to(device)
         self.updates = 0
         self._said = self.parameters.new_zeros((1, form.outputs))
+        self._in_numpy: tuple[int, SmallBatches | None] | None = None
 
     def standardise(self, mean: NDArray[np.floating[Any]], spread: NDArray[np.floating[Any]]) -> None:
         """See :meth:`QNetwork.standardise`."""
@@ -75,7 +77,7 @@ class QLearner:
     def believe(self, prior: NDArray[np.floating[Any]]) -> None:
         """What is believed before anything is learned: values (levels, actions) in scaled rewards."""
         for network in (self.online, self.target):
-            network.prior.copy_(torch.as_tensor(prior, dtype=torch.float32))
+            network.believe(torch.as_tensor(prior, dtype=torch.float32))
 
     # --- one update ------------------------------------------------------------------------------------------------
 
@@ -163,8 +165,18 @@ class QLearner:
         """Values (batch, actions) of observations (batch, width), in scaled rewards; tensors for tensors, else of NumPy."""
         if self.online.settings.noisy:
             self.online.draw_noise(self.generator if noisy else None)
+        elif isinstance(observation, np.ndarray) and (few := self._few()) is not None and len(observation) <= few.most:
+            out = few(observation)
+            return out[:, :, 0] if self.form.outputs == 1 else self.form.values(torch.from_numpy(out)).numpy()
         values = self.form.values(self.online(self._tensor(observation)))
         return values if isinstance(observation, Tensor) else values.cpu().numpy()
+
+    def _few(self) -> SmallBatches | None:
+        """The online network in NumPy, on the memory where it lies now."""
+        at = self.parameters.data_ptr()
+        if self._in_numpy is None or self._in_numpy[0] != at:
+            self._in_numpy = at, SmallBatches(self.online) if SmallBatches.suits(self.online) else None
+        return self._in_numpy[1]
 
     @property
     def largest_value(self) -> float:

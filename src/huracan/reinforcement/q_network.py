@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from huracan.errors import ModelError, nearest_name
 from huracan.models.networks.heads import start_near_zero
 
-__all__ = ["ENCODERS", "NoisyLinear", "QNetwork", "QNetworkSettings"]
+__all__ = ["ENCODERS", "VALUE_CLIP", "NoisyLinear", "QNetwork", "QNetworkSettings"]
 
 ENCODERS = {
     "mlp": None,
@@ -23,7 +23,8 @@ ENCODERS = {
     "lstm": "huracan.models.networks:LSTMNetwork",
     "transformer": "huracan.models.networks:TransformerNetwork",
 }
-_CLIP = 8.0
+VALUE_CLIP = 8.0
+"""Standard deviations at which standardised features are cut."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +97,7 @@ class QNetwork(nn.Module):
         self.register_buffer("scale", torch.ones(settings.n_features))
         self.prior: Tensor
         self.register_buffer("prior", torch.zeros(len(settings.level_columns), settings.n_actions))
-        self.standardised = False
+        self.standardised = self.believes = False
         self.encoder = _encoder(settings)
         width = (self.shown if self.encoder is None else settings.embedding) + settings.account_size
         linear = NoisyLinear if settings.noisy else nn.Linear
@@ -133,7 +134,7 @@ class QNetwork(nn.Module):
         out = self.advantage(x).view(-1, settings.n_actions, settings.outputs)
         if self.value is not None:
             out = self.value(x).view(-1, 1, settings.outputs) + out - out.mean(dim=1, keepdim=True)
-        if not settings.level_columns:
+        if not settings.level_columns or not self.believes:
             return out
         first, last = settings.level_columns[0], settings.level_columns[-1] + 1
         return out + (account[:, first:last] @ self.prior)[:, :, None]
@@ -144,7 +145,7 @@ class QNetwork(nn.Module):
             return shown
         window = shown.reshape(-1, settings.window, settings.n_features)
         if self.standardised:
-            window = ((window - self.shift) * self.scale).clamp(-_CLIP, _CLIP)
+            window = ((window - self.shift) * self.scale).clamp(-VALUE_CLIP, VALUE_CLIP)
         return window.flatten(1) if self.encoder is None else self.encoder(window)
 
     def standardise(self, mean: Tensor, spread: Tensor) -> None:
@@ -152,6 +153,11 @@ class QNetwork(nn.Module):
         self.shift.copy_(mean)
         self.scale.copy_(1.0 / spread)
         self.standardised = True
+
+    def believe(self, prior: Tensor) -> None:
+        """What is believed before anything is learned: values (levels, n_actions), all 0 for nothing."""
+        self.prior.copy_(prior)
+        self.believes = bool(self.prior.any())
 
     def draw_noise(self, generator: torch.Generator | None) -> None:
         """Draw the noise of noisy layers; without a generator there is none."""

@@ -207,6 +207,7 @@ class DQNAgent:
             raise ModelError(f"the stored weights do not fit the agent: {' '.join(str(error).split())[:300]}") from error
         learner.online.standardised = bool(told["standardised"])
         learner.target.load_state_dict(learner.online.state_dict())
+        learner.believe(learner.online.prior.numpy(force=True))
         return agent
 
     def told(self) -> dict[str, Any]:

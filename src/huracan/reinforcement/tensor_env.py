@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from huracan.errors import ModelError
 from huracan.reinforcement.arrays import TensorArrays
 from huracan.reinforcement.batch_env import checked_rows, rules_of, sown
 from huracan.reinforcement.market_table import MarketTable
@@ -20,8 +21,8 @@ class TensorTradingEnv:
     """:class:`~huracan.reinforcement.BatchTradingEnv` in PyTorch: the same formula, seeds, episodes and numbers.
 
     ``step`` takes and gives tensors on ``device``. ``infos["final_obs"]`` is always there, since to know whether an episode
-    ended would mean to wait for the device; its rows count where ``infos["_final_obs"]`` is set. Actions are not checked; a
-    masked one holds.
+    ended would mean to wait for the device; its rows count where ``infos["_final_obs"]`` is set. An action outside the space
+    is refused: on a GPU, which nobody waits for, at the next call that does. A masked one holds.
 
     Parameters
     ----------
@@ -75,7 +76,21 @@ class TensorTradingEnv:
         return self._allowed[self.core.level]
 
     def step(self, actions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, dict[str, Any]]:
-        """One bar for every copy."""
+        """One bar for every copy; ``actions`` int64 (n_envs,).
+
+        Raises
+        ------
+        ModelError : another shape; an action that is not there.
+        """
+        if actions.shape != (self.num_envs,) or actions.dtype != torch.int64:
+            raise ModelError(
+                f"actions are {actions.dtype} of shape {tuple(actions.shape)}; int64 ({self.num_envs},) was expected."
+            )
+        inside = ((actions >= 0) & (actions < self.core.n_actions)).all()
+        if self.device.type == "cuda":
+            torch._assert_async(inside)
+        elif not inside:
+            raise ModelError(f"actions are {actions.tolist()[:8]}; 0 to {self.core.n_actions - 1} were expected.")
         moved = self.core.move(actions)
         told = {name: value for name, value in moved.outcome._asdict().items() if value is not None}
         infos = {

@@ -259,12 +259,18 @@ class TradingCore:
 
         Raises
         ------
-        ModelError : it is of another number of copies, or lacks something.
+        ModelError : it is of another number of copies or another market, or lacks something.
         """
         try:
             rows = {name: self.xp.column(np.array(value)) for name, value in state.items()}
             if any(len(value) != self.n for value in rows.values()):
                 raise ModelError(f"the state is of {len(next(iter(rows.values())))} copies; {self.n} were expected.")
+            row, level = (self.xp.numpy(rows[name]) for name in ("row", "level"))
+            if row.max() >= len(self.market) or level.max() >= self.rules.actions.n_levels or min(row.min(), level.min()) < 0:
+                raise ModelError(
+                    f"the state is of another market or game: row {row.max():,} and position {level.max()}, where "
+                    f"{len(self.market):,} rows and {self.rules.actions.n_levels} positions were expected."
+                )
             for name in _CHANGING:
                 setattr(self, name, rows[name])
             self.account = AccountState(**{name: rows[f"account_{name}"] for name in AccountState._fields})

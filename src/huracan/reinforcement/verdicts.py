@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any
 
 import polars as pl
@@ -13,6 +14,7 @@ import polars as pl
 __all__ = ["AgentVerdict", "Standing", "verdict_of"]
 
 _FEWEST_SEEDS = 5
+_NOTHING: Mapping[tuple[int, str], str] = MappingProxyType({})
 _CALLED = {
     "flat": "doing nothing",
     "buy_and_hold": "buy and hold",
@@ -44,24 +46,36 @@ class AgentVerdict:
 
 
 def verdict_of(
-    summary: pl.DataFrame, *, agent: str, alpha: float, n_seeds: int, n_windows: int, stopped: Mapping[Any, str]
+    summary: pl.DataFrame,
+    *,
+    agent: str,
+    alpha: float,
+    n_seeds: int,
+    n_windows: int,
+    stopped: Mapping[Any, str],
+    skipped: Mapping[tuple[int, str], str] = _NOTHING,
+    tried: int = 1,
 ) -> AgentVerdict:
     """Judge an agent by its lead over each yardstick, tested over time and adjusted for all of them.
+
+    To beat all, other seeds must be known to earn too: five or more, and their interval above zero.
 
     Parameters
     ----------
     summary : of an evaluation, its intervals at ``1 - alpha``. agent : its name there. alpha : level of the tests.
+    tried : evaluations on the same data; the summary's adjusted p-values allow for them.
     """
     rows = {row["strategy"]: row for row in summary.iter_rows(named=True)}
     own = rows.pop(agent)
     ahead = [name for name, row in rows.items() if _sure(row, alpha) and row["lead_bps"] > 0]
     behind = [name for name, row in rows.items() if _sure(row, alpha) and row["lead_bps"] < 0]
     level = f"{100 * (1 - alpha):g} % interval"
+    times = f" and {tried} evaluations" if tried > 1 else ""
     earned = (
         f"net of costs it earned {own['mean_bps']:+.2f} basis points a bar ({level} {_between(own)}; "
-        f"p = {_p(rows['flat']['lead_p_adjusted'])} against doing nothing, adjusted for {len(rows)} yardsticks)"
+        f"p = {_p(rows['flat']['lead_p_adjusted'])} against doing nothing, adjusted for {len(rows)} yardsticks{times})"
     )
-    lucky = own["score_low"] is not None and own["score_low"] <= 0.0
+    sure = n_seeds >= _FEWEST_SEEDS and own["score_low"] is not None and own["score_low"] > 0.0
     reasons = list(_compared(ahead, behind, rows))
     if own["exposure"] == 0.0:
         standing, sentence = Standing.STAY_OUT, "Stay out, as the agent did: it never took a position."
@@ -70,16 +84,19 @@ def verdict_of(
         standing, sentence = Standing.STAY_OUT, f"Stay out, the agent is shown to lose money: {earned}."
     elif "flat" not in ahead:
         standing, sentence = Standing.STAY_OUT, f"Stay out, the agent is not shown to earn anything: {earned}."
-    elif len(ahead) == len(rows) and not lucky:
+    elif len(ahead) == len(rows) and sure:
         standing, sentence = Standing.BEATS_ALL, f"The agent earns more than all it was held against: {earned}."
     elif len(ahead) == len(rows):
         standing = Standing.EARNS
-        sentence = f"The agent earned more than all it was held against, but another seed may not: {earned}."
+        few = f"{n_seeds} seed{'s' * (n_seeds > 1)} cannot say whether another would"
+        but = few if n_seeds < _FEWEST_SEEDS else "another seed may not"
+        sentence = f"The agent earned more than all it was held against, but {but}: {earned}."
     else:
         others = _named([name for name in rows if name not in ahead])
         standing = Standing.EARNS
         sentence = f"The agent earns its costs, but is not shown to earn more than {others}: {earned}."
-    return AgentVerdict(standing, sentence, (*reasons, *_caveats(own, n_seeds, n_windows, level, stopped)))
+    caveats = _caveats(own, n_seeds, n_windows, level, stopped)
+    return AgentVerdict(standing, sentence, (*reasons, *_looked(tried), *caveats, *_left_out(skipped)))
 
 
 def _sure(row: Mapping[str, Any], alpha: float) -> bool:
@@ -114,6 +131,24 @@ def _caveats(own: Mapping[str, Any], n_seeds: int, n_windows: int, level: str, s
     if stopped:
         first = next(iter(stopped.values()))
         said.append(f"{len(stopped)} training(s) stopped before their time and were played as they stood; {first}")
+    return said
+
+
+def _looked(tried: int) -> list[str]:
+    if tried == 1:
+        return []
+    return [
+        f"{tried} evaluations were made on these candles so far, this one among them: looking is choosing, so p-values of "
+        f"leads are multiplied by {tried}."
+    ]
+
+
+def _left_out(skipped: Mapping[tuple[int, str], str]) -> list[str]:
+    said = []
+    for symbol in dict.fromkeys(symbol for _, symbol in skipped):
+        numbers = [number for number, of in skipped if of == symbol]
+        windows = f"window{'s' * (len(numbers) > 1)} {', '.join(str(number + 1) for number in numbers)}"
+        said.append(f"{symbol} was neither learned nor played in {windows}: {skipped[numbers[0], symbol]}")
     return said
 
 

@@ -21,6 +21,7 @@ from huracan.reinforcement.batch_env import BatchTradingEnv
 from huracan.reinforcement.evaluation import AGENT, WalkForwardEvaluation
 from huracan.reinforcement.kept_runs import EvaluatedRun
 from huracan.reinforcement.market_table import MarketTable
+from huracan.reinforcement.playable_windows import playable_windows
 from huracan.reinforcement.playing import Played, play
 from huracan.reinforcement.rules import TradingRules
 from huracan.reinforcement.yardsticks import BuyAndHold, Flat, Myopic, RandomOfSameHabits
@@ -48,6 +49,10 @@ class Window:
     number: int
     train: MarketTable
     test: MarketTable
+
+    def of_symbol(self, symbol: str) -> tuple[MarketTable, MarketTable]:
+        """Both markets with decisions on one symbol only; on all where the name is empty."""
+        return (self.train.of_symbol(symbol), self.test.of_symbol(symbol)) if symbol else (self.train, self.test)
 
     def told(self) -> dict[str, Any]:
         """Its spans: first and last decision of either part (row numbers where the market has no times), and how many."""
@@ -139,7 +144,9 @@ def walk_forward_evaluation(
     rules : of the game; they hold in training and in play, see :func:`play`.
     n_windows, train, embargo, min_train_share : see :func:`walk_forward_windows`.
     seeds : how many, or which. At least five say something of luck; see ``.summary()``.
-    total_steps, n_envs : of a training. one_agent_per_symbol : train for each symbol alone instead of for all together.
+    total_steps, n_envs : of a training.
+    one_agent_per_symbol : train for each symbol alone instead of for all together. Windows in which a symbol has nothing to
+        learn from or to play are left out for that symbol, yardsticks included, and told in ``skipped`` of the result.
     maps : draw an action map of every agent; its ``predict`` must give values for that.
     regimes : ``[symbol, ts, regime]``, for :meth:`~huracan.reinforcement.WalkForwardEvaluation.by_regime`; where candles are
         given, by default what :func:`huracan.regimes.classify_regimes` says of them.
@@ -173,8 +180,14 @@ def walk_forward_evaluation(
     work = _Work(
         market, tuple((w.train.decidable, w.test.decidable) for w in windows), make_agent, rules, total_steps, n_envs, maps
     )
-    symbols = list(market.symbols) if one_agent_per_symbol else [""]
-    tasks = {(w.number, seed, symbol): (w.number, seed, symbol) for w in windows for seed in chosen for symbol in symbols}
+    kept, skipped = playable_windows(windows, rules, market.symbols if one_agent_per_symbol else [""])
+    tasks = {
+        (w.number, seed, symbol): (w.number, seed, symbol)
+        for w in windows
+        for seed in chosen
+        for number, symbol in kept
+        if number == w.number
+    }
     if executor is None:
         runs: Mapping[Any, EvaluatedRun] = {key: _train_and_play(task, shared=work) for key, task in tasks.items()}
     else:
@@ -182,15 +195,18 @@ def walk_forward_evaluation(
     parts = []
     for (number, seed, _), run in runs.items():
         parts += [_Part(run.agent, seed, number), _Part(run.random, seed, number)]
-    for window in windows:
-        parts += [_Part(played, None, window.number) for played in _yardsticks(window, rules, symbols)]
+    played_windows = [window for window in windows if any(number == window.number for number, _ in kept)]
+    for window in played_windows:
+        own = [symbol for number, symbol in kept if number == window.number]
+        parts += [_Part(played, None, window.number) for played in _yardsticks(window, rules, own)]
     return WalkForwardEvaluation(
         bars=pl.concat([part.labelled(part.played.bars) for part in parts]),
         runs=pl.concat([part.labelled(part.played.per_symbol) for part in parts]),
-        windows=pl.DataFrame([window.told() for window in windows]),
+        windows=pl.DataFrame([window.told() for window in played_windows]),
         learning_curves=pl.concat([_about(key, run.history) for key, run in runs.items()]),
         action_maps=pl.concat([_about(key, run.action_map) for key, run in runs.items()]) if maps else pl.DataFrame(),
         stopped={(number, seed, symbol or None): run.stopped for (number, seed, symbol), run in runs.items() if run.stopped},
+        skipped=skipped,
         bars_per_year=parts[0].played.bars_per_year,
         regimes=regimes,
     )
@@ -249,12 +265,12 @@ def _train_and_play(task: tuple[int, int, str], shared: _Work) -> EvaluatedRun:
 
 
 def _yardsticks(window: Window, rules: TradingRules, symbols: Sequence[str]) -> Iterator[Played]:
-    """What needs no seed, played in a window."""
-    yield play(Flat(rules.actions), window.test, rules, name="flat")
-    if max(rules.actions.weights) > 0:
-        yield play(BuyAndHold(rules.actions), window.test, rules, name="buy_and_hold")
+    """What needs no seed, played in a window, on what agents play there."""
     for symbol in symbols:
-        past, now = (market.of_symbol(symbol) if symbol else market for market in (window.train, window.test))
+        past, now = window.of_symbol(symbol)
+        yield play(Flat(rules.actions), now, rules, name="flat")
+        if max(rules.actions.weights) > 0:
+            yield play(BuyAndHold(rules.actions), now, rules, name="buy_and_hold")
         yield play(Myopic(past, rules), now, rules, name="myopic")
 
 

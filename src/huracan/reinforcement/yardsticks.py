@@ -20,6 +20,7 @@ __all__ = ["BuyAndHold", "Flat", "Myopic", "RandomOfSameHabits"]
 
 Floats = NDArray[np.float64]
 _EXPECTED_IC = 0.05
+_LEAST = 1e-6
 _NODES = 7
 
 
@@ -94,8 +95,9 @@ class RandomOfSameHabits:
     def __init__(self, played: Played, market: MarketTable, rules: TradingRules, *, seed: int = 0) -> None:
         self.ladder, self.symbol_code = rules.actions, market.symbol_code
         levels = self.ladder.n_levels
-        row, before = played.bars["row"].to_numpy(), played.bars["level"].to_numpy()
-        after = self.ladder.next_level[before, played.bars["action"].to_numpy()]
+        decided = played.bars.filter("decided")
+        row, before = decided["row"].to_numpy(), decided["level"].to_numpy()
+        after = self.ladder.next_level[before, decided["action"].to_numpy()]
         counts = np.zeros((len(market.symbols), levels, levels))
         np.add.at(counts, (market.symbol_code[row], before, after), 1.0)
         never = counts.sum(axis=2) == 0
@@ -114,7 +116,8 @@ class RandomOfSameHabits:
 class Myopic:
     """Forecasts the next return with a ridge regression, and does what that makes best for one bar, costs included.
 
-    The regression sees the window of features that an agent sees. Each action is worth the expected net log return of the one
+    The regression sees the window of features that an agent sees; the return is that of a long position, less the funding it
+    pays. Each action is worth the expected net log return of the one
     bar, from the position that is held, over a normal law of returns around the forecast: the same step formula, no future
     beyond it. It waits where a switch costs more than the bar promises, and cannot know that a position may pay for longer.
 
@@ -141,7 +144,8 @@ class Myopic:
         self.costs = replace(rules.costs, lot_size=0.0, minimum_notional=0.0, max_volume_share=None)
         self.shown = rules.window * market.n_features
         X = _windows(market, rows, rules.window).astype(np.float64)
-        y = np.log(market.mark[rows] / market.fill[rows])
+        growth = market.mark[rows] / market.fill[rows]
+        y = np.log(growth if market.funding_rate is None else np.maximum(growth - market.funding_rate[rows], _LEAST))
         self.mean, spread = X.mean(axis=0), X.std(axis=0)
         self.scale = np.where(spread > 1e-12, spread, 1.0)
         X = (X - self.mean) / self.scale

@@ -83,6 +83,7 @@ def render_agent_page(
         profile=profile_chart(evaluation.profiles(**drawn)),
         profile_legend=strategy_legend(evaluation.strategies, {}),
         seeds=evaluation.runs["seed"].drop_nulls().n_unique(),
+        tried=evaluation.tried,
         symbols=symbol_rows(evaluation.summary_by_symbol(**drawn), alpha) if several else None,
         regimes=regime_rows(by_regime, alpha) if by_regime is not None and by_regime.height else None,
         curves=_curves(evaluation.learning_curves),
@@ -130,7 +131,7 @@ def _tiles(summary: pl.DataFrame, evaluation: WalkForwardEvaluation) -> list[dic
     """The few numbers that stand beside the verdict."""
     rows = {row["strategy"]: row for row in summary.iter_rows(named=True)}
     own, flat = rows["agent"], rows["flat"]
-    runs = evaluation.runs.filter(strategy="agent").height
+    runs = evaluation.runs.filter(strategy="agent")
     low, high = (grown(own[end]) for end in ("score_low", "score_high"))
     return [
         {
@@ -146,19 +147,26 @@ def _tiles(summary: pl.DataFrame, evaluation: WalkForwardEvaluation) -> list[dic
         {
             "name": "Against doing nothing",
             "value": f"p = {p_value(flat['lead_p_adjusted'])}",
-            "note": f"adjusted for {plural(len(rows) - 1, 'yardstick')}",
+            "note": f"adjusted for {plural(len(rows) - 1, 'yardstick')}"
+            + (f" and {evaluation.tried} evaluations" if evaluation.tried > 1 else ""),
         },
         {
             "name": "Runs above zero",
-            "value": percent(flat["improvement"], 0),
-            "note": f"of {plural(runs, 'run')}; exposed {percent(own['exposure'], 0)} of the bars",
+            "value": percent(float((runs["net_log_return"] > 0.0).mean()), 0),  # type: ignore[arg-type]
+            "note": f"of {plural(runs.height, 'run')}; exposed {percent(own['exposure'], 0)} of the bars",
         },
         {
             "name": "Deepest drawdown",
             "value": percent(own["max_drawdown"]),
-            "note": f"in equal parts in all seeds; Sharpe {number(own['sharpe'])}{_ended(evaluation)}",
+            "note": f"{_whose(own, evaluation)}; Sharpe {number(own['sharpe'])}{_ended(evaluation)}",
         },
     ]
+
+
+def _whose(own: Mapping[str, Any], evaluation: WalkForwardEvaluation) -> str:
+    """Of which accounts a drawdown is told."""
+    seeds = evaluation.runs["seed"].drop_nulls().n_unique()
+    return "of one seed" if seeds == 1 else f"median of {seeds} seeds, the worst {percent(own['worst_drawdown'])}"
 
 
 def _ended(evaluation: WalkForwardEvaluation) -> str:
