@@ -233,9 +233,8 @@ def test_cleaned_candles_become_features() -> None:
     np.testing.assert_array_equal(from_candles.to_numpy()[complete], bits(fitted.transform(ready))[complete])
 
 
-@pytest.mark.parametrize("most", [1.5, pytest.param(1.2, marks=pytest.mark.slow)])
-def test_transforming_costs_one_matrix_and_the_time_of_scikit_learn(most: float) -> None:
-    """Processor time, not wall time: other work on the machine hardly counts; on a quiet one it is a fifth at most."""
+def test_transforming_costs_one_matrix_and_the_time_of_scikit_learn() -> None:
+    """Processor time, not wall time: other work on the machine does not count."""
     n, d = 100_000, 40
     X = np.random.default_rng(0).standard_t(4, (n, d)).astype(np.float32)
     X[:200] = np.nan
@@ -248,15 +247,15 @@ def test_transforming_costs_one_matrix_and_the_time_of_scikit_learn(most: float)
         run()
         return time.process_time() - began
 
-    # The peer neither limits outliers nor counts. Taking turns, each meets the same neighbours; the least of a few is what it
-    # costs when there are none. Neighbours that read much memory slow ours more, so beside them half as much again passes.
+    # The peer neither limits outliers nor counts; a fifth more is within what a shared machine blurs. Taking turns, each
+    # meets the same neighbours; the least of a few is what it costs when there are none.
     ours = theirs = np.inf
     for turn in range(40):
         ours = min(ours, processor_time(lambda: fitted.transform(data)))
         theirs = min(theirs, processor_time(lambda: peer.transform(X)))
-        if turn >= 4 and ours < most * theirs:
+        if turn >= 4 and ours < 1.2 * theirs:
             break
-    assert ours < most * theirs
+    assert ours < 1.2 * theirs
     tracemalloc.start()
     fitted.transform(data)
     peak = tracemalloc.get_traced_memory()[1]
