@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from huracan.errors import ModelError
 from huracan.logs import logger
-from huracan.reinforcement.acting import Acting, RewardSizes
+from huracan.reinforcement.acting import Acting
 from huracan.reinforcement.actions import ActionLadder
 from huracan.reinforcement.agent_files import write_training
 from huracan.reinforcement.agent_settings import LearningPoint
@@ -69,12 +69,13 @@ class AgentTraining:
             arrays=experience.xp,
         )
         self.acting = Acting(experience, self.learner, self.replay, s, agent.random_state)
-        self.sizes = self.acting.sizes if self.all_actions is None else RewardSizes(NUMPY)
+        self.sizes = self.acting.sizes
         self.credit = 0
         self.losses: list[torch.Tensor] = []
         self.good = self.learner.snapshot()
         if self.all_actions is not None:
-            self.sizes.note(self.all_actions.reward.ravel(), _ravelled(self.all_actions.ruined))
+            known, column = self.all_actions, experience.xp.column
+            self.sizes.note(column(known.reward.ravel()), None if known.ruined is None else column(known.ruined.ravel()))
             self._learn_size()
             if s.tau == "auto":
                 self.learner.tau = _FAST_TAU
@@ -259,7 +260,6 @@ class AgentTraining:
             "n_envs": self.experience.n_envs,
             "credit": self.credit,
             **self.acting.told(),
-            "sizes": self.sizes.told(),
         }
         return told, arrays
 
@@ -285,7 +285,6 @@ class AgentTraining:
         agent.look_between(*told["agent"]["value_range"])
         agent.history_ = [LearningPoint(**point) for point in told["agent"]["history"]]
         self.acting.restore(told, arrays["returns"])
-        self.sizes.restore(told["sizes"])
         self.credit = int(told["credit"])
         self.good = torch.from_numpy(np.array(arrays["good"])).to(self.good)
         self.losses = list(torch.tensor(arrays["losses"], dtype=torch.float32, device=self.learner.device))
@@ -303,10 +302,6 @@ def _difference(name: str, theirs: Any, mine: Any) -> str:
 
 def _under(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
     return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
-
-
-def _ravelled(flags: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
-    return None if flags is None else flags.ravel()
 
 
 def values_of_chance(reward: NDArray[np.float64], ladder: ActionLadder, gamma: float) -> NDArray[np.float64]:
