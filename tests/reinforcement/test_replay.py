@@ -48,12 +48,21 @@ def test_compiled_and_plain_trees_are_the_same_bits():
         np.testing.assert_array_equal(plain.find(masses), compiled.find(masses))
 
 
-def filled(n_step=1, gamma=0.9, alpha=0.0, steps=50, capacity=40 * 3, seed=0, arrays=NUMPY):
+def filled(n_step=1, gamma=0.9, alpha=0.0, steps=50, capacity=40 * 3, seed=0, arrays=NUMPY, compiled=None):
     """A replay after more steps than it holds, and everything that happened: (step, copy) -> values."""
     random = np.random.default_rng(seed)
     features = random.normal(size=(200, 2)).astype(np.float32)
     replay = IndexReplay(
-        capacity, 3, account_size=1, features=features, window=4, n_step=n_step, gamma=gamma, alpha=alpha, arrays=arrays
+        capacity,
+        3,
+        account_size=1,
+        features=features,
+        window=4,
+        n_step=n_step,
+        gamma=gamma,
+        alpha=alpha,
+        compiled=compiled,
+        arrays=arrays,
     )
     happened = []
     row = np.array([10, 20, 30])
@@ -168,7 +177,7 @@ class SameDraws(TensorArrays):
         return self.asarray(random.random(n))
 
     def drawn_integers(self, random, n, below):
-        return self.asarray(random.integers(0, below, n))
+        return self.asarray((random.random(n) * below).astype(np.int64))
 
 
 @pytest.mark.parametrize(("n_step", "alpha"), [(1, 0.0), (3, 0.0), (3, 0.6)])
@@ -188,6 +197,21 @@ def test_a_replay_of_tensors_is_the_same_replay(n_step, alpha):
     assert mine.bytes_per_transition == theirs.bytes_per_transition
     for name, value in mine.state_dict().items():
         np.testing.assert_allclose(theirs.state_dict()[name], value, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("n_step", "alpha"), [(1, 0.0), (1, 0.6), (3, 0.6)])
+def test_a_compiled_replay_is_the_same_bits(n_step, alpha):
+    mine, theirs = (filled(n_step, alpha=alpha, compiled=compiled)[0] for compiled in (False, True))
+    rng, other = np.random.default_rng(3), np.random.default_rng(3)
+    for _ in range(50):
+        a, b = mine.sample(32, rng, beta=0.5), theirs.sample(32, other, beta=0.5)
+        for name in PARTS[: 8 if alpha else 7]:
+            assert getattr(b, name).dtype == getattr(a, name).dtype
+            np.testing.assert_array_equal(getattr(b, name), getattr(a, name))
+        error = np.random.default_rng(int(a.entry[0])).normal(size=32)
+        mine.update(a.entry, error)
+        theirs.update(b.entry, error)
+    assert mine.highest == theirs.highest
 
 
 def test_a_replay_of_tensors_goes_on_from_its_state_on_either_side():

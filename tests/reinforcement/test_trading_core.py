@@ -15,6 +15,7 @@ from huracan.reinforcement import (
     BatchTradingEnv,
     DifferentialSharpe,
     MarketTable,
+    NetLogReturn,
     TensorTradingEnv,
     TradingEnv,
     TradingRules,
@@ -146,23 +147,43 @@ def test_a_copy_does_the_same_among_any_number(market):
         np.testing.assert_allclose(t.numpy(), a, atol=1e-6)
 
 
-def test_many_copies_take_the_steps_that_few_take(market, monkeypatch):
-    """Where there are many, the formula is compiled; seeds make them the same copies."""
-    pytest.importorskip("numba", reason="numba is not installed: pip install 'huracan[fast]'")
-    game = rules(episode_length=40, max_leverage=1.5, max_drawdown=0.2)
-    many, few = BatchTradingEnv(market, 64, game), BatchTradingEnv(market, 63, game)
-    monkeypatch.setattr("huracan.reinforcement.trading_core._COMPILED_FROM", 65)
-    plain = BatchTradingEnv(market, 64, game)
-    for env in (many, few, plain):
-        env.reset(seed=3)
-    rng = np.random.default_rng(0)
-    for _ in range(150):
-        act = rng.integers(0, 5, 64)
-        told, same, part = many.step(act), plain.step(act), few.step(act[:63])
-        for a, b, c in zip(told[:4], same[:4], part[:4], strict=True):
-            np.testing.assert_array_equal(a, b)
-            np.testing.assert_array_equal(a[:63], c)
-        np.testing.assert_array_equal(told[4]["equity"], same[4]["equity"])
+ALL_FIELDS = ("level", "target", "position", "unrealised_profit", "drawdown", "time_left")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"observe": ALL_FIELDS, "episode_length": 60, "window": 3},
+        {"observe": ("level",), "rebalance": True, "costs": CostModel(fee_bps=20)},
+        {"observe": (), "costs": CostModel.free(), "reward": NetLogReturn(drawdown=0.5)},
+        {"max_leverage": 1.0},
+        {"maintenance_margin": 0.9, "reward": DifferentialSharpe()},
+        {"max_drawdown": 0.02, "episode_length": 60},
+    ],
+    ids=lambda changes: " ".join(changes),
+)
+def test_many_copies_take_the_steps_that_few_take(market, monkeypatch, changes):
+    """Where there are many, steps and observations are compiled; seeds make them the same copies."""
+    pytest.importorskip("numba")
+    compiled = BatchTradingEnv(market, 80, rules(**changes))
+    monkeypatch.setattr("huracan.reinforcement.trading_core._COMPILED_FROM", 1_000_000)
+    plain = BatchTradingEnv(market, 80, rules(**changes))
+    np.testing.assert_array_equal(compiled.reset(seed=4)[0], plain.reset(seed=4)[0])
+    for step in range(150):
+        actions = np.random.default_rng(step).integers(0, 5, 80)
+        *mine, told = compiled.step(actions)
+        *theirs, told_plain = plain.step(actions)
+        for one, another in zip(mine, theirs, strict=True):
+            np.testing.assert_array_equal(one, another)
+        assert told.keys() == told_plain.keys()
+        for name, value in told.items():
+            if name == "final_obs":
+                over = told["_final_obs"]
+                np.testing.assert_array_equal(value[over], told_plain[name][over])
+            else:
+                np.testing.assert_array_equal(value, told_plain[name])
+    for name, value in compiled.state_dict().items():
+        np.testing.assert_array_equal(value, plain.state_dict()[name])
 
 
 def test_the_scalar_environment_passes_gymnasium_s_checker(market):

@@ -199,7 +199,7 @@ class AgentTraining:
         drift = np.log((market.mark[known.row] / market.fill[known.row]).mean())  # of a price that is no martingale
         step = known.reward.mean(axis=0, dtype=np.float64) - target * drift
         if self.settings.weight_decay == "auto":
-            learner.optimizer.param_groups[0]["weight_decay"] = _DECAY
+            learner.optimizer.weight_decay = _DECAY
         learner.believe(values_of_chance(step, ladder, self.settings.gamma) * self.agent.reward_scale_)
 
     def _learn_size(self) -> None:

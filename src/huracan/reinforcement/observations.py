@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
 from huracan.reinforcement.market_table import MarketTable
-from huracan.reinforcement.rules import MOST_SHOWN, TradingRules
+from huracan.reinforcement.rules import MOST_SHOWN, AccountField, TradingRules
 
 __all__ = ["Observations", "Standing"]
 
@@ -38,14 +38,17 @@ class Observations:
     Parameters
     ----------
     market, rules : of the game. arrays : whose arithmetic, see :mod:`huracan.reinforcement.arrays`.
+    compiled : write all copies in one pass where numba is installed; the same bits.
 
     Attributes
     ----------
     width : numbers of one observation. reads_close : whether the account is shown, and so valued.
+    of_kernel : what the compiled writer is told of market and rules.
     """
 
-    def __init__(self, market: MarketTable, rules: TradingRules, arrays: Any) -> None:
+    def __init__(self, market: MarketTable, rules: TradingRules, arrays: Any, *, compiled: bool = False) -> None:
         self.rules, self.xp = rules, arrays
+        self._kernel = _compiled_kernel() if compiled else None
         self._back = rules.window - 1
         self._windows = arrays.windows(arrays.column(market.features), rules.window)
         self._one_hot = arrays.column(np.eye(rules.actions.n_levels))
@@ -53,6 +56,9 @@ class Observations:
         self.width = self._shown + rules.account_size
         self.reads_close = bool({"position", "unrealised_profit", "drawdown"} & set(rules.observe))
         self._close = arrays.column(market.close) if self.reads_close else None
+        fields = np.array([get_args(AccountField).index(name) for name in rules.observe], np.int64)
+        lengths = rules.window, rules.actions.n_levels, rules.episode_length or 1
+        self.of_kernel = market.features, fields, *lengths, _LEAST_WORTH, MOST_SHOWN, self.width
 
     def write(self, standing: Standing, highest_seen: Any, close: Any = None) -> tuple[Any, Any]:
         """Observations float32 (n, width), and the highest worth (n,) at a close so far, which "drawdown" is measured from.
@@ -63,10 +69,13 @@ class Observations:
         row = standing.row
         worth: Any = None
         held: Any = None
+        if self.reads_close:
+            close = xp.take(self._close, row) if close is None else close
+        if self._kernel is not None:
+            return self._kernel(tuple(standing), close if self.reads_close else None, highest_seen, *self.of_kernel)
         out = xp.empty_observations(len(row), self.width)
         out[:, :at] = xp.take_rows(self._windows, row - self._back if self._back else row)
         if self.reads_close:
-            close = xp.take(self._close, row) if close is None else close
             held = standing.units * close
             worth = xp.maximum(standing.cash + held, _LEAST_WORTH)
         for name in rules.observe:
@@ -88,3 +97,12 @@ class Observations:
             out[:, at] = xp.minimum(xp.maximum(value, -MOST_SHOWN), MOST_SHOWN)
             at += 1
         return out, highest_seen
+
+
+def _compiled_kernel() -> Any:
+    """See :mod:`huracan.reinforcement.observation_kernels`; None without numba."""
+    try:
+        from huracan.reinforcement.observation_kernels import written
+    except ImportError:
+        return None
+    return written

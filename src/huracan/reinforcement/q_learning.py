@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from huracan.errors import ModelError
+from huracan.reinforcement.differentiation import differentiation
+from huracan.reinforcement.flat_adam import FlatAdamW
 from huracan.reinforcement.q_network import QNetwork, QNetworkSettings
 from huracan.reinforcement.replay import Sample
 from huracan.reinforcement.small_batches import SmallBatches
-from huracan.reinforcement.values import ValueForm
+from huracan.reinforcement.values import ValueForm, losses_and_slopes
 from huracan.training.randomness import built_with_seed
 
 __all__ = ["QLearner"]
@@ -60,12 +62,12 @@ class QLearner:
         self.target.load_state_dict(self.online.state_dict())
         self.parameters, self.target_parameters = _as_one(self.online), _as_one(self.target)
         self.target_parameters.requires_grad_(False)
-        self.optimizer = torch.optim.AdamW(
-            [self.parameters], lr=learning_rate, eps=1.5e-4, weight_decay=weight_decay, fused=True
-        )
+        self.optimizer = FlatAdamW(self.parameters.detach(), learning_rate=learning_rate, eps=1.5e-4, weight_decay=weight_decay)
+        self._learning, self._valuing = differentiation(self.online), differentiation(self.target)
         self.generator = torch.Generator(device).manual_seed(seed)
         self.allowed = None if allowed is None else torch.from_numpy(allowed).to(device)
         self.updates = 0
+        self._count: Tensor | None = None
         self._said = self.parameters.new_zeros((1, form.outputs))
         self._in_numpy: tuple[int, SmallBatches | None] | None = None
 
@@ -81,23 +83,30 @@ class QLearner:
 
     # --- one update ------------------------------------------------------------------------------------------------
 
+    @torch.no_grad()
     def update(self, sample: Sample, reward_scale: float) -> tuple[Tensor, Tensor]:
         """Learn from what was done; mean loss, and the error of each transition."""
         tensor = self._tensor
         reward, discount = tensor(sample.reward) * reward_scale, tensor(sample.discount)
         self._draw_noise()
-        with torch.no_grad():
-            after = tensor(sample.observation_after)
-            allowed = None if self.allowed is None else self.allowed[tensor(sample.level_after)]
-            following = self._following(after, allowed)
-        out = self.online(tensor(sample.observation))
-        self._said = out.detach()
-        taken = out[torch.arange(len(out), device=self.device), tensor(sample.action)]
-        losses, errors = self.form.losses(taken, reward, discount, following)
-        loss = losses.mean() if sample.weight is None else (losses * tensor(sample.weight)).mean()
-        self._descend(loss)
-        return loss.detach(), errors
+        n = len(reward)
+        read = self._learning.read(tensor(sample.observations))
+        following, _ = self._valuing.of_rows(read[n:])
+        out, kept = self._learning.of_rows(read if self.double else read[:n], learn=n)
+        allowed = None if self.allowed is None else self.allowed[tensor(sample.level_after)]
+        following = self._best(following, out[n:] if self.double else following, allowed)
+        out = out[:n]
+        each, action = self._counted(n), tensor(sample.action)
+        losses, errors, slopes = losses_and_slopes(self.form, out[each, action], reward, discount, following)
+        if sample.weight is not None:
+            weight = tensor(sample.weight)
+            losses, slopes = losses * weight, slopes * weight[:, None]
+        slope = torch.zeros_like(out)
+        slope[each, action] = slopes / n
+        self._descend(out, kept, slope)
+        return losses.mean(), errors
 
+    @torch.no_grad()
     def update_all(
         self, window: Tensor, after: Tensor, account: Tensor, reward: Tensor, discount: Tensor, next_level: Tensor
     ) -> Tensor:
@@ -108,46 +117,50 @@ class QLearner:
         window, after : (batch, window * n_features), the market before and after. account : (levels, account_size), what is
             said of each level. reward, discount : (batch, levels, actions). next_level : (levels, actions).
         """
-        batch, levels, actions = reward.shape
+        batch, levels, _ = reward.shape
         self._draw_noise()
-        with torch.no_grad():
-            following = self.target.of_accounts(after, account)
-            chooser = self.online.of_accounts(after, account) if self.double else following
-            allowed = None if self.allowed is None else self.allowed.repeat(batch, 1)
-            following = self._best(following, chooser, allowed).view(batch, levels, -1)
-            following = following[:, next_level]  # (batch, levels, actions, outputs)
-        out = self.online.of_accounts(window, account).view(batch, levels, actions, -1)
-        self._said = out.detach()
-        losses, _ = self.form.losses(out, reward, discount, following)
-        loss = losses.mean() if self.allowed is None else losses[:, self.allowed].mean()
-        self._descend(loss)
-        return loss.detach()
-
-    def _following(self, after: Tensor, allowed: Tensor | None) -> Tensor:
-        """What the target network says of the best action that is allowed there."""
-        following = self.target(after)
-        return self._best(following, self.online(after) if self.double else following, allowed)
+        read = self._learning.read(torch.cat([window, after]))
+        following, _ = self._valuing.of_accounts(read[batch:], account)
+        out, kept = self._learning.of_accounts(read if self.double else read[:batch], account, learn=batch)
+        n = batch * levels
+        allowed = None if self.allowed is None else self.allowed.repeat(batch, 1)
+        following = self._best(following, out[n:] if self.double else following, allowed).view(batch, levels, -1)
+        out = out[:n]
+        following = following[:, next_level]  # (batch, levels, actions, outputs)
+        losses, _, slopes = losses_and_slopes(self.form, out.view(*reward.shape, -1), reward, discount, following)
+        n = losses.numel()
+        if self.allowed is not None:
+            losses, slopes = losses * self.allowed, slopes * self.allowed[..., None]
+            n = batch * int(self.allowed.sum())
+        self._descend(out, kept, (slopes / n).view_as(out))
+        return losses.sum() / n
 
     def _best(self, following: Tensor, chooser: Tensor, allowed: Tensor | None) -> Tensor:
+        """What is said of the best action that is allowed there."""
         values = self.form.values(chooser)
         if allowed is not None:
             values = values.masked_fill(~allowed, -torch.inf)
-        return following[torch.arange(len(values), device=self.device), values.argmax(1)]
+        return following[self._counted(len(values)), values.argmax(1)]
 
-    def _descend(self, loss: Tensor) -> None:
+    def _counted(self, n: int) -> Tensor:
+        if self._count is None or len(self._count) != n:
+            self._count = torch.arange(n, device=self.device)
+        return self._count
+
+    def _descend(self, out: Tensor, kept: Any, slope: Tensor) -> None:
+        """One step against the gradient that follows from that of the values, ``slope``."""
+        self._said = out
         gradient = self.parameters.grad
         assert gradient is not None
-        gradient.zero_()
-        loss.backward()
+        self._learning.backward(kept, slope)
         norm = torch.linalg.vector_norm(gradient)
         gradient.mul_((self.clip_norm / (norm + 1e-6)).clamp(max=1.0))
-        self.optimizer.step()
+        self.optimizer.step(gradient)
         self.updates += 1
-        with torch.no_grad():
-            if self.target_every == 1:
-                self.target_parameters.lerp_(self.parameters, self.tau)
-            elif self.updates % self.target_every == 0:
-                self.target_parameters.copy_(self.parameters)
+        if self.target_every == 1:
+            self.target_parameters.lerp_(self.parameters, self.tau)
+        elif self.updates % self.target_every == 0:
+            self.target_parameters.copy_(self.parameters)
 
     def _draw_noise(self) -> None:
         if self.online.settings.noisy:
@@ -156,7 +169,7 @@ class QLearner:
 
     def set_rate(self, learning_rate: float) -> None:
         """The learning rate of the following updates."""
-        self.optimizer.param_groups[0]["lr"] = learning_rate
+        self.optimizer.learning_rate = learning_rate
 
     # --- what is known ---------------------------------------------------------------------------------------------
 
@@ -198,14 +211,13 @@ class QLearner:
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Parameters, optimizer and random numbers, as arrays by name."""
-        held = self.optimizer.state.get(self.parameters, {})
         told = {
             "online": self.parameters.detach(),
             "target": self.target_parameters,
-            "first_moment": held.get("exp_avg", torch.zeros_like(self.target_parameters)),
-            "second_moment": held.get("exp_avg_sq", torch.zeros_like(self.target_parameters)),
+            "first_moment": self.optimizer.first_moment,
+            "second_moment": self.optimizer.second_moment,
             "generator": self.generator.get_state(),
-            "updates": torch.tensor([self.updates, int(held.get("step", torch.zeros(())))]),
+            "updates": torch.tensor([self.updates, self.optimizer.steps]),
         }
         return {name: value.cpu().numpy().copy() for name, value in told.items()}
 
@@ -228,12 +240,9 @@ class QLearner:
             self.parameters.copy_(given["online"])
             self.target_parameters.copy_(given["target"])
         self.generator.set_state(given["generator"])
-        self.updates, steps = (int(n) for n in given["updates"])
-        self.optimizer.state[self.parameters] = {
-            "step": torch.tensor(float(steps), device=self.device),
-            "exp_avg": given["first_moment"].to(self.device),
-            "exp_avg_sq": given["second_moment"].to(self.device),
-        }
+        self.updates, self.optimizer.steps = (int(n) for n in given["updates"])
+        self.optimizer.first_moment.copy_(given["first_moment"])
+        self.optimizer.second_moment.copy_(given["second_moment"])
 
     def snapshot(self) -> Tensor:
         """A copy of the parameters."""

@@ -117,14 +117,14 @@ class QNetwork(nn.Module):
         if not self.shown:
             return self._valued(observation, observation)
         account = observation[:, self.shown :]
-        return self._valued(torch.cat([self._market_read(observation[:, : self.shown]), account], dim=1), account)
+        return self._valued(torch.cat([self.market_read(observation[:, : self.shown]), account], dim=1), account)
 
     def of_accounts(self, window: Tensor, account: Tensor) -> Tensor:
         """Values (batch * accounts, n_actions, outputs) of every window (batch, window * n_features) beside every account
         (accounts, account_size); what is read of a window is read once.
         """
         batch, accounts = len(window), len(account)
-        read = self._market_read(window)[:, None].expand(-1, accounts, -1)
+        read = self.market_read(window)[:, None].expand(-1, accounts, -1)
         beside = account[None].expand(batch, -1, -1)
         return self._valued(torch.cat([read, beside], dim=2).flatten(0, 1), beside.reshape(batch * accounts, -1))
 
@@ -139,7 +139,8 @@ class QNetwork(nn.Module):
         first, last = settings.level_columns[0], settings.level_columns[-1] + 1
         return out + (account[:, first:last] @ self.prior)[:, :, None]
 
-    def _market_read(self, shown: Tensor) -> Tensor:
+    def market_read(self, shown: Tensor) -> Tensor:
+        """What is read of windows (batch, window * n_features): their embedding, or they themselves, standardised."""
         settings = self.settings
         if not self.standardised and self.encoder is None:
             return shown

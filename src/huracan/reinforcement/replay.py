@@ -15,28 +15,38 @@ from huracan.reinforcement.sum_tree import SumTree
 
 __all__ = ["IndexReplay", "Sample"]
 
-_KEPT = ("row", "account", "account_after", "action", "reward", "ending", "level_after")
+_WHOLE = ("row", "action", "level_after", "ending")
+_KEPT = (*_WHOLE, "reward", "account", "account_after")
 _ONGOING, _TERMINATED, _TRUNCATED = 0, 1, 2
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Sample:
     """Transitions of up to n steps, (batch, ...).
 
-    ``observation`` and ``observation_after`` are float32 (batch, width); ``reward`` is the discounted sum on the way,
-    ``discount`` what the value after it counts: gamma to the number of steps, 0 where the episode ended by itself.
+    ``observations`` are float32 (2 * batch, width), those before, then those after; ``reward`` is the discounted sum on the
+    way, ``discount`` what the value after it counts: gamma to the number of steps, 0 where the episode ended by itself.
     ``level_after`` says which actions are allowed there. ``weight`` corrects for the priorities entries were drawn by, at
     most 1; None where all were drawn alike. Whole numbers are int64, others float32; arrays, or tensors where those are kept.
     """
 
     entry: Any
-    observation: Any
+    observations: Any
     action: Any
     reward: Any
     discount: Any
-    observation_after: Any
     level_after: Any
     weight: Any
+
+    @property
+    def observation(self) -> Any:
+        """What was seen before the action, (batch, width)."""
+        return self.observations[: len(self.action)]
+
+    @property
+    def observation_after(self) -> Any:
+        """What was seen after the last step, (batch, width)."""
+        return self.observations[len(self.action) :]
 
 
 class IndexReplay:
@@ -52,6 +62,7 @@ class IndexReplay:
     window : bars of an observation.
     n_step : steps of a transition. gamma : discount of one step.
     alpha : 0 draws all alike; above, in proportion to (error + ``least``) to this power (proportional prioritisation).
+    compiled : whether draws are gathered and priorities found by numba; None where it is installed. The same bits either way.
     arrays : where it is kept, see :mod:`huracan.reinforcement.arrays`: with ``TensorArrays(device)`` on that device, and so is
         all that is given and drawn; randomness is then a ``torch.Generator`` of the device, and nothing waits for it.
 
@@ -82,6 +93,7 @@ class IndexReplay:
         gamma: float = 0.99,
         alpha: float = 0.0,
         least: float = 1e-3,
+        compiled: bool | None = None,
         arrays: Any = NUMPY,
     ) -> None:
         if capacity < n_envs * (n_step + 1):
@@ -90,17 +102,27 @@ class IndexReplay:
         self.window, self.xp = window, arrays
         self.alpha, self.least = alpha, least
         size, table = self.steps * n_envs, arrays.table
-        self._windows, self._shown = None, 0
+        self._features, self._shown = arrays.table((0, 0), "float32"), 0
         if features is not None:
-            self._windows = arrays.windows(arrays.column(np.asarray(features, np.float32)), window)
-            self._shown = self._windows.shape[1]
-        self.row = table((size if features is not None else 0,), "int32")
-        self.account, self.account_after = (table((size, account_size), "float32") for _ in range(2))
-        self.action, self.level_after = (table((size,), "int32") for _ in range(2))
-        self.ending, self.reward = table((size,), "uint8"), table((size,), "float32")
+            self._features = arrays.column(np.asarray(features, np.float32))
+            self._shown = window * self._features.shape[1]
+            self._windows = arrays.windows(self._features, window)
+        # one record a transition, so that a draw reads memory in one place; columns are views of it
+        self._records = table((size, len(_WHOLE) + 1 + 2 * account_size), "int32")
+        self._numbers = self._records.view(arrays.single)
+        self.row, self.action, self.level_after, self.ending = (self._records[:, i] for i in range(len(_WHOLE)))
+        at = len(_WHOLE)
+        self.reward = self._numbers[:, at]
+        self._account = slice(at + 1, at + 1 + account_size)
+        self._account_after = slice(at + 1 + account_size, None)
+        self.account, self.account_after = self._numbers[:, self._account], self._numbers[:, self._account_after]
         self.added = 0
-        self.tree = SumTree(size, arrays=arrays) if alpha > 0 else None
+        self.tree = SumTree(size, compiled=compiled, arrays=arrays) if alpha > 0 else None
         self.highest: Any = 1.0
+        # what a state is worth after each way a step can end, in the order of their numbers
+        self._discounts = arrays.asarray(np.array([gamma, 0.0, gamma], np.float32))
+        plain = compiled is False or arrays is not NUMPY
+        self._kernels = None if plain else _compiled_kernels()
 
     def __len__(self) -> int:
         return min(self.added, self.steps) * self.n_envs
@@ -108,7 +130,7 @@ class IndexReplay:
     @property
     def bytes_per_transition(self) -> float:
         """Memory that one transition takes, priorities included."""
-        arrays = [getattr(self, name) for name in _KEPT] + ([] if self.tree is None else self.tree.levels)
+        arrays = [self._records] + ([] if self.tree is None else self.tree.levels)
         return sum(a.nbytes for a in arrays) / (self.steps * self.n_envs)
 
     def add(
@@ -126,7 +148,7 @@ class IndexReplay:
         """One step of all copies; arrays (n_envs, ...). ``account_after`` is of the episode acted in, even where it ended."""
         xp, first = self.xp, self.added % self.steps * self.n_envs
         at = slice(first, first + self.n_envs)
-        if self._windows is not None:
+        if self._shown:
             self.row[at] = xp.asarray(row)
         self.account[at], self.account_after[at] = xp.asarray(account), xp.asarray(account_after)
         self.action[at], self.reward[at] = xp.asarray(action), xp.asarray(reward)
@@ -143,58 +165,72 @@ class IndexReplay:
         ``random`` is a ``numpy.random.Generator``, or a ``torch.Generator`` where tensors are kept; ``beta`` is how far weights
         correct for priorities: 1 wholly.
         """
-        weight, xp = None, self.xp
+        xp, rarity, gathered = self.xp, None, None
         if self.tree is None:
             entry = xp.drawn_integers(random, n, len(self))
+        elif self._kernels is not None and self.n_step == 1:
+            entry, rarity, gathered = self._kernels.drawn(tuple(self.tree.levels), xp.drawn(random, n), *self._kept())
         else:
-            total = self.tree.levels[-1][0]
-            entry = self.tree.find((xp.count(n) + xp.drawn(random, n)) / n * total)
-            rarity = (self.tree.priorities[entry] * (len(self) / total)) ** -beta
-            weight = xp.float32(rarity / rarity.max())
-        reward, discount, last = self._ahead(entry)
-        row = None if self._windows is None else xp.integers(self.row[entry])
-        after = None if row is None else xp.integers(self.row[last]) + 1
-        return Sample(
-            entry,
-            self._observed(row, self.account[entry]),
-            xp.integers(self.action[entry]),
-            reward,
-            discount,
-            self._observed(after, self.account_after[last]),
-            xp.integers(self.level_after[last]),
-            weight,
-        )
+            mass = (xp.drawn(random, n) + xp.count(n)) * (self.tree.levels[-1][0] / n)
+            entry = self.tree.find(mass)
+            priority = xp.take(self.tree.levels[0], entry)
+            rarity = priority.min() / priority
+        last = entry if self.n_step == 1 else self._last_of(entry)
+        seen, action, level_after, reward, ending = gathered or self._gathered(entry, last)
+        discount = xp.take(self._discounts, ending)
+        if self.n_step > 1:
+            reward, discount = self._summed(entry, last)
+        weight = None if rarity is None else xp.float32(rarity**beta)
+        return Sample(entry, seen, action, reward, discount, level_after, weight)
+
+    def _kept(self) -> tuple[Any, ...]:
+        return self._records, self._numbers, self._features, self.window, self._account.stop - self._account.start
 
     def update(self, entry: Any, error: Any) -> None:
         """Set the priorities of entries (n,) by the size of their errors (n,)."""
         if self.tree is not None:
             xp = self.xp
             priority = (xp.abs(xp.asarray(error, dtype=xp.float64)) + self.least) ** self.alpha
-            self.highest = xp.maximum(priority.max(), self.highest)
-            self.tree.set(entry, priority)
+            self.highest = xp.maximum(self.tree.set(entry, priority), self.highest)
 
-    def _ahead(self, entry: Any) -> tuple[Any, Any, Any]:
-        """Discounted reward of up to ``n_step`` steps, discount of what follows, and the entry of the last step."""
-        xp = self.xp
-        reward, ending, last = self.reward[entry], self.ending[entry], entry
-        discount = xp.table((len(entry),), "float32") + self.gamma
-        newest = (self.added - 1) % self.steps
-        size = self.steps * self.n_envs
+    def _gathered(self, entry: Any, last: Any) -> tuple[Any, Any, Any, Any, Any]:
+        """Observations before the first and after the last of these steps, the action and reward of the first, the level after
+        the last, and how the first ended."""
+        if self._kernels is not None:
+            return self._kernels.gathered(*self._kept(), entry, last)
+        xp, n, shown = self.xp, len(entry), self._shown
+        first = xp.take_rows(self._records, entry)
+        final = first if last is entry else xp.take_rows(self._records, last)
+        seen = xp.empty_observations(2 * n, shown + self.account.shape[1])
+        if shown:
+            back = self.window - 1
+            seen[:n, :shown] = xp.take_rows(self._windows, first[:, 0] - back)
+            seen[n:, :shown] = xp.take_rows(self._windows, final[:, 0] + 1 - back)
+        numbers = first.view(xp.single)
+        seen[:n, shown:], seen[n:, shown:] = numbers[:, self._account], final.view(xp.single)[:, self._account_after]
+        whole = (xp.integers(first[:, 1]), xp.integers(final[:, 2]), xp.integers(first[:, 3]))
+        return seen, whole[0], whole[1], numbers[:, len(_WHOLE)], whole[2]
+
+    def _last_of(self, entry: Any) -> Any:
+        """The entries of the last of up to ``n_step`` steps."""
+        xp, last = self.xp, entry
+        newest, size = (self.added - 1) % self.steps, self.steps * self.n_envs
         for _ in range(self.n_step - 1):
-            on = (ending == _ONGOING) & (last // self.n_envs != newest)
+            on = (self.ending[last] == _ONGOING) & (last // self.n_envs != newest)
             last = xp.where(on, (last + self.n_envs) % size, last)
-            reward = reward + xp.where(on, discount * self.reward[last], 0.0)
-            ending = self.ending[last]
-            discount = xp.where(on, discount * self.gamma, discount)
-        return reward, xp.where(ending == _TERMINATED, 0.0, discount), last
+        return last
 
-    def _observed(self, row: Any, account: Any) -> Any:
-        if row is None or self._windows is None:
-            return account
-        out = self.xp.empty_observations(len(row), self._shown + account.shape[1])
-        out[:, : self._shown] = self._windows[row - (self.window - 1)]
-        out[:, self._shown :] = account
-        return out
+    def _summed(self, entry: Any, last: Any) -> tuple[Any, Any]:
+        """Discounted rewards of steps from ``entry`` to ``last``, and the discount of what follows."""
+        xp, at, size = self.xp, entry, self.steps * self.n_envs
+        reward = self.reward[entry]
+        discount = xp.table((len(entry),), "float32") + self.gamma
+        for _ in range(self.n_step - 1):
+            on = at != last
+            at = xp.where(on, (at + self.n_envs) % size, at)
+            reward = reward + xp.where(on, discount * self.reward[at], 0.0)
+            discount = xp.where(on, discount * self.gamma, discount)
+        return reward, xp.where(self.ending[last] == _TERMINATED, 0.0, discount)
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
         """What is in it, as arrays by name; the market is not."""
@@ -228,3 +264,12 @@ class IndexReplay:
                 self.highest = float(state["highest"][0])
         except KeyError as missing:
             raise ModelError(f"the stored replay lacks {missing}.") from missing
+
+
+def _compiled_kernels() -> Any:
+    """:mod:`huracan.reinforcement.replay_kernels`; None without numba."""
+    try:
+        from huracan.reinforcement import replay_kernels
+    except ImportError:
+        return None
+    return replay_kernels

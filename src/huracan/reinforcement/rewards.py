@@ -20,6 +20,7 @@ __all__ = [
     "Outcome",
     "Reward",
     "as_reward",
+    "log_of_growth",
     "name_of",
     "outcome_of",
 ]
@@ -73,7 +74,7 @@ def outcome_of(
     ([-13.8155], [0.5], [0.01])
     """
     return Outcome(
-        log_return=arrays.log(arrays.maximum(equity / before, RUIN)),
+        log_return=log_of_growth(equity / before, arrays),
         equity=equity,
         drawdown_before=drawdown_before,
         drawdown=drawdown,
@@ -81,6 +82,11 @@ def outcome_of(
         cost=cost / before,
         target=target,
     )
+
+
+def log_of_growth(growth: Any, arrays: Any) -> Any:
+    """The log return of equity that grew by this factor; ruin counts as a factor of 1e-6."""
+    return arrays.log(arrays.maximum(growth, RUIN))
 
 
 class Reward(Protocol):

@@ -56,9 +56,11 @@ class SmallBatches:
         network, settings, x = self.network, self.network.settings, observation
         if network.standardised and network.shown:
             x = observation.copy()
-            window = x[:, : network.shown].reshape(-1, settings.window, settings.n_features)
-            window = np.clip((window - self.shift) * self.scale, -VALUE_CLIP, VALUE_CLIP)
-            x[:, : network.shown] = window.reshape(len(x), -1)
+            market = x[:, : network.shown].reshape(len(x), settings.window, settings.n_features)  # a view
+            market -= self.shift
+            market *= self.scale
+            np.maximum(market, -VALUE_CLIP, out=market)
+            np.minimum(market, VALUE_CLIP, out=market)
         for weight, bias in self.layers:
             x = x @ weight
             x += bias

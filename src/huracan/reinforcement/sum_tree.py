@@ -33,7 +33,7 @@ class SumTree:
     --------
     >>> import numpy as np
     >>> tree = SumTree(3, compiled=False)
-    >>> tree.set(np.array([0, 2]), np.array([1.0, 3.0]))
+    >>> highest = tree.set(np.array([0, 2]), np.array([1.0, 3.0]))
     >>> tree.total, tree.find(np.array([0.5, 1.0, 3.9])).tolist()
     (4.0, [0, 2, 2])
     """
@@ -66,16 +66,16 @@ class SumTree:
         """(capacity,) a view; change it with :meth:`set`."""
         return self.levels[0][: self.capacity]
 
-    def set(self, entries: Any, priorities: Any) -> None:
-        """Change priorities (n,) of entries (n,); of an entry named twice the last counts."""
+    def set(self, entries: Any, priorities: Any) -> Any:
+        """Change priorities (n,) of entries (n,); of an entry named twice the last counts. The highest of them."""
         if self._kernels is not None:
-            self._kernels[1](self.levels, entries, priorities)
-            return
+            return self._kernels[1](self.levels, entries, priorities)
         self.levels[0][entries] = priorities
         at = entries
         for below, above in zip(self.levels, self.levels[1:]):
             at = at // _CHILDREN
             above[at] = _sums(below.reshape(-1, _CHILDREN)[at])
+        return priorities.max()
 
     def find(self, masses: Any) -> Any:
         """The entries (n,) in which cumulated priorities reach beyond ``masses`` (n,), each from 0 to below :attr:`total`."""

@@ -20,7 +20,7 @@ from huracan.errors import ModelError
 from huracan.reinforcement.arrays import NumpyArrays
 from huracan.reinforcement.market_table import MarketTable
 from huracan.reinforcement.observations import Observations, Standing
-from huracan.reinforcement.rewards import Outcome, outcome_of
+from huracan.reinforcement.rewards import Outcome, log_of_growth, outcome_of
 from huracan.reinforcement.rules import TradingRules
 
 __all__ = ["Moved", "TradingCore"]
@@ -68,7 +68,8 @@ class TradingCore:
             columns["funding_rate"] = market.funding_rate
         if rules.costs.borrow_rate and (market.bars != 1.0).any():
             columns["bars"] = market.bars
-        self._observations = Observations(market, rules, xp)
+        many = n >= _COMPILED_FROM and isinstance(xp, NumpyArrays)
+        self._observations = Observations(market, rules, xp, compiled=many)
         if self._observations.reads_close:
             columns["close_after"] = np.append(market.close[1:], np.nan)  # a row that is decided on is followed by one
         self._columns, self._prices = tuple(columns), xp.side_by_side(list(columns.values()))
@@ -76,10 +77,21 @@ class TradingCore:
         self._keeps_entry = "unrealised_profit" in rules.observe
         reads_drawdown = getattr(rules.reward, "reads_drawdown", True)
         self._keeps_peak, self._tells_drawdown = reads_drawdown or rules.max_drawdown is not None, reads_drawdown
-        self._step: Any = _compiled_step() if n >= _COMPILED_FROM and isinstance(xp, NumpyArrays) else None
+        self._step: Any = _compiled_step() if many else None
         if self._step is None:
             self._step = partial(step, xp=xp)
         self._closing = bool(rules.maintenance_margin) or rules.max_drawdown is not None
+        self._kernel: Any = _compiled_kernel() if many and not self._closing and rules.max_leverage is None else None
+        places = {name: at for at, name in enumerate(columns)}
+        optional = (places.get(name) for name in ("volume", "funding_rate", "bars", "close_after"))
+        self._of_kernel = (
+            ladder.next_level,
+            np.array(ladder.weights),
+            self._prices,
+            *optional,
+            *rules.costs.terms,
+            rules.rebalance,
+        )
         self._unruled = replace(rules.costs, lot_size=0.0, minimum_notional=0.0, max_volume_share=None, borrow_bps_per_bar=0.0)
         self._fresh = xp.full(n, rules.costs.initial_equity)
         self._zero, self._never = xp.full(n, 0.0), xp.full(n, math.nan)
@@ -122,6 +134,8 @@ class TradingCore:
 
     def move(self, action: Any) -> Moved:
         """One step of every copy; ``action`` int64 (n,), checked by the caller."""
+        if self._kernel is not None:
+            return self._moved_in_one_pass(action)
         xp, rules, row, before = self.xp, self.rules, self.row, self.account
         level = xp.take(self._next, self.level * self.n_actions + action)
         target = xp.take(self._weight_of, level)
@@ -153,12 +167,7 @@ class TradingCore:
             if xp.some(due):
                 account, traded, cost = self._closed(due, account, mark, traded, cost)
                 terminated = terminated | due
-        drawdown_before = drawdown = None
-        if self._keeps_peak:
-            peak = xp.maximum(self.peak, account.equity)
-            if self._tells_drawdown:
-                drawdown_before, drawdown = 1.0 - before.equity / self.peak, 1.0 - account.equity / peak
-            self.peak = peak
+        drawdown_before, drawdown = self._drawdowns(before.equity, account.equity)
         outcome = outcome_of(
             before.equity, account.equity, traded, cost, target, xp, drawdown_before=drawdown_before, drawdown=drawdown
         )
@@ -168,10 +177,42 @@ class TradingCore:
         truncated = (self.left <= 0) & ~terminated
         observation = self.observe(bar.get("close_after"))
         over = terminated | truncated
-        if not xp.some(over):
-            return Moved(observation, reward, terminated, truncated, None, outcome, account)
+        return self._ended(over if xp.some(over) else None, observation, reward, terminated, truncated, outcome)
+
+    def _moved_in_one_pass(self, action: Any) -> Moved:
+        """The same, compiled, where no rule closes positions or cuts them back."""
+        before, out = self.account, np.empty((13, self.n))
+        out[8] = self.entry
+        trading = (self.level, action, self.row, tuple(before), *self._of_kernel, out)
+        seen, self.level, self.row, self.left, self.highest_seen, terminated, truncated, ended = self._kernel(
+            trading, self.left, self.highest_seen, self._observations.of_kernel
+        )
+        target, _, cash, units, equity, pending, _, _, entry, growth, turnover, cost, _ = out
+        self.account = AccountState(cash, units, equity, target, pending)
+        if self._keeps_entry:
+            self.entry = entry
+        drawdowns = self._drawdowns(before.equity, equity)
+        outcome = Outcome(log_of_growth(growth, self.xp), equity, *drawdowns, turnover, cost, target)
+        reward, self.memory = self.rules.reward(outcome, self.memory, self.xp)
+        return self._ended(terminated | truncated if ended else None, seen, reward, terminated, truncated, outcome)
+
+    def _drawdowns(self, before: Any, equity: Any) -> tuple[Any, Any]:
+        """Fractions lost since the peak, before and after a step, where anything reads them; the peak is kept."""
+        told: tuple[Any, Any] = (None, None)
+        if self._keeps_peak:
+            peak = self.xp.maximum(self.peak, equity)
+            if self._tells_drawdown:
+                told = 1.0 - before / self.peak, 1.0 - equity / peak
+            self.peak = peak
+        return told
+
+    def _ended(self, over: Any, seen: Any, reward: Any, terminated: Any, truncated: Any, outcome: Outcome) -> Moved:
+        """A step's result; copies whose episode is ``over`` begin another one."""
+        account = self.account
+        if over is None:
+            return Moved(seen, reward, terminated, truncated, None, outcome, account)
         self._begin_again(over)
-        return Moved(self.observe(), reward, terminated, truncated, observation, outcome, account)
+        return Moved(self.observe(), reward, terminated, truncated, seen, outcome, account)
 
     def leave(self, which: Any, price: Any, rows: Any) -> tuple[Any, Any]:
         """Close the positions of these copies at ``price`` (n,) and go on from ``rows`` (n,), flat, with what they have.
@@ -290,6 +331,15 @@ def _compiled_step() -> Any:
     except ImportError:
         return None
     return compiled_step
+
+
+def _compiled_kernel() -> Any:
+    """See :mod:`huracan.reinforcement.trading_kernels`; None without numba."""
+    try:
+        from huracan.reinforcement.trading_kernels import stepped
+    except ImportError:
+        return None
+    return stepped
 
 
 _CHANGING = ("seed", "episode", "row", "level", "left", "peak", "entry", "highest_seen")

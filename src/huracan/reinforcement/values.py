@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from huracan.errors import ModelError, nearest_name
 
-__all__ = ["Categorical", "Expected", "Quantiles", "ValueForm", "value_form"]
+__all__ = ["Categorical", "Expected", "Quantiles", "ValueForm", "losses_and_slopes", "value_form"]
 
 
 class ValueForm(Protocol):
@@ -57,6 +57,10 @@ class Expected:
         error = out.squeeze(-1) - target
         loss = error.square() if self.loss == "squared" else functional.huber_loss(out.squeeze(-1), target, reduction="none")
         return loss, error.detach()
+
+    def slope(self, error: Tensor) -> Tensor:
+        """Derivatives of losses by values, where these are off by so much."""
+        return 2.0 * error if self.loss == "squared" else error.clamp(-1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,20 @@ class Quantiles:
         huber = torch.where(error.abs() <= 1.0, 0.5 * error.square(), error.abs() - 0.5)
         loss = ((level[:, None] - (error.detach() < 0).to(out.dtype)).abs() * huber).mean(-1).sum(-1)
         return loss, (target.mean(-1) - out.mean(-1)).detach()
+
+
+def losses_and_slopes(
+    form: ValueForm, out: Tensor, reward: Tensor, discount: Tensor, following: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What :meth:`ValueForm.losses` says, and the derivatives of each loss by its outputs, shaped as these."""
+    if isinstance(form, Expected):
+        losses, errors = form.losses(out, reward, discount, following)
+        return losses, errors, form.slope(errors)[..., None]
+    with torch.enable_grad():
+        leaf = out.detach().requires_grad_()
+        losses, errors = form.losses(leaf, reward, discount, following)
+        (slopes,) = torch.autograd.grad(losses.sum(), leaf)
+    return losses.detach(), errors, slopes
 
 
 def value_form(kind: str | None, *, loss: Any, n_atoms: int, value_range: tuple[float, float]) -> ValueForm:
