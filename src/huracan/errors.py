@@ -12,8 +12,10 @@ from collections.abc import Iterable
 __all__ = [
     "AccountingError",
     "ArtifactError",
+    "AuditError",
     "CandleError",
     "ConfigError",
+    "ConnectionLost",
     "DataError",
     "DependencyMissing",
     "ExchangeError",
@@ -26,6 +28,8 @@ __all__ = [
     "NotEnoughData",
     "PromotionConflict",
     "RegistryError",
+    "SchemaTooNew",
+    "SignatureError",
     "StorageError",
     "UnknownName",
     "WorkerError",
@@ -67,6 +71,10 @@ class FeatureError(DataError):
     """A feature, indicator or recipe that cannot be computed or does not match its data."""
 
 
+class SignatureError(DataError):
+    """Rows that a model cannot be asked about: a column is missing or of another type, or they are of another recipe."""
+
+
 class LeakageError(DataError):
     """Something at time t used data that was not known at its decision time."""
 
@@ -87,6 +95,14 @@ class StorageError(HuracanError):
     """The database or the file system refused: locked, full, read-only, of another schema."""
 
 
+class SchemaTooNew(StorageError):
+    """A newer version of Huracan wrote this database."""
+
+
+class ConnectionLost(StorageError):
+    """The database went away and did not come back in the time allowed; what was not confirmed may or may not be there."""
+
+
 class FolderInUse(StorageError):
     """Another process is using a folder that one at a time may use."""
 
@@ -97,6 +113,10 @@ class ArtifactError(StorageError):
 
 class RegistryError(HuracanError):
     """The registry cannot do what was asked: unknown model, version or alias, or a forbidden promotion."""
+
+
+class AuditError(RegistryError):
+    """The chain of audit rows is broken: one was changed, removed or put in from outside."""
 
 
 class PromotionConflict(RegistryError):

@@ -30,7 +30,8 @@ class RegimeSkill(BaseModel):
     """Skill over the baseline, measured out of fold, within one regime.
 
     ``skill`` is in the unit of the comparison that measured it; ``p_adjusted`` is corrected for every
-    (model, regime) pair that was looked at in the same run.
+    (model, regime) pair that was looked at in the same run. ``n_spells`` counts the separate stretches of time that the rows
+    come from; 0 where nobody counted.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,16 +43,25 @@ class RegimeSkill(BaseModel):
     p_adjusted: float
     n_effective: float
     n_rows: int
+    n_spells: int = 0
 
 
 class FeatureSignature(BaseModel):
-    """The columns a fitted model was trained on, in order, with the recipe that makes them."""
+    """The columns a fitted model was trained on, in order, with the recipe that makes them.
+
+    ``low`` and ``high`` are the smallest and largest value of each column in training, empty where they are not known;
+    ``window`` is how many rows up to its own a prediction reads; ``bar_length_ms`` the length of the bars they are made of.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     columns: tuple[str, ...]
     recipe_hash: str | None = None
     dtype: str = "float32"
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+    window: int = 1
+    bar_length_ms: int | None = None
 
 
 class ModelInfo(BaseModel):

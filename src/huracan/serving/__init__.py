@@ -1,0 +1,1 @@
+"""From a new candle to a signal: the champion, its features, its veto."""
