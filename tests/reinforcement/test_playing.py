@@ -169,3 +169,9 @@ def test_an_agent_of_ours_too(market):
     rules = TradingRules(costs=COSTS, observe=("level",), rebalance=True, window=2, episode_length=50)
     agent = DQNAgent(random_state=0, hidden=(16,), gamma=0.5).fit(BatchTradingEnv(market, 4, rules), 400)
     assert play(agent, market, rules).bars.equals(play(AsksEveryBar(agent), market, rules).bars)
+
+
+def test_an_agent_that_does_not_see_what_is_allowed_is_told(market):
+    rules = TradingRules(actions=ActionLadder.buy_hold_sell(), observe=("position",), costs=COSTS, episode_length=50)
+    agent = DQNAgent(hidden=(8,), learning_starts=100).fit(BatchTradingEnv(market, 4, rules), 400)
+    assert play(agent, market, rules).bars.height

@@ -87,7 +87,8 @@ def train_agent(
 
     def at(point: Any) -> None:
         if progress is not None:
-            progress(f"step {point.step:,}: loss {point.loss:.4g}", (point.step - told[0]) / wanted.total_steps)
+            score = "" if point.score is None else f", {point.score * 10_000:+.2f} basis points a bar"
+            progress(f"step {point.step:,}: loss {point.loss:.4g}{score}", (point.step - told[0]) / wanted.total_steps)
         told[0] = point.step
 
     with held(folder), stage("agent", training=training):

@@ -71,6 +71,7 @@ DQN = LearnerSpec(
         "reward_scale": "what rewards are multiplied by for learning; auto makes their root mean square 1",
         "counterfactual": "learn from what all actions would have earned; auto where the rules allow",
         "standardise": "read features as standard deviations from their means",
+        "validation": "share of the last moments held back from learning, to score learning on; 0 scores on bars learned from",
         "device": "cpu or cuda",
     },
     aliases={"discount": "gamma", "buffer_size": "replay_capacity", "target_update_interval": "target_every"},

@@ -48,8 +48,8 @@ class WalkForwardEvaluation:
     bars : what every strategy did, as :class:`~huracan.reinforcement.Played` has it, after ``[strategy, seed, window]``;
         strategies that learn nothing by chance have no seed.
     runs : figures of each run, see :meth:`to_frame`. windows : spans of each window, for training and for play.
-    learning_curves : ``[seed, window, symbol, step, loss, episode_return, epsilon]``; ``symbol`` is null where one agent
-        learned all symbols.
+    learning_curves : ``[seed, window, symbol, step, loss, episode_return, epsilon, score, held_back]``, see
+        :class:`~huracan.reinforcement.agent_settings.LearningPoint`; ``symbol`` is null where one agent learned all symbols.
     action_maps : cells of an action map of every trained agent, ``[seed, window, symbol, x_name, y_name, x, y, action,
         action_name, advantage]``.
     stopped : (window, seed, symbol) -> why a training ended before its time; symbol is None where one agent learned all.

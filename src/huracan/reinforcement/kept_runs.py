@@ -34,7 +34,7 @@ class EvaluatedRun:
 
     Attributes
     ----------
-    history : ``[step, loss, episode_return, epsilon]``. action_map : cells of a map; empty without one.
+    history : ``[step, loss, episode_return, epsilon, score, held_back]``. action_map : cells of a map; empty without one.
     stopped : why the training ended before its time, or "".
     """
 

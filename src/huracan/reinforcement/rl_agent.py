@@ -19,6 +19,7 @@ from huracan.reinforcement.agent_files import read_agent, read_training, write_a
 from huracan.reinforcement.agent_settings import AgentSettings, LearningPoint
 from huracan.reinforcement.agent_training import AgentTraining
 from huracan.reinforcement.experience import ObservationLayout, experience_of
+from huracan.reinforcement.greedy_score import scored_experience
 from huracan.reinforcement.market_table import MarketTable
 from huracan.reinforcement.q_learning import QLearner
 from huracan.reinforcement.q_network import QNetworkSettings
@@ -107,7 +108,8 @@ class DQNAgent:
                 "checkpoints were asked for, and this environment cannot say where it stands; the trading one can."
             )
         with torch_threads(self.n_jobs):
-            training = AgentTraining(self, experience, total_steps)
+            experience, score = scored_experience(experience, self.settings, total_steps)
+            training = AgentTraining(self, experience, total_steps, score)
             folder = None if checkpoint is None else Path(checkpoint)
             if folder is not None and (folder / "training.json").exists():
                 training.restore(*read_training(folder))

@@ -203,7 +203,7 @@ def walk_forward_evaluation(
         bars=pl.concat([part.labelled(part.played.bars) for part in parts]),
         runs=pl.concat([part.labelled(part.played.per_symbol) for part in parts]),
         windows=pl.DataFrame([window.told() for window in played_windows]),
-        learning_curves=pl.concat([_about(key, run.history) for key, run in runs.items()]),
+        learning_curves=pl.concat([_about(key, run.history) for key, run in runs.items()], how="diagonal"),
         action_maps=pl.concat([_about(key, run.action_map) for key, run in runs.items()]) if maps else pl.DataFrame(),
         stopped={(number, seed, symbol or None): run.stopped for (number, seed, symbol), run in runs.items() if run.stopped},
         skipped=skipped,
@@ -274,7 +274,11 @@ def _yardsticks(window: Window, rules: TradingRules, symbols: Sequence[str]) -> 
         yield play(Myopic(past, rules), now, rules, name="myopic")
 
 
-_CURVE = {"step": pl.Int64, "loss": pl.Float64, "episode_return": pl.Float64, "epsilon": pl.Float64}
+_CURVE = {
+    "step": pl.Int64,
+    **dict.fromkeys(("loss", "episode_return", "epsilon", "score"), pl.Float64),
+    "held_back": pl.Boolean,
+}
 
 
 def _about(key: tuple[int, int, str], frame: pl.DataFrame) -> pl.DataFrame:
