@@ -198,5 +198,12 @@ def test_evaluations_of_the_same_candles_are_counted(tmp_path):
     trained = pipeline.train_agent()
     assert trained.evidence.tried == 2
     assert pipeline.registry.get(trained.name, version=trained.version).extras["evidence"]["tried"] == 2
+    own = training_key(load_config(settings(tmp_path, total_steps=200)), told["data_hash"])
+    early = evidence_for(tmp_path / "evaluations", own)
+    kept = json.loads((first.folder / "evaluation.json").read_text())
+    assert early.tried == 2  # who trains has seen the second, too
+    assert "evaluated once more" in early.sentence
+    ps = [min(1.0, 2 * skill["p_adjusted"]) for skill in kept["regime_evidence"]]
+    assert [skill.p_adjusted for skill in early.regimes] == ps
     (first.folder / "evaluation.json").write_text("{")
     assert evaluations_beside(second.folder, told["data_hash"]) == 0

@@ -1,7 +1,9 @@
 """``huracan rl train``: from candles to a registered agent, the hold-out untouched."""
 
 import numpy as np
+import polars as pl
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from huracan import UnifiedMLPipeline
@@ -10,6 +12,7 @@ from huracan.config import load_config
 from huracan.errors import ConfigError, ModelError
 from huracan.integration.preparation import read_source
 from huracan.integration.rl_job import before_the_hold_out, market_of
+from huracan.market import simulate_market
 
 
 def settings(home, **rl):
@@ -56,11 +59,24 @@ def test_rules_that_contradict_each_other_are_refused_in_a_sentence(tmp_path):
 
 def test_the_command_says_what_was_done(tmp_path):
     told = tmp_path / "c.yaml"
-    import yaml
-
     told.write_text(yaml.safe_dump(settings(tmp_path / "home", rebalance=False, observe=["position"])))
     result = CliRunner().invoke(app, ["rl", "train", "--config", str(told), "--steps", "1600"])
     assert result.exit_code == 0, result.output
     assert "1,600 steps" in result.output and "what it tried" in result.output
     assert "version 1 of 'champion.simulated.trained.dqn'" in result.output
     assert "registry.load('champion.simulated.trained.dqn', version=1)" in result.output
+
+
+def test_what_candles_do_not_say_is_told(tmp_path):
+    candles = simulate_market(n_bars=600, n_symbols=1, seed=0).candles
+    hour = pl.int_range(pl.len())
+    holes = candles.with_columns(funding_rate=pl.when(hour % 100 != 50).then(1e-5))
+    trained = UnifiedMLPipeline(settings(tmp_path, total_steps=200)).train_agent(holes)
+    assert trained.assumed == ("funding rate missing, taken as 0: 6 rows",)
+    registry = UnifiedMLPipeline(settings(tmp_path)).registry
+    assert registry.get(trained.name, version=1).extras["assumed"] == list(trained.assumed)
+    holes.write_parquet(tmp_path / "holes.parquet")
+    told = tmp_path / "c.yaml"
+    told.write_text(yaml.safe_dump(settings(tmp_path, total_steps=200)))
+    said = CliRunner().invoke(app, ["rl", "train", str(tmp_path / "holes.parquet"), "--config", str(told)]).output
+    assert "Assumed: funding rate missing, taken as 0: 6 rows" in said

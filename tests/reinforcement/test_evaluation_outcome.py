@@ -287,6 +287,15 @@ def test_looking_again_costs_what_it_should():
     for table in ("summary", "summary_by_symbol"):
         first, then = (getattr(e, table)(resamples=40)["lead_p_adjusted"].drop_nulls().to_numpy() for e in (once, often))
         np.testing.assert_allclose(then, np.minimum(30 * first, 1.0))
+    regimes = (
+        once.bars.select("symbol", "ts")
+        .unique()
+        .with_columns(regime=pl.when(pl.col("ts").dt.hour() < 12).then(pl.lit("trending")).otherwise(pl.lit("ranging")))
+    )
+    first, then = (replace(e, regimes=regimes).by_regime(resamples=40)["p_adjusted"].to_numpy() for e in (once, often))
+    np.testing.assert_allclose(then, np.minimum(30 * first, 1.0))
+    assert (first < 1.0).any()
+    assert [skill.p_adjusted for skill in replace(often, regimes=regimes).regime_evidence()] == then.tolist()
     assert once.verdict(resamples=40).standing is not Standing.STAY_OUT
     verdict = often.verdict(resamples=40)
     assert verdict.standing is Standing.STAY_OUT

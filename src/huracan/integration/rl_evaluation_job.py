@@ -29,7 +29,7 @@ from huracan.errors import ConfigError, NotEnoughData
 from huracan.integration.evidence import Progress
 from huracan.integration.preparation import Source, load_recipe, read_source
 from huracan.integration.rl_evidence import evaluations_beside
-from huracan.integration.rl_job import before_the_hold_out, market_of, new_agent, rules_of, training_key
+from huracan.integration.rl_job import assumptions, market_to_decide_on, new_agent, rules_of, training_key
 from huracan.logs import stage
 from huracan.market import candles_hash
 from huracan.regimes import RegimeClassifier
@@ -59,7 +59,8 @@ class EvaluatedAgent:
     Attributes
     ----------
     evaluation : everything that was found. verdict : what may be said of it. summary, by_symbol, by_regime : its tables.
-    folder : of tables, ``evaluation.json`` and ``report_path``.
+    folder : of tables, ``evaluation.json`` and ``report_path``. assumed : what the candles did not say and what was taken for
+        it.
     """
 
     evaluation: WalkForwardEvaluation
@@ -69,6 +70,7 @@ class EvaluatedAgent:
     by_regime: pl.DataFrame
     folder: Path
     report_path: Path
+    assumed: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"EvaluatedAgent({self.verdict.sentence!r}, report={str(self.report_path)!r})"
@@ -79,6 +81,7 @@ class EvaluatedAgent:
             "verdict": {"standing": str(self.verdict.standing), "sentence": self.verdict.sentence},
             "reasons": list(self.verdict.reasons),
             "tried": self.evaluation.tried,
+            "assumed": self.assumed,
             "summary": self.summary.to_dicts(),
             "by_symbol": self.by_symbol.to_dicts(),
             "by_regime": self.by_regime.to_dicts(),
@@ -107,8 +110,8 @@ def evaluate_agent(config: HuracanConfig, candles: Any = None, progress: Progres
         raise ConfigError("rl.observe holds 'time_left'; a window is played to its end, and nobody knows how long that is.")
     new_agent(config, config.seed)
     source = read_source(config, candles)
-    with stage("features"):
-        market = before_the_hold_out(market_of(config, source), config)
+    market = market_to_decide_on(config, source)
+    with stage("regimes"):
         regimes = RegimeClassifier(**config.regimes.model_dump()).classify(source.candles).select("symbol", "ts", "regime")
     cuts: dict[str, Any] = {
         "n_windows": wanted.n_windows,
@@ -153,7 +156,7 @@ def _kept(
     by_symbol = evaluation.summary_by_symbol(confidence=1.0 - alpha)
     verdict, by_regime = evaluation.verdict(alpha=alpha), evaluation.by_regime(confidence=1.0 - alpha)
     report = folder / "report.html"
-    found = EvaluatedAgent(evaluation, verdict, summary, by_symbol, by_regime, folder, report)
+    found = EvaluatedAgent(evaluation, verdict, summary, by_symbol, by_regime, folder, report, assumptions(market.assumed))
     tables = {
         "summary": summary,
         "by_symbol": by_symbol,
@@ -216,6 +219,7 @@ def _facts(config: HuracanConfig, market: MarketTable, rules: TradingRules) -> d
         + ("an agent for each symbol" if wanted.one_agent_per_symbol else "one agent for all symbols"),
         "seeds": f"{wanted.seeds}, from {1_000 * config.seed} on",
         "embargo": f"{config.validation.embargo_bars} bars",
+        **({"assumed": "; ".join(assumptions(market.assumed))} if market.assumed else {}),
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,8 +33,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "TrainedAgent",
+    "assumptions",
     "before_the_hold_out",
     "market_of",
+    "market_to_decide_on",
     "new_agent",
     "rules_of",
     "train_agent",
@@ -59,6 +61,11 @@ class TrainedAgent:
     evidence: AgentEvidence | None = None
 
     @property
+    def assumed(self) -> tuple[str, ...]:
+        """What the candles did not say and what was taken for it."""
+        return assumptions(self.market.assumed)
+
+    @property
     def learned_from_all(self) -> bool:
         """Whether it learned from what all actions would have earned."""
         wanted = self.agent.settings.counterfactual
@@ -77,8 +84,7 @@ def train_agent(
     rules, wanted = rules_of(config), config.rl
     agent = new_agent(config, config.seed)
     source = read_source(config, candles)
-    with stage("features"):
-        market = before_the_hold_out(market_of(config, source), config)
+    market = market_to_decide_on(config, source)
     env = BatchTradingEnv(market, wanted.n_envs, rules)
     data_hash = candles_hash(source.candles)
     training = training_key(config, data_hash)
@@ -98,9 +104,18 @@ def train_agent(
     name = ".".join([config.registry.model_name, *["simulated"] * (source.truth is not None), "trained", "dqn"])
     origin = {"data_hash": data_hash, "simulated": source.truth is not None, "run_id": f"training-{training}"}
     evidence = evidence_for(config.home / "evaluations", training)
-    agent.regime_evidence_ = () if evidence is None else evidence.regimes  # type: ignore[attr-defined]
+    agent.regime_evidence_ = () if evidence is None else evidence.regimes
     version = _registered(registry(), agent, name, config, market, origin, evidence)
     return TrainedAgent(agent, market, rules, name, version, folder, evidence)
+
+
+def assumptions(assumed: Mapping[str, int]) -> tuple[str, ...]:
+    """What candles did not say and what was taken for it, of :attr:`huracan.reinforcement.MarketTable.assumed`.
+
+    >>> assumptions({"funding rate missing, taken as 0": 1200})
+    ('funding rate missing, taken as 0: 1,200 rows',)
+    """
+    return tuple(f"{reason}: {rows:,} row{'s' * (rows != 1)}" for reason, rows in assumed.items())
 
 
 def rules_of(config: HuracanConfig) -> TradingRules:
@@ -126,6 +141,20 @@ def rules_of(config: HuracanConfig) -> TradingRules:
         )
     except HuracanError as error:
         raise ConfigError(f"rl: {error}") from error
+
+
+def market_to_decide_on(config: HuracanConfig, source: Source) -> MarketTable:
+    """The market of candles with decisions before the hold-out; what was left out and what was assumed is logged."""
+    with stage("features") as log:
+        market = before_the_hold_out(market_of(config, source), config)
+        log.info(
+            "market ready",
+            rows=int(market.decidable.sum()),
+            columns=market.n_features,
+            dropped=dict(market.dropped),
+            assumed=dict(market.assumed),
+        )
+    return market
 
 
 def market_of(config: HuracanConfig, source: Source) -> MarketTable:
@@ -231,6 +260,7 @@ def _registered(
         extras={
             "config": config.model_dump(mode="json", exclude={"home": True, "registry": {"url"}}),
             "recipe": load_recipe(config).to_json(),
+            "assumed": list(assumptions(market.assumed)),
             **said,
         },
     )

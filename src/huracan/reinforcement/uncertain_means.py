@@ -1,4 +1,4 @@
-"""Means over time with their intervals, in basis points: by equal-weighted cosines and by the block bootstrap."""
+"""Means over time with their intervals, in basis points, by equal-weighted cosines and by the block bootstrap; p-values."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from huracan.statistics import block_bootstrap, ewc_t_test_pairs
+from huracan.statistics import adjust_p_values, block_bootstrap, ewc_t_test_pairs
 
-__all__ = ["bootstrapped_over_time", "tested_over_time"]
+__all__ = ["adjusted_for_all", "bootstrapped_over_time", "tested_over_time"]
 
 Floats = NDArray[np.float64]
 _BASIS_POINTS = 10_000.0
@@ -38,3 +38,12 @@ def bootstrapped_over_time(series: Floats, confidence: float, resamples: int, se
         return {"bootstrap_low": float(series[0]) * _BASIS_POINTS, "bootstrap_high": float(series[0]) * _BASIS_POINTS}
     found = block_bootstrap(series, confidence=confidence, resamples=resamples, seed=seed)
     return {"bootstrap_low": found.ci_low * _BASIS_POINTS, "bootstrap_high": found.ci_high * _BASIS_POINTS}
+
+
+def adjusted_for_all(p_values: ArrayLike, tried: int) -> Floats:
+    """P-values after Holm for all of them, then after Bonferroni for ``tried`` evaluations of the same data.
+
+    >>> adjusted_for_all([0.01, 0.04], 3).round(4).tolist()
+    [0.06, 0.12]
+    """
+    return np.minimum(tried * adjust_p_values(p_values, "holm"), 1.0)
