@@ -38,6 +38,8 @@ def test_an_agent_is_trained_before_the_hold_out_and_registered_once(tmp_path):
     share = seen.decidable.sum() / whole.decidable.sum()
     assert 1 - config.validation.hold_out_share - 0.02 < share < 1 - config.validation.hold_out_share
     assert trained.learned_from_all
+    page = trained.report_path.read_text()
+    assert "version 1 of" in page and "Nothing has judged it" in page and trained.market.recipe_hash in page
 
 
 def test_an_agent_whose_values_exploded_is_not_registered(tmp_path):
@@ -65,6 +67,12 @@ def test_the_command_says_what_was_done(tmp_path):
     assert "1,600 steps" in result.output and "what it tried" in result.output
     assert "version 1 of 'champion.simulated.trained.dqn'" in result.output
     assert "registry.load('champion.simulated.trained.dqn', version=1)" in result.output
+    assert "report.html" in result.output
+
+
+def test_an_agent_that_sees_the_time_left_has_a_page_without_being_played(tmp_path):
+    pipeline = UnifiedMLPipeline(settings(tmp_path, total_steps=1_200, observe=["level", "time_left"], episode_length=50))
+    assert "so it was not played" in pipeline.train_agent().report_path.read_text()
 
 
 def test_what_candles_do_not_say_is_told(tmp_path):

@@ -196,10 +196,10 @@ def test_regimes_with_too_few_moments_have_a_mean_and_no_interval(read: Callable
 @pytest.mark.parametrize("held_back", [True, False])
 def test_scores_of_a_training_say_on_which_bars_they_are(held_back: bool, read: Callable[[str], Any]) -> None:
     text = read(page_of(dataclasses.replace(found(), learning_curves=curves_of(5, True, held_back)))).text
-    assert ("basis points a bar, bars held back" in text) == held_back
-    assert ("basis points a bar, bars learned from" in text) == (not held_back)
+    assert ("score in basis points a bar, on bars held back" in text) == held_back
+    assert ("score in basis points a bar, on bars learned from" in text) == (not held_back)
     without = page_of(dataclasses.replace(found(), learning_curves=curves_of(5, True).drop("score", "held_back")))
-    assert "basis points a bar, bars" not in read(without).text
+    assert "score in basis points" not in read(without).text
 
 
 def test_an_action_map_has_a_cell_for_every_state_and_names_its_rows() -> None:

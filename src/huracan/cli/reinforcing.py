@@ -50,6 +50,7 @@ def train(
     typer.echo(f"dqn: {agent.steps_:,} steps on {int(trained.market.decidable.sum()):,} bars, learning from {how}.")
     _print_assumed(trained.assumed)
     typer.echo(f"Training: {trained.folder.resolve()}")
+    typer.echo(f"Report: {trained.report_path.resolve()}")
     typer.echo(f"Registered: version {trained.version} of '{trained.name}'; champion of nothing, since nothing has judged it.")
     typer.echo(
         f"Load it: UnifiedMLPipeline(...).registry.load('{trained.name}', version={trained.version}); "

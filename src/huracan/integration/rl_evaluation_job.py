@@ -29,7 +29,8 @@ from huracan.errors import ConfigError, NotEnoughData
 from huracan.integration.evidence import Progress
 from huracan.integration.preparation import Source, load_recipe, read_source
 from huracan.integration.rl_evidence import evaluations_beside
-from huracan.integration.rl_job import assumptions, market_to_decide_on, new_agent, rules_of, training_key
+from huracan.integration.rl_job import market_to_decide_on, new_agent, rules_of, training_key
+from huracan.integration.rl_training_page import assumptions, game_facts
 from huracan.logs import stage
 from huracan.market import candles_hash
 from huracan.regimes import RegimeClassifier
@@ -108,7 +109,7 @@ def evaluate_agent(config: HuracanConfig, candles: Any = None, progress: Progres
     rules, wanted = rules_of(config), config.rl.evaluation
     if "time_left" in rules.observe:
         raise ConfigError("rl.observe holds 'time_left'; a window is played to its end, and nobody knows how long that is.")
-    new_agent(config, config.seed)
+    settings = new_agent(config, config.seed).settings
     source = read_source(config, candles)
     market = market_to_decide_on(config, source)
     with stage("regimes"):
@@ -137,16 +138,17 @@ def evaluate_agent(config: HuracanConfig, candles: Any = None, progress: Progres
             **cuts,
         )
         evaluation = replace(evaluation, tried=1 + evaluations_beside(folder, data_hash))
-        return _kept(config, source, market, rules, evaluation, folder, {"data SHA-256": data_hash}, progress)
+        facts = _facts(config, game_facts(market, rules, settings))
+        return _kept(config, source, market, evaluation, folder, facts, {"data SHA-256": data_hash}, progress)
 
 
 def _kept(
     config: HuracanConfig,
     source: Source,
     market: MarketTable,
-    rules: TradingRules,
     evaluation: WalkForwardEvaluation,
     folder: Path,
+    facts: Mapping[str, str],
     data: Mapping[str, str],
     progress: Progress | None,
 ) -> EvaluatedAgent:
@@ -175,7 +177,7 @@ def _kept(
         title=f"Agent on {source.name}",
         created_at=datetime.now(UTC),
         alpha=alpha,
-        facts=_facts(config, market, rules),
+        facts=facts,
         provenance={
             **data,
             "configuration SHA-256": config_hash(config),
@@ -204,22 +206,15 @@ def _require_enough(market: MarketTable, rules: TradingRules, cuts: dict[str, An
         raise NotEnoughData(f"the windows hold {moments} moments to play; at least {_FEWEST_MOMENTS} were expected.")
 
 
-def _facts(config: HuracanConfig, market: MarketTable, rules: TradingRules) -> dict[str, str]:
+def _facts(config: HuracanConfig, game: Mapping[str, str]) -> dict[str, str]:
     """What the page says of the game in its head."""
-    wanted, costs = config.rl.evaluation, rules.costs
-    reasons = rules.path_dependence
+    wanted = config.rl.evaluation
     return {
-        "symbols": ", ".join(market.symbols),
-        "bars to decide on": f"{int(market.decidable.sum()):,}, all before the locked hold-out",
-        "observation": f"{market.n_features} features of {rules.window} bar(s); {', '.join(rules.observe) or 'no account'}",
-        "actions": ", ".join(rules.actions.names) + f" (weights {', '.join(f'{w:g}' for w in rules.actions.weights)})",
-        "costs a side": f"{costs.per_side_bps:g} basis points",
-        "learns from": f"what it tries ({reasons[0]})" if reasons else "what every action would have earned on each bar",
+        **game,
         "training": f"{wanted.total_steps or config.rl.total_steps:,} steps, {wanted.train} past, "
         + ("an agent for each symbol" if wanted.one_agent_per_symbol else "one agent for all symbols"),
         "seeds": f"{wanted.seeds}, from {1_000 * config.seed} on",
         "embargo": f"{config.validation.embargo_bars} bars",
-        **({"assumed": "; ".join(assumptions(market.assumed))} if market.assumed else {}),
     }
 
 

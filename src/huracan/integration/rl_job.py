@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from huracan.config import HuracanConfig, config_hash
 from huracan.errors import ConfigError, HuracanError, ModelError, NotEnoughData
 from huracan.integration.preparation import Source, load_recipe, read_source
 from huracan.integration.rl_evidence import AgentEvidence, evidence_for
+from huracan.integration.rl_training_page import assumptions, learns_from_all, write_training_page
 from huracan.logs import stage
 from huracan.market import candles_hash
 from huracan.model_info import FeatureSignature
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "TrainedAgent",
-    "assumptions",
     "before_the_hold_out",
     "market_of",
     "market_to_decide_on",
@@ -48,8 +48,9 @@ __all__ = [
 class TrainedAgent:
     """A trained agent, and where it is.
 
-    ``market`` is what it learned in, ``version`` that of ``name`` in the registry, ``folder`` where its training is kept.
-    ``evidence`` is what an evaluation of such agents found, where there was one; it stands on the card.
+    ``market`` is what it learned in, ``version`` that of ``name`` in the registry, ``folder`` where its training is kept,
+    ``report_path`` its page. ``evidence`` is what an evaluation of such agents found, where there was one; it stands on the
+    card.
     """
 
     agent: DQNAgent
@@ -58,6 +59,7 @@ class TrainedAgent:
     name: str
     version: int
     folder: Path
+    report_path: Path
     evidence: AgentEvidence | None = None
 
     @property
@@ -68,8 +70,7 @@ class TrainedAgent:
     @property
     def learned_from_all(self) -> bool:
         """Whether it learned from what all actions would have earned."""
-        wanted = self.agent.settings.counterfactual
-        return wanted is True or (wanted == "auto" and not self.rules.path_dependence)
+        return learns_from_all(self.agent.settings, self.rules)
 
 
 def train_agent(
@@ -106,16 +107,10 @@ def train_agent(
     evidence = evidence_for(config.home / "evaluations", training)
     agent.regime_evidence_ = () if evidence is None else evidence.regimes
     version = _registered(registry(), agent, name, config, market, origin, evidence)
-    return TrainedAgent(agent, market, rules, name, version, folder, evidence)
-
-
-def assumptions(assumed: Mapping[str, int]) -> tuple[str, ...]:
-    """What candles did not say and what was taken for it, of :attr:`huracan.reinforcement.MarketTable.assumed`.
-
-    >>> assumptions({"funding rate missing, taken as 0": 1200})
-    ('funding rate missing, taken as 0: 1,200 rows',)
-    """
-    return tuple(f"{reason}: {rows:,} row{'s' * (rows != 1)}" for reason, rows in assumed.items())
+    report = folder / "report.html"
+    sentence, registered = "" if evidence is None else evidence.sentence, f"version {version} of '{name}'"
+    write_training_page(report, config, source, agent, market, data_hash=data_hash, evidence=sentence, registered=registered)
+    return TrainedAgent(agent, market, rules, name, version, folder, report, evidence)
 
 
 def rules_of(config: HuracanConfig) -> TradingRules:

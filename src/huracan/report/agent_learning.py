@@ -20,11 +20,12 @@ def learning_figures(curves: pl.DataFrame) -> list[dict[str, Any]]:
     shown = []
     if _noted(curves, "score"):
         where = "bars held back" if curves["held_back"].any() else "bars learned from"
-        shown.append((f"basis points a bar, {where}", "score", "Net of costs"))
+        shown.append((f"score in basis points a bar, on {where}", "score", "Score"))
         curves = curves.with_columns(score=pl.col("score") * _BASIS_POINTS)
     if _noted(curves, "episode_return"):
         shown.append(("return of an episode", "episode_return", "Return of training episodes"))
     shown.append(("loss", "loss", "Loss"))
+    curves = curves.with_columns(loss=pl.when(_of_enough_updates()).then("loss"))
     return [{"what": what, "chart": learning_chart(curves, figure, name=name)} for what, figure, name in shown]
 
 
@@ -77,6 +78,12 @@ def mapped(maps: pl.DataFrame) -> dict[str, Any] | None:
         ],
         "left_out": max(0, len(groups) - _MOST_MAPS),
     }
+
+
+def _of_enough_updates() -> pl.Expr:
+    """Not the last look where it came right after the one before: a mean of so few updates is noise."""
+    since = pl.col("step").diff().over("seed").fill_null(pl.col("step"))
+    return since * 2 >= since.median()
 
 
 def _noted(curves: pl.DataFrame, figure: str) -> bool:
