@@ -13,7 +13,15 @@ from huracan.errors import DataError, ModelError, NotEnoughData, StorageError
 from huracan.market import simulate_market
 from huracan.model_info import MarketRegime
 from huracan.preprocessing import FeatureRecipe
-from huracan.reinforcement import ActionLadder, DQNAgent, KeptRuns, MarketTable, TradingRules, walk_forward_evaluation
+from huracan.reinforcement import (
+    ActionLadder,
+    DQNAgent,
+    KeptRuns,
+    MarketTable,
+    TradingRules,
+    walk_forward,
+    walk_forward_evaluation,
+)
 from huracan.reinforcement.evaluation import WalkForwardEvaluation
 from huracan.reinforcement.regime_results import LEAST_MOMENTS, regime_table
 from huracan.reinforcement.verdicts import Standing
@@ -211,6 +219,19 @@ def test_kept_runs_are_not_done_again_and_give_the_same_bits(tmp_path, candles, 
     mended = walk_forward_evaluation(market, counted, RULES, **OPTIONS, executor=KeptRuns(tmp_path, "one"))
     assert trained == [1]
     assert mended.bars.equals(found.bars)
+
+
+def test_yardsticks_are_kept_too(tmp_path, candles, monkeypatch):
+    def evaluated():
+        return walk_forward_evaluation(candles, Diverges, RULES, **OPTIONS, executor=KeptRuns(tmp_path, "one"), maps=False)
+
+    first = evaluated()
+    monkeypatch.setattr(walk_forward, "Myopic", None)  # whoever plays it again fails
+    assert evaluated().bars.equals(first.bars)
+    (kept,) = tmp_path.glob("window-0-yardsticks/flat.parquet")
+    kept.write_bytes(b"")
+    with pytest.raises(TypeError):
+        evaluated()
 
 
 def test_a_folder_of_another_evaluation_is_refused(tmp_path):

@@ -2,7 +2,8 @@
 
 1. Candles become a market exactly as in ``huracan rl train`` (``rl_job.py``); all decisions lie before the locked hold-out.
 2. For every window and seed an agent learns what came before and plays what comes next, beside what it has to beat. Each
-   finished run is kept, so that an evaluation that was killed goes on, and more seeds cost only themselves.
+   finished run is kept, so that an evaluation that was killed goes on, and more seeds cost only themselves. The log of runs has
+   a line for each time the command was given; one that was stopped goes on in the same line.
 3. Other evaluations of the same candles under this home are counted, and p-values of leads allow for them.
 4. What was found is written as tables, as JSON and as a page; ``huracan rl train`` puts it on the card of an agent that is
    trained on the same data with the same settings.
@@ -13,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -28,6 +29,7 @@ from huracan.distributed import FanoutExecutor
 from huracan.errors import ConfigError, NotEnoughData
 from huracan.integration.evidence import Progress
 from huracan.integration.preparation import Source, load_recipe, read_source
+from huracan.integration.rl_evaluation_log import logged_evaluation
 from huracan.integration.rl_evidence import evaluations_beside
 from huracan.integration.rl_job import market_to_decide_on, new_agent, rules_of, training_key
 from huracan.integration.rl_training_page import assumptions, game_facts
@@ -43,6 +45,7 @@ from huracan.storage.whole_files import put_file
 from huracan.version import source_hash
 
 if TYPE_CHECKING:
+    from huracan.model_registry import ModelRegistry
     from huracan.reinforcement import WalkForwardEvaluation
     from huracan.reinforcement.verdicts import AgentVerdict
 
@@ -104,7 +107,12 @@ class EvaluatedAgent:
         return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
 
 
-def evaluate_agent(config: HuracanConfig, candles: Any = None, progress: Progress | None = None) -> EvaluatedAgent:
+def evaluate_agent(
+    config: HuracanConfig,
+    registry: Callable[[], ModelRegistry],
+    candles: Any = None,
+    progress: Progress | None = None,
+) -> EvaluatedAgent:
     """See :meth:`huracan.integration.unified_pipeline.UnifiedMLPipeline.evaluate_agent`."""
     rules, wanted = rules_of(config), config.rl.evaluation
     if "time_left" in rules.observe:
@@ -124,7 +132,11 @@ def evaluate_agent(config: HuracanConfig, candles: Any = None, progress: Progres
     data_hash = candles_hash(source.candles)
     key = _key(config, data_hash)
     folder = config.home / "evaluations" / key
-    with held(folder), stage("evaluation", evaluation=key):
+    with (
+        held(folder),
+        logged_evaluation(config, registry(), folder, data_hash) as finish,
+        stage("evaluation", evaluation=key),
+    ):
         evaluation = walk_forward_evaluation(
             market,
             partial(new_agent, config),
@@ -139,7 +151,9 @@ def evaluate_agent(config: HuracanConfig, candles: Any = None, progress: Progres
         )
         evaluation = replace(evaluation, tried=1 + evaluations_beside(folder, data_hash))
         facts = _facts(config, game_facts(market, rules, settings))
-        return _kept(config, source, market, evaluation, folder, facts, {"data SHA-256": data_hash}, progress)
+        found = _kept(config, source, market, evaluation, folder, facts, {"data SHA-256": data_hash}, progress)
+        finish(found)
+        return found
 
 
 def _kept(
