@@ -134,7 +134,8 @@ class WalkForwardEvaluation:
 
         ``mean_bps``, ``mean_low``, ``mean_high`` : mean net log return per bar in basis points, seeds and symbols averaged
         first, with the interval of the equal-weighted-cosine t test over time; ``bootstrap_low`` and ``bootstrap_high`` are of
-        the stationary block bootstrap: what other times might have given. ``p_value`` is of a mean of 0.
+        the stationary block bootstrap, for all strategies at once: what other times might have given. ``p_value`` is of a
+        mean of 0.
 
         ``lead_bps``, ``lead_low``, ``lead_high``, ``lead_p_value``, ``lead_p_adjusted`` : mean of the agent less that of this
         strategy, bar by bar, by the same test; adjusted after Holm for all strategies it is compared with, times :attr:`tried`.
@@ -169,11 +170,12 @@ class WalkForwardEvaluation:
         rivals = [name for name in self.strategies if name != AGENT]
         leads = tested_over_time(series, [(AGENT, name) for name in rivals], confidence)
         adjusted = adjusted_for_all(leads["p_value"], self.tried)
+        bootstrapped = bootstrapped_over_time(series, confidence, resamples, seed)
         rows = []
         for i, name in enumerate(self.strategies):
             row: dict[str, Any] = {"strategy": name, **self._score(name, confidence, resamples, seed)}
             row |= dict(zip(("mean_bps", "mean_low", "mean_high", "p_value"), against_zero.row(i)))
-            row |= bootstrapped_over_time(series[name], confidence, resamples, seed)
+            row |= bootstrapped[name]
             if name in rivals:
                 k = rivals.index(name)
                 row |= dict(zip(_LEAD, leads.row(k)))
