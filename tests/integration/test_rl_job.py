@@ -10,6 +10,7 @@ from huracan import UnifiedMLPipeline
 from huracan.cli import app
 from huracan.config import load_config
 from huracan.errors import ConfigError, ModelError
+from huracan.integration import rl_training_page
 from huracan.integration.preparation import read_source
 from huracan.integration.rl_job import before_the_hold_out, market_of
 from huracan.market import simulate_market
@@ -73,6 +74,15 @@ def test_the_command_says_what_was_done(tmp_path):
 def test_an_agent_that_sees_the_time_left_has_a_page_without_being_played(tmp_path):
     pipeline = UnifiedMLPipeline(settings(tmp_path, total_steps=1_200, observe=["level", "time_left"], episode_length=50))
     assert "so it was not played" in pipeline.train_agent().report_path.read_text()
+
+
+def test_a_page_plays_the_latest_bars_of_a_market_that_is_too_long(tmp_path):
+    config = load_config(settings(tmp_path))
+    whole = market_of(config, read_source(config))
+    short = rl_training_page._latest(whole, most=100)
+    assert short.decidable.sum() == 100
+    assert whole.ts[short.decidable].min() >= whole.ts[whole.decidable & ~short.decidable].max()
+    assert rl_training_page._latest(whole) is whole
 
 
 def test_what_candles_do_not_say_is_told(tmp_path):

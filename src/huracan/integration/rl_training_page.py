@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
 from huracan.config import HuracanConfig, config_hash
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from huracan.reinforcement.agent_settings import AgentSettings
 
 __all__ = ["assumptions", "game_facts", "learns_from_all", "write_training_page"]
+
+_MOST_PLAYED = 2_000_000
+"""Bars that are played for a page."""
 
 
 def write_training_page(
@@ -48,7 +52,7 @@ def write_training_page(
         regimes = RegimeClassifier(**config.regimes.model_dump()).classify(source.candles).select("symbol", "ts", "regime")
         page = render_trained_agent_page(
             agent,
-            played=None if "time_left" in rules.observe else play(agent, market, rules),
+            played=None if "time_left" in rules.observe else play(agent, _latest(market), rules),
             action_map=action_map(agent, market, rules).to_frame() if agent.layout_.width > 1 else pl.DataFrame(),
             regimes=regimes,
             evidence=evidence,
@@ -64,6 +68,16 @@ def write_training_page(
             },
         )
         put_file(path, page.encode())
+
+
+def _latest(market: MarketTable, most: int = _MOST_PLAYED) -> MarketTable:
+    """The market with its last decisions alone, so that a page of many symbols costs no more memory than their training."""
+    rows = np.flatnonzero(market.decidable)
+    if len(rows) <= most:
+        return market
+    assert market.ts is not None
+    assert market.bar_length is not None
+    return market.between(start=np.sort(market.ts[rows])[-most] + market.bar_length)
 
 
 def learns_from_all(settings: AgentSettings, rules: TradingRules) -> bool:
