@@ -30,7 +30,7 @@ _WITHOUT_HOLDING_BACK = 0.1
 """Share of the bars that is scored where none is held back."""
 _SCORES, _LEAST_APART = 20, 500
 """Scores of a training, and updates that lie between two of them at least."""
-_LOOKED_AT = 0.1
+_LOOKED_AT = 0.05
 """Bars that are scored, of those that updates look at: an update costs several times as much a bar."""
 
 
