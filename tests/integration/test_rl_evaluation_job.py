@@ -122,7 +122,7 @@ def test_agents_that_learned_for_another_time_or_alone_are_no_evidence(home):
         ({"agent": {"learning_rte": 1.0}}, ConfigError, r"rl\.agent: unknown"),
         ({"max_leverage": 0.5}, ConfigError, "rl: max_leverage"),
         ({"observe": ["time_left"], "rebalance": False}, ConfigError, "nobody knows how long"),
-        ({"episode_length": 5_000}, NotEnoughData, "longer than the data"),
+        ({"episode_length": 5_000, "rebalance": False}, NotEnoughData, "an episode_length of at most"),
         ({"evaluation": {"seeds": 0}}, ConfigError, "'rl.evaluation.seeds' is 0"),
         ({"evaluation": {"train": "shrinking"}}, ConfigError, "rl.evaluation.train"),
     ],

@@ -145,11 +145,33 @@ def test_a_replay_goes_on_from_its_state():
 
 def test_a_state_of_another_replay_is_refused():
     replay, _, features = filled()
-    other = IndexReplay(60, 3, account_size=1, features=features, window=4)
-    with pytest.raises(ModelError, match="at most"):
-        other.load_state_dict(replay.state_dict())
-    with pytest.raises(ModelError, match="capacity is 3"):
+    same = {"account_size": 1, "features": features, "window": 4}
+    for other, differs in (
+        (IndexReplay(60, 3, **same), "steps 40 .here 20."),
+        (IndexReplay(160, 4, **same), "copies 3 .here 4."),
+        (IndexReplay(120, 3, **same, n_step=2), "n_step 1 .here 2."),
+        (IndexReplay(120, 3, **same, alpha=0.6), "priorities 0 .here 1."),
+        (IndexReplay(120, 3, **{**same, "features": features[:50]}), "rows 200 .here 50."),
+    ):
+        with pytest.raises(ModelError, match=differs):
+            other.load_state_dict(replay.state_dict())
+        assert len(other) == 0
+    with pytest.raises(ModelError, match=r"replay_capacity of an agent\) is 3; 2 steps of 3 copies, 6"):
         IndexReplay(3, 3, account_size=1)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.6])
+def test_what_cannot_be_drawn_or_learned_from_is_refused(alpha):
+    with pytest.raises(ModelError, match="3 transitions of 0"):
+        IndexReplay(20, 2, account_size=1, alpha=alpha).sample(3, np.random.default_rng(0))
+    replay = filled(alpha=alpha)[0]
+    with pytest.raises(ModelError, match="0 transitions"):
+        replay.sample(0, np.random.default_rng(0))
+    if alpha:
+        total = replay.tree.total
+        with pytest.raises(ModelError, match="error of entry 7 is nan"):
+            replay.update(np.array([3, 7]), np.array([1.0, np.nan]))
+        assert replay.tree.total == total
 
 
 def test_a_thousand_positions_are_kept_as_they_are():

@@ -1,5 +1,8 @@
 """The agent: learns, goes on exactly, is stored whole, and refuses what it cannot use."""
 
+import copy
+import pickle
+
 import gymnasium
 import numpy as np
 import pytest
@@ -186,12 +189,75 @@ def test_a_truncated_episode_is_bootstrapped_and_a_terminated_one_is_not():
     np.testing.assert_allclose(cut, 2.0, atol=0.05)  # 1 + .5 + .25 + ...
 
 
-def test_exploding_values_stop_learning_and_the_last_good_ones_are_kept():
+def test_values_that_explode_before_anything_was_learned_leave_nothing(tmp_path):
+    """Also where the same call is made again and again: an explosion is never a checkpoint to go on from."""
     env = BatchTradingEnv(market(), 4, TradingRules(**EXOGENOUS))
-    agent = DQNAgent(hidden=(32, 32), learning_rate=50.0, clip_norm=1e9, gamma=0.999, tau=1.0).fit(env, 20_000)
-    assert "exploded" in agent.stopped_
-    assert agent.steps_ < 20_000
-    assert np.isfinite(agent.predict(np.zeros(4))[1]).all()
+    settings = {"hidden": (32, 32), "learning_rate": 50.0, "clip_norm": 1e9, "gamma": 0.999, "tau": 1.0}
+    for every, stop in ((500, None), (500, None), (10**9, 400)):
+        agent = DQNAgent(**settings).fit(env, 8_000, checkpoint=tmp_path / str(every), checkpoint_every=every, stop_at=stop)
+        assert "exploded" in agent.stopped_
+        assert agent.steps_ <= 1_000
+        with pytest.raises(ModelError, match="learned nothing"):
+            agent.predict(np.zeros(4))
+    assert not list(tmp_path.rglob("training.json"))
+
+
+def test_a_call_that_is_refused_leaves_what_was_learned(tmp_path):
+    env = BatchTradingEnv(market(), 4, TradingRules(**EXOGENOUS))
+    agent = DQNAgent(hidden=(8,)).fit(env, 2_000, checkpoint=tmp_path)
+    before = agent.predict(np.zeros(4))[1]
+    for other in (BatchTradingEnv(market(), 4, TradingRules(**EXOGENOUS, window=2)), BatchTradingEnv(market(), 8, env.rules)):
+        with pytest.raises(ModelError, match="another training"):
+            agent.fit(other, 2_000, checkpoint=tmp_path)
+    np.testing.assert_array_equal(agent.predict(np.zeros(4))[1], before)
+    assert agent.steps_ == 2_000
+
+
+def test_a_training_goes_on_only_in_the_arithmetic_it_began_in(tmp_path):
+    settings = {"hidden": (8,), "counterfactual": False, "learning_starts": 100}
+    DQNAgent(**settings).fit(BatchTradingEnv(market(), 4, TradingRules(**EXOGENOUS)), 2_000, checkpoint=tmp_path, stop_at=500)
+    with pytest.raises(ModelError, match="arithmetic is NumPy, and tensors on cpu"):
+        DQNAgent(**settings).fit(TensorTradingEnv(market(), 4, TradingRules(**EXOGENOUS)), 2_000, checkpoint=tmp_path)
+
+
+def test_a_training_goes_on_only_with_the_reward_it_began_with(tmp_path):
+    def of(times):
+        return lambda outcome: times * outcome.log_return
+
+    def fit(times, **options):
+        rules = TradingRules(**EXOGENOUS, reward=of(times))
+        agent = DQNAgent(hidden=(8,), learning_starts=100)
+        return agent.fit(BatchTradingEnv(market(), 4, rules), 1_000, checkpoint=tmp_path, **options)
+
+    fit(1.0, stop_at=500)
+    with pytest.raises(ModelError, match="another training"):
+        fit(-5.0)
+    assert fit(1.0).steps_ == 1_000
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda agent: pickle.loads(pickle.dumps(agent))])  # noqa: S301
+def test_a_copy_of_an_agent_learns_for_itself(copied):
+    env = BatchTradingEnv(market(), 4, TradingRules(**EXOGENOUS))
+    agent = DQNAgent(hidden=(8,)).fit(env, 1_000)
+    other, before = copied(agent), agent.predict(np.zeros(4))[1]
+    np.testing.assert_array_equal(other.predict(np.zeros(4))[1], before)
+    other.learner_.go_back(other.learner_.snapshot() * 0.0)
+    assert (other.predict(np.zeros(4))[1] != before).any()
+    np.testing.assert_array_equal(agent.predict(np.zeros(4))[1], before)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"), [(np.nan, "is nan for copy 0"), ("none", "NoneType"), ("wide", r"\(4, 2\)")], ids=str
+)
+def test_rewards_that_are_none_are_refused_where_they_come_from(given, message):
+    def odd(outcome):
+        if given == "none":
+            return None
+        return np.zeros((4, 2)) if given == "wide" else outcome.log_return * given
+
+    env = BatchTradingEnv(market(), 4, TradingRules(**EXOGENOUS, reward=odd))
+    with pytest.raises(ModelError, match=f"odd.*{message}"):
+        DQNAgent(hidden=(8,)).fit(env, 2_000)
 
 
 @pytest.mark.parametrize(
@@ -199,6 +265,11 @@ def test_exploding_values_stop_learning_and_the_last_good_ones_are_kept():
     [
         ({"gamma": 1.0}, "gamma is 1.0"),
         ({"n_step": 0}, "n_step is 0"),
+        ({"tau": 0.0}, "tau is 0.0"),
+        ({"hidden": 5}, "hidden is 5"),
+        ({"value_range": 5}, "value_range is 5"),
+        ({"encoder_options": 5}, "encoder_options is 5"),
+        ({"device": "gpu"}, "device is 'gpu'"),
         ({"epsilon_end": 2.0}, "epsilon_end is 2.0"),
         ({"learning_rate": -1.0}, "learning_rate is -1.0"),
     ],

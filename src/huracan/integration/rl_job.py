@@ -94,7 +94,8 @@ def train_agent(
 
     def at(point: Any) -> None:
         if progress is not None:
-            score = "" if point.score is None else f", {point.score * 10_000:+.2f} basis points a bar"
+            where = "held back" if point.held_back else "learned from"
+            score = "" if point.score is None else f", {point.score * 10_000:+.2f} basis points a bar on bars {where}"
             progress(f"step {point.step:,}: loss {point.loss:.4g}{score}", (point.step - told[0]) / wanted.total_steps)
         told[0] = point.step
 
@@ -122,7 +123,7 @@ def rules_of(config: HuracanConfig) -> TradingRules:
     """
     wanted = config.rl
     try:
-        return TradingRules(
+        rules = TradingRules(
             actions=ActionLadder(wanted.weights, wanted.actions),
             costs=CostModel(**config.costs.model_dump()),
             window=wanted.window,
@@ -134,6 +135,8 @@ def rules_of(config: HuracanConfig) -> TradingRules:
             max_drawdown=wanted.max_drawdown,
             reward=NetLogReturn(downside=wanted.downside_penalty, drawdown=wanted.drawdown_penalty),
         )
+        nothing_is_acted = not rules.path_dependence and wanted.agent.get("counterfactual", "auto") is not False
+        return replace(rules, episode_length=None) if nothing_is_acted else rules
     except HuracanError as error:
         raise ConfigError(f"rl: {error}") from error
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any, Literal
 
 from huracan.errors import ModelError
 
-__all__ = ["AgentSettings", "LearningPoint"]
+__all__ = ["AgentSettings", "LearningPoint", "is_whole"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,15 +87,19 @@ class AgentSettings:
     validation: float = 0.0
 
     def __post_init__(self) -> None:
+        self._check("hidden", not isinstance(self.hidden, str) and isinstance(self.hidden, Iterable), "widths of layers")
+        self._check("encoder_options", isinstance(self.encoder_options, Mapping), "options by name")
         object.__setattr__(self, "hidden", tuple(self.hidden))
         if self.value_range != "auto":
+            self._check("value_range", isinstance(self.value_range, list | tuple), "'auto' or a low and a high number")
             object.__setattr__(self, "value_range", tuple(self.value_range))
         for name in ("n_step", "batch_size", "train_every", "gradient_steps", "target_every", "n_atoms", "replay_capacity"):
-            self._check(name, _whole(getattr(self, name), least=1), "a whole number of at least 1")
-        self._check("learning_starts", _whole(self.learning_starts, least=0), "a whole number of at least 0")
+            self._check(name, is_whole(getattr(self, name), least=1), "a whole number of at least 1")
+        self._check("learning_starts", is_whole(self.learning_starts, least=0), "a whole number of at least 0")
         for name in ("epsilon_start", "epsilon_end", "exploration", "final_rate", "alpha", "beta"):
             self._check(name, _within(getattr(self, name), 0.0, 1.0), "a share from 0 to 1")
-        self._check("tau", self.tau == "auto" or _within(self.tau, 0.0, 1.0), "'auto' or a share from 0 to 1")
+        fits = self.tau == "auto" or (_within(self.tau, 0.0, 1.0) and self.tau > 0)
+        self._check("tau", fits, "'auto' or a share above 0, up to 1")
         self._check("gamma", _within(self.gamma, 0.0, 1.0) and self.gamma < 1, "a discount from 0 to below 1")
         decay = self.weight_decay
         self._check("weight_decay", decay == "auto" or _within(decay, 0.0, math.inf), "'auto' or a number of at least 0")
@@ -113,16 +118,17 @@ class AgentSettings:
         reach = self.value_range
         rising = reach == "auto" or (len(reach) == 2 and all(_within(v, -math.inf, math.inf) for v in reach))
         self._check("value_range", rising and (reach == "auto" or reach[0] < reach[1]), "'auto' or a low and a high number")
-        self._check("hidden", all(_whole(width, least=1) for width in self.hidden), "widths of at least 1")
-        self._check("embedding", _whole(self.embedding, least=1), "a width of at least 1")
+        self._check("hidden", all(is_whole(width, least=1) for width in self.hidden), "widths of at least 1")
+        self._check("embedding", is_whole(self.embedding, least=1), "a width of at least 1")
 
     def _check(self, name: str, fits: bool, expected: str) -> None:
         if not fits:
             raise ModelError(f"{name} is {getattr(self, name)!r}; {expected} was expected.")
 
 
-def _whole(value: Any, *, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+def is_whole(value: Any, *, least: int) -> bool:
+    """Whether a value is a whole number, of Python or NumPy, of at least so much."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
 
 
 def _within(value: Any, low: float, high: float) -> bool:

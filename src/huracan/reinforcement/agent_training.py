@@ -17,7 +17,7 @@ from huracan.logs import logger
 from huracan.reinforcement.acting import Acting
 from huracan.reinforcement.actions import ActionLadder
 from huracan.reinforcement.agent_files import write_training
-from huracan.reinforcement.agent_settings import LearningPoint
+from huracan.reinforcement.agent_settings import LearningPoint, is_whole
 from huracan.reinforcement.arrays import NUMPY
 from huracan.reinforcement.counterfactual import Counterfactuals, counterfactuals
 from huracan.reinforcement.experience import Experience
@@ -41,8 +41,8 @@ class AgentTraining:
     """One training of an agent: experience in, updates out."""
 
     def __init__(self, agent: DQNAgent, experience: Experience, total_steps: int, score: GreedyScore | None = None) -> None:
-        if total_steps < 1:
-            raise ModelError(f"total_steps is {total_steps}; a whole number of at least 1 was expected.")
+        if not is_whole(total_steps, least=1):
+            raise ModelError(f"total_steps is {total_steps!r}; a whole number of at least 1 was expected.")
         s = agent.settings
         self.agent, self.experience, self.total, self.settings, self.score = agent, experience, total_steps, s, score
         self.all_actions = self._counterfactuals()
@@ -125,12 +125,15 @@ class AgentTraining:
                     self._learn()
                     if self.learner.updates % _LOOK_EVERY == 0 and not self._look(on_point):
                         break
-            if folder is not None and agent.steps_ - last_kept >= checkpoint_every:
+            if folder is not None and agent.steps_ - last_kept >= checkpoint_every and self._sound():
                 last_kept = agent.steps_
                 write_training(folder, *self.state())
-        if self.losses and agent.steps_ >= self.total and not agent.stopped_:
+        if self.losses and self._sound() and agent.steps_ >= self.total:
             self._look(on_point)
-        if folder is not None and not agent.stopped_:
+        if agent.stopped_:
+            if not agent.history_:
+                agent.learner_ = None  # what it began with is not learned
+        elif folder is not None:
             write_training(folder, *self.state())
 
     def _epsilon(self) -> float:
@@ -215,22 +218,12 @@ class AgentTraining:
     # --- whether it goes well --------------------------------------------------------------------------------------
 
     def _look(self, on_point: Callable[[LearningPoint], None] | None) -> bool:
-        """Note how learning stands; False where values have exploded and the last good parameters were put back."""
+        """Note how learning stands; False where it has gone wrong, see :meth:`_sound`."""
+        if not self._sound():
+            return False
         agent = self.agent
         loss = float(torch.stack(self.losses).mean())
         self.losses = []
-        scale, largest, reward = agent.reward_scale_, self.learner.largest_value, float(self.sizes.largest)
-        bound = _FAR_OUT * (reward * scale or 1.0) / (1.0 - self.settings.gamma)
-        if not (math.isfinite(loss) and self.learner.healthy and largest <= bound):
-            self.learner.go_back(self.good)
-            agent.stopped_ = (
-                f"values exploded before step {agent.steps_:,}: one is {largest / scale:.3g}, where rewards of at most "
-                f"{reward:.3g} can sum up to {reward / (1.0 - self.settings.gamma):.3g} (mean loss "
-                f"{loss:.3g}); the parameters of the last sound look are kept. A lower learning_rate, a smaller gamma or a "
-                "larger target_every may help."
-            )
-            logger().warning("learning stopped", reason=agent.stopped_)
-            return False
         self.good = self.learner.snapshot()
         epsilon = 0.0 if self.all_actions is not None else self._epsilon()
         held_back = self.score is not None and self.score.held_back
@@ -239,6 +232,31 @@ class AgentTraining:
         if on_point is not None:
             on_point(point)
         return True
+
+    def _sound(self) -> bool:
+        """Whether values are what they can be; where they have exploded the last good parameters are put back, and learning
+        stops for a reason."""
+        agent = self.agent
+        if agent.stopped_:
+            return False
+        loss = float(torch.stack(self.losses).mean()) if self.losses else 0.0
+        scale, largest, reward = agent.reward_scale_, self.learner.largest_value, float(self.sizes.largest)
+        bound = _FAR_OUT * (reward * scale or 1.0) / (1.0 - self.settings.gamma)
+        if math.isfinite(loss) and self.learner.healthy and largest <= bound:
+            return True
+        self.learner.go_back(self.good)
+        kept = (
+            "the parameters of the last sound look are kept"
+            if agent.history_
+            else "there was no sound look before, so nothing is learned"
+        )
+        agent.stopped_ = (
+            f"values exploded before step {agent.steps_:,}: one is {largest / scale:.3g}, where rewards of at most "
+            f"{reward:.3g} can sum up to {reward / (1.0 - self.settings.gamma):.3g} (mean loss {loss:.3g}); {kept}. A lower "
+            "learning_rate, a smaller gamma or a larger target_every may help."
+        )
+        logger().warning("learning stopped", reason=agent.stopped_)
+        return False
 
     def _scored(self) -> float | None:
         """What the greedy policy earns now; None between scores."""
@@ -264,21 +282,26 @@ class AgentTraining:
         arrays["losses"] = np.array([float(loss) for loss in self.losses], np.float64)
         told = {
             "agent": self.agent.told(),
-            "total_steps": self.total,
-            "market": self._market(),
-            "n_envs": self.experience.n_envs,
+            **self._told(),
             "credit": self.credit,
             **self.acting.told(),
         }
         return told, arrays
 
-    def _market(self) -> str | None:
-        market = self.experience.market
-        return None if market is None else market.fingerprint
+    def _told(self) -> dict[str, Any]:
+        """What a training that goes on must have been begun with."""
+        market, xp = self.experience.market, self.experience.xp
+        return {
+            "total_steps": self.total,
+            "market": None if market is None else market.fingerprint,
+            "n_envs": self.experience.n_envs,
+            "arithmetic": "NumPy" if xp is NUMPY else f"tensors on {xp.device.type}",
+            "device": self.learner.device.type,
+        }
 
     def restore(self, told: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
         """Go on from what :meth:`state` gave."""
-        of_training = {"total_steps": self.total, "market": self._market(), "n_envs": self.experience.n_envs}
+        of_training = self._told()
         mine = json.loads(json.dumps({**self.agent.told(), **of_training}))
         theirs = {**told["agent"], **{name: told.get(name) for name in of_training}}
         for name in ("settings", "layout", "rules", "random_state", *of_training):
@@ -290,6 +313,7 @@ class AgentTraining:
         if self.all_actions is None:
             self.acting.observation = self.experience.restore(_under(arrays, "env."))
         agent = self.agent
+        logger().info("learning goes on", step=int(told["agent"]["steps"]), of=self.total)
         agent.reward_scale_, agent.steps_ = float(told["agent"]["reward_scale"]), int(told["agent"]["steps"])
         agent.look_between(*told["agent"]["value_range"])
         agent.history_ = [LearningPoint(**point) for point in told["agent"]["history"]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,8 @@ class LiveAccount:
     def __post_init__(self) -> None:
         for item in fields(self):
             value = getattr(self, item.name)
-            if value is not None and not math.isfinite(value):
+            number = isinstance(value, Real) and not isinstance(value, bool)
+            if value is not None and not (number and math.isfinite(value)):
                 raise ModelError(f"{item.name} of the account is {value}; a finite number was expected.")
 
 
@@ -92,7 +94,7 @@ def live_state(
     Raises
     ------
     ModelError : the agent learned with other states or actions, or sees the "time_left", which nobody knows; the account's
-        target is none of the positions; no recipe.
+        target is none of the positions, or it is worth nothing; no recipe.
     NotEnoughData : features of the newest bar are not defined, or the window goes beyond the unbroken bars before it.
     DataError : the symbol is not there, or one of several has to be named.
 
@@ -131,6 +133,9 @@ def live_state(
         entry=np.array([account.average_price], np.float64),
         left=None,
     )
+    worth = account.cash + account.units * float(table.close[row])
+    if not worth > 0:
+        raise ModelError(f"the account is worth {worth:g} at the last close; more than nothing was expected: it is ruined.")
     seen = np.array([-math.inf if account.highest_equity is None else account.highest_equity])
     observation, highest = Observations(table, rules, NUMPY).write(standing, seen)
     return LiveState(

@@ -168,7 +168,7 @@ class MarketTable:
                 )
             raise NotEnoughData(
                 f"an episode of {1 if steps is None else steps} steps is longer than the data: behind a window of {window} "
-                f"bars at most {longest} decisions follow each other."
+                f"bars at most {longest} decisions follow each other; an episode_length of at most {longest} was expected."
             )
         return found
 
@@ -272,15 +272,15 @@ class MarketTable:
         if shown.ndim != 2 or not shown.shape[1]:
             raise DataError(f"features have shape {shown.shape}; rows x features were expected.")
         names = tuple(feature_names or (f"x{i}" for i in range(shown.shape[1])))
+        if len(set(names)) != shown.shape[1] or len(names) != shown.shape[1]:
+            raise DataError(f"feature_names are {names}; {shown.shape[1]} different ones were expected, one a column.")
         n = len(shown)
         _require_finite(shown, names)
         prices = _column(price, n, "price")
         if not (prices > 0).all():
             at = int(np.argmin(prices > 0))
             raise DataError(f"price is {prices[at]:g} in row {at}; a price is above zero.")
-        stretch = np.zeros(n, np.int64) if run is None else np.asarray(run).astype(np.int64)
-        if stretch.shape != (n,):
-            raise DataError(f"run has shape {stretch.shape} where features have {n} rows.")
+        stretch = np.zeros(n, np.int64) if run is None else _column(run, n, "run").astype(np.int64)
         changes = np.diff(stretch) != 0
         mark = np.append(np.where(changes, np.nan, prices[1:]), np.nan)
         return cls(
@@ -325,6 +325,9 @@ def _column(values: ArrayLike, n: int, name: str) -> Floats:
     if np.isnan(out).any() or (name != "volume" and np.isinf(out).any()):
         at = int(np.argmax(~np.isfinite(out)))
         raise DataError(f"{name} is {out[at]} in row {at}; finite numbers were expected.")
+    if name == "volume" and (out < 0).any():
+        at = int(np.argmax(out < 0))
+        raise DataError(f"volume is {out[at]:g} in row {at}; a volume is not below zero.")
     return out
 
 

@@ -60,16 +60,25 @@ class QLearner:
         with built_with_seed(seed):
             self.online, self.target = QNetwork(settings).to(device), QNetwork(settings).to(device)
         self.target.load_state_dict(self.online.state_dict())
-        self.parameters, self.target_parameters = _as_one(self.online), _as_one(self.target)
-        self.target_parameters.requires_grad_(False)
+        self._tie()
         self.optimizer = FlatAdamW(self.parameters.detach(), learning_rate=learning_rate, eps=1.5e-4, weight_decay=weight_decay)
-        self._learning, self._valuing = differentiation(self.online), differentiation(self.target)
         self.generator = torch.Generator(device).manual_seed(seed)
         self.allowed = None if allowed is None else torch.from_numpy(allowed).to(device)
         self.updates = 0
         self._count: Tensor | None = None
         self._said = self.parameters.new_zeros((1, form.outputs))
         self._in_numpy: tuple[int, SmallBatches | None] | None = None
+
+    def _tie(self) -> None:
+        """Make parameters views of one tensor for each network."""
+        self.parameters, self.target_parameters = _as_one(self.online), _as_one(self.target)
+        self.target_parameters.requires_grad_(False)
+        self._learning, self._valuing = differentiation(self.online), differentiation(self.target)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _in_numpy=None)  # a copy's parameters are views no more
+        self._tie()
+        self.optimizer.parameters = self.parameters.detach()
 
     def standardise(self, mean: NDArray[np.floating[Any]], spread: NDArray[np.floating[Any]]) -> None:
         """See :meth:`QNetwork.standardise`."""

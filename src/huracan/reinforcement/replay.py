@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -97,7 +98,10 @@ class IndexReplay:
         arrays: Any = NUMPY,
     ) -> None:
         if capacity < n_envs * (n_step + 1):
-            raise ModelError(f"capacity is {capacity}; at least {n_step + 1} steps of {n_envs} copies were expected.")
+            raise ModelError(
+                f"capacity (replay_capacity of an agent) is {capacity:,}; {n_step + 1} steps of {n_envs:,} copies, "
+                f"{n_envs * (n_step + 1):,}, were expected at least."
+            )
         self.steps, self.n_envs, self.n_step, self.gamma = capacity // n_envs, n_envs, n_step, gamma
         self.window, self.xp = window, arrays
         self.alpha, self.least = alpha, least
@@ -166,6 +170,8 @@ class IndexReplay:
         correct for priorities: 1 wholly.
         """
         xp, rarity, gathered = self.xp, None, None
+        if n < 1 or not self.added:
+            raise ModelError(f"{n} transitions of {len(self)} were asked for; at least 1 of at least 1 was expected.")
         if self.tree is None:
             entry = xp.drawn_integers(random, n, len(self))
         elif self._kernels is not None and self.n_step == 1:
@@ -191,6 +197,9 @@ class IndexReplay:
         if self.tree is not None:
             xp = self.xp
             priority = (xp.abs(xp.asarray(error, dtype=xp.float64)) + self.least) ** self.alpha
+            if xp is NUMPY and not math.isfinite(priority.sum()):  # of tensors the learner finds out
+                at = int(np.argmax(~np.isfinite(priority)))
+                raise ModelError(f"the error of entry {entry[at]} is {error[at]}; finite numbers were expected.")
             self.highest = xp.maximum(self.tree.set(entry, priority), self.highest)
 
     def _gathered(self, entry: Any, last: Any) -> tuple[Any, Any, Any, Any, Any]:
@@ -237,6 +246,7 @@ class IndexReplay:
         n, numpy = len(self), self.xp.numpy
         told = {name: numpy(getattr(self, name)[:n]) for name in _KEPT}
         told["added"] = np.array([self.added])
+        told["shape"] = np.array(self._shape)
         if self.tree is not None:
             told["priority"], told["highest"] = numpy(self.tree.priorities[:n]), np.array([float(self.highest)])
         return told
@@ -246,15 +256,12 @@ class IndexReplay:
 
         Raises
         ------
-        ModelError : it is of another shape, or lacks something.
+        ModelError : it is of another replay or market, or lacks something; nothing is taken over then.
         """
         try:
+            self._check(state)
             for name in _KEPT:
                 mine, theirs = getattr(self, name), state[name]
-                if tuple(mine.shape[1:]) != theirs.shape[1:] or len(theirs) > len(mine):
-                    raise ModelError(
-                        f"the stored replay holds '{name}' of shape {theirs.shape}; at most {tuple(mine.shape)} fits."
-                    )
                 mine[: len(theirs)] = self.xp.asarray(theirs)
             self.added = int(state["added"][0])
             if self.tree is not None:
@@ -264,6 +271,27 @@ class IndexReplay:
                 self.highest = float(state["highest"][0])
         except KeyError as missing:
             raise ModelError(f"the stored replay lacks {missing}.") from missing
+
+    @property
+    def _shape(self) -> tuple[int, ...]:
+        """Steps, copies, rows of the market, steps of a transition, and whether there are priorities."""
+        return self.steps, self.n_envs, len(self._features), self.n_step, int(self.tree is not None)
+
+    def _check(self, state: Mapping[str, NDArray[Any]]) -> None:
+        shape, names = tuple(int(n) for n in state["shape"]), ("steps", "copies", "rows", "n_step", "priorities")
+        if shape != self._shape:
+            told = [f"{name} {theirs} (here {mine})" for name, theirs, mine in zip(names, shape, self._shape) if theirs != mine]
+            raise ModelError(f"the stored replay is another one: {', '.join(told)}.")
+        n = min(int(state["added"][0]), self.steps) * self.n_envs
+        for name in _KEPT:
+            expected = (n, *getattr(self, name).shape[1:])
+            if tuple(state[name].shape) != expected:
+                raise ModelError(f"the stored replay holds '{name}' of shape {state[name].shape}; {expected} was expected.")
+        last = len(self._features) - 2
+        if self._shown and n and not (state["row"].min() >= self.window - 1 and state["row"].max() <= last):
+            raise ModelError(f"the stored replay has rows beyond the market's; {self.window - 1} to {last} were expected.")
+        if self.tree is not None and len(state["priority"]) != n:
+            raise ModelError(f"the stored replay has {len(state['priority'])} priorities; {n} were expected.")
 
 
 def _compiled_kernels() -> Any:

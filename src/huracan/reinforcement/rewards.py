@@ -10,7 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+
 from huracan.errors import AccountingError, ModelError
+from huracan.training.code_identity import code_of
 
 __all__ = [
     "RUIN",
@@ -20,6 +23,7 @@ __all__ = [
     "Outcome",
     "Reward",
     "as_reward",
+    "code_of_reward",
     "log_of_growth",
     "name_of",
     "outcome_of",
@@ -204,7 +208,17 @@ class _OfOutcome:
         return ()
 
     def __call__(self, outcome: Outcome, memory: tuple[Any, ...], arrays: Any) -> tuple[Any, tuple[Any, ...]]:
-        return self.function(outcome), memory
+        reward = self.function(outcome)
+        expected = outcome.log_return
+        if getattr(reward, "shape", None) != expected.shape:
+            told = getattr(reward, "shape", None) or type(reward).__name__
+            raise ModelError(
+                f"the reward {name_of(self)} gave {told}; one number a copy, {tuple(expected.shape)}, was expected."
+            )
+        if isinstance(reward, np.ndarray) and not np.isfinite(reward).all():  # of tensors the learner finds out
+            at = int(np.argmax(~np.isfinite(reward)))
+            raise ModelError(f"the reward {name_of(self)} is {reward[at]} for copy {at}; finite numbers were expected.")
+        return reward, memory
 
 
 @dataclass(frozen=True)
@@ -212,6 +226,7 @@ class LostReward:
     """A function of one's own that was a reward once: only its name was stored, so nothing new can be learned by it."""
 
     name: str
+    code: str = ""
     path_dependent = True
 
     def memory(self, n: int, arrays: Any) -> tuple[Any, ...]:
@@ -228,6 +243,11 @@ def name_of(reward: Any) -> str | None:
     if isinstance(reward, LostReward):
         return reward.name
     return getattr(reward.function, "__qualname__", repr(reward.function)) if isinstance(reward, _OfOutcome) else None
+
+
+def code_of_reward(reward: Any) -> str:
+    """What the function that a reward is made of does, as a hash: with its name alone another one would be taken for it."""
+    return reward.code if isinstance(reward, LostReward) else code_of([getattr(reward, "function", type(reward))])
 
 
 def as_reward(given: Any) -> Reward:

@@ -72,7 +72,7 @@ class DQNAgent:
         for name in settings:
             if name not in known:
                 raise nearest_name(name, known, kind="setting of an agent")
-        self.random_state, self.n_jobs, self.device = int(random_state), n_jobs, device
+        self.random_state, self.n_jobs, self.device = int(random_state), n_jobs, _known_device(device)
         self.settings = AgentSettings(**settings)
         self.learner_: QLearner | None = None
         self.regime_evidence_: tuple[RegimeSkill, ...] = ()
@@ -110,12 +110,17 @@ class DQNAgent:
             raise ModelError(
                 "checkpoints were asked for, and this environment cannot say where it stands; the trading one can."
             )
+        before = dict(self.__dict__)
         with torch_threads(self.n_jobs):
-            experience, score = scored_experience(experience, self.settings, total_steps)
-            training = AgentTraining(self, experience, total_steps, score)
             folder = None if checkpoint is None else Path(checkpoint)
-            if folder is not None and (folder / "training.json").exists():
-                training.restore(*read_training(folder))
+            try:
+                experience, score = scored_experience(experience, self.settings, total_steps)
+                training = AgentTraining(self, experience, total_steps, score)
+                if folder is not None and (folder / "training.json").exists():
+                    training.restore(*read_training(folder))
+            except BaseException:
+                self.__dict__ = before  # what was learned before a call that is refused stays
+                raise
             training.run(total_steps if stop_at is None else min(stop_at, total_steps), folder, checkpoint_every, on_point)
         return self
 
@@ -309,3 +314,13 @@ class DQNAgent:
             seen = market.features[rows].astype(np.float64)
             spread = seen.std(axis=0)
             self.learner_.standardise(seen.mean(axis=0), np.where(spread > 1e-12, spread, 1.0))
+
+
+def _known_device(device: str) -> str:
+    """The device, if this machine has it."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ModelError(f"device is {device!r}, and that cannot be used here: {reason}. 'cpu' always can.") from error
+    return device

@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 from huracan.accounting import CostModel
 from huracan.errors import AccountingError, ModelError, nearest_name
 from huracan.reinforcement.actions import ActionLadder
-from huracan.reinforcement.rewards import DifferentialSharpe, LostReward, NetLogReturn, Reward, as_reward, name_of
+from huracan.reinforcement.rewards import (
+    DifferentialSharpe,
+    LostReward,
+    NetLogReturn,
+    Reward,
+    as_reward,
+    code_of_reward,
+    name_of,
+)
 
 __all__ = ["MOST_SHOWN", "AccountField", "TradingRules"]
 
@@ -167,7 +175,8 @@ class TradingRules:
         return tuple(reasons)
 
     def to_dict(self) -> dict[str, Any]:
-        """The rules as plain values, ready for JSON; of a reward that is a function of one's own, its name."""
+        """The rules as plain values, ready for JSON; of a reward that is a function of one's own, its name and
+        a hash of what it does."""
         reward = self.reward
         kind = next((name for name, made in _REWARDS.items() if type(reward) is made), None)
         told = {name: getattr(self, name) for name in self.__dataclass_fields__}
@@ -176,7 +185,7 @@ class TradingRules:
             "observe": list(self.observe),
             "actions": {"weights": list(self.actions.weights), "kind": self.actions.kind},
             "costs": self.costs.to_dict(),
-            "reward": {"kind": "function", "name": name_of(reward) or type(reward).__name__}
+            "reward": {"kind": "function", "name": name_of(reward) or type(reward).__name__, "code": code_of_reward(reward)}
             if kind is None
             else {"kind": kind, **asdict(cast(Any, reward))},
         }
