@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from huracan.errors import RegistryError, nearest_name
-from huracan.model_info import ModelInfo
-from huracan.registry.records import ModelVersion, Provenance
+from huracan.registry.records import ModelVersion
+from huracan.storage import to_json
 from huracan.storage.tables import aliases, audit, model_metrics, model_versions, models, promotions, registered_models, utc_now
 
 __all__ = [
@@ -202,12 +202,14 @@ def _version_of(row: sa.Row[Any], held: list[str]) -> ModelVersion:
         version=row.version,
         model_id=row.model_id,
         kind=row.kind,
+        learner=row.learner,
         digest=row.digest,
-        info=ModelInfo.model_validate(row.info),
-        metrics=row.metrics,
-        provenance=Provenance.model_validate(row.provenance),
-        extras=row.extras,
         parent_id=row.parent_id,
+        run_id=row.run_id,
         created_at=row.created_at,
+        stage=row.stage,
+        verified=row.verified,
+        serving_digest=row.serving_digest,
+        texts={key: to_json(getattr(row, key)) for key in ("info", "metrics", "provenance", "extras", "serving")},
         aliases=tuple(held),
     )
