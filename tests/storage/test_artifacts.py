@@ -50,7 +50,12 @@ def test_every_flipped_bit_is_found_before_anything_is_parsed(store: ArtifactSto
     digest = store.put({"model.txt": b"\x00\x01\x02"}, facts={"seed": 7, "card": {"name": "ridge"}}).digest
     parsed: list[bytes] = []
     real = artifacts.from_json
-    monkeypatch.setattr(artifacts, "from_json", lambda text: parsed.append(text) or real(text))
+
+    def noted(text: bytes) -> object:
+        parsed.append(text)
+        return real(text)
+
+    monkeypatch.setattr(artifacts, "from_json", noted)
     manifest = (store.path(digest) / "manifest.json").read_bytes()
     for name in ("model.txt", "manifest.json"):
         file = store.path(digest) / name
@@ -113,7 +118,8 @@ def test_a_manifest_that_vouches_for_other_bytes_is_not_believed(store: Artifact
         store.get(digest)
 
 
-ENTRY = '{"sha256": "0", "bytes": '
+def written(file_format: int, name: str, size: int) -> str:
+    return json.dumps({"format": file_format, "files": {name: {"sha256": "0", "bytes": size}}})
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"files": 3}', '{"files": {"../x": {"sha256": "0", "bytes": 1}}}'])
@@ -129,10 +135,10 @@ def test_a_damaged_manifest_is_a_sentence(store: ArtifactStore, text: str) -> No
     [
         ("", "stored JSON cannot be read"),
         ("[]", "does not list its files"),
-        ('{"format": 2, "files": {"../x": %s1}}}' % ENTRY, "does not list its files"),
-        ('{"format": 2, "files": {"x": %s-1}}}' % ENTRY, "does not list its files"),
-        ('{"format": 2, "files": {"x": %s%d}}}' % (ENTRY, 5 << 40), "is larger than the 4294967296 bytes allowed"),
-        ('{"format": 3, "files": {"x": %s1}}}' % ENTRY, "of a format this version does not know; upgrade huracan"),
+        (written(2, "../x", 1), "does not list its files"),
+        (written(2, "x", -1), "does not list its files"),
+        (written(2, "x", 5 << 40), "is larger than the 4294967296 bytes allowed"),
+        (written(3, "x", 1), "of a format this version does not know; upgrade huracan"),
     ],
 )
 def test_a_manifest_with_the_right_hash_that_was_not_written_by_us_is_a_sentence(
