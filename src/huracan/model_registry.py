@@ -24,11 +24,10 @@ from huracan.registry.records import (
     Provenance,
     RetentionPolicy,
     RetentionReport,
-    Verification,
     VersionSummary,
 )
-from huracan.registry.registration import Registration, checked_metrics
-from huracan.registry.round_trips import verification_of
+from huracan.registry.registration import Registration, checked_metrics, verification_of
+from huracan.registry.round_trip import Verification
 from huracan.registry.scopes import Scope, check_label, regime_named, scope_of
 from huracan.storage import ArtifactStore, Database
 
@@ -149,9 +148,8 @@ class ModelRegistry:
     def attachments(self, name: str, version: int) -> dict[str, bytes]:
         """Files that were registered with a version beside the model's own, verified: name -> content."""
         found = self.get(name, version=version)
-        listed = found.extras.get("attachments", ())
         files = self._files(found)
-        return {file: files[file] for file in listed}
+        return {file: files[file] for file in self.artifacts.manifest(found.digest).get("attachments", ())}
 
     def _files(self, found: ModelVersion) -> dict[str, bytes]:
         if found.stage == "removed":
@@ -287,7 +285,7 @@ class ModelRegistry:
         it did then, bit for bit.
         """
         found = self.get(name, version=version)
-        outcome = verification_of(self.artifacts, found)
+        outcome = verification_of(self.artifacts, found.digest)
         request = Request()
         self.database.run(lambda connection: stages.set_verified(connection, name, version, outcome, request))
         return outcome
@@ -380,7 +378,7 @@ class ModelRegistry:
             return search.lineage_of(connection, name, version)
 
     def retain(self, policy: RetentionPolicy | None = None, *, dry_run: bool = False) -> RetentionReport:
-        """Let versions beyond ``policy`` give up their artifact; cards, metrics and audit stay. :meth:`collect` frees the disk."""
+        """Let versions beyond ``policy`` give up their artifact, which :meth:`collect` removes; cards and audit stay."""
         return retention.retain(self.database, policy or RetentionPolicy(), dry_run=dry_run)
 
     def collect(self, grace: timedelta = timedelta(hours=1)) -> CollectReport:

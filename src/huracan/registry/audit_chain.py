@@ -7,17 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import sqlalchemy as sa
 
 from huracan.registry.records import AuditReport, BrokenLink
-from huracan.registry.statements import Statement, insert_into, moment_in, moment_out, parsed
+from huracan.registry.statements import Row, Statement, insert_into, moment_in, moment_out, parsed
 from huracan.storage import from_json, to_json
 from huracan.storage.tables import audit, registered_models, utc_now
 
-__all__ = ["Entry", "Head", "Request", "append", "this_actor", "verify_chains"]
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["Entry", "Head", "Request", "append", "history_of", "this_actor", "verify_chains"]
 
 _JSON = ("details", "evidence", "metrics_before", "metrics_after")
 _HASHED = tuple(column.name for column in audit.columns if column.name not in ("id", "hash"))
@@ -27,6 +30,9 @@ _MOVE_HEAD = Statement(
     .where(registered_models.c.name == sa.bindparam("of"))
     .values(audit_length=sa.bindparam("length"), audit_hash=sa.bindparam("last"))
 )
+_SHOWN: tuple[str, ...] = ("id", "at", "action", "alias", "from_version", "to_version", "reason", "actor", "details")
+_SHOWN += ("symbol", "regime", "evidence", "metrics_before", "metrics_after")
+_HISTORY = sa.select(*(audit.c[name] for name in _SHOWN)).where(audit.c.name == sa.bindparam("of")).order_by(audit.c.id)
 _FIND_REQUEST = Statement(sa.select(audit.c.to_version).where(audit.c.request_id == sa.bindparam("request")))
 
 
@@ -49,7 +55,7 @@ class Request:
     id: str = field(default_factory=lambda: uuid4().hex)
     tries: int = 0
 
-    def done_before(self, connection: sa.Connection) -> sa.Row[Any] | None:
+    def done_before(self, connection: sa.Connection) -> Row | None:
         """The audit row ``(to_version,)`` of an earlier attempt at this request, where that was kept after all."""
         self.tries += 1
         return None if self.tries == 1 else _FIND_REQUEST(connection, request=self.id).one_or_none()
@@ -106,6 +112,17 @@ def this_actor() -> str:
     return f"{user}@{socket.gethostname()}"
 
 
+def history_of(connection: sa.Connection, name: str) -> pl.DataFrame:
+    """The audit of a name as a frame, oldest first; see :meth:`ModelRegistry.history`."""
+    import polars as pl
+
+    schema: dict[str, Any] = dict.fromkeys(_SHOWN, pl.String)
+    schema |= {"id": pl.Int64, "at": pl.Datetime("us", "UTC"), "from_version": pl.Int64, "to_version": pl.Int64}
+    rows = connection.execute(_HISTORY, {"of": name}).mappings()
+    records = [{**row, **{key: to_json(row[key]) if row[key] else None for key in _JSON}} for row in rows]
+    return pl.DataFrame(records, schema=schema)
+
+
 def verify_chains(connection: sa.Connection, name: str | None = None) -> AuditReport:
     """Compute every hash again, of one name or of all, and compare with what is stored and with the heads.
 
@@ -119,7 +136,7 @@ def verify_chains(connection: sa.Connection, name: str | None = None) -> AuditRe
     found: dict[str, list[Mapping[str, Any]]] = {row.name: [] for row in connection.execute(heads)}
     count = 0
     for row in connection.execute(rows).mappings():
-        found.setdefault(row["name"], []).append(row)
+        found.setdefault(row["name"], []).append(dict(row))
         count += 1
     ends = {row.name: (row.audit_length, row.audit_hash) for row in connection.execute(heads)}
     broken = [link for key in found for link in _broken_links(key, found[key], *ends.get(key, (0, "")))]

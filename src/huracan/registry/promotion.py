@@ -202,9 +202,7 @@ def _move(
         _tell_engine(connection, move, action, before.version, after.version, now)
 
 
-def _tell_engine(
-    connection: sa.Connection, move: Move, action: str, old: int | None, new: int | None, now: Any
-) -> None:
+def _tell_engine(connection: sa.Connection, move: Move, action: str, old: int | None, new: int | None, now: Any) -> None:
     snapshot = {"alias": move.alias, "action": action, **move.details}
     snapshot |= {key: value for key, value in (("symbol", move.scope.symbol), ("regime", move.scope.regime)) if value}
     old_id, new_id = (None if version is None else f"{move.name}/{version}" for version in (old, new))

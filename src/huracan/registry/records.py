@@ -27,7 +27,6 @@ __all__ = [
     "RetentionPolicy",
     "RetentionReport",
     "Stage",
-    "Verification",
     "VersionSummary",
 ]
 
@@ -188,15 +187,6 @@ class AuditReport:
     def intact(self) -> bool:
         """Whether every row is what it was when it was written, and none is missing."""
         return not self.broken
-
-
-@dataclass(frozen=True)
-class Verification:
-    """Whether a stored model is the model: ``verified``, ``reason`` where it is not, and how many rows it answered alike."""
-
-    verified: bool
-    reason: str = ""
-    rows: int = 0
 
 
 @dataclass(frozen=True)

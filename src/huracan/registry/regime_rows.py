@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from huracan.model_info import MarketRegime, RegimeSkill
 from huracan.registry.evidence import Evidence, RegimeCandidate
-from huracan.registry.statements import Statement, insert_into
+from huracan.registry.statements import Row, Statement, insert_into
 from huracan.storage.tables import model_regimes, model_versions
 
 __all__ = ["add_regimes", "candidates", "replace_skills"]
@@ -94,7 +94,7 @@ def candidates(
     return found
 
 
-def _candidate(row: sa.Row[Any], regime: MarketRegime, alpha: float) -> RegimeCandidate:
+def _candidate(row: Row, regime: MarketRegime, alpha: float) -> RegimeCandidate:
     name, version, learner, reason, *numbers = row
     measured = None
     if numbers[0] is not None:  # our own rows: what they hold was checked when it was registered

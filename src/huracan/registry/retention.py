@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
+from functools import partial
 
 import sqlalchemy as sa
 
-from huracan.errors import RegistryError, StorageError
+from huracan.errors import RegistryError
 from huracan.registry.audit_chain import Entry, append
 from huracan.registry.records import CollectReport, RetentionPolicy, RetentionReport
 from huracan.registry.statements import Statement, moment_out
@@ -24,8 +18,6 @@ from huracan.storage.tables import aliases, audit, model_versions, utc_now
 __all__ = ["collect", "retain"]
 
 _ROW = model_versions.c
-_TRASH = ".trash"
-_LONG_AGO = 3600.0  # seconds
 
 
 def retain(database: Database, policy: RetentionPolicy, *, dry_run: bool) -> RetentionReport:
@@ -40,7 +32,7 @@ def retain(database: Database, policy: RetentionPolicy, *, dry_run: bool) -> Ret
     removed: list[str] = []
     kept = 0
     for name in names:
-        old, rest = database.run(lambda connection, name=name: _retain_one(connection, name, policy, protected, dry_run))
+        old, rest = database.run(partial(_retain_one, name=name, policy=policy, protected=protected, dry_run=dry_run))
         removed += old
         kept += rest
     return RetentionReport(tuple(removed), kept, len(protected), dry_run)
@@ -74,7 +66,7 @@ def _protected(connection: sa.Connection) -> set[str]:
     found: set[str] = set()
     for model_id in wanted:
         here: str | None = model_id
-        while here in parents and here not in found:
+        while here is not None and here in parents and here not in found:
             found.add(here)
             here = parents[here]
     return found
@@ -88,21 +80,21 @@ def _pointed_at(connection: sa.Connection, name: str) -> set[str]:
 def collect(database: Database, artifacts: ArtifactStore, *, grace: timedelta) -> CollectReport:
     """Remove artifacts that no version refers to and that nobody stored within ``grace``.
 
-    What is removed is renamed while registering waits, and deleted after; so a version that is
-    registered at this moment either keeps its artifact or stores it again.
+    What is removed is removed while registering waits; so a version that is registered at this moment either keeps its
+    artifact or stores it again. What killed processes left half-written goes too.
     """
     if grace < timedelta(0):
         raise RegistryError(f"a grace of {grace} is negative; artifacts cannot be older than that.")
-    latest = time.time() - grace.total_seconds()
     removed: list[str] = []
-    size = waiting = 0
-    with _trash(artifacts) as trash:
-        for digest in artifacts.digests():
-            if artifacts.path(digest).stat().st_mtime > latest:
-                waiting += not _referred(database, digest)
-            elif not _referred(database, digest) and _throw_away(database, artifacts, digest, trash):
+    size = 0
+    for digest in artifacts.older_than(grace):
+        if not _referred(database, digest):
+            found = sum(file.stat().st_size for file in artifacts.path(digest).iterdir())
+            if _throw_away(database, artifacts, digest):
                 removed.append(digest)
-                size += sum(file.stat().st_size for file in (trash / digest).iterdir())
+                size += found
+    artifacts.sweep(grace)
+    waiting = sum(not _referred(database, digest) for digest in artifacts.digests())
     return CollectReport(tuple(removed), size, waiting)
 
 
@@ -123,30 +115,13 @@ def _referred(database: Database, digest: str) -> bool:
         return _REFERS(connection, wanted=digest).one_or_none() is not None
 
 
-def _throw_away(database: Database, artifacts: ArtifactStore, digest: str, trash: Path) -> bool:
+def _throw_away(database: Database, artifacts: ArtifactStore, digest: str) -> bool:
     with database.transaction() as connection:
         _hold_off_registrations(connection)
-        if _REFERS(connection, wanted=digest).one_or_none() is not None:
-            return False
-        os.rename(artifacts.path(digest), trash / digest)
-        return True
+        return _REFERS(connection, wanted=digest).one_or_none() is None and artifacts.remove(digest)
 
 
 def _hold_off_registrations(connection: sa.Connection) -> None:
     """Make whoever inserts versions wait for this transaction; on SQLite a writing transaction does so by itself."""
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("LOCK TABLE model_versions IN SHARE ROW EXCLUSIVE MODE")
-
-
-@contextmanager
-def _trash(artifacts: ArtifactStore) -> Iterator[Path]:
-    folder = artifacts.folder / _TRASH
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder) as made:
-            yield Path(made)
-        for left in folder.iterdir():
-            if left.stat().st_mtime < time.time() - _LONG_AGO:  # of a process that was killed
-                shutil.rmtree(left, ignore_errors=True)
-    except OSError as error:
-        raise StorageError(f"the artifact folder {artifacts.folder} cannot be cleaned: {error.strerror}.") from error

@@ -51,9 +51,7 @@ def regime_named(regime: MarketRegime | str) -> MarketRegime:
     except ValueError as error:
         near = str(nearest_name(str(regime), list(MarketRegime), kind="regime")).partition("; did you mean ")[2]
         hint = f"; did you mean {near.partition('?')[0]}?" if near else "."
-        raise RegistryError(
-            f"regime '{regime}' does not exist; expected one of {', '.join(MarketRegime)}{hint}"
-        ) from error
+        raise RegistryError(f"regime '{regime}' does not exist; expected one of {', '.join(MarketRegime)}{hint}") from error
 
 
 def check_label(text: str, what: str) -> None:

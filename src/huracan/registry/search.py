@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from huracan.errors import RegistryError
 from huracan.registry.records import ModelVersion, VersionSummary
 from huracan.registry.scopes import check_label
-from huracan.registry.statements import Statement, insert_into, moment_out
+from huracan.registry.statements import Row, Statement, insert_into, moment_out
 from huracan.registry.versions import find_version
 from huracan.storage.tables import model_tags, model_versions
 
@@ -69,9 +69,9 @@ def _query(columns: tuple[str, ...], n_tags: int) -> Statement:
     return Statement(query.select_from(source).order_by(_ROW.id.desc()).limit(sa.bindparam("most", type_=sa.Integer)))
 
 
-def _summary(row: sa.Row[tuple[object, ...]]) -> VersionSummary:
+def _summary(row: Row) -> VersionSummary:
     id_, name, version, learner, kind, stage, verified, run_id, created_at = row
-    return VersionSummary(id_, name, version, learner, kind, stage, bool(verified), run_id, moment_out(created_at))  # type: ignore[arg-type]
+    return VersionSummary(id_, name, version, learner, kind, stage, bool(verified), run_id, moment_out(created_at))
 
 
 def add_tags(connection: sa.Connection, name: str, version: int, tags: Mapping[str, str | None]) -> None:

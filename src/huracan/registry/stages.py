@@ -6,7 +6,8 @@ import sqlalchemy as sa
 
 from huracan.errors import RegistryError
 from huracan.registry.audit_chain import Entry, Request, append
-from huracan.registry.records import Stage, Verification
+from huracan.registry.records import Stage
+from huracan.registry.round_trip import Verification
 from huracan.registry.scopes import Scope
 from huracan.registry.versions import alias_rows, find_version, lock_name
 from huracan.storage.tables import model_versions
@@ -44,9 +45,9 @@ def set_verified(connection: sa.Connection, name: str, version: int, outcome: Ve
     _, head = lock_name(connection, name)
     if request.done_before(connection) is not None:
         return
-    _set(connection, name, version, verified=outcome.verified)
-    details = {"verified": outcome.verified, "rows": outcome.rows}
-    append(connection, head, Entry("verify", to_version=version, reason=outcome.reason or None, details=details), request)
+    _set(connection, name, version, verified=outcome.ok)
+    details = {"verified": outcome.ok, "rows": outcome.n_rows, "answers": outcome.n_answers}
+    append(connection, head, Entry("verify", to_version=version, reason=outcome.reason, details=details), request)
 
 
 def _set(connection: sa.Connection, name: str, version: int, **values: object) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 
 from huracan.errors import StorageError
 from huracan.storage import from_json
 
-__all__ = ["Statement", "insert_into", "moment_in", "moment_out", "parsed"]
+__all__ = ["Row", "Statement", "insert_into", "moment_in", "moment_out", "parsed"]
+
+Row: TypeAlias = sa.Row[*tuple[Any, ...]]
+"""A row as the driver gave it."""
 
 _TIME = "%Y-%m-%d %H:%M:%S.%f"
 
@@ -40,12 +43,10 @@ class Statement:
         self.columns = columns
         self._compiled: dict[str, tuple[str, list[str] | None, dict[str, Any]]] = {}
 
-    def __call__(self, connection: sa.Connection, **values: Any) -> sa.CursorResult[Any]:
+    def __call__(self, connection: sa.Connection, **values: Any) -> sa.CursorResult[*tuple[Any, ...]]:
         dialect = connection.dialect
         if dialect.name not in self._compiled:
-            made: Any = self.statement.compile(  # type: ignore[attr-defined]
-                dialect=dialect, column_keys=self.columns, compile_kwargs={"render_postcompile": True}
-            )
+            made: Any = self.statement.compile(dialect=dialect, column_keys=self.columns)  # type: ignore[attr-defined]
             order = list(made.positiontup) if made.positional else None
             self._compiled[dialect.name] = (str(made), order, dict(made.params))
         text, order, defaults = self._compiled[dialect.name]

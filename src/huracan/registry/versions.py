@@ -12,11 +12,24 @@ from huracan.errors import RegistryError, nearest_name
 from huracan.registry.audit_chain import Entry, Head, Request, append
 from huracan.registry.records import ModelVersion
 from huracan.registry.scopes import Scope
-from huracan.registry.statements import Statement, insert_into, moment_in, moment_out
+from huracan.registry.statements import Row, Statement, insert_into, moment_in, moment_out
 from huracan.storage import to_json
 from huracan.storage.tables import aliases, model_metrics, model_versions, models, registered_models, utc_now
 
-__all__ = ["Held", "add_version", "alias_rows", "find_version", "held_version", "lock_name", "require_name", "versions_of"]
+__all__ = [
+    "Held",
+    "add_version",
+    "alias_rows",
+    "find_version",
+    "held_version",
+    "lock_name",
+    "names",
+    "no_alias",
+    "no_version",
+    "require_name",
+    "version_by_alias",
+    "versions_of",
+]
 
 _ENGINE_METRICS = ("sharpe", "hit_rate", "drawdown", "net_bps", "cost_bps")
 _WINDOW = "out_of_fold"
@@ -32,26 +45,54 @@ _CREATE_NAME = {
     for dialect, made in (("sqlite", sqlite), ("postgresql", postgresql))
 }
 _LOCK_NAME = Statement(
-    sa.select(_NAME.last_version, _NAME.audit_length, _NAME.audit_hash).where(_NAME.name == sa.bindparam("of")).with_for_update()
+    sa.select(_NAME.last_version, _NAME.audit_length, _NAME.audit_hash)
+    .where(_NAME.name == sa.bindparam("of"))
+    .with_for_update()
 )
 _HAS_NAME = Statement(sa.select(_NAME.name).where(_NAME.name == sa.bindparam("of")))
 _COUNT_VERSION = Statement(
     sa.update(registered_models).where(_NAME.name == sa.bindparam("of")).values(last_version=sa.bindparam("number"))
 )
-_VALUES = ("name", "version", "model_id", "parent_id", "kind", "digest", "info", "metrics", "provenance", "extras", "created_at")
+_VALUES: tuple[str, ...] = (
+    "name",
+    "version",
+    "model_id",
+    "parent_id",
+    "kind",
+    "digest",
+    "info",
+    "metrics",
+    "provenance",
+    "extras",
+    "created_at",
+)
 _VALUES += ("learner", "run_id", "verified", "serving_digest", "serving")
 _ADD_VERSION = insert_into(model_versions, _VALUES, returning="id")
 _ADD_MODEL = insert_into(models, ("model_id", "parent_id", "kind", "created_at", "s3_path", "features_used", "params"))
 _ADD_METRICS = insert_into(model_metrics, ("model_id", "window", "promoted", *_ENGINE_METRICS))
 
-_PLAIN = ("name", "version", "model_id", "kind", "learner", "digest", "parent_id", "run_id", "created_at", "stage", "verified")
+_PLAIN: tuple[str, ...] = (
+    "name",
+    "version",
+    "model_id",
+    "kind",
+    "learner",
+    "digest",
+    "parent_id",
+    "run_id",
+    "created_at",
+    "stage",
+    "verified",
+)
 _PLAIN += ("serving_digest",)
 _held = aliases.alias("held")
 _COLUMNS = [
     *(_VERSION[name] for name in _PLAIN),
     *(sa.cast(_VERSION[name], sa.Text).label(name) for name in _TEXTS),
     sa.select(
-        sa.func.aggregate_strings(_held.c.alias + _UNIT + _held.c.symbol + _UNIT + _held.c.regime, _END)
+        sa.func.aggregate_strings(
+            _held.c.alias + _UNIT + _held.c.symbol + _UNIT + _held.c.regime, sa.literal_column(f"'{_END}'")
+        )
     )
     .where(_held.c.name == _VERSION.name, _held.c.version == _VERSION.version)
     .scalar_subquery()
@@ -78,9 +119,7 @@ _BY_ALIAS = Statement(
     .order_by(*_NEAREST)
     .limit(1)
 )
-_HOLDER = Statement(
-    sa.select(_ALIAS.version, *_scope_columns).where(*_IN_SCOPE).order_by(*_NEAREST).limit(1)
-)
+_HOLDER = Statement(sa.select(_ALIAS.version, *_scope_columns).where(*_IN_SCOPE).order_by(*_NEAREST).limit(1))
 _ALIASES = Statement(
     sa.select(_ALIAS.alias, _ALIAS.symbol, _ALIAS.regime, _ALIAS.version)
     .where(_ALIAS.name == sa.bindparam("of"))
@@ -131,7 +170,6 @@ def add_version(
     connection: sa.Connection,
     name: str,
     values: Mapping[str, Any],
-    features: list[str] | None,
     request: Request,
 ) -> tuple[int, int]:
     """Insert the next version of ``name``, mirror it into the Engine's tables and audit it.
@@ -149,11 +187,12 @@ def add_version(
     _COUNT_VERSION(connection, of=name, number=version)
     model_id = f"{name}/{version}"
     shared = {"model_id": model_id, "parent_id": values["parent_id"], "kind": values["kind"], "created_at": now}
+    signature = values["info"].get("signature")
     _ADD_MODEL(
         connection,
         **shared,
         s3_path=f"sha256:{values['digest']}",
-        features_used=None if features is None else to_json(features),
+        features_used=None if signature is None else to_json(signature["columns"]),
         params=to_json(values["info"]["hyperparameters"]),
     )
     measured = {key: values["metrics"].get(key) for key in _ENGINE_METRICS}
@@ -208,9 +247,14 @@ def no_alias(connection: sa.Connection, name: str, alias: str, scope: Scope) -> 
     return RegistryError(str(nearest_name(alias, known, kind=f"alias of model '{name}'")))
 
 
-def alias_rows(connection: sa.Connection, name: str) -> list[sa.Row[Any]]:
+def alias_rows(connection: sa.Connection, name: str) -> list[Row]:
     """``(alias, symbol, regime, version)`` of one name, sorted."""
     return list(_ALIASES(connection, of=name).all())
+
+
+def names(connection: sa.Connection) -> list[str]:
+    """Every registered name, sorted."""
+    return list(connection.execute(sa.select(_NAME.name).order_by(_NAME.name)).scalars())
 
 
 def versions_of(connection: sa.Connection, name: str) -> list[ModelVersion]:
@@ -218,7 +262,7 @@ def versions_of(connection: sa.Connection, name: str) -> list[ModelVersion]:
     return [_version_of(row) for row in _ALL_OF_NAME(connection, of=name)]
 
 
-def _version_of(row: sa.Row[Any], alias: str = "") -> ModelVersion:
+def _version_of(row: Row, alias: str = "") -> ModelVersion:
     values = dict(zip((*_PLAIN, *_TEXTS), row, strict=False))
     held = [part.split(_UNIT) for part in row.held.split(_END)] if row.held else []
     scope = {"symbol": row.of_symbol, "regime": row.of_regime, "generation": row.generation} if alias else {}
