@@ -27,9 +27,9 @@ P99_BARS = {"alias get": 5.0, "models_for_regime": 20.0, "a list page of 50": 50
 _MEMORY = Path("/dev/shm")
 _SAID = """
 Interleaved in one run; both registries hold 1,000 tagged versions, and gave the same champions and the same versions of each
-tag before anything was timed. The bars of the first four are judged in memory, where the database's own work is what is timed. On
-this disk one wait takes {floor:.1f} ms, ours waits once a transaction, and the bars of what writes are out of anyone's reach
-there: the column shows what is left of them. Files are judged on the disk. On PostgreSQL (fsync on) the bar is 1x for all.
+tag before anything was timed. The bars of the first four are judged in memory, where the database's own work is what is timed.
+On this disk one wait takes {floor:.1f} ms and ours waits once a transaction, so there the bars of what writes are out of anyone's
+reach; the column shows what is left. Files are judged on the disk. On PostgreSQL (fsync on) the bar is 1x for all.
 """.strip()
 
 
