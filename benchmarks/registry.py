@@ -28,8 +28,8 @@ _MEMORY = Path("/dev/shm")
 _SAID = """
 Interleaved in one run; both registries hold 1,000 tagged versions, and gave the same champions and the same versions of each
 tag before anything was timed. The bars of the first four are judged in memory, where the database's own work is what is timed.
-On this disk one wait takes {floor:.1f} ms and ours waits once a transaction, so there the bars of what writes are out of anyone's
-reach; the column shows what is left. Files are judged on the disk. On PostgreSQL (fsync on) the bar is 1x for all.
+On this disk one wait takes {floor:.1f} ms and ours waits once a transaction, so the bars of what writes are out of anyone's
+reach there; the column shows what is left. Files are judged on the disk. On PostgreSQL (fsync on) the bar is 1x for all.
 """.strip()
 
 
