@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -105,7 +106,8 @@ def _kill_one(process: subprocess.Popen[str], after: float) -> str:
         else:
             last = word
     time.sleep(after)
-    os.kill(child, signal.SIGKILL)
+    with suppress(ProcessLookupError):  # it ended by itself, and said why
+        os.kill(child, signal.SIGKILL)
     for word in iter(lambda: process.stdout.readline().strip() if process.stdout else "dead", "dead"):
         last = word
     return last
