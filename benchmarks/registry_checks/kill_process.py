@@ -56,10 +56,12 @@ def _work(url: str, folder: str, number: int) -> None:
         registry = ModelRegistry(url, artifacts=folder)
         choice = random.Random(number)
         for step in itertools.count():
-            _say("register")
+            if step:  # the first time much is done once only, and would be all that is interrupted
+                _say("register")
             version = registry.register(line(number + step / 1_000), CARD, name=NAME, metrics={"sharpe": 1.0})
             for _ in range(4):
-                _say("promote")
+                if step:
+                    _say("promote")
                 registry.promote(NAME, choice.randint(max(1, version - 3), version), reason="a loop")
     except BaseException as error:  # noqa: BLE001 - a forked process must not go on with its parent's loop
         _say(f"failed {type(error).__name__}: {error}")

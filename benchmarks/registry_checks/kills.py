@@ -48,7 +48,7 @@ class Kills:
         return sum(self.during.values())
 
 
-def kill_at_random_moments(url: str, folder: Path, count: int, *, seed: int = 0, span: float = 0.06) -> Kills:
+def kill_at_random_moments(url: str, folder: Path, count: int, *, seed: int = 0, span: float = 0.1) -> Kills:
     """Kill ``count`` processes that register and promote, each within ``span`` seconds of its first step, and look after each.
 
     After every kill versions, artifacts, aliases, audit and the Engine's tables are compared, and the same work is done

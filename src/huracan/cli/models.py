@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from huracan.cli.checking import DEFECTS_FOUND
+from huracan.cli.model_facts import facts_of, lines_of, print_candidates, print_evidence, print_history, print_versions
 from huracan.cli.options import ConfigFile
 from huracan.cli.registries import AsJson, Home, pairs, print_json, print_table, registry_of
 
@@ -49,35 +50,15 @@ def list_models(
     """List versions, newest first; or, with --regime, the models that suit a regime, best first, with their evidence."""
     registry = registry_of(config, home)
     if regime is not None:
-        _list_for_regime(registry, regime, evidence, limit, as_json)
+        print_candidates(registry.models_for_regime(regime, evidence, limit=limit), as_json=as_json)
         return
     if name is not None:
         registry.aliases(name)  # says which name was meant where there is none
     wanted: dict[str, Any] = {"name": name, "learner": learner, "run_id": run, "stage": None if stage == "any" else stage}
     found = registry.find(tags=pairs(tag or [], "--tag"), limit=limit, before=before, **wanted)
-    held = {each: _by_version(registry.aliases(each)) for each in {item.name for item in found}}
-    rows = [
-        {
-            **{"id": item.id, "model": f"{item.name}@{item.version}", "learner": item.learner, "kind": item.kind},
-            **{"stage": item.stage, "verified": item.verified, "aliases": held[item.name].get(item.version, [])},
-            "created_at": item.created_at,
-        }
-        for item in found
-    ]
-    if as_json:
-        print_json(rows)
-        return
-    print_table(
-        ["id", "model", "learner", "kind", "stage", "verified", "aliases", "registered, UTC"],
-        [
-            [
-                *(row["id"], row["model"], row["learner"], row["kind"], row["stage"], "yes" if row["verified"] else "no"),
-                *(", ".join(row["aliases"]) or None, f"{row['created_at']:%Y-%m-%d %H:%M:%S}"),
-            ]
-            for row in rows
-        ],
-    )
-    if len(found) == limit:
+    aliases = {each: registry.aliases(each) for each in {item.name for item in found}}
+    print_versions(found, aliases, as_json=as_json)
+    if len(found) == limit and not as_json:
         typer.echo(f"More may follow: --before {found[-1].id}.")
 
 
@@ -86,37 +67,26 @@ def show(spec: Spec, as_json: AsJson = False, config: ConfigFile = None, home: H
     """Show everything that is known of one version: card, metrics, evidence by regime, where it comes from, tags, export."""
     registry = registry_of(config, home)
     version = _named(registry, spec)
-    facts = _facts(registry, version)
+    facts = facts_of(registry, version)
     if as_json:
         print_json(facts)
         return
-    print_table(["", version.model_id], _lines(facts))
-    if version.info.regime_evidence:
-        header = ["regime", "skill", "interval", "adjusted p", "rows", "spells"]
-        print_table(
-            header,
-            [
-                [
-                    *(s.regime, f"{s.skill:+.4g}", f"{s.ci_low:+.4g} to {s.ci_high:+.4g}"),
-                    *(f"{s.p_adjusted:.3g}", s.n_rows, s.n_spells or None),
-                ]
-                for s in version.info.regime_evidence
-            ],
-        )
+    print_table(["", version.model_id], lines_of(facts))
+    print_evidence(version.info.regime_evidence)
 
 
 @models_app.command()
 def compare(a: Spec, b: Spec, as_json: AsJson = False, config: ConfigFile = None, home: Home = None) -> None:
     """Put what is known of two versions side by side; huracan compare tells on candles which one is better."""
     registry = registry_of(config, home)
-    both = [_facts(registry, _named(registry, spec)) for spec in (a, b)]
+    both = [facts_of(registry, _named(registry, spec)) for spec in (a, b)]
     if as_json:
         print_json(dict(zip(("a", "b"), both, strict=True)))
         return
-    left, right = (dict(_lines(facts)) for facts in both)
-    rows = [[key, left.get(key), right.get(key)] for key in {**left, **right} if left.get(key) != right.get(key)]
-    print_table(["", a, b], rows)
-    typer.echo(f"{len(left.keys() & right.keys()) - len([1 for row in rows if None not in row])} further facts are equal.")
+    left, right = (dict(lines_of(facts)) for facts in both)
+    keys = [key for key in {**left, **right} if left.get(key) != right.get(key)]
+    print_table(["", a, b], [[key, left.get(key), right.get(key)] for key in keys])
+    typer.echo(f"Both say the same in {len({**left, **right}) - len(keys)} further lines.")
 
 
 @models_app.command()
@@ -133,9 +103,15 @@ def promote(
     home: Home = None,
 ) -> None:
     """Point an alias at a version, in one transaction with its line in the history."""
-    scope = {"symbol": symbol, "regime": regime}
     registry_of(config, home).promote(
-        name, version, alias=alias, expected=_expected(expected), reason=reason, evidence=evidence or (), **scope
+        name,
+        version,
+        alias=alias,
+        symbol=symbol,
+        regime=regime,
+        expected=_expected(expected),
+        reason=reason,
+        evidence=evidence or (),
     )
     typer.echo(f"'{alias}' of '{name}'{_whose(symbol, regime)} is version {version}.")
 
@@ -152,15 +128,15 @@ def rollback(
     home: Home = None,
 ) -> None:
     """Give an alias back to the version that held it before; again goes one further back."""
-    scope = {"symbol": symbol, "regime": regime}
-    now = registry_of(config, home).rollback(name, alias, reason=reason, expected=_expected(expected), **scope)
+    registry, held = registry_of(config, home), _expected(expected)
+    now = registry.rollback(name, alias, symbol=symbol, regime=regime, reason=reason, expected=held)
     typer.echo(f"'{alias}' of '{name}'{_whose(symbol, regime)} is version {now} again.")
 
 
 @models_app.command()
 def history(
     name: Name,
-    verify: Annotated[bool, typer.Option("--verify", help="Compute the audit's chain of hashes again; 3 where it breaks.")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Compute the chain of hashes again; 3 where it breaks.")] = False,
     as_json: AsJson = False,
     config: ConfigFile = None,
     home: Home = None,
@@ -171,18 +147,7 @@ def history(
     if as_json:
         print_json(rows)
     else:
-        header = ["at, UTC", "action", "alias", "whose", "from", "to", "who", "why"]
-        print_table(
-            header,
-            [
-                [
-                    *(f"{row['at']:%Y-%m-%d %H:%M:%S}", row["action"], row["alias"]),
-                    *(" ".join(filter(None, (row["symbol"], row["regime"]))) or None, row["from_version"], row["to_version"]),
-                    *(row["actor"], row["reason"]),
-                ]
-                for row in rows
-            ],
-        )
+        print_history(rows)
     if verify:
         report = registry.verify_audit(name)
         for link in report.broken:
@@ -241,7 +206,7 @@ def export(
     if digest is None:
         reason = version.serving.get("reason") or "no rows were given to check an export on when it was registered"
         raise RegistryError(f"{version.model_id} has no ONNX graph: {reason}.")
-    files = {**registry.artifacts.get(digest), "version.json": to_json(_facts(registry, version), indent=1).encode()}
+    files = {**registry.artifacts.get(digest), "version.json": to_json(facts_of(registry, version), indent=1).encode()}
     for name, content in files.items():
         put_file(folder / name, content)
     typer.echo(f"Written: {folder.resolve()}, {', '.join(sorted(files))}.")
@@ -268,62 +233,3 @@ def _expected(given: str | None) -> Expected:
 
 def _whose(symbol: str | None, regime: str | None) -> str:
     return "".join(f" for {part}" for part in (symbol, regime) if part)
-
-
-def _by_version(aliases: dict[str, int]) -> dict[int, list[str]]:
-    found: dict[int, list[str]] = {}
-    for alias, version in aliases.items():
-        found.setdefault(version, []).append(alias)
-    return found
-
-
-def _list_for_regime(registry: ModelRegistry, regime: str, evidence: str, limit: int, as_json: bool) -> None:
-    found = registry.models_for_regime(regime, evidence, limit=limit)
-    if as_json:
-        rows = [
-            {
-                **{"model": f"{item.name}@{item.version}", "learner": item.learner, "evidence": item.evidence},
-                **{"reason": item.reason, "measured": item.measured.model_dump(mode="json") if item.measured else None},
-            }
-            for item in found
-        ]
-        print_json(rows)
-        return
-    cells = []
-    for item in found:
-        skill = item.measured
-        measured = [None] * 3 if skill is None else [
-            f"{skill.skill:+.4g}", f"{skill.ci_low:+.4g} to {skill.ci_high:+.4g}", f"{skill.p_adjusted:.3g}"
-        ]
-        cells.append([f"{item.name}@{item.version}", item.learner, item.evidence, *measured, item.reason])
-    print_table(["model", "learner", "evidence", "skill", "interval", "adjusted p", "declared because"], cells)
-
-
-def _facts(registry: ModelRegistry, version: ModelVersion) -> dict[str, Any]:
-    """All that is known of a version, as JSON."""
-    return {
-        **{"model_id": version.model_id, "learner": version.learner, "kind": version.kind, "stage": version.stage},
-        **{"verified": version.verified, "aliases": list(version.aliases), "parent_id": version.parent_id},
-        **{"created_at": version.created_at, "digest": version.digest, "serving_digest": version.serving_digest},
-        "tags": registry.tags(version.name, version.version),
-        "metrics": dict(version.metrics),
-        "provenance": version.provenance.model_dump(mode="json"),
-        "card": version.info.model_dump(mode="json"),
-        "serving": dict(version.serving),
-        "extras": dict(version.extras),
-    }
-
-
-def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    """Facts as lines: nested ones by their path, empty ones left out; long ones are for ``--json``."""
-    from huracan.storage import to_json
-
-    found: list[tuple[str, str]] = []
-    for key, value in facts.items():
-        if isinstance(value, dict):
-            if key not in ("extras", "regime_evidence"):
-                found += [(f"{key} {inner}", said) for inner, said in _lines(value)]
-        elif value not in (None, "", [], ()) and key != "regime_evidence":
-            said = ", ".join(map(str, value)) if isinstance(value, list) else value if isinstance(value, str) else to_json(value)
-            found.append((key, said if len(said) <= 160 else f"{said[:157]}..."))
-    return found

@@ -128,4 +128,4 @@ def _check_artifacts(
     if idle := len(there - wanted.keys()):
         found.notes.append(f"{idle} artifact(s) belong to no version, as a run that was killed leaves them; they do no harm.")
     if first:
-        found.notes.append(f"{first} artifact(s) are of the first format, whose name does not cover versions and time of writing.")
+        found.notes.append(f"{first} artifact(s) are of the first format, whose name covers their files alone.")
