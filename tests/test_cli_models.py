@@ -123,6 +123,11 @@ def test_a_version_is_verified_and_taken_out_with_its_files(cli: Cli, registry: 
     facts = json.loads(written.pop("version.json"))
     assert written == registry.artifacts.get(facts["digest"])
     cli("models", "export", "btc@3", str(tmp_path / "out"), fails=StorageError)
+    cli("models", "export", "btc@3", str(tmp_path / "graph"), "--onnx")
+    assert (tmp_path / "graph" / "serving.onnx").stat().st_size > 0
+    registry.register(Ridge().fit(X, X[:, 1]), card("ridge"), name="btc")
+    said = str(cli("models", "export", "btc@4", str(tmp_path / "none"), "--onnx", fails=RegistryError).exception)
+    assert said == "btc/4 has no ONNX graph: no rows were given to check an export on when it was registered."
     file = registry.artifacts.path(registry.get("btc", version=2).digest) / "model.skops"
     file.write_bytes(file.read_bytes()[:-1] + b"!")
     assert "btc/2 is not verified" in cli("models", "verify", "btc@2", code=3).output
@@ -143,7 +148,6 @@ def test_a_version_is_verified_and_taken_out_with_its_files(cli: Cli, registry: 
         ),
         (("promote", "btc", "1", "--reason", " "), "needs a reason"),
         (("rollback", "btc"), "alias"),
-        (("export", "btc@1", "x", "--onnx"), "has no ONNX graph: "),
     ],
 )
 def test_bad_input_is_a_sentence(cli: Cli, words: tuple[str, ...], said: str) -> None:
