@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import sqlalchemy as sa
-from click.testing import Result
 from sklearn.linear_model import Ridge
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from huracan.cli import app
 from huracan.errors import HuracanError, PromotionConflict, RegistryError, StorageError
