@@ -71,8 +71,8 @@ def _kill_page(kills: dict[str, Kills]) -> str:
         during = [found.count, found.during["register"], found.during["promote"]]
         rows.append([name, *during, found.versions, len(found.defects), found.unreferenced, found.half_written])
     said = (
-        "`kill -9` at uniformly random moments of a loop that registers and promotes. After each, versions, artifacts, "
-        "aliases, audit and the Engine's tables are compared, and the same work is done again:"
+        "`kill -9` at uniformly random moments of processes that register, and of others that promote. After each, versions, "
+        "artifacts, aliases, audit and the Engine's tables are compared, and the same work is done again:"
     )
     return f"{said}\n\n{markdown_table(header, rows)}"
 

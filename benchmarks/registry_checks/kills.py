@@ -48,18 +48,21 @@ class Kills:
         return sum(self.during.values())
 
 
-def kill_at_random_moments(url: str, folder: Path, count: int, *, seed: int = 0, span: float = 0.1) -> Kills:
-    """Kill ``count`` processes that register and promote, each within ``span`` seconds of its first step, and look after each.
+def kill_at_random_moments(url: str, folder: Path, count: int, *, seed: int = 0) -> Kills:
+    """Kill ``count`` processes, in turn while they register and while they promote, and look after each.
+
+    The moment is uniform over twice the time that the work took when nothing was killed.
 
     After every kill versions, artifacts, aliases, audit and the Engine's tables are compared, and the same work is done
     again by this process, which must succeed.
     """
     registry = ModelRegistry(url, artifacts=folder)
     moments, found, seen = random.Random(seed), Kills(), set[str]()
-    registry.register(line(-1.0), CARD, name=NAME)
+    spans = _spans(registry)
     with _Victims(url, folder) as process:
         for number in range(count):
-            found.during[_kill_one(process, moments.uniform(0.0, span))] += 1
+            what = ("register", "promote")[number % 2]
+            found.during[_kill_one(process, what, moments.uniform(0.0, spans[what]))] += 1
             found.defects += [f"kill {number + 1}: {said}" for said in (*_defects(registry, seen), *_retried(registry, number))]
     numbers = [version.version for version in registry.versions(NAME)]
     found.versions = len(numbers)
@@ -92,11 +95,23 @@ class _Victims:
         return self._process.stdout.readline().strip()
 
 
-def _kill_one(process: subprocess.Popen[str], after: float) -> str:
+def _spans(registry: ModelRegistry) -> dict[str, float]:
+    """Seconds in which a victim is killed; long enough for it to be anywhere in its work."""
+    taken = {}
+    for slope in (-1.0, -1.5):  # the first is slower than any after it
+        started = time.perf_counter()
+        version = registry.register(line(slope), CARD, name=NAME)
+        registered = time.perf_counter()
+        registry.promote(NAME, version, reason="before the kills")
+        taken = {"register": 2 * (registered - started), "promote": 2 * (time.perf_counter() - registered)}
+    return taken
+
+
+def _kill_one(process: subprocess.Popen[str], what: str, after: float) -> str:
     """Kill a victim ``after`` seconds from its first step; what it was doing."""
     assert process.stdin is not None
     assert process.stdout is not None
-    process.stdin.write("\n")
+    process.stdin.write(f"{what}\n")
     process.stdin.flush()
     child, last = 0, ""
     while not (child and last):  # the two may come in either order
