@@ -28,7 +28,7 @@ from huracan.regimes.measures import (
     rolling_sum,
 )
 
-__all__ = ["RegimeClassifier", "RegimeWindows", "classify_regimes", "current_regime"]
+__all__ = ["RegimeClassifier", "RegimeWindows", "classify_regimes", "current_regime", "require_candles"]
 
 _ALGORITHM = 1
 """Part of the hash: raised whenever the same settings would give other regimes."""
@@ -175,7 +175,7 @@ class RegimeClassifier:
         ------
         CandleError : a column is missing, a price is not positive, a volume is negative, or rows are not sorted.
         """
-        _require_candles(candles)
+        require_candles(candles)
         n = candles.height
         code = np.full(n, -1, np.int8)
         trend, volatility, liquidity = np.full(n, np.nan), np.full(n, np.nan), np.full(n, np.nan)
@@ -263,7 +263,8 @@ def current_regime(candles: pl.DataFrame, **settings: Any) -> dict[str, MarketRe
     return RegimeClassifier.from_dict(settings).current_regime(candles)
 
 
-def _require_candles(candles: pl.DataFrame) -> None:
+def require_candles(candles: pl.DataFrame) -> None:
+    """Refuse what is no canonical candles, with the reason and the first row that has it."""
     if not isinstance(candles, pl.DataFrame):
         raise CandleError(f"candles are a {type(candles).__name__}; a polars DataFrame of canonical candles was expected.")
     missing = [name for name in ("symbol", "ts", *_COLUMNS) if name not in candles.columns]
