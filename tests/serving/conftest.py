@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
@@ -15,7 +14,6 @@ from huracan.serving import Predictor
 
 NAME = "champion.simulated"
 TRAINED = 3_000
-NOW = datetime(2024, 5, 5, tzinfo=UTC)
 
 
 @pytest.fixture(scope="session")
@@ -31,9 +29,9 @@ def history(candles: pl.DataFrame) -> pl.DataFrame:
 
 @pytest.fixture(scope="session")
 def later(candles: pl.DataFrame) -> list[dict[str, Any]]:
-    """What came after the history, bar by bar, each marked as closed."""
+    """What came after the history, bar by bar."""
     after = candles.filter(pl.int_range(pl.len()).over("symbol") >= TRAINED).sort("ts", "symbol")
-    return [{**bar, "closed": True} for bar in after.iter_rows(named=True)]
+    return list(after.iter_rows(named=True))
 
 
 @pytest.fixture(scope="session")
@@ -53,10 +51,10 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> ModelRegistry:
 
 @pytest.fixture
 def opened(registry: ModelRegistry, history: pl.DataFrame) -> Callable[..., Predictor]:
-    """``opened(**changes)``: a predictor of the champion that stands behind the history, while no bar is stale yet."""
+    """``opened(**changes)``: a predictor of the champion that stands behind the history, for candles of the past."""
 
     def make(**changes: Any) -> Predictor:
-        asked = {"history": history, "refresh": None, "max_age": None, "clock": lambda: NOW, **changes}
+        asked = {"history": history, "refresh": None, "max_age": None, "stale_after": None, **changes}
         return Predictor.from_registry(registry, NAME, **asked)
 
     return make

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from huracan.dataset import REGIME_ORDER
 from huracan.errors import SignatureError
 from huracan.labels.grid import ewma_volatility
 from huracan.market import bar_length
@@ -16,10 +17,11 @@ from huracan.serving.served import Served, require_bar
 from huracan.serving.signal import VetoKind
 from huracan.serving.signature import matrix_of
 
-__all__ = ["Rows", "answer_candles", "answer_features", "rows_of_candles"]
+__all__ = ["Rows", "answer_candles", "answer_features", "regime_code", "rows_of_candles"]
 
 Floats = NDArray[np.float64]
 _AT_ONCE = 1_024
+_CODES: dict[str, int] = {str(regime): code for code, regime in enumerate(REGIME_ORDER)}
 _NO_SCORE = (VetoKind.WARMING_UP, VetoKind.GAP, VetoKind.MISSING_VALUE, VetoKind.INFINITE_FEATURE)
 
 
@@ -79,6 +81,9 @@ def rows_of_candles(served: Served, candles: pl.DataFrame) -> Rows:
     bar = int(bar_length(candles).total_seconds() * 1_000)
     require_bar(served, bar)
     features = served.recipe.compute(candles)
+    regime = np.full(candles.height, -1)
+    if served.scorer.reads_regime and served.classifier is not None:
+        regime = regime_codes(served.classifier.classify(candles)["regime"])
     X = features.select(pl.col(name).cast(pl.Float32).fill_null(float("nan")) for name in served.columns).to_numpy()
     symbols, code = _coded(candles["symbol"])
     segment = features["segment"].to_numpy().astype(np.int32)
@@ -89,7 +94,7 @@ def rows_of_candles(served: Served, candles: pl.DataFrame) -> Rows:
     if "close" in candles.columns:
         volatility = ewma_volatility(candles["close"].cast(pl.Float64).to_numpy(), start, served.volatility_span)
     decision = candles["ts"].dt.epoch("ms").to_numpy() + bar
-    return _answered(served, np.ascontiguousarray(X), symbols, code, segment, volatility, decision, age)
+    return _answered(served, np.ascontiguousarray(X), symbols, code, segment, volatility, regime, decision, age)
 
 
 def answer_features(served: Served, given: Any, *, strict: bool = False) -> pl.DataFrame:
@@ -118,7 +123,8 @@ def answer_features(served: Served, given: Any, *, strict: bool = False) -> pl.D
     order = np.argsort(code, kind="stable")
     back = np.argsort(order, kind="stable")
     decided_at = None if decision is None else decision[order]
-    rows = _answered(served, X[order], symbols, code[order], segment[order], volatility[order], decided_at, None)
+    regime = regime_codes(frame["regime"])[order] if "regime" in frame.columns else np.full(n, -1)
+    rows = _answered(served, X[order], symbols, code[order], segment[order], volatility[order], regime, decided_at, None)
     answers = _frame(served, rows, {})
     answers = answers.select(name for name in _COLUMNS if name in answers.columns and name != "regime")[back]
     return pl.DataFrame(known).hstack(answers.get_columns()) if known else answers
@@ -137,6 +143,7 @@ def _answered(
     code: NDArray[np.int32],
     segment: NDArray[np.int32],
     volatility: Floats,
+    regime: NDArray[np.int64],
     decision: NDArray[np.int64] | None,
     age: NDArray[np.int64] | None,
 ) -> Rows:
@@ -149,7 +156,7 @@ def _answered(
     score = np.full(n, np.nan)
     at = np.flatnonzero(usable)
     levels = np.array([served.level(symbol) for symbol in symbols])
-    score[at] = _scores(served, X, at) - levels[code[at]]
+    score[at] = _scores(served, X, at, regime) - levels[code[at]]
     warming = np.zeros(n, np.bool_)
     if age is not None and served.recipe is not None:
         warming = ~usable & (age < served.recipe.lookback + served.window - 1)
@@ -172,12 +179,12 @@ def _answered(
     return Rows(X, symbols, code, segment, run, volatility, score, decided, vetoes)
 
 
-def _scores(served: Served, X: NDArray[np.float32], at: NDArray[np.intp]) -> Floats:
+def _scores(served: Served, X: NDArray[np.float32], at: NDArray[np.intp], regime: NDArray[np.int64]) -> Floats:
     window, parts = served.window, []
     for first in range(0, len(at), _AT_ONCE):
         some = at[first : first + _AT_ONCE]
         asked = X[some] if window == 1 else X[some[:, None] + np.arange(1 - window, 1)]
-        parts.append(np.array([served.signal(raw) for raw in served.scorer.many(asked)], np.float64))
+        parts.append(np.array([served.signal(raw) for raw in served.scorer.many(asked, regime[some])], np.float64))
     return np.concatenate(parts) if parts else np.empty(0)
 
 
@@ -221,6 +228,16 @@ def _frame(served: Served, rows: Rows, keys: dict[str, pl.Series]) -> pl.DataFra
         vetoes=pl.Series(vetoes, dtype=pl.List(pl.String)),
         model_id=pl.lit(served.model_id),
     )
+
+
+def regime_code(regime: str | None) -> int:
+    """As in ``TrainingSet.regime_code``: -1 for unknown."""
+    return -1 if regime is None else _CODES[regime]
+
+
+def regime_codes(regime: pl.Series) -> NDArray[np.int64]:
+    """The codes of a column of regimes."""
+    return np.array([regime_code(one) for one in regime.to_list()], np.int64)
 
 
 def _coded(symbol: pl.Series) -> tuple[tuple[str, ...], NDArray[np.int32]]:

@@ -17,7 +17,7 @@ def pointer(
     registry: ModelRegistry, name: str, alias: str, symbol: str | None, regime: str | None
 ) -> Callable[[], tuple[int, int]]:
     """A look at who holds an alias: the version, and the generation, which is another after each move."""
-    return lambda: (registry.get(name, alias=alias).version, 0)
+    return lambda: registry.holder(name, alias, symbol=symbol, regime=regime)
 
 
 class Watcher:

@@ -87,6 +87,7 @@ class Predictor:
         symbols: Iterable[str] = (),
         refresh: float | None = 5.0,
         max_age: timedelta | None = timedelta(days=30),
+        stale_after: float | None = 2.0,
         strict: bool = False,
         onnx: bool = True,
         clock: Callable[[], datetime] | None = None,
@@ -102,9 +103,10 @@ class Predictor:
         bar : length of a bar, where neither history nor the model says. symbols : that may come without history.
         refresh : seconds between looks at the alias; None never looks (:meth:`refresh` does).
         max_age : from its newest label on, after which a model is vetoed as expired; None for never.
+        stale_after : bars after its close from which a candle is vetoed as stale; None for never, as for candles of the past.
         strict : whether columns that the model does not know are refused.
         onnx : whether ONNX Runtime is used where the export was found exact.
-        clock : gives the present, in place of the computer's clock; for candles of the past their own time, say.
+        clock : gives the present, in place of the computer's clock.
 
         Raises
         ------
@@ -114,7 +116,9 @@ class Predictor:
         from huracan.market.bar_lengths import length_in_ms
 
         def load(found: ModelVersion, by: str | None, generation: int) -> Served:
-            return load_served(registry, found, alias=by, generation=generation, max_age=max_age, onnx=onnx)
+            return load_served(
+                registry, found, alias=by, generation=generation, max_age=max_age, stale_after=stale_after, onnx=onnx
+            )
 
         find, by = None, None
         if version is None:

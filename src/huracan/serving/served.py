@@ -67,7 +67,8 @@ class Served:
     levels : symbol -> mean score on training rows, "all" for every other. outlook, policy : None where it was stored without.
     interval : state of adaptive conformal intervals; ``scaled`` says whether in units of a bar's volatility.
     baseline : whether it is the constant prediction, which holds nothing.
-    expires : milliseconds since 1970 from which it is too old; infinite for never.
+    expires : milliseconds since 1970 from which it is too old; infinite for never. stale_after : bars after its close from
+        which a candle is stale; infinite for never. why_native : why it is not served by ONNX Runtime, else None.
     """
 
     version: ModelVersion
@@ -88,6 +89,7 @@ class Served:
     volatility_span: int
     baseline: bool
     expires: float
+    stale_after: float
     why_native: str | None = None
     notes: tuple[str, ...] = field(default=())
 
@@ -121,7 +123,8 @@ def load_served(
     *,
     alias: str | None,
     generation: int,
-    max_age: timedelta | None,
+    max_age: timedelta | None = None,
+    stale_after: float | None = None,
     onnx: bool = True,
 ) -> Served:
     """Load and check everything of one version; what cannot be served is refused here, not at the first candle.
@@ -172,6 +175,7 @@ def load_served(
         volatility_span=config.get("labels", {}).get("volatility_span", DEFAULT_VOLATILITY_SPAN),
         baseline=baseline,
         expires=_expiry(until, max_age),
+        stale_after=math.inf if stale_after is None else stale_after,
         why_native=why,
         notes=("the baseline holds nothing.",) if baseline else (),
     )
@@ -195,7 +199,7 @@ def _outlook(extras: Mapping[str, Any]) -> Outlook | None:
 
 
 def _sketch_of(registry: ModelRegistry, version: ModelVersion) -> TrainingSketch | None:
-    content = registry.artifacts.get(version.digest).get(SKETCH_FILE)
+    content = registry.attachments(version.name, version.version).get(SKETCH_FILE)
     return None if content is None else TrainingSketch.from_bytes(content)
 
 

@@ -28,8 +28,8 @@ from huracan.errors import SignatureError
 
 __all__ = ["KEYS", "matrix_of"]
 
-KEYS = ("symbol", "ts", "decision_time", "segment", "volatility")
-"""Columns that say which row it is, or how volatile its market; never features."""
+KEYS = ("symbol", "ts", "decision_time", "segment", "volatility", "regime")
+"""Columns that say which row it is, or what its market is like; never features."""
 
 
 def matrix_of(given: Any, columns: Sequence[str], *, strict: bool = False) -> tuple[NDArray[np.float32], tuple[str, ...]]:

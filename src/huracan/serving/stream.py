@@ -13,10 +13,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from huracan.errors import CandleError, FeatureError, SignatureError
+from huracan.model_info import MarketRegime
 from huracan.preprocessing import OnlineFeatures
 from huracan.preprocessing.online_candles import as_mapping
-from huracan.serving.batch import rows_of_candles
-from huracan.serving.regime_adapter import OnlineRegimes
+from huracan.regimes import RegimeClassifier
+from huracan.regimes.online import OnlineRegime
+from huracan.serving.batch import regime_code, rows_of_candles
 from huracan.serving.scalar_policy import RunningVolatility
 from huracan.serving.served import Served, require_bar
 from huracan.serving.signal import Signal, Veto, VetoKind
@@ -25,7 +27,6 @@ __all__ = ["Stream"]
 
 _SPARE_ROWS = 64
 _MOST_WAITING = 10_000
-_STALE_BARS = 2
 _CANDLE = ("ts", "open", "high", "low", "close", "volume")
 
 
@@ -34,17 +35,19 @@ class SymbolState:
 
     Attributes
     ----------
-    run : rows without a missing value, up to the last. candles : the newest closed ones, as many as a fresh start takes.
+    run : rows without a missing value, up to the last. regime : at the last bar.
+    candles : the newest closed ones, as many as a fresh start takes.
     decisions : of the unbroken stretch, at most ``horizon``. waiting : opens of the bars whose label is not known yet.
     """
 
-    __slots__ = ("_buffer", "_stop", "candles", "decisions", "interval", "level", "run", "volatility", "waiting")
+    __slots__ = ("_buffer", "_stop", "candles", "decisions", "interval", "level", "regime", "run", "volatility", "waiting")
 
     def __init__(self, served: Served, symbol: str, keep_candles: int) -> None:
         rows = served.window + served.horizon + _SPARE_ROWS
         self._buffer = np.full((2 * rows, len(served.columns)), np.nan, np.float32)
         self._stop = 0
         self.run = 0
+        self.regime: MarketRegime | None = None
         self.candles: deque[tuple[Any, ...]] = deque(maxlen=keep_candles)
         self.volatility = RunningVolatility(served.volatility_span)
         self.serve(served, symbol)
@@ -87,7 +90,7 @@ class Stream:
     Not for several threads at once: the predictor takes turns.
     """
 
-    def __init__(self, served: Served, features: OnlineFeatures, bar: int, keep: int, regimes: OnlineRegimes | None) -> None:
+    def __init__(self, served: Served, features: OnlineFeatures, bar: int, keep: int, regimes: OnlineRegime | None) -> None:
         """Use :meth:`open`."""
         self.served, self.features, self.bar, self.regimes = served, features, bar, regimes
         self.states = {symbol: SymbolState(served, symbol, keep) for symbol in features.symbols}
@@ -105,7 +108,7 @@ class Stream:
         bar: int | None,
         symbols: Iterable[str],
         clock: Any,
-        regimes: OnlineRegimes | None = None,
+        regimes: OnlineRegime | None = None,
     ) -> Stream:
         """Go on from closed candles, those of each symbol in order.
 
@@ -124,11 +127,12 @@ class Stream:
         features = OnlineFeatures.open(recipe, history, bar=step, symbols=symbols, clock=clock)
         require_bar(served, features.bar_ms)
         if regimes is None and served.classifier is not None:
-            regimes = OnlineRegimes.open(served.classifier, history, symbols=features.symbols)
+            regimes = _open_regimes(served.classifier, history, features)
         keep = 2 * (recipe.warmup + served.window + served.horizon)
         stream = cls(served, features, features.bar_ms, keep, regimes)
         if history.height > 1:
             stream._remember(history)
+        stream._know_regimes()
         return stream
 
     def _remember(self, history: pl.DataFrame) -> None:
@@ -148,6 +152,11 @@ class Stream:
                     state.volatility.update(float(close))
             kept = history.select(pl.col("ts").dt.epoch("ms"), *names)[at[-(state.candles.maxlen or 0) :].tolist()]
             state.candles.extend(kept.iter_rows())
+
+    def _know_regimes(self) -> None:
+        if self.regimes is not None:
+            for symbol, regime in self.regimes.last.items():
+                self.states[symbol].regime = regime
 
     def candles(self) -> pl.DataFrame:
         """The candles it remembers, canonical, sorted by symbol and time."""
@@ -184,12 +193,13 @@ class Stream:
         require_bar(served, self.bar)
         regimes = self.regimes if served.classifier == mine.classifier else None
         if regimes is None and served.classifier is not None:
-            regimes = OnlineRegimes.open(served.classifier, self.candles(), symbols=self.features.symbols)
+            regimes = _open_regimes(served.classifier, self.candles(), self.features)
         other = Stream(served, self.features, self.bar, 0, regimes)
         other.states = self.states
         for symbol, state in other.states.items():
             state.serve(served, symbol)
             state.decisions.extend(other._decided_before(state))
+        other._know_regimes()
         return other
 
     def _decided_before(self, state: SymbolState) -> list[float]:
@@ -200,7 +210,8 @@ class Stream:
             return []
         rows = state.last_rows(n + served.window - 1)
         X = rows if served.window == 1 else np.stack([rows[i : i + served.window] for i in range(n)])
-        scores = [served.signal(raw) - state.level for raw in served.scorer.many(np.ascontiguousarray(X))]
+        codes = np.full(n, regime_code(state.regime))
+        scores = [served.signal(raw) - state.level for raw in served.scorer.many(np.ascontiguousarray(X), codes)]
         newest = rows[served.window - 1 :]
         return [policy.decide(score) if served.screen.passes(row) else 0.0 for score, row in zip(scores, newest)]
 
@@ -224,7 +235,7 @@ class Stream:
         if vetoes:
             return self._signal(symbol, state, None, vetoes, now)
         served = self.served
-        raw = served.scorer.one(row if served.window == 1 else state.last_rows(served.window))
+        raw = served.scorer.one(row if served.window == 1 else state.last_rows(served.window), regime_code(state.regime))
         score = served.signal(raw) - state.level
         return self._signal(symbol, state, score, [] if served.screen.passes(row) else served.screen.vetoes(row), now)
 
@@ -255,7 +266,8 @@ class Stream:
         if ready:
             window = served.window
             X = np.stack([row if window == 1 else state.last_rows(window) for _, state, row in ready])
-            for i, raw, (symbol, state, row) in zip(asked, served.scorer.many(X), ready):
+            codes = np.array([regime_code(state.regime) for _, state, _ in ready])
+            for i, raw, (symbol, state, row) in zip(asked, served.scorer.many(X, codes), ready):
                 against = [] if served.screen.passes(row) else served.screen.vetoes(row)
                 signals[i] = self._signal(symbol, state, served.signal(raw) - state.level, against, now)
         return [signal for signal in signals if signal is not None]
@@ -284,7 +296,8 @@ class Stream:
             state.volatility.update(float(close))
         state.candles.append((ts, *[get(name) for name in self._kept]))
         if self.regimes is not None:
-            self.regimes.update(symbol, ts or 0, candle)
+            high, low, volume = get("high"), get("low"), get("volume")
+            state.regime = self.regimes.take(symbol, ts or 0, float(high), float(low), float(close), float(volume))  # type: ignore[arg-type]
         row = state.next_row()
         if values is None:
             row[:] = np.nan
@@ -315,7 +328,7 @@ class Stream:
         served = self.served
         ts = self.features.place(symbol)[0] or 0
         decision = ts + self.bar
-        if now - decision > _STALE_BARS * self.bar:
+        if now - decision > served.stale_after * self.bar:
             vetoes.append(Veto(VetoKind.STALE, f"the bar closed {(now - decision) / self.bar:.1f} bars ago"))
         if decision > served.expires:
             days = (decision - served.expires) / 86_400_000
@@ -349,7 +362,7 @@ class Stream:
             low,
             high,
             level,
-            None if self.regimes is None else self.regimes.of(symbol),
+            state.regime,
             position,
             not vetoes,
             tuple(vetoes),
@@ -384,3 +397,10 @@ class Stream:
             if first == ts:
                 break
         return True
+
+
+def _open_regimes(classifier: RegimeClassifier, history: pl.DataFrame, features: OnlineFeatures) -> OnlineRegime | None:
+    """Regimes that go on from a history; None for candles without the columns that regimes are told from."""
+    if not {"high", "low", "close", "volume"} <= set(features.recipe.required_columns):
+        return None
+    return OnlineRegime.open(classifier, history, bar=timedelta(milliseconds=features.bar_ms), symbols=features.symbols)
