@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,10 @@ Y = X[:, 0] + np.random.default_rng(1).standard_normal(80)
 
 
 @pytest.fixture
-def registry(tmp_path: Path) -> ModelRegistry:
-    return ModelRegistry(f"sqlite:///{tmp_path}/huracan.db", artifacts=tmp_path / "artifacts")
+def registry(database_url: str, tmp_path: Path) -> Iterator[ModelRegistry]:
+    made = ModelRegistry(database_url, artifacts=tmp_path / "artifacts")
+    yield made
+    made.database.close()
 
 
 def skill(regime: str, value: float, p: float = 0.01) -> RegimeSkill:
@@ -76,9 +79,12 @@ def test_what_is_registered_comes_back(registry: ModelRegistry) -> None:
 
 def test_the_artifact_alone_tells_the_story(registry: ModelRegistry) -> None:
     registry.register(Ridge().fit(X, Y), card(), name="m", extras={"recipe": {"a": 1}})
-    files = registry.artifacts.get(registry.get("m", version=1).digest)
-    assert sorted(files) == ["extras.json", "format.json", "info.json", "model.skops"]
-    assert b'"recipe"' in files["extras.json"]
+    digest = registry.get("m", version=1).digest
+    assert sorted(registry.artifacts.get(digest)) == ["format.json", "model.skops"]
+    told = registry.artifacts.manifest(digest)
+    assert told["extras"] == {"recipe": {"a": 1}}
+    assert told["info"]["signature"]["columns"] == ["a", "b", "c"]
+    assert {"versions", "provenance", "metrics"} <= set(told)
 
 
 def test_a_catalogue_learner_brings_its_own_card_and_loads_as_itself(registry: ModelRegistry) -> None:
@@ -185,26 +191,27 @@ def test_a_flipped_bit_is_found_before_anything_is_parsed(registry: ModelRegistr
 KILLED = """
 import os, sys
 from pathlib import Path
-from huracan.model_registry import ModelRegistry, rows
+from sklearn.linear_model import Ridge
+from huracan.model_registry import ModelRegistry
+from huracan.registry import registration, versions
 from huracan.model_info import ModelInfo
 
-class Rule:
-    def to_parts(self):
-        return {"name": "majority"}, None
-
 registry = ModelRegistry(sys.argv[1], artifacts=sys.argv[2])
-setattr(rows, sys.argv[3], lambda *a, **k: os._exit(9))
+for module in (registration, versions):
+    if hasattr(module, sys.argv[3]):
+        setattr(module, sys.argv[3], lambda *a, **k: os._exit(9))
 card = ModelInfo.model_validate_json(Path(sys.argv[4]).read_text())
-registry.register(Rule(), card, name="m")
+registry.register(Ridge().fit([[0.0], [1.0]], [0.0, 2.0]), card, name="m")
 """
 
 
-@pytest.mark.parametrize("moment", ["lock_name", "add_version"])
+@pytest.mark.parametrize("moment", ["lock_name", "add_version", "append", "add_regimes", "add_tags"])
 def test_a_kill_between_artifact_and_transaction_leaves_no_half_version(
     registry: ModelRegistry, moment: str, tmp_path: Path
 ) -> None:
     (tmp_path / "card.json").write_text(card().model_copy(update={"hyperparameters": {}}).model_dump_json())
-    where = (registry.database.where, str(registry.artifacts.folder), moment, str(tmp_path / "card.json"))
+    url = registry.database.url.render_as_string(hide_password=False)
+    where = (url, str(registry.artifacts.folder), moment, str(tmp_path / "card.json"))
     done = subprocess.run([sys.executable, "-c", KILLED, *where], timeout=120, capture_output=True, text=True)
     assert done.returncode == 9, done.stderr
     assert registry.names() == []

@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import sqlalchemy as sa
-from pydantic import ValidationError
-
-from huracan.errors import PromotionConflict, RegistryError, StorageError
-from huracan.model_info import MarketRegime, ModelInfo
-from huracan.registry import rows
-from huracan.registry.evidence import Evidence, RegimeCandidate, rank_for_regime
-from huracan.registry.formats import dump_model, load_model
-from huracan.registry.records import NOT_CHECKED, Expected, ModelKind, ModelVersion, Provenance
-from huracan.storage import ArtifactStore, Database, from_json, to_json
-from huracan.storage.tables import audit, registered_models
+from huracan.errors import RegistryError
+from huracan.model_info import MarketRegime, ModelInfo, RegimeSkill
+from huracan.registry import audit_chain, promotion, regime_rows, retention, search, stages, versions
+from huracan.registry.audit_chain import Entry, Request
+from huracan.registry.evidence import Evidence, RegimeCandidate, evidence_named
+from huracan.registry.formats import load_model
+from huracan.registry.promotion import CHAMPION, Move
+from huracan.registry.records import (
+    NOT_CHECKED,
+    AuditReport,
+    CollectReport,
+    Expected,
+    ModelKind,
+    ModelVersion,
+    Provenance,
+    RetentionPolicy,
+    RetentionReport,
+    VersionSummary,
+)
+from huracan.registry.registration import Registration, checked_metrics, verification_of
+from huracan.registry.round_trip import Verification
+from huracan.registry.scopes import Scope, check_label, regime_named, scope_of
+from huracan.storage import ArtifactStore, Database
 
 if TYPE_CHECKING:
     import polars as pl
+    import sqlalchemy as sa
 
 __all__ = ["NOT_CHECKED", "ModelRegistry"]
-
-CHAMPION = "champion"
-_BESIDE = "beside"
 
 
 class ModelRegistry:
@@ -74,11 +84,14 @@ class ModelRegistry:
         parent: int | str | None = None,
         kind: ModelKind = "challenger",
         extras: Mapping[str, Any] | None = None,
+        tags: Mapping[str, str] | None = None,
+        probe: Any | None = None,
+        attachments: Mapping[str, bytes] | None = None,
     ) -> int:
         """Store a fitted model as the next version of ``name``.
 
         The artifact is written first, then one transaction makes it known: killed in between, a run leaves an
-        artifact that nothing refers to, and no half-registered model.
+        artifact that nothing refers to (:meth:`collect` removes it), and no half-registered model.
 
         Parameters
         ----------
@@ -89,6 +102,10 @@ class ModelRegistry:
         kind : ``baseline`` for a model that every other has to beat, such as a rule.
         extras : further JSON to keep with the model: position policy, recipe, preprocessing, ...; what a model tells of its
             training's clock is added under ``beside``.
+        tags : key -> text, to find it by.
+        probe : real rows, a ``TrainingSet`` or a matrix, that the model is asked about before and after its round trip, and its
+            export to ONNX beside it.
+        attachments : file name -> bytes, further files of the artifact; :meth:`attachments` gives them back.
 
         Returns
         -------
@@ -96,56 +113,91 @@ class ModelRegistry:
 
         Raises
         ------
-        RegistryError : the model is not fitted, or the name, kind, parent, metrics or provenance cannot be what they are.
+        RegistryError : the model is not fitted, does not come back from its files as it was, or the name, kind, parent,
+            metrics, tags or provenance cannot be what they are.
         ArtifactError : the model holds a part that is not stored.
+        ConnectionLost : the database went away and did not come back; the same call again is safe, it may leave two versions.
         """
-        _check_label(name, "model name")
-        if kind not in ("challenger", "baseline"):
-            raise RegistryError(f"kind '{kind}' does not exist; 'challenger' or 'baseline' was expected.")
-        card = _card_of(model, info)
-        values = {
-            "kind": kind,
-            "info": card.model_dump(mode="python"),
-            "metrics": _checked_metrics(metrics or {}),
-            "provenance": _checked_provenance(provenance).model_dump(mode="python"),
-            "extras": {**_beside(model), **(extras or {})},
-        }
-        try:
-            plain = {key: from_json(to_json(value, where=key)) for key, value in values.items()}
-        except StorageError as error:
-            raise RegistryError(f"model '{name}' cannot be registered: {error}") from error
-        files = _dump_fitted(model)
-        files["info.json"] = to_json(plain["info"], indent=1).encode()
-        files["extras.json"] = to_json(plain["extras"], indent=1).encode()
-        ref = self.artifacts.put(files)
-        features = list(card.signature.columns) if card.signature is not None else None
-        with self.database.transaction() as connection:
-            rows.lock_name(connection, name, create=True)
-            known = {"digest": ref.digest, "parent_id": _parent_id(connection, name, parent)}
-            return rows.add_version(connection, name, plain | known, features)
+        made = Registration.of(
+            model, info, name=name, metrics=metrics, provenance=provenance, kind=kind, extras=extras, tags=tags, probe=probe
+        )
+        return made.keep(self.database, self.artifacts, parent=parent, attachments=attachments or {})
 
-    def load(self, name: str, *, alias: str | None = None, version: int | None = None) -> Any:
+    def load(
+        self,
+        name: str,
+        *,
+        alias: str | None = None,
+        version: int | None = None,
+        symbol: str | None = None,
+        regime: MarketRegime | str | None = None,
+    ) -> Any:
         """The model itself, verified and rebuilt; without alias or version, the champion.
 
         Raises
         ------
-        RegistryError : there is no such model, alias or version; the nearest is named.
+        RegistryError : there is no such model, alias or version (the nearest is named), or its artifact was given up.
         ArtifactError : the artifact is missing or damaged, found before anything of it is parsed.
         """
-        found = self.get(name, alias=alias, version=version)
-        model = load_model(self.artifacts.get(found.digest))
-        if _BESIDE in found.extras and hasattr(model, "take_beside"):
-            model.take_beside(found.extras[_BESIDE])
+        found = self.get(name, alias=alias, version=version, symbol=symbol, regime=regime)
+        model = load_model(self._files(found))
+        if "beside" in found.extras and hasattr(model, "take_beside"):
+            model.take_beside(found.extras["beside"])
         return model
 
-    def get(self, name: str, *, alias: str | None = None, version: int | None = None) -> ModelVersion:
-        """What is known of one version, without loading it; without alias or version, of the champion."""
+    def attachments(self, name: str, version: int) -> dict[str, bytes]:
+        """Files that were registered with a version beside the model's own, verified: name -> content."""
+        found = self.get(name, version=version)
+        files = self._files(found)
+        return {file: files[file] for file in self.artifacts.manifest(found.digest).get("attachments", ())}
+
+    def _files(self, found: ModelVersion) -> dict[str, bytes]:
+        if found.stage == "removed":
+            raise RegistryError(
+                f"version {found.version} of '{found.name}' gave up its artifact to retention; its card and history are left."
+            )
+        return self.artifacts.get(found.digest)
+
+    def get(
+        self,
+        name: str,
+        *,
+        alias: str | None = None,
+        version: int | None = None,
+        symbol: str | None = None,
+        regime: MarketRegime | str | None = None,
+    ) -> ModelVersion:
+        """What is known of one version, without loading it; without alias or version, of the champion.
+
+        Parameters
+        ----------
+        symbol, regime : whose alias; where there is none for both, that of the symbol is taken, then that of the regime, then
+            that of all. ``.symbol`` and ``.regime`` of what comes back say which it was.
+        """
         if alias is not None and version is not None:
             raise RegistryError(f"both alias '{alias}' and version {version} were given for model '{name}'; give one.")
         with self.database.reading() as connection:
-            rows.require_name(connection, name)
-            number = version if version is not None else rows.holder_of(connection, name, alias or CHAMPION)
-            return rows.find_version(connection, name, number)
+            if version is not None:
+                return versions.find_version(connection, name, version)
+            return versions.version_by_alias(connection, name, alias or CHAMPION, scope_of(symbol, regime))
+
+    def holder(
+        self,
+        name: str,
+        alias: str = CHAMPION,
+        *,
+        symbol: str | None = None,
+        regime: MarketRegime | str | None = None,
+    ) -> tuple[int, int]:
+        """Who holds an alias, cheap enough to ask every few seconds.
+
+        Returns
+        -------
+        (int, int) : the version, and the generation, which grows with every move and so tells a return from no move.
+        """
+        with self.database.reading() as connection:
+            held = versions.held_version(connection, name, alias, scope_of(symbol, regime))
+        return held.version, held.generation
 
     def promote(
         self,
@@ -153,43 +205,50 @@ class ModelRegistry:
         version: int,
         *,
         alias: str = CHAMPION,
+        symbol: str | None = None,
+        regime: MarketRegime | str | None = None,
         expected: Expected = NOT_CHECKED,
         reason: str,
         metrics: Mapping[str, float] | None = None,
+        evidence: Sequence[str] = (),
+        actor: str | None = None,
     ) -> None:
         """Point ``alias`` at ``version``, in one transaction with its audit row.
 
         Parameters
         ----------
+        symbol, regime : for whom; by default for all.
         expected : the version that must hold the alias now, or ``None`` for nobody; by default it is not checked.
             Two processes that promote with the same ``expected`` have exactly one winner.
         reason : why, in words; it stays in the history.
-        metrics : the figures the decision rests on; they stay in the history too.
+        metrics : the figures the decision rests on; they stay in the history too, beside those that both versions were
+            registered with.
+        evidence : names of what it rests on: runs, comparisons, reports.
+        actor : who decided; by default the user and host of this process.
 
         Raises
         ------
         PromotionConflict : somebody else moved the alias first.
-        RegistryError : there is no such model or version.
+        RegistryError : there is no such model or version, or it is archived, removed or not verified.
+        ConnectionLost : the database went away and did not come back.
         """
-        _check_label(alias, "alias")
         if not reason.strip():
             raise RegistryError(f"promoting version {version} of '{name}' needs a reason in words.")
-        details = {"metrics": _checked_metrics(metrics)} if metrics is not None else {}
-        with self.database.transaction() as connection:
-            rows.lock_name(connection, name)
-            rows.find_version(connection, name, version)
-            held = rows.alias_map(connection, name).get(alias)
-            if expected is not NOT_CHECKED and held != expected:
-                raise PromotionConflict(
-                    f"alias '{alias}' of model '{name}' points to {_in_words(held)}, {_in_words(expected)} was expected; "
-                    "somebody promoted first: look at the history, then decide again."
-                )
-            if held != version:
-                rows.set_alias(
-                    connection, name, alias, version, action="promote", reason=reason, previous=held, details=details
-                )
+        details = {"metrics": checked_metrics(metrics)} if metrics is not None else {}
+        move = _move(name, alias, symbol, regime, reason, details, evidence, actor)
+        request = Request()
+        self.database.run(lambda connection: promotion.move_alias(connection, move, version, expected, request))
 
-    def rollback(self, name: str, alias: str = CHAMPION, *, reason: str = "rolled back") -> int:
+    def rollback(
+        self,
+        name: str,
+        alias: str = CHAMPION,
+        *,
+        symbol: str | None = None,
+        regime: MarketRegime | str | None = None,
+        reason: str = "rolled back",
+        expected: Expected = NOT_CHECKED,
+    ) -> int:
         """Give ``alias`` back to the version that held it before; again goes one further back.
 
         Returns
@@ -198,56 +257,141 @@ class ModelRegistry:
 
         Raises
         ------
-        RegistryError : nobody held it before.
+        PromotionConflict : somebody else moved the alias first.
+        RegistryError : nobody held it before, or who did is archived or not verified.
         """
-        with self.database.transaction() as connection:
-            rows.lock_name(connection, name)
-            held = rows.holder_of(connection, name, alias)
-            before = rows.previous_holder(connection, name, alias)
-            if before is None:
-                raise RegistryError(f"alias '{alias}' of model '{name}' cannot be rolled back: nobody held it before {held}.")
-            rows.set_alias(connection, name, alias, before, action="rollback", reason=reason, previous=held, details={})
-        return before
+        move = _move(name, alias, symbol, regime, reason, {})
+        request = Request()
+        return self.database.run(lambda connection: promotion.give_back(connection, move, expected, request))
+
+    def archive(self, name: str, version: int, *, reason: str) -> None:
+        """Take a version out of lists and forbid its promotion; an alias must not point to it."""
+        self._set_stage(name, version, "archived", reason)
+
+    def restore(self, name: str, version: int, *, reason: str) -> None:
+        """Bring an archived version back."""
+        self._set_stage(name, version, "active", reason)
+
+    def _set_stage(self, name: str, version: int, stage: Any, reason: str) -> None:
+        if not reason.strip():
+            raise RegistryError(f"archiving or restoring version {version} of '{name}' needs a reason in words.")
+        request = Request()
+        self.database.run(lambda connection: stages.set_stage(connection, name, version, stage, reason, request))
+
+    def verify(self, name: str, version: int) -> Verification:
+        """Check a stored version from end to end, and write down what came of it; unverified versions are not promoted.
+
+        The artifact is hashed and rebuilt; where rows were given as ``probe`` when it was registered, it must answer them as
+        it did then, bit for bit.
+        """
+        found = self.get(name, version=version)
+        outcome = verification_of(self.artifacts, found.digest)
+        request = Request()
+        self.database.run(lambda connection: stages.set_verified(connection, name, version, outcome, request))
+        return outcome
 
     def history(self, name: str) -> pl.DataFrame:
         """Everything that happened to ``name``, oldest first.
 
         Returns
         -------
-        polars.DataFrame : ``[id, at, action, alias, from_version, to_version, reason, actor, details]``; ``at`` is UTC,
-            ``details`` JSON text.
+        polars.DataFrame : ``[id, at, action, alias, from_version, to_version, reason, actor, details, symbol, regime, evidence,
+            metrics_before, metrics_after]``; ``at`` is UTC; ``details``, ``evidence`` and metrics are JSON text.
         """
-        import polars as pl
-
-        columns = ("id", "at", "action", "alias", "from_version", "to_version", "reason", "actor", "details")
-        schema: dict[str, Any] = dict.fromkeys(columns, pl.String)
-        schema |= {"id": pl.Int64, "at": pl.Datetime("us", "UTC"), "from_version": pl.Int64, "to_version": pl.Int64}
-        query = sa.select(*(audit.c[column] for column in columns)).where(audit.c.name == name).order_by(audit.c.id)
         with self.database.reading() as connection:
-            rows.require_name(connection, name)
-            found = [row._mapping for row in connection.execute(query)]
-        records = [{**row, "details": None if not row["details"] else to_json(row["details"])} for row in found]
-        return pl.DataFrame(records, schema=schema)
+            versions.require_name(connection, name)
+            return audit_chain.history_of(connection, name)
+
+    def verify_audit(self, name: str | None = None) -> AuditReport:
+        """Compute the hashes of the audit of ``name``, or of all names, again; ``.broken`` says where they do not hold."""
+        with self.database.reading() as connection:
+            if name is not None:
+                versions.require_name(connection, name)
+            return audit_chain.verify_chains(connection, name)
 
     def names(self) -> list[str]:
         """Names of every registered model, sorted."""
         with self.database.reading() as connection:
-            return list(connection.execute(sa.select(registered_models.c.name).order_by(registered_models.c.name)).scalars())
+            return versions.names(connection)
 
     def versions(self, name: str) -> list[ModelVersion]:
         """Every version of ``name``, oldest first."""
         with self.database.reading() as connection:
-            rows.require_name(connection, name)
-            return rows.versions_of(connection, name)
+            versions.require_name(connection, name)
+            return versions.versions_of(connection, name)
 
     def aliases(self, name: str) -> dict[str, int]:
-        """Alias -> version, for ``name``."""
+        """Alias -> version, for ``name``; those of a symbol or regime are written ``champion@BTCUSDT/trending``."""
         with self.database.reading() as connection:
-            rows.require_name(connection, name)
-            return rows.alias_map(connection, name)
+            versions.require_name(connection, name)
+            found = versions.alias_rows(connection, name)
+        return {Scope(row.symbol, row.regime).written(row.alias): row.version for row in found}
+
+    def find(
+        self,
+        *,
+        name: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        kind: ModelKind | None = None,
+        learner: str | None = None,
+        run_id: str | None = None,
+        stage: str | None = "active",
+        limit: int = 50,
+        before: int | None = None,
+    ) -> list[VersionSummary]:
+        """Versions that are as asked, newest first.
+
+        Parameters
+        ----------
+        tags : key -> value; a version has all of them.
+        stage : ``active``, ``archived``, ``removed``, or ``None`` for any.
+        limit, before : at most so many, of row numbers below ``before``: give the last ``.id`` of a page to get the next.
+        """
+        given = {"name": name, "kind": kind, "learner": learner, "run_id": run_id, "stage": stage}
+        equal = {key: value for key, value in given.items() if value is not None}
+        with self.database.reading() as connection:
+            return search.find_versions(connection, equal, dict(tags or {}), limit=limit, before=before)
+
+    def tag(self, name: str, version: int, **tags: str | None) -> None:
+        """Set tags of a version; ``None`` takes one away."""
+        checked = search.checked_tags(tags)
+
+        def work(connection: sa.Connection) -> None:
+            _, head = versions.lock_name(connection, name)
+            if request.done_before(connection) is None:
+                versions.find_version(connection, name, version)
+                search.add_tags(connection, name, version, checked)
+                audit_chain.append(connection, head, Entry("tag", to_version=version, details=checked), request)
+
+        request = Request()
+        self.database.run(work)
+
+    def tags(self, name: str, version: int) -> dict[str, str]:
+        """Key -> value, of a version."""
+        with self.database.reading() as connection:
+            versions.find_version(connection, name, version)
+            return search.tags_of(connection, name, version)
+
+    def lineage(self, name: str, version: int) -> list[ModelVersion]:
+        """The version, what it was derived from, and so on back, as far as it is registered here."""
+        with self.database.reading() as connection:
+            return search.lineage_of(connection, name, version)
+
+    def retain(self, policy: RetentionPolicy | None = None, *, dry_run: bool = False) -> RetentionReport:
+        """Let versions beyond ``policy`` give up their artifact, which :meth:`collect` removes; cards and audit stay."""
+        return retention.retain(self.database, policy or RetentionPolicy(), dry_run=dry_run)
+
+    def collect(self, grace: timedelta = timedelta(hours=1)) -> CollectReport:
+        """Remove artifacts that no version refers to and nobody stored within ``grace``."""
+        return retention.collect(self.database, self.artifacts, grace=grace)
 
     def models_for_regime(
-        self, regime: MarketRegime | str, evidence: Evidence | str = Evidence.ESTIMATED, *, alpha: float = 0.05
+        self,
+        regime: MarketRegime | str,
+        evidence: Evidence | str = Evidence.ESTIMATED,
+        *,
+        alpha: float = 0.05,
+        limit: int | None = None,
     ) -> list[RegimeCandidate]:
         """Models that suit ``regime``, best first; of each learner under each name the newest version.
 
@@ -256,74 +400,40 @@ class ModelRegistry:
         evidence : the least that is accepted: ``estimated`` (skill over the baseline, measured out of fold, is
             positive), ``significant`` (its adjusted p-value is also at most ``alpha``), or ``declared`` (also models
             whose card only claims it; they come after the measured ones).
+        limit : at most so many.
         """
+        wanted, least = regime_named(regime), evidence_named(evidence)
         with self.database.reading() as connection:
-            newest = {(item.name, item.info.name): item for item in rows.versions_of(connection)}
-        return rank_for_regime(newest.values(), regime, evidence=evidence, alpha=alpha)
+            return regime_rows.candidates(connection, wanted, least, alpha, limit)
+
+    def record_regimes(self, name: str, version: int, skills: Iterable[RegimeSkill], *, reason: str = "measured later") -> None:
+        """Put what was measured of a version by regime, on live losses say, in the place of what was known; audited."""
+        measured = tuple(skills)
+        told = {"skills": [skill.model_dump(mode="json") for skill in measured]}
+
+        def work(connection: sa.Connection) -> None:
+            _, head = versions.lock_name(connection, name)
+            if request.done_before(connection) is None:
+                versions.find_version(connection, name, version)
+                regime_rows.replace_skills(connection, name, version, measured)
+                entry = Entry("measure", to_version=version, reason=reason, details=told)
+                audit_chain.append(connection, head, entry, request)
+
+        request = Request()
+        self.database.run(work)
 
 
-def _check_label(text: str, what: str) -> None:
-    if not text or text != text.strip() or len(text) > 200 or not text.isprintable():
-        raise RegistryError(
-            f"{what} {text!r} cannot be used; 1 to 200 printable characters without outer spaces were expected."
-        )
-
-
-def _card_of(model: Any, info: ModelInfo | None) -> ModelInfo:
-    if info is None and hasattr(model, "model_info"):
-        info = model.model_info()
-    if not isinstance(info, ModelInfo):
-        raise RegistryError(f"a ModelInfo is needed to register a {type(model).__name__}; got {type(info).__name__}.")
-    return info
-
-
-def _checked_metrics(metrics: Mapping[str, float]) -> dict[str, float]:
-    checked = {}
-    for key, value in metrics.items():
-        try:
-            checked[str(key)] = float(value)
-        except (TypeError, ValueError) as error:
-            raise RegistryError(f"metric '{key}' is {value!r}; a number was expected.") from error
-        if not math.isfinite(checked[str(key)]):
-            raise RegistryError(f"metric '{key}' is {float(value)}; a finite number was expected, leave out what is not known.")
-    return checked
-
-
-def _dump_fitted(model: Any) -> dict[str, bytes]:
-    from sklearn.base import BaseEstimator
-    from sklearn.exceptions import NotFittedError
-    from sklearn.utils.validation import check_is_fitted
-
-    try:
-        if isinstance(model, BaseEstimator):
-            check_is_fitted(model)  # scikit-learn's own estimators would be stored without a word
-        return dump_model(model)
-    except NotFittedError as error:
-        raise RegistryError(f"this {type(model).__name__} is not fitted; fit it before it is registered.") from error
-
-
-def _beside(model: Any) -> dict[str, Any]:
-    """What a model says of itself that is not in its own files, such as how long its training took."""
-    kept = model.beside() if hasattr(model, "beside") else {}
-    return {_BESIDE: kept} if kept else {}
-
-
-def _checked_provenance(provenance: Provenance | Mapping[str, Any] | None) -> Provenance:
-    if isinstance(provenance, Provenance):
-        return provenance
-    try:
-        return Provenance.model_validate(dict(provenance or {}))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise RegistryError(f"provenance '{where}' is {first['input']!r}: {first['msg']}.") from error
-
-
-def _parent_id(connection: sa.Connection, name: str, parent: int | str | None) -> str | None:
-    if isinstance(parent, int):
-        return rows.find_version(connection, name, parent).model_id
-    return parent
-
-
-def _in_words(version: int | None) -> str:
-    return "nobody" if version is None else f"version {version}"
+def _move(
+    name: str,
+    alias: str,
+    symbol: str | None,
+    regime: MarketRegime | str | None,
+    reason: str,
+    details: Mapping[str, Any],
+    evidence: Sequence[str] = (),
+    actor: str | None = None,
+) -> Move:
+    check_label(alias, "alias")
+    if isinstance(evidence, str):
+        raise RegistryError(f"evidence is the text {evidence!r}; a sequence of names was expected.")
+    return Move(name, alias, scope_of(symbol, regime), reason, details, tuple(map(str, evidence)), actor)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 import os
+import shutil
+import stat
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -13,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from huracan.errors import ArtifactError, StorageError
-from huracan.storage import ArtifactStore
+from huracan.storage import ArtifactStore, artifacts
 
 FILES = {"model.txt": b"trees" * 100, "info.json": b"{}"}
 names = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,20}", fullmatch=True).filter(lambda name: name != "manifest.json")
@@ -41,35 +46,116 @@ def test_renaming_a_file_makes_another_artifact(store: ArtifactStore) -> None:
     assert store.put({"a": b"x", "b": b"y"}).digest != store.put({"a": b"y", "b": b"x"}).digest
 
 
-def test_every_flipped_bit_is_found(store: ArtifactStore) -> None:
-    digest = store.put({"model.txt": b"\x00\x01\x02"}).digest
-    file = store.path(digest) / "model.txt"
-    for bit in range(24):
-        damaged = bytearray(b"\x00\x01\x02")
-        damaged[bit // 8] ^= 1 << (bit % 8)
-        file.write_bytes(damaged)
-        with pytest.raises(ArtifactError, match=r"'model\.txt' of artifact .* is damaged"):
-            store.get(digest)
+def test_every_flipped_bit_is_found_before_anything_is_parsed(store: ArtifactStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = store.put({"model.txt": b"\x00\x01\x02"}, facts={"seed": 7, "card": {"name": "ridge"}}).digest
+    parsed: list[bytes] = []
+    real = artifacts.from_json
+
+    def noted(text: bytes) -> object:
+        parsed.append(text)
+        return real(text)
+
+    monkeypatch.setattr(artifacts, "from_json", noted)
+    manifest = (store.path(digest) / "manifest.json").read_bytes()
+    for name in ("model.txt", "manifest.json"):
+        file = store.path(digest) / name
+        whole = file.read_bytes()
+        for bit in range(8 * len(whole)):
+            damaged = bytearray(whole)
+            damaged[bit // 8] ^= 1 << (bit % 8)
+            file.write_bytes(damaged)
+            with pytest.raises(ArtifactError, match=rf"'{name}' of artifact .* is damaged: its SHA-256"):
+                store.get(digest)
+        file.write_bytes(whole)
+    assert set(parsed) == {manifest}
 
 
-def test_a_manifest_that_vouches_for_other_bytes_is_not_believed(store: ArtifactStore) -> None:
-    import hashlib
+def test_the_manifest_covers_facts_and_says_no_time(store: ArtifactStore) -> None:
+    facts = {"provenance": {"data_hash": "d", "seed": 7}, "threshold": float("inf")}
+    one, other = store.put(FILES, facts=facts), store.put(FILES, facts={**facts, "threshold": 1.0})
+    assert one.digest != other.digest
+    assert one.digest == hashlib.sha256((store.path(one.digest) / "manifest.json").read_bytes()).hexdigest()
+    assert store.manifest(one.digest) == one.manifest
+    assert one.manifest["threshold"] == float("inf")
+    assert set(one.manifest) == {"format", "files", "versions", *facts}
+    with pytest.raises(ArtifactError, match="the fact 'files' cannot be given"):
+        store.put(FILES, facts={"files": {}})
+    for fact in (object(), "\ud800"):
+        with pytest.raises(ArtifactError, match="the facts of the artifact cannot be kept"):
+            store.put(FILES, facts={"fact": fact})
 
-    digest = store.put(FILES).digest
+
+def first_format(store: ArtifactStore, files: dict[str, bytes]) -> str:
+    """Lay an artifact down as the first format had it."""
+    entries = {name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for name, data in sorted(files.items())}
+    lines = (f"{name}\x00{entry['sha256']}\x00{entry['bytes']}\n" for name, entry in entries.items())
+    digest = hashlib.sha256("".join(lines).encode()).hexdigest()
+    manifest = {"format": 1, "digest": digest, "files": entries, "versions": {}, "created_at": "2026-01-01T00:00:00+00:00"}
+    store.path(digest).mkdir(parents=True)
+    for name, data in {**files, "manifest.json": json.dumps(manifest, sort_keys=True, indent=1).encode()}.items():
+        (store.path(digest) / name).write_bytes(data)
+    return digest
+
+
+def test_artifacts_of_the_first_format_are_read_by_their_own_rule(store: ArtifactStore) -> None:
+    digest = first_format(store, FILES)
+    assert store.get(digest) == FILES
+    assert store.check(digest) == []
+    (store.path(digest) / "model.txt").write_bytes(b"evils" * 100)
+    with pytest.raises(ArtifactError, match="is damaged: its SHA-256"):
+        store.get(digest)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_manifest_that_vouches_for_other_bytes_is_not_believed(store: ArtifactStore, first: bool) -> None:
+    digest = first_format(store, FILES) if first else store.put(FILES).digest
     folder = store.path(digest)
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["files"]["model.txt"] = {"sha256": hashlib.sha256(b"evil").hexdigest(), "bytes": 4}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "manifest.json").write_text(json.dumps(manifest, sort_keys=True, indent=1))
     (folder / "model.txt").write_bytes(b"evil")
-    with pytest.raises(ArtifactError, match="it was changed"):
+    with pytest.raises(ArtifactError, match="it was changed" if first else "is damaged: its SHA-256"):
         store.get(digest)
+
+
+def written(file_format: int, name: str, size: int) -> str:
+    return json.dumps({"format": file_format, "files": {name: {"sha256": "0", "bytes": size}}})
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"files": 3}', '{"files": {"../x": {"sha256": "0", "bytes": 1}}}'])
 def test_a_damaged_manifest_is_a_sentence(store: ArtifactStore, text: str) -> None:
     digest = store.put(FILES).digest
     (store.path(digest) / "manifest.json").write_text(text)
-    with pytest.raises(ArtifactError, match=r"manifest\.json of artifact .* is damaged"):
+    with pytest.raises(ArtifactError, match=r"manifest\.json' of artifact .* is damaged"):
+        store.get(digest)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "stored JSON cannot be read"),
+        ("[]", "does not list its files"),
+        (written(2, "../x", 1), "does not list its files"),
+        (written(2, "x", -1), "does not list its files"),
+        (written(2, "x", 5 << 40), "is larger than the 4294967296 bytes allowed"),
+        (written(3, "x", 1), "of a format this version does not know; upgrade huracan"),
+    ],
+)
+def test_a_manifest_with_the_right_hash_that_was_not_written_by_us_is_a_sentence(
+    store: ArtifactStore, text: str, said: str
+) -> None:
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    store.path(digest).mkdir(parents=True)
+    (store.path(digest) / "manifest.json").write_text(text)
+    with pytest.raises(ArtifactError, match=said):
+        store.get(digest)
+
+
+@pytest.mark.parametrize(("name", "said"), [("model.txt", "500 were expected"), ("manifest.json", "at most 67108864 were")])
+def test_a_file_that_has_grown_is_refused_by_its_size_and_not_read(store: ArtifactStore, name: str, said: str) -> None:
+    digest = store.put(FILES).digest
+    os.truncate(store.path(digest) / name, 50 << 30)  # a hole: it takes no room on the disk, and reading it would never end
+    with pytest.raises(ArtifactError, match=rf"'{name}' of artifact .* is damaged: it has 53687091200 bytes.*{said}"):
         store.get(digest)
 
 
@@ -94,6 +180,80 @@ def test_links_are_not_followed(store: ArtifactStore, tmp_path: Path) -> None:
         store.get(digest)
 
 
+@pytest.mark.parametrize("depth", [1, 2])
+def test_links_on_the_way_to_an_artifact_are_not_followed_either(store: ArtifactStore, tmp_path: Path, depth: int) -> None:
+    elsewhere = ArtifactStore(tmp_path / "elsewhere")
+    digest = store.put(FILES).digest
+    elsewhere.put(FILES)
+    mine, theirs = ((s.path(digest).parent if depth == 1 else s.path(digest)) for s in (store, elsewhere))
+    shutil.rmtree(mine)
+    mine.symlink_to(theirs)
+    with pytest.raises(ArtifactError, match="lies behind a link"):
+        store.get(digest)
+    assert store.digests() == []
+    before = sorted(p for p in elsewhere.folder.rglob("*"))
+    if depth == 1:
+        with pytest.raises(StorageError, match="is a link or no folder; links are not followed; nothing was changed"):
+            store.put(FILES)
+    else:
+        assert store.get(store.put(FILES).digest) == FILES  # the link was set aside
+    assert sorted(p for p in elsewhere.folder.rglob("*")) == before
+
+
+def test_a_pipe_in_the_place_of_a_file_does_not_make_the_reader_wait(store: ArtifactStore) -> None:
+    digest = store.put(FILES).digest
+    (store.path(digest) / "model.txt").unlink()
+    os.mkfifo(store.path(digest) / "model.txt")
+    with pytest.raises(ArtifactError, match="is not a plain file"):
+        store.get(digest)
+
+
+def test_the_store_itself_may_be_reached_by_a_link(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "disk")
+    store = ArtifactStore(tmp_path / "link")
+    assert store.get(store.put(FILES).digest) == FILES
+
+
+def test_check_lists_every_defect_at_once(store: ArtifactStore) -> None:
+    digest = store.put(FILES).digest
+    assert store.check(digest) == []
+    (store.path(digest) / "model.txt").write_bytes(b"!" * 500)
+    (store.path(digest) / "info.json").unlink()
+    (store.path(digest) / "more.bin").touch()
+    said = " ".join(store.check(digest))
+    for words in ("'model.txt' of", "'info.json' of", "is missing", "holds 'more.bin', which its manifest does not list"):
+        assert words in said
+    assert "was the folder moved or cleaned" in store.check("0" * 64)[0]
+
+
+def test_what_is_removed_is_gone_at_once_and_what_was_left_half_written_is_swept(store: ArtifactStore) -> None:
+    digest, other = store.put(FILES).digest, store.put({"a": b"1"}).digest
+    assert store.remove(digest)
+    assert not store.remove(digest)
+    assert store.digests() == [other]
+    for place in (".incoming", ".trash"):
+        (store.folder / place / "left").mkdir()
+        (store.folder / place / "left" / "model.txt").write_bytes(b"half")
+    assert store.sweep(timedelta(hours=1)) == 0
+    for file in [*store.folder.glob(".*/left/*"), *store.folder.glob(".*/left")]:
+        os.utime(file, (1.0, 1.0))
+    assert store.sweep(timedelta(hours=1)) == 2
+    assert store.sweep(timedelta(0)) == 0
+    assert store.get(other) == {"a": b"1"}
+
+
+def test_storing_or_touching_again_makes_an_artifact_young(store: ArtifactStore) -> None:
+    digest = store.put(FILES).digest
+    for renew in (lambda: store.touch(digest), lambda: store.put(FILES)):
+        os.utime(store.path(digest), (1.0, 1.0))
+        assert store.older_than(timedelta(hours=1)) == [digest]
+        renew()
+        assert store.older_than(timedelta(hours=1)) == []
+    with pytest.raises(ArtifactError, match="was the folder moved or cleaned"):
+        store.touch("0" * 64)
+
+
 @pytest.mark.parametrize("name", ["../x", "/etc/x", "a/b", "a\\b", ".hidden", "", "manifest.json", "x\n", "é", "n" * 101])
 def test_names_that_could_leave_the_folder_are_refused(store: ArtifactStore, name: str) -> None:
     with pytest.raises(ArtifactError, match="cannot be a file of an artifact"):
@@ -116,7 +276,7 @@ def test_storing_again_heals_a_damaged_artifact(store: ArtifactStore) -> None:
     assert store.get(digest) == FILES
 
 
-@pytest.mark.parametrize("moment", ["huracan.storage.artifacts._write", "huracan.storage.artifacts._rename_unless_there"])
+@pytest.mark.parametrize("moment", ["huracan.storage.artifacts.write_inside", "huracan.storage.artifacts._rename_unless_there"])
 def test_a_kill_at_any_moment_leaves_nothing_half_visible(store: ArtifactStore, moment: str) -> None:
     module, name = moment.rsplit(".", 1)
     code = (
@@ -125,7 +285,7 @@ def test_a_kill_at_any_moment_leaves_nothing_half_visible(store: ArtifactStore, 
         "real, calls = getattr(module, sys.argv[2]), []\n"
         "def die(*args):\n"
         "    calls.append(1)\n"
-        "    if sys.argv[2] != '_write' or len(calls) == 2: os._exit(9)\n"
+        "    if sys.argv[2] != 'write_inside' or len(calls) == 2: os._exit(9)\n"
         "    real(*args)\n"
         "setattr(module, sys.argv[2], die)\n"
         "module.ArtifactStore(sys.argv[1]).put({'a': b'1' * 1000, 'b': b'2'})\n"
@@ -137,16 +297,15 @@ def test_a_kill_at_any_moment_leaves_nothing_half_visible(store: ArtifactStore, 
 
 
 def test_a_full_disk_leaves_nothing_behind(store: ArtifactStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    import errno
-
-    def full(_handle: int) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+    def full(handle: int) -> None:
+        if stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StorageError, match="cannot be written: the disk is full; nothing was changed"):
         store.put(FILES)
     assert store.digests() == []
-    assert list((store.folder / ".incoming").iterdir()) == []
+    assert not any(file.is_file() for file in store.folder.rglob("*"))
 
 
 def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Stored models: their records, their safe formats, and the evidence that one suits a regime."""
 
-from huracan.registry.evidence import Evidence, RegimeCandidate, rank_for_regime
+from huracan.registry.evidence import Evidence, RegimeCandidate
 from huracan.registry.formats import dump_model, load_model
 from huracan.registry.records import NOT_CHECKED, Expected, ModelKind, ModelVersion, Provenance
 
@@ -14,5 +14,4 @@ __all__ = [
     "RegimeCandidate",
     "dump_model",
     "load_model",
-    "rank_for_regime",
 ]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
 from huracan.errors import RegistryError
-from huracan.model_info import MarketRegime, RegimeSkill
-from huracan.registry.records import ModelVersion
+from huracan.model_info import RegimeSkill
 
-__all__ = ["Evidence", "RegimeCandidate", "rank_for_regime"]
+__all__ = ["Evidence", "RegimeCandidate", "evidence_named"]
 
 
 class Evidence(StrEnum):
@@ -38,41 +36,9 @@ class RegimeCandidate:
     reason: str | None
 
 
-def rank_for_regime(
-    versions: Iterable[ModelVersion], regime: MarketRegime | str, *, evidence: Evidence | str, alpha: float
-) -> list[RegimeCandidate]:
-    """Models with at least ``evidence`` for ``regime``: measured ones by skill, best first, then those only declared.
-
-    Raises
-    ------
-    RegistryError : the regime or the kind of evidence does not exist.
-    """
+def evidence_named(evidence: Evidence | str) -> Evidence:
+    """The kind of evidence of that name; a :class:`RegistryError` lists those there are."""
     try:
-        wanted = MarketRegime(regime)
-    except ValueError as error:
-        raise RegistryError(f"regime '{regime}' does not exist; expected one of {', '.join(MarketRegime)}.") from error
-    try:
-        least = Evidence(evidence)
+        return Evidence(evidence)
     except ValueError as error:
         raise RegistryError(f"evidence '{evidence}' does not exist; expected one of {', '.join(Evidence)}.") from error
-    order = list(Evidence)
-    found = [candidate for version in versions if (candidate := _judge(version, wanted, alpha)) is not None]
-    kept = [candidate for candidate in found if order.index(candidate.evidence) >= order.index(least)]
-    return sorted(kept, key=_best_first)
-
-
-def _judge(version: ModelVersion, regime: MarketRegime, alpha: float) -> RegimeCandidate | None:
-    measured = next((skill for skill in version.info.regime_evidence if skill.regime is regime), None)
-    reason = version.info.market_regimes.get(regime)
-    if measured is not None and measured.skill > 0:
-        level = Evidence.SIGNIFICANT if measured.p_adjusted <= alpha else Evidence.ESTIMATED
-    elif reason is not None:
-        level = Evidence.DECLARED
-    else:
-        return None
-    return RegimeCandidate(version.name, version.version, version.info.name, level, measured, reason)
-
-
-def _best_first(candidate: RegimeCandidate) -> tuple[float, str, int]:
-    skill = candidate.measured.skill if candidate.measured is not None else 0.0
-    return (-skill, candidate.name, -candidate.version)

@@ -6,15 +6,32 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
+from functools import cached_property
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from huracan.errors import RegistryError
 from huracan.model_info import ModelInfo
+from huracan.storage import from_json
 
-__all__ = ["NOT_CHECKED", "Expected", "ModelKind", "ModelVersion", "Provenance"]
+__all__ = [
+    "NOT_CHECKED",
+    "AuditReport",
+    "BrokenLink",
+    "CollectReport",
+    "Expected",
+    "ModelKind",
+    "ModelVersion",
+    "Provenance",
+    "RetentionPolicy",
+    "RetentionReport",
+    "Stage",
+    "VersionSummary",
+]
 
 ModelKind = Literal["challenger", "baseline"]
+Stage = Literal["active", "archived", "removed"]
 
 
 class _NotChecked(Enum):
@@ -30,7 +47,7 @@ Expected = int | None | Literal[_NotChecked.NOT_CHECKED]
 class Provenance(BaseModel):
     """Where a model comes from; every field may be left out, and further ones are kept as they are.
 
-    Times are UTC, hashes hexadecimal.
+    Times are UTC, hashes hexadecimal; ``trials`` is how many models were tried in the search that chose it.
 
     Examples
     --------
@@ -48,6 +65,7 @@ class Provenance(BaseModel):
     trained_from: datetime | None = None
     trained_until: datetime | None = None
     n_rows: int | None = None
+    trials: int | None = None
     symbols: tuple[str, ...] = ()
     versions: Mapping[str, str] = Field(default_factory=dict)
 
@@ -56,26 +74,153 @@ class Provenance(BaseModel):
 class ModelVersion:
     """One version of a registered model.
 
+    What is stored as JSON (``info``, ``metrics``, ``provenance``, ``extras``, ``serving``) is read when it is first asked for.
+
     Attributes
     ----------
     name, version : versions of a name are 1, 2, 3, ...; a number is never given twice.
     model_id : ``name/version``, the key that the Engine's tables use.
     kind : what it was registered as, ``challenger`` or ``baseline``; who is champion is said by the alias.
-    digest : of its artifact. info : the model's card. metrics : name -> value.
-    provenance : data, recipe, configuration, seed and versions it was made from.
-    extras : further JSON stored with it, such as the position policy or the recipe.
-    parent_id : ``model_id`` of the model it was derived from. created_at : UTC. aliases : that point to it now.
+    learner : the name on its card, such as ``ridge``. digest : of its artifact. parent_id : ``model_id`` of the model it was
+        derived from. run_id : the run that made it. created_at : UTC.
+    stage : ``active``, ``archived`` (cannot be promoted) or ``removed`` (its artifact was given up by retention).
+    verified : whether its artifact was rebuilt and answered as the model that was registered.
+    serving_digest : of the artifact that holds its export, where there is one.
+    aliases : that point to it now, for all symbols and regimes; those of a scope are written ``champion@BTCUSDT``,
+        ``champion@BTCUSDT/trending`` or ``champion@*/trending``.
+    alias, symbol, regime : the alias that led to it, and whose; empty where it was asked for by number.
+    generation : number of the audit row that pointed this alias here; 0 where nothing of the kind is known.
     """
 
     name: str
     version: int
     model_id: str
     kind: ModelKind
+    learner: str
     digest: str
-    info: ModelInfo
-    metrics: Mapping[str, float]
-    provenance: Provenance
-    extras: Mapping[str, Any]
     parent_id: str | None
+    run_id: str | None
     created_at: datetime
+    stage: Stage
+    verified: bool
+    serving_digest: str | None
+    texts: Mapping[str, str | None]
     aliases: tuple[str, ...] = ()
+    alias: str = ""
+    symbol: str = ""
+    regime: str = ""
+    generation: int = 0
+
+    @cached_property
+    def info(self) -> ModelInfo:
+        """The model's card."""
+        return ModelInfo.model_validate(self._read("info"))
+
+    @cached_property
+    def metrics(self) -> Mapping[str, float]:
+        """Name -> value, as they were registered."""
+        return self._read("metrics")
+
+    @cached_property
+    def provenance(self) -> Provenance:
+        """Data, recipe, configuration, seed and versions it was made from."""
+        return Provenance.model_validate(self._read("provenance"))
+
+    @cached_property
+    def extras(self) -> Mapping[str, Any]:
+        """Further JSON stored with it, such as the position policy or the recipe."""
+        return self._read("extras")
+
+    @cached_property
+    def serving(self) -> Mapping[str, Any]:
+        """How its export was made and what was checked of it, or why there is none; empty where nobody tried."""
+        return self._read("serving")
+
+    def _read(self, name: str) -> dict[str, Any]:
+        text = self.texts.get(name)
+        found = None if text is None else from_json(text)
+        return {} if found is None else found
+
+
+@dataclass(frozen=True)
+class VersionSummary:
+    """A line of a list of versions: what can be told without reading cards.
+
+    ``id`` is the row's number, which ``find(before=)`` takes for the next page; ``model_id`` is ``name/version``.
+    """
+
+    id: int
+    name: str
+    version: int
+    learner: str
+    kind: ModelKind
+    stage: Stage
+    verified: bool
+    run_id: str | None
+    created_at: datetime
+
+    @property
+    def model_id(self) -> str:
+        """The key that the Engine's tables use."""
+        return f"{self.name}/{self.version}"
+
+
+@dataclass(frozen=True)
+class BrokenLink:
+    """Where the chain of a name's audit does not hold: at which ``position``, row ``id`` (``None``: it is gone), and why."""
+
+    name: str
+    position: int
+    id: int | None
+    why: str
+
+
+@dataclass(frozen=True)
+class AuditReport:
+    """What came of checking audit chains: of how many names, how many rows, and what is broken."""
+
+    names: int
+    rows: int
+    broken: tuple[BrokenLink, ...]
+
+    @property
+    def intact(self) -> bool:
+        """Whether every row is what it was when it was written, and none is missing."""
+        return not self.broken
+
+
+@dataclass(frozen=True)
+class RetentionPolicy:
+    """Which versions keep their artifact: the newest ``keep_last`` of each name, and those younger than ``keep_days`` days.
+
+    Whatever an alias points to, a rollback can reach, or either was derived from, is kept in any case.
+    """
+
+    keep_last: int = 20
+    keep_days: float = 90.0
+
+    def __post_init__(self) -> None:
+        if self.keep_last < 1 or self.keep_days < 0:
+            raise RegistryError(
+                f"a retention of the last {self.keep_last} versions and {self.keep_days} days cannot be; at least 1 version "
+                "and 0 days were expected."
+            )
+
+
+@dataclass(frozen=True)
+class RetentionReport:
+    """Versions (``name/version``) that gave up their artifact, or would; how many were kept, those protected among them."""
+
+    removed: tuple[str, ...]
+    kept: int
+    protected: int
+    dry_run: bool
+
+
+@dataclass(frozen=True)
+class CollectReport:
+    """Artifacts that nothing refers to: ``removed``, their size in bytes, and how many are too young to be removed."""
+
+    removed: tuple[str, ...]
+    bytes: int
+    waiting: int

@@ -6,24 +6,29 @@ import errno
 import hashlib
 import os
 import re
-import shutil
-import stat
-import tempfile
+import secrets
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from huracan.errors import ArtifactError, StorageError
+from huracan.storage.anchored import NotPlain, flushed, opened_inside, read_inside, remove_inside, write_inside
 from huracan.storage.json_values import from_json, to_json
-from huracan.storage.tables import utc_now
-from huracan.storage.whole_files import flush_folder
+from huracan.storage.whole_files import make_folder
 
 __all__ = ["ArtifactRef", "ArtifactStore", "library_versions"]
 
 _MANIFEST = "manifest.json"
+_MAX_MANIFEST = 64 << 20
+_OURS = ("format", "files", "versions")
+_FIRST_FORMAT = b'{\n "created_at": '
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_INCOMING, _DAMAGED, _TRASH = ".incoming", ".damaged", ".trash"
 _LIBRARIES = (
     *("huracan", "numpy", "polars", "scipy", "bottleneck", "TA-Lib"),
     *("scikit-learn", "skops", "xgboost-cpu", "xgboost", "lightgbm", "torch"),
@@ -32,31 +37,38 @@ _LIBRARIES = (
 
 @dataclass(frozen=True)
 class ArtifactRef:
-    """Where some files are kept: ``digest`` (SHA-256 over their names and contents) and the manifest beside them."""
+    """Where some files are kept: ``digest``, the SHA-256 of the manifest, and the manifest itself."""
 
     digest: str
-    manifest: Mapping[str, object]
+    manifest: Mapping[str, Any]
 
 
 class ArtifactStore:
-    """A folder of immutable artifacts, each a handful of files under the SHA-256 of their names and contents.
+    """A folder of immutable artifacts, each a handful of files and a manifest, under the SHA-256 of the manifest.
 
-    An artifact is written aside, flushed to the disk and renamed into place, so a crash or a full disk leaves either
-    the whole artifact or none. Equal content is stored once. What :meth:`get` returns has been checked against its
-    hash, byte for byte, before the caller sees any of it.
+    ``manifest.json`` lists every file with its SHA-256 and size, the library versions, and whatever facts were given
+    with the files; its own SHA-256 is the artifact's name. So every bit of an artifact is covered by its name, and
+    equal content with equal facts is stored once. An artifact is written aside, flushed to the disk and renamed into
+    place: a crash or a full disk leaves either the whole artifact or none.
+
+    Reading looks, in this order and each before the next, at: folders (links are not followed), the manifest's size
+    and hash, the manifest's content, then of each file its kind, size and hash. The caller sees bytes only after that.
+    Artifacts of format 1, whose name covers names, sizes and hashes of the files alone, are read too.
 
     Parameters
     ----------
-    folder : made on the first :meth:`put`.
+    folder : made on the first :meth:`put`; it may itself be reached by a link, nothing inside it may be one.
     max_bytes : the most that one artifact may hold, in bytes.
 
     Examples
     --------
     >>> import tempfile
     >>> store = ArtifactStore(tempfile.mkdtemp())
-    >>> ref = store.put({"model.txt": b"trees"})
+    >>> ref = store.put({"model.txt": b"trees"}, facts={"seed": 7})
     >>> store.get(ref.digest)
     {'model.txt': b'trees'}
+    >>> store.manifest(ref.digest)["seed"]
+    7
     """
 
     def __init__(self, folder: str | Path, *, max_bytes: int = 4 << 30) -> None:
@@ -74,68 +86,46 @@ class ArtifactStore:
 
     def digests(self) -> list[str]:
         """Digests of every artifact that is whole, sorted."""
-        with self._translated("listed"):
-            return sorted(p.name for p in self.folder.glob("??/*") if _DIGEST.fullmatch(p.name))
+        return sorted(digest for digest, _ in self._listed())
 
-    def put(self, files: Mapping[str, bytes]) -> ArtifactRef:
-        """Keep ``files`` (name -> content).
+    def older_than(self, age: timedelta) -> list[str]:
+        """Digests of artifacts that nobody stored or touched within ``age``, sorted."""
+        before = time.time() - age.total_seconds()
+        return sorted(digest for digest, touched in self._listed() if touched < before)
+
+    def put(self, files: Mapping[str, bytes], *, facts: Mapping[str, Any] | None = None) -> ArtifactRef:
+        """Keep ``files`` (name -> content), and in the manifest beside them ``facts``.
+
+        Parameters
+        ----------
+        facts : JSON to keep and to cover by the digest: provenance, signature, card, ...; not ``format``, ``files`` or
+            ``versions``, which the store writes itself.
 
         Raises
         ------
-        ArtifactError : a name is unsafe, there is nothing to keep, or it is larger than ``max_bytes``.
+        ArtifactError : a name is unsafe, there is nothing to keep, it is larger than ``max_bytes``, or a fact is no JSON.
         StorageError : the folder is read-only or the disk is full; nothing is left behind.
         """
         self._check_names(files)
-        entries = {
-            name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for name, data in sorted(files.items())
-        }
-        digest = _digest_of(entries)
-        manifest = {
-            "format": 1,
-            "digest": digest,
-            "files": entries,
-            "versions": library_versions(),
-            "created_at": utc_now().isoformat(),
-        }
-        final = self.path(digest)
+        text = _manifest_of(files, facts or {})
+        digest = hashlib.sha256(text).hexdigest()
         with self._translated("written"):
-            if final.exists():
-                if self._is_whole(digest):
-                    return ArtifactRef(digest, self.manifest(digest))
-                self._set_aside(final)
-            (self.folder / ".incoming").mkdir(parents=True, exist_ok=True)
-            final.parent.mkdir(exist_ok=True)
-            aside = Path(tempfile.mkdtemp(prefix=digest[:8], dir=self.folder / ".incoming"))
-            try:
-                for name, data in {**files, _MANIFEST: to_json(manifest, indent=1).encode()}.items():
-                    _write(aside / name, data)
-                flush_folder(aside)
-                aside.chmod(0o755)
-                _rename_unless_there(aside, final)
-                flush_folder(final.parent)
-            finally:
-                shutil.rmtree(aside, ignore_errors=True)
-        return ArtifactRef(digest, self.manifest(digest))
+            make_folder(self.folder)
+            with self._opened() as root, opened_inside(root, digest[:2], make=True) as shelf:
+                if not self._kept_already(root, shelf, digest):
+                    with opened_inside(root, _INCOMING, make=True) as incoming:
+                        _move_in(incoming, shelf, digest, {**files, _MANIFEST: text})
+        return ArtifactRef(digest, from_json(text))
 
-    def manifest(self, digest: str) -> dict[str, object]:
-        """What was written beside the files: SHA-256 and size of each, library versions, time.
+    def manifest(self, digest: str) -> dict[str, Any]:
+        """What was written beside the files: SHA-256 and size of each, library versions, and the facts given.
 
         Raises
         ------
-        ArtifactError : it is missing, unreadable, or does not describe the artifact ``digest``.
+        ArtifactError : it is missing, damaged, or does not describe the artifact ``digest``.
         """
-        try:
-            manifest = from_json(self._read(digest, _MANIFEST))
-        except ArtifactError:
-            raise
-        except StorageError as error:
-            raise ArtifactError(f"manifest.json of artifact {digest} is damaged: {error}") from error
-        files = manifest.get("files") if isinstance(manifest, dict) else None
-        if not isinstance(files, dict) or not all(_is_entry(name, entry) for name, entry in files.items()):
-            raise ArtifactError(f"manifest.json of artifact {digest} is damaged: it does not list its files.")
-        if _digest_of(files) != digest:
-            raise ArtifactError(f"manifest.json of artifact {digest} lists files that are not the artifact's; it was changed.")
-        return manifest
+        with self._artifact(digest) as folder:
+            return self._manifest(folder, digest)
 
     def get(self, digest: str) -> dict[str, bytes]:
         """The files of an artifact, each verified against its SHA-256.
@@ -144,21 +134,133 @@ class ArtifactStore:
         ------
         ArtifactError : the artifact or a file is missing, has other content than it was stored with, or is a link.
         """
-        files = self.manifest(digest)["files"]
-        assert isinstance(files, dict)
+        with self._artifact(digest) as folder:
+            entries = self._manifest(folder, digest)["files"]
+            return {name: _verified(folder, digest, name, entry) for name, entry in entries.items()}
+
+    def check(self, digest: str) -> list[str]:
+        """Everything that is wrong with an artifact, a sentence each; nothing of its content is parsed.
+
+        >>> import tempfile
+        >>> store = ArtifactStore(tempfile.mkdtemp())
+        >>> digest = store.put({"model.txt": b"trees"}).digest
+        >>> store.check(digest)
+        []
+        >>> _ = (store.path(digest) / "model.txt").write_bytes(b"trees!")
+        >>> store.check(digest)[0].split(": ")[1]
+        'it has 6 bytes, 5 were expected; restore it from a backup.'
+        """
+        found: list[str] = []
+        try:
+            with self._artifact(digest) as folder:
+                entries = self._manifest(folder, digest)["files"]
+                for name, entry in entries.items():
+                    try:
+                        _verified(folder, digest, name, entry)
+                    except ArtifactError as error:
+                        found.append(str(error))
+                strange = sorted(set(os.listdir(folder)) - {*entries, _MANIFEST})
+                found += [f"artifact {digest} holds '{name}', which its manifest does not list." for name in strange]
+        except ArtifactError as error:
+            found.append(str(error))
+        return found
+
+    def touch(self, digest: str) -> None:
+        """Say that an artifact is wanted now, which keeps it from :meth:`older_than`.
+
+        Raises
+        ------
+        ArtifactError : it is not there.
+        """
+        with self._artifact(digest) as folder, self._translated("written"):
+            os.utime(folder)
+
+    def remove(self, digest: str) -> bool:
+        """Take an artifact away, at once for every reader; whether it was there.
+
+        Raises
+        ------
+        StorageError : the folder is read-only.
+        """
+        self.path(digest)
+        with self._translated("written"), suppress(FileNotFoundError), self._opened() as root:
+            with opened_inside(root, digest[:2]) as shelf, opened_inside(root, _TRASH, make=True) as trash:
+                grave = f"{digest[:8]}.{secrets.token_hex(8)}"
+                os.rename(digest, grave, src_dir_fd=shelf, dst_dir_fd=trash)
+                os.fsync(shelf)
+                remove_inside(trash, grave)
+            return True
+        return False
+
+    def sweep(self, older_than: timedelta = timedelta(hours=1)) -> int:
+        """Remove what killed processes left half-written or half-removed, untouched for ``older_than``; how many things.
+
+        Raises
+        ------
+        StorageError : the folder is read-only.
+        """
+        before, count = time.time() - older_than.total_seconds(), 0
+        with self._translated("written"), suppress(FileNotFoundError), self._opened() as root:
+            for name in (_INCOMING, _TRASH):
+                with suppress(FileNotFoundError), opened_inside(root, name) as place:
+                    for left in os.listdir(place):
+                        if _last_touched(place, left) < before:
+                            remove_inside(place, left)
+                            count += 1
+        return count
+
+    def _listed(self) -> Iterator[tuple[str, float]]:
+        """Digest and time of the last touch (seconds since 1970) of every artifact; what lies behind links is none."""
+        with self._translated("listed"), suppress(FileNotFoundError), os.scandir(self.folder) as shelves:
+            for shelf in shelves:
+                if len(shelf.name) == 2 and shelf.is_dir(follow_symlinks=False):
+                    with os.scandir(shelf.path) as artifacts:
+                        for item in artifacts:
+                            if _DIGEST.fullmatch(item.name) and item.is_dir(follow_symlinks=False):
+                                yield item.name, item.stat(follow_symlinks=False).st_mtime
+
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
+        root = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            yield root
+        finally:
+            os.close(root)
+
+    @contextmanager
+    def _artifact(self, digest: str) -> Iterator[int]:
+        """The folder of an artifact, held open."""
+        self.path(digest)
+        try:
+            with self._opened() as root, opened_inside(root, digest[:2]) as shelf, opened_inside(shelf, digest) as folder:
+                yield folder
+        except NotPlain as error:
+            raise ArtifactError(f"artifact {digest} lies behind a link, or is no folder; links are not followed.") from error
+        except FileNotFoundError as error:
+            raise ArtifactError(f"artifact {digest} is not in {self.folder}; was the folder moved or cleaned?") from error
+        except OSError as error:
+            raise ArtifactError(f"artifact {digest} in {self.folder} cannot be read: {error.strerror}.") from error
+
+    def _manifest(self, folder: int, digest: str) -> dict[str, Any]:
+        text = _read(folder, digest, _MANIFEST, at_most=_MAX_MANIFEST)
+        actual = hashlib.sha256(text).hexdigest()
+        first = text.startswith(_FIRST_FORMAT)
+        if actual != digest and not first:
+            raise _damaged(digest, _MANIFEST, actual, digest)
+        try:
+            manifest = from_json(text)
+        except StorageError as error:
+            raise ArtifactError(f"{_MANIFEST} of artifact {digest} is damaged: {error}") from error
+        files = manifest.get("files") if isinstance(manifest, dict) else None
+        if not isinstance(files, dict) or not all(_is_entry(name, entry) for name, entry in files.items()):
+            raise ArtifactError(f"{_MANIFEST} of artifact {digest} is damaged: it does not list its files.")
+        if first and _first_digest(files) != digest:
+            raise ArtifactError(f"{_MANIFEST} of artifact {digest} lists files that are not the artifact's; it was changed.")
+        if not first and manifest.get("format") != 2:
+            raise ArtifactError(f"artifact {digest} is of a format this version does not know; upgrade huracan.")
         if sum(entry["bytes"] for entry in files.values()) > self.max_bytes:
             raise ArtifactError(f"artifact {digest} is larger than the {self.max_bytes} bytes allowed.")
-        found = {}
-        for name, entry in files.items():
-            data = self._read(digest, name)
-            actual = hashlib.sha256(data).hexdigest()
-            if actual != entry["sha256"]:
-                raise ArtifactError(
-                    f"file '{name}' of artifact {digest} is damaged: its SHA-256 is {actual[:12]}..., "
-                    f"{entry['sha256'][:12]}... was expected; restore it from a backup."
-                )
-            found[name] = data
-        return found
+        return manifest
 
     def _check_names(self, files: Mapping[str, bytes]) -> None:
         if not files:
@@ -175,34 +277,16 @@ class ArtifactStore:
         if size > self.max_bytes:
             raise ArtifactError(f"the artifact has {size} bytes; at most {self.max_bytes} are kept.")
 
-    def _is_whole(self, digest: str) -> bool:
+    def _kept_already(self, root: int, shelf: int, digest: str) -> bool:
+        """Whether the artifact is there and whole; a damaged one, or whatever stands in its place, is set aside."""
         try:
             self.get(digest)
+            self.touch(digest)
         except ArtifactError:
+            with suppress(FileNotFoundError), opened_inside(root, _DAMAGED, make=True) as grave:
+                os.rename(digest, f"{digest}.{secrets.token_hex(8)}", src_dir_fd=shelf, dst_dir_fd=grave)
             return False
         return True
-
-    def _set_aside(self, damaged: Path) -> None:
-        grave = self.folder / ".damaged"
-        grave.mkdir(exist_ok=True)
-        damaged.rename(Path(tempfile.mkdtemp(prefix=damaged.name[:8], dir=grave)) / damaged.name)
-
-    def _read(self, digest: str, name: str) -> bytes:
-        folder = self.path(digest)
-        if not folder.is_dir():
-            raise ArtifactError(f"artifact {digest} is not in {self.folder}; was the folder moved or cleaned?")
-        try:
-            handle = os.open(folder / name, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
-            with open(handle, "rb") as file:
-                if not stat.S_ISREG(os.fstat(handle).st_mode):
-                    raise ArtifactError(f"file '{name}' of artifact {digest} is not a plain file.")
-                return file.read()
-        except FileNotFoundError as error:
-            raise ArtifactError(f"file '{name}' of artifact {digest} is missing; restore it from a backup.") from error
-        except OSError as error:
-            if error.errno == errno.ELOOP:
-                raise ArtifactError(f"file '{name}' of artifact {digest} is a link; links are not followed.") from error
-            raise ArtifactError(f"file '{name}' of artifact {digest} cannot be read: {error.strerror}.") from error
 
     @contextmanager
     def _translated(self, verb: str) -> Iterator[None]:
@@ -213,6 +297,8 @@ class ArtifactStore:
                 reason = "the disk is full"
             elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
                 reason = "it is read-only for this user"
+            elif isinstance(error, NotPlain):
+                reason = f"'{error.filename}' in it is a link or no folder; links are not followed"
             else:
                 reason = f"{error.strerror} ({error.filename})"
             raise StorageError(f"the artifact folder {self.folder} cannot be {verb}: {reason}; nothing was changed.") from error
@@ -232,30 +318,96 @@ def library_versions() -> dict[str, str]:
     return found
 
 
+def _manifest_of(files: Mapping[str, bytes], facts: Mapping[str, Any]) -> bytes:
+    """The bytes of the manifest: canonical, without the time of writing, so equal content has an equal digest."""
+    taken = sorted(set(facts) & set(_OURS))
+    if taken:
+        raise ArtifactError(f"the fact '{taken[0]}' cannot be given; the artifact store writes {', '.join(_OURS)} itself.")
+    entries = {name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for name, data in files.items()}
+    try:
+        text = to_json({**facts, "format": 2, "files": entries, "versions": library_versions()}, where="fact").encode()
+    except (StorageError, UnicodeEncodeError) as error:
+        raise ArtifactError(f"the facts of the artifact cannot be kept: {error}") from error
+    if len(text) > _MAX_MANIFEST:
+        raise ArtifactError(f"the facts of the artifact have {len(text)} bytes; at most {_MAX_MANIFEST} are kept.")
+    return text
+
+
+def _read(folder: int, digest: str, name: str, *, size: int | None = None, at_most: int | None = None) -> bytes:
+    try:
+        return read_inside(folder, name, size=size, at_most=at_most)
+    except FileNotFoundError as error:
+        raise ArtifactError(f"file '{name}' of artifact {digest} is missing; restore it from a backup.") from error
+    except NotPlain as error:
+        raise ArtifactError(f"file '{name}' of artifact {digest} is {error.strerror}; links are not followed.") from error
+    except OverflowError as error:
+        raise ArtifactError(f"file '{name}' of artifact {digest} is damaged: {error}; restore it from a backup.") from error
+    except OSError as error:
+        raise ArtifactError(f"file '{name}' of artifact {digest} cannot be read: {error.strerror}.") from error
+
+
+def _verified(folder: int, digest: str, name: str, entry: Mapping[str, Any]) -> bytes:
+    data = _read(folder, digest, name, size=entry["bytes"])
+    actual = hashlib.sha256(data).hexdigest()
+    if actual != entry["sha256"]:
+        raise _damaged(digest, name, actual, entry["sha256"])
+    return data
+
+
+def _damaged(digest: str, name: str, actual: str, expected: str) -> ArtifactError:
+    return ArtifactError(
+        f"file '{name}' of artifact {digest} is damaged: its SHA-256 is {actual[:12]}..., {expected[:12]}... was expected; "
+        "restore it from a backup."
+    )
+
+
 def _is_entry(name: str, entry: object) -> bool:
     return (
         _NAME.fullmatch(name) is not None
         and isinstance(entry, dict)
         and isinstance(entry.get("sha256"), str)
         and isinstance(entry.get("bytes"), int)
+        and entry["bytes"] >= 0
     )
 
 
-def _digest_of(entries: Mapping[str, Mapping[str, object]]) -> str:
+def _first_digest(entries: Mapping[str, Mapping[str, object]]) -> str:
+    """The name of an artifact of format 1: a hash over names, hashes and sizes of its files."""
     lines = (f"{name}\x00{entry['sha256']}\x00{entry['bytes']}\n" for name, entry in sorted(entries.items()))
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _write(path: Path, data: bytes) -> None:
-    with open(path, "xb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _rename_unless_there(source: Path, target: Path) -> None:
+def _move_in(incoming: int, shelf: int, digest: str, files: Mapping[str, bytes]) -> None:
+    """Write the files aside, make them last, and give them their name."""
+    aside = f"{digest[:8]}.{secrets.token_hex(8)}"
+    os.mkdir(aside, dir_fd=incoming)
     try:
-        source.rename(target)
+        with opened_inside(incoming, aside) as folder:
+            for name, data in files.items():
+                write_inside(folder, name, data)
+            flushed(folder, list(files))
+        _rename_unless_there(incoming, aside, shelf, digest)
+        os.fsync(shelf)
+    finally:
+        remove_inside(incoming, aside)
+
+
+def _rename_unless_there(source: int, name: str, target: int, digest: str) -> None:
+    try:
+        os.rename(name, digest, src_dir_fd=source, dst_dir_fd=target)
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # another process stored the same content first
             raise
+
+
+def _last_touched(place: int, name: str) -> float:
+    """Seconds since 1970 of the last write to something half-written, or to a file in it."""
+    try:
+        touched = os.stat(name, dir_fd=place, follow_symlinks=False).st_mtime
+        with opened_inside(place, name) as folder:
+            files = [os.stat(file, dir_fd=folder, follow_symlinks=False).st_mtime for file in os.listdir(folder)]
+        return max([touched, *files])
+    except NotPlain:
+        return touched
+    except FileNotFoundError:
+        return time.time()  # its process just finished with it

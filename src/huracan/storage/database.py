@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.pool import StaticPool
 
-from huracan.errors import DependencyMissing, StorageError
+from huracan.errors import ConnectionLost, DependencyMissing, StorageError
 from huracan.storage import schema
-from huracan.storage.failures import explain
+from huracan.storage.failures import explain, is_lost, is_passing
 from huracan.storage.json_values import from_json, to_json
 from huracan.storage.tables import utc_now
 
 __all__ = ["Database"]
 
+T = TypeVar("T")
+
 _WRITES = "huracan_writes"
+_FIRST_PAUSE = 0.1  # seconds before the second attempt of a transaction; four times as long before each further one
 
 
 class Database:
@@ -158,6 +162,44 @@ class Database:
             connection.begin(),
         ):
             yield connection
+
+    def run(self, work: Callable[[sa.Connection], T], *, attempts: int = 3) -> T:
+        """Do ``work`` in one transaction; once more from its start where the connection was lost or others were in the way.
+
+        Parameters
+        ----------
+        work : gets the connection. It may run several times, so it changes nothing but the database. A connection that is lost
+            during commit leaves open whether the work was kept: work for which that matters looks first whether it was done.
+        attempts : how often it is begun, at most; between two there is a pause that grows from 0.1 s.
+
+        Raises
+        ------
+        ConnectionLost : the connection was lost at every attempt.
+        StorageError : the database refused for another reason.
+
+        Examples
+        --------
+        >>> database = Database("sqlite://")
+        >>> database.run(lambda connection: connection.execute(sa.text("select 42")).scalar_one())
+        42
+        """
+        for attempt in range(attempts):
+            try:
+                with self.transaction() as connection:
+                    return work(connection)
+            except StorageError as error:
+                lost = is_lost(error.__cause__)
+                if not lost and not is_passing(error.__cause__):
+                    raise
+                if attempt + 1 == attempts:
+                    if not lost:
+                        raise
+                    raise ConnectionLost(
+                        f"{error} The connection was lost {attempts} times; what was being done may be kept or not: look, "
+                        "then do it again."
+                    ) from error
+            time.sleep(_FIRST_PAUSE * 4**attempt)
+        raise StorageError(f"{attempts} attempts were asked for; at least 1 was expected.")
 
     def now(self, connection: sa.Connection) -> datetime:
         """The time by the database's clock, one for all hosts; SQLite's is that of the one host that uses it."""

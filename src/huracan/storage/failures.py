@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-__all__ = ["explain"]
+__all__ = ["explain", "is_lost", "is_passing"]
 
 _REASONS: tuple[tuple[str, str], ...] = (
     ("is locked", "{where} is locked by another process and stayed so for {wait:g} s; try again, or end that process"),
@@ -23,6 +23,9 @@ _REASONS: tuple[tuple[str, str], ...] = (
     ("connection failed", "{where} cannot be reached: {first}"),
     ("could not connect", "{where} cannot be reached: {first}"),
 )
+_LOST = ("connection", "eof detected")
+_LOST_STATES = ("57P01", "57P02", "57P03")
+_PASSING_STATES = ("40001", "40P01")
 
 
 def explain(error: sa.exc.SQLAlchemyError, where: str, wait: float) -> str:
@@ -37,3 +40,18 @@ def explain(error: sa.exc.SQLAlchemyError, where: str, wait: float) -> str:
         if sign.lower() in text.lower():
             return sentence.format(where=where, wait=wait, first=first) + "."
     return f"{where} refused: {first}."
+
+
+def is_lost(error: BaseException | None) -> bool:
+    """Whether the database went away, or is not there: what was confirmed is kept, what was not may be or not."""
+    if not isinstance(error, sa.exc.DBAPIError):
+        return False
+    state = getattr(error.orig, "sqlstate", None)
+    if error.connection_invalidated or state in _LOST_STATES or str(state or "").startswith("08"):
+        return True
+    return isinstance(error, sa.exc.OperationalError) and state is None and any(sign in str(error.orig) for sign in _LOST)
+
+
+def is_passing(error: BaseException | None) -> bool:
+    """Whether PostgreSQL undid a transaction only because of others at the same moment: the same again will do."""
+    return isinstance(error, sa.exc.DBAPIError) and getattr(error.orig, "sqlstate", None) in _PASSING_STATES

@@ -10,12 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from huracan.errors import StorageError
+from huracan.errors import SchemaTooNew
 
 if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
 
-__all__ = ["UPGRADE_LOCK", "VERSION_TABLE", "downgrade", "is_current", "revision_of", "upgrade", "use_write_ahead_log"]
+__all__ = [
+    "UPGRADE_LOCK",
+    "VERSION_TABLE",
+    "downgrade",
+    "is_current",
+    "revision_of",
+    "upgrade",
+    "upgrade_to",
+    "use_write_ahead_log",
+]
 
 VERSION_TABLE = "huracan_schema"
 """Holds the revision; not Alembic's default name, so that another program's Alembic can live in the same database."""
@@ -45,14 +54,14 @@ def is_current(connection: sa.Connection, where: str) -> bool:
 
     Raises
     ------
-    StorageError : the database was written by a newer version.
+    SchemaTooNew : the database was written by a newer version.
     """
     revision = revision_of(connection)
     if revision is None:
         return False
     known = [script.revision for script in _script().walk_revisions()]
     if revision not in known:
-        raise StorageError(
+        raise SchemaTooNew(
             f"{where} has schema revision '{revision}', which this version of Huracan does not know (it knows up to "
             f"'{known[0]}'): a newer version wrote it; upgrade huracan."
         )
@@ -61,14 +70,19 @@ def is_current(connection: sa.Connection, where: str) -> bool:
 
 def upgrade(connection: sa.Connection) -> None:
     """Run the missing revisions inside the transaction that ``connection`` is in."""
+    upgrade_to(connection, "head")
+
+
+def upgrade_to(connection: sa.Connection, revision: str) -> None:
+    """Run the missing revisions up to ``revision``, to see what a later one does with an earlier one's rows."""
     script = _script()
-    _run(connection, lambda revision, _context: script._upgrade_revs("head", revision))
+    _run(connection, lambda current, _context: script._upgrade_revs(revision, current))
 
 
 def downgrade(connection: sa.Connection, revision: str) -> None:
     """Take back every revision after ``revision``, so that an earlier version of Huracan can use the database again.
 
-    What the later revisions added is lost.
+    What the later revisions added is lost. Before the first, ``base``, only the Engine's tables are left.
     """
     script = _script()
     _run(connection, lambda current, _context: script._downgrade_revs(revision, current))

@@ -187,3 +187,9 @@ def _create_ours() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("ix_hold_out_uses_data_hash", "hold_out_uses", ["data_hash"])
+
+
+def downgrade() -> None:
+    """Drop our tables; the five that are shared with the Engine stay as they are."""
+    for name in ("hold_out_uses", "runs", "audit", "aliases", "model_versions", "registered_models"):
+        op.drop_table(name)

@@ -1,0 +1,106 @@
+"""Evidence by regime as rows: one a version and regime, so that asking which models suit a regime reads an index."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from huracan.model_info import MarketRegime, RegimeSkill
+from huracan.registry.evidence import Evidence, RegimeCandidate
+from huracan.registry.statements import Row, Statement, insert_into
+from huracan.storage.tables import model_regimes, model_versions
+
+__all__ = ["add_regimes", "candidates", "replace_skills"]
+
+_ROW, _VERSION = model_regimes.c, model_versions.c
+_MEASURED = ("skill", "ci_low", "ci_high", "p_adjusted", "n_effective", "n_rows", "n_spells")
+_KNOWN = ("version_id", "regime", "name", "version", "learner", "reason", "newest")
+_ADD = insert_into(model_regimes, (*_KNOWN, *_MEASURED))
+_AGE = Statement(
+    sa.update(model_regimes)
+    .where(_ROW.name == sa.bindparam("of"), _ROW.learner == sa.bindparam("by"), _ROW.newest)
+    .values(newest=sa.false())
+)
+_BEST_FIRST = (_ROW.skill.desc(), _ROW.name, _ROW.version.desc())
+_LIMIT = sa.bindparam("most", type_=sa.Integer)
+_COLUMNS = [_ROW[name] for name in ("name", "version", "learner", "reason", *_MEASURED)]
+_POSITIVE = sa.select(*_COLUMNS).where(_ROW.newest, _ROW.regime == sa.bindparam("wanted"), _ROW.skill > 0)
+_BY_EVIDENCE = {
+    Evidence.SIGNIFICANT: Statement(
+        _POSITIVE.where(_ROW.p_adjusted <= sa.bindparam("alpha", type_=sa.Double)).order_by(*_BEST_FIRST).limit(_LIMIT)
+    ),
+    Evidence.ESTIMATED: Statement(_POSITIVE.order_by(*_BEST_FIRST).limit(_LIMIT)),
+}
+_ONLY_DECLARED = Statement(
+    sa.select(*_COLUMNS)
+    .where(_ROW.newest, _ROW.regime == sa.bindparam("wanted"), _ROW.reason.is_not(None))
+    .where(sa.or_(_ROW.skill.is_(None), _ROW.skill <= 0))
+    .order_by(sa.func.coalesce(_ROW.skill, 0.0).desc(), _ROW.name, _ROW.version.desc())
+    .limit(_LIMIT)
+)
+_ALL = 2**31 - 1
+
+
+def add_regimes(connection: sa.Connection, name: str, version: int, version_id: int, info: Mapping[str, Any]) -> None:
+    """Write the rows of a new version's card (plain JSON); earlier versions of the learner no longer speak for it."""
+    learner = info["name"]
+    _AGE(connection, of=name, by=learner)
+    declared = info.get("market_regimes") or {}
+    evidence = info.get("regime_evidence") or ()
+    measured = {skill["regime"]: skill for skill in evidence if math.isfinite(skill["skill"])}
+    known = {"version_id": version_id, "name": name, "version": version, "learner": learner, "newest": True}
+    for regime in sorted({*declared, *measured}):
+        found = measured.get(regime)
+        values = {key: None if found is None else found[key] for key in _MEASURED}
+        _ADD(connection, **known, **values, regime=regime, reason=declared.get(regime))
+
+
+def replace_skills(connection: sa.Connection, name: str, version: int, skills: Iterable[RegimeSkill]) -> None:
+    """Put later measurements of a version in the place of earlier ones; its declared reasons stay.
+
+    An older version of a learner does not speak for it, whatever is measured of it later.
+    """
+    mine = _VERSION.name == name, _VERSION.version == version
+    version_id, learner = connection.execute(sa.select(_VERSION.id, _VERSION.learner).where(*mine)).one()
+    last = sa.select(sa.func.max(_VERSION.version)).where(_VERSION.name == name, _VERSION.learner == learner)
+    known = {"version_id": version_id, "name": name, "version": version, "learner": learner}
+    known["newest"] = connection.execute(last).scalar_one() == version
+    there = set(connection.execute(sa.select(_ROW.regime).where(_ROW.version_id == version_id)).scalars())
+    for skill in skills:
+        values = skill.model_dump(mode="json")
+        if values["regime"] in there:
+            here = (_ROW.version_id == version_id, _ROW.regime == values.pop("regime"))
+            connection.execute(sa.update(model_regimes).where(*here).values(**values))
+        else:
+            connection.execute(sa.insert(model_regimes).values(**known, **values))
+
+
+def candidates(
+    connection: sa.Connection, regime: MarketRegime, least: Evidence, alpha: float, limit: int | None
+) -> list[RegimeCandidate]:
+    """Models with at least ``least`` for ``regime``: measured ones by skill, best first, then those only declared."""
+    most = _ALL if limit is None else limit
+    values: dict[str, Any] = {"wanted": regime.value}
+    if least is Evidence.SIGNIFICANT:
+        values["alpha"] = alpha
+    measured = _BY_EVIDENCE[Evidence.SIGNIFICANT if least is Evidence.SIGNIFICANT else Evidence.ESTIMATED]
+    found = [_candidate(row, regime, alpha) for row in measured(connection, **values, most=most)]
+    if least is Evidence.DECLARED and len(found) < most:
+        rest = _ONLY_DECLARED(connection, wanted=regime.value, most=most - len(found))
+        found += [_candidate(row, regime, alpha) for row in rest]
+    return found
+
+
+def _candidate(row: Row, regime: MarketRegime, alpha: float) -> RegimeCandidate:
+    name, version, learner, reason, *numbers = row
+    measured = None
+    if numbers[0] is not None:  # our own rows: what they hold was checked when it was registered
+        measured = RegimeSkill.model_construct(regime=regime, **dict(zip(_MEASURED, numbers, strict=True)))
+    if measured is None or measured.skill <= 0:
+        level = Evidence.DECLARED
+    else:
+        level = Evidence.SIGNIFICANT if measured.p_adjusted <= alpha else Evidence.ESTIMATED
+    return RegimeCandidate(name, version, learner, level, measured, reason)

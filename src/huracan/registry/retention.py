@@ -1,0 +1,127 @@
+"""What is kept and for how long: versions that give up their artifact, and artifacts that nothing refers to."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+
+import sqlalchemy as sa
+
+from huracan.errors import RegistryError
+from huracan.registry.audit_chain import Entry, append
+from huracan.registry.records import CollectReport, RetentionPolicy, RetentionReport
+from huracan.registry.statements import Statement, moment_out
+from huracan.registry.versions import lock_name
+from huracan.storage import ArtifactStore, Database
+from huracan.storage.tables import aliases, audit, model_versions, utc_now
+
+__all__ = ["collect", "retain"]
+
+_ROW = model_versions.c
+
+
+def retain(database: Database, policy: RetentionPolicy, *, dry_run: bool) -> RetentionReport:
+    """Let old versions give up their artifact, name by name; cards, metrics and audit stay.
+
+    A version is kept while it is among the newest of its name, or young; while an alias points to it or pointed to it (so that
+    a rollback reaches it); and while a version that is kept for one of these was derived from it.
+    """
+    with database.reading() as connection:
+        names = connection.execute(sa.select(_ROW.name).distinct().order_by(_ROW.name)).scalars().all()
+        protected = _protected(connection)
+    removed: list[str] = []
+    kept = 0
+    for name in names:
+        old, rest = database.run(partial(_retain_one, name=name, policy=policy, protected=protected, dry_run=dry_run))
+        removed += old
+        kept += rest
+    return RetentionReport(tuple(removed), kept, len(protected), dry_run)
+
+
+def _retain_one(
+    connection: sa.Connection, name: str, policy: RetentionPolicy, protected: set[str], dry_run: bool
+) -> tuple[list[str], int]:
+    _, head = lock_name(connection, name)
+    query = sa.select(_ROW.model_id, _ROW.version, _ROW.created_at).where(_ROW.name == name, _ROW.stage != "removed")
+    rows = connection.execute(query.order_by(_ROW.version.desc())).all()
+    oldest = utc_now() - timedelta(days=policy.keep_days)
+    safe = protected | _pointed_at(connection, name)
+    old = [row for row in rows[policy.keep_last :] if moment_out(row.created_at) < oldest and row.model_id not in safe]
+    if old and not dry_run:
+        numbers = sorted(row.version for row in old)
+        connection.execute(
+            sa.update(model_versions).where(_ROW.name == name, _ROW.version.in_(numbers)).values(stage="removed")
+        )
+        reason = f"older than {policy.keep_days:g} days and not among the last {policy.keep_last}"
+        append(connection, head, Entry("retain", reason=reason, details={"removed": numbers}))
+    return [row.model_id for row in old], len(rows) - len(old)
+
+
+def _protected(connection: sa.Connection) -> set[str]:
+    """``model_id`` of all that aliases point to or ever pointed to, and of what those were derived from."""
+    moved = sa.select(audit.c.name, audit.c.to_version).where(audit.c.action.in_(("promote", "rollback"))).distinct()
+    wanted = {f"{row.name}/{row.to_version}" for row in connection.execute(moved)}
+    wanted |= {f"{row.name}/{row.version}" for row in connection.execute(sa.select(aliases.c.name, aliases.c.version))}
+    parents = {row.model_id: row.parent_id for row in connection.execute(sa.select(_ROW.model_id, _ROW.parent_id))}
+    found: set[str] = set()
+    for model_id in wanted:
+        here: str | None = model_id
+        while here is not None and here in parents and here not in found:
+            found.add(here)
+            here = parents[here]
+    return found
+
+
+def _pointed_at(connection: sa.Connection, name: str) -> set[str]:
+    rows = connection.execute(sa.select(aliases.c.version).where(aliases.c.name == name))
+    return {f"{name}/{row.version}" for row in rows}
+
+
+def collect(database: Database, artifacts: ArtifactStore, *, grace: timedelta) -> CollectReport:
+    """Remove artifacts that no version refers to and that nobody stored within ``grace``.
+
+    What is removed is removed while registering waits; so a version that is registered at this moment either keeps its
+    artifact or stores it again. What killed processes left half-written goes too.
+    """
+    if grace < timedelta(0):
+        raise RegistryError(f"a grace of {grace} is negative; artifacts cannot be older than that.")
+    removed: list[str] = []
+    size = 0
+    for digest in artifacts.older_than(grace):
+        if not _referred(database, digest):
+            found = sum(file.stat().st_size for file in artifacts.path(digest).iterdir())
+            if _throw_away(database, artifacts, digest):
+                removed.append(digest)
+                size += found
+    artifacts.sweep(grace)
+    waiting = sum(not _referred(database, digest) for digest in artifacts.digests())
+    return CollectReport(tuple(removed), size, waiting)
+
+
+_REFERS = Statement(
+    sa.select(_ROW.id)
+    .where(
+        sa.or_(
+            sa.and_(_ROW.digest == sa.bindparam("wanted"), _ROW.stage != "removed"),
+            sa.and_(_ROW.serving_digest == sa.bindparam("wanted"), _ROW.stage != "removed"),
+        )
+    )
+    .limit(1)
+)
+
+
+def _referred(database: Database, digest: str) -> bool:
+    with database.reading() as connection:
+        return _REFERS(connection, wanted=digest).one_or_none() is not None
+
+
+def _throw_away(database: Database, artifacts: ArtifactStore, digest: str) -> bool:
+    with database.transaction() as connection:
+        _hold_off_registrations(connection)
+        return _REFERS(connection, wanted=digest).one_or_none() is None and artifacts.remove(digest)
+
+
+def _hold_off_registrations(connection: sa.Connection) -> None:
+    """Make whoever inserts versions wait for this transaction; on SQLite a writing transaction does so by itself."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("LOCK TABLE model_versions IN SHARE ROW EXCLUSIVE MODE")

@@ -1,0 +1,67 @@
+"""For whom an alias stands: for all, for one symbol, for one regime, or for one symbol in one regime."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from huracan.errors import RegistryError, nearest_name
+from huracan.model_info import MarketRegime
+
+__all__ = ["ALL", "Scope", "check_label", "regime_named", "scope_of"]
+
+
+@dataclass(frozen=True)
+class Scope:
+    """``symbol`` and ``regime``, each empty where it stands for all.
+
+    >>> Scope("BTCUSDT", "trending").written("champion"), Scope("", "trending").written("champion"), ALL.written("champion")
+    ('champion@BTCUSDT/trending', 'champion@*/trending', 'champion')
+    """
+
+    symbol: str = ""
+    regime: str = ""
+
+    def written(self, alias: str) -> str:
+        """The alias with its scope, as lists and errors show it."""
+        if not self.symbol and not self.regime:
+            return alias
+        return f"{alias}@{self.symbol or '*'}" + (f"/{self.regime}" if self.regime else "")
+
+
+ALL = Scope()
+"""The scope of an alias that stands for every symbol and regime."""
+
+
+def scope_of(symbol: str | None, regime: MarketRegime | str | None) -> Scope:
+    """The scope of what a caller gave.
+
+    Raises
+    ------
+    RegistryError : the symbol is no text that can be shown, or there is no such regime; the nearest is named.
+    """
+    if symbol is not None:
+        check_label(symbol, "symbol")
+    return Scope(symbol or "", regime_named(regime).value if regime is not None else "")
+
+
+def regime_named(regime: MarketRegime | str) -> MarketRegime:
+    """The regime of that name; a :class:`RegistryError` lists those there are and offers the nearest."""
+    try:
+        return MarketRegime(regime)
+    except ValueError as error:
+        near = str(nearest_name(str(regime), list(MarketRegime), kind="regime")).partition("; did you mean ")[2]
+        hint = f"; did you mean {near.partition('?')[0]}?" if near else "."
+        raise RegistryError(f"regime '{regime}' does not exist; expected one of {', '.join(MarketRegime)}{hint}") from error
+
+
+def check_label(text: str, what: str) -> None:
+    """Make sure that ``text`` can name something.
+
+    Raises
+    ------
+    RegistryError : it is empty, longer than 200 characters, not printable, or has outer spaces.
+    """
+    if not isinstance(text, str) or not text or text != text.strip() or len(text) > 200 or not text.isprintable():
+        raise RegistryError(
+            f"{what} {text!r} cannot be used; 1 to 200 printable characters without outer spaces were expected."
+        )

@@ -1,0 +1,277 @@
+"""Versions in the database: given a number, found by number or by alias, listed; one statement or two each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from huracan.errors import RegistryError, nearest_name
+from huracan.registry.audit_chain import Entry, Head, Request, append
+from huracan.registry.records import ModelVersion
+from huracan.registry.scopes import Scope
+from huracan.registry.statements import Row, Statement, insert_into, moment_in, moment_out
+from huracan.storage import to_json
+from huracan.storage.tables import aliases, model_metrics, model_versions, models, registered_models, utc_now
+
+__all__ = [
+    "Held",
+    "add_version",
+    "alias_rows",
+    "find_version",
+    "held_version",
+    "lock_name",
+    "names",
+    "no_alias",
+    "no_version",
+    "require_name",
+    "version_by_alias",
+    "versions_of",
+]
+
+_ENGINE_METRICS = ("sharpe", "hit_rate", "drawdown", "net_bps", "cost_bps")
+_WINDOW = "out_of_fold"
+_TEXTS = ("info", "metrics", "provenance", "extras", "serving")
+_UNIT, _END = "\x1f", "\x1e"  # separators that no printable label holds
+
+_VERSION = model_versions.c
+_NAME = registered_models.c
+_ALIAS = aliases.c
+
+_CREATE_NAME = {
+    dialect: Statement(made.insert(registered_models).on_conflict_do_nothing(), ["name", "created_at"])
+    for dialect, made in (("sqlite", sqlite), ("postgresql", postgresql))
+}
+_LOCK_NAME = Statement(
+    sa.select(_NAME.last_version, _NAME.audit_length, _NAME.audit_hash)
+    .where(_NAME.name == sa.bindparam("of"))
+    .with_for_update()
+)
+_HAS_NAME = Statement(sa.select(_NAME.name).where(_NAME.name == sa.bindparam("of")))
+_COUNT_VERSION = Statement(
+    sa.update(registered_models).where(_NAME.name == sa.bindparam("of")).values(last_version=sa.bindparam("number"))
+)
+_VALUES: tuple[str, ...] = (
+    "name",
+    "version",
+    "model_id",
+    "parent_id",
+    "kind",
+    "digest",
+    "info",
+    "metrics",
+    "provenance",
+    "extras",
+    "created_at",
+)
+_VALUES += ("learner", "run_id", "verified", "serving_digest", "serving")
+_ADD_VERSION = insert_into(model_versions, _VALUES, returning="id")
+_ADD_MODEL = insert_into(models, ("model_id", "parent_id", "kind", "created_at", "s3_path", "features_used", "params"))
+_ADD_METRICS = insert_into(model_metrics, ("model_id", "window", "promoted", *_ENGINE_METRICS))
+
+_PLAIN: tuple[str, ...] = (
+    "name",
+    "version",
+    "model_id",
+    "kind",
+    "learner",
+    "digest",
+    "parent_id",
+    "run_id",
+    "created_at",
+    "stage",
+    "verified",
+)
+_PLAIN += ("serving_digest",)
+_held = aliases.alias("held")
+_COLUMNS = [
+    *(_VERSION[name] for name in _PLAIN),
+    *(sa.cast(_VERSION[name], sa.Text).label(name) for name in _TEXTS),
+    sa.select(
+        sa.func.aggregate_strings(
+            _held.c.alias + _UNIT + _held.c.symbol + _UNIT + _held.c.regime, sa.literal_column(f"'{_END}'")
+        )
+    )
+    .where(_held.c.name == _VERSION.name, _held.c.version == _VERSION.version)
+    .scalar_subquery()
+    .label("held"),
+]
+_ONE = Statement(sa.select(*_COLUMNS).where(_VERSION.name == sa.bindparam("of"), _VERSION.version == sa.bindparam("number")))
+_ALL_OF_NAME = Statement(sa.select(*_COLUMNS).where(_VERSION.name == sa.bindparam("of")).order_by(_VERSION.id))
+_IN_SCOPE = (
+    _ALIAS.name == sa.bindparam("of"),
+    _ALIAS.alias == sa.bindparam("called"),
+    sa.or_(_ALIAS.symbol == "", _ALIAS.symbol == sa.bindparam("symbol_", type_=sa.Text)),
+    sa.or_(_ALIAS.regime == "", _ALIAS.regime == sa.bindparam("regime_", type_=sa.Text)),
+)
+_NEAREST = (_ALIAS.symbol.desc(), _ALIAS.regime.desc())
+_scope_columns = [
+    _ALIAS.symbol.label("of_symbol"),
+    _ALIAS.regime.label("of_regime"),
+    sa.func.coalesce(_ALIAS.moved_by, 0).label("generation"),
+]
+_BY_ALIAS = Statement(
+    sa.select(*_COLUMNS, *_scope_columns)
+    .join_from(aliases, model_versions, sa.and_(_VERSION.name == _ALIAS.name, _VERSION.version == _ALIAS.version))
+    .where(*_IN_SCOPE)
+    .order_by(*_NEAREST)
+    .limit(1)
+)
+_HOLDER = Statement(sa.select(_ALIAS.version, *_scope_columns).where(*_IN_SCOPE).order_by(*_NEAREST).limit(1))
+_ALIASES = Statement(
+    sa.select(_ALIAS.alias, _ALIAS.symbol, _ALIAS.regime, _ALIAS.version)
+    .where(_ALIAS.name == sa.bindparam("of"))
+    .order_by(_ALIAS.alias, _ALIAS.symbol, _ALIAS.regime)
+)
+_NUMBERS = Statement(
+    sa.select(_VERSION.version).where(_VERSION.name == sa.bindparam("of")).order_by(_VERSION.version.desc()).limit(10)
+)
+
+
+class Held(NamedTuple):
+    """Who holds an alias: ``version``, since audit row ``generation``, and the scope in which it was found."""
+
+    version: int
+    generation: int
+    scope: Scope
+
+
+def lock_name(connection: sa.Connection, name: str, *, create: bool = False) -> tuple[int, Head]:
+    """Hold the row of ``name`` until the transaction ends, so that one process at a time changes what belongs to it.
+
+    Returns
+    -------
+    (int, Head) : the last version's number, and the end of its audit.
+    """
+    if create:
+        _CREATE_NAME[connection.dialect.name](connection, name=name, created_at=moment_in(connection, utc_now()))
+    row = _LOCK_NAME(connection, of=name).one_or_none()
+    if row is None:
+        raise _unknown_name(connection, name)
+    return int(row[0]), Head(name, int(row[1]), str(row[2]))
+
+
+def require_name(connection: sa.Connection, name: str) -> None:
+    """Make sure that ``name`` is registered; a :class:`RegistryError` offers the nearest that is."""
+    if _HAS_NAME(connection, of=name).one_or_none() is None:
+        raise _unknown_name(connection, name)
+
+
+def _unknown_name(connection: sa.Connection, name: str) -> RegistryError:
+    known = connection.execute(sa.select(_NAME.name)).scalars().all()
+    if not known:
+        return RegistryError(f"model '{name}' is not registered; the registry is empty.")
+    return RegistryError(str(nearest_name(name, known, kind="model")))
+
+
+def add_version(
+    connection: sa.Connection,
+    name: str,
+    values: Mapping[str, Any],
+    request: Request,
+) -> tuple[int, int]:
+    """Insert the next version of ``name``, mirror it into the Engine's tables and audit it.
+
+    Parameters
+    ----------
+    values : ``kind, digest, parent_id, info, metrics, provenance, extras, verified, serving_digest, serving`` as plain values.
+
+    Returns
+    -------
+    (int, int) : its number, and the number of its row.
+    """
+    last, head = lock_name(connection, name, create=True)
+    version, now = last + 1, moment_in(connection, utc_now())
+    _COUNT_VERSION(connection, of=name, number=version)
+    model_id = f"{name}/{version}"
+    shared = {"model_id": model_id, "parent_id": values["parent_id"], "kind": values["kind"], "created_at": now}
+    signature = values["info"].get("signature")
+    _ADD_MODEL(
+        connection,
+        **shared,
+        s3_path=f"sha256:{values['digest']}",
+        features_used=None if signature is None else to_json(signature["columns"]),
+        params=to_json(values["info"]["hyperparameters"]),
+    )
+    measured = {key: values["metrics"].get(key) for key in _ENGINE_METRICS}
+    _ADD_METRICS(connection, model_id=model_id, window=_WINDOW, promoted=False, **measured)
+    texts = {key: None if values[key] is None else to_json(values[key]) for key in _TEXTS}
+    own = {key: values[key] for key in ("digest", "verified", "serving_digest")}
+    own |= {"learner": values["info"]["name"], "run_id": values["provenance"].get("run_id")}
+    row = _ADD_VERSION(connection, name=name, version=version, **shared, **texts, **own).scalar_one()
+    append(connection, head, Entry("register", to_version=version), request)
+    return version, int(row)
+
+
+def find_version(connection: sa.Connection, name: str, version: int) -> ModelVersion:
+    """One version; a :class:`RegistryError` names the newest that exist."""
+    row = _ONE(connection, of=name, number=version).one_or_none()
+    if row is None:
+        raise no_version(connection, name, version)
+    return _version_of(row)
+
+
+def no_version(connection: sa.Connection, name: str, version: int) -> RegistryError:
+    """Why there is no version of that number."""
+    require_name(connection, name)
+    listed = ", ".join(str(row[0]) for row in reversed(_NUMBERS(connection, of=name).all())) or "none"
+    return RegistryError(f"model '{name}' has no version {version}; it has {listed}.")
+
+
+def version_by_alias(connection: sa.Connection, name: str, alias: str, scope: Scope) -> ModelVersion:
+    """The version that ``alias`` points to, for the nearest scope that has it: symbol and regime, symbol, regime, all."""
+    row = _BY_ALIAS(connection, of=name, called=alias, symbol_=scope.symbol, regime_=scope.regime).one_or_none()
+    if row is None:
+        raise no_alias(connection, name, alias, scope)
+    return _version_of(row, alias)
+
+
+def held_version(connection: sa.Connection, name: str, alias: str, scope: Scope) -> Held:
+    """Who holds ``alias``, for the nearest scope that has it."""
+    row = _HOLDER(connection, of=name, called=alias, symbol_=scope.symbol, regime_=scope.regime).one_or_none()
+    if row is None:
+        raise no_alias(connection, name, alias, scope)
+    return Held(row[0], row[3], Scope(row[1], row[2]))
+
+
+def no_alias(connection: sa.Connection, name: str, alias: str, scope: Scope) -> RegistryError:
+    """Why nobody holds the alias; the nearest that is held is named."""
+    require_name(connection, name)
+    known = {row.alias for row in alias_rows(connection, name)}
+    if not known:
+        return RegistryError(f"model '{name}' has no alias '{alias}'; no version of it was promoted yet.")
+    if alias in known:
+        return RegistryError(f"model '{name}' has no alias '{scope.written(alias)}', and none for all symbols and regimes.")
+    return RegistryError(str(nearest_name(alias, known, kind=f"alias of model '{name}'")))
+
+
+def alias_rows(connection: sa.Connection, name: str) -> list[Row]:
+    """``(alias, symbol, regime, version)`` of one name, sorted."""
+    return list(_ALIASES(connection, of=name).all())
+
+
+def names(connection: sa.Connection) -> list[str]:
+    """Every registered name, sorted."""
+    return list(connection.execute(sa.select(_NAME.name).order_by(_NAME.name)).scalars())
+
+
+def versions_of(connection: sa.Connection, name: str) -> list[ModelVersion]:
+    """Every version of ``name``, in the order they were registered."""
+    return [_version_of(row) for row in _ALL_OF_NAME(connection, of=name)]
+
+
+def _version_of(row: Row, alias: str = "") -> ModelVersion:
+    values = dict(zip((*_PLAIN, *_TEXTS), row, strict=False))
+    held = [part.split(_UNIT) for part in row.held.split(_END)] if row.held else []
+    scope = {"symbol": row.of_symbol, "regime": row.of_regime, "generation": row.generation} if alias else {}
+    return ModelVersion(
+        **{name: values[name] for name in _PLAIN if name not in ("created_at", "verified")},
+        created_at=moment_out(values["created_at"]),
+        verified=bool(values["verified"]),
+        texts={name: values[name] for name in _TEXTS},
+        aliases=tuple(sorted(Scope(symbol, regime).written(name) for name, symbol, regime in held)),
+        alias=alias,
+        **scope,
+    )
