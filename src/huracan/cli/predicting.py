@@ -65,7 +65,7 @@ def predict(
         stale_after=None if replay else 2.0,
         onnx=serving.onnx == "auto",
     )
-    if stream:
+    if candles is None:
         _stream(predictor)
     else:
         _answer_file(predictor.predict(read_candles(candles)), out, json)
