@@ -16,6 +16,7 @@ from huracan.integration import rl_evaluation_job
 from huracan.integration.preparation import read_source
 from huracan.integration.rl_evidence import evaluations_beside, evidence_for
 from huracan.integration.rl_job import before_the_hold_out, market_of, training_key
+from huracan.storage import RunLog, RunStatus
 
 
 def settings(home, evaluation=None, **rl):
@@ -180,6 +181,28 @@ def test_ctrl_c_leaves_finished_runs_and_the_code_of_a_stop(tmp_path, monkeypatc
     (folder,) = (tmp_path / "home" / "evaluations").iterdir()
     assert len(list(folder.glob("runs/window-*/told.json"))) == 1
     assert not (folder / "report.html").exists()
+    log = RunLog(UnifiedMLPipeline(settings(tmp_path / "home")).registry.database)
+    (stopped,) = log.find()
+    assert (stopped.status, stopped.summary["error"]) == (RunStatus.INTERRUPTED, "stopped by the user")
+    monkeypatch.undo()
+    CliRunner().invoke(app, ["rl", "evaluate", "--config", str(told)])
+    (finished,) = log.find()  # in the same line
+    assert (finished.run_id, finished.status) == (stopped.run_id, RunStatus.FINISHED)
+    assert finished.report_path == str(folder / "report.html")
+
+
+def test_the_log_of_runs_has_a_line_for_an_evaluation(found, home):
+    log = RunLog(UnifiedMLPipeline(settings(home)).registry.database)
+    run = log.find()[-1]
+    assert run.status is RunStatus.FINISHED
+    assert run.data_hash == json.loads((found.folder / "evaluation.json").read_bytes())["data_hash"]
+    told = {"job": "rl evaluate", "evaluation": found.folder.name, "verdict": found.verdict.sentence, "tried": 1}
+    assert told.items() <= run.summary.items()
+    before = len(log.find())
+    UnifiedMLPipeline(settings(home)).evaluate_agent()
+    again = log.find()
+    assert len(again) == before + 1
+    assert again[0].result_hash == run.result_hash
 
 
 def test_evaluations_of_the_same_candles_are_counted(tmp_path):
@@ -198,5 +221,12 @@ def test_evaluations_of_the_same_candles_are_counted(tmp_path):
     trained = pipeline.train_agent()
     assert trained.evidence.tried == 2
     assert pipeline.registry.get(trained.name, version=trained.version).extras["evidence"]["tried"] == 2
+    own = training_key(load_config(settings(tmp_path, total_steps=200)), told["data_hash"])
+    early = evidence_for(tmp_path / "evaluations", own)
+    kept = json.loads((first.folder / "evaluation.json").read_text())
+    assert early.tried == 2  # who trains has seen the second, too
+    assert "evaluated once more" in early.sentence
+    ps = [min(1.0, 2 * skill["p_adjusted"]) for skill in kept["regime_evidence"]]
+    assert [skill.p_adjusted for skill in early.regimes] == ps
     (first.folder / "evaluation.json").write_text("{")
     assert evaluations_beside(second.folder, told["data_hash"]) == 0

@@ -1,15 +1,19 @@
 """``huracan rl train``: from candles to a registered agent, the hold-out untouched."""
 
 import numpy as np
+import polars as pl
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from huracan import UnifiedMLPipeline
 from huracan.cli import app
 from huracan.config import load_config
 from huracan.errors import ConfigError, ModelError
+from huracan.integration import rl_training_page
 from huracan.integration.preparation import read_source
 from huracan.integration.rl_job import before_the_hold_out, market_of
+from huracan.market import simulate_market
 
 
 def settings(home, **rl):
@@ -35,6 +39,8 @@ def test_an_agent_is_trained_before_the_hold_out_and_registered_once(tmp_path):
     share = seen.decidable.sum() / whole.decidable.sum()
     assert 1 - config.validation.hold_out_share - 0.02 < share < 1 - config.validation.hold_out_share
     assert trained.learned_from_all
+    page = trained.report_path.read_text()
+    assert "version 1 of" in page and "Nothing has judged it" in page and trained.market.recipe_hash in page
 
 
 def test_an_agent_whose_values_exploded_is_not_registered(tmp_path):
@@ -56,11 +62,39 @@ def test_rules_that_contradict_each_other_are_refused_in_a_sentence(tmp_path):
 
 def test_the_command_says_what_was_done(tmp_path):
     told = tmp_path / "c.yaml"
-    import yaml
-
     told.write_text(yaml.safe_dump(settings(tmp_path / "home", rebalance=False, observe=["position"])))
     result = CliRunner().invoke(app, ["rl", "train", "--config", str(told), "--steps", "1600"])
     assert result.exit_code == 0, result.output
     assert "1,600 steps" in result.output and "what it tried" in result.output
     assert "version 1 of 'champion.simulated.trained.dqn'" in result.output
     assert "registry.load('champion.simulated.trained.dqn', version=1)" in result.output
+    assert "report.html" in result.output
+
+
+def test_an_agent_that_sees_the_time_left_has_a_page_without_being_played(tmp_path):
+    pipeline = UnifiedMLPipeline(settings(tmp_path, total_steps=1_200, observe=["level", "time_left"], episode_length=50))
+    assert "so it was not played" in pipeline.train_agent().report_path.read_text()
+
+
+def test_a_page_plays_the_latest_bars_of_a_market_that_is_too_long(tmp_path):
+    config = load_config(settings(tmp_path))
+    whole = market_of(config, read_source(config))
+    short = rl_training_page._latest(whole, most=100)
+    assert short.decidable.sum() == 100
+    assert whole.ts[short.decidable].min() >= whole.ts[whole.decidable & ~short.decidable].max()
+    assert rl_training_page._latest(whole) is whole
+
+
+def test_what_candles_do_not_say_is_told(tmp_path):
+    candles = simulate_market(n_bars=600, n_symbols=1, seed=0).candles
+    hour = pl.int_range(pl.len())
+    holes = candles.with_columns(funding_rate=pl.when(hour % 100 != 50).then(1e-5))
+    trained = UnifiedMLPipeline(settings(tmp_path, total_steps=200)).train_agent(holes)
+    assert trained.assumed == ("funding rate missing, taken as 0: 6 rows",)
+    registry = UnifiedMLPipeline(settings(tmp_path)).registry
+    assert registry.get(trained.name, version=1).extras["assumed"] == list(trained.assumed)
+    holes.write_parquet(tmp_path / "holes.parquet")
+    told = tmp_path / "c.yaml"
+    told.write_text(yaml.safe_dump(settings(tmp_path, total_steps=200)))
+    said = CliRunner().invoke(app, ["rl", "train", str(tmp_path / "holes.parquet"), "--config", str(told)]).output
+    assert "Assumed: funding rate missing, taken as 0: 6 rows" in said

@@ -13,7 +13,15 @@ from huracan.errors import DataError, ModelError, NotEnoughData, StorageError
 from huracan.market import simulate_market
 from huracan.model_info import MarketRegime
 from huracan.preprocessing import FeatureRecipe
-from huracan.reinforcement import ActionLadder, DQNAgent, KeptRuns, MarketTable, TradingRules, walk_forward_evaluation
+from huracan.reinforcement import (
+    ActionLadder,
+    DQNAgent,
+    KeptRuns,
+    MarketTable,
+    TradingRules,
+    walk_forward,
+    walk_forward_evaluation,
+)
 from huracan.reinforcement.evaluation import WalkForwardEvaluation
 from huracan.reinforcement.regime_results import LEAST_MOMENTS, regime_table
 from huracan.reinforcement.verdicts import Standing
@@ -213,6 +221,19 @@ def test_kept_runs_are_not_done_again_and_give_the_same_bits(tmp_path, candles, 
     assert mended.bars.equals(found.bars)
 
 
+def test_yardsticks_are_kept_too(tmp_path, candles, monkeypatch):
+    def evaluated():
+        return walk_forward_evaluation(candles, Diverges, RULES, **OPTIONS, executor=KeptRuns(tmp_path, "one"), maps=False)
+
+    first = evaluated()
+    monkeypatch.setattr(walk_forward, "Myopic", None)  # whoever plays it again fails
+    assert evaluated().bars.equals(first.bars)
+    (kept,) = tmp_path.glob("window-0-yardsticks/flat.parquet")
+    kept.write_bytes(b"")
+    with pytest.raises(TypeError):
+        evaluated()
+
+
 def test_a_folder_of_another_evaluation_is_refused(tmp_path):
     KeptRuns(tmp_path, "one")
     assert json.loads((tmp_path / "key.json").read_text()) == "one"
@@ -287,6 +308,15 @@ def test_looking_again_costs_what_it_should():
     for table in ("summary", "summary_by_symbol"):
         first, then = (getattr(e, table)(resamples=40)["lead_p_adjusted"].drop_nulls().to_numpy() for e in (once, often))
         np.testing.assert_allclose(then, np.minimum(30 * first, 1.0))
+    regimes = (
+        once.bars.select("symbol", "ts")
+        .unique()
+        .with_columns(regime=pl.when(pl.col("ts").dt.hour() < 12).then(pl.lit("trending")).otherwise(pl.lit("ranging")))
+    )
+    first, then = (replace(e, regimes=regimes).by_regime(resamples=40)["p_adjusted"].to_numpy() for e in (once, often))
+    np.testing.assert_allclose(then, np.minimum(30 * first, 1.0))
+    assert (first < 1.0).any()
+    assert [skill.p_adjusted for skill in replace(often, regimes=regimes).regime_evidence()] == then.tolist()
     assert once.verdict(resamples=40).standing is not Standing.STAY_OUT
     verdict = often.verdict(resamples=40)
     assert verdict.standing is Standing.STAY_OUT

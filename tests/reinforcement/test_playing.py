@@ -9,7 +9,16 @@ import pytest
 from huracan.accounting import CostModel, backtest
 from huracan.market import simulate_market
 from huracan.preprocessing import FeatureRecipe
-from huracan.reinforcement import ActionLadder, BatchTradingEnv, BuyAndHold, DQNAgent, MarketTable, TradingRules, play
+from huracan.reinforcement import (
+    ActionLadder,
+    BatchTradingEnv,
+    BuyAndHold,
+    DQNAgent,
+    MarketTable,
+    TradingRules,
+    action_map,
+    play,
+)
 
 LADDER = ActionLadder.positions(-1, 0, 1)
 COSTS = CostModel(fee_bps=10, half_spread_bps=0, slippage_bps=0)
@@ -169,3 +178,10 @@ def test_an_agent_of_ours_too(market):
     rules = TradingRules(costs=COSTS, observe=("level",), rebalance=True, window=2, episode_length=50)
     agent = DQNAgent(random_state=0, hidden=(16,), gamma=0.5).fit(BatchTradingEnv(market, 4, rules), 400)
     assert play(agent, market, rules).bars.equals(play(AsksEveryBar(agent), market, rules).bars)
+
+
+def test_an_agent_that_does_not_see_what_is_allowed_is_told(market):
+    rules = TradingRules(actions=ActionLadder.buy_hold_sell(), observe=("position",), costs=COSTS, episode_length=50)
+    agent = DQNAgent(hidden=(8,), learning_starts=100).fit(BatchTradingEnv(market, 4, rules), 400)
+    assert play(agent, market, rules).bars.height
+    assert action_map(agent, market, rules).y_name == "standing position"

@@ -7,6 +7,7 @@ import torch
 
 from huracan.accounting import CostModel
 from huracan.errors import ArtifactError, ModelError, UnknownName
+from huracan.model_info import MarketRegime, RegimeSkill
 from huracan.reinforcement import (
     ActionLadder,
     BatchTradingEnv,
@@ -24,6 +25,10 @@ from huracan.reinforcement.q_network import QNetwork, QNetworkSettings
 from huracan.reinforcement.solved_markets import ornstein_uhlenbeck_market
 
 EXOGENOUS = {"rebalance": True, "observe": ("level",), "episode_length": 50}
+
+EVIDENCE = RegimeSkill(
+    regime=MarketRegime.RANGING, skill=1e-5, ci_low=-1e-5, ci_high=3e-5, p_adjusted=0.4, n_effective=90.0, n_rows=500
+)
 
 
 def market(n=1_500, seed=0):
@@ -105,6 +110,7 @@ def test_an_agent_is_not_played_where_states_or_actions_are_others():
 def test_what_is_loaded_says_what_was_saved(settings, tmp_path):
     rules = TradingRules(**EXOGENOUS, window=3)
     agent = DQNAgent(hidden=(16,), learning_starts=100, **settings).fit(BatchTradingEnv(market(), 4, rules), 600)
+    agent.regime_evidence_ = (EVIDENCE,)
     agent.save(tmp_path)
     loaded = DQNAgent.load(tmp_path)
     states = np.random.default_rng(0).normal(size=(20, agent.layout_.width))
@@ -112,6 +118,7 @@ def test_what_is_loaded_says_what_was_saved(settings, tmp_path):
         np.testing.assert_array_equal(mine, theirs)
     assert loaded.rules_ == rules
     assert loaded.model_info() == agent.model_info()
+    assert loaded.model_info().regime_evidence == (EVIDENCE,)
     (tmp_path / "weights.safetensors").write_bytes(b"no weights")
     with pytest.raises(ArtifactError, match="SHA-256"):
         DQNAgent.load(tmp_path)

@@ -105,16 +105,20 @@ def page_of(evaluation: WalkForwardEvaluation, **said: Any) -> str:
     return render(evaluation, resamples=100, **said)
 
 
-def curves_of(seeds: int, explored: bool) -> pl.DataFrame:
+def curves_of(seeds: int, explored: bool, held_back: bool = False) -> pl.DataFrame:
     rng = np.random.default_rng(1)
     rows = [
-        (s, w, None, 500 * (k + 1), float(1 + rng.exponential()), float(rng.normal()) if explored else None, 0.1)
+        (
+            *(s, w, None, 500 * (k + 1), float(1 + rng.exponential()), float(rng.normal()) if explored else None, 0.1),
+            *(rng.normal(1e-4, 1e-5) if k % 2 else None, held_back),
+        )
         for s in range(seeds)
         for w in range(2)
         for k in range(12)
     ]
     names = {"seed": pl.Int64, "window": pl.Int64, "symbol": pl.String, "step": pl.Int64}
-    return pl.DataFrame(rows, schema=names | dict.fromkeys(("loss", "episode_return", "epsilon"), pl.Float64), orient="row")
+    figures = dict.fromkeys(("loss", "episode_return", "epsilon", "score"), pl.Float64)
+    return pl.DataFrame(rows, schema={**names, **figures, "held_back": pl.Boolean}, orient="row")
 
 
 def maps_of(seeds: int, x_name: str = "rsi_scaled_14") -> pl.DataFrame:
@@ -187,6 +191,15 @@ def test_regimes_with_too_few_moments_have_a_mean_and_no_interval(read: Callable
     text = read(page_of(few)).text
     own = text[text.index("By state of the market") :]
     assert re.search(r"interval – [−+0-9.]+ – – – 60", own)
+
+
+@pytest.mark.parametrize("held_back", [True, False])
+def test_scores_of_a_training_say_on_which_bars_they_are(held_back: bool, read: Callable[[str], Any]) -> None:
+    text = read(page_of(dataclasses.replace(found(), learning_curves=curves_of(5, True, held_back)))).text
+    assert ("score in basis points a bar, on bars held back" in text) == held_back
+    assert ("score in basis points a bar, on bars learned from" in text) == (not held_back)
+    without = page_of(dataclasses.replace(found(), learning_curves=curves_of(5, True).drop("score", "held_back")))
+    assert "score in basis points" not in read(without).text
 
 
 def test_an_action_map_has_a_cell_for_every_state_and_names_its_rows() -> None:

@@ -48,7 +48,9 @@ def train(
     agent = trained.agent
     how = "what every action would have earned on each bar" if trained.learned_from_all else "what it tried"
     typer.echo(f"dqn: {agent.steps_:,} steps on {int(trained.market.decidable.sum()):,} bars, learning from {how}.")
+    _print_assumed(trained.assumed)
     typer.echo(f"Training: {trained.folder.resolve()}")
+    typer.echo(f"Report: {trained.report_path.resolve()}")
     typer.echo(f"Registered: version {trained.version} of '{trained.name}'; champion of nothing, since nothing has judged it.")
     typer.echo(
         f"Load it: UnifiedMLPipeline(...).registry.load('{trained.name}', version={trained.version}); "
@@ -156,8 +158,14 @@ def _print_evaluation(found: EvaluatedAgent, alpha: float) -> None:
         + (f", times {found.evaluation.tried} evaluations." if found.evaluation.tried > 1 else ".")
     )
     typer.echo("Drawdown: median of the seeds' own accounts" + _worst(found) + ".")
+    _print_assumed(found.assumed)
     typer.echo(f"Tables: {found.folder.resolve()}")
     typer.echo(f"Report: {found.report_path.resolve()}")
+
+
+def _print_assumed(assumed: tuple[str, ...]) -> None:
+    for said in assumed:
+        typer.echo(f"Assumed: {said}")
 
 
 def _worst(found: EvaluatedAgent) -> str:

@@ -2,7 +2,8 @@
 
 1. Candles become a market exactly as in ``huracan rl train`` (``rl_job.py``); all decisions lie before the locked hold-out.
 2. For every window and seed an agent learns what came before and plays what comes next, beside what it has to beat. Each
-   finished run is kept, so that an evaluation that was killed goes on, and more seeds cost only themselves.
+   finished run is kept, so that an evaluation that was killed goes on, and more seeds cost only themselves. The log of runs has
+   a line for each time the command was given; one that was stopped goes on in the same line.
 3. Other evaluations of the same candles under this home are counted, and p-values of leads allow for them.
 4. What was found is written as tables, as JSON and as a page; ``huracan rl train`` puts it on the card of an agent that is
    trained on the same data with the same settings.
@@ -13,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -28,8 +29,10 @@ from huracan.distributed import FanoutExecutor
 from huracan.errors import ConfigError, NotEnoughData
 from huracan.integration.evidence import Progress
 from huracan.integration.preparation import Source, load_recipe, read_source
+from huracan.integration.rl_evaluation_log import logged_evaluation
 from huracan.integration.rl_evidence import evaluations_beside
-from huracan.integration.rl_job import before_the_hold_out, market_of, new_agent, rules_of, training_key
+from huracan.integration.rl_job import market_to_decide_on, new_agent, rules_of, training_key
+from huracan.integration.rl_training_page import assumptions, game_facts
 from huracan.logs import stage
 from huracan.market import candles_hash
 from huracan.regimes import RegimeClassifier
@@ -42,6 +45,7 @@ from huracan.storage.whole_files import put_file
 from huracan.version import source_hash
 
 if TYPE_CHECKING:
+    from huracan.model_registry import ModelRegistry
     from huracan.reinforcement import WalkForwardEvaluation
     from huracan.reinforcement.verdicts import AgentVerdict
 
@@ -59,7 +63,8 @@ class EvaluatedAgent:
     Attributes
     ----------
     evaluation : everything that was found. verdict : what may be said of it. summary, by_symbol, by_regime : its tables.
-    folder : of tables, ``evaluation.json`` and ``report_path``.
+    folder : of tables, ``evaluation.json`` and ``report_path``. assumed : what the candles did not say and what was taken for
+        it.
     """
 
     evaluation: WalkForwardEvaluation
@@ -69,6 +74,7 @@ class EvaluatedAgent:
     by_regime: pl.DataFrame
     folder: Path
     report_path: Path
+    assumed: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"EvaluatedAgent({self.verdict.sentence!r}, report={str(self.report_path)!r})"
@@ -79,6 +85,7 @@ class EvaluatedAgent:
             "verdict": {"standing": str(self.verdict.standing), "sentence": self.verdict.sentence},
             "reasons": list(self.verdict.reasons),
             "tried": self.evaluation.tried,
+            "assumed": self.assumed,
             "summary": self.summary.to_dicts(),
             "by_symbol": self.by_symbol.to_dicts(),
             "by_regime": self.by_regime.to_dicts(),
@@ -100,15 +107,20 @@ class EvaluatedAgent:
         return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
 
 
-def evaluate_agent(config: HuracanConfig, candles: Any = None, progress: Progress | None = None) -> EvaluatedAgent:
+def evaluate_agent(
+    config: HuracanConfig,
+    registry: Callable[[], ModelRegistry],
+    candles: Any = None,
+    progress: Progress | None = None,
+) -> EvaluatedAgent:
     """See :meth:`huracan.integration.unified_pipeline.UnifiedMLPipeline.evaluate_agent`."""
     rules, wanted = rules_of(config), config.rl.evaluation
     if "time_left" in rules.observe:
         raise ConfigError("rl.observe holds 'time_left'; a window is played to its end, and nobody knows how long that is.")
-    new_agent(config, config.seed)
+    settings = new_agent(config, config.seed).settings
     source = read_source(config, candles)
-    with stage("features"):
-        market = before_the_hold_out(market_of(config, source), config)
+    market = market_to_decide_on(config, source)
+    with stage("regimes"):
         regimes = RegimeClassifier(**config.regimes.model_dump()).classify(source.candles).select("symbol", "ts", "regime")
     cuts: dict[str, Any] = {
         "n_windows": wanted.n_windows,
@@ -120,7 +132,11 @@ def evaluate_agent(config: HuracanConfig, candles: Any = None, progress: Progres
     data_hash = candles_hash(source.candles)
     key = _key(config, data_hash)
     folder = config.home / "evaluations" / key
-    with held(folder), stage("evaluation", evaluation=key):
+    with (
+        held(folder),
+        logged_evaluation(config, registry(), folder, data_hash) as finish,
+        stage("evaluation", evaluation=key),
+    ):
         evaluation = walk_forward_evaluation(
             market,
             partial(new_agent, config),
@@ -134,16 +150,19 @@ def evaluate_agent(config: HuracanConfig, candles: Any = None, progress: Progres
             **cuts,
         )
         evaluation = replace(evaluation, tried=1 + evaluations_beside(folder, data_hash))
-        return _kept(config, source, market, rules, evaluation, folder, {"data SHA-256": data_hash}, progress)
+        facts = _facts(config, game_facts(market, rules, settings))
+        found = _kept(config, source, market, evaluation, folder, facts, {"data SHA-256": data_hash}, progress)
+        finish(found)
+        return found
 
 
 def _kept(
     config: HuracanConfig,
     source: Source,
     market: MarketTable,
-    rules: TradingRules,
     evaluation: WalkForwardEvaluation,
     folder: Path,
+    facts: Mapping[str, str],
     data: Mapping[str, str],
     progress: Progress | None,
 ) -> EvaluatedAgent:
@@ -153,7 +172,7 @@ def _kept(
     by_symbol = evaluation.summary_by_symbol(confidence=1.0 - alpha)
     verdict, by_regime = evaluation.verdict(alpha=alpha), evaluation.by_regime(confidence=1.0 - alpha)
     report = folder / "report.html"
-    found = EvaluatedAgent(evaluation, verdict, summary, by_symbol, by_regime, folder, report)
+    found = EvaluatedAgent(evaluation, verdict, summary, by_symbol, by_regime, folder, report, assumptions(market.assumed))
     tables = {
         "summary": summary,
         "by_symbol": by_symbol,
@@ -172,7 +191,7 @@ def _kept(
         title=f"Agent on {source.name}",
         created_at=datetime.now(UTC),
         alpha=alpha,
-        facts=_facts(config, market, rules),
+        facts=facts,
         provenance={
             **data,
             "configuration SHA-256": config_hash(config),
@@ -201,17 +220,11 @@ def _require_enough(market: MarketTable, rules: TradingRules, cuts: dict[str, An
         raise NotEnoughData(f"the windows hold {moments} moments to play; at least {_FEWEST_MOMENTS} were expected.")
 
 
-def _facts(config: HuracanConfig, market: MarketTable, rules: TradingRules) -> dict[str, str]:
+def _facts(config: HuracanConfig, game: Mapping[str, str]) -> dict[str, str]:
     """What the page says of the game in its head."""
-    wanted, costs = config.rl.evaluation, rules.costs
-    reasons = rules.path_dependence
+    wanted = config.rl.evaluation
     return {
-        "symbols": ", ".join(market.symbols),
-        "bars to decide on": f"{int(market.decidable.sum()):,}, all before the locked hold-out",
-        "observation": f"{market.n_features} features of {rules.window} bar(s); {', '.join(rules.observe) or 'no account'}",
-        "actions": ", ".join(rules.actions.names) + f" (weights {', '.join(f'{w:g}' for w in rules.actions.weights)})",
-        "costs a side": f"{costs.per_side_bps:g} basis points",
-        "learns from": f"what it tries ({reasons[0]})" if reasons else "what every action would have earned on each bar",
+        **game,
         "training": f"{wanted.total_steps or config.rl.total_steps:,} steps, {wanted.train} past, "
         + ("an agent for each symbol" if wanted.one_agent_per_symbol else "one agent for all symbols"),
         "seeds": f"{wanted.seeds}, from {1_000 * config.seed} on",

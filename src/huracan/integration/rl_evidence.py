@@ -55,7 +55,10 @@ class AgentEvidence:
 
 
 def evidence_for(evaluations: Path, training: str) -> AgentEvidence | None:
-    """The newest evaluation in a folder that speaks of this training, or None; a damaged one is passed over, and logged."""
+    """The newest evaluation in a folder that speaks of this training, or None; a damaged one is passed over, and logged.
+
+    P-values of regimes allow for the evaluations of the same candles that were made since, too: who trains has chosen.
+    """
     newest = sorted(evaluations.glob(f"*/{_FILE}"), key=lambda file: file.stat().st_mtime, reverse=True)
     for file in newest:
         try:
@@ -64,8 +67,11 @@ def evidence_for(evaluations: Path, training: str) -> AgentEvidence | None:
                 continue
             own = next(row for row in told["summary"] if row["strategy"] == "agent")
             figures = {name: float(own[name]) for name in _FIGURES if own[name] is not None}
-            regimes = tuple(RegimeSkill.model_validate(skill) for skill in told["regime_evidence"])
-            return AgentEvidence(told["verdict"]["sentence"], regimes, figures, file.parent, int(told["tried"]))
+            measured = [RegimeSkill.model_validate(skill) for skill in told["regime_evidence"]]
+            then, now = int(told["tried"]), 1 + evaluations_beside(file.parent, told["data_hash"])
+            sentence = told["verdict"]["sentence"] + _since(now - then)
+            regimes = tuple(_looked_at_again(skill, then, max(then, now)) for skill in measured)
+            return AgentEvidence(sentence, regimes, figures, file.parent, max(then, now))
         except (OSError, ValueError, KeyError, TypeError, StopIteration, ValidationError) as error:
             logger().warning("an evaluation is damaged and passed over", file=str(file), error=str(error))
     return None
@@ -82,3 +88,15 @@ def evaluations_beside(folder: Path, data_hash: str) -> int:
         except (OSError, ValueError, KeyError, TypeError) as error:
             logger().warning("an evaluation is damaged and is not counted", file=str(file), error=str(error))
     return found
+
+
+def _looked_at_again(skill: RegimeSkill, then: int, now: int) -> RegimeSkill:
+    """With a p-value that allows for ``now`` evaluations, by Bonferroni, where it allowed for ``then``."""
+    return skill.model_copy(update={"p_adjusted": min(1.0, skill.p_adjusted * now / then)})
+
+
+def _since(more: int) -> str:
+    if more <= 0:
+        return ""
+    times = "once" if more == 1 else f"{more} times"
+    return f" Since then the same candles were evaluated {times} more, of which its p-value knows nothing."

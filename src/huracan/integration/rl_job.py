@@ -18,6 +18,7 @@ from huracan.config import HuracanConfig, config_hash
 from huracan.errors import ConfigError, HuracanError, ModelError, NotEnoughData
 from huracan.integration.preparation import Source, load_recipe, read_source
 from huracan.integration.rl_evidence import AgentEvidence, evidence_for
+from huracan.integration.rl_training_page import assumptions, learns_from_all, write_training_page
 from huracan.logs import stage
 from huracan.market import candles_hash
 from huracan.model_info import FeatureSignature
@@ -35,6 +36,7 @@ __all__ = [
     "TrainedAgent",
     "before_the_hold_out",
     "market_of",
+    "market_to_decide_on",
     "new_agent",
     "rules_of",
     "train_agent",
@@ -46,8 +48,9 @@ __all__ = [
 class TrainedAgent:
     """A trained agent, and where it is.
 
-    ``market`` is what it learned in, ``version`` that of ``name`` in the registry, ``folder`` where its training is kept.
-    ``evidence`` is what an evaluation of such agents found, where there was one; it stands on the card.
+    ``market`` is what it learned in, ``version`` that of ``name`` in the registry, ``folder`` where its training is kept,
+    ``report_path`` its page. ``evidence`` is what an evaluation of such agents found, where there was one; it stands on the
+    card.
     """
 
     agent: DQNAgent
@@ -56,13 +59,18 @@ class TrainedAgent:
     name: str
     version: int
     folder: Path
+    report_path: Path
     evidence: AgentEvidence | None = None
+
+    @property
+    def assumed(self) -> tuple[str, ...]:
+        """What the candles did not say and what was taken for it."""
+        return assumptions(self.market.assumed)
 
     @property
     def learned_from_all(self) -> bool:
         """Whether it learned from what all actions would have earned."""
-        wanted = self.agent.settings.counterfactual
-        return wanted is True or (wanted == "auto" and not self.rules.path_dependence)
+        return learns_from_all(self.agent.settings, self.rules)
 
 
 def train_agent(
@@ -77,8 +85,7 @@ def train_agent(
     rules, wanted = rules_of(config), config.rl
     agent = new_agent(config, config.seed)
     source = read_source(config, candles)
-    with stage("features"):
-        market = before_the_hold_out(market_of(config, source), config)
+    market = market_to_decide_on(config, source)
     env = BatchTradingEnv(market, wanted.n_envs, rules)
     data_hash = candles_hash(source.candles)
     training = training_key(config, data_hash)
@@ -87,7 +94,8 @@ def train_agent(
 
     def at(point: Any) -> None:
         if progress is not None:
-            progress(f"step {point.step:,}: loss {point.loss:.4g}", (point.step - told[0]) / wanted.total_steps)
+            score = "" if point.score is None else f", {point.score * 10_000:+.2f} basis points a bar"
+            progress(f"step {point.step:,}: loss {point.loss:.4g}{score}", (point.step - told[0]) / wanted.total_steps)
         told[0] = point.step
 
     with held(folder), stage("agent", training=training):
@@ -97,9 +105,12 @@ def train_agent(
     name = ".".join([config.registry.model_name, *["simulated"] * (source.truth is not None), "trained", "dqn"])
     origin = {"data_hash": data_hash, "simulated": source.truth is not None, "run_id": f"training-{training}"}
     evidence = evidence_for(config.home / "evaluations", training)
-    agent.regime_evidence_ = () if evidence is None else evidence.regimes  # type: ignore[attr-defined]
+    agent.regime_evidence_ = () if evidence is None else evidence.regimes
     version = _registered(registry(), agent, name, config, market, origin, evidence)
-    return TrainedAgent(agent, market, rules, name, version, folder, evidence)
+    report = folder / "report.html"
+    sentence, registered = "" if evidence is None else evidence.sentence, f"version {version} of '{name}'"
+    write_training_page(report, config, source, agent, market, data_hash=data_hash, evidence=sentence, registered=registered)
+    return TrainedAgent(agent, market, rules, name, version, folder, report, evidence)
 
 
 def rules_of(config: HuracanConfig) -> TradingRules:
@@ -125,6 +136,20 @@ def rules_of(config: HuracanConfig) -> TradingRules:
         )
     except HuracanError as error:
         raise ConfigError(f"rl: {error}") from error
+
+
+def market_to_decide_on(config: HuracanConfig, source: Source) -> MarketTable:
+    """The market of candles with decisions before the hold-out; what was left out and what was assumed is logged."""
+    with stage("features") as log:
+        market = before_the_hold_out(market_of(config, source), config)
+        log.info(
+            "market ready",
+            rows=int(market.decidable.sum()),
+            columns=market.n_features,
+            dropped=dict(market.dropped),
+            assumed=dict(market.assumed),
+        )
+    return market
 
 
 def market_of(config: HuracanConfig, source: Source) -> MarketTable:
@@ -230,6 +255,7 @@ def _registered(
         extras={
             "config": config.model_dump(mode="json", exclude={"home": True, "registry": {"url"}}),
             "recipe": load_recipe(config).to_json(),
+            "assumed": list(assumptions(market.assumed)),
             **said,
         },
     )

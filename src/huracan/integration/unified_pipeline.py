@@ -131,7 +131,7 @@ class UnifiedMLPipeline:
         """
         from huracan.integration.rl_evaluation_job import evaluate_agent
 
-        return evaluate_agent(self.config, candles, progress)
+        return evaluate_agent(self.config, lambda: self.registry, candles, progress)
 
     def run_complete_pipeline(
         self,

@@ -57,12 +57,15 @@ class ActionMap:
         ).select(pl.lit(self.x_name).alias("x_name"), pl.lit(self.y_name).alias("y_name"), pl.all())
 
 
-def observation_importance(agent: Any, observations: NDArray[np.float32], *, seed: int = 0) -> Floats:
+def observation_importance(
+    agent: Any, observations: NDArray[np.float32], *, mask: NDArray[np.bool_] | None = None, seed: int = 0
+) -> Floats:
     """How much each number of an observation moves what actions are worth relative to each other.
 
     Parameters
     ----------
-    agent : with ``predict``. observations : float32 (n, width). seed : of the shuffles.
+    agent : with ``predict``. observations : float32 (n, width). mask : bool (actions,), what ``predict`` is told to be
+        allowed. seed : of the shuffles.
 
     Returns
     -------
@@ -73,12 +76,12 @@ def observation_importance(agent: Any, observations: NDArray[np.float32], *, see
     Breiman (2001), "Random forests", Machine Learning 45, section 10.
     """
     random = np.random.default_rng(seed)
-    known = _relative(agent.predict(observations)[1])
+    known = _relative(agent.predict(observations, mask)[1])
     moved = np.empty(observations.shape[1])
     for column in range(len(moved)):
         shuffled = observations.copy()
         shuffled[:, column] = shuffled[random.permutation(len(shuffled)), column]
-        moved[column] = np.sqrt(np.mean((_relative(agent.predict(shuffled)[1]) - known) ** 2))
+        moved[column] = np.sqrt(np.mean((_relative(agent.predict(shuffled, mask)[1]) - known) ** 2))
     return moved
 
 
@@ -139,7 +142,7 @@ def action_map(
         else:
             made[:, names.index(name)] = values
     allowed = rules.actions.allowed[level]
-    action, worth = agent.predict(made, None if allowed.all() else allowed)
+    action, worth = agent.predict(made, None if rules.actions.allowed.all() else allowed)
     ranked = np.sort(np.where(allowed, worth, -np.inf), axis=1)
     shape = (len(y), len(x))
     return ActionMap(
@@ -172,7 +175,8 @@ def _sampled(env: BatchTradingEnv, n: int, seed: int) -> NDArray[np.float32]:
 def _chosen_axes(
     agent: Any, sample: NDArray[np.float32], names: tuple[str, ...], stands: bool, rules: TradingRules, seed: int
 ) -> tuple[str, str]:
-    order = np.argsort(-observation_importance(agent, sample, seed=seed), kind="stable")
+    everything = np.ones(rules.actions.n_actions, bool)  # values are compared, whatever may be done
+    order = np.argsort(-observation_importance(agent, sample, mask=everything, seed=seed), kind="stable")
     shown = len(names) - rules.account_size
     first = next(int(i) for i in order if i < shown)
     if stands:

@@ -71,6 +71,7 @@ DQN = LearnerSpec(
         "reward_scale": "what rewards are multiplied by for learning; auto makes their root mean square 1",
         "counterfactual": "learn from what all actions would have earned; auto where the rules allow",
         "standardise": "read features as standard deviations from their means",
+        "validation": "share of the last moments held back from learning, to score learning on; 0 scores on bars learned from",
         "device": "cpu or cuda",
     },
     aliases={"discount": "gamma", "buffer_size": "replay_capacity", "target_update_interval": "target_every"},
@@ -82,8 +83,7 @@ DQN = LearnerSpec(
 def agent_info(agent: DQNAgent) -> ModelInfo:
     """The card of an agent; of one that has learned, with what its states are made of and what it may do.
 
-    What was measured of agents like it stands there where somebody noted it: ``agent.regime_evidence_``, as
-    :meth:`huracan.reinforcement.WalkForwardEvaluation.regime_evidence` gives it.
+    What was measured of agents like it stands there where somebody noted it in ``agent.regime_evidence_``.
     """
     params = {name: getattr(agent.settings, name) for name in _DEFAULTS}
     info = DQN.info("control", hyperparameters={**params, "device": agent.device})
@@ -96,5 +96,6 @@ def agent_info(agent: DQNAgent) -> ModelInfo:
         for said in info.feature_requirements
     )
     schema = {**info.output_schema, "action": f"the best of {', '.join(layout.action_names)}"}
-    measured = getattr(agent, "regime_evidence_", ())
-    return info.model_copy(update={"feature_requirements": requirements, "output_schema": schema, "regime_evidence": measured})
+    return info.model_copy(
+        update={"feature_requirements": requirements, "output_schema": schema, "regime_evidence": agent.regime_evidence_}
+    )

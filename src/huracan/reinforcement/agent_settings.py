@@ -45,6 +45,9 @@ class AgentSettings:
     counterfactual : learn from what all actions on each bar would have earned, see
         :mod:`huracan.reinforcement.counterfactual`; "auto" where the rules allow.
     standardise : read market features as standard deviations from their means on the rows that are learned from.
+    validation : share of the market's last moments that nothing is learned from, on which learning points are scored instead;
+        bars that those see or settle are left out too. With 0 all is learned from, and scores are on the last tenth of it.
+        Nothing is chosen by a score: what is kept is the agent at the end of its training.
     """
 
     encoder: str = "mlp"
@@ -80,6 +83,7 @@ class AgentSettings:
     reward_scale: float | Literal["auto"] = "auto"
     counterfactual: bool | Literal["auto"] = "auto"
     standardise: bool = True
+    validation: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "hidden", tuple(self.hidden))
@@ -103,6 +107,8 @@ class AgentSettings:
         )
         for name in ("dueling", "double", "noisy", "prioritised", "standardise"):
             self._check(name, isinstance(getattr(self, name), bool), "true or false")
+        share = self.validation
+        self._check("validation", _within(share, 0.0, 1.0) and share < 1, "a share from 0 to below 1")
         self._check("counterfactual", self.counterfactual in ("auto", True, False), "'auto', true or false")
         reach = self.value_range
         rising = reach == "auto" or (len(reach) == 2 and all(_within(v, -math.inf, math.inf) for v in reach))
@@ -126,10 +132,18 @@ def _within(value: Any, low: float, high: float) -> bool:
 
 @dataclass(frozen=True)
 class LearningPoint:
-    """How learning stood after ``step`` steps: of what came since the last point, means of losses and of episodes' returns
-    (None where none ended)."""
+    """How learning stood after ``step`` steps.
+
+    Attributes
+    ----------
+    loss, episode_return : of what came since the last point, means of losses and of episodes' returns (None where none ended).
+    epsilon : share of random actions. score : net mean log return a bar of the greedy policy on the last bars, after all
+        costs; None where this point was not scored. held_back : whether nothing is learned from those bars.
+    """
 
     step: int
     loss: float
     episode_return: float | None
     epsilon: float
+    score: float | None = None
+    held_back: bool = False

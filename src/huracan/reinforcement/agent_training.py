@@ -21,6 +21,7 @@ from huracan.reinforcement.agent_settings import LearningPoint
 from huracan.reinforcement.arrays import NUMPY
 from huracan.reinforcement.counterfactual import Counterfactuals, counterfactuals
 from huracan.reinforcement.experience import Experience
+from huracan.reinforcement.greedy_score import GreedyScore
 from huracan.reinforcement.replay import IndexReplay
 
 if TYPE_CHECKING:
@@ -39,11 +40,11 @@ _FAST_TAU, _DECAY = 0.1, 0.4
 class AgentTraining:
     """One training of an agent: experience in, updates out."""
 
-    def __init__(self, agent: DQNAgent, experience: Experience, total_steps: int) -> None:
+    def __init__(self, agent: DQNAgent, experience: Experience, total_steps: int, score: GreedyScore | None = None) -> None:
         if total_steps < 1:
             raise ModelError(f"total_steps is {total_steps}; a whole number of at least 1 was expected.")
         s = agent.settings
-        self.agent, self.experience, self.total, self.settings = agent, experience, total_steps, s
+        self.agent, self.experience, self.total, self.settings, self.score = agent, experience, total_steps, s, score
         self.all_actions = self._counterfactuals()
         if self.all_actions is None and s.learning_starts >= total_steps:
             raise ModelError(
@@ -232,11 +233,19 @@ class AgentTraining:
             return False
         self.good = self.learner.snapshot()
         epsilon = 0.0 if self.all_actions is not None else self._epsilon()
-        point = LearningPoint(agent.steps_, loss, self.acting.mean_return(), epsilon)
+        held_back = self.score is not None and self.score.held_back
+        point = LearningPoint(agent.steps_, loss, self.acting.mean_return(), epsilon, self._scored(), held_back)
         agent.history_.append(point)
         if on_point is not None:
             on_point(point)
         return True
+
+    def _scored(self) -> float | None:
+        """What the greedy policy earns now; None between scores."""
+        updates = self.learner.updates
+        if self.score is None or (self.agent.steps_ < self.total and updates % self.score.every >= _LOOK_EVERY):
+            return None
+        return self.score.of(self.agent)
 
     # --- going on later --------------------------------------------------------------------------------------------
 

@@ -15,10 +15,9 @@ from huracan.accounting import performance_metrics
 from huracan.errors import DataError, ModelError
 from huracan.model_info import RegimeSkill
 from huracan.reinforcement.regime_results import evidence_of, regime_table
-from huracan.reinforcement.uncertain_means import bootstrapped_over_time, tested_over_time
+from huracan.reinforcement.uncertain_means import adjusted_for_all, bootstrapped_over_time, tested_over_time
 from huracan.reinforcement.verdicts import AgentVerdict, verdict_of
 from huracan.statistics import (
-    adjust_p_values,
     interquartile_mean,
     performance_profile,
     probability_of_improvement,
@@ -48,13 +47,14 @@ class WalkForwardEvaluation:
     bars : what every strategy did, as :class:`~huracan.reinforcement.Played` has it, after ``[strategy, seed, window]``;
         strategies that learn nothing by chance have no seed.
     runs : figures of each run, see :meth:`to_frame`. windows : spans of each window, for training and for play.
-    learning_curves : ``[seed, window, symbol, step, loss, episode_return, epsilon]``; ``symbol`` is null where one agent
-        learned all symbols.
+    learning_curves : ``[seed, window, symbol, step, loss, episode_return, epsilon, score, held_back]``, see
+        :class:`~huracan.reinforcement.agent_settings.LearningPoint`; ``symbol`` is null where one agent learned all symbols.
     action_maps : cells of an action map of every trained agent, ``[seed, window, symbol, x_name, y_name, x, y, action,
         action_name, advantage]``.
     stopped : (window, seed, symbol) -> why a training ended before its time; symbol is None where one agent learned all.
     skipped : (window, symbol) -> why nobody learned or played it, where every symbol has agents of its own.
-    tried : evaluations made on these data so far, this one among them; adjusted p-values of leads are multiplied by it.
+    tried : evaluations made on these data so far, this one among them; adjusted p-values, of leads and of regimes, are
+        multiplied by it.
     bars_per_year : by which ratios are annualised; 1 where the market has no times.
     regimes : ``[symbol, ts, regime]``, the state of the market when the bar of ``ts`` had closed; None where nobody knows.
     """
@@ -134,7 +134,8 @@ class WalkForwardEvaluation:
 
         ``mean_bps``, ``mean_low``, ``mean_high`` : mean net log return per bar in basis points, seeds and symbols averaged
         first, with the interval of the equal-weighted-cosine t test over time; ``bootstrap_low`` and ``bootstrap_high`` are of
-        the stationary block bootstrap: what other times might have given. ``p_value`` is of a mean of 0.
+        the stationary block bootstrap, for all strategies at once: what other times might have given. ``p_value`` is of a
+        mean of 0.
 
         ``lead_bps``, ``lead_low``, ``lead_high``, ``lead_p_value``, ``lead_p_adjusted`` : mean of the agent less that of this
         strategy, bar by bar, by the same test; adjusted after Holm for all strategies it is compared with, times :attr:`tried`.
@@ -168,12 +169,13 @@ class WalkForwardEvaluation:
         against_zero = tested_over_time(series, [(name, None) for name in self.strategies], confidence)
         rivals = [name for name in self.strategies if name != AGENT]
         leads = tested_over_time(series, [(AGENT, name) for name in rivals], confidence)
-        adjusted = self._adjusted(leads["p_value"])
+        adjusted = adjusted_for_all(leads["p_value"], self.tried)
+        bootstrapped = bootstrapped_over_time(series, confidence, resamples, seed)
         rows = []
         for i, name in enumerate(self.strategies):
             row: dict[str, Any] = {"strategy": name, **self._score(name, confidence, resamples, seed)}
             row |= dict(zip(("mean_bps", "mean_low", "mean_high", "p_value"), against_zero.row(i)))
-            row |= bootstrapped_over_time(series[name], confidence, resamples, seed)
+            row |= bootstrapped[name]
             if name in rivals:
                 k = rivals.index(name)
                 row |= dict(zip(_LEAD, leads.row(k)))
@@ -202,14 +204,10 @@ class WalkForwardEvaluation:
         ]
         table = pl.concat(parts, how="vertical_relaxed").with_row_index("row")
         tested = table.filter(pl.col("lead_p_value").is_not_null())
-        adjusted = self._adjusted(tested["lead_p_value"])
+        adjusted = adjusted_for_all(tested["lead_p_value"], self.tried)
         every = tested.select("row", pl.Series("lead_p_adjusted", adjusted))
         joined = table.drop("lead_p_adjusted").join(every, on="row", how="left", maintain_order="left")
         return joined.select("symbol", *(c for c in table.columns if c not in ("row", "symbol")))
-
-    def _adjusted(self, p_values: pl.Series) -> Floats:
-        """After Holm for all of them, then after Bonferroni for all evaluations that were tried."""
-        return np.minimum(self.tried * adjust_p_values(p_values.to_numpy(), "holm"), 1.0)
 
     def _long_enough(self) -> list[str]:
         bars = self.bars.group_by("symbol").agg(pl.col("row").n_unique())
@@ -265,7 +263,7 @@ class WalkForwardEvaluation:
         ``mean_bps``, ``mean_low``, ``mean_high`` : mean net log return per bar in basis points, seeds and symbols averaged
         first, with the interval of the equal-weighted-cosine t test over the moments of the regime; ``bootstrap_low`` and
         ``bootstrap_high`` are of the stationary block bootstrap. ``p_value`` is of a mean of 0, which is what doing nothing
-        earns; ``p_adjusted`` after Holm for all regimes. Null with fewer than 100 moments.
+        earns; ``p_adjusted`` after Holm for all regimes, times :attr:`tried`. Null with fewer than 100 moments.
 
         ``n_effective`` : independent moments that would be worth as much. ``exposure``, ``turnover`` : share of bars with a
         position, and mean turnover.
@@ -282,7 +280,7 @@ class WalkForwardEvaluation:
         regimes = self.regimes
         return self._once(
             ("by_regime", strategy, confidence, resamples, seed),
-            lambda: regime_table(own, regimes, confidence=confidence, resamples=resamples, seed=seed),
+            lambda: regime_table(own, regimes, tried=self.tried, confidence=confidence, resamples=resamples, seed=seed),
         )
 
     def regime_evidence(self) -> tuple[RegimeSkill, ...]:

@@ -19,7 +19,13 @@ from huracan.logs import logger
 from huracan.reinforcement.playing import Played
 from huracan.storage.whole_files import put_file
 
-__all__ = ["EvaluatedRun", "KeptRuns", "RunProgress"]
+__all__ = ["YARDSTICKS", "EvaluatedRun", "Kept", "KeptRuns", "Key", "PlayedYardsticks", "RunProgress"]
+
+YARDSTICKS = "yardsticks"
+"""Stands in a key where trainings have their seed."""
+
+Key = tuple[int, int | str, str]
+"""Window, seed, symbol; no symbol where one agent learns all."""
 
 RunProgress = Callable[[str, float], object]
 """Called with what was finished and its share of all runs."""
@@ -34,7 +40,7 @@ class EvaluatedRun:
 
     Attributes
     ----------
-    history : ``[step, loss, episode_return, epsilon]``. action_map : cells of a map; empty without one.
+    history : ``[step, loss, episode_return, epsilon, score, held_back]``. action_map : cells of a map; empty without one.
     stopped : why the training ended before its time, or "".
     """
 
@@ -45,43 +51,45 @@ class EvaluatedRun:
     stopped: str
 
     def write(self, folder: Path) -> None:
-        """Write tables and, last, their hashes: a folder without them is not finished."""
-        hashes = {}
-        for name, table in zip(_TABLES, (self.agent.bars, self.random.bars, self.history, self.action_map)):
-            content = io.BytesIO()
-            table.write_parquet(content)
-            put_file(folder / f"{name}.parquet", content.getvalue())
-            hashes[name] = hashlib.sha256(content.getvalue()).hexdigest()
-        told = {
-            "hashes": hashes,
-            "names": [self.agent.name, self.random.name],
-            "bars_per_year": self.agent.bars_per_year,
-            "stopped": self.stopped,
-        }
-        put_file(folder / _TOLD, json.dumps(told, indent=1).encode())
+        """Write tables and, last, what is told of them: a folder without that is not finished."""
+        tables = zip(_TABLES, (self.agent.bars, self.random.bars, self.history, self.action_map))
+        names = [self.agent.name, self.random.name]
+        told = {"names": names, "bars_per_year": self.agent.bars_per_year, "stopped": self.stopped}
+        _write(folder, dict(tables), told)
 
     @classmethod
-    def read(cls, folder: Path) -> EvaluatedRun | None:
-        """What :meth:`write` wrote, or None; a damaged one counts as not there, and is logged."""
-        if not (folder / _TOLD).exists():
-            return None
-        try:
-            told = json.loads((folder / _TOLD).read_bytes())
-            tables = []
-            for name in _TABLES:
-                content = (folder / f"{name}.parquet").read_bytes()
-                if hashlib.sha256(content).hexdigest() != told["hashes"][name]:
-                    raise ValueError(f"{name}.parquet is not what was written")
-                tables.append(pl.read_parquet(io.BytesIO(content)))
-            agent, random = (Played(said, bars, told["bars_per_year"]) for said, bars in zip(told["names"], tables[:2]))
-            return cls(agent, random, tables[2], tables[3], str(told["stopped"]))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            logger().warning("a kept run is damaged and is computed again", folder=str(folder), error=str(error))
-            return None
+    def read(cls, folder: Path) -> EvaluatedRun:
+        """What :meth:`write` wrote."""
+        told, tables = _read(folder)
+        agent, random = (
+            Played(said, tables[name], told["bars_per_year"]) for said, name in zip(told["names"], _TABLES, strict=False)
+        )
+        return cls(agent, random, tables["history"], tables["action_map"], str(told["stopped"]))
+
+
+@dataclass(frozen=True, eq=False)
+class PlayedYardsticks:
+    """What strategies that learn nothing by chance did in a window."""
+
+    played: tuple[Played, ...]
+
+    def write(self, folder: Path) -> None:
+        """As :meth:`EvaluatedRun.write`."""
+        told = {"names": [one.name for one in self.played], "bars_per_year": self.played[0].bars_per_year}
+        _write(folder, {one.name: one.bars for one in self.played}, told)
+
+    @classmethod
+    def read(cls, folder: Path) -> PlayedYardsticks:
+        """What :meth:`write` wrote."""
+        told, tables = _read(folder)
+        return cls(tuple(Played(name, tables[name], told["bars_per_year"]) for name in told["names"]))
+
+
+Kept = EvaluatedRun | PlayedYardsticks
 
 
 class KeptRuns:
-    """Runs the trainings of a walk-forward evaluation and keeps each in a folder; what is there is not done again.
+    """Runs the trainings and yardsticks of a walk-forward evaluation, each kept in a folder; what is there is not done again.
 
     Give it as ``executor`` to :func:`huracan.reinforcement.walk_forward_evaluation`.
 
@@ -90,7 +98,7 @@ class KeptRuns:
     folder : of this evaluation alone. key : what the evaluation is known by (data, settings, versions): a folder that holds
         another one is refused, since its runs would be taken for this one's.
     executor : runs what is not there yet on other cores; None runs it here.
-    progress : called after every run.
+    progress : called after every training.
 
     Raises
     ------
@@ -118,26 +126,27 @@ class KeptRuns:
         else:
             put_file(known, json.dumps(key).encode())
 
-    def run(self, function: Callable[..., EvaluatedRun], tasks: Mapping[Any, Any], *, shared: Any = None) -> dict[Any, Any]:
-        """Key -> run in the order of the tasks, whose keys are (window, seed, symbol).
+    def run(self, function: Callable[..., Kept], tasks: Mapping[Any, Any], *, shared: Any = None) -> dict[Any, Any]:
+        """Key -> run in the order of the tasks, whose keys are those of :data:`Key`.
 
         Raises
         ------
         HuracanError : what a training refused; the runs before it stay.
         """
-        found = {key: run for key in tasks if (run := EvaluatedRun.read(self._place(key))) is not None}
-        self._tell(f"{len(found)} of {len(tasks)} runs were there", len(found) / len(tasks))
+        found = {key: run for key in tasks if (run := self._there(key)) is not None}
+        trainings = [key for key in tasks if key[1] != YARDSTICKS]
+        there = sum(key in found for key in trainings)
+        self._tell(f"{there} of {len(trainings)} runs were there", there / max(1, len(trainings)))
         missing = {key: task for key, task in tasks.items() if key not in found}
         for key, run in self._computed(function, missing, shared):
             run.write(self._place(key))
             found[key] = run
             window, seed, symbol = key
-            self._tell(f"window {window + 1}, seed {seed}{f', {symbol}' if symbol else ''}", 1 / len(tasks))
+            if seed != YARDSTICKS:
+                self._tell(f"window {window + 1}, seed {seed}{f', {symbol}' if symbol else ''}", 1 / len(trainings))
         return {key: found[key] for key in tasks}
 
-    def _computed(
-        self, function: Callable[..., EvaluatedRun], tasks: Mapping[Any, Any], shared: Any
-    ) -> Iterable[tuple[Any, EvaluatedRun]]:
+    def _computed(self, function: Callable[..., Kept], tasks: Mapping[Any, Any], shared: Any) -> Iterable[tuple[Any, Kept]]:
         if self.executor is None:
             for key, task in tasks.items():
                 yield key, function(task, shared=shared)
@@ -149,11 +158,44 @@ class KeptRuns:
             for result in results:
                 yield result.key, result.get()
 
-    def _place(self, key: tuple[int, int, str]) -> Path:
+    def _there(self, key: Key) -> Kept | None:
+        """What was kept, or None; a damaged run counts as not there, and is logged."""
+        folder = self._place(key)
+        if not (folder / _TOLD).exists():
+            return None
+        try:
+            return (PlayedYardsticks if key[1] == YARDSTICKS else EvaluatedRun).read(folder)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            logger().warning("a kept run is damaged and is computed again", folder=str(folder), error=str(error))
+            return None
+
+    def _place(self, key: Key) -> Path:
         window, seed, symbol = key
+        who = seed if seed == YARDSTICKS else f"seed-{seed}"
         own = f"-{hashlib.sha256(symbol.encode()).hexdigest()[:12]}" if symbol else ""
-        return self.folder / f"window-{window}-seed-{seed}{own}"
+        return self.folder / f"window-{window}-{who}{own}"
 
     def _tell(self, said: str, share: float) -> None:
         if self.progress is not None:
             self.progress(said, share)
+
+
+def _write(folder: Path, tables: Mapping[str, pl.DataFrame], told: Mapping[str, Any]) -> None:
+    hashes = {}
+    for name, table in tables.items():
+        content = io.BytesIO()
+        table.write_parquet(content)
+        put_file(folder / f"{name}.parquet", content.getvalue())
+        hashes[name] = hashlib.sha256(content.getvalue()).hexdigest()
+    put_file(folder / _TOLD, json.dumps({"hashes": hashes, **told}, indent=1).encode())
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, pl.DataFrame]]:
+    told = json.loads((folder / _TOLD).read_bytes())
+    tables = {}
+    for name, expected in told["hashes"].items():
+        content = (folder / f"{name}.parquet").read_bytes()
+        if hashlib.sha256(content).hexdigest() != expected:
+            raise ValueError(f"{name}.parquet is not what was written")
+        tables[name] = pl.read_parquet(io.BytesIO(content))
+    return told, tables

@@ -20,7 +20,7 @@ from huracan.reinforcement.rewards import RUIN
 from huracan.reinforcement.rules import TradingRules
 from huracan.reinforcement.trading_core import Moved, TradingCore
 
-__all__ = ["Played", "Policy", "Seen", "play"]
+__all__ = ["Played", "Policy", "Seen", "mean_log_return", "play"]
 
 Integers = NDArray[np.int64]
 
@@ -89,8 +89,33 @@ def play(policy: Any, market: MarketTable, rules: TradingRules, *, name: str = "
     >>> round(played.totals["total_return"], 4), played.bars["position"].round(3).to_list()
     (0.2, [1.0, 1.0, 1.0, 1.0])
     """
+    walk = _walked(policy, market, rules, _Way.through(market, rules.window))
+    per_year = 1.0 if market.bar_length is None else bars_in_a_year(market.bar_length)
+    return Played(name or type(policy).__name__, walk.bars(), per_year)
+
+
+def mean_log_return(policy: Any, market: MarketTable, rules: TradingRules, first: Integers, length: Integers) -> float:
+    """Net mean log return a bar of a strategy in spans of a market, played as by :func:`play`.
+
+    Parameters
+    ----------
+    policy, market, rules : as of :func:`play`. first, length : int64 (spans,), first row of each span and how many unbroken
+        rows it has, all to be decided on. A span is an account of its own, which begins and ends without a position.
+
+    Examples
+    --------
+    >>> from huracan.accounting import CostModel
+    >>> from huracan.reinforcement.yardsticks import BuyAndHold
+    >>> market, rules = MarketTable.from_prices(np.zeros((5, 1)), 2.0 ** np.arange(5)), TradingRules(costs=CostModel.free())
+    >>> round(mean_log_return(BuyAndHold(rules.actions), market, rules, np.array([0, 2]), np.array([2, 2])), 4)  # log 2
+    0.6931
+    """
+    return float(_walked(policy, market, rules, _Way.of_spans(first, length)).noted["log_return"].mean())
+
+
+def _walked(policy: Any, market: MarketTable, rules: TradingRules, way: _Way) -> _Walk:
+    """Every account gone to the end of its way."""
     game = replace(rules, episode_length=None)
-    way = _Way.through(market, game.window)
     choose = _chooser(policy, market, game, way)
     if choose.blind:
         game = replace(game, window=1, observe=())  # nobody looks at what is seen
@@ -98,13 +123,12 @@ def play(policy: Any, market: MarketTable, rules: TradingRules, *, name: str = "
     for step in range(int(way.length.max())):
         if not walk.step(step, choose):
             break
-    per_year = 1.0 if market.bar_length is None else bars_in_a_year(market.bar_length)
-    return Played(name or type(policy).__name__, walk.bars(), per_year)
+    return walk
 
 
 @dataclass(frozen=True, eq=False)
 class _Way:
-    """Rows that accounts go through, symbol by symbol; those of symbol s are ``rows[first[s] : first[s] + length[s]]``.
+    """Rows that accounts go through, one after the other; those of account a are ``rows[first[a] : first[a] + length[a]]``.
 
     ``decides`` (rows,) says where something is decided; elsewhere the target stands. ``stretch`` (rows,) counts stretches of
     prices that follow each other, ``last`` (rows,) says which rows end one.
@@ -118,7 +142,19 @@ class _Way:
     length: Integers
 
     @classmethod
+    def of_spans(cls, first: Integers, length: Integers) -> _Way:
+        """Spans of rows that are all decided on, an account each."""
+        end = np.cumsum(length)
+        begin = end - length
+        span = np.repeat(np.arange(len(length)), length)
+        rows = np.arange(end[-1]) - begin[span] + first[span]
+        last = np.zeros(len(rows), bool)
+        last[end - 1] = True
+        return cls(rows, np.ones(len(rows), bool), span, last, begin, length)
+
+    @classmethod
     def through(cls, market: MarketTable, window: int) -> _Way:
+        """All of a market, an account for each symbol."""
         starts = market.starts(window=window, steps=None, whole=True)
         decides = np.zeros(len(market) + 1, np.int64)
         np.add.at(decides, starts, 1)
@@ -279,7 +315,8 @@ def _chooser(policy: Any, market: MarketTable, rules: TradingRules, way: _Way) -
         )
     if rules.account_of_levels is not None:
         return _KnownChoice(policy, market, rules, way)
-    return _Choice(lambda seen: policy.predict(seen.observation, None if seen.allowed.all() else seen.allowed)[0])
+    everything = rules.actions.allowed.all()
+    return _Choice(lambda seen: policy.predict(seen.observation, None if everything else seen.allowed)[0])
 
 
 def _checked(chosen: Any, n_actions: int, row: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from huracan.errors import DataError, ModelError
 from huracan.model_info import MarketRegime, RegimeSkill
-from huracan.statistics import adjust_p_values, block_bootstrap, ewc_t_test
+from huracan.reinforcement.uncertain_means import adjusted_for_all
+from huracan.statistics import block_bootstrap, ewc_t_test
 
 __all__ = ["LEAST_MOMENTS", "evidence_of", "regime_table"]
 
@@ -30,7 +31,13 @@ _INTERVALS = ("mean_low", "mean_high", "bootstrap_low", "bootstrap_high", "p_val
 
 
 def regime_table(
-    bars: pl.DataFrame, regimes: pl.DataFrame, *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
+    bars: pl.DataFrame,
+    regimes: pl.DataFrame,
+    *,
+    tried: int = 1,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
 ) -> pl.DataFrame:
     """One row a regime that was met, in the order of :class:`~huracan.model_info.MarketRegime`.
 
@@ -38,6 +45,7 @@ def regime_table(
     ----------
     bars : ``[symbol, ts, log_return, position, turnover]`` of one strategy, all seeds. regimes : ``[symbol, ts, regime]``,
         known when the bar of ``ts`` has closed, which is when the strategy decides. Bars without a regime are left out.
+    tried : evaluations of these data, by which adjusted p-values are multiplied.
 
     Returns
     -------
@@ -76,7 +84,7 @@ def regime_table(
         }
         rows.append(row | _uncertain(path, confidence, resamples, seed))
     tested = [row for row in rows if row["p_value"] is not None]
-    for row, adjusted in zip(tested, adjust_p_values([row["p_value"] for row in tested], "holm") if tested else ()):
+    for row, adjusted in zip(tested, adjusted_for_all([row["p_value"] for row in tested], tried)):
         row["p_adjusted"] = float(adjusted)
     return pl.DataFrame(rows, schema=_SCHEMA)
 

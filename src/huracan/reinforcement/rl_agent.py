@@ -10,15 +10,17 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from pydantic import ValidationError
 
 from huracan.errors import ModelError, nearest_name
-from huracan.model_info import ModelInfo
+from huracan.model_info import ModelInfo, RegimeSkill
 from huracan.models.torch_use import torch_threads
 from huracan.reinforcement.agent_card import DQN, agent_info
 from huracan.reinforcement.agent_files import read_agent, read_training, write_agent
 from huracan.reinforcement.agent_settings import AgentSettings, LearningPoint
 from huracan.reinforcement.agent_training import AgentTraining
 from huracan.reinforcement.experience import ObservationLayout, experience_of
+from huracan.reinforcement.greedy_score import scored_experience
 from huracan.reinforcement.market_table import MarketTable
 from huracan.reinforcement.q_learning import QLearner
 from huracan.reinforcement.q_network import QNetworkSettings
@@ -45,7 +47,8 @@ class DQNAgent:
     Attributes
     ----------
     layout_ : what an observation is made of. rules_ : of the market learned in, or None. history_ : learning points.
-    steps_ : steps learned from. stopped_ : why learning ended before its time, or "".
+    steps_ : steps learned from. stopped_ : why learning ended before its time, or "". regime_evidence_ : what an evaluation
+    measured of agents of this making, :meth:`WalkForwardEvaluation.regime_evidence`; set by who knows it, kept with the agent.
 
     References
     ----------
@@ -72,6 +75,7 @@ class DQNAgent:
         self.random_state, self.n_jobs, self.device = int(random_state), n_jobs, device
         self.settings = AgentSettings(**settings)
         self.learner_: QLearner | None = None
+        self.regime_evidence_: tuple[RegimeSkill, ...] = ()
 
     # --- learning --------------------------------------------------------------------------------------------------
 
@@ -107,7 +111,8 @@ class DQNAgent:
                 "checkpoints were asked for, and this environment cannot say where it stands; the trading one can."
             )
         with torch_threads(self.n_jobs):
-            training = AgentTraining(self, experience, total_steps)
+            experience, score = scored_experience(experience, self.settings, total_steps)
+            training = AgentTraining(self, experience, total_steps, score)
             folder = None if checkpoint is None else Path(checkpoint)
             if folder is not None and (folder / "training.json").exists():
                 training.restore(*read_training(folder))
@@ -197,8 +202,9 @@ class DQNAgent:
             agent.reward_scale_, agent.steps_ = float(told["reward_scale"]), int(told["steps"])
             agent.history_ = [LearningPoint(**point) for point in told["history"]]
             agent.stopped_ = str(told["stopped"])
+            agent.regime_evidence_ = tuple(RegimeSkill.model_validate(skill) for skill in told.get("regime_evidence", ()))
             agent.look_between(*told["value_range"])
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValidationError) as error:
             raise ModelError(f"the stored agent is damaged: {error}.") from error
         learner = agent._learned()
         try:
@@ -225,6 +231,7 @@ class DQNAgent:
             "steps": self.steps_,
             "stopped": self.stopped_,
             "history": [asdict(point) for point in self.history_],
+            "regime_evidence": [skill.model_dump(mode="json") for skill in self.regime_evidence_],
         }
 
     def model_info(self) -> ModelInfo:
@@ -283,7 +290,7 @@ class DQNAgent:
         self.layout_, self.rules_ = layout, rules
         self.reward_scale_ = 1.0 if s.reward_scale == "auto" else float(s.reward_scale)
         self.history_: list[LearningPoint] = []
-        self.steps_, self.stopped_ = 0, ""
+        self.steps_, self.stopped_, self.regime_evidence_ = 0, "", ()
         self.learner_ = QLearner(
             network,
             form,

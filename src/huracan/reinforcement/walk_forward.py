@@ -19,7 +19,7 @@ from huracan.regimes import classify_regimes
 from huracan.reinforcement.action_maps import action_map
 from huracan.reinforcement.batch_env import BatchTradingEnv
 from huracan.reinforcement.evaluation import AGENT, WalkForwardEvaluation
-from huracan.reinforcement.kept_runs import EvaluatedRun
+from huracan.reinforcement.kept_runs import YARDSTICKS, EvaluatedRun, Kept, Key, PlayedYardsticks
 from huracan.reinforcement.market_table import MarketTable
 from huracan.reinforcement.playable_windows import playable_windows
 from huracan.reinforcement.playing import Played, play
@@ -34,7 +34,7 @@ __all__ = ["Executor", "Window", "walk_forward_evaluation", "walk_forward_window
 class Executor(Protocol):
     """Whatever runs many trainings: :class:`~huracan.distributed.FanoutExecutor`, :class:`~huracan.reinforcement.KeptRuns`."""
 
-    def run(self, function: Callable[..., EvaluatedRun], tasks: Mapping[Any, Any], *, shared: Any = None) -> dict[Any, Any]:
+    def run(self, function: Callable[..., Kept], tasks: Mapping[Any, Any], *, shared: Any = None) -> dict[Any, Any]:
         """Key -> what the function gave for that task."""
         ...
 
@@ -150,7 +150,7 @@ def walk_forward_evaluation(
     maps : draw an action map of every agent; its ``predict`` must give values for that.
     regimes : ``[symbol, ts, regime]``, for :meth:`~huracan.reinforcement.WalkForwardEvaluation.by_regime`; where candles are
         given, by default what :func:`huracan.regimes.classify_regimes` says of them.
-    executor : runs the trainings, one for each seed and window, on other cores or machines, or keeps them
+    executor : runs trainings (one a seed and window) and yardsticks on other cores or machines, or keeps them
         (:class:`~huracan.reinforcement.KeptRuns`); None runs them here. The result is the same for the same number of threads.
 
     Raises
@@ -181,29 +181,21 @@ def walk_forward_evaluation(
         market, tuple((w.train.decidable, w.test.decidable) for w in windows), make_agent, rules, total_steps, n_envs, maps
     )
     kept, skipped = playable_windows(windows, rules, market.symbols if one_agent_per_symbol else [""])
-    tasks = {
-        (w.number, seed, symbol): (w.number, seed, symbol)
-        for w in windows
-        for seed in chosen
-        for number, symbol in kept
-        if number == w.number
-    }
+    tasks: list[Key] = [(w.number, seed, symbol) for w in windows for seed in chosen for n, symbol in kept if n == w.number]
+    tasks += [(number, YARDSTICKS, symbol) for number, symbol in kept]
     if executor is None:
-        runs: Mapping[Any, EvaluatedRun] = {key: _train_and_play(task, shared=work) for key, task in tasks.items()}
+        done: Mapping[Key, Any] = {key: _one_task(key, shared=work) for key in tasks}
     else:
-        runs = executor.run(_train_and_play, tasks, shared=work)
-    parts = []
-    for (number, seed, _), run in runs.items():
-        parts += [_Part(run.agent, seed, number), _Part(run.random, seed, number)]
+        done = executor.run(_one_task, {key: key for key in tasks}, shared=work)
+    runs = {(key[0], seed, key[2]): done[key] for key in tasks if isinstance(seed := key[1], int)}
+    parts = [_Part(played, seed, number) for (number, seed, _), run in runs.items() for played in (run.agent, run.random)]
+    parts += [_Part(played, None, key[0]) for key in tasks if key[1] == YARDSTICKS for played in done[key].played]
     played_windows = [window for window in windows if any(number == window.number for number, _ in kept)]
-    for window in played_windows:
-        own = [symbol for number, symbol in kept if number == window.number]
-        parts += [_Part(played, None, window.number) for played in _yardsticks(window, rules, own)]
     return WalkForwardEvaluation(
         bars=pl.concat([part.labelled(part.played.bars) for part in parts]),
         runs=pl.concat([part.labelled(part.played.per_symbol) for part in parts]),
         windows=pl.DataFrame([window.told() for window in played_windows]),
-        learning_curves=pl.concat([_about(key, run.history) for key, run in runs.items()]),
+        learning_curves=pl.concat([_about(key, run.history) for key, run in runs.items()], how="diagonal"),
         action_maps=pl.concat([_about(key, run.action_map) for key, run in runs.items()]) if maps else pl.DataFrame(),
         stopped={(number, seed, symbol or None): run.stopped for (number, seed, symbol), run in runs.items() if run.stopped},
         skipped=skipped,
@@ -242,12 +234,19 @@ class _Part:
         )
 
 
-def _train_and_play(task: tuple[int, int, str], shared: _Work) -> EvaluatedRun:
-    """One agent: trained on the past of a window, played in the window."""
+def _one_task(task: Key, shared: _Work) -> Kept:
+    """What one agent did in a window, or what yardsticks did."""
     number, seed, symbol = task
     past, now = (replace(shared.market, decidable=decidable) for decidable in shared.spans[number])
     if symbol:
         past, now = past.of_symbol(symbol), now.of_symbol(symbol)
+    if not isinstance(seed, int):
+        return PlayedYardsticks(tuple(_yardsticks(past, now, shared.rules)))
+    return _train_and_play(past, now, seed, shared)
+
+
+def _train_and_play(past: MarketTable, now: MarketTable, seed: int, shared: _Work) -> EvaluatedRun:
+    """One agent: trained on the past of a window, played in the window."""
     agent = shared.make_agent(seed)
     with warnings.catch_warnings():  # what is shared cannot be written to, and nothing here writes to it
         warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
@@ -264,17 +263,19 @@ def _train_and_play(task: tuple[int, int, str], shared: _Work) -> EvaluatedRun:
     )
 
 
-def _yardsticks(window: Window, rules: TradingRules, symbols: Sequence[str]) -> Iterator[Played]:
+def _yardsticks(past: MarketTable, now: MarketTable, rules: TradingRules) -> Iterator[Played]:
     """What needs no seed, played in a window, on what agents play there."""
-    for symbol in symbols:
-        past, now = window.of_symbol(symbol)
-        yield play(Flat(rules.actions), now, rules, name="flat")
-        if max(rules.actions.weights) > 0:
-            yield play(BuyAndHold(rules.actions), now, rules, name="buy_and_hold")
-        yield play(Myopic(past, rules), now, rules, name="myopic")
+    yield play(Flat(rules.actions), now, rules, name="flat")
+    if max(rules.actions.weights) > 0:
+        yield play(BuyAndHold(rules.actions), now, rules, name="buy_and_hold")
+    yield play(Myopic(past, rules), now, rules, name="myopic")
 
 
-_CURVE = {"step": pl.Int64, "loss": pl.Float64, "episode_return": pl.Float64, "epsilon": pl.Float64}
+_CURVE = {
+    "step": pl.Int64,
+    **dict.fromkeys(("loss", "episode_return", "epsilon", "score"), pl.Float64),
+    "held_back": pl.Boolean,
+}
 
 
 def _about(key: tuple[int, int, str], frame: pl.DataFrame) -> pl.DataFrame:

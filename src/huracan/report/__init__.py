@@ -12,6 +12,7 @@ from huracan.report.search_content import (
     Slice,
 )
 from huracan.report.search_page import render_search_page
+from huracan.report.trained_agent_page import render_trained_agent_page
 
 __all__ = [
     "HoldOutResult",
@@ -26,6 +27,7 @@ __all__ = [
     "render_comparison_page",
     "render_report",
     "render_search_page",
+    "render_trained_agent_page",
     "write_agent_page",
     "write_comparison_page",
 ]

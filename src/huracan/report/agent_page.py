@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from huracan.report.agent_learning import learned, mapped
 from huracan.report.agent_tables import figure_rows, lead_rows, regime_rows, symbol_rows, window_rows
-from huracan.report.charts.action_map import action_legend, action_map_chart
-from huracan.report.charts.agents import capital_chart, depth_chart, learning_chart, profile_chart, strategy_legend
+from huracan.report.charts.agents import capital_chart, depth_chart, profile_chart, strategy_legend
 from huracan.report.formatting import bounds, grown, number, p_value, percent, plural
 from huracan.report.page_parts import page_parts
 from huracan.storage.whole_files import put_file
@@ -29,7 +29,6 @@ _MEANINGS = {
     "earns its costs": {"name": "skill", "sign": "◐", "phrase": "Earns its costs"},
     "stay out": {"name": "keep", "sign": "–", "phrase": "Stay out"},
 }
-_MOST_CURVES, _MOST_MAPS = 8, 6
 
 
 def render_agent_page(
@@ -86,8 +85,8 @@ def render_agent_page(
         tried=evaluation.tried,
         symbols=symbol_rows(evaluation.summary_by_symbol(**drawn), alpha) if several else None,
         regimes=regime_rows(by_regime, alpha) if by_regime is not None and by_regime.height else None,
-        curves=_curves(evaluation.learning_curves),
-        maps=_maps(evaluation.action_maps),
+        curves=learned(evaluation.learning_curves),
+        maps=mapped(evaluation.action_maps),
         windows=window_rows(evaluation.windows),
         stopped=[
             {"window": window + 1, "seed": seed, "symbol": symbol or "all symbols", "reason": reason}
@@ -173,43 +172,3 @@ def _ended(evaluation: WalkForwardEvaluation) -> str:
     """How many of the agent's accounts were liquidated, ruined or stopped; nothing where none was."""
     ended = int(evaluation.runs.filter(strategy="agent")["stops"].sum())
     return f"; {plural(ended, 'account')} ended by ruin, liquidation or the drawdown stop" if ended else ""
-
-
-def _curves(curves: pl.DataFrame) -> dict[str, Any] | None:
-    """A pair of charts for each window, and for each symbol where it has an agent of its own."""
-    if curves.is_empty():
-        return None
-    groups = curves.partition_by("window", "symbol", maintain_order=True)
-    shown = [
-        {
-            "name": f"Window {group['window'][0] + 1}" + (f", {group['symbol'][0]}" if group["symbol"][0] else ""),
-            "earned": learning_chart(group, "episode_return", name="Return of training episodes"),
-            "loss": learning_chart(group, "loss", name="Loss"),
-        }
-        for group in groups[:_MOST_CURVES]
-    ]
-    explored = curves["episode_return"].is_not_null().any()
-    return {"shown": shown, "explored": explored, "left_out": max(0, len(groups) - _MOST_CURVES)}
-
-
-def _maps(maps: pl.DataFrame) -> dict[str, Any] | None:
-    """The maps of the last window, an agent each."""
-    if maps.is_empty():
-        return None
-    last = maps.filter(pl.col("window") == pl.col("window").max())
-    groups = last.partition_by("symbol", "seed", maintain_order=True)
-    order = last.group_by("action_name").agg(pl.col("action").min()).sort("action")["action_name"].to_list()
-    return {
-        "window": int(last["window"][0]) + 1,
-        "legend": action_legend(order),
-        "shown": [
-            {
-                "name": f"Seed {group['seed'][0]}" + (f", {group['symbol'][0]}" if group["symbol"][0] else ""),
-                "x": group["x_name"][0],
-                "y": group["y_name"][0],
-                "chart": action_map_chart(group),
-            }
-            for group in groups[:_MOST_MAPS]
-        ],
-        "left_out": max(0, len(groups) - _MOST_MAPS),
-    }
