@@ -90,7 +90,7 @@ def measure() -> tuple[str, list[str]]:
     text = (
         "## One row\n\n"
         f"`Scorer.one` in one thread on {ASKED:,} real rows of {len(FORTY)} features, microseconds: the median of {ROUNDS} "
-        "rounds with learners in turn, and each row in its quickest round. Native is the library's own call in the same rounds, "
+        "rounds with learners in turn, and each row in its quickest round. Native is the library's own call in those rounds, "
         "without our checks of inputs: scikit-learn's `predict_proba`, `XGBClassifier.predict_proba`, LightGBM's "
         "`Booster.predict`, PyTorch in inference mode. The difference is the largest on those rows, one by one and in batch, "
         f"from what the model itself says; bar {TOLERANCE:g}.\n\n" + markdown_table(header, table)
