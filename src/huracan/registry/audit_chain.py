@@ -13,7 +13,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 
 from huracan.registry.records import AuditReport, BrokenLink
-from huracan.registry.statements import Row, Statement, insert_into, moment_in, moment_out, parsed
+from huracan.registry.statements import Statement, insert_into, moment_in, moment_out, parsed
 from huracan.storage import from_json, to_json
 from huracan.storage.tables import audit, registered_models, utc_now
 
@@ -55,10 +55,10 @@ class Request:
     id: str = field(default_factory=lambda: uuid4().hex)
     tries: int = 0
 
-    def done_before(self, connection: sa.Connection) -> Row | None:
+    def done_before(self, connection: sa.Connection) -> Any:
         """The audit row ``(to_version,)`` of an earlier attempt at this request, where that was kept after all."""
         self.tries += 1
-        return None if self.tries == 1 else _FIND_REQUEST(connection, request=self.id).one_or_none()
+        return None if self.tries == 1 else _FIND_REQUEST.one(connection, request=self.id)
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,8 @@ def append(connection: sa.Connection, head: Head, entry: Entry, request: Request
     row["hash"] = _hash_of(row)
     values = {**row, "at": moment_in(connection, now)}
     values |= {name: None if row[name] is None else to_json(row[name]) for name in _JSON}
-    number = _INSERT(connection, **values).scalar_one()
-    _MOVE_HEAD(connection, of=head.name, length=row["position"], last=row["hash"])
+    number = _INSERT.one(connection, **values).id
+    _MOVE_HEAD.write(connection, of=head.name, length=row["position"], last=row["hash"])
     return int(number)
 
 
