@@ -22,6 +22,7 @@ from huracan.cli.database import database_app
 from huracan.cli.fetching import fetch
 from huracan.cli.models import models_app
 from huracan.cli.options import STOPPED_BY_HAND
+from huracan.cli.predicting import predict
 from huracan.cli.reinforcing import rl_app
 from huracan.cli.running import run
 from huracan.cli.searching import automl
@@ -43,6 +44,7 @@ app.command()(train)
 app.command()(fetch)
 app.command()(check)
 app.command()(compare)
+app.command()(predict)
 app.add_typer(models_app, name="models")
 app.add_typer(rl_app, name="rl")
 app.add_typer(database_app, name="db")
