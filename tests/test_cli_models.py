@@ -76,6 +76,9 @@ def test_versions_are_listed_newest_first_a_page_at_a_time_and_by_what_they_are(
     assert "btc@3" in page and "btc@1" not in page
     assert f"More may follow: --before {rows[1]['id']}." in page
     assert [r["version"] for r in json.loads(cli("models", "list", "--before", str(rows[1]["id"]), "--json").stdout)] == [1]
+    assert cli("models", "list", "--learner", "lstm").stdout.endswith(
+        "No version is as asked; --stage any shows archived ones too.\n"
+    )
     for words in (("--tag", "desk=lasso"), ("--learner", "lasso"), ("--regime", "trending", "--evidence", "significant")):
         assert [row["version"] for row in json.loads(cli("models", "list", *words, "--json").stdout)] == [3]
     assert "+0.2" in cli("models", "list", "--regime", "trending").stdout
@@ -137,6 +140,7 @@ def test_a_version_is_verified_and_taken_out_with_its_files(cli: Cli, registry: 
     ("words", "said"),
     [
         (("list", "btd"), "did you mean 'btc'"),
+        (("list", "--stage", "activ"), "did you mean 'active'"),
         (("list", "--tag", "desk"), "--tag is 'desk'; KEY=VALUE was expected"),
         (("list", "--regime", "trendy"), "trendy"),
         (("show", "btc@9"), "has no version 9"),
@@ -171,7 +175,7 @@ def test_every_defect_of_a_registry_is_found_at_once(cli: Cli, registry: ModelRe
     registry.artifacts.put({"left": b"behind"})
     whole = cli("db", "check").stdout
     assert "note: 1 artifact(s) belong to no version" in whole
-    assert "0 defect(s)." in whole
+    assert "0 defect(s); checked: names of models 1, " in whole
     file = registry.artifacts.path(registry.get("btc", version=2).digest) / "model.skops"
     file.write_bytes(b"rot")
     with registry.database.transaction() as connection:
@@ -180,7 +184,7 @@ def test_every_defect_of_a_registry_is_found_at_once(cli: Cli, registry: ModelRe
     assert len(found["defects"]) == 2
     assert "alias 'champion' of 'btc' points to version 3, the audit says 1" in found["defects"]
     assert any("'model.skops'" in said and "needed by btc/2" in said for said in found["defects"])
-    assert "2 defect(s)." in cli("db", "check", code=3).stdout
+    assert "2 defect(s); " in cli("db", "check", code=3).stdout
 
 
 def test_the_whole_database_is_written_a_row_a_line(cli: Cli, registry: ModelRegistry, tmp_path: Path) -> None:

@@ -66,8 +66,7 @@ def kill_at_random_moments(url: str, folder: Path, count: int, *, seed: int = 0)
             found.defects += [f"kill {number + 1}: {said}" for said in (*_defects(registry, seen), *_retried(registry, number))]
     numbers = [version.version for version in registry.versions(NAME)]
     found.versions = len(numbers)
-    if hasattr(registry, "verify_audit"):
-        found.defects += [str(broken) for broken in registry.verify_audit().broken]
+    found.defects += [str(broken) for broken in registry.verify_audit().broken]
     found.unreferenced = len(set(registry.artifacts.digests()) - {version.digest for version in registry.versions(NAME)})
     found.half_written = registry.artifacts.sweep(timedelta(0))
     return found

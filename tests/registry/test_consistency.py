@@ -34,7 +34,7 @@ def defects_of(registry: ModelRegistry) -> list[str]:
 def test_a_registry_that_is_whole_has_no_defect(registry: ModelRegistry) -> None:
     found = check_consistency(registry.database, registry.artifacts)
     assert (found.ok, found.defects, found.notes) == (True, [], [])
-    assert found.looked_at == {"names": 1, "audit rows": 4, "versions": 2, "artifacts": 2}
+    assert found.looked_at == {"names of models": 1, "audit rows": 4, "versions": 2, "artifacts": 2}
     registry.promote("btc", 2, reason="better")
     registry.rollback("btc")
     assert defects_of(registry) == []

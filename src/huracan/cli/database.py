@@ -52,8 +52,8 @@ def check(as_json: AsJson = False, config: ConfigFile = None, home: Home = None)
         for kind, sentences in (("defect", found.defects), ("note", found.notes)):
             for sentence in sentences:
                 typer.echo(f"{kind}: {sentence.rstrip('.')}.")
-        counted = ", ".join(f"{count:,} {what}" for what, count in found.looked_at.items())
-        typer.echo(f"{database.where}: {counted} checked, {len(found.defects)} defect(s).")
+        counted = ", ".join(f"{what} {count:,}" for what, count in found.looked_at.items())
+        typer.echo(f"{database.where}: {len(found.defects)} defect(s); checked: {counted}.")
     if not found.ok:
         raise SystemExit(DEFECTS_FOUND)
 

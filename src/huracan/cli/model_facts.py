@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["facts_of", "lines_of", "print_candidates", "print_evidence", "print_history", "print_versions"]
 
 _LONGEST = 160
+_FOR_PROGRAMS = ("extras", "regime_evidence", "probe", "expected")
 
 
 def facts_of(registry: ModelRegistry, version: ModelVersion) -> dict[str, Any]:
@@ -41,7 +42,7 @@ def lines_of(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     """
     found: list[tuple[str, str]] = []
     for key, value in facts.items():
-        if key in ("extras", "regime_evidence") or value in (None, "", []):
+        if key in _FOR_PROGRAMS or value in (None, "", []):
             continue
         if isinstance(value, dict):
             found += [(f"{key} {inner}", said) for inner, said in lines_of(value)]
@@ -114,4 +115,4 @@ def _said(value: Any) -> str:
 
     if isinstance(value, list):
         return ", ".join(map(_said, value))
-    return value if isinstance(value, str) else to_json(value)
+    return value if isinstance(value, str) else to_json(value).strip('"')

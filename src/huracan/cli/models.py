@@ -11,12 +11,15 @@ from huracan.cli.checking import DEFECTS_FOUND
 from huracan.cli.model_facts import facts_of, lines_of, print_candidates, print_evidence, print_history, print_versions
 from huracan.cli.options import ConfigFile
 from huracan.cli.registries import AsJson, Home, pairs, print_json, print_table, registry_of
+from huracan.errors import nearest_name
 
 if TYPE_CHECKING:
     from huracan.model_registry import ModelRegistry
     from huracan.registry.records import Expected, ModelVersion
 
 __all__ = ["models_app"]
+
+_STAGES = ("active", "archived", "removed", "any")
 
 models_app = typer.Typer(help="Registered models.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -48,6 +51,8 @@ def list_models(
     home: Home = None,
 ) -> None:
     """List versions, newest first; or, with --regime, the models that suit a regime, best first, with their evidence."""
+    if stage not in _STAGES:
+        raise nearest_name(stage, _STAGES, kind="stage")
     registry = registry_of(config, home)
     if regime is not None:
         print_candidates(registry.models_for_regime(regime, evidence, limit=limit), as_json=as_json)
@@ -58,6 +63,8 @@ def list_models(
     found = registry.find(tags=pairs(tag or [], "--tag"), limit=limit, before=before, **wanted)
     aliases = {each: registry.aliases(each) for each in {item.name for item in found}}
     print_versions(found, aliases, as_json=as_json)
+    if not found and not as_json:
+        typer.echo("No version is as asked; --stage any shows archived ones too.")
     if len(found) == limit and not as_json:
         typer.echo(f"More may follow: --before {found[-1].id}.")
 
@@ -202,6 +209,8 @@ def export(
     version = _named(registry, spec)
     if folder.exists():
         raise StorageError(f"{folder} is there already; a new folder was expected.")
+    if version.stage == "removed":
+        raise RegistryError(f"{version.model_id} gave up its artifact to retention; its card and history are left.")
     digest = version.serving_digest if onnx else version.digest
     if digest is None:
         reason = version.serving.get("reason") or "no rows were given to check an export on when it was registered"

@@ -64,7 +64,7 @@ def pairs(given: Sequence[str], option: str) -> dict[str, str]:
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Columns as wide as they need on a terminal, never folded in a pipe."""
+    """Columns as wide as they need: folded at the width of the terminal, or at 200 in a pipe."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

@@ -65,7 +65,7 @@ def check_consistency(
         if database.is_sqlite:
             found.defects += _faults_of_the_file(connection)
         report = verify_chains(connection)
-        found.looked_at |= {"names": report.names, "audit rows": report.rows}
+        found.looked_at |= {"names of models": report.names, "audit rows": report.rows}
         found.defects += [f"audit of '{link.name}', row {link.position}: {link.why}" for link in report.broken]
         found.defects += _stray_aliases(connection)
         wanted = _wanted(connection)
