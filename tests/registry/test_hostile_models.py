@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 import skops.io
+from benchmarks.registry_checks.attacks import attack_everything
+from benchmarks.registry_checks.hostile_files import call, node, rewritten, text
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
@@ -26,52 +28,6 @@ X = np.random.default_rng(0).standard_normal((100, 3))
 RIDGE = dump_sklearn(Ridge().fit(X, X[:, 0]))
 TREE = dump_sklearn(DecisionTreeRegressor(max_depth=3).fit(X, X[:, 0]))
 Schema = dict[str, Any]
-
-
-def rewritten(data: bytes, change: Callable[[Schema, dict[str, bytes]], None]) -> bytes:
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        files = {name: archive.read(name) for name in archive.namelist()}
-    schema = json.loads(files.pop("schema.json"))
-    change(schema, files)
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, content in {"schema.json": json.dumps(schema).encode(), **files}.items():
-            archive.writestr(name, content)
-    return buffer.getvalue()
-
-
-def node(loader: str, name: str, **rest: Any) -> Schema:
-    module, _, kind = name.rpartition(".")
-    return {"__class__": kind, "__module__": module, "__loader__": loader, **rest}
-
-
-def text(value: Any) -> Schema:
-    return node("JsonNode", "builtins.str", content=json.dumps(value), is_json=True)
-
-
-def call(function: str, *arguments: Any) -> list[Schema]:
-    """Every way skops has to call or fetch something, aimed at ``function``."""
-    tuple_ = node("TupleNode", "builtins.tuple", content=[text(a) for a in arguments])
-    empty = node("DictNode", "builtins.dict", content={}, key_types=node("ListNode", "builtins.list", content=[]))
-    target = node("FunctionNode", function)
-    return [
-        node("ConstructorFromReduceNode", function, content=tuple_),
-        node("ObjectNode", function, content=tuple_),
-        node("FunctionNode", function),
-        node("TypeNode", function),
-        node("ListNode", function, content=[text(a) for a in arguments]),
-        node("TupleNode", function, content=[text(a) for a in arguments]),
-        node("DictNode", function, content={str(a): text(a) for a in arguments}, key_types=tuple_),
-        node("NdArrayNode", function, type="json", content=[], shape=tuple_),
-        node("LossNode", function, content=empty, __reduce__={"args": tuple_}),
-        node("TreeNode", function, content=empty, __reduce__={"args": tuple_}),
-        node("PartialNode", "functools.partial", content={"func": target, "args": tuple_, "kwds": empty, "namespace": empty}),
-        node("OperatorFuncNode", "operator.methodcaller", attrs=tuple_),
-        node("MethodNode", "builtins.str", content={"obj": text("x"), "func": "format"}),
-        node("DefaultDictNode", "collections.defaultdict", content={"main": empty, "default_factory": target}),
-        node("RandomStateNode", function, content=empty),
-        node("CachedNode", "builtins.dict", __id__=1),
-    ]
 
 
 def test_no_way_of_calling_something_is_open(tmp_path: Path) -> None:
@@ -92,6 +48,11 @@ def test_no_way_of_calling_something_is_open(tmp_path: Path) -> None:
             with pytest.raises(ArtifactError, match=r"the stored model is refused|cannot be rebuilt"):
                 load_sklearn(rewritten(RIDGE, plant))
     assert not mark.exists()
+
+
+def test_the_whole_corpus_is_refused_runs_nothing_and_leaves_nothing_outside_the_store(tmp_path: Path) -> None:
+    for attack in attack_everything(tmp_path):
+        assert (attack.refused, attack.executions, attack.escaped) == (attack.attempts, 0, 0), attack
 
 
 def test_a_call_at_the_root_is_refused_too(tmp_path: Path) -> None:

@@ -34,8 +34,9 @@ from sklearn.preprocessing import FunctionTransformer, QuantileTransformer, Robu
 from sklearn.svm import SVC, SVR, LinearSVC
 
 from huracan.catalogue import MODEL_CATALOGUE, build_model
-from huracan.errors import ArtifactError
+from huracan.errors import ArtifactError, DataError
 from huracan.registry import dump_model, load_model
+from huracan.registry.onnx_model import OnnxModel
 from huracan.storage import ArtifactStore
 
 RNG = np.random.default_rng(0)
@@ -199,10 +200,56 @@ def test_wrappers_of_boosters_are_refused_with_the_way_out() -> None:
     import lightgbm
 
     model = lightgbm.LGBMRegressor(n_estimators=2, verbosity=-1).fit(X, Y)
-    with pytest.raises(ArtifactError, match=r"a lightgbm\.Booster was expected"):
+    with pytest.raises(ArtifactError, match=r"a lightgbm\.Booster or an OnnxModel was expected"):
         dump_model(model)
     again = load_model(dump_model(model.booster_))
     np.testing.assert_array_equal(again.predict(X), model.predict(X))
+
+
+def graph_of(*, operator: str = "Neg", rows: Any = "n", kind: str = "FLOAT", domain: str = "") -> bytes:
+    """An ONNX graph of one node on three features."""
+    helper = pytest.importorskip("onnx").helper
+    given, told = (helper.make_tensor_value_info(n, getattr(helper.TensorProto, kind), [rows, 3]) for n in "xy")
+    graph = helper.make_graph([helper.make_node(operator, ["x"], ["y"], domain=domain)], "graph", [given], [told])
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    return bytes(made.SerializeToString())
+
+
+def test_a_graph_of_ones_own_is_a_model_like_any_other() -> None:
+    model = OnnxModel(graph_of())
+    files = dump_model(model)
+    assert sorted(files) == ["format.json", "model.onnx"]
+    again = load_model(files)
+    assert isinstance(again, OnnxModel)
+    np.testing.assert_array_equal(again.predict(X[:, :3]), -X[:, :3].astype(np.float64))
+    with pytest.raises(DataError, match=r"the rows have shape \(300, 6\); \(n, 3\) was expected"):
+        again.predict(X)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"operator": "If"}, "holds the operator '.If', which is not run"),
+        ({"domain": "com.somebody"}, r"holds the operator 'com\.somebody\.Neg'"),
+        ({"kind": "DOUBLE"}, r"takes x tensor\(double\) \['n', 3\]; one input"),
+        ({"rows": 1}, r"takes 1 row\(s\) at a time"),
+    ],
+)
+def test_a_graph_that_is_more_than_a_forecast_is_refused(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ArtifactError, match=said):
+        OnnxModel(graph_of(**changes))
+
+
+def test_a_damaged_graph_is_a_sentence() -> None:
+    files = dump_model(OnnxModel(graph_of()))
+    with pytest.raises(ArtifactError, match=r"the ONNX graph is damaged|ONNX Runtime cannot run the graph"):
+        load_model({**files, "model.onnx": b"\xff\xfe" * 40})
+
+
+def test_a_network_without_its_learner_is_refused_with_the_way_out() -> None:
+    torch = pytest.importorskip("torch")
+    with pytest.raises(ArtifactError, match=r"torch\.nn\.modules\.linear\.Linear by itself cannot be stored.*as an OnnxModel"):
+        dump_model(torch.nn.Linear(2, 1))
 
 
 def test_a_state_that_is_not_json_is_refused_with_its_place() -> None:

@@ -30,6 +30,8 @@ __all__ = [
     "RLConfig",
     "RegimeConfig",
     "RegistryConfig",
+    "RetentionConfig",
+    "ServingConfig",
     "SimulationConfig",
     "TrainingConfig",
     "ValidationConfig",
@@ -413,6 +415,13 @@ class RLConfig(Section):
     )
 
 
+class RetentionConfig(Section):
+    """Which versions are kept, beyond those that an alias points to or a rollback can reach."""
+
+    keep_last: int = Field(20, ge=1, le=1_000_000, description="Newest versions of each name that are kept.")
+    keep_days: float = Field(90.0, ge=0.0, le=36_500.0, description="Days for which every version is kept.")
+
+
 class RegistryConfig(Section):
     """Where models are kept."""
 
@@ -423,6 +432,28 @@ class RegistryConfig(Section):
         max_length=100,
         description="Name the run's winner is registered under; with '.simulated' for the simulated market, with the symbol "
         "where each has a model of its own.",
+    )
+    retention: RetentionConfig = Field(default_factory=RetentionConfig, description="What is kept of old versions.")
+
+
+class ServingConfig(Section):
+    """How a registered model is served."""
+
+    max_age_days: float | None = Field(
+        30.0, gt=0.0, le=36_500.0, description="Days after its newest label from which a model is vetoed; none for never."
+    )
+    refresh_seconds: float = Field(
+        5.0, ge=0.05, le=86_400.0, description="How often it is looked whether the alias has moved to another version."
+    )
+    interval_level: float = Field(0.9, gt=0.5, lt=1.0, description="Share of labels that an interval should hold.")
+    outside_share: float = Field(
+        0.001, gt=0.0, le=0.5, description="Share of the newest training rows that count as far from training."
+    )
+    anomaly_share: float = Field(
+        0.001, gt=0.0, le=0.5, description="Share of usual windows that the autoencoder beside a model may call strange."
+    )
+    onnx: Literal["auto", "never"] = Field(
+        "auto", description="Whether models are served by ONNX Runtime where their export was found exact."
     )
 
 
@@ -498,6 +529,7 @@ class HuracanConfig(Section):
     costs: CostConfig = Field(default_factory=CostConfig)
     comparison: ComparisonConfig = Field(default_factory=ComparisonConfig)
     registry: RegistryConfig = Field(default_factory=RegistryConfig)
+    serving: ServingConfig = Field(default_factory=ServingConfig)
     logging: LoggingConfig = Field(default_factory=LoggingConfig)
     profiles: dict[str, ProfileConfig] = Field(default_factory=lambda: dict(_PROFILES), description="The profiles there are.")
 

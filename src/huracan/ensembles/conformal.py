@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
@@ -141,6 +141,11 @@ class AdaptiveConformal:
         self._waiting.append(issued)
         return issued.low, issued.high
 
+    def around(self, prediction: float, *, scale: float | None = None) -> tuple[float, float]:
+        """What :meth:`predict` would say, without a row that then waits for its label."""
+        issued = self._issue(prediction, scale)
+        return issued.low, issued.high
+
     def update(self, y: float) -> None:
         """Take in the label of the oldest row whose label is not known yet; NaN where it will never be.
 
@@ -151,6 +156,45 @@ class AdaptiveConformal:
         if not self._waiting:
             raise ModelError("no row waits for its label; predict was expected to be called before update.")
         self._learn(self._waiting.popleft(), float(y))
+
+    def to_state(self) -> dict[str, Any]:
+        """All it knows as plain values for JSON; :meth:`from_state` goes on from there.
+
+        >>> conformal = AdaptiveConformal(level=0.8, warm_up=2)
+        >>> for label in (0.1, -0.2, 0.3):
+        ...     _ = conformal.predict(0.0)
+        ...     conformal.update(label)
+        >>> AdaptiveConformal.from_state(conformal.to_state()).predict(0.0) == conformal.predict(0.0)
+        True
+        """
+        scale = self._scale
+        return {
+            **{name: getattr(self, name) for name in _SETTINGS},
+            **{name: getattr(self, name) for name in _STEERED},
+            "recent": list(self._recent),
+            "scale": [scale.total, scale.weight, scale.largest],
+            "waiting": [[_or_none(value) for value in astuple(issued)] for issued in self._waiting],
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> AdaptiveConformal:
+        """The inverse of :meth:`to_state`.
+
+        Raises
+        ------
+        ModelError : the state is of something else, or damaged.
+        """
+        try:
+            made = cls(state["level"], **{name: state[name] for name in _SETTINGS[1:]})
+            for name in _STEERED:
+                setattr(made, name, state[name])
+            made._recent.extend(float(score) for score in state["recent"])
+            made._sorted = sorted(made._recent)
+            made._scale.total, made._scale.weight, made._scale.largest = (float(x) for x in state["scale"])
+            made._waiting.extend(_Issued(*(float("nan") if x is None else float(x) for x in one)) for one in state["waiting"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(f"this is no state of adaptive conformal intervals: {error!r}.") from error
+        return made
 
     def run(
         self,
@@ -258,6 +302,15 @@ class AdaptiveConformal:
             return scores[0] * max(place, 0.0)
         below = int(place)
         return scores[below - 1] + (place - below) * (scores[below] - scores[below - 1])
+
+
+_SETTINGS = ("level", "rate", "window", "warm_up", "half_life")
+_STEERED = ("miss_level", "n_hits", "n_labels")
+
+
+def _or_none(value: float) -> float | None:
+    """JSON has no NaN."""
+    return None if np.isnan(value) else float(value)
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ from huracan.integration.registration import Registered, register_outcome
 from huracan.integration.run_folder import RunFolder
 from huracan.integration.search_progress import SearchTold
 from huracan.integration.search_reporting import Found, earned, search_content
+from huracan.integration.serving_facts import outlook_facts
 from huracan.logs import kept_events, stage
 from huracan.model_registry import ModelRegistry
 from huracan.report import SearchContent, render_search_page
@@ -271,6 +272,7 @@ class _Search:
         if evidence.judged:
             judged = evidence.judged[NAME]
             extras |= {"policy": judged.policy.to_dict(), "scale": vars(judged.scale)}
+            extras |= outlook_facts(self.config, evidence.plan, judged)
         return register_outcome(
             self.registry,
             self.config,

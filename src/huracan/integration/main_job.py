@@ -28,6 +28,7 @@ from huracan.integration.registration import Registered, learner_cards, register
 from huracan.integration.reporting import Verdict, leaderboard, report_content, verdict
 from huracan.integration.results import PipelineResult, not_run
 from huracan.integration.run_folder import RunFolder
+from huracan.integration.serving_facts import outlook_facts
 from huracan.logs import kept_events, stage
 from huracan.model_info import ModelInfo
 from huracan.model_registry import ModelRegistry
@@ -151,7 +152,12 @@ class _Run:
         if fitted is not None and evidence.champion is not None:
             champion = evidence.judged[evidence.champion]
             levels = {symbol or "all": level for symbol, level in fitted.levels.items()}
-            extras = {"policy": champion.policy.to_dict(), "scale": vars(champion.scale), "levels": levels}
+            extras = {
+                "policy": champion.policy.to_dict(),
+                "scale": vars(champion.scale),
+                "levels": levels,
+                **outlook_facts(self.config, evidence.plan, champion),
+            }
         return register_outcome(
             self.registry,
             self.config,

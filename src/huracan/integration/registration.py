@@ -24,7 +24,8 @@ from huracan.integration.candidates import candidates_of
 from huracan.integration.closing import HoldOutLook, fit_baseline
 from huracan.integration.evidence import Evidence, RunFacts
 from huracan.integration.preparation import Prepared
-from huracan.model_info import FeatureSignature, ModelInfo
+from huracan.integration.serving_facts import attached_sketch, probe_rows, serving_signature
+from huracan.model_info import ModelInfo
 from huracan.model_registry import ModelRegistry
 from huracan.registry.records import ModelKind, ModelVersion, Provenance
 
@@ -107,7 +108,6 @@ def register_outcome(
     rows, champion = evidence.development, evidence.champion
     simulated = prepared.source.truth is not None
     prefix = f"{config.registry.model_name}.simulated" if simulated else config.registry.model_name
-    signature = FeatureSignature(columns=prepared.rows.feature_names, recipe_hash=prepared.recipe.hash)
     shared = {
         # where the run was at home and how it reached its database say nothing about the model
         "config": config.model_dump(mode="json", exclude={"home": True, "registry": {"url"}}),
@@ -126,22 +126,27 @@ def register_outcome(
     def crowned(name: str, model: Any, mine: TrainingSet) -> _Kept:
         card = cards[str(champion)]
         measured = {key: getattr(card, key) for key in ("performance_metrics", "regime_evidence")}
+        signature = serving_signature(model, mine, prepared.recipe.hash)
         info = model.model_info().model_copy(update={"signature": signature, **measured})
         held_out = {} if look is None else {"hold_out_skill": look.result.skill, "hold_out_net_return": look.result.net_return}
         metrics = {**card.performance_metrics, **_finite(held_out), "deserves_money": float(deserves_money)}
         extras = {**shared, **finalist_extras, "deserves_money": bool(deserves_money)}
-        entry = _Entry(name, model, info, "challenger", metrics, provenance_of(model, mine, origin), extras)
+        provenance = provenance_of(model, mine, origin)
+        entry = _Entry(name, model, info, "challenger", metrics, provenance, extras, mine, config.serving.outside_share)
         return _keep_crowned(registry, entry, reason)
 
     def baseline(name: str, mine: TrainingSet, why: str) -> _Kept:
         enough = len(mine) >= MIN_TRAIN_ROWS
-        model = fit_baseline(mine if enough else rows, config.seed)
-        provenance = provenance_of(model, mine if enough else rows, origin)
+        learned = mine if enough else rows
+        model = fit_baseline(learned, config.seed)
+        provenance = provenance_of(model, learned, origin)
         if not enough:  # a constant of all symbols, for one of them
             provenance = provenance.model_copy(update={"symbols": ()})
+        signature = serving_signature(model, learned, prepared.recipe.hash)
         info = model.model_info().model_copy(update={"signature": signature})
         extras = {**shared, "deserves_money": False}
-        entry = _Entry(name, model, info, "baseline", {"deserves_money": 0.0}, provenance, extras)
+        figures = {"deserves_money": 0.0}
+        entry = _Entry(name, model, info, "baseline", figures, provenance, extras, learned, config.serving.outside_share)
         return _keep_baseline(registry, entry, reason, why=why)
 
     def keep(name: str, symbol: str | None) -> _Kept:
@@ -159,7 +164,7 @@ def register_outcome(
 
 @dataclass(frozen=True)
 class _Entry:
-    """One model with all that is registered of it."""
+    """One model with all that is registered of it; it learned from ``rows``."""
 
     name: str
     model: Any
@@ -168,6 +173,8 @@ class _Entry:
     metrics: Mapping[str, float]
     provenance: Provenance
     extras: Mapping[str, Any]
+    rows: TrainingSet
+    outside_share: float
 
 
 @dataclass(frozen=True)
@@ -230,6 +237,8 @@ def _register(registry: ModelRegistry, entry: _Entry) -> int:
         provenance=entry.provenance,
         kind=entry.kind,
         extras=entry.extras,
+        attachments=attached_sketch(entry.model, entry.rows, outside_share=entry.outside_share),
+        probe=probe_rows(entry.model, entry.rows),
     )
 
 

@@ -16,6 +16,7 @@ from huracan.errors import RegistryError
 from huracan.integration.preparation import Prepared, prepare, read_source
 from huracan.integration.registered_models import named_version, own_levels, own_recipe
 from huracan.integration.registration import provenance_of
+from huracan.integration.serving_facts import attached_sketch, probe_rows, serving_signature
 from huracan.market import candles_hash
 from huracan.model_info import FeatureSignature
 from huracan.model_registry import ModelRegistry
@@ -33,12 +34,15 @@ class TrainedOn:
     ----------
     name : that it is registered under, ``<registry.model_name>.trained.<learner>``; on the simulated market ``.simulated`` is
         before it. signature, provenance, extras : as a run registers them: columns, recipe, labels, data, span, seed, versions.
+    attachments, probe : files to keep with it, and rows to check the stored model on.
     """
 
     name: str
     signature: FeatureSignature
     provenance: Provenance
     extras: Mapping[str, Any]
+    attachments: Mapping[str, bytes]
+    probe: TrainingSet
 
     @classmethod
     def of(cls, config: HuracanConfig, prepared: Prepared, rows: TrainingSet, model: Any) -> TrainedOn:
@@ -54,12 +58,14 @@ class TrainedOn:
         }
         return cls(
             name=".".join([config.registry.model_name, *["simulated"] * simulated, "trained", model.spec.name]),
-            signature=FeatureSignature(columns=rows.feature_names, recipe_hash=prepared.recipe.hash),
+            signature=serving_signature(model, rows, prepared.recipe.hash),
             provenance=provenance_of(model, rows, origin),
             extras={
                 "config": config.model_dump(mode="json", exclude={"home": True, "registry": {"url"}}),
                 "recipe": prepared.recipe.to_json(),
             },
+            attachments=attached_sketch(model, rows, outside_share=config.serving.outside_share),
+            probe=probe_rows(model, rows),
         )
 
 
@@ -83,6 +89,8 @@ def register_trained(registry: ModelRegistry, model: Any, on: TrainedOn, *, trai
         metrics=measured,
         provenance=on.provenance.model_copy(update={"run_id": training, "n_rows": model.n_train_rows_}),
         extras=dict(on.extras),
+        attachments=on.attachments,
+        probe=on.probe,
     )
 
 

@@ -181,6 +181,11 @@ class OnlineFeatures:
         return tuple(self._series)
 
     @property
+    def bar_ms(self) -> int:
+        """Length of a bar in milliseconds."""
+        return self._bar
+
+    @property
     def recomputed(self) -> dict[str, str]:
         """Column -> why it has no bar-by-bar form."""
         return {column: why for spec, why in self._plan.recomputed.items() for column in spec.columns}
@@ -255,6 +260,11 @@ class OnlineFeatures:
         ts = None if series.ts is None else dt.datetime.fromtimestamp(series.ts / 1000.0, dt.UTC)
         missing = [max(0, bars + 1 - series.rows) for bars in (self.recipe.lookback, self.recipe.warmup)]
         return OnlineStatus(ts, series.segment, series.rows, *missing)
+
+    def place(self, symbol: str) -> tuple[int | None, int, int]:
+        """Open of the last bar (milliseconds since 1970), its segment, and bars of that: what :meth:`status` has ready."""
+        series = self._series[symbol]
+        return series.ts, series.segment, series.rows
 
     def _tell_last(self) -> None:
         """The features of each symbol's last bar of history; compared among symbols that stand at the same moment."""

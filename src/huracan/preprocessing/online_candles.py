@@ -16,7 +16,7 @@ from huracan.market.schema import LARGEST, written_time
 from huracan.market.segments import written_length
 from huracan.preprocessing.online_series import CANDLE_VALUES, OnlineSeries
 
-__all__ = ["CandleReader"]
+__all__ = ["CandleReader", "as_mapping"]
 
 _LEAST = 1.0 / LARGEST
 _YEAR_9999 = 253_402_300_799_999
@@ -52,7 +52,7 @@ class CandleReader:
         UnknownName : its symbol is none of those that were opened.
         """
         if not isinstance(candle, dict):
-            candle = _as_mapping(candle)
+            candle = as_mapping(candle)
         symbol = self._symbol(candle, series)
         ts = _milliseconds(candle.get("ts"), symbol)
         self._check_time(candle, symbol, ts, series[symbol].ts)
@@ -122,7 +122,8 @@ class CandleReader:
         return number
 
 
-def _as_mapping(candle: Any) -> Mapping[str, Any]:
+def as_mapping(candle: Any) -> Mapping[str, Any]:
+    """One candle as column -> value, from a mapping or a frame of one row; ``CandleError`` for anything else."""
     if isinstance(candle, pl.DataFrame):
         if candle.height != 1:
             raise CandleError(f"a frame of {candle.height} rows was given as a candle; one row was expected.")

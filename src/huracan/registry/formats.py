@@ -8,6 +8,7 @@ scikit-learn      ``model.skops``, every part checked against the fixed list of 
 XGBoost booster   ``model.json``, XGBoost's own JSON
 LightGBM booster  ``model.txt``, LightGBM's own text
 network           ``model.safetensors``, its parameters; the network itself is made anew from the catalogue
+user's own graph  ``model.onnx``, see :class:`huracan.registry.onnx_model.OnnxModel`
 ensemble, stack   each member by itself in one of these ways, the files of the first as ``part0.format.json`` and so on
 ================  ===============================================================================================
 """
@@ -20,13 +21,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from huracan.errors import ArtifactError, DependencyMissing, StorageError
+from huracan.registry.onnx_model import OnnxModel
 from huracan.registry.sklearn_format import dump_sklearn, load_sklearn
 from huracan.storage import from_json, to_json
 
 __all__ = ["dump_model", "load_model"]
 
 _FORMAT = "format.json"
-_FILES = {"sklearn": "model.skops", "xgboost": "model.json", "lightgbm": "model.txt", "safetensors": "model.safetensors"}
+_FILES = {
+    "sklearn": "model.skops",
+    "xgboost": "model.json",
+    "lightgbm": "model.txt",
+    "safetensors": "model.safetensors",
+    "onnx": "model.onnx",
+}
 
 
 def dump_model(model: Any) -> dict[str, bytes]:
@@ -34,8 +42,9 @@ def dump_model(model: Any) -> dict[str, bytes]:
 
     Parameters
     ----------
-    model : a learner of the catalogue (anything with ``to_parts``), an ``xgboost.Booster``, a ``lightgbm.Booster``, or
-        a scikit-learn estimator or pipeline made of standard parts.
+    model : a learner of the catalogue (anything with ``to_parts``), an ``xgboost.Booster``, a ``lightgbm.Booster``, a
+        scikit-learn estimator or pipeline made of standard parts, or an
+        :class:`~huracan.registry.onnx_model.OnnxModel`.
 
     Returns
     -------
@@ -64,6 +73,8 @@ def dump_model(model: Any) -> dict[str, bytes]:
             parts |= {f"part{i}.{name}": content for name, content in dump_model(part).items()}
         engine, data, details = "parts", None, {"parts": list(inner)}
     else:
+        if state is None:
+            _refuse_bare_network(inner)
         engine, data, details = _dump_inner(inner)
     header = {"format": 1, "engine": engine, "state": state, **details}
     try:
@@ -132,13 +143,24 @@ def _dump_inner(inner: Any) -> tuple[str, bytes | None, dict[str, Any]]:
         # each its own memory: layers that share their weights hold one tensor under two names, which the format refuses
         tensors = {name: value.detach().cpu().clone().contiguous() for name, value in inner.state_dict().items()}
         return "safetensors", save(tensors), {}
+    if isinstance(inner, OnnxModel):
+        return "onnx", inner.content, {}
     module = type(inner).__module__
     if not hasattr(inner, "get_params") or module.split(".")[0] in ("xgboost", "lightgbm"):
         raise ArtifactError(
             f"a model of type {module}.{type(inner).__qualname__} cannot be stored; a learner of the catalogue, a scikit-learn "
-            "estimator of standard parts, an xgboost.Booster or a lightgbm.Booster was expected."
+            "estimator of standard parts, an xgboost.Booster, a lightgbm.Booster or an OnnxModel was expected."
         )
     return "sklearn", dump_sklearn(inner), {}
+
+
+def _refuse_bare_network(inner: Any) -> None:
+    """A network without a learner around it: its parameters alone could not be turned back into it."""
+    if (torch := sys.modules.get("torch")) is not None and isinstance(inner, torch.nn.Module):
+        raise ArtifactError(
+            f"a network of type {type(inner).__module__}.{type(inner).__qualname__} by itself cannot be stored, since its code "
+            "is not; export it to ONNX and store it as an OnnxModel, or use a learner of the catalogue."
+        )
 
 
 def _load_inner(header: Mapping[str, Any], files: Mapping[str, bytes]) -> Any:
@@ -154,6 +176,8 @@ def _load_inner(header: Mapping[str, Any], files: Mapping[str, bytes]) -> Any:
         return load_sklearn(data)
     if engine == "safetensors":
         return _load_tensors(data)
+    if engine == "onnx":
+        return OnnxModel(data)
     return _load_xgboost(data) if engine == "xgboost" else _load_lightgbm(data, int(header.get("best_iteration", -1)))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import zipfile
 import zlib
 from collections import Counter
@@ -18,6 +19,7 @@ from huracan.registry.allowed_types import ALLOWED, is_allowed
 __all__ = ["dump_sklearn", "load_sklearn"]
 
 _SCHEMA = "schema.json"
+_ENTRY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _MAX_BYTES = 8 << 30
 _MAX_SCHEMA = 512 << 20
 _TRUSTED = sorted(frozenset().union(*ALLOWED.values()))
@@ -85,6 +87,8 @@ def _open(data: bytes) -> tuple[dict[str, Any], dict[str, bytes]]:
             names = [entry.filename for entry in entries]
             if len(set(names)) < len(names):
                 raise ArtifactError("the stored model is refused: its archive holds two files of one name.")
+            if odd := [name for name in names if not _ENTRY.fullmatch(name)]:
+                raise ArtifactError(f"the stored model is refused: its archive holds a file named {odd[0]!r}.")
             if sum(entry.file_size for entry in entries) > _MAX_BYTES:
                 raise ArtifactError(f"the stored model is refused: unpacked it is larger than {_MAX_BYTES} bytes.")
             if archive.getinfo(_SCHEMA).file_size > _MAX_SCHEMA:

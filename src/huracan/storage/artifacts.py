@@ -12,11 +12,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from huracan.errors import ArtifactError, StorageError
-from huracan.storage.anchored import NotPlain, flushed, opened_inside, read_inside, remove_inside, write_inside
+from huracan.storage.anchored import NotPlain, flush_inside, opened_inside, read_inside, remove_inside, write_inside
 from huracan.storage.json_values import from_json, to_json
 from huracan.storage.whole_files import make_folder
 
@@ -306,6 +307,11 @@ class ArtifactStore:
 
 def library_versions() -> dict[str, str]:
     """Versions of Python and of the installed libraries that a result or a stored model depends on."""
+    return dict(_versions())
+
+
+@cache  # looking them up reads a file each; what is imported does not change while the process lives
+def _versions() -> dict[str, str]:
     import platform
     from importlib.metadata import PackageNotFoundError, version
 
@@ -385,7 +391,7 @@ def _move_in(incoming: int, shelf: int, digest: str, files: Mapping[str, bytes])
         with opened_inside(incoming, aside) as folder:
             for name, data in files.items():
                 write_inside(folder, name, data)
-            flushed(folder, list(files))
+            flush_inside(folder, list(files))
         _rename_unless_there(incoming, aside, shelf, digest)
         os.fsync(shelf)
     finally:

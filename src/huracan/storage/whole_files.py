@@ -6,12 +6,13 @@ import errno
 import os
 import re
 import secrets
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from huracan.errors import StorageError
 
-__all__ = ["LEFT_ASIDE", "flush_folder", "make_folder", "put_file", "refusal"]
+__all__ = ["LEFT_ASIDE", "flush_folder", "make_folder", "put_chunks", "put_file", "refusal"]
 
 LEFT_ASIDE = re.compile(r"\..+\.[0-9a-f]{16}\.aside")
 """Names of what a killed process may leave behind."""
@@ -24,19 +25,31 @@ def put_file(path: Path, content: bytes) -> None:
     ------
     StorageError : the disk is full or the folder cannot be written; nothing is left behind.
     """
+    put_chunks(path, (content,))
+
+
+def put_chunks(path: Path, chunks: Iterable[bytes]) -> None:
+    """:func:`put_file` of what is too large to be held at once; an error of ``chunks`` leaves nothing behind either.
+
+    Raises
+    ------
+    StorageError : the disk is full or the folder cannot be written.
+    """
     aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}.aside")
     try:
         make_folder(path.parent)
         with aside.open("xb") as file:
-            file.write(content)
+            for chunk in chunks:
+                file.write(chunk)
             file.flush()
             os.fsync(file.fileno())
         os.replace(aside, path)
         flush_folder(path.parent)
     except OSError as error:
+        raise refusal(path, "written", error) from error
+    finally:
         with suppress(OSError):
             aside.unlink(missing_ok=True)
-        raise refusal(path, "written", error) from error
 
 
 def make_folder(folder: Path) -> None:

@@ -1,0 +1,1 @@
+"""What `inference.py` checks, part by part."""

@@ -1,0 +1,1 @@
+"""What the benchmarks of the registry are made of: damage, attacks, kills."""

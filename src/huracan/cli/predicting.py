@@ -1,0 +1,162 @@
+"""``huracan predict``: what a registered model says of candles, of a file or as they come on standard input."""
+
+from __future__ import annotations
+
+import json as json_format
+import os
+import signal
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from huracan.cli.options import ConfigFile, load, require_folder
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from huracan.model_registry import ModelRegistry
+    from huracan.serving import Predictor
+
+__all__ = ["predict"]
+
+
+def predict(
+    model: Annotated[str, typer.Argument(help="A registered model: NAME (its champion), NAME@ALIAS or NAME@VERSION.")],
+    candles: Annotated[Path | None, typer.Argument(help="File or folder of candles to answer on.")] = None,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Read one candle as JSON a line from standard input, write one signal a line.")
+    ] = False,
+    history: Annotated[Path | None, typer.Option(help="Closed candles that a stream goes on from.")] = None,
+    symbol: Annotated[list[str] | None, typer.Option(help="A symbol that may come without history; repeatable.")] = None,
+    bar: Annotated[str | None, typer.Option(help="Length of a bar, such as 1m, where neither model nor history says.")] = None,
+    replay: Annotated[bool, typer.Option("--replay", help="Candles of the past: none is stale, no model too old.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Write every answer to a .parquet or .csv file; - prints CSV.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the newest answer of each symbol as JSON lines.")] = False,
+    config: ConfigFile = None,
+    home: Annotated[Path | None, typer.Option(help="Folder for database, models, runs and reports.")] = None,
+) -> None:
+    """Answer on candles with a registered model: score, interval, regime, position, and what speaks against acting.
+
+    A file is answered bar by bar as a stream would have been. A stream ends at the end of its input, or when it is asked to.
+    """
+    from huracan.errors import ConfigError
+    from huracan.integration.unified_pipeline import UnifiedMLPipeline
+    from huracan.market import read_candles
+
+    if stream == (candles is not None):
+        raise ConfigError("either a file of candles or --stream was expected, one of the two.")
+    require_folder(out)
+    if out is not None and str(out) != "-" and out.suffix not in (".parquet", ".csv"):
+        raise ConfigError(f"--out is {out}; a .parquet or .csv file, or -, was expected.")
+    settings = load(config, home=home)
+    registry = UnifiedMLPipeline(settings).registry
+    serving = settings.serving
+    predictor = _opened(
+        registry,
+        model,
+        history=None if history is None else read_candles(history),
+        symbols=symbol or (),
+        bar=bar,
+        refresh=serving.refresh_seconds if stream else None,
+        max_age=None if replay or serving.max_age_days is None else timedelta(days=serving.max_age_days),
+        stale_after=None if replay else 2.0,
+        onnx=serving.onnx == "auto",
+    )
+    if candles is None:
+        _stream(predictor)
+    else:
+        _answer_file(predictor.predict(read_candles(candles)), out, json)
+
+
+def _opened(registry: ModelRegistry, model: str, **how: Any) -> Predictor:
+    from huracan.serving import Predictor
+
+    name, at, which = model.rpartition("@")
+    if not at or model in registry.names():
+        return Predictor.from_registry(registry, model, **how)
+    if which.isdecimal():
+        return Predictor.from_registry(registry, name, version=int(which), **how)
+    return Predictor.from_registry(registry, name, alias=which, **how)
+
+
+def _stream(predictor: Predictor) -> None:
+    """Answer until the input ends, the reader goes away, or a signal says so; each of them is a good end."""
+    from huracan.serving.candle_lines import answer_lines
+
+    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGINT, _end)
+    try:
+        for answer in answer_lines(predictor, sys.stdin):
+            sys.stdout.write(answer + "\n")
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        pass
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that Python's own last flush finds a reader
+    finally:
+        predictor.close()
+
+
+def _end(*_: Any) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _answer_file(answers: pl.DataFrame, out: Path | None, as_json: bool) -> None:
+    if out is not None:
+        _write(answers, out)
+    if str(out) == "-":
+        return
+    newest = answers.group_by("symbol", maintain_order=True).last()
+    if as_json:
+        for row in newest.iter_rows(named=True):
+            typer.echo(json_format.dumps(row, default=lambda moment: moment.isoformat()))
+        return
+    _print_table(newest)
+    if out is not None:
+        typer.echo(f"Written: {out.resolve()}")
+
+
+def _write(answers: pl.DataFrame, out: Path) -> None:
+    from io import BytesIO
+
+    import polars as pl
+
+    from huracan.storage.whole_files import put_file
+
+    content = BytesIO()
+    if out.suffix == ".parquet":
+        answers.write_parquet(content)
+    else:
+        answers.with_columns(pl.col("vetoes").list.join(" ")).write_csv(content)
+    if str(out) == "-":
+        typer.echo(content.getvalue().decode(), nl=False)
+    else:
+        put_file(out, content.getvalue())
+
+
+def _print_table(newest: pl.DataFrame) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 160
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("symbol")
+    table.add_column("decided at, UTC", min_width=16)
+    table.add_column("regime")
+    for name in ("score", "probability", "forecast", "interval", "position"):
+        table.add_column(name, justify="right")
+    table.add_column("against acting", overflow="fold", ratio=1)
+    for row in newest.iter_rows(named=True):
+        interval = "" if row["low"] is None else f"{row['low']:.4g} to {row['high']:.4g}"
+        numbers = ["" if row[name] is None else f"{row[name]:.4g}" for name in ("score", "probability", "forecast")]
+        position = "" if row["position"] is None else f"{row['position']:+.2f}"
+        cells = [row["symbol"], f"{row['decision_time']:%Y-%m-%d %H:%M}", row["regime"] or "", *numbers, interval, position]
+        table.add_row(*map(Text, cells), Text(", ".join(row["vetoes"]), style="yellow"))
+    console.print(table)
+    typer.echo(f"By {newest['model_id'][0]}." if len(newest) else "No candles.")

@@ -1,0 +1,260 @@
+"""Many rows at once: what a stream would have said of each, had they come one after the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from huracan.dataset import REGIME_ORDER
+from huracan.errors import SignatureError
+from huracan.labels.grid import ewma_volatility
+from huracan.market import bar_length
+from huracan.serving.served import Served, require_bar
+from huracan.serving.signal import VetoKind
+from huracan.serving.signature import matrix_of
+
+__all__ = ["Rows", "answer_candles", "answer_features", "regime_code", "rows_of_candles"]
+
+Floats = NDArray[np.float64]
+_AT_ONCE = 1_024
+_CODES: dict[str, int] = {str(regime): code for code, regime in enumerate(REGIME_ORDER)}
+_NO_SCORE = (VetoKind.WARMING_UP, VetoKind.GAP, VetoKind.MISSING_VALUE, VetoKind.INFINITE_FEATURE)
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Rows of features with what a model said of them; in time order within each symbol.
+
+    Attributes
+    ----------
+    X : float32 (n, d), NaN where there is no value. symbols : names that ``code`` (n,) counts. segment : (n,).
+    run : (n,) rows without a missing value up to and with this one, in its segment. volatility : (n,) of one bar's return.
+    score, decided : float64 (n,), NaN and 0 where there is none. vetoes : kind -> (n,) whether it applies.
+    """
+
+    X: NDArray[np.float32]
+    symbols: tuple[str, ...]
+    code: NDArray[np.int32]
+    segment: NDArray[np.int32]
+    run: NDArray[np.int64]
+    volatility: Floats
+    score: Floats
+    decided: Floats
+    vetoes: dict[VetoKind, NDArray[np.bool_]]
+
+    @property
+    def vetoed(self) -> NDArray[np.bool_]:
+        """Whether anything speaks against a row."""
+        return np.any(list(self.vetoes.values()), axis=0)
+
+
+def answer_candles(served: Served, candles: pl.DataFrame) -> pl.DataFrame:
+    """Answers on every candle, by the model's own recipe.
+
+    Returns
+    -------
+    ``[symbol, ts, decision_time, score, forecast, probability, low, high, regime, position, do_predict, vetoes, model_id]``.
+    """
+    rows = rows_of_candles(served, candles)
+    decision = candles["ts"] + bar_length(candles)
+    keys = {"symbol": candles["symbol"], "ts": candles["ts"], "decision_time": decision}
+    frame = _frame(served, rows, keys)
+    if served.classifier is not None:
+        regimes = served.classifier.classify(candles).select("symbol", "ts", "regime")
+        frame = frame.drop("regime").join(regimes, on=["symbol", "ts"], how="left", maintain_order="left")
+    return frame.select(_COLUMNS)
+
+
+def rows_of_candles(served: Served, candles: pl.DataFrame) -> Rows:
+    """Features, scores and decisions of candles sorted by symbol and time.
+
+    Raises
+    ------
+    SignatureError : the model was registered without its recipe, or on bars of another length.
+    """
+    if served.recipe is None:
+        raise SignatureError(f"'{served.model_id}' was registered without its recipe; rows of its features were expected.")
+    bar = int(bar_length(candles).total_seconds() * 1_000)
+    require_bar(served, bar)
+    features = served.recipe.compute(candles)
+    regime = np.full(candles.height, -1)
+    if served.scorer.reads_regime and served.classifier is not None:
+        regime = regime_codes(served.classifier.classify(candles)["regime"])
+    X = features.select(pl.col(name).cast(pl.Float32).fill_null(float("nan")) for name in served.columns).to_numpy()
+    symbols, code = _coded(candles["symbol"])
+    segment = features["segment"].to_numpy().astype(np.int32)
+    begins = _begins(code, segment)
+    start = np.maximum.accumulate(np.where(begins, np.arange(len(begins)), 0))
+    age = np.arange(len(begins)) - start
+    volatility = np.full(len(X), np.nan)
+    if "close" in candles.columns:
+        volatility = ewma_volatility(candles["close"].cast(pl.Float64).to_numpy(), start, served.volatility_span)
+    decision = candles["ts"].dt.epoch("ms").to_numpy() + bar
+    return _answered(served, np.ascontiguousarray(X), symbols, code, segment, volatility, regime, decision, age)
+
+
+def answer_features(served: Served, given: Any, *, strict: bool = False) -> pl.DataFrame:
+    """Answers on rows of features.
+
+    Parameters
+    ----------
+    given : frame or matrix, see :mod:`huracan.serving.signature`. Columns ``symbol`` and ``segment`` say whose rows they are
+        and where a window may not reach; ``volatility`` serves a policy with a volatility target; ``decision_time`` says
+        whether the model is too old. Rows of each symbol go from old to new.
+
+    Returns
+    -------
+    ``[score, forecast, probability, low, high, position, do_predict, vetoes, model_id]``, behind the keys that were given.
+    """
+    X, _ = matrix_of(given, served.columns, strict=strict)
+    frame = given if isinstance(given, pl.DataFrame) else pl.from_pandas(given) if hasattr(given, "iloc") else pl.DataFrame()
+    n = len(X)
+    known = {name: frame[name] for name in ("symbol", "ts", "decision_time") if name in frame.columns}
+    symbols, code = _coded(known["symbol"]) if "symbol" in known else (("asset",), np.zeros(n, np.int32))
+    segment = frame["segment"].to_numpy().astype(np.int32) if "segment" in frame.columns else np.zeros(n, np.int32)
+    volatility = np.full(n, np.nan)
+    if "volatility" in frame.columns:
+        volatility = frame["volatility"].cast(pl.Float64).fill_null(np.nan).to_numpy()
+    decision = known["decision_time"].dt.epoch("ms").to_numpy() if "decision_time" in known else None
+    order = np.argsort(code, kind="stable")
+    back = np.argsort(order, kind="stable")
+    decided_at = None if decision is None else decision[order]
+    regime = regime_codes(frame["regime"])[order] if "regime" in frame.columns else np.full(n, -1)
+    rows = _answered(served, X[order], symbols, code[order], segment[order], volatility[order], regime, decided_at, None)
+    answers = _frame(served, rows, {})
+    answers = answers.select(name for name in _COLUMNS if name in answers.columns and name != "regime")[back]
+    return pl.DataFrame(known).hstack(answers.get_columns()) if known else answers
+
+
+_COLUMNS = (
+    *("symbol", "ts", "decision_time", "score", "forecast", "probability", "low", "high", "regime", "position"),
+    *("do_predict", "vetoes", "model_id"),
+)
+
+
+def _answered(
+    served: Served,
+    X: NDArray[np.float32],
+    symbols: tuple[str, ...],
+    code: NDArray[np.int32],
+    segment: NDArray[np.int32],
+    volatility: Floats,
+    regime: NDArray[np.int64],
+    decision: NDArray[np.int64] | None,
+    age: NDArray[np.int64] | None,
+) -> Rows:
+    """Score and decide; ``age`` counts the bars of a segment where features warm up in its first ones."""
+    n = len(X)
+    infinite = np.asarray(np.isinf(X).any(axis=1))
+    whole = np.asarray(np.isfinite(X).all(axis=1))
+    run = _run(whole, _begins(code, segment))
+    usable = run >= served.window
+    score = np.full(n, np.nan)
+    at = np.flatnonzero(usable)
+    levels = np.array([served.level(symbol) for symbol in symbols])
+    score[at] = _scores(served, X, at, regime) - levels[code[at]]
+    warming = np.zeros(n, np.bool_)
+    if age is not None and served.recipe is not None:
+        warming = ~usable & (age < served.recipe.lookback + served.window - 1)
+    vetoes = {
+        VetoKind.WARMING_UP: warming & (segment == 0),
+        VetoKind.GAP: warming & (segment > 0),
+        VetoKind.MISSING_VALUE: ~usable & ~warming & ~infinite,
+        VetoKind.INFINITE_FEATURE: infinite & ~warming,
+        **_unlike_training(served, X, usable),
+        VetoKind.EXPIRED: np.zeros(n, np.bool_) if decision is None else decision > served.expires,
+    }
+    vetoed = np.any(list(vetoes.values()), axis=0)
+    decided = np.zeros(n)
+    if served.policy is not None:
+        needed = served.policy.policy.volatility_target is not None
+        decided = served.policy.policy.decisions(
+            score, volatility=volatility if needed else None, bars_per_year=served.policy.bars_per_year
+        )
+        decided = np.where(vetoed, 0.0, decided)
+    return Rows(X, symbols, code, segment, run, volatility, score, decided, vetoes)
+
+
+def _scores(served: Served, X: NDArray[np.float32], at: NDArray[np.intp], regime: NDArray[np.int64]) -> Floats:
+    window, parts = served.window, []
+    for first in range(0, len(at), _AT_ONCE):
+        some = at[first : first + _AT_ONCE]
+        asked = X[some] if window == 1 else X[some[:, None] + np.arange(1 - window, 1)]
+        parts.append(np.array([served.signal(raw) for raw in served.scorer.many(asked, regime[some])], np.float64))
+    return np.concatenate(parts) if parts else np.empty(0)
+
+
+def _unlike_training(served: Served, X: NDArray[np.float32], usable: NDArray[np.bool_]) -> dict[VetoKind, NDArray[np.bool_]]:
+    screen = served.screen
+    far = np.zeros(len(X), np.bool_)
+    if screen.sketch is not None:
+        far[usable] = screen.sketch.distances(X[usable]) > screen.sketch.limit
+    outside = ((screen.low > X) | (screen.high < X)).any(axis=1) & usable
+    return {VetoKind.OUT_OF_RANGE: outside, VetoKind.FAR_FROM_TRAINING: far}
+
+
+def _frame(served: Served, rows: Rows, keys: dict[str, pl.Series]) -> pl.DataFrame:
+    n = len(rows.X)
+    known = np.isfinite(rows.score)
+    position = np.full(n, 0.0 if served.baseline else np.nan)
+    if served.policy is not None:
+        position = served.policy.policy.held(rows.decided, symbol_code=rows.code, segment=rows.segment)
+    probability, forecast, low, high = (np.full(n, np.nan) for _ in range(4))
+    interval = served.fresh_interval()
+    outlook = served.outlook
+    for i in np.flatnonzero(known):
+        if outlook is None:
+            break
+        probability[i], said = outlook.of(float(rows.score[i]))
+        if said is None:
+            continue
+        forecast[i] = said
+        scale = rows.volatility[i] if served.scaled else 1.0
+        if interval is not None and scale > 0:
+            low[i], high[i] = interval.around(said, scale=float(scale))
+    numbers = {"score": rows.score, "forecast": forecast, "probability": probability, "low": low, "high": high}
+    vetoes = [[str(kind) for kind, holds in rows.vetoes.items() if holds[i]] for i in range(n)]
+    frame = pl.DataFrame(
+        {**keys, **{name: pl.Series(values, dtype=pl.Float64).fill_nan(None) for name, values in numbers.items()}}
+    )
+    return frame.with_columns(
+        regime=pl.lit(None, pl.String),
+        position=pl.Series(position, dtype=pl.Float64).fill_nan(None),
+        do_predict=pl.Series(~rows.vetoed),
+        vetoes=pl.Series(vetoes, dtype=pl.List(pl.String)),
+        model_id=pl.lit(served.model_id),
+    )
+
+
+def regime_code(regime: str | None) -> int:
+    """As in ``TrainingSet.regime_code``: -1 for unknown."""
+    return -1 if regime is None else _CODES[regime]
+
+
+def regime_codes(regime: pl.Series) -> NDArray[np.int64]:
+    """The codes of a column of regimes."""
+    return np.array([regime_code(one) for one in regime.to_list()], np.int64)
+
+
+def _coded(symbol: pl.Series) -> tuple[tuple[str, ...], NDArray[np.int32]]:
+    names = tuple(symbol.cast(pl.String).unique(maintain_order=True).to_list())
+    code = symbol.cast(pl.String).replace_strict(list(names), range(len(names)), return_dtype=pl.Int32)
+    return names, code.to_numpy()
+
+
+def _begins(code: NDArray[np.int32], segment: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Whether each row is the first of its symbol's segment."""
+    first = np.ones(len(code), np.bool_)
+    first[1:] = (code[1:] != code[:-1]) | (segment[1:] != segment[:-1])
+    return first
+
+
+def _run(whole: NDArray[np.bool_], begins: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Whole rows in a row up to each one, within its segment."""
+    at = np.arange(len(whole))
+    before = np.where(~whole, at, np.where(begins, at - 1, -1))
+    return at - np.maximum.accumulate(before) if len(at) else at

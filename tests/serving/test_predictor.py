@@ -1,0 +1,71 @@
+"""A stream of candles and a batch of them are answered alike, by the model that was registered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from huracan import ModelRegistry
+from huracan.integration.trained_models import forecast_registered
+from huracan.serving import Predictor, Signal
+
+NUMBERS = ("score", "forecast", "probability", "low", "high", "position")
+Opened = Callable[..., Predictor]
+
+
+def table(signals: list[Signal]) -> pl.DataFrame:
+    """What a batch would give, of signals."""
+    rows = [
+        {
+            "symbol": one.symbol,
+            "ts": one.ts,
+            "regime": None if one.regime is None else str(one.regime),
+            "do_predict": one.do_predict,
+            "vetoes": [str(veto.kind) for veto in one.vetoes],
+            **{name: getattr(one, name) for name in NUMBERS},
+        }
+        for one in signals
+    ]
+    schema = {"symbol": pl.String, "ts": pl.Datetime("ms", "UTC"), "regime": pl.String, "do_predict": pl.Boolean}
+    return pl.DataFrame(rows, schema={**schema, "vetoes": pl.List(pl.String), **dict.fromkeys(NUMBERS, pl.Float64)})
+
+
+def assert_alike(stream: pl.DataFrame, batch: pl.DataFrame, *names: str) -> None:
+    joined = stream.join(batch, on=["symbol", "ts"], how="left", suffix=" in batch")
+    assert len(joined) == len(stream)
+    for name in names:
+        mine, theirs = joined[name], joined[f"{name} in batch"]
+        if mine.dtype == pl.Float64:
+            assert mine.is_null().eq(theirs.is_null()).all(), name
+            np.testing.assert_allclose(mine.drop_nulls(), theirs.drop_nulls(), rtol=1e-6, atol=1e-9, err_msg=name)
+        else:
+            assert mine.eq_missing(theirs).all(), name
+
+
+def test_a_stream_says_what_a_batch_of_the_same_candles_says(
+    opened: Opened, candles: pl.DataFrame, later: list[dict[str, Any]]
+) -> None:
+    predictor = opened()
+    stream = table([predictor.update(bar) for bar in later])
+    assert stream["position"].abs().max() > 0
+    assert_alike(stream, predictor.predict(candles), *NUMBERS, "do_predict", "vetoes")
+
+
+def test_scores_are_those_of_the_registered_model(opened: Opened, registry: ModelRegistry, candles: pl.DataFrame) -> None:
+    """Oracle: the batch forecast of the pipeline, by other code."""
+    said = forecast_registered(registry, "champion.simulated", candles)
+    answered = opened().predict(candles).filter(pl.col("score").is_not_null())
+    joined = said.join(answered, on=["symbol", "ts"], how="inner", suffix=" served")
+    assert len(joined) == len(said)
+    np.testing.assert_allclose(joined["score served"], joined["score"], rtol=1e-5, atol=1e-6)
+
+
+def test_many_symbols_at_once_are_answered_like_one_after_the_other(opened: Opened, later: list[dict[str, Any]]) -> None:
+    one_by_one, together = opened(), opened()
+    several = [signal for i in range(0, 100, 2) for signal in together.update_all(later[i : i + 2])]
+    single = [one_by_one.update(bar) for bar in later[:100]]
+    assert [signal.symbol for signal in several] == [bar["symbol"] for bar in later[:100]]
+    assert_alike(table(several), table(single), *NUMBERS, "do_predict", "vetoes")
