@@ -155,6 +155,15 @@ def test_models_from_outside_the_catalogue() -> None:
         np.testing.assert_allclose(scorer.many(X)[:, 0], model.predict(X), atol=1e-5)
 
 
+def test_numbers_that_float32_can_hardly_hold() -> None:
+    wide = X * np.float32(1e37)
+    for name in ("lightgbm", "xgboost", "random_forest"):
+        model = build_model(name, task="regression").fit(wide, SIGNAL)
+        assert export_checked(model, wide).engine == "onnx"
+    broken = np.where(np.arange(700)[:, None] % 2, X, np.float32(np.nan))
+    assert 200 < export_checked(build_model("ridge").fit(X, SIGNAL), broken).n_checked < 320  # of 512 that are looked at
+
+
 def test_what_has_no_graph_says_why() -> None:
     from sklearn.ensemble import GradientBoostingRegressor
 
