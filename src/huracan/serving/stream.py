@@ -231,13 +231,13 @@ class Stream:
             candle = as_mapping(candle)
         symbol: Any = candle.get("symbol") or self._only
         values = self._features_of(symbol, candle)
-        row, state, vetoes = self._row(symbol, candle, values)
-        if vetoes:
+        row, state, vetoes, scored = self._row(symbol, candle, values)
+        if not scored:
             return self._signal(symbol, state, None, vetoes, now)
         served = self.served
         raw = served.scorer.one(row if served.window == 1 else state.last_rows(served.window), regime_code(state.regime))
         score = served.signal(raw) - state.level
-        return self._signal(symbol, state, score, [] if served.screen.passes(row) else served.screen.vetoes(row), now)
+        return self._signal(symbol, state, score, vetoes, now)
 
     def take_all(self, candles: Iterable[Any], now: float) -> list[Signal]:
         """The bars of several symbols; the model is asked about all of them at once.
@@ -249,7 +249,7 @@ class Stream:
         together = self.features.update_all(rows) if self.compares else None
         signals: list[Signal | None] = [None] * len(rows)
         asked: list[int] = []
-        ready: list[tuple[str, SymbolState, NDArray[np.float32]]] = []
+        ready: list[tuple[str, SymbolState, NDArray[np.float32], list[Veto]]] = []
         for i, candle in enumerate(rows):
             symbol: Any = candle.get("symbol") or self._only
             try:
@@ -257,19 +257,18 @@ class Stream:
             except CandleError as error:
                 signals[i] = self._refused(symbol, candle, str(error))
                 continue
-            row, state, vetoes = self._row(symbol, candle, values)
-            if vetoes:
-                signals[i] = self._signal(symbol, state, None, vetoes, now)
-            else:
+            row, state, vetoes, scored = self._row(symbol, candle, values)
+            if scored:
                 asked.append(i)
-                ready.append((symbol, state, row))
+                ready.append((symbol, state, row, vetoes))
+            else:
+                signals[i] = self._signal(symbol, state, None, vetoes, now)
         if ready:
             window = served.window
-            X = np.stack([row if window == 1 else state.last_rows(window) for _, state, row in ready])
-            codes = np.array([regime_code(state.regime) for _, state, _ in ready])
-            for i, raw, (symbol, state, row) in zip(asked, served.scorer.many(X, codes), ready):
-                against = [] if served.screen.passes(row) else served.screen.vetoes(row)
-                signals[i] = self._signal(symbol, state, served.signal(raw) - state.level, against, now)
+            X = np.stack([row if window == 1 else state.last_rows(window) for _, state, row, _ in ready])
+            codes = np.array([regime_code(state.regime) for _, state, _, _ in ready])
+            for i, raw, (symbol, state, _, vetoes) in zip(asked, served.scorer.many(X, codes), ready):
+                signals[i] = self._signal(symbol, state, served.signal(raw) - state.level, vetoes, now)
         return [signal for signal in signals if signal is not None]
 
     def _features_of(self, symbol: Any, candle: Mapping[str, Any]) -> Mapping[str, float | None] | None:
@@ -284,8 +283,8 @@ class Stream:
 
     def _row(
         self, symbol: str, candle: Mapping[str, Any], values: Mapping[str, float | None] | None
-    ) -> tuple[NDArray[np.float32], SymbolState, list[Veto]]:
-        """Remember the bar; its row of features, and what makes a score impossible."""
+    ) -> tuple[NDArray[np.float32], SymbolState, list[Veto], bool]:
+        """Remember the bar; its row of features, what speaks against acting on it, and whether it can be scored."""
         state = self.states[symbol]
         ts, segment, bars = self.features.place(symbol)
         if bars == 1:
@@ -302,16 +301,14 @@ class Stream:
         if values is None:
             row[:] = np.nan
             state.run = 0
-            return row, state, [Veto(VetoKind.INFINITE_FEATURE, "an indicator gave an infinite value")]
+            return row, state, [Veto(VetoKind.INFINITE_FEATURE, "an indicator gave an infinite value")], False
         row[:] = list(values.values())
-        total = row.sum()
-        if total - total == 0.0:
-            state.run += 1
-            if state.run >= self.served.window:
-                return row, state, []
-        else:
-            state.run = 0
-        return row, state, [self._why_no_score(row, segment, bars, state.run)]
+        screen = self.served.screen
+        usual = screen.passes(row)
+        state.run = state.run + 1 if usual or np.isfinite(row).all() else 0
+        if state.run >= self.served.window:
+            return row, state, [] if usual else screen.vetoes(row), True
+        return row, state, [self._why_no_score(row, segment, bars, state.run)], False
 
     def _why_no_score(self, row: NDArray[np.float32], segment: int, bars: int, run: int) -> Veto:
         recipe, window = self.features.recipe, self.served.window
