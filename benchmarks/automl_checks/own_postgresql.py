@@ -21,8 +21,12 @@ class NoPostgreSQL(Exception):
 
 
 @contextmanager
-def own_postgresql() -> Iterator[str]:
+def own_postgresql(*, durable: bool = False) -> Iterator[str]:
     """Folder of the socket of a fresh cluster, which ends with the block.
+
+    Parameters
+    ----------
+    durable : whether a commit waits for the disk, as PostgreSQL does where nobody told it otherwise; tests need not wait.
 
     Raises
     ------
@@ -40,7 +44,8 @@ def own_postgresql() -> Iterator[str]:
 
     data = str(root / "data")
     call("initdb", "-D", data, "-U", "huracan", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C")
-    options = f"-c listen_addresses='' -c unix_socket_directories={root} -c fsync=off -c shared_buffers=16MB"
+    options = f"-c listen_addresses='' -c unix_socket_directories={root} -c shared_buffers=16MB"
+    options += "" if durable else " -c fsync=off"
     call("pg_ctl", "-D", data, "-w", "-l", str(root / "log"), "-o", options, "start")
     try:
         yield str(root)

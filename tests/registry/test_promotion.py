@@ -46,6 +46,7 @@ def test_versions_are_counted_by_the_database(three: ModelRegistry) -> None:
     assert [version.version for version in found] == [1, 2, 3]
     assert len({version.digest for version in found}) == 3
     with three.database.transaction() as connection:  # a number is never given twice, even after a deletion
+        connection.exec_driver_sql("delete from model_regimes where version = 3")
         connection.exec_driver_sql("delete from model_versions where version = 3")
         connection.exec_driver_sql("delete from models where model_id = 'btc/3'")
         connection.exec_driver_sql("delete from model_metrics where model_id = 'btc/3'")

@@ -13,7 +13,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 
 from huracan.registry.records import AuditReport, BrokenLink
-from huracan.registry.statements import Row, Statement, insert_into, moment_in, moment_out, parsed
+from huracan.registry.statements import Statement, insert_into, moment_in, moment_out, parsed
 from huracan.storage import from_json, to_json
 from huracan.storage.tables import audit, registered_models, utc_now
 
@@ -33,6 +33,7 @@ _MOVE_HEAD = Statement(
 _SHOWN: tuple[str, ...] = ("id", "at", "action", "alias", "from_version", "to_version", "reason", "actor", "details")
 _SHOWN += ("symbol", "regime", "evidence", "metrics_before", "metrics_after")
 _HISTORY = sa.select(*(audit.c[name] for name in _SHOWN)).where(audit.c.name == sa.bindparam("of")).order_by(audit.c.id)
+_CHAIN_ORDER = (audit.c.name, audit.c.position.is_(None), audit.c.position, audit.c.id)
 _FIND_REQUEST = Statement(sa.select(audit.c.to_version).where(audit.c.request_id == sa.bindparam("request")))
 
 
@@ -55,10 +56,10 @@ class Request:
     id: str = field(default_factory=lambda: uuid4().hex)
     tries: int = 0
 
-    def done_before(self, connection: sa.Connection) -> Row | None:
+    def done_before(self, connection: sa.Connection) -> Any:
         """The audit row ``(to_version,)`` of an earlier attempt at this request, where that was kept after all."""
         self.tries += 1
-        return None if self.tries == 1 else _FIND_REQUEST(connection, request=self.id).one_or_none()
+        return None if self.tries == 1 else _FIND_REQUEST.one(connection, request=self.id)
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,8 @@ def append(connection: sa.Connection, head: Head, entry: Entry, request: Request
     row["hash"] = _hash_of(row)
     values = {**row, "at": moment_in(connection, now)}
     values |= {name: None if row[name] is None else to_json(row[name]) for name in _JSON}
-    number = _INSERT(connection, **values).scalar_one()
-    _MOVE_HEAD(connection, of=head.name, length=row["position"], last=row["hash"])
+    number = _INSERT.one(connection, **values).id
+    _MOVE_HEAD.write(connection, of=head.name, length=row["position"], last=row["hash"])
     return int(number)
 
 
@@ -130,7 +131,7 @@ def verify_chains(connection: sa.Connection, name: str | None = None) -> AuditRe
     compute all hashes anew: to notice that, keep a head (``audit_hash``) elsewhere.
     """
     heads = sa.select(registered_models.c.name, registered_models.c.audit_length, registered_models.c.audit_hash)
-    rows = sa.select(audit).where(audit.c.name.is_not(None)).order_by(audit.c.name, audit.c.position, audit.c.id)
+    rows = sa.select(audit).where(audit.c.name.is_not(None)).order_by(*_CHAIN_ORDER)
     if name is not None:
         heads, rows = heads.where(registered_models.c.name == name), rows.where(audit.c.name == name)
     found: dict[str, list[Mapping[str, Any]]] = {row.name: [] for row in connection.execute(heads)}

@@ -139,7 +139,7 @@ class _Side:
 
 
 def _held(connection: sa.Connection, move: Move) -> _Side:
-    row = _HELD(connection, **_place(move)).one_or_none()
+    row = _HELD.one(connection, **_place(move))
     return _Side(None, None) if row is None else _Side(int(row[0]), parsed(row[1]))
 
 
@@ -148,7 +148,7 @@ def _place(move: Move) -> dict[str, str]:
 
 
 def _promotable(connection: sa.Connection, name: str, version: int) -> Mapping[str, Any]:
-    row = _CANDIDATE(connection, of=name, number=version).one_or_none()
+    row = _CANDIDATE.one(connection, of=name, number=version)
     if row is None:
         raise no_version(connection, name, version)
     stage, verified, metrics = row
@@ -193,10 +193,10 @@ def _move(
     now = moment_in(connection, utc_now())
     if before.version is None:
         place = {"name": move.name, "alias": move.alias, "symbol": move.scope.symbol, "regime": move.scope.regime}
-        _ADD_ALIAS(connection, **place, version=after.version, updated_at=now, moved_by=row)
+        _ADD_ALIAS.write(connection, **place, version=after.version, updated_at=now, moved_by=row)
     else:
-        moved = _MOVE_ALIAS(connection, **_place(move), held=before.version, number=after.version, now=now, row=row)
-        if moved.rowcount != 1:
+        moved = _MOVE_ALIAS.write(connection, **_place(move), held=before.version, number=after.version, now=now, row=row)
+        if moved != 1:
             raise PromotionConflict(f"alias '{move.alias}' of model '{move.name}' was moved while it was held; try again.")
     if move.alias == CHAMPION:
         _tell_engine(connection, move, action, before.version, after.version, now)
@@ -206,18 +206,18 @@ def _tell_engine(connection: sa.Connection, move: Move, action: str, old: int | 
     snapshot = {"alias": move.alias, "action": action, **move.details}
     snapshot |= {key: value for key, value in (("symbol", move.scope.symbol), ("regime", move.scope.regime)) if value}
     old_id, new_id = (None if version is None else f"{move.name}/{version}" for version in (old, new))
-    _TELL(connection, from_model_id=old_id, to_model_id=new_id, reason=move.reason, at=now, snapshot=to_json(snapshot))
+    _TELL.write(connection, from_model_id=old_id, to_model_id=new_id, reason=move.reason, at=now, snapshot=to_json(snapshot))
     if old is not None:
-        _DETHRONE(connection, model=old_id, model_=old_id, of=move.name, number=old)
-    _CROWN(connection, model=new_id)
-    _MARK_PROMOTED(connection, model=new_id)
+        _DETHRONE.write(connection, model=old_id, model_=old_id, of=move.name, number=old)
+    _CROWN.write(connection, model=new_id)
+    _MARK_PROMOTED.write(connection, model=new_id)
 
 
 def _previous_holder(connection: sa.Connection, move: Move) -> int | None:
     """Whom the last promotion that was not taken back took the alias from; reads the audit backwards, as far as needed."""
     taken_back, before = 0, _LAST
     while True:
-        rows = _MOVES(connection, **_place(move), before=before).all()
+        rows = _MOVES(connection, **_place(move), before=before)
         for row in rows:
             if row.action == "rollback":
                 taken_back += 1

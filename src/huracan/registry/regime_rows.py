@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from huracan.model_info import MarketRegime, RegimeSkill
 from huracan.registry.evidence import Evidence, RegimeCandidate
-from huracan.registry.statements import Row, Statement, insert_into
+from huracan.registry.statements import Statement, insert_into
 from huracan.storage.tables import model_regimes, model_versions
 
 __all__ = ["add_regimes", "candidates", "replace_skills"]
@@ -47,7 +47,7 @@ _ALL = 2**31 - 1
 def add_regimes(connection: sa.Connection, name: str, version: int, version_id: int, info: Mapping[str, Any]) -> None:
     """Write the rows of a new version's card (plain JSON); earlier versions of the learner no longer speak for it."""
     learner = info["name"]
-    _AGE(connection, of=name, by=learner)
+    _AGE.write(connection, of=name, by=learner)
     declared = info.get("market_regimes") or {}
     evidence = info.get("regime_evidence") or ()
     measured = {skill["regime"]: skill for skill in evidence if math.isfinite(skill["skill"])}
@@ -55,7 +55,7 @@ def add_regimes(connection: sa.Connection, name: str, version: int, version_id: 
     for regime in sorted({*declared, *measured}):
         found = measured.get(regime)
         values = {key: None if found is None else found[key] for key in _MEASURED}
-        _ADD(connection, **known, **values, regime=regime, reason=declared.get(regime))
+        _ADD.write(connection, **known, **values, regime=regime, reason=declared.get(regime))
 
 
 def replace_skills(connection: sa.Connection, name: str, version: int, skills: Iterable[RegimeSkill]) -> None:
@@ -94,7 +94,7 @@ def candidates(
     return found
 
 
-def _candidate(row: Row, regime: MarketRegime, alpha: float) -> RegimeCandidate:
+def _candidate(row: Any, regime: MarketRegime, alpha: float) -> RegimeCandidate:
     name, version, learner, reason, *numbers = row
     measured = None
     if numbers[0] is not None:  # our own rows: what they hold was checked when it was registered

@@ -98,20 +98,25 @@ class Registration:
         graph = self.export.onnx if self.export is not None else None
         serving = None if self.export is None else self.export.to_state()
         serving_digest = None if graph is None else artifacts.put({"serving.onnx": graph}, facts={"of": digest}).digest
-        known = {"digest": digest, "verified": True, "serving": serving, "serving_digest": serving_digest}
+        stored = {"digest": digest, "verified": True, "serving": serving, "serving_digest": serving_digest}
 
         def work(connection: sa.Connection) -> int:
             if (done := self.request.done_before(connection)) is not None:
                 return int(done[0])
-            parent_id = find_version(connection, self.name, parent).model_id if isinstance(parent, int) else parent
-            version, row = add_version(connection, self.name, {**self.values, **known, "parent_id": parent_id}, self.request)
-            add_regimes(connection, self.name, version, row, self.values["info"])
-            add_tags(connection, self.name, version, self.tags)
+            version = self.make_known(connection, stored, parent)
             if not artifacts.path(digest).is_dir():  # collected since it was stored: nobody can collect it while this waits
                 artifacts.put(files, facts=facts)
             return version
 
         return database.run(work)
+
+    def make_known(self, connection: sa.Connection, stored: Mapping[str, Any], parent: int | str | None) -> int:
+        """Write the rows of a version whose files are kept; ``stored`` says where, and what was checked of them."""
+        parent_id = find_version(connection, self.name, parent).model_id if isinstance(parent, int) else parent
+        version, row = add_version(connection, self.name, {**self.values, **stored, "parent_id": parent_id}, self.request)
+        add_regimes(connection, self.name, version, row, self.values["info"])
+        add_tags(connection, self.name, version, self.tags)
+        return version
 
 
 def verification_of(artifacts: ArtifactStore, digest: str) -> Verification:

@@ -93,7 +93,7 @@ def collect(database: Database, artifacts: ArtifactStore, *, grace: timedelta) -
             if _throw_away(database, artifacts, digest):
                 removed.append(digest)
                 size += found
-    artifacts.sweep(grace)
+    artifacts.sweep()
     waiting = sum(not _referred(database, digest) for digest in artifacts.digests())
     return CollectReport(tuple(removed), size, waiting)
 
@@ -112,13 +112,13 @@ _REFERS = Statement(
 
 def _referred(database: Database, digest: str) -> bool:
     with database.reading() as connection:
-        return _REFERS(connection, wanted=digest).one_or_none() is not None
+        return _REFERS.one(connection, wanted=digest) is not None
 
 
 def _throw_away(database: Database, artifacts: ArtifactStore, digest: str) -> bool:
     with database.transaction() as connection:
         _hold_off_registrations(connection)
-        return _REFERS(connection, wanted=digest).one_or_none() is None and artifacts.remove(digest)
+        return _REFERS.one(connection, wanted=digest) is None and artifacts.remove(digest)
 
 
 def _hold_off_registrations(connection: sa.Connection) -> None:

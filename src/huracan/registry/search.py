@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import sqlalchemy as sa
 
 from huracan.errors import RegistryError
 from huracan.registry.records import ModelVersion, VersionSummary
 from huracan.registry.scopes import check_label
-from huracan.registry.statements import Row, Statement, insert_into, moment_out
+from huracan.registry.statements import Statement, insert_into, moment_out
 from huracan.registry.versions import find_version
 from huracan.storage.tables import model_tags, model_versions
 
@@ -69,7 +70,7 @@ def _query(columns: tuple[str, ...], n_tags: int) -> Statement:
     return Statement(query.select_from(source).order_by(_ROW.id.desc()).limit(sa.bindparam("most", type_=sa.Integer)))
 
 
-def _summary(row: Row) -> VersionSummary:
+def _summary(row: Any) -> VersionSummary:
     id_, name, version, learner, kind, stage, verified, run_id, created_at = row
     return VersionSummary(id_, name, version, learner, kind, stage, bool(verified), run_id, moment_out(created_at))
 
@@ -77,9 +78,9 @@ def _summary(row: Row) -> VersionSummary:
 def add_tags(connection: sa.Connection, name: str, version: int, tags: Mapping[str, str | None]) -> None:
     """Set tags of a version that is there; ``None`` takes one away."""
     for key, value in tags.items():
-        _DROP_TAG(connection, of=name, number=version, called=key)
+        _DROP_TAG.write(connection, of=name, number=version, called=key)
         if value is not None:
-            _ADD_TAG(connection, name=name, version=version, key=key, value=value)
+            _ADD_TAG.write(connection, name=name, version=version, key=key, value=value)
 
 
 def checked_tags(tags: Mapping[str, object]) -> dict[str, str | None]:
@@ -109,7 +110,7 @@ def lineage_of(connection: sa.Connection, name: str, version: int) -> list[Model
     found = [find_version(connection, name, version)]
     seen = {found[0].model_id}
     while (parent := found[-1].parent_id) is not None and parent not in seen:
-        row = _BY_ID(connection, model=parent).one_or_none()
+        row = _BY_ID.one(connection, model=parent)
         if row is None:
             break
         seen.add(parent)

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, TypeAlias
+from typing import Any
 
 import sqlalchemy as sa
 
 from huracan.errors import StorageError
 from huracan.storage import from_json
 
-__all__ = ["Row", "Statement", "insert_into", "moment_in", "moment_out", "parsed"]
-
-Row: TypeAlias = sa.Row[*tuple[Any, ...]]
-"""A row as the driver gave it."""
+__all__ = ["Statement", "insert_into", "moment_in", "moment_out", "parsed"]
 
 _TIME = "%Y-%m-%d %H:%M:%S.%f"
 
 
 class Statement:
-    """A statement of SQLAlchemy Core, run by the driver without being built and compiled again.
+    """A statement of SQLAlchemy Core that the driver runs, without being built, compiled and wrapped again each time.
 
-    Building and compiling takes several times what SQLite takes to run it. In exchange values go in as the driver takes them:
-    JSON as text, times by :func:`moment_in`; and rows come out as the driver gives them.
+    All that takes several times as long as the statement itself does in SQLite. In exchange values go in as the driver takes
+    them, JSON as text and times by :func:`moment_in`, and rows come out as the driver gives them, as named tuples.
 
     Parameters
     ----------
@@ -32,9 +30,9 @@ class Statement:
     Examples
     --------
     >>> engine = sa.create_engine("sqlite://")
-    >>> doubled = Statement(sa.select(sa.bindparam("x", type_=sa.Integer) * 2))
+    >>> doubled = Statement(sa.select((sa.bindparam("x", type_=sa.Integer) * 2).label("twice")))
     >>> with engine.connect() as connection:
-    ...     doubled(connection, x=21).scalar_one()
+    ...     doubled.one(connection, x=21).twice
     42
     """
 
@@ -42,18 +40,49 @@ class Statement:
         self.statement = statement
         self.columns = columns
         self._compiled: dict[str, tuple[str, list[str] | None, dict[str, Any]]] = {}
+        self._row: Any = None
 
-    def __call__(self, connection: sa.Connection, **values: Any) -> sa.CursorResult[*tuple[Any, ...]]:
-        dialect = connection.dialect
+    def __call__(self, connection: sa.Connection, **values: Any) -> list[Any]:
+        """Every row, inside the transaction that ``connection`` is in, or that begins now."""
+        cursor = self._run(connection, values)
+        if self._row is None:
+            self._row = namedtuple("Row", [column[0] for column in cursor.description], rename=True)  # type: ignore[misc]
+        return [self._row._make(row) for row in cursor.fetchall()]
+
+    def one(self, connection: sa.Connection, **values: Any) -> Any:
+        """The only row there can be, or ``None``."""
+        found = self(connection, **values)
+        return found[0] if found else None
+
+    def write(self, connection: sa.Connection, **values: Any) -> int:
+        """Run a statement that gives no rows; how many it touched."""
+        return int(self._run(connection, values).rowcount)
+
+    def _run(self, connection: sa.Connection, values: dict[str, Any]) -> Any:
+        dialect: Any = connection.dialect
         if dialect.name not in self._compiled:
             made: Any = self.statement.compile(dialect=dialect, column_keys=self.columns)  # type: ignore[attr-defined]
             order = list(made.positiontup) if made.positional else None
             self._compiled[dialect.name] = (str(made), order, dict(made.params))
         text, order, defaults = self._compiled[dialect.name]
         values = {**defaults, **values}
-        if order is not None:
-            return connection.exec_driver_sql(text, tuple(values[name] for name in order))
-        return connection.exec_driver_sql(text, values)
+        given = values if order is None else tuple([values[name] for name in order])
+        if not connection.in_transaction():
+            connection.begin()
+        raw: Any = connection.connection.driver_connection
+        try:
+            return raw.execute(text, given)
+        except dialect.dbapi.Error as error:
+            raise _wrapped(connection, error, text, given) from error
+
+
+def _wrapped(connection: sa.Connection, error: Any, text: str, given: Any) -> BaseException:
+    """What SQLAlchemy would have raised; a connection that was lost is not used again."""
+    dialect: Any = connection.dialect
+    lost = bool(dialect.is_disconnect(error, connection.connection.driver_connection, None))
+    if lost:
+        connection.invalidate(error)
+    return sa.exc.DBAPIError.instance(text, given, error, dialect.dbapi.Error, connection_invalidated=lost, dialect=dialect)
 
 
 def insert_into(table: sa.Table, names: Sequence[str], *, returning: str | None = None) -> Statement:

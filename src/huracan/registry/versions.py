@@ -12,7 +12,7 @@ from huracan.errors import RegistryError, nearest_name
 from huracan.registry.audit_chain import Entry, Head, Request, append
 from huracan.registry.records import ModelVersion
 from huracan.registry.scopes import Scope
-from huracan.registry.statements import Row, Statement, insert_into, moment_in, moment_out
+from huracan.registry.statements import Statement, insert_into, moment_in, moment_out
 from huracan.storage import to_json
 from huracan.storage.tables import aliases, model_metrics, model_versions, models, registered_models, utc_now
 
@@ -86,14 +86,11 @@ _PLAIN: tuple[str, ...] = (
 )
 _PLAIN += ("serving_digest",)
 _held = aliases.alias("held")
+_between: Any = sa.literal_column(f"'{_END}'")
 _COLUMNS = [
     *(_VERSION[name] for name in _PLAIN),
     *(sa.cast(_VERSION[name], sa.Text).label(name) for name in _TEXTS),
-    sa.select(
-        sa.func.aggregate_strings(
-            _held.c.alias + _UNIT + _held.c.symbol + _UNIT + _held.c.regime, sa.literal_column(f"'{_END}'")
-        )
-    )
+    sa.select(sa.func.aggregate_strings(_held.c.alias + _UNIT + _held.c.symbol + _UNIT + _held.c.regime, _between))
     .where(_held.c.name == _VERSION.name, _held.c.version == _VERSION.version)
     .scalar_subquery()
     .label("held"),
@@ -146,8 +143,8 @@ def lock_name(connection: sa.Connection, name: str, *, create: bool = False) -> 
     (int, Head) : the last version's number, and the end of its audit.
     """
     if create:
-        _CREATE_NAME[connection.dialect.name](connection, name=name, created_at=moment_in(connection, utc_now()))
-    row = _LOCK_NAME(connection, of=name).one_or_none()
+        _CREATE_NAME[connection.dialect.name].write(connection, name=name, created_at=moment_in(connection, utc_now()))
+    row = _LOCK_NAME.one(connection, of=name)
     if row is None:
         raise _unknown_name(connection, name)
     return int(row[0]), Head(name, int(row[1]), str(row[2]))
@@ -155,7 +152,7 @@ def lock_name(connection: sa.Connection, name: str, *, create: bool = False) -> 
 
 def require_name(connection: sa.Connection, name: str) -> None:
     """Make sure that ``name`` is registered; a :class:`RegistryError` offers the nearest that is."""
-    if _HAS_NAME(connection, of=name).one_or_none() is None:
+    if _HAS_NAME.one(connection, of=name) is None:
         raise _unknown_name(connection, name)
 
 
@@ -184,11 +181,11 @@ def add_version(
     """
     last, head = lock_name(connection, name, create=True)
     version, now = last + 1, moment_in(connection, utc_now())
-    _COUNT_VERSION(connection, of=name, number=version)
+    _COUNT_VERSION.write(connection, of=name, number=version)
     model_id = f"{name}/{version}"
     shared = {"model_id": model_id, "parent_id": values["parent_id"], "kind": values["kind"], "created_at": now}
     signature = values["info"].get("signature")
-    _ADD_MODEL(
+    _ADD_MODEL.write(
         connection,
         **shared,
         s3_path=f"sha256:{values['digest']}",
@@ -196,18 +193,18 @@ def add_version(
         params=to_json(values["info"]["hyperparameters"]),
     )
     measured = {key: values["metrics"].get(key) for key in _ENGINE_METRICS}
-    _ADD_METRICS(connection, model_id=model_id, window=_WINDOW, promoted=False, **measured)
+    _ADD_METRICS.write(connection, model_id=model_id, window=_WINDOW, promoted=False, **measured)
     texts = {key: None if values[key] is None else to_json(values[key]) for key in _TEXTS}
     own = {key: values[key] for key in ("digest", "verified", "serving_digest")}
     own |= {"learner": values["info"]["name"], "run_id": values["provenance"].get("run_id")}
-    row = _ADD_VERSION(connection, name=name, version=version, **shared, **texts, **own).scalar_one()
+    row = _ADD_VERSION.one(connection, name=name, version=version, **shared, **texts, **own)
     append(connection, head, Entry("register", to_version=version), request)
-    return version, int(row)
+    return version, int(row.id)
 
 
 def find_version(connection: sa.Connection, name: str, version: int) -> ModelVersion:
     """One version; a :class:`RegistryError` names the newest that exist."""
-    row = _ONE(connection, of=name, number=version).one_or_none()
+    row = _ONE.one(connection, of=name, number=version)
     if row is None:
         raise no_version(connection, name, version)
     return _version_of(row)
@@ -216,13 +213,13 @@ def find_version(connection: sa.Connection, name: str, version: int) -> ModelVer
 def no_version(connection: sa.Connection, name: str, version: int) -> RegistryError:
     """Why there is no version of that number."""
     require_name(connection, name)
-    listed = ", ".join(str(row[0]) for row in reversed(_NUMBERS(connection, of=name).all())) or "none"
+    listed = ", ".join(str(row[0]) for row in reversed(_NUMBERS(connection, of=name))) or "none"
     return RegistryError(f"model '{name}' has no version {version}; it has {listed}.")
 
 
 def version_by_alias(connection: sa.Connection, name: str, alias: str, scope: Scope) -> ModelVersion:
     """The version that ``alias`` points to, for the nearest scope that has it: symbol and regime, symbol, regime, all."""
-    row = _BY_ALIAS(connection, of=name, called=alias, symbol_=scope.symbol, regime_=scope.regime).one_or_none()
+    row = _BY_ALIAS.one(connection, of=name, called=alias, symbol_=scope.symbol, regime_=scope.regime)
     if row is None:
         raise no_alias(connection, name, alias, scope)
     return _version_of(row, alias)
@@ -230,7 +227,7 @@ def version_by_alias(connection: sa.Connection, name: str, alias: str, scope: Sc
 
 def held_version(connection: sa.Connection, name: str, alias: str, scope: Scope) -> Held:
     """Who holds ``alias``, for the nearest scope that has it."""
-    row = _HOLDER(connection, of=name, called=alias, symbol_=scope.symbol, regime_=scope.regime).one_or_none()
+    row = _HOLDER.one(connection, of=name, called=alias, symbol_=scope.symbol, regime_=scope.regime)
     if row is None:
         raise no_alias(connection, name, alias, scope)
     return Held(row[0], row[3], Scope(row[1], row[2]))
@@ -247,9 +244,9 @@ def no_alias(connection: sa.Connection, name: str, alias: str, scope: Scope) -> 
     return RegistryError(str(nearest_name(alias, known, kind=f"alias of model '{name}'")))
 
 
-def alias_rows(connection: sa.Connection, name: str) -> list[Row]:
+def alias_rows(connection: sa.Connection, name: str) -> list[Any]:
     """``(alias, symbol, regime, version)`` of one name, sorted."""
-    return list(_ALIASES(connection, of=name).all())
+    return _ALIASES(connection, of=name)
 
 
 def names(connection: sa.Connection) -> list[str]:
@@ -262,7 +259,7 @@ def versions_of(connection: sa.Connection, name: str) -> list[ModelVersion]:
     return [_version_of(row) for row in _ALL_OF_NAME(connection, of=name)]
 
 
-def _version_of(row: Row, alias: str = "") -> ModelVersion:
+def _version_of(row: Any, alias: str = "") -> ModelVersion:
     values = dict(zip((*_PLAIN, *_TEXTS), row, strict=False))
     held = [part.split(_UNIT) for part in row.held.split(_END)] if row.held else []
     scope = {"symbol": row.of_symbol, "regime": row.of_regime, "generation": row.generation} if alias else {}

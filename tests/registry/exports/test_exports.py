@@ -14,7 +14,7 @@ from sklearn.tree import DecisionTreeRegressor
 
 from huracan.catalogue import MODEL_CATALOGUE, build_model, signal_score
 from huracan.dataset import TrainingSet
-from huracan.errors import ArtifactError, DataError
+from huracan.errors import ArtifactError, DataError, ModelError
 from huracan.registry.exports import (
     Export,
     ExportRefused,
@@ -165,6 +165,14 @@ def test_what_has_no_graph_says_why() -> None:
     scorer = make_scorer(model, export, export.onnx)
     assert scorer.engine == "native" and scorer.reason is not None and "GradientBoostingRegressor" in scorer.reason
     np.testing.assert_array_equal(scorer.many(X[:9])[:, 0], model.predict(X[:9]))
+
+
+def test_what_learns_without_a_label_is_no_scorer() -> None:
+    model = build_model("autoencoder", max_epochs=1).fit(X)
+    export = export_checked(model, X)
+    assert export.engine == "native" and export.reason is not None and "Autoencoder" in export.reason
+    with pytest.raises(ModelError, match="representation"):
+        make_scorer(model, export, export.onnx)
 
 
 def test_rows_of_another_width_are_refused() -> None:

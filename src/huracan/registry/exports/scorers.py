@@ -12,7 +12,7 @@ from huracan.baselines.chunked import standard_output
 from huracan.baselines.rules import rule_score
 from huracan.baselines.wrapper import TabularLearner
 from huracan.ensembles.base import MemberEstimator
-from huracan.errors import ArtifactError, DependencyMissing
+from huracan.errors import ArtifactError, DependencyMissing, ModelError
 from huracan.models.neural_learner import NeuralLearner
 from huracan.registry.exports.checked import TOLERANCE, Export, unit_of
 from huracan.registry.exports.emitting import window_of
@@ -120,7 +120,12 @@ class RuleScorer:
 
 
 def native_scorer(model: Any, reason: str | None = None) -> Scorer:
-    """The scorer of a model that has no graph, or shall not use it."""
+    """The scorer of a model that has no graph, or shall not use it.
+
+    Raises
+    ------
+    ModelError : it gives no answer a row, as an autoencoder, a generator or an agent.
+    """
     if isinstance(model, TabularLearner) and model.spec.is_rule:
         return RuleScorer(model)
     return NativeScorer(model, reason)
@@ -218,6 +223,9 @@ def _native_answer(model: Any) -> tuple[Callable[[NDArray[np.float32], NDArray[n
         from huracan.registry.exports.native_composites import composite_answer
 
         return composite_answer(model)
+    if callable(card := getattr(model, "model_info", None)):
+        info = card()
+        raise ModelError(f"{info.name} does {info.task}; a model that forecasts or classifies rows was expected.")
     if hasattr(model, "fit"):
         return lambda X, _: standard_output(model, X, 1), False
     return _of_booster(model), False
