@@ -18,12 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huracan.accounting import CostModel, PositionPolicy, bars_in_a_year
-from huracan.dataset import REGIME_ORDER, TrainingSet
+from huracan.dataset import TrainingSet
 from huracan.errors import DataError
 from huracan.integration.out_of_fold import LearnerRun
 from huracan.integration.plan import Plan
+from huracan.integration.regime_evidence import skills_within_regimes
 from huracan.model_info import RegimeSkill
-from huracan.statistics import adjust_p_values, average_by_time, ewc_t_test
+from huracan.statistics import average_by_time, ewc_t_test
 from huracan.validation.metrics import directional_payoff
 
 __all__ = [
@@ -44,7 +45,6 @@ BASELINE = "baseline"
 
 _TUNING_ROWS = 200_000
 _ROUNDING = 1e-9
-_REGIME_MINIMUM = 100
 
 
 @dataclass(frozen=True)
@@ -167,40 +167,8 @@ def mean_with_interval(series: NDArray[np.float64], *, confidence: float) -> Ski
 
 
 def regime_skills(plan: Plan, judged: Mapping[str, Judged]) -> dict[str, tuple[RegimeSkill, ...]]:
-    """Skill within each regime, out of fold, with p-values corrected over every pair of learner and regime (Holm).
-
-    Regimes seen at fewer than 100 moments are left out: nothing can be said of them.
-    """
-    found: list[tuple[str, RegimeSkill]] = []
-    regime_code, decision_time = plan.rows.regime_code[plan.judged], plan.rows.decision_time[plan.judged]
-    for name, one in judged.items():
-        for code, regime in enumerate(REGIME_ORDER):
-            inside = regime_code == code
-            times = decision_time[inside]
-            if len(np.unique(times)) < _REGIME_MINIMUM or np.ptp(one.payoff[inside]) == 0.0:
-                continue
-            test = skill_of(one.payoff[inside], times)
-            found.append(
-                (
-                    name,
-                    RegimeSkill(
-                        regime=regime,
-                        skill=test.mean,
-                        ci_low=test.ci_low,
-                        ci_high=test.ci_high,
-                        p_adjusted=test.p_value,
-                        n_effective=test.n_effective,
-                        n_rows=int(inside.sum()),
-                    ),
-                )
-            )
-    skills: dict[str, list[RegimeSkill]] = {name: [] for name in judged}
-    if not found:
-        return dict.fromkeys(judged, ())
-    adjusted = adjust_p_values([skill.p_adjusted for _, skill in found], method="holm")
-    for (name, skill), p in zip(found, adjusted):
-        skills[name].append(skill.model_copy(update={"p_adjusted": float(p)}))
-    return {name: tuple(entries) for name, entries in skills.items()}
+    """Skill within each regime, out of fold; see :func:`~huracan.integration.regime_evidence.skills_within_regimes`."""
+    return skills_within_regimes({name: one.payoff for name, one in judged.items()}, plan.rows.take(plan.judged))
 
 
 def _clipped(score: NDArray[np.float64], center: float, spread: float) -> NDArray[np.float64]:

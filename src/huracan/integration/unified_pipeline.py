@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from huracan.config import HuracanConfig, load_config
 from huracan.integration.evidence import Progress
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from huracan.baselines.ab_result import ABTestResult
     from huracan.integration.automl_job import AutoMLResult
+    from huracan.integration.regime_evidence import RegimeModel
     from huracan.integration.rl_evaluation_job import EvaluatedAgent
     from huracan.integration.rl_job import TrainedAgent
 
@@ -242,26 +243,78 @@ class UnifiedMLPipeline:
         return forecast_registered(self.registry, model, candles)
 
     def get_all_models_info(self) -> dict[str, dict[str, Any]]:
-        """The card of every learner in the catalogue, and of the latest run's ensembles, with what that run measured."""
-        return {name: info.model_dump(mode="json") for name, info in self._cards().items()}
+        """The card of every learner in the catalogue, and of the latest run's ensembles, with what that run measured.
 
-    def get_models_for_regime(self, regime: MarketRegime | str) -> list[str]:
-        """Names of learners, and of ensembles of the latest run, for a regime, best first.
+        ``evidence`` of a card is regime -> ``{"evidence", "measured", "reason"}``, for regimes it may suit: see
+        :class:`~huracan.integration.regime_evidence.RegimeModel`.
+        """
+        from huracan.integration.regime_evidence import evidence_of, told
+
+        cards = {}
+        for name, info in self._cards().items():
+            known = {str(regime): evidence_of(info, regime, alpha=self.config.comparison.alpha) for regime in MarketRegime}
+            evidence = {regime: told(one) for regime, one in known.items() if one is not None}
+            cards[name] = {**info.model_dump(mode="json"), "evidence": evidence}
+        return cards
+
+    @overload
+    def get_models_for_regime(
+        self, regime: MarketRegime | str, evidence: str = ..., *, with_evidence: Literal[False] = ...
+    ) -> list[str]: ...
+
+    @overload
+    def get_models_for_regime(
+        self, regime: MarketRegime | str, evidence: str = ..., *, with_evidence: Literal[True]
+    ) -> list[RegimeModel]: ...
+
+    def get_models_for_regime(
+        self, regime: MarketRegime | str, evidence: str = "declared", *, with_evidence: bool = False
+    ) -> list[str] | list[RegimeModel]:
+        """Learners, and ensembles of the latest run, for a regime, best first.
 
         Those whose skill in this regime was measured come first, by skill, provided it is positive; then those
         whose card declares the regime and that were not measured in it.
+
+        Parameters
+        ----------
+        regime : ``trending``, ``ranging``, ``volatile`` or ``illiquid``.
+        evidence : the least that is accepted: ``declared``, ``estimated`` (a positive skill was measured out of fold) or
+            ``significant`` (and its p-value, adjusted for every learner and regime of the run, is at most
+            ``comparison.alpha``).
+        with_evidence : what is known of each, in place of its name alone.
+
+        Raises
+        ------
+        UnknownName : no such regime or evidence; the nearest is offered.
         """
-        wanted = MarketRegime(regime)
-        measured: list[tuple[float, str]] = []
-        declared: list[str] = []
-        for name, info in self._cards().items():
-            skill = next((s for s in info.regime_evidence if s.regime is wanted), None)
-            if skill is not None:
-                if skill.skill > 0:
-                    measured.append((skill.skill, name))
-            elif info.suits(wanted):
-                declared.append(name)
-        return [name for _, name in sorted(measured, reverse=True)] + declared
+        from huracan.integration.regime_evidence import models_for_regime
+
+        found = models_for_regime(self._cards(), regime, evidence=evidence, alpha=self.config.comparison.alpha)
+        return found if with_evidence else [one.name for one in found]
+
+    def current_regime(self, candles: Any = None) -> dict[str, MarketRegime | None]:
+        """Regime of every symbol at its last closed bar, by the configured classifier; None while it is not known yet.
+
+        Parameters
+        ----------
+        candles : as of :meth:`run`; as many bars as the classifier's ``lookback`` and warm-up, better more.
+
+        Raises
+        ------
+        CandleError, NotEnoughData : what is wrong with the candles, and where.
+
+        Examples
+        --------
+        >>> from huracan.market import simulate_market
+        >>> candles = simulate_market(n_bars=900, n_symbols=2, seed=0).candles
+        >>> sorted(UnifiedMLPipeline().current_regime(candles))
+        ['SIM01-USD', 'SIM02-USD']
+        """
+        from huracan.integration.preparation import read_source
+        from huracan.regimes import RegimeClassifier
+
+        classifier = RegimeClassifier(**self.config.regimes.model_dump())
+        return classifier.current_regime(read_source(self.config, candles).candles)
 
     def _cards(self) -> dict[str, ModelInfo]:
         from huracan.catalogue import MODEL_CATALOGUE, build_model

@@ -10,6 +10,7 @@
 True
 """
 
+from huracan.registry.exports.anomaly import AnomalyScorer
 from huracan.registry.exports.checked import TOLERANCE, Export, export_checked
 from huracan.registry.exports.emitting import export_model
 from huracan.registry.exports.graph import ExportRefused
@@ -17,6 +18,7 @@ from huracan.registry.exports.scorers import Scorer, make_scorer, probability_of
 
 __all__ = [
     "TOLERANCE",
+    "AnomalyScorer",
     "Export",
     "ExportRefused",
     "Scorer",

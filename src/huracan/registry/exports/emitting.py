@@ -24,7 +24,7 @@ def export_model(model: Any, *, window: int | None = None) -> bytes:
 
     ``y`` is what the learner says before classes are named and forecasts get the label's unit: probabilities, margins,
     forecasts of the standardised label; of ensembles their answer itself. Nothing is checked here, see
-    :func:`~huracan.registry.exports.checking.export_checked`.
+    :func:`~huracan.registry.exports.checked.export_checked`.
 
     Parameters
     ----------
