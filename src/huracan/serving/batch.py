@@ -165,7 +165,7 @@ def _answered(
         VetoKind.GAP: warming & (segment > 0),
         VetoKind.MISSING_VALUE: ~usable & ~warming & ~infinite,
         VetoKind.INFINITE_FEATURE: infinite & ~warming,
-        **_unlike_training(served, X, usable),
+        **_unlike_training(served, X, usable, run),
         VetoKind.EXPIRED: np.zeros(n, np.bool_) if decision is None else decision > served.expires,
     }
     vetoed = np.any(list(vetoes.values()), axis=0)
@@ -188,13 +188,20 @@ def _scores(served: Served, X: NDArray[np.float32], at: NDArray[np.intp], regime
     return np.concatenate(parts) if parts else np.empty(0)
 
 
-def _unlike_training(served: Served, X: NDArray[np.float32], usable: NDArray[np.bool_]) -> dict[VetoKind, NDArray[np.bool_]]:
+def _unlike_training(
+    served: Served, X: NDArray[np.float32], usable: NDArray[np.bool_], run: NDArray[np.int64]
+) -> dict[VetoKind, NDArray[np.bool_]]:
     screen = served.screen
     far = np.zeros(len(X), np.bool_)
     if screen.sketch is not None:
         far[usable] = screen.sketch.distances(X[usable]) > screen.sketch.limit
     outside = ((screen.low > X) | (screen.high < X)).any(axis=1) & usable
-    return {VetoKind.OUT_OF_RANGE: outside, VetoKind.FAR_FROM_TRAINING: far}
+    strange = np.zeros(len(X), np.bool_)
+    companion = served.companion
+    if companion is not None:
+        for i in np.flatnonzero(usable & (run >= companion.window)):
+            strange[i] = companion.veto(X[i + 1 - companion.window : i + 1]) is not None
+    return {VetoKind.OUT_OF_RANGE: outside, VetoKind.FAR_FROM_TRAINING: far, VetoKind.ANOMALY: strange}
 
 
 def _frame(served: Served, rows: Rows, keys: dict[str, pl.Series]) -> pl.DataFrame:

@@ -20,6 +20,7 @@ from huracan.model_registry import ModelRegistry
 from huracan.preprocessing import FeatureRecipe
 from huracan.regimes import RegimeClassifier
 from huracan.registry.records import ModelVersion
+from huracan.serving.companion import Companion, load_companion
 from huracan.serving.scalar_policy import ScalarPolicy
 from huracan.serving.scoring import Scorer, open_scorer
 from huracan.serving.screen import Screen
@@ -62,7 +63,7 @@ class Served:
     ----------
     version : of the registry, with ``alias``, that it was found by, and the ``generation`` of that alias.
     scorer, signal : rows of features to raw outputs, and those to one score. columns, window : what it reads.
-    screen : what is unlike its training rows.
+    screen : what is unlike its training rows. companion : the autoencoder beside it, or None.
     recipe, bar : of its candles, milliseconds; None for a model that was registered without.
     levels : symbol -> mean score on training rows, "all" for every other. outlook, policy : None where it was stored without.
     interval : state of adaptive conformal intervals; ``scaled`` says whether in units of a bar's volatility.
@@ -78,6 +79,7 @@ class Served:
     signal: Callable[[NDArray[np.float64]], float]
     columns: tuple[str, ...]
     screen: Screen
+    companion: Companion | None
     recipe: FeatureRecipe | None
     bar: int | None
     classifier: RegimeClassifier | None
@@ -104,6 +106,11 @@ class Served:
         return self.scorer.window
 
     @property
+    def reach(self) -> int:
+        """Rows up to its own that an answer reads, the companion's included."""
+        return self.window if self.companion is None else max(self.window, self.companion.window)
+
+    @property
     def horizon(self) -> int:
         """Decisions that a position is made of."""
         return 1 if self.policy is None else self.policy.horizon
@@ -125,6 +132,7 @@ def load_served(
     generation: int,
     max_age: timedelta | None = None,
     stale_after: float | None = None,
+    anomaly_share: float = 0.001,
     onnx: bool = True,
 ) -> Served:
     """Load and check everything of one version; what cannot be served is refused here, not at the first candle.
@@ -163,6 +171,7 @@ def load_served(
         scorer=scorer,
         signal=signal,
         columns=signature.columns,
+        companion=_companion(registry, extras, signature.columns, anomaly_share),
         screen=Screen(signature.columns, low, high, sketch),
         recipe=recipe,
         bar=None if bar is None else int(bar),
@@ -179,6 +188,11 @@ def load_served(
         why_native=why,
         notes=("the baseline holds nothing.",) if baseline else (),
     )
+
+
+def _companion(registry: ModelRegistry, extras: Mapping[str, Any], columns: tuple[str, ...], most: float) -> Companion | None:
+    model_id = extras.get("anomaly_model")
+    return None if model_id is None else load_companion(registry, str(model_id), columns, most)
 
 
 def _require_recipe(name: str, signature: Any, recipe: FeatureRecipe | None) -> None:

@@ -43,7 +43,7 @@ class SymbolState:
     __slots__ = ("_buffer", "_stop", "candles", "decisions", "interval", "level", "regime", "run", "volatility", "waiting")
 
     def __init__(self, served: Served, symbol: str, keep_candles: int) -> None:
-        rows = served.window + served.horizon + _SPARE_ROWS
+        rows = served.reach + served.horizon + _SPARE_ROWS
         self._buffer = np.full((2 * rows, len(served.columns)), np.nan, np.float32)
         self._stop = 0
         self.run = 0
@@ -128,7 +128,7 @@ class Stream:
         require_bar(served, features.bar_ms)
         if regimes is None and served.classifier is not None:
             regimes = _open_regimes(served.classifier, history, features)
-        keep = 2 * (recipe.warmup + served.window + served.horizon)
+        keep = 2 * (recipe.warmup + served.reach + served.horizon)
         stream = cls(served, features, features.bar_ms, keep, regimes)
         if history.height > 1:
             stream._remember(history)
@@ -181,7 +181,7 @@ class Stream:
         """
         mine = self.served
         same = served.recipe is not None and mine.recipe is not None and served.recipe.hash == mine.recipe.hash
-        reach = served.window + served.horizon
+        reach = served.reach + served.horizon
         targets = served.policy is not None and served.policy.policy.volatility_target is not None
         if (
             not same
@@ -213,7 +213,14 @@ class Stream:
         codes = np.full(n, regime_code(state.regime))
         scores = [served.signal(raw) - state.level for raw in served.scorer.many(np.ascontiguousarray(X), codes)]
         newest = rows[served.window - 1 :]
-        return [policy.decide(score) if served.screen.passes(row) else 0.0 for score, row in zip(scores, newest)]
+        usual = [served.screen.passes(row) and self._usual_window(state, n - 1 - i) for i, row in enumerate(newest)]
+        return [policy.decide(score) if passes else 0.0 for score, passes in zip(scores, usual)]
+
+    def _usual_window(self, state: SymbolState, ago: int) -> bool:
+        companion = self.served.companion
+        if companion is None or state.run - ago < companion.window:
+            return True
+        return companion.veto(state.last_rows(companion.window + ago)[: companion.window]) is None
 
     def catch_up(self, other: Stream, now: float) -> None:
         """Take the candles that another stream of the same symbols has taken since this one was opened."""
@@ -307,8 +314,16 @@ class Stream:
         usual = screen.passes(row)
         state.run = state.run + 1 if usual or np.isfinite(row).all() else 0
         if state.run >= self.served.window:
-            return row, state, [] if usual else screen.vetoes(row), True
+            return row, state, self._unlike_training(row, state, usual), True
         return row, state, [self._why_no_score(row, segment, bars, state.run)], False
+
+    def _unlike_training(self, row: NDArray[np.float32], state: SymbolState, usual: bool) -> list[Veto]:
+        vetoes = [] if usual else self.served.screen.vetoes(row)
+        companion = self.served.companion
+        if companion is not None and state.run >= companion.window:
+            against = companion.veto(state.last_rows(companion.window))
+            vetoes += [] if against is None else [against]
+        return vetoes
 
     def _why_no_score(self, row: NDArray[np.float32], segment: int, bars: int, run: int) -> Veto:
         recipe, window = self.features.recipe, self.served.window
