@@ -91,7 +91,7 @@ def rows_of_candles(served: Served, candles: pl.DataFrame) -> Rows:
     start = np.maximum.accumulate(np.where(begins, np.arange(len(begins)), 0))
     age = np.arange(len(begins)) - start
     volatility = np.full(len(X), np.nan)
-    if "close" in candles.columns:
+    if "close" in served.candle_columns:
         volatility = ewma_volatility(candles["close"].cast(pl.Float64).to_numpy(), start, served.volatility_span)
     decision = candles["ts"].dt.epoch("ms").to_numpy() + bar
     return _answered(served, np.ascontiguousarray(X), symbols, code, segment, volatility, regime, decision, age)
@@ -168,6 +168,8 @@ def _answered(
         **_unlike_training(served, X, usable, run),
         VetoKind.EXPIRED: np.zeros(n, np.bool_) if decision is None else decision > served.expires,
     }
+    vetoes[VetoKind.MISSING_VALUE] |= usable & ~np.isfinite(score)
+    score[~np.isfinite(score)] = np.nan
     vetoed = np.any(list(vetoes.values()), axis=0)
     decided = np.zeros(n)
     if served.policy is not None:

@@ -64,6 +64,7 @@ class Predictor:
         self._served = served
         self._clock = clock
         self._lock = threading.RLock()
+        self._swapping = threading.RLock()
         self._stream: Stream | None = None
         self._watcher: Watcher | None = None
         self._find: Callable[[], tuple[int, int]] | None = None
@@ -141,8 +142,10 @@ class Predictor:
     def open(self, history: CandleSource) -> Self:
         """Begin to take candles, from this history on; symbols and state of before are forgotten."""
         candles = as_candles(history) if not (isinstance(history, pl.DataFrame) and history.is_empty()) else _no_candles()
-        with self._lock:
-            self._stream = Stream.open(self._served, candles, **self._open_with)
+        with self._swapping:
+            stream = Stream.open(self._served, candles, **self._open_with)
+            with self._lock:
+                self._stream = stream
         return self
 
     def __enter__(self) -> Self:
@@ -257,6 +260,10 @@ class Predictor:
 
         What cannot be loaded or does not fit the candles is written into ``notes`` and the log, and changes nothing.
         """
+        with self._swapping:
+            return self._refresh()
+
+    def _refresh(self) -> bool:
         if self._find is None or self._version is None:
             return False
         try:

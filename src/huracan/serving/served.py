@@ -18,6 +18,7 @@ from huracan.labels.grid import DEFAULT_VOLATILITY_SPAN
 from huracan.market import written_length
 from huracan.model_registry import ModelRegistry
 from huracan.preprocessing import FeatureRecipe
+from huracan.preprocessing.online_series import CANDLE_VALUES
 from huracan.regimes import RegimeClassifier
 from huracan.registry.records import ModelVersion
 from huracan.serving.companion import Companion, load_companion
@@ -106,6 +107,12 @@ class Served:
         return self.scorer.window
 
     @property
+    def candle_columns(self) -> tuple[str, ...]:
+        """Columns of candles that are read, in the order of open, high, low, close, volume."""
+        required = () if self.recipe is None else self.recipe.required_columns
+        return tuple(name for name in CANDLE_VALUES if name in required)
+
+    @property
     def reach(self) -> int:
         """Rows up to its own that an answer reads, the companion's included."""
         return self.window if self.companion is None else max(self.window, self.companion.window)
@@ -163,6 +170,8 @@ def load_served(
     policy = PositionPolicy.from_dict(extras["policy"]) if "policy" in extras else None
     until = version.provenance.trained_until
     intervals = extras.get("intervals")
+    if intervals is not None:
+        AdaptiveConformal.from_state(intervals["state"])  # a damaged one is refused now, not at the first candle
     baseline = version.kind == "baseline"
     return Served(
         version=version,
@@ -175,7 +184,7 @@ def load_served(
         screen=Screen(signature.columns, low, high, sketch),
         recipe=recipe,
         bar=None if bar is None else int(bar),
-        classifier=RegimeClassifier.from_dict(config["regimes"]) if "regimes" in config else None,
+        classifier=_classifier(config, recipe),
         levels=extras.get("levels", {}),
         outlook=_outlook(extras),
         policy=None if policy is None else ScalarPolicy(policy, bars_in_a_year(np.timedelta64(int(bar or 1), "ms"))),
@@ -202,6 +211,13 @@ def _require_recipe(name: str, signature: Any, recipe: FeatureRecipe | None) -> 
         raise SignatureError(f"'{name}' was trained on recipe {signature.recipe_hash}, and its recipe is {recipe.hash}.")
     if tuple(signature.columns) != tuple(recipe.columns):
         raise SignatureError(f"'{name}' takes other columns than its own recipe gives; it was registered inconsistently.")
+
+
+def _classifier(config: Mapping[str, Any], recipe: FeatureRecipe | None) -> RegimeClassifier | None:
+    """The run's regimes, where the candles that the recipe reads are enough to tell them."""
+    if "regimes" not in config or recipe is None or not set(CANDLE_VALUES) <= set(recipe.required_columns):
+        return None
+    return RegimeClassifier.from_dict(config["regimes"])
 
 
 def _outlook(extras: Mapping[str, Any]) -> Outlook | None:
