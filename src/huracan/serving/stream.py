@@ -37,6 +37,7 @@ class Stream:
     def __init__(self, served: Served, features: OnlineFeatures, bar: int, keep: int, regimes: OnlineRegime | None) -> None:
         """Use :meth:`open`."""
         self.served, self.features, self.bar, self.regimes = served, features, bar, regimes
+        self._length = timedelta(milliseconds=bar)
         self._kept = served.candle_columns
         self._close = self._kept.index("close") if "close" in self._kept else None
         width = 1 + len(self._kept)
@@ -327,10 +328,11 @@ class Stream:
         if policy is not None:
             state.decisions.append(0.0 if score is None or vetoes else policy.decide(score, volatility))
             position = policy.held(state.decisions)
+        opened = datetime.fromtimestamp(ts / 1_000.0, UTC)
         return Signal(
             symbol,
-            datetime.fromtimestamp(ts / 1_000.0, UTC),
-            datetime.fromtimestamp(decision / 1_000.0, UTC),
+            opened,
+            opened + self._length,
             score,
             forecast,
             probability,
@@ -355,11 +357,10 @@ class Stream:
         opened = (
             ts if isinstance(ts, datetime) else datetime.fromtimestamp((self.features.place(symbol)[0] or 0) / 1_000.0, UTC)
         )
-        decided = opened + timedelta(milliseconds=self.bar)
         nothing = (None,) * 8
         veto = (Veto(VetoKind.REFUSED, why),)
         told = (served.model_id, served.alias, served.scorer.engine, served.notes)
-        return Signal(str(symbol), opened, decided, *nothing, False, veto, *told)
+        return Signal(str(symbol), opened, opened + self._length, *nothing, False, veto, *told)
 
     def learn(self, symbol: str, ts: int, label: float) -> bool:
         """The label of an earlier bar is known; whether an interval waited for it. Intervals skipped over never get theirs."""
