@@ -28,7 +28,7 @@ from huracan.regimes.measures import (
     rolling_sum,
 )
 
-__all__ = ["RegimeClassifier", "RegimeWindows", "classify_regimes", "current_regime", "require_candles"]
+__all__ = ["BarStates", "RegimeClassifier", "RegimeWindows", "classify_regimes", "current_regime", "require_candles"]
 
 _ALGORITHM = 1
 """Part of the hash: raised whenever the same settings would give other regimes."""
@@ -228,29 +228,67 @@ class RegimeClassifier:
     def _classify(
         self, bars: Mapping[str, NDArray[np.float64]], segment: NDArray[np.int32], windows: RegimeWindows
     ) -> tuple[NDArray[np.int8], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        n, window = len(segment), windows.volatility_window
-        position = np.arange(n)
+        position = np.arange(len(segment))
         age = position - np.maximum.accumulate(np.where(np.diff(segment, prepend=segment[0] - 1) != 0, position, 0))
-        history = windows.lookback // 4
+        states = BarStates.of(self, bars, age, windows)
+        code = confirmed(states.proposed, windows.minimum_duration)
+        return code, states.trend, states.volatility, states.liquidity
+
+
+@dataclass(frozen=True, eq=False)
+class BarStates:
+    """What every bar of one symbol, oldest first, is measured as, and which rules hold at it.
+
+    Attributes
+    ----------
+    returns, money : of each bar. ranked : the volatility, money traded and Amihud illiquidity of the last bars.
+    trend, volatility, liquidity : trend strength and ranks. illiquid, volatile, trending : which latches are on.
+    proposed : int8, the regime of the bar before the minimum duration, -1 while unknown.
+    """
+
+    returns: NDArray[np.float64]
+    money: NDArray[np.float64]
+    ranked: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+    trend: NDArray[np.float64]
+    volatility: NDArray[np.float64]
+    liquidity: NDArray[np.float64]
+    illiquid: NDArray[np.bool_]
+    volatile: NDArray[np.bool_]
+    trending: NDArray[np.bool_]
+    proposed: NDArray[np.int8]
+
+    @classmethod
+    def of(
+        cls,
+        rules: RegimeClassifier,
+        bars: Mapping[str, NDArray[np.float64]],
+        age: NDArray[np.int64],
+        windows: RegimeWindows,
+    ) -> BarStates:
+        """Measure ``bars``, of which ``age`` counts those of the segment before each."""
+        window, history = windows.volatility_window, windows.lookback // 4
         returns = log_returns(bars["close"], age)
         money = bars["close"] * bars["volume"]
         trend = drift_t_statistic(returns, windows.trend_window, age)
-        volatility = past_rank(realised_volatility(bars["high"], bars["low"], window, age), windows.lookback, history)
-        traded = past_rank(rolling_sum(money, window, age), windows.lookback, history)
-        impact = past_rank(illiquidity(returns, money, window, age), windows.lookback, history)
+        ranked = (
+            realised_volatility(bars["high"], bars["low"], window, age),
+            rolling_sum(money, window, age),
+            illiquidity(returns, money, window, age),
+        )
+        volatility, traded, impact = (past_rank(values, windows.lookback, history) for values in ranked)
         liquidity = (traded + 1.0 - impact) / 2.0
-        idle = rolling_sum((bars["volume"] == 0).astype(np.float64), window, age) >= self.zero_volume_share * window
+        idle = rolling_sum((bars["volume"] == 0).astype(np.float64), window, age) >= rules.zero_volume_share * window
         unknown = np.isnan(trend) | np.isnan(volatility) | np.isnan(liquidity)
         strength = np.abs(trend)
-        illiquid = latch((liquidity <= self.illiquid_enter) | idle, (liquidity > self.illiquid_exit) | unknown)
-        volatile = latch(volatility >= self.volatile_enter, (volatility < self.volatile_exit) | unknown)
-        trending = latch(strength >= self.trend_enter, (strength < self.trend_exit) | unknown)
+        illiquid = latch((liquidity <= rules.illiquid_enter) | idle, (liquidity > rules.illiquid_exit) | unknown)
+        volatile = latch(volatility >= rules.volatile_enter, (volatility < rules.volatile_exit) | unknown)
+        trending = latch(strength >= rules.trend_enter, (strength < rules.trend_exit) | unknown)
         proposed = np.select(
             [unknown, illiquid, volatile, trending],
             [-1, _CODE[MarketRegime.ILLIQUID], _CODE[MarketRegime.VOLATILE], _CODE[MarketRegime.TRENDING]],
             default=_CODE[MarketRegime.RANGING],
         ).astype(np.int8)
-        return confirmed(proposed, windows.minimum_duration), trend, volatility, liquidity
+        return cls(returns, money, ranked, trend, volatility, liquidity, illiquid, volatile, trending, proposed)
 
 
 def classify_regimes(candles: pl.DataFrame, **settings: Any) -> pl.DataFrame:

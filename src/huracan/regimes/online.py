@@ -7,11 +7,13 @@ from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from ctypes import c_float
+from itertools import pairwise
 from math import ceil, inf, nan, sqrt
 from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from huracan.dataset import REGIME_ORDER
 from huracan.errors import nearest_name
@@ -19,7 +21,8 @@ from huracan.market.bar_lengths import length_in_ms
 from huracan.market.segments import bar_length
 from huracan.model_info import MarketRegime
 from huracan.preprocessing.online_candles import CandleReader
-from huracan.regimes.classifier import RegimeClassifier, RegimeWindows, require_candles
+from huracan.regimes.classifier import BarStates, RegimeClassifier, RegimeWindows, require_candles
+from huracan.regimes.duration import confirmed
 from huracan.regimes.measures import RANK_SAMPLES
 
 __all__ = ["OnlineRegime"]
@@ -90,13 +93,15 @@ class OnlineRegime:
         length = length_in_ms(bar) if bar is not None else int(bar_length(history) / dt.timedelta(milliseconds=1))
         now = None if clock is None else lambda: clock().timestamp() * 1000.0
         online = cls(classifier, length, CandleReader(("open", *_COLUMNS), length, now))
-        bars = zip(
-            history["symbol"].to_list(),
-            history["ts"].dt.epoch("ms").to_list(),
-            *(history[name].cast(pl.Float64).to_list() for name in _COLUMNS),
+        times = history["ts"].dt.epoch("ms").to_numpy()
+        columns = {name: history[name].cast(pl.Float64).to_numpy() for name in _COLUMNS}
+        edges = np.append(
+            np.flatnonzero(np.diff(history["symbol"].rle_id().to_numpy().astype(np.int64), prepend=-1)), len(times)
         )
-        for symbol, ts, high, low, close, volume in bars:
-            online._of(str(symbol)).advance(ts, high, low, close, volume)
+        for first, last in pairwise(edges):
+            rows = slice(int(first), int(last))
+            bars = {name: values[rows] for name, values in columns.items()}
+            online._of(str(history["symbol"][int(first)])).open(times[rows], bars)
         for symbol in symbols:
             online._of(symbol)
         return online
@@ -143,7 +148,7 @@ class _Symbol:
     """One symbol's running totals, ranks, latches and minimum duration."""
 
     def __init__(self, classifier: RegimeClassifier, windows: RegimeWindows, bar: int) -> None:
-        self._rules, self._bar, self._least = classifier, bar, windows.minimum_duration
+        self._rules, self._bar, self._windows, self._least = classifier, bar, windows, windows.minimum_duration
         self._trend_window, self._window = windows.trend_window, windows.volatility_window
         self._furthest = sqrt(windows.trend_window)
         self.ts: int | None = None
@@ -156,6 +161,34 @@ class _Symbol:
         self._proposed, self._run, self._settled = _UNKNOWN, 0, _UNKNOWN
         self.regime: MarketRegime | None = None
         self.measured = (nan, nan, nan)
+
+    def open(self, ts: NDArray[np.int64], bars: Mapping[str, NDArray[np.float64]]) -> None:
+        """Stand where :meth:`advance` by each of these bars would have led to."""
+        position, windows = np.arange(len(ts)), self._windows
+        first = np.append(True, np.diff(ts) != self._bar)
+        age = position - np.maximum.accumulate(np.where(first, position, 0))
+        states = BarStates.of(self._rules, bars, age, windows)
+        spread = np.log(bars["high"] / bars["low"])
+        summed = (
+            (self._moved, states.returns),
+            (self._square, states.returns**2),
+            (self._range, spread**2),
+            (self._money, states.money),
+            (self._absolute, np.abs(states.returns)),
+            (self._idle, (bars["volume"] == 0).astype(np.float64)),
+        )
+        for total, values in summed:
+            total.open(values)
+        for rank, values in zip(self._ranks, states.ranked):
+            rank.open(values[~np.isnan(values)])
+        self.ts, self._age, self._close = int(ts[-1]), int(age[-1]), float(bars["close"][-1])
+        self._on = [bool(switch[-1]) for switch in (states.illiquid, states.volatile, states.trending)]
+        self.measured = (float(states.trend[-1]), float(states.volatility[-1]), float(states.liquidity[-1]))
+        self._settled = int(confirmed(states.proposed, windows.minimum_duration)[-1])
+        self._proposed = int(states.proposed[-1])
+        other = np.flatnonzero(states.proposed != self._proposed)
+        self._run = len(ts) - 1 - int(other[-1]) if len(other) else len(ts)
+        self.regime = None if self._settled == _UNKNOWN else REGIME_ORDER[self._settled]
 
     def advance(self, ts: int, high: float, low: float, close: float, volume: float) -> MarketRegime | None:
         follows = self.ts is not None and ts - self.ts == self._bar
@@ -215,6 +248,11 @@ class _Total:
         self._totals = deque([0.0], maxlen=window + 1)
         self._since_nonzero, self._window = window, window
 
+    def open(self, values: NDArray[np.float64]) -> None:
+        self._totals.extend(np.cumsum(values)[-self._window - 1 :].tolist())
+        nonzero = np.flatnonzero(values)
+        self._since_nonzero = len(values) - 1 - int(nonzero[-1]) if len(nonzero) else self._window
+
     def add(self, value: float) -> float:
         totals = self._totals
         total = totals[-1] + value
@@ -236,6 +274,14 @@ class _PastRank:
         self._by_time: list[deque[float]] = [deque() for _ in range(self._step)]
         self._by_size: list[list[float]] = [[] for _ in range(self._step)]
         self._seen = 0
+
+    def open(self, values: NDArray[np.float64]) -> None:
+        with np.errstate(over="ignore"):
+            rounded = values.astype(np.float32)
+        for at in range(self._step):
+            kept = rounded[at :: self._step][-self._most :].tolist()
+            self._by_time[at], self._by_size[at] = deque(kept), sorted(kept)
+        self._seen = len(rounded)
 
     def add(self, value: float) -> float:
         x = c_float(value).value  # what differs by rounding only is equal

@@ -131,6 +131,43 @@ def test_convolutions_of_every_shape(settings: dict[str, Any]) -> None:
     assert export.engine == "onnx" and export.difference is not None and export.difference < 1e-6, export.reason
 
 
+def own_network(n_features: int, window: int, n_outputs: int) -> Any:
+    """A network of one's own around the catalogue's convolution."""
+    import torch
+    from torch import nn
+
+    from huracan.models.networks.causal_convolution import CausalConvolution
+
+    class Own(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inside = nn.ModuleList([CausalConvolution(n_features, 6, kernel=3, dilation=2)])
+            self.out = nn.Linear(6, n_outputs)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.out(torch.tanh(self.inside[0](x.transpose(0, 1)))[-1])
+
+    return Own()
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+def test_a_trace_that_loses_writes_is_found_out(replaced: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch's trace of the convolution loses its additions into slices without a word; replaced, nothing is lost."""
+    from huracan import catalogue
+    from huracan.models import network_learner
+    from huracan.registry.exports import convolution
+
+    spec = network_learner(
+        name="own_convolution", purpose="-", ideal_dataset_shape="-", network=own_network, defaults={"window": 9}
+    )
+    monkeypatch.setitem(catalogue._LEARNERS, "own_convolution", spec)
+    model = build_model("own_convolution", max_epochs=1).fit(X, SIGNAL)
+    if not replaced:
+        monkeypatch.setattr(convolution, "traceable", lambda module: module)
+    export = export_checked(model, X)
+    assert export.engine == ("onnx" if replaced else "native"), export.reason
+
+
 @pytest.mark.parametrize("scaling", ["last", "standard"])
 def test_windows_told_from_themselves(scaling: str) -> None:
     levels = (100.0 + np.cumsum(X, axis=0)).astype(np.float32)
@@ -153,6 +190,15 @@ def test_models_from_outside_the_catalogue() -> None:
         scorer = make_scorer(model, export, export.onnx)
         assert scorer.engine == "onnx"
         np.testing.assert_allclose(scorer.many(X)[:, 0], model.predict(X), atol=1e-5)
+
+
+def test_numbers_that_float32_can_hardly_hold() -> None:
+    wide = X * np.float32(1e37)
+    for name in ("lightgbm", "xgboost", "random_forest"):
+        model = build_model(name, task="regression").fit(wide, SIGNAL)
+        assert export_checked(model, wide).engine == "onnx"
+    broken = np.where(np.arange(700)[:, None] % 2, X, np.float32(np.nan))
+    assert 200 < export_checked(build_model("ridge").fit(X, SIGNAL), broken).n_checked < 320  # of 512 that are looked at
 
 
 def test_what_has_no_graph_says_why() -> None:

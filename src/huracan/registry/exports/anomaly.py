@@ -50,13 +50,16 @@ class AnomalyScorer:
     """
 
     def __init__(self, model: Any, windows: NDArray[np.float32]) -> None:
+        from huracan.models.autoencoder.checks import _TAIL  # which imports PyTorch
+
         if model.lookback_:
             raise ModelError("the autoencoder was fitted on candles; one fitted on the champion's own features was expected.")
         if not len(windows):
             raise ModelError("no window was given to compare the autoencoder's graph on; at least one was expected.")
         self.window, self.reason, self.engine = int(model.window), None, "native"
         self._model, self._run, self._scaler = model, None, model.scaler_
-        self._shares = model.calibration_, model.shares_, model.still_
+        self._reached = 1.0 - _TAIL
+        self._levels, self._rate = model.calibration_.levels.numpy(), model.calibration_.rate.numpy()
         try:
             session = open_session(traced(_checks_of(model), (self.window, model.n_features_in_)))
             self._run, self.engine = session.run, "onnx"
@@ -70,19 +73,26 @@ class AnomalyScorer:
         """Share of usual windows at least as strange as ``x`` (window, d); an alarm rings where it is small."""
         if self._run is None:
             return float(self._model.anomaly_share(x[None])[0])
-        calibration, shares, still = self._shares
-        surprise = float(calibration.surprise(self._checks(x)).max())
+        still = self._model.still_
         outside = (x[:, still.columns] < still.low) | (x[:, still.columns] > still.high)
-        return float(shares.of(np.array([IMPOSSIBLE if outside.any() else surprise]))[0])
+        score = IMPOSSIBLE if outside.any() else float(self._surprise(x).max())
+        return float(self._model.shares_.of(np.array([score]))[0])
 
-    def _checks(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+    def _surprise(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        """``TailCalibration.surprise`` of each check of one window (checks,): all interpolated at once."""
         assert self._run is not None
-        return self._run(["y"], {"x": self._scaler(x)[None]})[0].astype(np.float64)
+        checks = self._run(["y"], {"x": self._scaler(x)[None]})[0][0].astype(np.float64)
+        last = self._levels.shape[1] - 1
+        below = (self._levels <= checks[:, None]).sum(axis=1) - 1
+        each, at = np.arange(len(checks)), np.clip(below, 0, last - 1)
+        low, high = self._levels[each, at], self._levels[each, at + 1]
+        part = np.divide(checks - low, high - low, out=np.ones(len(checks)), where=high > low)
+        share = (at + np.clip(part, 0.0, 1.0)) / last * self._reached
+        return np.maximum(checks - self._levels[:, -1], 0.0) * self._rate - np.log1p(-share)
 
     def _difference(self, x: NDArray[np.float32]) -> float:
-        own = self._model.anomaly_checks(x[None])[:, : self._model.calibration_.levels.shape[0]]
-        calibration = self._shares[0]
-        return float(np.abs(calibration.surprise(self._checks(x)) - own).max())
+        own = self._model.anomaly_checks(x[None])[0, : len(self._levels)]
+        return float(np.abs(self._surprise(x) - own).max())
 
 
 def _checks_of(model: Any) -> nn.Module:

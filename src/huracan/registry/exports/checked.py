@@ -18,7 +18,6 @@ from huracan.errors import ArtifactError, DataError, DependencyMissing
 from huracan.models.windowed_rows import WindowedRows
 from huracan.registry.exports.emitting import graph_of, window_of
 from huracan.registry.exports.graph import OPSET, ExportRefused, Graph
-from huracan.statistics.spread_rows import spread_rows
 
 __all__ = ["TOLERANCE", "Export", "export_checked", "unit_of"]
 
@@ -108,8 +107,10 @@ def export_checked(model: Any, rows: TrainingSet | NDArray[np.float32], *, toler
     if isinstance(model, TabularLearner) and model.spec.is_rule:
         return Export(None, "constant", "a rule is computed directly", None, 0)
     real = _real_rows(model, rows)
+    real = real[np.isfinite(real).all(axis=tuple(range(1, real.ndim)))]
     if not len(real):
-        return Export(None, "native", f"no row has its {window_of(model)} bars, so that nothing could be compared", None, 0)
+        reason = f"no row has its {window_of(model)} bars, all finite, so that nothing could be compared"
+        return Export(None, "native", reason, None, 0)
     try:
         return _compared(model, real, tolerance)
     except (ExportRefused, ArtifactError, DependencyMissing) as refused:
@@ -175,8 +176,10 @@ def _real_rows(model: Any, rows: Any) -> NDArray[np.float32]:
 
 
 def _spread(rows: NDArray[Any]) -> NDArray[Any]:
-    chosen = spread_rows(len(rows), _ROWS)
-    return rows[:_ROWS] if chosen is None and len(rows) > _ROWS else rows if chosen is None else rows[np.sort(chosen)]
+    """Up to 512 of them drawn at random, because rows of several symbols are in turn; the same every time."""
+    if len(rows) <= _ROWS:
+        return rows
+    return rows[np.sort(np.random.default_rng(0).choice(len(rows), _ROWS, replace=False))]
 
 
 def _on_thresholds(graph: Graph, real: NDArray[np.float32]) -> list[NDArray[np.float32]]:
@@ -190,7 +193,8 @@ def _on_thresholds(graph: Graph, real: NDArray[np.float32]) -> list[NDArray[np.f
             continue
         at = rng.choice(np.concatenate(found), size=_ROWS)
         toward = rng.choice(np.array([-np.inf, np.inf], np.float32), size=_ROWS)
-        rows[:, column] = np.where(rng.random(_ROWS) < 1 / 3, at, np.nextafter(at, toward))
+        beside = np.where(rng.random(_ROWS) < 1 / 3, at, np.nextafter(at, toward))
+        rows[:, column] = np.where(np.isfinite(beside), beside, rows[:, column])
     return [rows]
 
 

@@ -117,7 +117,8 @@ def _of_xgboost(tree: dict[str, Any], target: int) -> _Tree:
 def _rounded_down(threshold: ArrayLike) -> NDArray[np.float32]:
     """The largest float32 up to each threshold: a float32 is at most the one exactly where it is at most the other."""
     exact = np.asarray(threshold, np.float64)
-    rounded = exact.astype(np.float32)
+    with np.errstate(over="ignore"):  # beyond float32 all rows lie on one side
+        rounded = exact.astype(np.float32)
     return np.where(rounded > exact, np.nextafter(rounded, np.float32(-np.inf)), rounded)
 
 
