@@ -18,7 +18,7 @@ from huracan.labels import forward_return_labels
 
 __all__ = ["HISTORY", "SEQUENCE", "TABULAR", "history_and_bars", "register", "training_rows"]
 
-TRAINED, HISTORY, BARS = 6_000, 12_000, 3_000
+TRAINED, HISTORY, BARS = 6_000, 12_000, 2_000
 HORIZON = 5
 TABULAR: dict[str, dict[str, Any]] = {
     "ridge": {},

@@ -26,8 +26,8 @@ ROUNDS = 5
 PARITY_BARS = 300
 SAME = 1e-5
 TABULAR_P50, SEQUENCE_P50, P99 = 150.0, 400.0, 1_000.0
-SYMBOLS, MANY_BARS, MANY_HISTORY, MANY_MS = 400, 40, 700, 150.0
-MANY_OF = ("ridge", "lightgbm", "lstm")
+SYMBOLS, MANY_BARS, MANY_HISTORY, MANY_MS = 400, 40, 400, 150.0
+MANY_OF = ("lightgbm", "lstm")
 NUMBERS = ("score", "probability", "forecast", "low", "high", "position")
 
 

@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pytest
 
-from huracan import ModelRegistry
+from huracan import ModelRegistry, TrainingSet
+from huracan.catalogue import build_model
+from huracan.errors import RegistryError, SignatureError
 from huracan.integration.trained_models import forecast_registered
 from huracan.serving import Predictor, Signal
 
@@ -69,3 +72,47 @@ def test_many_symbols_at_once_are_answered_like_one_after_the_other(opened: Open
     single = [one_by_one.update(bar) for bar in later[:100]]
     assert [signal.symbol for signal in several] == [bar["symbol"] for bar in later[:100]]
     assert_alike(table(several), table(single), *NUMBERS, "do_predict", "vetoes")
+
+
+def test_the_baseline_holds_nothing_and_says_so(
+    registry: ModelRegistry, history: pl.DataFrame, candles: pl.DataFrame, later: list[dict[str, Any]]
+) -> None:
+    first = registry.get("champion.simulated")
+    columns = first.info.signature.columns
+    rows = TrainingSet.from_arrays(pl.DataFrame(np.random.default_rng(0).standard_normal((200, len(columns))), schema=columns))
+    model = build_model("majority", task="regression").fit(rows.X, np.ones(200))
+    card = model.model_info().model_copy(update={"signature": first.info.signature})
+    registry.register(model, card, name="nothing", kind="baseline", extras={"recipe": first.extras["recipe"]})
+    registry.promote("nothing", 1, reason="nothing beats it")
+    predictor = Predictor.from_registry(registry, "nothing", history=history, refresh=None, stale_after=None)
+    signal = predictor.update(later[0])
+    assert (signal.score, signal.position, signal.do_predict, signal.engine) == (0.0, 0.0, True, "constant")
+    assert signal.notes == ("the baseline holds nothing.",)
+    assert predictor.predict(candles)["position"].unique().to_list() == [0.0]
+
+
+@pytest.mark.parametrize(("task", "learner"), [("generation", "gan"), ("control", "dqn"), ("representation", "autoencoder")])
+def test_what_has_no_score_is_refused_with_the_reason(registry: ModelRegistry, task: str, learner: str) -> None:
+    first = registry.get("champion.simulated")
+    name = f"no score: {learner}"
+    card = first.info.model_copy(update={"task": task, "name": learner})
+    version = registry.register(registry.load("champion.simulated"), card, name=name)
+    with pytest.raises(RegistryError, match=f"is for {task}"):
+        Predictor.from_registry(registry, name, version=version)
+
+
+def test_a_model_without_a_recipe_answers_rows_of_features_and_no_candles(
+    registry: ModelRegistry, later: list[dict[str, Any]]
+) -> None:
+    first = registry.get("champion.simulated")
+    version = registry.register(registry.load("champion.simulated"), first.info, name="plain")
+    predictor = Predictor.from_registry(registry, "plain", version=version)
+    rows = pl.DataFrame(np.zeros((2, len(predictor.columns))), schema=list(predictor.columns))
+    assert predictor.predict(rows)["score"].is_not_null().all()
+    with pytest.raises(SignatureError, match="without its recipe"):
+        predictor.update(later[0])
+
+
+def test_candles_before_anything_is_open_are_refused(opened: Opened, later: list[dict[str, Any]]) -> None:
+    with pytest.raises(RegistryError, match="takes no candles yet"):
+        opened(history=None).update(later[0])

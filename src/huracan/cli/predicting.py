@@ -63,6 +63,7 @@ def predict(
         refresh=serving.refresh_seconds if stream else None,
         max_age=None if replay or serving.max_age_days is None else timedelta(days=serving.max_age_days),
         stale_after=None if replay else 2.0,
+        anomaly_share=serving.anomaly_share,
         onnx=serving.onnx == "auto",
     )
     if candles is None:

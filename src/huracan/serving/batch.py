@@ -91,7 +91,7 @@ def rows_of_candles(served: Served, candles: pl.DataFrame) -> Rows:
     start = np.maximum.accumulate(np.where(begins, np.arange(len(begins)), 0))
     age = np.arange(len(begins)) - start
     volatility = np.full(len(X), np.nan)
-    if "close" in candles.columns:
+    if "close" in served.candle_columns:
         volatility = ewma_volatility(candles["close"].cast(pl.Float64).to_numpy(), start, served.volatility_span)
     decision = candles["ts"].dt.epoch("ms").to_numpy() + bar
     return _answered(served, np.ascontiguousarray(X), symbols, code, segment, volatility, regime, decision, age)
@@ -165,9 +165,11 @@ def _answered(
         VetoKind.GAP: warming & (segment > 0),
         VetoKind.MISSING_VALUE: ~usable & ~warming & ~infinite,
         VetoKind.INFINITE_FEATURE: infinite & ~warming,
-        **_unlike_training(served, X, usable),
+        **_unlike_training(served, X, usable, run),
         VetoKind.EXPIRED: np.zeros(n, np.bool_) if decision is None else decision > served.expires,
     }
+    vetoes[VetoKind.MISSING_VALUE] |= usable & ~np.isfinite(score)
+    score[~np.isfinite(score)] = np.nan
     vetoed = np.any(list(vetoes.values()), axis=0)
     decided = np.zeros(n)
     if served.policy is not None:
@@ -188,13 +190,20 @@ def _scores(served: Served, X: NDArray[np.float32], at: NDArray[np.intp], regime
     return np.concatenate(parts) if parts else np.empty(0)
 
 
-def _unlike_training(served: Served, X: NDArray[np.float32], usable: NDArray[np.bool_]) -> dict[VetoKind, NDArray[np.bool_]]:
+def _unlike_training(
+    served: Served, X: NDArray[np.float32], usable: NDArray[np.bool_], run: NDArray[np.int64]
+) -> dict[VetoKind, NDArray[np.bool_]]:
     screen = served.screen
     far = np.zeros(len(X), np.bool_)
     if screen.sketch is not None:
         far[usable] = screen.sketch.distances(X[usable]) > screen.sketch.limit
     outside = ((screen.low > X) | (screen.high < X)).any(axis=1) & usable
-    return {VetoKind.OUT_OF_RANGE: outside, VetoKind.FAR_FROM_TRAINING: far}
+    strange = np.zeros(len(X), np.bool_)
+    companion = served.companion
+    if companion is not None:
+        for i in np.flatnonzero(usable & (run >= companion.window)):
+            strange[i] = companion.veto(X[i + 1 - companion.window : i + 1]) is not None
+    return {VetoKind.OUT_OF_RANGE: outside, VetoKind.FAR_FROM_TRAINING: far, VetoKind.ANOMALY: strange}
 
 
 def _frame(served: Served, rows: Rows, keys: dict[str, pl.Series]) -> pl.DataFrame:

@@ -64,6 +64,7 @@ class Predictor:
         self._served = served
         self._clock = clock
         self._lock = threading.RLock()
+        self._swapping = threading.RLock()
         self._stream: Stream | None = None
         self._watcher: Watcher | None = None
         self._find: Callable[[], tuple[int, int]] | None = None
@@ -88,6 +89,7 @@ class Predictor:
         refresh: float | None = 5.0,
         max_age: timedelta | None = timedelta(days=30),
         stale_after: float | None = 2.0,
+        anomaly_share: float = 0.001,
         strict: bool = False,
         onnx: bool = True,
         clock: Callable[[], datetime] | None = None,
@@ -104,6 +106,7 @@ class Predictor:
         refresh : seconds between looks at the alias; None never looks (:meth:`refresh` does).
         max_age : from its newest label on, after which a model is vetoed as expired; None for never.
         stale_after : bars after its close from which a candle is vetoed as stale; None for never, as for candles of the past.
+        anomaly_share : share of usual windows that the autoencoder beside the model (``extras["anomaly_model"]``) may veto.
         strict : whether columns that the model does not know are refused.
         onnx : whether ONNX Runtime is used where the export was found exact.
         clock : gives the present, in place of the computer's clock.
@@ -116,9 +119,8 @@ class Predictor:
         from huracan.market.bar_lengths import length_in_ms
 
         def load(found: ModelVersion, by: str | None, generation: int) -> Served:
-            return load_served(
-                registry, found, alias=by, generation=generation, max_age=max_age, stale_after=stale_after, onnx=onnx
-            )
+            how: dict[str, Any] = {"max_age": max_age, "stale_after": stale_after, "anomaly_share": anomaly_share, "onnx": onnx}
+            return load_served(registry, found, alias=by, generation=generation, **how)
 
         find, by = None, None
         if version is None:
@@ -140,8 +142,10 @@ class Predictor:
     def open(self, history: CandleSource) -> Self:
         """Begin to take candles, from this history on; symbols and state of before are forgotten."""
         candles = as_candles(history) if not (isinstance(history, pl.DataFrame) and history.is_empty()) else _no_candles()
-        with self._lock:
-            self._stream = Stream.open(self._served, candles, **self._open_with)
+        with self._swapping:
+            stream = Stream.open(self._served, candles, **self._open_with)
+            with self._lock:
+                self._stream = stream
         return self
 
     def __enter__(self) -> Self:
@@ -256,6 +260,10 @@ class Predictor:
 
         What cannot be loaded or does not fit the candles is written into ``notes`` and the log, and changes nothing.
         """
+        with self._swapping:
+            return self._refresh()
+
+    def _refresh(self) -> bool:
         if self._find is None or self._version is None:
             return False
         try:

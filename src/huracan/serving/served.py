@@ -18,8 +18,10 @@ from huracan.labels.grid import DEFAULT_VOLATILITY_SPAN
 from huracan.market import written_length
 from huracan.model_registry import ModelRegistry
 from huracan.preprocessing import FeatureRecipe
+from huracan.preprocessing.online_series import CANDLE_VALUES
 from huracan.regimes import RegimeClassifier
 from huracan.registry.records import ModelVersion
+from huracan.serving.companion import Companion, load_companion
 from huracan.serving.scalar_policy import ScalarPolicy
 from huracan.serving.scoring import Scorer, open_scorer
 from huracan.serving.screen import Screen
@@ -62,7 +64,7 @@ class Served:
     ----------
     version : of the registry, with ``alias``, that it was found by, and the ``generation`` of that alias.
     scorer, signal : rows of features to raw outputs, and those to one score. columns, window : what it reads.
-    screen : what is unlike its training rows.
+    screen : what is unlike its training rows. companion : the autoencoder beside it, or None.
     recipe, bar : of its candles, milliseconds; None for a model that was registered without.
     levels : symbol -> mean score on training rows, "all" for every other. outlook, policy : None where it was stored without.
     interval : state of adaptive conformal intervals; ``scaled`` says whether in units of a bar's volatility.
@@ -78,6 +80,7 @@ class Served:
     signal: Callable[[NDArray[np.float64]], float]
     columns: tuple[str, ...]
     screen: Screen
+    companion: Companion | None
     recipe: FeatureRecipe | None
     bar: int | None
     classifier: RegimeClassifier | None
@@ -104,6 +107,17 @@ class Served:
         return self.scorer.window
 
     @property
+    def candle_columns(self) -> tuple[str, ...]:
+        """Columns of candles that are read, in the order of open, high, low, close, volume."""
+        required = () if self.recipe is None else self.recipe.required_columns
+        return tuple(name for name in CANDLE_VALUES if name in required)
+
+    @property
+    def reach(self) -> int:
+        """Rows up to its own that an answer reads, the companion's included."""
+        return self.window if self.companion is None else max(self.window, self.companion.window)
+
+    @property
     def horizon(self) -> int:
         """Decisions that a position is made of."""
         return 1 if self.policy is None else self.policy.horizon
@@ -125,6 +139,7 @@ def load_served(
     generation: int,
     max_age: timedelta | None = None,
     stale_after: float | None = None,
+    anomaly_share: float = 0.001,
     onnx: bool = True,
 ) -> Served:
     """Load and check everything of one version; what cannot be served is refused here, not at the first candle.
@@ -155,6 +170,8 @@ def load_served(
     policy = PositionPolicy.from_dict(extras["policy"]) if "policy" in extras else None
     until = version.provenance.trained_until
     intervals = extras.get("intervals")
+    if intervals is not None:
+        AdaptiveConformal.from_state(intervals["state"])  # a damaged one is refused now, not at the first candle
     baseline = version.kind == "baseline"
     return Served(
         version=version,
@@ -163,10 +180,11 @@ def load_served(
         scorer=scorer,
         signal=signal,
         columns=signature.columns,
+        companion=_companion(registry, extras, signature.columns, anomaly_share),
         screen=Screen(signature.columns, low, high, sketch),
         recipe=recipe,
         bar=None if bar is None else int(bar),
-        classifier=RegimeClassifier.from_dict(config["regimes"]) if "regimes" in config else None,
+        classifier=_classifier(config, recipe),
         levels=extras.get("levels", {}),
         outlook=_outlook(extras),
         policy=None if policy is None else ScalarPolicy(policy, bars_in_a_year(np.timedelta64(int(bar or 1), "ms"))),
@@ -181,6 +199,11 @@ def load_served(
     )
 
 
+def _companion(registry: ModelRegistry, extras: Mapping[str, Any], columns: tuple[str, ...], most: float) -> Companion | None:
+    model_id = extras.get("anomaly_model")
+    return None if model_id is None else load_companion(registry, str(model_id), columns, most)
+
+
 def _require_recipe(name: str, signature: Any, recipe: FeatureRecipe | None) -> None:
     if recipe is None:
         return
@@ -188,6 +211,13 @@ def _require_recipe(name: str, signature: Any, recipe: FeatureRecipe | None) -> 
         raise SignatureError(f"'{name}' was trained on recipe {signature.recipe_hash}, and its recipe is {recipe.hash}.")
     if tuple(signature.columns) != tuple(recipe.columns):
         raise SignatureError(f"'{name}' takes other columns than its own recipe gives; it was registered inconsistently.")
+
+
+def _classifier(config: Mapping[str, Any], recipe: FeatureRecipe | None) -> RegimeClassifier | None:
+    """The run's regimes, where the candles that the recipe reads are enough to tell them."""
+    if "regimes" not in config or recipe is None or not set(CANDLE_VALUES) <= set(recipe.required_columns):
+        return None
+    return RegimeClassifier.from_dict(config["regimes"])
 
 
 def _outlook(extras: Mapping[str, Any]) -> Outlook | None:

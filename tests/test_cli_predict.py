@@ -1,0 +1,118 @@
+"""``huracan predict``: a file and a stream are answered alike; bad input and signals end cleanly."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from huracan import UnifiedMLPipeline
+from huracan.cli.predicting import predict
+from huracan.errors import HuracanError
+from huracan.market import simulate_market
+
+NAME = "champion.simulated"
+app = typer.Typer()
+app.command()(predict)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with a champion, ``history.parquet`` and ``later.parquet``."""
+    folder = tmp_path_factory.mktemp("home")
+    settings = {
+        "home": str(folder),
+        "profile": "tiny",
+        "profiles": {"tiny": {"n_splits": 3, "learners": {"ridge": {}}}},
+        "features": {"recipe": "minimal"},
+        "data": {"simulation": {"n_bars": 1_500, "n_symbols": 2, "signal_strength": 2.0}},
+    }
+    UnifiedMLPipeline(settings).run()
+    candles = simulate_market(n_bars=1_520, n_symbols=2, seed=0, signal_strength=2.0).candles
+    candles.write_parquet(folder / "all.parquet")
+    candles.filter(pl.int_range(pl.len()).over("symbol") < 1_500).write_parquet(folder / "history.parquet")
+    return folder
+
+
+def lines_of(home: Path) -> str:
+    later = pl.read_parquet(home / "all.parquet").filter(pl.int_range(pl.len()).over("symbol") >= 1_500).sort("ts", "symbol")
+    return "".join(json.dumps({**bar, "ts": bar["ts"].isoformat()}) + "\n" for bar in later.iter_rows(named=True))
+
+
+def run(*arguments: str, **given: Any) -> str:
+    result = CliRunner().invoke(app, list(arguments), catch_exceptions=False, **given)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_a_stream_says_what_a_file_says(home: Path, tmp_path: Path) -> None:
+    out = tmp_path / "answers.parquet"
+    run(NAME, str(home / "all.parquet"), "--home", str(home), "--replay", "--out", str(out))
+    told = run(
+        NAME, "--stream", "--replay", "--history", str(home / "history.parquet"), "--home", str(home), input=lines_of(home)
+    )
+    batch = {(row["symbol"], row["ts"].isoformat()): row for row in pl.read_parquet(out).iter_rows(named=True)}
+    signals = [json.loads(line) for line in told.splitlines()]
+    assert len(signals) == 40
+    for one in signals:
+        row = batch[one["symbol"], one["ts"]]
+        assert one["score"] == pytest.approx(row["score"], abs=1e-6)
+        assert one["position"] == pytest.approx(row["position"], abs=1e-6)
+        assert one["regime"] == row["regime"]
+
+
+def test_the_newest_answers_are_printed(home: Path) -> None:
+    table = run(NAME, str(home / "all.parquet"), "--home", str(home), "--replay")
+    assert "SIM01-USD" in table
+    assert "champion.simulated/1" in table
+    told = run(f"{NAME}@1", str(home / "all.parquet"), "--home", str(home), "--json")
+    answers = [json.loads(line) for line in told.splitlines()]
+    assert [answer["symbol"] for answer in answers] == ["SIM01-USD", "SIM02-USD"]
+    assert answers[0]["do_predict"] == (answers[0]["vetoes"] == [])
+    csv = run(f"{NAME}@champion", str(home / "all.parquet"), "--home", str(home), "--out", "-")
+    assert csv.splitlines()[0].startswith("symbol,ts,decision_time,score")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([NAME], "either a file of candles or --stream"),
+        ([NAME, "x.csv", "--stream"], "one of the two"),
+        (["champoin.simulated", "{all}"], "did you mean 'champion.simulated'"),
+        ([f"{NAME}@7", "{all}"], "7"),
+        ([f"{NAME}@challenger", "{all}"], "challenger"),
+        ([NAME, "{all}", "--out", "answers.xlsx"], r"a .parquet or .csv file"),
+        ([NAME, "missing.csv"], "missing.csv"),
+    ],
+)
+def test_bad_input_gets_one_sentence(home: Path, arguments: list[str], said: str) -> None:
+    given = [argument.format(all=home / "all.parquet") for argument in arguments]
+    with pytest.raises(HuracanError) as caught:
+        run(*given, "--home", str(home))
+    assert said in str(caught.value)
+
+
+def test_a_stream_ends_cleanly_when_it_is_asked_to(home: Path) -> None:
+    code = "import typer; from huracan.cli.predicting import predict; app = typer.Typer(); app.command()(predict); app()"
+    arguments = [NAME, "--stream", "--replay", "--history", str(home / "history.parquet"), "--home", str(home)]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(lines_of(home).splitlines()[0] + "\n")
+    process.stdin.flush()
+    assert json.loads(process.stdout.readline())["model_id"] == f"{NAME}/1"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
+    process.stdin.close()
+    process.stdout.close()
