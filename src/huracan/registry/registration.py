@@ -123,7 +123,7 @@ class Registration:
         parent_id = find_version(connection, self.name, parent).model_id if isinstance(parent, int) else parent
         version, row = add_version(connection, self.name, {**self.values, **stored, "parent_id": parent_id}, self.request)
         add_regimes(connection, self.name, version, row, self.values["info"])
-        add_tags(connection, self.name, version, self.tags)
+        add_tags(connection, self.name, version, self.tags, new=True)
         return version
 
 
