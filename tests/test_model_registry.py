@@ -205,7 +205,7 @@ registry.register(Ridge().fit([[0.0], [1.0]], [0.0, 2.0]), card, name="m")
 """
 
 
-@pytest.mark.parametrize("moment", ["lock_name", "add_version", "append", "add_regimes", "add_tags"])
+@pytest.mark.parametrize("moment", ["lock_name", "append", "add_tags"])
 def test_a_kill_between_artifact_and_transaction_leaves_no_half_version(
     registry: ModelRegistry, moment: str, tmp_path: Path
 ) -> None:

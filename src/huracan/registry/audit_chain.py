@@ -33,6 +33,7 @@ _MOVE_HEAD = Statement(
 _SHOWN: tuple[str, ...] = ("id", "at", "action", "alias", "from_version", "to_version", "reason", "actor", "details")
 _SHOWN += ("symbol", "regime", "evidence", "metrics_before", "metrics_after")
 _HISTORY = sa.select(*(audit.c[name] for name in _SHOWN)).where(audit.c.name == sa.bindparam("of")).order_by(audit.c.id)
+_CHAIN_ORDER = (audit.c.name, audit.c.position.is_(None), audit.c.position, audit.c.id)
 _FIND_REQUEST = Statement(sa.select(audit.c.to_version).where(audit.c.request_id == sa.bindparam("request")))
 
 
@@ -130,7 +131,7 @@ def verify_chains(connection: sa.Connection, name: str | None = None) -> AuditRe
     compute all hashes anew: to notice that, keep a head (``audit_hash``) elsewhere.
     """
     heads = sa.select(registered_models.c.name, registered_models.c.audit_length, registered_models.c.audit_hash)
-    rows = sa.select(audit).where(audit.c.name.is_not(None)).order_by(audit.c.name, audit.c.position, audit.c.id)
+    rows = sa.select(audit).where(audit.c.name.is_not(None)).order_by(*_CHAIN_ORDER)
     if name is not None:
         heads, rows = heads.where(registered_models.c.name == name), rows.where(audit.c.name == name)
     found: dict[str, list[Mapping[str, Any]]] = {row.name: [] for row in connection.execute(heads)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,7 +16,9 @@ from huracan.storage.tables import model_regimes, model_versions
 __all__ = ["add_regimes", "candidates", "replace_skills"]
 
 _ROW, _VERSION = model_regimes.c, model_versions.c
+_NEWEST = sa.text("newest")  # word for word as in the partial index, which SQLite takes for no other spelling
 _MEASURED = ("skill", "ci_low", "ci_high", "p_adjusted", "n_effective", "n_rows", "n_spells")
+_FIELDS = {"regime", *_MEASURED}
 _KNOWN = ("version_id", "regime", "name", "version", "learner", "reason", "newest")
 _ADD = insert_into(model_regimes, (*_KNOWN, *_MEASURED))
 _AGE = Statement(
@@ -27,7 +29,7 @@ _AGE = Statement(
 _BEST_FIRST = (_ROW.skill.desc(), _ROW.name, _ROW.version.desc())
 _LIMIT = sa.bindparam("most", type_=sa.Integer)
 _COLUMNS = [_ROW[name] for name in ("name", "version", "learner", "reason", *_MEASURED)]
-_POSITIVE = sa.select(*_COLUMNS).where(_ROW.newest, _ROW.regime == sa.bindparam("wanted"), _ROW.skill > 0)
+_POSITIVE = sa.select(*_COLUMNS).where(_NEWEST, _ROW.regime == sa.bindparam("wanted"), _ROW.skill > 0)
 _BY_EVIDENCE = {
     Evidence.SIGNIFICANT: Statement(
         _POSITIVE.where(_ROW.p_adjusted <= sa.bindparam("alpha", type_=sa.Double)).order_by(*_BEST_FIRST).limit(_LIMIT)
@@ -36,7 +38,7 @@ _BY_EVIDENCE = {
 }
 _ONLY_DECLARED = Statement(
     sa.select(*_COLUMNS)
-    .where(_ROW.newest, _ROW.regime == sa.bindparam("wanted"), _ROW.reason.is_not(None))
+    .where(_NEWEST, _ROW.regime == sa.bindparam("wanted"), _ROW.reason.is_not(None))
     .where(sa.or_(_ROW.skill.is_(None), _ROW.skill <= 0))
     .order_by(sa.func.coalesce(_ROW.skill, 0.0).desc(), _ROW.name, _ROW.version.desc())
     .limit(_LIMIT)
@@ -96,11 +98,14 @@ def candidates(
 
 def _candidate(row: Any, regime: MarketRegime, alpha: float) -> RegimeCandidate:
     name, version, learner, reason, *numbers = row
-    measured = None
-    if numbers[0] is not None:  # our own rows: what they hold was checked when it was registered
-        measured = RegimeSkill.model_construct(regime=regime, **dict(zip(_MEASURED, numbers, strict=True)))
+    measured = None if numbers[0] is None else _skill_of(regime, numbers)
     if measured is None or measured.skill <= 0:
         level = Evidence.DECLARED
     else:
         level = Evidence.SIGNIFICANT if measured.p_adjusted <= alpha else Evidence.ESTIMATED
     return RegimeCandidate(name, version, learner, level, measured, reason)
+
+
+def _skill_of(regime: MarketRegime, numbers: Sequence[Any]) -> RegimeSkill:
+    """A skill of our own rows, which were checked when they were registered."""
+    return RegimeSkill.model_construct(_FIELDS, regime=regime, **dict(zip(_MEASURED, numbers, strict=True)))

@@ -91,21 +91,29 @@ class Registration:
         clash = sorted(set(attachments) & set(self.files))
         if clash:
             raise RegistryError(f"the attachment '{clash[0]}' has the name of one of the model's own files; rename it.")
-        files = {**self.files, **attachments}
         facts = {key: self.values[key] for key in ("kind", "info", "metrics", "provenance", "extras")}
         facts["attachments"] = sorted(attachments)
-        digest = artifacts.put(files, facts=facts).digest
-        graph = self.export.onnx if self.export is not None else None
-        serving = None if self.export is None else self.export.to_state()
-        serving_digest = None if graph is None else artifacts.put({"serving.onnx": graph}, facts={"of": digest}).digest
-        stored = {"digest": digest, "verified": True, "serving": serving, "serving_digest": serving_digest}
+        files = {**self.files, **attachments}
+        graph = None if self.export is None else self.export.onnx
+
+        def put() -> tuple[str, str | None]:
+            digest = artifacts.put(files, facts=facts).digest
+            return digest, None if graph is None else artifacts.put({"serving.onnx": graph}, facts={"of": digest}).digest
+
+        digests = put()
+        stored = {
+            "digest": digests[0],
+            "verified": True,
+            "serving": None if self.export is None else self.export.to_state(),
+            "serving_digest": digests[1],
+        }
 
         def work(connection: sa.Connection) -> int:
             if (done := self.request.done_before(connection)) is not None:
                 return int(done[0])
             version = self.make_known(connection, stored, parent)
-            if not artifacts.path(digest).is_dir():  # collected since it was stored: nobody can collect it while this waits
-                artifacts.put(files, facts=facts)
+            if not all(artifacts.path(digest).is_dir() for digest in digests if digest is not None):
+                put()  # collected since it was stored: nobody can collect it while this transaction waits
             return version
 
         return database.run(work)
@@ -115,7 +123,7 @@ class Registration:
         parent_id = find_version(connection, self.name, parent).model_id if isinstance(parent, int) else parent
         version, row = add_version(connection, self.name, {**self.values, **stored, "parent_id": parent_id}, self.request)
         add_regimes(connection, self.name, version, row, self.values["info"])
-        add_tags(connection, self.name, version, self.tags)
+        add_tags(connection, self.name, version, self.tags, new=True)
         return version
 
 

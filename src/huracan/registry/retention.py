@@ -93,7 +93,7 @@ def collect(database: Database, artifacts: ArtifactStore, *, grace: timedelta) -
             if _throw_away(database, artifacts, digest):
                 removed.append(digest)
                 size += found
-    artifacts.sweep(grace)
+    artifacts.sweep()
     waiting = sum(not _referred(database, digest) for digest in artifacts.digests())
     return CollectReport(tuple(removed), size, waiting)
 

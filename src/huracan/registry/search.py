@@ -75,10 +75,11 @@ def _summary(row: Any) -> VersionSummary:
     return VersionSummary(id_, name, version, learner, kind, stage, bool(verified), run_id, moment_out(created_at))
 
 
-def add_tags(connection: sa.Connection, name: str, version: int, tags: Mapping[str, str | None]) -> None:
-    """Set tags of a version that is there; ``None`` takes one away."""
+def add_tags(connection: sa.Connection, name: str, version: int, tags: Mapping[str, str | None], *, new: bool = False) -> None:
+    """Set tags of a version that is there; ``None`` takes one away. A ``new`` version has none yet."""
     for key, value in tags.items():
-        _DROP_TAG.write(connection, of=name, number=version, called=key)
+        if not new:
+            _DROP_TAG.write(connection, of=name, number=version, called=key)
         if value is not None:
             _ADD_TAG.write(connection, name=name, version=version, key=key, value=value)
 

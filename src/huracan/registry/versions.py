@@ -142,9 +142,10 @@ def lock_name(connection: sa.Connection, name: str, *, create: bool = False) -> 
     -------
     (int, Head) : the last version's number, and the end of its audit.
     """
-    if create:
-        _CREATE_NAME[connection.dialect.name].write(connection, name=name, created_at=moment_in(connection, utc_now()))
     row = _LOCK_NAME.one(connection, of=name)
+    if row is None and create:
+        _CREATE_NAME[connection.dialect.name].write(connection, name=name, created_at=moment_in(connection, utc_now()))
+        row = _LOCK_NAME.one(connection, of=name)
     if row is None:
         raise _unknown_name(connection, name)
     return int(row[0]), Head(name, int(row[1]), str(row[2]))
