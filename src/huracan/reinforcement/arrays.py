@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +12,10 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = ["NUMPY", "NumpyArrays", "TensorArrays"]
+
+
+_LINE = 128
+"""Bytes that memory is read by, twice a line: tables begin at such a place, so that no entry lies across two."""
 
 
 class NumpyArrays:
@@ -72,9 +77,11 @@ class NumpyArrays:
     @staticmethod
     def table(shape: tuple[int, ...], kind: str) -> Any:
         """Zeros of a kind of number: "float32", "float64", "int32", "uint8"."""
-        made = np.empty(shape, kind)
-        made.fill(0)
-        return made
+        itemsize = np.dtype(kind).itemsize
+        raw = np.empty(math.prod(shape) * itemsize + _LINE, np.uint8)  # not `zeros`: those get small pages, slow to find
+        raw.fill(0)
+        first = -raw.ctypes.data % _LINE
+        return raw[first : first + math.prod(shape) * itemsize].view(kind).reshape(shape)
 
     @staticmethod
     def below(values: Any) -> Any:
