@@ -198,3 +198,16 @@ def test_the_whole_database_is_written_a_row_a_line(cli: Cli, registry: ModelReg
     assert (counted["model_versions"], counted["aliases"], counted["audit"], counted["models"]) == (3, 1, 4, 3)
     assert cli("db", "export", "-").stdout.splitlines() == (tmp_path / "all.ndjson").read_text().splitlines()
     cli("db", "export", str(tmp_path), fails=StorageError)
+
+
+def test_old_versions_give_up_their_files_and_keep_their_history(cli: Cli, registry: ModelRegistry, tmp_path: Path) -> None:
+    keep = tmp_path / "keep.yaml"
+    keep.write_text("registry: {retention: {keep_last: 1, keep_days: 0}}\n")
+    registry.promote("btc", 1, reason="first")
+    assert cli("models", "retain", "--dry-run", "-c", str(keep)).stdout.split() == ["btc/2"]
+    assert cli("models", "retain").stdout.startswith("Nothing is old enough.")
+    assert json.loads(cli("models", "retain", "--json", "-c", str(keep)).stdout)["removed"] == ["btc/2"]
+    assert "btc/2" in cli("models", "show", "btc@2").stdout
+    with pytest.raises(RegistryError, match="gave up its artifact"):
+        registry.load("btc", version=2)
+    registry.load("btc", version=1)

@@ -1,4 +1,4 @@
-"""``huracan models``: registered models listed, shown, compared, promoted, rolled back, archived and taken out."""
+"""``huracan models``: registered models listed, shown, compared, promoted, rolled back, archived, let go and taken out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from huracan.cli.checking import DEFECTS_FOUND
 from huracan.cli.model_facts import facts_of, lines_of, print_candidates, print_evidence, print_history, print_versions
-from huracan.cli.options import ConfigFile
+from huracan.cli.options import ConfigFile, load
 from huracan.cli.registries import AsJson, Home, pairs, print_json, print_table, registry_of
 from huracan.errors import nearest_name
 
@@ -177,6 +177,33 @@ def archive(
     registry = registry_of(config, home)
     (registry.restore if restore else registry.archive)(name, version, reason=reason)
     typer.echo(f"Version {version} of '{name}' is {'active again' if restore else 'archived'}.")
+
+
+@models_app.command()
+def retain(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go; change nothing.")] = False,
+    as_json: AsJson = False,
+    config: ConfigFile = None,
+    home: Home = None,
+) -> None:
+    """Let versions that are old and many (registry.retention) give up their files; cards, metrics and history stay.
+
+    What an alias points to, a rollback can reach, or such a version was made from, is kept whatever its age.
+    """
+    from huracan.registry import RetentionPolicy
+
+    registry, kept = registry_of(config, home), load(config, home=home).registry.retention
+    found = registry.retain(RetentionPolicy(keep_last=kept.keep_last, keep_days=kept.keep_days), dry_run=dry_run)
+    freed = None if dry_run else registry.collect()
+    if as_json:
+        print_json({"removed": found.removed, "kept": found.kept, "bytes": None if freed is None else freed.bytes})
+        return
+    typer.echo("\n".join(found.removed) or "Nothing is old enough.")
+    if dry_run:
+        typer.echo(f"{len(found.removed)} would go, {found.kept} would stay.", err=True)
+    elif freed is not None:
+        waiting = f"; {freed.waiting} artifacts are too young to be removed yet" if freed.waiting else ""
+        typer.echo(f"{len(found.removed)} gone, {found.kept} kept, {freed.bytes:,} bytes freed{waiting}.", err=True)
 
 
 @models_app.command()

@@ -244,8 +244,8 @@ def _register(registry: ModelRegistry, entry: _Entry) -> int:
 
 def _of_this_run(registry: ModelRegistry, entry: _Entry) -> ModelVersion | None:
     """What the same run registered before it was killed."""
-    versions = registry.versions(entry.name) if entry.name in registry.names() else []
-    return next((one for one in versions if one.provenance.run_id == entry.provenance.run_id), None)
+    found = registry.find(name=entry.name, run_id=entry.provenance.run_id, stage=None) if entry.provenance.run_id else []
+    return registry.get(entry.name, version=found[-1].version) if found else None
 
 
 def _was_promoted(registry: ModelRegistry, name: str, version: int) -> bool:

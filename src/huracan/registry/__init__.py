@@ -2,7 +2,16 @@
 
 from huracan.registry.evidence import Evidence, RegimeCandidate
 from huracan.registry.formats import dump_model, load_model
-from huracan.registry.records import NOT_CHECKED, Expected, ModelKind, ModelVersion, Provenance
+from huracan.registry.onnx_model import OnnxModel
+from huracan.registry.records import (
+    NOT_CHECKED,
+    Expected,
+    ModelKind,
+    ModelVersion,
+    Provenance,
+    RetentionPolicy,
+    VersionSummary,
+)
 
 __all__ = [
     "NOT_CHECKED",
@@ -10,8 +19,11 @@ __all__ = [
     "Expected",
     "ModelKind",
     "ModelVersion",
+    "OnnxModel",
     "Provenance",
     "RegimeCandidate",
+    "RetentionPolicy",
+    "VersionSummary",
     "dump_model",
     "load_model",
 ]

@@ -19,6 +19,7 @@ _OPERATORS = frozenset(
             "Not Or PRelu Pad Pow RNN Range Reciprocal ReduceL2 ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum",
             "ReduceSumSquare Relu Reshape Round Selu Shape Sigmoid Sign Sin Slice Softmax Softplus Split Sqrt Squeeze Sub",
             "Sum Tanh Tile Transpose TreeEnsembleRegressor Trilu Unsqueeze Where",
+            "Binarizer LinearClassifier LinearRegressor Normalizer SVMClassifier SVMRegressor Scaler TreeEnsembleClassifier",
         )
     ).split(" ")
 )
