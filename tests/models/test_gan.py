@@ -297,7 +297,7 @@ def test_what_cannot_be_learned_from_is_refused_in_one_sentence() -> None:
         ReturnGAN(**{**TINY, "window": 32}).fit(windows, names)
     with pytest.raises(DataError, match="regimes has 3 rows where X has 1200"):
         ReturnGAN(**TINY).fit(windows, names[:3])
-    with pytest.raises(ModelError, match="window is 4; at least 8"):
+    with pytest.raises(ModelError, match="window is 4; at least 16"):
         ReturnGAN(window=4).fit(windows, names)
 
 

@@ -185,7 +185,7 @@ class ReturnGAN(UnsupervisedNetwork):
         )
 
     def _check_parameters(self) -> None:
-        for name, least in (("window", 8), ("reference", 2), ("max_steps", 1), ("critic_steps", 1)):
+        for name, least in (("window", 16), ("reference", 2), ("max_steps", 1), ("critic_steps", 1)):
             self._require(name, getattr(self, name) >= least, f"at least {least} was")
         for name in ("penalty", "critic_rate", "generator_rate"):
             self._require(name, 0.0 < getattr(self, name) < float("inf"), "a number above 0 was")
