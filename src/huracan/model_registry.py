@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -232,8 +233,12 @@ class ModelRegistry:
         RegistryError : there is no such model or version, or it is archived, removed or not verified.
         ConnectionLost : the database went away and did not come back.
         """
-        if not reason.strip():
+        version = _number(version, "version")
+        expected = expected if expected is None or expected is NOT_CHECKED else _number(expected, "expected")
+        if not (isinstance(reason, str) and reason.strip()):
             raise RegistryError(f"promoting version {version} of '{name}' needs a reason in words.")
+        if not isinstance(actor, str | None):
+            raise RegistryError(f"actor is {actor!r}; a name was expected.")
         details = {"metrics": checked_metrics(metrics)} if metrics is not None else {}
         move = _move(name, alias, symbol, regime, reason, details, evidence, actor)
         request = Request()
@@ -304,7 +309,7 @@ class ModelRegistry:
 
     def verify_audit(self, name: str | None = None) -> AuditReport:
         """Compute the hashes of the audit of ``name``, or of all names, again; ``.broken`` says where they do not hold."""
-        with self.database.reading() as connection:
+        with self.database.reading(one_moment=True) as connection:
             if name is not None:
                 versions.require_name(connection, name)
             return audit_chain.verify_chains(connection, name)
@@ -421,6 +426,19 @@ class ModelRegistry:
 
         request = Request()
         self.database.run(work)
+
+
+def _number(given: Any, what: str) -> int:
+    """A version's number as Python's own; what is stored is what is hashed."""
+    try:
+        if isinstance(given, bool):
+            raise TypeError
+        number = operator.index(given)
+    except TypeError:
+        raise RegistryError(f"{what} is {given!r}; the number of a version was expected.") from None
+    if not 0 < number < 2**31:
+        raise RegistryError(f"{what} is {number}; the number of a version, from 1, was expected.")
+    return number
 
 
 def _move(

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 from sklearn.linear_model import Ridge
@@ -181,3 +182,14 @@ def test_names_do_not_get_in_each_others_way(three: ModelRegistry, card: ModelIn
     three.promote("BTC/USDT:USDT 1h", 1, reason="first")
     assert three.aliases("btc") == {}
     assert three.names() == sorted(["BTC/USDT:USDT 1h", "btc"])
+
+
+@pytest.mark.parametrize("version", ["2", 2.0, True, None, 0, 10**20])
+def test_what_is_no_number_of_a_version_is_refused_and_the_chain_holds(three: ModelRegistry, version: Any) -> None:
+    with pytest.raises(RegistryError, match=r"version is .*number of a version"):
+        three.promote("btc", version, reason="r")
+    with pytest.raises(RegistryError, match="actor is 5"):
+        three.promote("btc", 2, reason="r", actor=5)  # type: ignore[arg-type]
+    three.promote("btc", np.int64(2), expected=None, reason="a number of NumPy is one")
+    three.promote("btc", 3, expected=np.int64(2), reason="and here")  # type: ignore[arg-type]
+    assert three.verify_audit().intact

@@ -52,6 +52,17 @@ def test_what_is_old_and_unneeded_gives_up_its_artifact(registry: ModelRegistry)
     assert registry.verify_audit().intact
 
 
+def test_the_anomaly_model_of_a_champion_stays(registry: ModelRegistry, card: ModelInfo) -> None:
+    for slope in (1.0, 2.0, 3.0):
+        registry.register(Ridge().fit([[0.0], [1.0]], [0.0, slope]), card, name="watch")
+    model = Ridge().fit([[0.0], [1.0]], [0.0, 9.0])
+    version = registry.register(model, card, name="btc", extras={"anomaly_model": "watch/1"})
+    registry.promote("btc", version, reason="it is watched")
+    removed = registry.retain(RetentionPolicy(keep_last=1, keep_days=0)).removed
+    assert "watch/2" in removed
+    assert "watch/1" not in removed
+
+
 def test_young_versions_stay(registry: ModelRegistry) -> None:
     assert registry.retain(RetentionPolicy(keep_last=1, keep_days=1)).removed == ()
     with pytest.raises(RegistryError, match="at least 1 version and 0 days were expected"):

@@ -32,7 +32,7 @@ _MOVE_HEAD = Statement(
 )
 _SHOWN: tuple[str, ...] = ("id", "at", "action", "alias", "from_version", "to_version", "reason", "actor", "details")
 _SHOWN += ("symbol", "regime", "evidence", "metrics_before", "metrics_after")
-_HISTORY = sa.select(*(audit.c[name] for name in _SHOWN)).where(audit.c.name == sa.bindparam("of")).order_by(audit.c.id)
+_HISTORY = sa.select(*(audit.c[name] for name in _SHOWN)).where(audit.c.name == sa.bindparam("of")).order_by(audit.c.position)
 _CHAIN_ORDER = (audit.c.name, audit.c.position.is_(None), audit.c.position, audit.c.id)
 _FIND_REQUEST = Statement(sa.select(audit.c.to_version).where(audit.c.request_id == sa.bindparam("request")))
 

@@ -61,7 +61,7 @@ def check_consistency(
     """
     database.check()
     found = Consistency()
-    with database.reading() as connection:
+    with database.reading(one_moment=True) as connection:
         if database.is_sqlite:
             found.defects += _faults_of_the_file(connection)
         report = verify_chains(connection)
@@ -88,7 +88,7 @@ def _faults_of_the_file(connection: sa.Connection) -> Iterator[str]:
 def _stray_aliases(connection: sa.Connection) -> Iterator[str]:
     """Aliases that do not point where the audit says they were moved last."""
     scope = (audit.c.name, audit.c.alias, audit.c.symbol, audit.c.regime)
-    moves = sa.select(*scope, audit.c.to_version).where(audit.c.action.in_(("promote", "rollback"))).order_by(audit.c.id)
+    moves = sa.select(*scope, audit.c.to_version).where(audit.c.action.in_(("promote", "rollback"))).order_by(audit.c.position)
     last = {tuple(row[:4]): row[4] for row in connection.execute(moves)}
     columns = (aliases.c.name, aliases.c.alias, aliases.c.symbol, aliases.c.regime, aliases.c.version)
     held = {tuple(row[:4]): row[4] for row in connection.execute(sa.select(*columns))}

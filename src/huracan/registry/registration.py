@@ -22,7 +22,7 @@ from huracan.registry.regime_rows import add_regimes
 from huracan.registry.round_trip import PROBE, Verification, answers_of, probe_files, verify_fresh
 from huracan.registry.scopes import check_label
 from huracan.registry.search import add_tags, checked_tags
-from huracan.registry.versions import add_version, find_version
+from huracan.registry.versions import add_version, find_version, lock_name
 from huracan.storage import ArtifactStore, Database, from_json, to_json
 
 __all__ = ["Registration", "checked_metrics", "verification_of"]
@@ -109,6 +109,8 @@ class Registration:
         }
 
         def work(connection: sa.Connection) -> int:
+            if self.request.tries:
+                lock_name(connection, self.name, create=True)  # an earlier attempt may be about to be kept: wait for it
             if (done := self.request.done_before(connection)) is not None:
                 return int(done[0])
             version = self.make_known(connection, stored, parent)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 
 import sqlalchemy as sa
 
@@ -24,7 +25,8 @@ def retain(database: Database, policy: RetentionPolicy, *, dry_run: bool) -> Ret
     """Let old versions give up their artifact, name by name; cards, metrics and audit stay.
 
     A version is kept while it is among the newest of its name, or young; while an alias points to it or pointed to it (so that
-    a rollback reaches it); and while a version that is kept for one of these was derived from it.
+    a rollback reaches it); and while a version that is kept for one of these was derived from it, or has it beside it as
+    ``anomaly_model``.
     """
     with database.reading() as connection:
         names = connection.execute(sa.select(_ROW.name).distinct().order_by(_ROW.name)).scalars().all()
@@ -58,17 +60,19 @@ def _retain_one(
 
 
 def _protected(connection: sa.Connection) -> set[str]:
-    """``model_id`` of all that aliases point to or ever pointed to, and of what those were derived from."""
+    """``model_id`` of all that aliases point to or ever pointed to, and of what those were derived from or serve with."""
     moved = sa.select(audit.c.name, audit.c.to_version).where(audit.c.action.in_(("promote", "rollback"))).distinct()
     wanted = {f"{row.name}/{row.to_version}" for row in connection.execute(moved)}
     wanted |= {f"{row.name}/{row.version}" for row in connection.execute(sa.select(aliases.c.name, aliases.c.version))}
-    parents = {row.model_id: row.parent_id for row in connection.execute(sa.select(_ROW.model_id, _ROW.parent_id))}
+    rows = connection.execute(sa.select(_ROW.model_id, _ROW.parent_id, _ROW.extras)).all()
+    needs = {row.model_id: (row.parent_id, row.extras.get("anomaly_model")) for row in rows}
     found: set[str] = set()
-    for model_id in wanted:
-        here: str | None = model_id
-        while here is not None and here in parents and here not in found:
+    waiting = list(wanted)
+    while waiting:
+        here = waiting.pop()
+        if here in needs and here not in found:
             found.add(here)
-            here = parents[here]
+            waiting.extend(filter(None, needs[here]))
     return found
 
 
@@ -89,13 +93,20 @@ def collect(database: Database, artifacts: ArtifactStore, *, grace: timedelta) -
     size = 0
     for digest in artifacts.older_than(grace):
         if not _referred(database, digest):
-            found = sum(file.stat().st_size for file in artifacts.path(digest).iterdir())
+            found = _size_of(artifacts.path(digest))
             if _throw_away(database, artifacts, digest):
                 removed.append(digest)
                 size += found
     artifacts.sweep()
     waiting = sum(not _referred(database, digest) for digest in artifacts.digests())
     return CollectReport(tuple(removed), size, waiting)
+
+
+def _size_of(folder: Path) -> int:
+    try:
+        return sum(file.stat().st_size for file in folder.iterdir())
+    except FileNotFoundError:  # somebody else has collected it
+        return 0
 
 
 _REFERS = Statement(

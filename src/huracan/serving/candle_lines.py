@@ -31,6 +31,9 @@ def answer_lines(predictor: Predictor, lines: Iterable[str]) -> Iterator[str]:
             answers = _answers(predictor, _parsed(line))
         except HuracanError as error:
             answers = [{"error": str(error), "line": number}]
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            said = f"the line cannot be used: {type(error).__name__}: {error!s:.100}"
+            answers = [{"error": said, "line": number}]  # one line must not end the answers to all others
         for answer in answers:
             yield json.dumps(answer, allow_nan=False)
 
@@ -40,17 +43,19 @@ def _answers(predictor: Predictor, given: Any) -> list[dict[str, Any]]:
         return [signal.to_dict() for signal in predictor.update_all([_candle(one) for one in given])]
     candle = _candle(given)
     if "label" in candle:
-        label, symbol = candle["label"], str(candle.get("symbol"))
+        label, symbol, ts = candle["label"], str(candle.get("symbol")), candle.get("ts")
+        if not isinstance(ts, int | datetime):
+            raise DataError(f"ts of a label is {ts!r}; the open of its bar was expected.")
         if isinstance(label, bool) or not isinstance(label, int | float):
             raise DataError(f"label is {label!r}; a number was expected.")
-        return [{"symbol": symbol, "learned": predictor.learn(symbol, candle["ts"], float(label))}]
+        return [{"symbol": symbol, "learned": predictor.learn(symbol, ts, float(label))}]
     return [predictor.update(candle).to_dict()]
 
 
 def _parsed(line: str) -> Any:
     try:
         return json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         where = f" at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
         raise CandleError(f"the line is no JSON{where}; a candle, or a list of candles, was expected.") from error
 

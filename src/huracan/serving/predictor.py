@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -10,7 +11,7 @@ from typing import Any, Self
 
 import polars as pl
 
-from huracan.errors import HuracanError, RegistryError
+from huracan.errors import DataError, HuracanError, RegistryError
 from huracan.logs import logger
 from huracan.market import CandleSource
 from huracan.model_registry import ModelRegistry
@@ -223,7 +224,13 @@ class Predictor:
         Returns
         -------
         bool : whether an interval waited for it.
+
+        Raises
+        ------
+        DataError : the label is no finite number. UnknownName : no such symbol is open.
         """
+        if not math.isfinite(label):
+            raise DataError(f"label is {label}; a finite number was expected.")
         moment = ts if isinstance(ts, int) else round(ts.timestamp() * 1_000.0)
         with self._lock:
             return self._opened().learn(symbol, moment, float(label))
@@ -268,11 +275,17 @@ class Predictor:
             return False
         try:
             number, generation = self._find()
+        except HuracanError as error:
+            self._trouble = f"the alias could not be looked at, and what it pointed to is served: {error}"
+            logger().warning("the alias could not be looked at", serving=self.model_id, reason=str(error))
+            return False
+        try:
             if (number, generation) == (self._served.version.version, self._served.generation):
+                self._trouble = None
                 return False
             served = self._load(self._version(number), self._served.alias, generation)
             self._take_over(served)
-        except HuracanError as error:
+        except (HuracanError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             self._trouble = f"the alias has moved, and what it points to now is not served: {error}"
             logger().warning("a model could not be taken over", serving=self.model_id, reason=str(error))
             return False

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from huracan.errors import CandleError, FeatureError, SignatureError
+from huracan.errors import CandleError, FeatureError, SignatureError, nearest_name
 from huracan.preprocessing import OnlineFeatures
 from huracan.preprocessing.online_candles import as_mapping
 from huracan.regimes import RegimeClassifier
@@ -205,6 +205,8 @@ class Stream:
         compare symbols, bars are of one moment, and one that cannot be taken is an error for all.
         """
         served, rows = self.served, [candle if type(candle) is dict else as_mapping(candle) for candle in candles]
+        for candle in rows:
+            self._state_of(candle.get("symbol") or self._only)  # a symbol that is not open is refused before any is taken
         together = self._compared(rows) if self.compares and rows else None
         signals: list[Signal | None] = [None] * len(rows)
         asked: list[int] = []
@@ -349,6 +351,13 @@ class Stream:
             served.notes,
         )
 
+    def _state_of(self, symbol: Any) -> SymbolState:
+        if not isinstance(symbol, str):
+            raise CandleError(f"symbol is {symbol!r}; text was expected.")
+        if symbol not in self.states:
+            raise nearest_name(symbol, self.states, kind="symbol")
+        return self.states[symbol]
+
     def _refused(self, symbol: Any, candle: Mapping[str, Any], why: str) -> Signal:
         """A candle that changed nothing; its signal bears the time it came with, where that is one."""
         if symbol not in self.states:
@@ -364,7 +373,7 @@ class Stream:
 
     def learn(self, symbol: str, ts: int, label: float) -> bool:
         """The label of an earlier bar is known; whether an interval waited for it. Intervals skipped over never get theirs."""
-        state = self.states[symbol]
+        state = self._state_of(symbol)
         if state.interval is None or ts not in state.waiting:
             return False
         while state.waiting:

@@ -147,9 +147,11 @@ class Database:
                 )
 
     @contextmanager
-    def reading(self) -> Iterator[sa.Connection]:
-        """A connection that only reads; on SQLite everything in it sees one moment."""
+    def reading(self, *, one_moment: bool = False) -> Iterator[sa.Connection]:
+        """A connection that only reads; all in it sees one moment on SQLite, and on PostgreSQL where ``one_moment`` is set."""
         with self._translated(), self.engine.connect() as connection:
+            if one_moment and not self.is_sqlite:
+                connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             yield connection
 
     @contextmanager

@@ -50,9 +50,7 @@ def exported_lines(database: Database, counts: dict[str, int]) -> Iterator[str]:
     >>> list(exported_lines(database, {}))[0][:11]
     '{"schema": '
     """
-    with database.reading() as connection:
-        if not database.is_sqlite:
-            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+    with database.reading(one_moment=True) as connection:
         revision = connection.execute(sa.text(f"select version_num from {VERSION_TABLE}")).scalar_one()
         yield to_json({"schema": revision})
         for table in metadata.sorted_tables:
