@@ -265,13 +265,13 @@ def test_a_model_stays_the_engines_champion_while_any_scope_has_it(registry: Mod
     registry.promote("btc", 2, symbol="ETHUSDT", reason="r")
     registry.promote("btc", 1, reason="for all the others")
     with registry.database.reading() as connection:
-        kinds = dict(connection.execute(sa.select(models.c.model_id, models.c.kind)).tuples().all())
+        kinds = dict(connection.execute(sa.select(models.c.model_id, models.c.kind)).all())
         told = connection.execute(sa.select(promotions.c.snapshot).order_by(promotions.c.id)).scalars().all()
     assert kinds == {"btc/1": "champion", "btc/2": "champion"}
     assert [row.get("symbol") for row in told] == [None, None, "ETHUSDT", None]
     registry.promote("btc", 1, symbol="ETHUSDT", reason="r")
     with registry.database.reading() as connection:
-        kinds = dict(connection.execute(sa.select(models.c.model_id, models.c.kind)).tuples().all())
+        kinds = dict(connection.execute(sa.select(models.c.model_id, models.c.kind)).all())
     assert kinds == {"btc/1": "champion", "btc/2": "challenger"}
 
 

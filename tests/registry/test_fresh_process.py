@@ -86,6 +86,7 @@ def every_model() -> dict[str, tuple[Any, NDArray[np.float32]]]:
     return found
 
 
+@pytest.mark.slow
 def test_every_kind_of_model_answers_the_same_bits_in_a_fresh_process(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     store = ArtifactStore(tmp_path / "store")

@@ -74,7 +74,7 @@ class IndexReplay:
     ...     replay.add(row=[row, row], account=[[0], [1]], action=[1, 1], reward=[0.5, 1.0],
     ...                account_after=[[1], [1]], terminated=[False, False], truncated=[False, False])
     >>> len(replay), replay.sample(1, np.random.default_rng(1)).observation.tolist()
-    (6, [[3.0, 4.0, 5.0, 0.0]])
+    (6, [[3.0, 4.0, 5.0, 1.0]])
 
     References
     ----------
