@@ -250,7 +250,7 @@ def test_transforming_costs_one_matrix_and_the_time_of_scikit_learn() -> None:
     # The peer neither limits outliers nor counts; a fifth more is within what a shared machine blurs. Taking turns, each
     # meets the same neighbours; the least of a few is what it costs when there are none.
     ours = theirs = np.inf
-    for turn in range(40):
+    for turn in range(150):
         ours = min(ours, processor_time(lambda: fitted.transform(data)))
         theirs = min(theirs, processor_time(lambda: peer.transform(X)))
         if turn >= 4 and ours < 1.2 * theirs:

@@ -98,6 +98,7 @@ def test_every_kind_of_model_answers_the_same_bits_in_a_fresh_process(tmp_path: 
         np.testing.assert_array_equal(found[digests[name]], answers_of(model, probe), err_msg=name)
 
 
+@pytest.mark.slow
 def test_rows_stored_with_a_model_prove_it_at_any_later_time(tmp_path: Path) -> None:
     store = ArtifactStore(tmp_path)
     model, another = Ridge().fit(X, Y), Ridge(9.0).fit(X, Y)
