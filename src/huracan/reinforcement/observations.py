@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
+from huracan.reinforcement.compiled_loops import compiled_loops
 from huracan.reinforcement.market_table import MarketTable
 from huracan.reinforcement.rules import MOST_SHOWN, AccountField, TradingRules
 
@@ -48,7 +49,8 @@ class Observations:
 
     def __init__(self, market: MarketTable, rules: TradingRules, arrays: Any, *, compiled: bool = False) -> None:
         self.rules, self.xp = rules, arrays
-        self._kernel = _compiled_kernel() if compiled else None
+        loops = compiled_loops("huracan.reinforcement.observation_kernels") if compiled else None
+        self._kernel: Any = None if loops is None else loops.written
         self._back = rules.window - 1
         self._windows = arrays.windows(arrays.column(market.features), rules.window)
         self._one_hot = arrays.column(np.eye(rules.actions.n_levels))
@@ -97,12 +99,3 @@ class Observations:
             out[:, at] = xp.minimum(xp.maximum(value, -MOST_SHOWN), MOST_SHOWN)
             at += 1
         return out, highest_seen
-
-
-def _compiled_kernel() -> Any:
-    """See :mod:`huracan.reinforcement.observation_kernels`; None without numba."""
-    try:
-        from huracan.reinforcement.observation_kernels import written
-    except ImportError:
-        return None
-    return written

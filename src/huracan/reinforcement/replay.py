@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from huracan.errors import ModelError
 from huracan.reinforcement.arrays import NUMPY
+from huracan.reinforcement.compiled_loops import compiled_loops
 from huracan.reinforcement.sum_tree import SumTree
 
 __all__ = ["IndexReplay", "Sample"]
@@ -126,7 +127,7 @@ class IndexReplay:
         # what a state is worth after each way a step can end, in the order of their numbers
         self._discounts = arrays.asarray(np.array([gamma, 0.0, gamma], np.float32))
         plain = compiled is False or arrays is not NUMPY
-        self._kernels = None if plain else _compiled_kernels()
+        self._kernels = None if plain else compiled_loops("huracan.reinforcement.replay_kernels")
 
     def __len__(self) -> int:
         return min(self.added, self.steps) * self.n_envs
@@ -292,12 +293,3 @@ class IndexReplay:
             raise ModelError(f"the stored replay has rows beyond the market's; {self.window - 1} to {last} were expected.")
         if self.tree is not None and len(state["priority"]) != n:
             raise ModelError(f"the stored replay has {len(state['priority'])} priorities; {n} were expected.")
-
-
-def _compiled_kernels() -> Any:
-    """:mod:`huracan.reinforcement.replay_kernels`; None without numba."""
-    try:
-        from huracan.reinforcement import replay_kernels
-    except ImportError:
-        return None
-    return replay_kernels

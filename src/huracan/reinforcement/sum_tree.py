@@ -6,6 +6,7 @@ from typing import Any
 
 from huracan.errors import ModelError
 from huracan.reinforcement.arrays import NUMPY, NumpyArrays
+from huracan.reinforcement.compiled_loops import compiled_loops
 
 __all__ = ["SumTree"]
 
@@ -52,8 +53,8 @@ class SumTree:
                 break
         self.levels.append(arrays.table((1,), "float64"))
         plain = compiled is False or not isinstance(arrays, NumpyArrays)
-        self._kernels = None if plain else _compiled_kernels()
-        if compiled and self._kernels is None:
+        self._loops = None if plain else compiled_loops("huracan.reinforcement.sum_tree_kernels")
+        if compiled and self._loops is None:
             raise ModelError("compiled=True, and numba is not installed; `pip install huracan[fast]` brings it.")
 
     @property
@@ -68,8 +69,8 @@ class SumTree:
 
     def set(self, entries: Any, priorities: Any) -> Any:
         """Change priorities (n,) of entries (n,); of an entry named twice the last counts. The highest of them."""
-        if self._kernels is not None:
-            return self._kernels[1](self.levels, entries, priorities)
+        if self._loops is not None:
+            return self._loops.put(tuple(self.levels), entries, priorities)
         self.levels[0][entries] = priorities
         at = entries
         for below, above in zip(self.levels, self.levels[1:]):
@@ -79,8 +80,8 @@ class SumTree:
 
     def find(self, masses: Any) -> Any:
         """The entries (n,) in which cumulated priorities reach beyond ``masses`` (n,), each from 0 to below :attr:`total`."""
-        if self._kernels is not None:
-            return self._kernels[0](self.levels, masses)
+        if self._loops is not None:
+            return self._loops.find(tuple(self.levels), masses)
         xp = self.xp
         every = xp.count(len(masses))
         at, left = every * 0, masses
@@ -102,18 +103,3 @@ class SumTree:
 def _sums(children: Any) -> Any:
     """Sums of rows, added up from the first to the last as the compiled loops do; ``sum`` pairs them otherwise."""
     return children.cumsum(1)[:, -1]
-
-
-_kernels: list[Any] = []
-
-
-def _compiled_kernels() -> Any:
-    """``find`` and ``set`` as compiled loops; None without numba."""
-    if not _kernels:
-        try:
-            from huracan.reinforcement.sum_tree_kernels import find, put
-        except ImportError:
-            _kernels.append(None)
-        else:
-            _kernels.append((lambda levels, masses: find(tuple(levels), masses), lambda *a: put(tuple(a[0]), a[1], a[2])))
-    return _kernels[0]

@@ -18,6 +18,7 @@ import numpy as np
 from huracan.accounting import AccountState, step
 from huracan.errors import ModelError
 from huracan.reinforcement.arrays import NumpyArrays
+from huracan.reinforcement.compiled_loops import compiled_loops
 from huracan.reinforcement.market_table import MarketTable
 from huracan.reinforcement.observations import Observations, Standing
 from huracan.reinforcement.rewards import Outcome, log_of_growth, outcome_of
@@ -77,11 +78,12 @@ class TradingCore:
         self._keeps_entry = "unrealised_profit" in rules.observe
         reads_drawdown = getattr(rules.reward, "reads_drawdown", True)
         self._keeps_peak, self._tells_drawdown = reads_drawdown or rules.max_drawdown is not None, reads_drawdown
-        self._step: Any = _compiled_step() if many else None
-        if self._step is None:
-            self._step = partial(step, xp=xp)
+        steps = compiled_loops("huracan.accounting.compiled_step") if many else None
+        self._step: Any = partial(step, xp=xp) if steps is None else steps.compiled_step
         self._closing = bool(rules.maintenance_margin) or rules.max_drawdown is not None
-        self._kernel: Any = _compiled_kernel() if many and not self._closing and rules.max_leverage is None else None
+        in_one_pass = many and not self._closing and rules.max_leverage is None
+        loops = compiled_loops("huracan.reinforcement.trading_kernels") if in_one_pass else None
+        self._kernel: Any = None if loops is None else loops.stepped
         places = {name: at for at, name in enumerate(columns)}
         optional = (places.get(name) for name in ("volume", "funding_rate", "bars", "close_after"))
         self._of_kernel = (
@@ -322,24 +324,6 @@ class TradingCore:
 
 _COMPILED_FROM = 64
 """Copies from which on compiling the step formula pays."""
-
-
-def _compiled_step() -> Any:
-    """The step formula compiled, the same bits; None without numba."""
-    try:
-        from huracan.accounting.compiled_step import compiled_step
-    except ImportError:
-        return None
-    return compiled_step
-
-
-def _compiled_kernel() -> Any:
-    """See :mod:`huracan.reinforcement.trading_kernels`; None without numba."""
-    try:
-        from huracan.reinforcement.trading_kernels import stepped
-    except ImportError:
-        return None
-    return stepped
 
 
 _CHANGING = ("seed", "episode", "row", "level", "left", "peak", "entry", "highest_seen")

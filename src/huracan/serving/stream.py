@@ -360,8 +360,6 @@ class Stream:
 
     def _refused(self, symbol: Any, candle: Mapping[str, Any], why: str) -> Signal:
         """A candle that changed nothing; its signal bears the time it came with, where that is one."""
-        if symbol not in self.states:
-            raise CandleError(why)
         served, ts = self.served, candle.get("ts")
         opened = (
             ts if isinstance(ts, datetime) else datetime.fromtimestamp((self.features.place(symbol)[0] or 0) / 1_000.0, UTC)
