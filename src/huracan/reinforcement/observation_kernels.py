@@ -33,12 +33,18 @@ def written(
     n, n_features = len(row), features.shape[1]
     out = np.empty((n, width), np.float32)
     highest = highest_seen.copy()
+    if n_features:  # rows of copies lie far apart: read first, many are on their way from memory at once
+        for i in range(n):
+            first = row[i] - (window - 1)
+            out[i, 0], out[i, n_features - 1] = features[first, 0], features[first, n_features - 1]
     for i in range(n):
-        first, at = row[i] - (window - 1), 0
-        for bar in range(first, row[i] + 1):
+        at = 0
+        for bar in range(row[i] - (window - 1), row[i] + 1):
             for j in range(n_features):
                 out[i, at] = features[bar, j]
                 at += 1
+    for i in range(n):
+        at = window * n_features
         held, worth = 0.0, 1.0
         if close is not None:
             held = units[i] * close[i]

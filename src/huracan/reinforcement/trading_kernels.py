@@ -54,11 +54,13 @@ def _traded(
     """
     cash, units, equity, standing, pending = account
     n = len(level)
-    after = np.empty(n, np.int64)
+    after, here = np.empty(n, np.int64), np.empty((n, prices.shape[1]))
+    for i in range(n):  # rows of copies lie far apart: read first, many are on their way from memory at once
+        for column in range(prices.shape[1]):
+            here[i, column] = prices[row[i], column]
     for i in range(n):
-        at = row[i]
         after[i] = next_level[level[i], action[i]]
-        target, fill, mark = weights[after[i]], prices[at, 0], prices[at, 1]
+        target, fill, mark = weights[after[i]], here[i, 0], here[i, 1]
         found = _moved(
             cash[i],
             units[i],
@@ -72,9 +74,9 @@ def _traded(
             least,
             share,
             borrow,
-            _at(prices, at, volume),
-            _at(prices, at, funding),
-            1.0 if bars is None else prices[at, bars],
+            _at(here, i, volume),
+            _at(here, i, funding),
+            1.0 if bars is None else here[i, bars],
         )
         out[0, i], out[1, i] = target, mark
         out[2, i], out[3, i], out[4, i], out[5, i], out[6, i], out[7, i] = (*found[:4], found[5], found[6])
@@ -82,7 +84,7 @@ def _traded(
         out[8, i] += np.minimum(np.maximum(built, 0.0), 1.0) * (fill - out[8, i])
         out[9, i], out[10, i], out[11, i] = found[2] / equity[i], found[5] / equity[i], found[6] / equity[i]
         if close is not None:
-            out[12, i] = prices[at, close]
+            out[12, i] = here[i, close]
     return after
 
 
