@@ -115,6 +115,14 @@ def test_an_agent_that_never_trades_is_not_praised_for_losing_nothing(candles):
     assert any("3 training(s) stopped before their time" in reason for reason in verdict.reasons)
 
 
+def test_accounts_are_grown_once_for_all_tables(monkeypatch):
+    found, asked, grown = made({}), [], WalkForwardEvaluation._grown
+    monkeypatch.setattr(WalkForwardEvaluation, "_grown", lambda self, *by: asked.append(by) or grown(self, *by))
+    found.summary(resamples=40)
+    found.equity()
+    assert sorted(asked) == [(), ("seed",)]
+
+
 def test_what_stopped_is_known_by_window_seed_and_symbol(candles):
     together = walk_forward_evaluation(candles, Diverges, RULES, **OPTIONS, maps=False)
     assert set(together.stopped) == {(w, s, None) for w in range(1) for s in range(3)}

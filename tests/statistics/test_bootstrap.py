@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from arch.bootstrap import CircularBlockBootstrap, StationaryBootstrap
@@ -12,7 +14,14 @@ from scipy.signal import lfilter
 
 from huracan.errors import DataError, NotEnoughData
 from huracan.statistics import bootstrap
-from huracan.statistics.bootstrap import Blocks, block_bootstrap, draw_blocks, optimal_block_length, resampled_means
+from huracan.statistics.bootstrap import (
+    Blocks,
+    block_bootstrap,
+    draw_blocks,
+    draw_means,
+    optimal_block_length,
+    resampled_means,
+)
 
 KINDS = ("circular", "stationary")
 
@@ -81,6 +90,21 @@ def test_a_seed_gives_the_same_bits_whole_or_in_parts(kind, monkeypatch):
     assert not np.array_equal(draw_blocks(300, 7.5, 40, kind=kind, seed=10).indices(), whole.indices())
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_means_of_blocks_that_are_forgotten_are_the_same_bits_and_need_no_memory_for_them(kind, monkeypatch):
+    x = np.random.default_rng(0).standard_normal((2_000, 2))
+    kept = resampled_means(x, draw_blocks(2_000, 1.2, 500, kind=kind, seed=3))
+    tracemalloc.start()
+    forgotten = draw_means(x, 1.2, 500, kind=kind, seed=3)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(forgotten, kept)
+    assert peak < 8e6  # the blocks of all 500 are 13 MB and more
+    monkeypatch.setattr(bootstrap, "_NEAR", 5_000)
+    np.testing.assert_array_equal(draw_means(x, 1.2, 500, kind=kind, seed=3), kept)
+    np.testing.assert_array_equal(draw_means(x, 1.2, 7, kind=kind, seed=3), kept[:7])
+
+
 def test_blocks_are_as_long_as_asked_and_every_row_is_as_likely():
     blocks = draw_blocks(1000, 20, 400, kind="stationary")
     # 20,000 geometric lengths of mean 20 (those cut at the end are shorter): standard error .14
@@ -128,6 +152,10 @@ def test_interval_covers_the_mean_and_any_statistic_runs_on_the_resampled_series
         (lambda: draw_blocks(100, 5, 5, seed=-1), DataError, "seed -1"),
         (lambda: draw_blocks(100, 5, 5, kind="moving"), DataError, "'moving'; 'circular' or 'stationary'"),
         (lambda: draw_blocks(0, 5, 5), DataError, "n is 0"),
+        (lambda: draw_means(np.ones(100), 101, 5), DataError, "block_length is 101; a number from 1 to 100"),
+        (lambda: draw_means(np.ones(100), np.nan, 5), DataError, "block_length is nan"),
+        (lambda: draw_means(np.ones(100), 5, 0), DataError, "at least one resample"),
+        (lambda: draw_means(np.ones(0), 5, 5), DataError, "n is 0"),
         (lambda: Blocks.from_indices([[0, 5]]), DataError, "0 to 5; rows 0 to 1"),
         (lambda: Blocks.from_indices([0, 1]), DataError, r"shape \(2,\)"),
         (lambda: Blocks.from_indices([[0.0, 1.0]]), DataError, "float64"),

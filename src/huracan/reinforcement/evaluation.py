@@ -326,7 +326,7 @@ class WalkForwardEvaluation:
     def _curves(self, *by: str) -> pl.DataFrame:
         seed = pl.col("seed") if by else pl.lit(None, dtype=pl.Int64).alias("seed")
         return (
-            self._grown(*by)
+            (self._grown_by_seed if by else self._grown())
             .filter(pl.col("seed").is_not_null() if by else True)
             .with_columns(((1.0 + pl.col("grown")).cum_prod().over("strategy", *by)).alias("equity"))
             .select("strategy", seed, self._time, "equity")
@@ -340,6 +340,10 @@ class WalkForwardEvaluation:
             .sort("strategy", *by, self._time)
         )
 
+    @cached_property
+    def _grown_by_seed(self) -> pl.DataFrame:
+        return self._grown("seed")
+
     @property
     def _time(self) -> str:
         return "row" if self.bars["ts"].null_count() else "ts"
@@ -352,7 +356,7 @@ class WalkForwardEvaluation:
         return {"score": found.estimate, "score_low": found.ci_low, "score_high": found.ci_high}
 
     def _account(self, name: str) -> dict[str, float]:
-        seeds = self._grown("seed").filter(pl.col("strategy") == name).partition_by("seed", maintain_order=True)
+        seeds = self._grown_by_seed.filter(pl.col("strategy") == name).partition_by("seed", maintain_order=True)
         returns = [account["grown"].to_numpy() for account in seeds]
         found = [performance_metrics(path, bars_per_year=self.bars_per_year, confidence=None) for path in returns]
         sharpe, drawdown = (np.array([figures[key] for figures in found]) for key in ("sharpe", "max_drawdown"))

@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
 from huracan.statistics import adjust_p_values, ewc_t_test_pairs
-from huracan.statistics.bootstrap import draw_blocks, optimal_block_length, resampled_means
+from huracan.statistics.bootstrap import draw_means, optimal_block_length
 from huracan.statistics.loss_table import check_level
 
 __all__ = ["adjusted_for_all", "bootstrapped_over_time", "tested_over_time"]
@@ -49,8 +49,8 @@ def bootstrapped_over_time(
         return found
     paths = np.stack([series[name] for name in moving])
     rows = max(1.0, float(optimal_block_length(paths).stationary.max()))
-    blocks = draw_blocks(paths.shape[1], rows, resamples, kind="stationary", seed=seed)
-    low, high = np.quantile(resampled_means(paths.T, blocks), [0.5 - confidence / 2, 0.5 + confidence / 2], axis=0)
+    drawn = draw_means(paths.T, rows, resamples, kind="stationary", seed=seed)
+    low, high = np.quantile(drawn, [0.5 - confidence / 2, 0.5 + confidence / 2], axis=0)
     twice = 2.0 * paths.mean(axis=1)
     return found | {name: _ends(*ends) for name, *ends in zip(moving, twice - high, twice - low)}
 

@@ -22,6 +22,7 @@ __all__ = [
     "BootstrapKind",
     "block_bootstrap",
     "draw_blocks",
+    "draw_means",
     "optimal_block_length",
     "resampled_means",
 ]
@@ -30,6 +31,8 @@ BootstrapKind = Literal["circular", "stationary"]
 
 _CHUNK = 4_000_000
 """Numbers gathered at a time; results do not depend on it."""
+_NEAR = 100_000
+"""Blocks drawn at a time where they are forgotten at once: they stay in the processor's caches, and memory is used again."""
 
 
 @dataclass(frozen=True)
@@ -231,6 +234,32 @@ def resampled_means(x: ArrayLike, blocks: Blocks) -> NDArray[np.float64]:
     return means if values.ndim == 2 else means[:, 0]
 
 
+def draw_means(
+    x: ArrayLike, block_length: float, resamples: int, *, kind: BootstrapKind = "circular", seed: int = 0
+) -> NDArray[np.float64]:
+    """Means of resamples whose blocks nobody else needs; where blocks are short, several times faster than to keep them all.
+
+    Parameters
+    ----------
+    x : (n,) or (n, k) floats, rows in time order. block_length, resamples, kind, seed : as of :func:`draw_blocks`.
+
+    Returns
+    -------
+    What :func:`resampled_means` gives of the blocks that :func:`draw_blocks` draws, bit for bit.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).standard_normal((300, 2))
+    >>> bool((draw_means(x, 5, 20) == resampled_means(x, draw_blocks(300, 5, 20))).all())
+    True
+    """
+    values = np.asarray(x, dtype=np.float64)
+    n = len(values)
+    step = 1 + int(_NEAR * max(1.0, min(block_length, n)) / max(n, 1))
+    parts = [range(low, min(low + step, resamples)) for low in range(0, max(resamples, 1), step)]
+    return np.concatenate([resampled_means(values, draw_blocks(n, block_length, p, kind=kind, seed=seed)) for p in parts])
+
+
 @dataclass(frozen=True)
 class BootstrapInterval:
     """Result of :func:`block_bootstrap`: a statistic, its bootstrap standard error and interval, and how it was drawn."""
@@ -288,7 +317,7 @@ def block_bootstrap(
     rows = max(1.0, getattr(optimal_block_length(series), kind)) if block_length == "auto" else block_length
     if statistic is None:
         estimate = float(series.mean())
-        drawn = resampled_means(series, draw_blocks(len(series), rows, resamples, kind=kind, seed=seed))
+        drawn = draw_means(series, rows, resamples, kind=kind, seed=seed)
     else:
         estimate = float(_applied(statistic, series[None])[0])
         step = max(1, _CHUNK // len(series))
@@ -326,14 +355,16 @@ def _lengths(n: int, block_length: float, kind: BootstrapKind, generator: np.ran
     if kind == "circular":
         rows = round(block_length)
         length = np.full(-(-n // rows), rows)
-    else:
-        length = np.empty(0, dtype=np.int64)
-        while length.sum() < n:
-            more = generator.geometric(1.0 / block_length, int(1.2 * n / block_length) + 8)
-            length = np.concatenate((length, np.minimum(more, n)))
-        length = length[: int(np.searchsorted(np.cumsum(length), n)) + 1]
-    length[-1] -= length.sum() - n
-    return length
+        length[-1] -= len(length) * rows - n
+        return length
+    length, end = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+    while not len(end) or end[-1] < n:
+        more = generator.geometric(1.0 / block_length, int(1.2 * n / block_length) + 8)
+        length = np.concatenate((length, more)) if len(length) else more
+        end = np.cumsum(length)
+    last = int(np.searchsorted(end, n))
+    length[last] -= end[last] - n
+    return length[: last + 1]
 
 
 def _parts(first: NDArray[np.int64], columns: int) -> Iterator[range]:
