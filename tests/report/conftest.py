@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
-from itertools import combinations
+from itertools import combinations, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -372,15 +372,17 @@ def dumped() -> Callable[[Path, Path], str]:
 
 @pytest.fixture
 def heard_on_phones(tmp_path: Path, dumped: Callable[[Path, Path], str]) -> Callable[[Sequence[str], str], list[Any]]:
-    """Open pages in frames 390 pixels wide, a script in place of each one's policy, and get what it posted, page by page."""
+    """Open pages in frames 390 pixels wide, the first ones as wide as ``widths`` says, a script in place of each one's policy,
+    and get what it posted, page by page."""
 
-    def heard(pages: Sequence[str], probe: str) -> list[Any]:
+    def heard(pages: Sequence[str], probe: str, *, widths: Sequence[int] = ()) -> list[Any]:
         for i, page in enumerate(pages):
             policy = re.search(r'<meta http-equiv="Content-Security-Policy"[^>]*>', page)
             assert policy is not None
             (tmp_path / f"page{i}.html").write_text(page.replace(policy.group(), probe), encoding="utf-8")
         frames = "".join(
-            f'<iframe src="page{i}.html" style="width:390px;height:800px;border:0"></iframe>' for i in range(len(pages))
+            f'<iframe src="page{i}.html" style="width:{width}px;height:800px;border:0"></iframe>'
+            for i, (_, width) in enumerate(zip_longest(pages, widths, fillvalue=390))
         )
         listen = """<script>addEventListener("message", (event) => {
           const heard = document.createElement("pre");

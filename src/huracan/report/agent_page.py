@@ -62,7 +62,7 @@ def render_agent_page(
     starts = evaluation.windows["test_start"].to_list() if "test_start" in evaluation.windows.columns else []
     equity = evaluation.equity()
     by_regime = evaluation.by_regime(**drawn) if evaluation.regimes is not None else None
-    several = len(evaluation.symbols) > 1
+    by_symbol = evaluation.summary_by_symbol(**drawn) if len(evaluation.symbols) > 1 else None
     return page_parts("agent.html.j2", "comparison.css", "search.css", "agent.css").render(
         title=title,
         created_at=datetime.now(UTC) if created_at is None else created_at,
@@ -70,7 +70,7 @@ def render_agent_page(
         reasons=verdict.reasons,
         headline=(head + mark.strip(), rest),
         meaning=_MEANINGS[str(verdict.standing)],
-        tiles=_tiles(summary, evaluation),
+        tiles=_tiles(summary, by_symbol, evaluation),
         facts=facts,
         provenance=provenance,
         level=f"{100 * (1 - alpha):g} %",
@@ -83,7 +83,7 @@ def render_agent_page(
         profile_legend=strategy_legend(evaluation.strategies, {}),
         seeds=evaluation.runs["seed"].drop_nulls().n_unique(),
         tried=evaluation.tried,
-        symbols=symbol_rows(evaluation.summary_by_symbol(**drawn), alpha) if several else None,
+        symbols=None if by_symbol is None else symbol_rows(by_symbol, alpha),
         regimes=regime_rows(by_regime, alpha) if by_regime is not None and by_regime.height else None,
         curves=learned(evaluation.learning_curves),
         maps=mapped(evaluation.action_maps),
@@ -126,7 +126,7 @@ def write_agent_page(
     return target
 
 
-def _tiles(summary: pl.DataFrame, evaluation: WalkForwardEvaluation) -> list[dict[str, str]]:
+def _tiles(summary: pl.DataFrame, by_symbol: pl.DataFrame | None, evaluation: WalkForwardEvaluation) -> list[dict[str, str]]:
     """The few numbers that stand beside the verdict."""
     rows = {row["strategy"]: row for row in summary.iter_rows(named=True)}
     own, flat = rows["agent"], rows["flat"]
@@ -157,15 +157,19 @@ def _tiles(summary: pl.DataFrame, evaluation: WalkForwardEvaluation) -> list[dic
         {
             "name": "Deepest drawdown",
             "value": percent(own["max_drawdown"]),
-            "note": f"{_whose(own, evaluation)}; Sharpe {number(own['sharpe'])}{_ended(evaluation)}",
+            "note": f"{_whose(own, by_symbol, evaluation)}; Sharpe {number(own['sharpe'])}{_ended(evaluation)}",
         },
     ]
 
 
-def _whose(own: Mapping[str, Any], evaluation: WalkForwardEvaluation) -> str:
-    """Of which accounts a drawdown is told."""
+def _whose(own: Mapping[str, Any], by_symbol: pl.DataFrame | None, evaluation: WalkForwardEvaluation) -> str:
+    """Of which accounts a drawdown is told, and which symbol alone fell deepest."""
     seeds = evaluation.runs["seed"].drop_nulls().n_unique()
-    return "of one seed" if seeds == 1 else f"median of {seeds} seeds, the worst {percent(own['worst_drawdown'])}"
+    whose = "of one seed" if seeds == 1 else f"median of {seeds} seeds, the worst {percent(own['worst_drawdown'])}"
+    if by_symbol is None:
+        return whose
+    deepest = by_symbol.filter(strategy="agent").sort("max_drawdown", maintain_order=True).row(0, named=True)
+    return f"in equal parts in all symbols, {whose}; {deepest['symbol']} alone {percent(deepest['max_drawdown'])}"
 
 
 def _ended(evaluation: WalkForwardEvaluation) -> str:

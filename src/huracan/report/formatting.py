@@ -20,6 +20,7 @@ __all__ = [
     "price",
     "seconds",
     "suitable_decimals",
+    "tick_decimals",
     "title_case",
 ]
 
@@ -151,6 +152,17 @@ def suitable_decimals(values: Iterable[float | None], digits: int = 3, *, least:
     if largest == 0.0:
         return max(least, 2)
     return min(max(digits - 1 - math.floor(math.log10(largest)), least), most)
+
+
+def tick_decimals(ticks: Iterable[float]) -> int:
+    """How many decimals tell the labels of an axis apart and move none of them.
+
+    >>> tick_decimals([0.96, 0.98, 1.0]), tick_decimals([5.0, 10.0]), tick_decimals([])
+    (2, 0, 0)
+    """
+    marks = list(ticks)
+    near = 1e-9 * max(map(abs, marks), default=0.0)
+    return next((d for d in range(12) if all(abs(round(t, d) - t) <= near for t in marks)), 12)
 
 
 def title_case(name: str) -> str:

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from huracan.report.charts.frame import Tick, plot
 from huracan.report.charts.scales import Scale, nice_ticks
-from huracan.report.formatting import number, percent, suitable_decimals
+from huracan.report.formatting import number, percent, tick_decimals
 
 __all__ = ["action_legend", "action_map_chart"]
 
@@ -99,7 +99,5 @@ def _numbers(low: float, high: float, cells: int, *, across: bool) -> list[Tick]
     half = (high - low) / max(cells - 1, 1) / 2.0 or 0.5
     scale = Scale(low - half, high + half)
     ticks = nice_ticks(low, high, 4)
-    decimals = suitable_decimals(ticks, 1)
-    if any(abs(round(t, decimals) - t) > 1e-9 * max(map(abs, ticks)) for t in ticks):
-        decimals += 1
+    decimals = tick_decimals(ticks)
     return [Tick(scale(t) if across else 1.0 - scale(t), number(t, decimals if t else 0)) for t in ticks]

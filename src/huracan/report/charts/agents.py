@@ -11,10 +11,10 @@ import polars as pl
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from huracan.report.charts.frame import Crosshair, Tick, plot, polyline
+from huracan.report.charts.frame import Crosshair, Tick, dot, plot, polyline
 from huracan.report.charts.scales import Scale, nice_ticks, time_ticks
 from huracan.report.display import thinned
-from huracan.report.formatting import count, number, percent, suitable_decimals
+from huracan.report.formatting import count, number, percent, tick_decimals
 
 __all__ = ["NAMES", "capital_chart", "depth_chart", "learning_chart", "profile_chart", "strategy_legend"]
 
@@ -28,6 +28,8 @@ NAMES: Mapping[str, str] = {
 """What strategies are called on a page."""
 
 _WIDTH, _TALL, _POINTS = 2000, 1000, 500
+_FEW = 3
+"""So many looks are points: a line between them would tell of a course that nobody saw."""
 _ORDER = ("flat", "random", "buy_and_hold", "myopic", "agent")
 Floats = NDArray[np.float64]
 
@@ -166,7 +168,7 @@ def depth_chart(equity: pl.DataFrame, starts: Sequence[datetime | int]) -> Marku
 
 
 def learning_chart(curves: pl.DataFrame, figure: str, *, name: str) -> Markup:
-    """Draw ``[seed, step, figure]``: every seed as a thin line, their median as a thick one."""
+    """Draw ``[seed, step, figure]``: every seed as a thin line, their median as a thick one; few looks as points."""
     known = curves.filter(pl.col(figure).is_finite().fill_null(False))
     if known["step"].n_unique() < 2:
         return Markup('<p class="empty">Too few looks for a curve.</p>')
@@ -180,22 +182,23 @@ def learning_chart(curves: pl.DataFrame, figure: str, *, name: str) -> Markup:
     scale = Scale.around(min(low, float(middle.min())), max(high, float(middle.max())), margin=0.06)
     across = Scale(0.0, float(step[-1]))
 
-    def points(line: Floats) -> list[tuple[float, float] | None]:
-        return [
+    def drawn(line: Floats, css: str) -> Markup:
+        points = [
             (_WIDTH * across(s), _TALL * (1 - scale.clipped(v))) if np.isfinite(v) else None
             for s, v in zip(step.tolist(), line.tolist())
         ]
+        if len(step) > _FEW:
+            return polyline(points, f"curve {css}")
+        return Markup("").join(dot(*point, css) for point in points if point is not None)
 
     zero = Markup("")
     if scale.low < 0.0 < scale.high:
         zero = Markup('<path class="one" d="M0 {}H{}"/>').format(f"{_TALL * (1 - scale(0.0)):.5g}", _WIDTH)
-    marks = zero + Markup("").join(polyline(points(line), "curve seed") for line in lines.values())
+    marks = zero + Markup("").join(drawn(line, "seed") for line in lines.values())
     ticks = scale.ticks(4)
-    decimals = suitable_decimals(ticks, 1)
-    if any(abs(round(t, decimals) - t) > 1e-9 * max(map(abs, ticks)) for t in ticks):
-        decimals += 1
+    decimals = tick_decimals(ticks)
     return plot(
-        marks + polyline(points(middle), "curve agent"),
+        marks + drawn(middle, "agent"),
         size=(_WIDTH, _TALL),
         label=f"{name} over {count(float(step[-1]))} steps, {len(lines)} seeds; the median ends at {middle[-1]:.4g}",
         x_ticks=[Tick(across(t), count(t)) for t in nice_ticks(0.0, float(step[-1]), 3)],
@@ -236,7 +239,7 @@ def profile_chart(profiles: pl.DataFrame) -> Markup:
     if low < 0.0 < high:
         marks += Markup('<path class="one" d="M{x} 0V{h}"/>').format(x=f"{_WIDTH * across(0.0):.5g}", h=_TALL)
     ticks = nice_ticks(low, high, 5)
-    decimals = suitable_decimals(ticks, 1)
+    decimals = tick_decimals(ticks)
     above = {name: table.filter(pl.col("threshold") >= 0.0)["share"] for name, table in tables.items()}
     said = ", ".join(f"{NAMES.get(n, n).lower()} {percent(float(s[0]), 0)}" for n, s in above.items() if len(s))
     x = tables["agent"]["threshold"].to_numpy()

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from huracan.report.charts.frame import dot
 from huracan.report.charts.scales import Scale, nice_ticks
-from huracan.report.formatting import is_number, number, suitable_decimals
+from huracan.report.formatting import is_number, number, tick_decimals
 
 __all__ = ["ForestScale", "Interval"]
 
@@ -94,9 +94,7 @@ class ForestScale:
     def axis(self) -> Markup:
         """The ticks of the scale, to stand in the head of the column."""
         ticks = self._ticks()
-        decimals = suitable_decimals(ticks, 1)
-        if any(abs(round(t, decimals) - t) > 1e-9 for t in ticks):
-            decimals += 1
+        decimals = tick_decimals(ticks)
         return Markup('<div class="forest-axis" aria-hidden="true">{}</div>').format(
             Markup("").join(
                 Markup('<span style="left:{}%">{}</span>').format(

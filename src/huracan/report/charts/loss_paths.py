@@ -13,7 +13,7 @@ from markupsafe import Markup
 from huracan.report.charts.frame import Crosshair, Tick, dot, plot, polyline
 from huracan.report.charts.scales import Scale, nice_ticks, time_ticks
 from huracan.report.display import thinned
-from huracan.report.formatting import count, moment, number, suitable_decimals
+from huracan.report.formatting import count, moment, number, tick_decimals
 
 __all__ = ["LossPath", "loss_path"]
 
@@ -66,9 +66,7 @@ def loss_path(path: pl.DataFrame, *, unit: float = 1.0) -> LossPath:
         x = min(max((when - float(at[0])) / span, 0.0), 1.0)
         marks += dot(_WIDTH * x, y(leaves["cumulative"] / unit), css, said)
     ticks = nice_ticks(scale.low, scale.high, 4)
-    decimals = suitable_decimals(ticks, 1)
-    if any(abs(round(t, decimals) - t) > 1e-9 * max(map(abs, ticks)) for t in ticks):
-        decimals += 1
+    decimals = tick_decimals(ticks)
     chart = plot(
         marks,
         under=shaded,
