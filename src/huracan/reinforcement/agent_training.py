@@ -125,11 +125,13 @@ class AgentTraining:
                     self._learn()
                     if self.learner.updates % _LOOK_EVERY == 0 and not self._look(on_point):
                         break
-            if folder is not None and agent.steps_ - last_kept >= checkpoint_every and self._sound():
+            if folder is not None and agent.steps_ - last_kept >= checkpoint_every and self._sound(self._mean_loss()):
                 last_kept = agent.steps_
                 write_training(folder, *self.state())
-        if self.losses and self._sound() and agent.steps_ >= self.total:
+        if self.losses and agent.steps_ >= self.total:
             self._look(on_point)
+        elif self.losses:
+            self._sound(self._mean_loss())
         if agent.stopped_:
             if not agent.history_:
                 agent.learner_ = None  # what it began with is not learned
@@ -219,10 +221,9 @@ class AgentTraining:
 
     def _look(self, on_point: Callable[[LearningPoint], None] | None) -> bool:
         """Note how learning stands; False where it has gone wrong, see :meth:`_sound`."""
-        if not self._sound():
+        agent, loss = self.agent, self._mean_loss()
+        if not self._sound(loss):
             return False
-        agent = self.agent
-        loss = float(torch.stack(self.losses).mean())
         self.losses = []
         self.good = self.learner.snapshot()
         epsilon = 0.0 if self.all_actions is not None else self._epsilon()
@@ -233,13 +234,16 @@ class AgentTraining:
             on_point(point)
         return True
 
-    def _sound(self) -> bool:
-        """Whether values are what they can be; where they have exploded the last good parameters are put back, and learning
-        stops for a reason."""
+    def _mean_loss(self) -> float:
+        """Of the updates since the last look."""
+        return float(torch.stack(self.losses).mean()) if self.losses else 0.0
+
+    def _sound(self, loss: float) -> bool:
+        """Whether a mean loss and values are what they can be; where they have exploded the last good parameters are put back,
+        and learning stops for a reason."""
         agent = self.agent
         if agent.stopped_:
             return False
-        loss = float(torch.stack(self.losses).mean()) if self.losses else 0.0
         scale, largest, reward = agent.reward_scale_, self.learner.largest_value, float(self.sizes.largest)
         bound = _FAR_OUT * (reward * scale or 1.0) / (1.0 - self.settings.gamma)
         if math.isfinite(loss) and self.learner.healthy and largest <= bound:
