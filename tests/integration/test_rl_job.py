@@ -14,6 +14,9 @@ from huracan.integration import rl_training_page
 from huracan.integration.preparation import read_source
 from huracan.integration.rl_job import before_the_hold_out, market_of
 from huracan.market import simulate_market
+from huracan.registry.exports.scorers import OnnxScorer
+from huracan.reinforcement import BatchTradingEnv
+from huracan.reinforcement.action_maps import sampled_states
 
 
 def settings(home, **rl):
@@ -33,6 +36,14 @@ def test_an_agent_is_trained_before_the_hold_out_and_registered_once(tmp_path):
     agent = pipeline.registry.load(trained.name, version=1)
     states = np.zeros((3, agent.layout_.width))
     np.testing.assert_array_equal(agent.predict(states)[1], trained.agent.predict(states)[1])
+    graph = tmp_path / "graph"
+    command = ["models", "export", f"{trained.name}@1", str(graph), "--onnx", "--home", str(tmp_path)]
+    assert "serving.onnx" in CliRunner().invoke(app, command).output
+    seen = sampled_states(BatchTradingEnv(trained.market, 4, trained.rules), 40, seed=5)
+    values = trained.agent.predict(seen)[1]
+    np.testing.assert_allclose(
+        OnnxScorer((graph / "serving.onnx").read_bytes()).many(seen), values, rtol=0, atol=1e-5 * values.std()
+    )
     config = load_config(settings(tmp_path))
     whole = market_of(config, read_source(config))
     seen = before_the_hold_out(whole, config)
@@ -68,6 +79,8 @@ def test_the_command_says_what_was_done(tmp_path):
     assert "1,600 steps" in result.output and "what it tried" in result.output
     assert "version 1 of 'champion.simulated.trained.dqn'" in result.output
     assert "registry.load('champion.simulated.trained.dqn', version=1)" in result.output
+    version = UnifiedMLPipeline(told).registry.get("champion.simulated.trained.dqn", version=1)
+    assert version.serving_digest is None  # states that show the position only do not say what is allowed
     assert "report.html" in result.output
 
 

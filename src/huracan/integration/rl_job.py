@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from huracan.accounting import CostModel
 from huracan.catalogue import build_model
@@ -42,6 +43,9 @@ __all__ = [
     "train_agent",
     "training_key",
 ]
+
+_ACCOUNTS, _STATES = 16, 256
+"""Accounts that act at random, and the states they come through that a stored agent is compared on."""
 
 
 @dataclass(frozen=True)
@@ -248,9 +252,10 @@ def _registered(
         "trained_until": f"{moments[1]}Z",
         "bar_length_ms": int(market.bar_length / np.timedelta64(1, "ms")),
     }
+    state, network = agent.to_parts()
     signature = FeatureSignature(columns=market.feature_names, recipe_hash=market.recipe_hash)
     return registry.register(
-        agent,
+        type(agent).from_parts(state, network.state_dict()),  # on the processor, wherever it learned
         card.model_copy(update={"signature": signature}),
         name=name,
         metrics=dict(card.performance_metrics),
@@ -261,4 +266,16 @@ def _registered(
             "assumed": list(assumptions(market.assumed)),
             **said,
         },
+        probe=_states_to_compare(agent, market),
     )
+
+
+def _states_to_compare(agent: DQNAgent, market: MarketTable) -> NDArray[np.float32] | None:
+    """States on which what is stored is compared with the agent; None where a state alone does not tell what is allowed."""
+    from huracan.reinforcement import BatchTradingEnv
+    from huracan.reinforcement.action_maps import sampled_states
+
+    if agent.needs_mask:
+        return None
+    assert agent.rules_ is not None
+    return sampled_states(BatchTradingEnv(market, _ACCOUNTS, agent.rules_), _STATES)

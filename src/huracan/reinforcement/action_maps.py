@@ -14,7 +14,7 @@ from huracan.reinforcement.batch_env import BatchTradingEnv
 from huracan.reinforcement.market_table import MarketTable
 from huracan.reinforcement.rules import TradingRules
 
-__all__ = ["ActionMap", "action_map", "observation_importance"]
+__all__ = ["ActionMap", "action_map", "observation_importance", "sampled_states"]
 
 Floats = NDArray[np.float64]
 
@@ -122,7 +122,7 @@ def action_map(
     """
     env = BatchTradingEnv(market, 32, rules)
     names = env.observation_names
-    sample = _sampled(env, max(64, min(1024, _CELLS // len(names))), seed)
+    sample = sampled_states(env, max(64, min(1024, _CELLS // len(names))), seed)
     stands = any(name in ("level", *_STANDING) for name in rules.observe)
     x_name, y_name = axes or _chosen_axes(agent, sample, names, stands, rules, seed)
     for name in (x_name, y_name):
@@ -160,8 +160,15 @@ def _relative(values: Floats) -> Floats:
     return values - values.mean(axis=1, keepdims=True)
 
 
-def _sampled(env: BatchTradingEnv, n: int, seed: int) -> NDArray[np.float32]:
-    """Observations (n, width) on the way of accounts that act at random."""
+def sampled_states(env: BatchTradingEnv, n: int, seed: int = 0) -> NDArray[np.float32]:
+    """Observations (n, width) that accounts come through which act at random; the environment is begun anew.
+
+    Examples
+    --------
+    >>> market = MarketTable.from_prices(np.zeros((30, 2)), np.linspace(1.0, 2.0, 30))
+    >>> sampled_states(BatchTradingEnv(market, 4, observe=("level",), episode_length=9), 10).shape
+    (10, 5)
+    """
     random = np.random.default_rng(seed)
     seen, infos = env.reset(seed=seed)
     kept = [seen]

@@ -239,6 +239,19 @@ class DQNAgent:
             "regime_evidence": [skill.model_dump(mode="json") for skill in self.regime_evidence_],
         }
 
+    @property
+    def needs_mask(self) -> bool:
+        """Whether :meth:`predict` asks for a mask: what is allowed depends on a standing target that states do not show."""
+        if self.rules_ is None or self.rules_.actions.allowed.all():
+            return False
+        return not any(name == "target" or name.startswith("level ") for name in self.layout_.account_names)
+
+    @property
+    def n_features_in_(self) -> int:
+        """Numbers of a state."""
+        self._learned()
+        return self.layout_.width
+
     def model_info(self) -> ModelInfo:
         """The agent's card."""
         return agent_info(self)
@@ -248,17 +261,17 @@ class DQNAgent:
         if self.rules_ is None or self.rules_.actions.allowed.all():
             return None
         names, ladder = self.layout_.account_names, self.rules_.actions
+        if self.needs_mask:
+            raise ModelError(
+                f"what is allowed depends on the standing target, and states show only {', '.join(names) or 'the market'}; a "
+                "mask (action_masks of the environment) was expected, or 'level' among observe."
+            )
         account = states[:, self.layout_.width - len(names) :]
         shown = [i for i, name in enumerate(names) if name.startswith("level ")]
         if shown:
             return ladder.allowed[account[:, shown].argmax(axis=1)]
-        if "target" in names:
-            away = np.abs(account[:, [names.index("target")]] - np.array(ladder.weights))
-            return ladder.allowed[away.argmin(axis=1)]
-        raise ModelError(
-            f"what is allowed depends on the standing target, and states show only {', '.join(names) or 'the market'}; a mask "
-            "(action_masks of the environment) was expected, or 'level' among observe."
-        )
+        away = np.abs(account[:, [names.index("target")]] - np.array(ladder.weights))
+        return ladder.allowed[away.argmin(axis=1)]
 
     def look_between(self, low: float, high: float) -> None:
         """Where c51 looks for values, in scaled rewards."""

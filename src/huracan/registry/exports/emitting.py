@@ -11,7 +11,7 @@ from huracan.models.neural_learner import NeuralLearner
 from huracan.registry.exports import formulas, trees
 from huracan.registry.exports.graph import ExportRefused, Graph, Rows
 
-__all__ = ["emit", "export_model", "graph_of", "window_of"]
+__all__ = ["emit", "export_model", "graph_of", "is_agent", "window_of"]
 
 
 def window_of(model: Any) -> int:
@@ -19,17 +19,23 @@ def window_of(model: Any) -> int:
     return int(getattr(model, "history_bars", 0)) + 1
 
 
+def is_agent(model: Any) -> bool:
+    """Whether it answers states with what each action is worth."""
+    module = sys.modules.get("huracan.reinforcement.rl_agent")  # which imports PyTorch
+    return module is not None and isinstance(model, module.DQNAgent)
+
+
 def export_model(model: Any, *, window: int | None = None) -> bytes:
     """The ONNX graph of a fitted model: "x", float32 (n, d) or (n, window, d), to "y", float32 (n, outputs).
 
     ``y`` is what the learner says before classes are named and forecasts get the label's unit: probabilities, margins,
-    forecasts of the standardised label; of ensembles their answer itself. Nothing is checked here, see
-    :func:`~huracan.registry.exports.checked.export_checked`.
+    forecasts of the standardised label; of ensembles their answer itself; of agents, whose rows are states, what each action
+    is worth. Nothing is checked here, see :func:`~huracan.registry.exports.checked.export_checked`.
 
     Parameters
     ----------
-    model : a fitted learner of the catalogue, ensemble, stacker or selection of features; or a scikit-learn linear model, tree
-        or forest, or a booster. window : bars of the input; by default as many as the model looks at.
+    model : a fitted learner of the catalogue, ensemble, stacker, selection of features or agent; or a scikit-learn linear
+        model, tree or forest, or a booster. window : bars of the input; by default as many as the model looks at.
 
     Raises
     ------
@@ -59,6 +65,10 @@ def emit(graph: Graph, rows: Rows, model: Any) -> str:
         from huracan.registry.exports.composites import composite
 
         return composite(graph, rows, model)
+    if is_agent(model):
+        from huracan.registry.exports.agent import action_values
+
+        return action_values(graph, rows, model)
     rows = graph.newest(rows, window_of(model))
     if isinstance(model, NeuralLearner):
         from huracan.registry.exports.networks import network

@@ -13,7 +13,7 @@ from huracan.models.neural_learner import NeuralLearner
 from huracan.registry.exports.formulas import scaled
 from huracan.registry.exports.graph import OPSET, ExportRefused, Graph, Rows
 
-__all__ = ["network", "traced"]
+__all__ = ["network", "said_of_windows", "traced"]
 
 
 def network(graph: Graph, rows: Rows, model: NeuralLearner) -> str:
@@ -21,11 +21,12 @@ def network(graph: Graph, rows: Rows, model: NeuralLearner) -> str:
     ready = scaled(graph, rows.name, model.scaler_)
     if rows.window == 1:
         ready = graph.node("Unsqueeze", ready, graph.constant([1], np.int64))
-    output = graph.node("Add", _said(graph, ready, model.estimator_, rows), graph.constant(model.constant_))
+    output = graph.node("Add", said_of_windows(graph, ready, model.estimator_, rows), graph.constant(model.constant_))
     return graph.node("Softmax", output, axis=1) if hasattr(model, "classes_") else output
 
 
-def _said(graph: Graph, windows: str, module: Any, rows: Rows) -> str:
+def said_of_windows(graph: Graph, windows: str, module: Any, rows: Rows) -> str:
+    """What a network of the catalogue says of scaled ``windows`` (n, window, columns of ``rows``): (n, outputs)."""
     from huracan.models.networks import ConvolutionNetwork
 
     if isinstance(module, ConvolutionNetwork):

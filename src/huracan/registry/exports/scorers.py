@@ -15,7 +15,7 @@ from huracan.ensembles.base import MemberEstimator
 from huracan.errors import ArtifactError, DependencyMissing, ModelError
 from huracan.models.neural_learner import NeuralLearner
 from huracan.registry.exports.checked import TOLERANCE, Export, unit_of
-from huracan.registry.exports.emitting import window_of
+from huracan.registry.exports.emitting import is_agent, window_of
 from huracan.registry.exports.sessions import open_session
 
 __all__ = ["NativeScorer", "OnnxScorer", "RuleScorer", "Scorer", "make_scorer", "native_scorer", "probability_of", "signal_of"]
@@ -124,7 +124,7 @@ def native_scorer(model: Any, reason: str | None = None) -> Scorer:
 
     Raises
     ------
-    ModelError : it gives no answer a row, as an autoencoder, a generator or an agent.
+    ModelError : it gives no answer a row, as an autoencoder or a generator.
     """
     if isinstance(model, TabularLearner) and model.spec.is_rule:
         return RuleScorer(model)
@@ -174,6 +174,8 @@ def signal_of(model: Any) -> Callable[[Raw], float]:
     >>> signal_of(build_model("logistic_regression").fit(X, up))(np.array([0.25, 0.75]))
     0.25
     """
+    if is_agent(model):
+        raise ModelError("an agent says what each action is worth, and a signal is one number; a forecast was expected.")
     if isinstance(model, TabularLearner) and model.spec.is_rule:
         return lambda raw: float(raw[-1])
     if hasattr(model, "predict_proba"):
@@ -223,6 +225,8 @@ def _native_answer(model: Any) -> tuple[Callable[[NDArray[np.float32], NDArray[n
         from huracan.registry.exports.native_composites import composite_answer
 
         return composite_answer(model)
+    if is_agent(model):
+        return lambda X, _: model.predict(X, np.ones(len(model.layout_.action_names), bool))[1], False
     if callable(card := getattr(model, "model_info", None)):
         info = card()
         raise ModelError(f"{info.name} does {info.task}; a model that forecasts or classifies rows was expected.")
