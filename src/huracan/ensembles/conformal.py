@@ -5,8 +5,9 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Hashable, Mapping
-from dataclasses import astuple, dataclass
-from typing import Any
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -173,7 +174,7 @@ class AdaptiveConformal:
             **{name: getattr(self, name) for name in _STEERED},
             "recent": list(self._recent),
             "scale": [scale.total, scale.weight, scale.largest],
-            "waiting": [[_or_none(value) for value in astuple(issued)] for issued in self._waiting],
+            "waiting": [[_or_none(value) for value in issued] for issued in self._waiting],
         }
 
     @classmethod
@@ -265,25 +266,25 @@ class AdaptiveConformal:
             yield row, issued[row]
 
     def _issue(self, prediction: float, scale: float | None) -> _Issued:
-        if not np.isfinite(prediction):
+        if not isfinite(prediction):
             raise DataError(f"prediction is {prediction}; a finite number was expected.")
-        if scale is not None and not (np.isfinite(scale) and scale > 0):
+        if scale is not None and not (isfinite(scale) and scale > 0):
             raise DataError(f"scale is {scale}; a finite number above 0 was expected.")
         size = self._scale.value if scale is None else scale
         reach = self._quantile() * size if len(self._sorted) >= self.warm_up else float("nan")
         return _Issued(prediction, size, prediction - reach, prediction + reach, self.miss_level)
 
     def _learn(self, issued: _Issued, y: float) -> None:
-        if np.isnan(y):
+        if y != y:
             return
         residual = abs(y - issued.prediction)
         self._scale.update(residual)
-        if np.isfinite(issued.low):
+        if isfinite(issued.low):
             hit = issued.low <= y <= issued.high
             self.n_labels += 1
             self.n_hits += hit
             self.miss_level += self.rate * ((1.0 - self.level) - (not hit))
-        if not np.isfinite(issued.scale):
+        if not isfinite(issued.scale):
             return
         score = residual / issued.scale
         self._recent.append(score)
@@ -313,8 +314,7 @@ def _or_none(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-@dataclass(frozen=True)
-class _Issued:
+class _Issued(NamedTuple):
     """An interval that waits for its label, and what it was made from."""
 
     prediction: float
