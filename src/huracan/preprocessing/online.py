@@ -250,6 +250,10 @@ class OnlineFeatures:
             raise
         return self._compared(values)
 
+    def adopt(self, symbol: str, other: OnlineFeatures) -> None:
+        """Go on with a symbol from where it stands in another one of this recipe, such as one opened on more of its history."""
+        self._series[symbol], self.last[symbol] = other._series[symbol], other.last[symbol]
+
     def status(self, symbol: str | None = None) -> OnlineStatus:
         """Where a symbol stands; it may be left out where there is one."""
         if symbol is None and len(self._series) == 1:

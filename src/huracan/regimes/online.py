@@ -106,6 +106,10 @@ class OnlineRegime:
             online._of(symbol)
         return online
 
+    def adopt(self, symbol: str, other: OnlineRegime) -> None:
+        """Go on with a symbol from where it stands in another one of these rules, such as one opened on more of its history."""
+        self._symbols[symbol] = other._symbols[symbol]
+
     def _of(self, symbol: str) -> _Symbol:
         if symbol not in self._symbols:
             self._symbols[symbol] = _Symbol(self.classifier, self._windows, self._bar)
