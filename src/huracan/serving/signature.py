@@ -1,10 +1,10 @@
 """Rows of features against what a model was trained on: every way in which they can differ has one outcome.
 
-========================== =====================================================================================
+========================== ==========================================================================================
 what differs               what happens
-========================== =====================================================================================
+========================== ==========================================================================================
 a column is missing        ``SignatureError`` that names all of them
-a column too many          it is ignored and noted; with ``strict`` a ``SignatureError``
+a column too many          it is ignored, and every answer's notes say so; with ``strict`` a ``SignatureError``
 another order              columns are put in order
 integers, decimals, ...    rounded to float32, as in training
 text, booleans, dates      ``SignatureError`` with column and type
@@ -12,7 +12,7 @@ null or NaN                the row has no score; veto ``missing_value``
 infinite (as float32)      the row has no score; veto ``infinite_feature``
 beyond the training range  the row is scored; veto ``out_of_range``
 another recipe or bar      ``SignatureError`` when the predictor opens
-========================== =====================================================================================
+========================== ==========================================================================================
 """
 
 from __future__ import annotations
@@ -25,11 +25,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from huracan.errors import SignatureError
+from huracan.serving.row_keys import KEYS
 
-__all__ = ["KEYS", "matrix_of"]
-
-KEYS = ("symbol", "ts", "decision_time", "segment", "volatility", "regime")
-"""Columns that say which row it is, or what its market is like; never features."""
+__all__ = ["matrix_of"]
 
 
 def matrix_of(given: Any, columns: Sequence[str], *, strict: bool = False) -> tuple[NDArray[np.float32], tuple[str, ...]]:

@@ -1,0 +1,178 @@
+"""What a run keeps beside a model for its signals, read and tried out: what cannot be used is refused when it is loaded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+
+from huracan.accounting import PositionPolicy, bars_in_a_year
+from huracan.ensembles import AdaptiveConformal
+from huracan.errors import HuracanError, RegistryError
+from huracan.labels.grid import DEFAULT_VOLATILITY_SPAN
+from huracan.preprocessing import FeatureRecipe
+from huracan.preprocessing.online_series import CANDLE_VALUES
+from huracan.regimes import RegimeClassifier
+from huracan.serving.live_labels import ForwardReturn
+from huracan.serving.scalar_policy import ScalarPolicy
+
+__all__ = ["KeptFacts", "Outlook", "read_facts"]
+
+_BEYOND = 3.0
+_LONGEST_HORIZON = 100_000
+_SCALES = ("volatility", "none")
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What standardised scores mean: the log-odds of a label above zero and the label itself as lines in z.
+
+    ``z = clip((score - center) / spread, -3, 3)``, as when the lines were fitted on scores out of fold. ``forecast`` is
+    ``(intercept, slope)`` in the label's unit, None for a model stored without.
+    """
+
+    center: float
+    spread: float
+    intercept: float
+    slope: float
+    forecast: tuple[float, float] | None
+
+    def of(self, score: float) -> tuple[float, float | None]:
+        """Probability that the label is above zero, and its forecast."""
+        z = min(max((score - self.center) / self.spread, -_BEYOND), _BEYOND) if self.spread else 0.0
+        probability = 1.0 / (1.0 + math.exp(-(self.intercept + self.slope * z)))
+        if self.forecast is None:
+            return probability, None
+        return probability, self.forecast[0] + self.forecast[1] * z
+
+
+@dataclass(frozen=True, slots=True)
+class KeptFacts:
+    """Of one version, each None or empty where it was stored without; see :class:`huracan.serving.served.Served`.
+
+    ``labels`` is the rule its labels were made by, None where candles as they come do not tell them.
+    """
+
+    recipe: FeatureRecipe | None
+    levels: Mapping[str, float]
+    outlook: Outlook | None
+    policy: ScalarPolicy | None
+    interval: Mapping[str, Any] | None
+    scaled: bool
+    classifier: RegimeClassifier | None
+    volatility_span: int
+    labels: ForwardReturn | None
+
+
+def read_facts(name: str, extras: Mapping[str, Any], bar: int | None) -> KeptFacts:
+    """Read the ``extras`` of a version, whose bars are ``bar`` milliseconds long.
+
+    Raises
+    ------
+    RegistryError : one of them cannot be used; the message names it.
+    """
+    with _reading(name, "a recipe"):
+        recipe = FeatureRecipe.from_json(extras["recipe"]) if "recipe" in extras else None
+    with _reading(name, "levels"):
+        levels = {str(symbol): _number(symbol, value) for symbol, value in _table(extras.get("levels", {})).items()}
+    with _reading(name, "a scale"):
+        outlook = _outlook(extras)
+    with _reading(name, "a policy"):
+        policy = _policy(_table(extras["policy"]), bar) if "policy" in extras else None
+    with _reading(name, "intervals"):
+        interval, scaled = _intervals(_table(extras["intervals"])) if "intervals" in extras else (None, False)
+    with _reading(name, "a configuration"):
+        config = _table(extras.get("config", {}))
+        labels = _table(config.get("labels", {}))
+        span = _whole("volatility_span", labels.get("volatility_span", DEFAULT_VOLATILITY_SPAN), 2)
+        classifier = _classifier(config, recipe, bar)
+        rule = ForwardReturn.of(labels)
+    return KeptFacts(recipe, levels, outlook, policy, interval, scaled, classifier, span, rule)
+
+
+@contextmanager
+def _reading(name: str, what: str) -> Iterator[None]:
+    try:
+        yield
+    except (HuracanError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        said = f"{str(error) or type(error).__name__}".rstrip(".")
+        missing = f"{said} is missing" if type(error) is KeyError else said
+        raise RegistryError(f"'{name}' was registered with {what} that cannot be served: {missing}.") from error
+
+
+def _table(value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"it is {value!r:.60}, and names with values were expected")
+    return value
+
+
+def _number(name: str, value: Any, least: float = -math.inf) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < least:
+        expected = "a finite number" if least == -math.inf else f"a finite number from {least:g}"
+        raise ValueError(f"'{name}' is {value!r:.60}, and {expected} was expected")
+    return float(value)
+
+
+def _whole(name: str, value: Any, least: int, most: int = _LONGEST_HORIZON) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise ValueError(f"'{name}' is {value!r:.60}, and a whole number from {least} to {most} was expected")
+    return value
+
+
+def _outlook(extras: Mapping[str, Any]) -> Outlook | None:
+    if "scale" not in extras:
+        return None
+    scale, forecast = _table(extras["scale"]), None
+    if extras.get("forecast") is not None:
+        line = _table(extras["forecast"])
+        forecast = (_number("forecast intercept", line["intercept"]), _number("forecast slope", line["slope"]))
+    numbers = {key: _number(key, scale[key]) for key in ("center", "intercept", "slope")}
+    made = Outlook(**numbers, spread=_number("spread", scale["spread"], 0.0), forecast=forecast)
+    for score in (-math.inf, math.inf):  # the far ends, at which a slope is steepest
+        made.of(score)
+    return made
+
+
+def _policy(values: Mapping[str, Any], bar: int | None) -> ScalarPolicy:
+    policy = PositionPolicy.from_dict(values)
+    _whole("horizon", policy.horizon, 1)
+    for name in ("threshold", "scale", "cap", "center", "spread"):
+        _number(name, getattr(policy, name))
+    if policy.volatility_target is not None:
+        _number("volatility_target", policy.volatility_target)
+    if not isinstance(policy.allow_short, bool):
+        raise TypeError(f"'allow_short' is {policy.allow_short!r:.60}, and true or false was expected")
+    return ScalarPolicy(policy, bars_in_a_year(np.timedelta64(bar or 1, "ms")))
+
+
+def _intervals(values: Mapping[str, Any]) -> tuple[Mapping[str, Any], bool]:
+    """The state with nothing that waits for a label, and whether it is in units of a bar's volatility."""
+    if values["scale"] not in _SCALES:
+        raise ValueError(f"'scale' is {values['scale']!r:.60}, and 'volatility' or 'none' was expected")
+    state = {**_table(values["state"]), "waiting": []}
+    for place, score in enumerate(state["recent"]):
+        _number(f"recent score {place}", score, 0.0)
+    for key in ("level", "rate", "half_life", "miss_level"):
+        _number(key, state[key])
+    for key in ("window", "warm_up", "n_hits", "n_labels"):
+        _whole(key, state[key], 0, 2**53)
+    tried = AdaptiveConformal.from_state(state)
+    low, high = tried.predict(0.0, scale=1.0)
+    tried.update(0.0)
+    if not low <= high and not math.isnan(low):
+        raise ValueError(f"an interval by it is {low:g} to {high:g}")
+    return state, values["scale"] == "volatility"
+
+
+def _classifier(config: Mapping[str, Any], recipe: FeatureRecipe | None, bar: int | None) -> RegimeClassifier | None:
+    """The run's regimes, where the candles that the recipe reads are enough to tell them."""
+    if "regimes" not in config or recipe is None or not set(CANDLE_VALUES) <= set(recipe.required_columns):
+        return None
+    classifier = RegimeClassifier.from_dict(_table(config["regimes"]))
+    classifier.windows(timedelta(milliseconds=bar or 1))
+    return classifier
