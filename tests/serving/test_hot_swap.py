@@ -81,15 +81,17 @@ def test_behind_a_swap_answers_are_those_of_a_version_that_was_always_there(
     assert_same([predictor.update(bar) for bar in later[60:120]], expected)
 
 
+def other_model(history: pl.DataFrame, recipe: FeatureRecipe) -> Any:
+    X = recipe.compute(history).drop_nulls().select(recipe.columns).to_numpy()
+    return build_model("ridge").fit(TrainingSet.from_arrays(pl.DataFrame(X, schema=list(recipe.columns)), X[:, 0]))
+
+
 def test_a_version_with_another_recipe_is_warmed_up_on_the_candles_that_came(
     registry: ModelRegistry, copy: Callable[..., int], name: str, history: pl.DataFrame, later: Bars
 ) -> None:
     recipe = FeatureRecipe([feature("rsi_scaled", window=14), feature("efficiency_ratio", window=24)])
-    features = recipe.compute(history).drop_nulls()
-    X = features.select(recipe.columns).to_numpy()
-    model = build_model("ridge").fit(TrainingSet.from_arrays(pl.DataFrame(X, schema=list(recipe.columns)), X[:, 0]))
     copy()
-    copy(model, recipe=recipe.to_json())
+    copy(other_model(history, recipe), recipe=recipe.to_json())
     registry.promote(name, 1, reason="first")
     predictor, second = followed(registry, name, history), followed(registry, name, history, version=2)
     for bar in later[:40]:
@@ -99,6 +101,31 @@ def test_a_version_with_another_recipe_is_warmed_up_on_the_candles_that_came(
     expected = [second.update(bar) for bar in later[:100]][40:]
     # opened on fewer candles, features remember where they began to 1e-6 of their deviation
     assert_same([predictor.update(bar) for bar in later[40:100]], expected, tolerance=1e-4)
+
+
+def test_a_version_that_reads_another_column_is_taken_over_where_candles_had_it(
+    registry: ModelRegistry, copy: Callable[..., int], name: str, history: pl.DataFrame, later: Bars
+) -> None:
+    """The first reads closes alone. Candles that came without volume are no ground for the second; a history with it is."""
+    closes = FeatureRecipe([feature("rsi_scaled", window=14)])
+    copy(other_model(history, closes), recipe=closes.to_json())
+    copy()
+    registry.promote(name, 1, reason="first")
+    predictor, without = followed(registry, name, history), followed(registry, name, history)
+    for bar in later[:40]:
+        predictor.update(bar)
+        without.update({key: value for key, value in bar.items() if key != "volume"})
+    registry.promote(name, 2, reason="reads volume")
+    second = followed(registry, name, history)
+    expected = [second.update(bar) for bar in later[:60]][40:]
+    assert predictor.refresh()
+    assert not without.refresh()
+    assert "reads 'volume', and candles came without; once open(history) was called" in without.notes[-1]
+    assert without.update(later[40]).model_id == f"{name}/1"
+    assert_same([predictor.update(bar) for bar in later[40:60]], expected, tolerance=1e-4)
+    without.open(history)
+    assert without.refresh()
+    assert without.update(later[0]).model_id == f"{name}/2"
 
 
 def test_going_back_is_a_swap_too(

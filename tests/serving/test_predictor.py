@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,9 @@ import pytest
 
 from huracan import ModelRegistry, TrainingSet
 from huracan.catalogue import build_model
-from huracan.errors import RegistryError, SignatureError
+from huracan.errors import DataError, RegistryError, SignatureError
 from huracan.integration.trained_models import forecast_registered
-from huracan.serving import Predictor, Signal
+from huracan.serving import Predictor, Signal, VetoKind
 
 NUMBERS = ("score", "forecast", "probability", "low", "high", "position")
 Opened = Callable[..., Predictor]
@@ -116,3 +117,31 @@ def test_a_model_without_a_recipe_answers_rows_of_features_and_no_candles(
 def test_candles_before_anything_is_open_are_refused(opened: Opened, later: list[dict[str, Any]]) -> None:
     with pytest.raises(RegistryError, match="takes no candles yet"):
         opened(history=None).update(later[0])
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"refresh": -1}, "refresh is -1; a finite number of seconds above 0"),
+        ({"refresh": 0.0}, "refresh is 0.0"),
+        ({"refresh": float("nan")}, "refresh is nan"),
+        ({"refresh": float("inf")}, "refresh is inf"),
+        ({"refresh": "5"}, "refresh is '5'"),
+        ({"stale_after": -2.0}, "stale_after is -2.0; a finite number of bars above 0"),
+        ({"max_age": timedelta(days=-1)}, "max_age is -86400.0"),
+        ({"anomaly_share": 1.5}, "anomaly_share is 1.5; a share of usual windows above 0 and up to 1"),
+    ],
+)
+def test_what_is_out_of_bounds_is_refused_with_its_value(opened: Opened, given: dict[str, Any], said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        opened(history=None, **given)
+
+
+def test_a_second_bar_of_a_symbol_in_one_call_is_refused(opened: Opened, later: list[dict[str, Any]]) -> None:
+    predictor, whole = opened(), opened()
+    first, second, other = predictor.update_all([later[0], later[2], later[1]])
+    assert [veto.kind for veto in second.vetoes] == [VetoKind.REFUSED]
+    assert "two bars were given at once" in second.vetoes[0].why
+    assert first.score == pytest.approx(whole.update(later[0]).score)
+    assert other.score == pytest.approx(whole.update(later[1]).score)
+    assert predictor.update(later[2]).score == pytest.approx(whole.update(later[2]).score)

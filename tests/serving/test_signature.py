@@ -40,7 +40,9 @@ def test_order_does_not_matter(opened: Opened, rows: pl.DataFrame) -> None:
 
 def test_a_column_too_many_is_ignored_unless_strict(opened: Opened, rows: pl.DataFrame) -> None:
     more = rows.with_columns(funding=pl.lit("high"))
-    assert opened().predict(more).equals(opened().predict(rows))
+    answers = opened().predict(more)
+    assert answers.drop("notes").equals(opened().predict(rows).drop("notes"))
+    assert answers["notes"][0].to_list() == ["column 'funding' was ignored: the model does not know it."]
     with pytest.raises(SignatureError, match="'funding' is unknown to the model"):
         opened(strict=True).predict(more)
 

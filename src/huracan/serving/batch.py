@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -10,18 +12,19 @@ import polars as pl
 from numpy.typing import NDArray
 
 from huracan.dataset import REGIME_ORDER
-from huracan.errors import SignatureError
+from huracan.errors import NotEnoughData, SignatureError
 from huracan.labels.grid import ewma_volatility
 from huracan.market import bar_length
+from huracan.preprocessing import FeatureRecipe
+from huracan.serving.row_keys import RowKeys, coded, regime_codes
 from huracan.serving.served import Served, require_bar
 from huracan.serving.signal import VetoKind
 from huracan.serving.signature import matrix_of
 
-__all__ = ["Rows", "answer_candles", "answer_features", "regime_code", "rows_of_candles"]
+__all__ = ["Rows", "answer_candles", "answer_features", "bar_of", "rows_of_candles"]
 
 Floats = NDArray[np.float64]
 _AT_ONCE = 1_024
-_CODES: dict[str, int] = {str(regime): code for code, regime in enumerate(REGIME_ORDER)}
 _NO_SCORE = (VetoKind.WARMING_UP, VetoKind.GAP, VetoKind.MISSING_VALUE, VetoKind.INFINITE_FEATURE)
 
 
@@ -32,7 +35,8 @@ class Rows:
     Attributes
     ----------
     X : float32 (n, d), NaN where there is no value. symbols : names that ``code`` (n,) counts. segment : (n,).
-    run : (n,) rows without a missing value up to and with this one, in its segment. volatility : (n,) of one bar's return.
+    run : (n,) rows without a missing value up to and with this one, in its segment. regime : (n,) codes, -1 for unknown.
+    volatility : (n,) of one bar's return.
     score, decided : float64 (n,), NaN and 0 where there is none. vetoes : kind -> (n,) whether it applies.
     """
 
@@ -41,6 +45,7 @@ class Rows:
     code: NDArray[np.int32]
     segment: NDArray[np.int32]
     run: NDArray[np.int64]
+    regime: NDArray[np.int64]
     volatility: Floats
     score: Floats
     decided: Floats
@@ -52,25 +57,36 @@ class Rows:
         return np.any(list(self.vetoes.values()), axis=0)
 
 
-def answer_candles(served: Served, candles: pl.DataFrame) -> pl.DataFrame:
-    """Answers on every candle, by the model's own recipe.
+def answer_candles(served: Served, candles: pl.DataFrame, notes: Sequence[str] = ()) -> pl.DataFrame:
+    """Answers on every candle, by the model's own recipe; ``notes`` are borne by each.
 
     Returns
     -------
-    ``[symbol, ts, decision_time, score, forecast, probability, low, high, regime, position, do_predict, vetoes, model_id]``.
+    ``[symbol, ts, decision_time, score, forecast, probability, low, high, regime, position, do_predict, vetoes, level,
+    model_id, alias, engine, notes]``: a :class:`~huracan.serving.signal.Signal` a row, its vetoes by kind.
     """
-    rows = rows_of_candles(served, candles)
-    decision = candles["ts"] + bar_length(candles)
+    bar = bar_of(served, candles)
+    rows = rows_of_candles(served, candles, bar)
+    decision = candles["ts"] + timedelta(milliseconds=bar)
     keys = {"symbol": candles["symbol"], "ts": candles["ts"], "decision_time": decision}
-    frame = _frame(served, rows, keys)
-    if served.classifier is not None:
-        regimes = served.classifier.classify(candles).select("symbol", "ts", "regime")
-        frame = frame.drop("regime").join(regimes, on=["symbol", "ts"], how="left", maintain_order="left")
+    names = pl.Series([str(regime) for regime in REGIME_ORDER])
+    codes = pl.Series(rows.regime)
+    frame = _frame(served, rows, keys, notes).with_columns(regime=names.gather(codes.set(codes < 0, None)))
     return frame.select(_COLUMNS)
 
 
-def rows_of_candles(served: Served, candles: pl.DataFrame) -> Rows:
-    """Features, scores and decisions of candles sorted by symbol and time.
+def bar_of(served: Served, candles: pl.DataFrame) -> int:
+    """Length of a bar in milliseconds; where the candles are too few to tell, that of the model."""
+    try:
+        return int(bar_length(candles).total_seconds() * 1_000)
+    except NotEnoughData:
+        if served.bar is None:
+            raise
+        return served.bar
+
+
+def rows_of_candles(served: Served, candles: pl.DataFrame, bar: int) -> Rows:
+    """Features, scores and decisions of candles sorted by symbol and time, of bars of so many milliseconds.
 
     Raises
     ------
@@ -78,14 +94,13 @@ def rows_of_candles(served: Served, candles: pl.DataFrame) -> Rows:
     """
     if served.recipe is None:
         raise SignatureError(f"'{served.model_id}' was registered without its recipe; rows of its features were expected.")
-    bar = int(bar_length(candles).total_seconds() * 1_000)
     require_bar(served, bar)
-    features = served.recipe.compute(candles)
+    features = _features(served.recipe, candles)
     regime = np.full(candles.height, -1)
-    if served.scorer.reads_regime and served.classifier is not None:
+    if served.classifier is not None:
         regime = regime_codes(served.classifier.classify(candles)["regime"])
     X = features.select(pl.col(name).cast(pl.Float32).fill_null(float("nan")) for name in served.columns).to_numpy()
-    symbols, code = _coded(candles["symbol"])
+    symbols, code = coded(candles["symbol"])
     segment = features["segment"].to_numpy().astype(np.int32)
     begins = _begins(code, segment)
     start = np.maximum.accumulate(np.where(begins, np.arange(len(begins)), 0))
@@ -97,42 +112,56 @@ def rows_of_candles(served: Served, candles: pl.DataFrame) -> Rows:
     return _answered(served, np.ascontiguousarray(X), symbols, code, segment, volatility, regime, decision, age)
 
 
-def answer_features(served: Served, given: Any, *, strict: bool = False) -> pl.DataFrame:
+def _features(recipe: FeatureRecipe, candles: pl.DataFrame) -> pl.DataFrame:
+    try:
+        return recipe.compute(candles)
+    except NotEnoughData:
+        if candles["symbol"].n_unique() < candles.height:
+            raise
+        nothing = (pl.lit(None, pl.Float32).alias(name) for name in recipe.columns)  # a longer bar is not there in one
+        return candles.select("symbol", "ts", pl.lit(0, pl.Int32).alias("segment"), *nothing)
+
+
+def answer_features(served: Served, given: Any, *, strict: bool = False, notes: Sequence[str] = ()) -> pl.DataFrame:
     """Answers on rows of features.
 
     Parameters
     ----------
-    given : frame or matrix, see :mod:`huracan.serving.signature`. Columns ``symbol`` and ``segment`` say whose rows they are
-        and where a window may not reach; ``volatility`` serves a policy with a volatility target; ``decision_time`` says
-        whether the model is too old. Rows of each symbol go from old to new.
+    given : frame or matrix, see :mod:`huracan.serving.signature`; :mod:`huracan.serving.row_keys` says which further columns
+        are read. Rows of each symbol go from old to new.
+    notes : that every answer bears, beside one on columns that are ignored.
 
     Returns
     -------
-    ``[score, forecast, probability, low, high, position, do_predict, vetoes, model_id]``, behind the keys that were given.
+    The columns of :func:`answer_candles` but ``regime``, and of ``symbol, ts, decision_time`` those that were given.
+
+    Raises
+    ------
+    SignatureError : features or keys are not what is taken.
     """
-    X, _ = matrix_of(given, served.columns, strict=strict)
+    X, ignored = matrix_of(given, served.columns, strict=strict)
     frame = given if isinstance(given, pl.DataFrame) else pl.from_pandas(given) if hasattr(given, "iloc") else pl.DataFrame()
-    n = len(X)
-    known = {name: frame[name] for name in ("symbol", "ts", "decision_time") if name in frame.columns}
-    symbols, code = _coded(known["symbol"]) if "symbol" in known else (("asset",), np.zeros(n, np.int32))
-    segment = frame["segment"].to_numpy().astype(np.int32) if "segment" in frame.columns else np.zeros(n, np.int32)
-    volatility = np.full(n, np.nan)
-    if "volatility" in frame.columns:
-        volatility = frame["volatility"].cast(pl.Float64).fill_null(np.nan).to_numpy()
-    decision = known["decision_time"].dt.epoch("ms").to_numpy() if "decision_time" in known else None
-    order = np.argsort(code, kind="stable")
-    back = np.argsort(order, kind="stable")
-    decided_at = None if decision is None else decision[order]
-    regime = regime_codes(frame["regime"])[order] if "regime" in frame.columns else np.full(n, -1)
-    rows = _answered(served, X[order], symbols, code[order], segment[order], volatility[order], regime, decided_at, None)
-    answers = _frame(served, rows, {})
-    answers = answers.select(name for name in _COLUMNS if name in answers.columns and name != "regime")[back]
-    return pl.DataFrame(known).hstack(answers.get_columns()) if known else answers
+    keys = RowKeys.of(frame, len(X))
+    order = np.argsort(keys.code, kind="stable")
+    rows = _answered(
+        served,
+        X[order],
+        keys.symbols,
+        keys.code[order],
+        keys.segment[order],
+        keys.volatility[order],
+        keys.regime[order],
+        None if keys.decision is None else keys.decision[order],
+        None,
+    )
+    answers = _frame(served, rows, {}, (*notes, *ignored))[np.argsort(order, kind="stable")]
+    told = pl.DataFrame(keys.told).hstack(answers.get_columns()) if keys.told else answers
+    return told.select(name for name in _COLUMNS if name in told.columns and name != "regime")
 
 
 _COLUMNS = (
     *("symbol", "ts", "decision_time", "score", "forecast", "probability", "low", "high", "regime", "position"),
-    *("do_predict", "vetoes", "model_id"),
+    *("do_predict", "vetoes", "level", "model_id", "alias", "engine", "notes"),
 )
 
 
@@ -178,7 +207,7 @@ def _answered(
             score, volatility=volatility if needed else None, bars_per_year=served.policy.bars_per_year
         )
         decided = np.where(vetoed, 0.0, decided)
-    return Rows(X, symbols, code, segment, run, volatility, score, decided, vetoes)
+    return Rows(X, symbols, code, segment, run, regime, volatility, score, decided, vetoes)
 
 
 def _scores(served: Served, X: NDArray[np.float32], at: NDArray[np.intp], regime: NDArray[np.int64]) -> Floats:
@@ -206,7 +235,7 @@ def _unlike_training(
     return {VetoKind.OUT_OF_RANGE: outside, VetoKind.FAR_FROM_TRAINING: far, VetoKind.ANOMALY: strange}
 
 
-def _frame(served: Served, rows: Rows, keys: dict[str, pl.Series]) -> pl.DataFrame:
+def _frame(served: Served, rows: Rows, keys: dict[str, pl.Series], notes: Sequence[str]) -> pl.DataFrame:
     n = len(rows.X)
     known = np.isfinite(rows.score)
     position = np.full(n, 0.0 if served.baseline else np.nan)
@@ -235,24 +264,12 @@ def _frame(served: Served, rows: Rows, keys: dict[str, pl.Series]) -> pl.DataFra
         position=pl.Series(position, dtype=pl.Float64).fill_nan(None),
         do_predict=pl.Series(~rows.vetoed),
         vetoes=pl.Series(vetoes, dtype=pl.List(pl.String)),
+        level=pl.when(pl.col("low").is_not_null()).then(None if interval is None else interval.level).cast(pl.Float64),
         model_id=pl.lit(served.model_id),
+        alias=pl.lit(served.alias, pl.String),
+        engine=pl.lit(served.scorer.engine),
+        notes=pl.lit(pl.Series([list(notes)], dtype=pl.List(pl.String)).first(), pl.List(pl.String)),
     )
-
-
-def regime_code(regime: str | None) -> int:
-    """As in ``TrainingSet.regime_code``: -1 for unknown."""
-    return -1 if regime is None else _CODES[regime]
-
-
-def regime_codes(regime: pl.Series) -> NDArray[np.int64]:
-    """The codes of a column of regimes."""
-    return np.array([regime_code(one) for one in regime.to_list()], np.int64)
-
-
-def _coded(symbol: pl.Series) -> tuple[tuple[str, ...], NDArray[np.int32]]:
-    names = tuple(symbol.cast(pl.String).unique(maintain_order=True).to_list())
-    code = symbol.cast(pl.String).replace_strict(list(names), range(len(names)), return_dtype=pl.Int32)
-    return names, code.to_numpy()
 
 
 def _begins(code: NDArray[np.int32], segment: NDArray[np.int32]) -> NDArray[np.bool_]:

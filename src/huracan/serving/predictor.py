@@ -11,14 +11,16 @@ from typing import Any, Self
 
 import polars as pl
 
-from huracan.errors import DataError, HuracanError, RegistryError
+from huracan.errors import DataError, HuracanError, RegistryError, SignatureError
 from huracan.logs import logger
 from huracan.market import CandleSource
 from huracan.model_registry import ModelRegistry
 from huracan.preprocessing.candle_checks import as_candles
 from huracan.registry.records import ModelVersion
 from huracan.serving.batch import answer_candles, answer_features
+from huracan.serving.going_on import adopt, catch_up, go_on_from, with_late
 from huracan.serving.hot_swap import Watcher, pointer
+from huracan.serving.remembered_candles import frame_of
 from huracan.serving.served import Served, load_served
 from huracan.serving.signal import Signal
 from huracan.serving.stream import Stream
@@ -93,6 +95,7 @@ class Predictor:
         anomaly_share: float = 0.001,
         strict: bool = False,
         onnx: bool = True,
+        learn_from_candles: bool = False,
         clock: Callable[[], datetime] | None = None,
     ) -> Self:
         """Load a version, check it, and warm it up.
@@ -104,23 +107,32 @@ class Predictor:
         history : closed candles to go on from, as :meth:`OnlineFeatures.open` takes them; ``recipe.warmup`` bars and the
             model's window are enough. None : candles start from nothing.
         bar : length of a bar, where neither history nor the model says. symbols : that may come without history.
-        refresh : seconds between looks at the alias; None never looks (:meth:`refresh` does).
+        refresh : seconds between looks at the alias, above 0; None never looks (:meth:`refresh` does).
         max_age : from its newest label on, after which a model is vetoed as expired; None for never.
         stale_after : bars after its close from which a candle is vetoed as stale; None for never, as for candles of the past.
         anomaly_share : share of usual windows that the autoencoder beside the model (``extras["anomaly_model"]``) may veto.
         strict : whether columns that the model does not know are refused.
         onnx : whether ONNX Runtime is used where the export was found exact.
+        learn_from_candles : whether intervals learn each label from the candle that ends it, without :meth:`learn`, where the
+            model's labels are forward returns; where they are not, ``notes`` say so.
         clock : gives the present, in place of the computer's clock.
 
         Raises
         ------
         RegistryError, ArtifactError : no such model, alias or version; files that are not what was stored.
         SignatureError : the model's columns, recipe and bars do not fit together, or not these candles.
+        DataError : one of ``refresh, max_age, stale_after, anomaly_share`` is out of bounds.
         """
         from huracan.market.bar_lengths import length_in_ms
 
+        _require_above_zero("refresh", refresh, "seconds")
+        _require_above_zero("max_age", None if max_age is None else max_age.total_seconds(), "seconds")
+        _require_above_zero("stale_after", stale_after, "bars")
+        _require_above_zero("anomaly_share", anomaly_share, "usual windows", most=1.0)
+
         def load(found: ModelVersion, by: str | None, generation: int) -> Served:
             how: dict[str, Any] = {"max_age": max_age, "stale_after": stale_after, "anomaly_share": anomaly_share, "onnx": onnx}
+            how["learn_from_candles"] = learn_from_candles
             return load_served(registry, found, alias=by, generation=generation, **how)
 
         find, by = None, None
@@ -145,9 +157,48 @@ class Predictor:
         candles = as_candles(history) if not (isinstance(history, pl.DataFrame) and history.is_empty()) else _no_candles()
         with self._swapping:
             stream = Stream.open(self._served, candles, **self._open_with)
-            with self._lock:
-                self._stream = stream
+            self._install(self._served, stream)
         return self
+
+    def fill(self, candles: CandleSource) -> Self:
+        """Put in closed candles that came late or were missed: later bars are answered as if they had come in time.
+
+        Bars go on being taken by :meth:`update` meanwhile. Nothing is answered for the ones put in, which count as history.
+
+        Parameters
+        ----------
+        candles : of one or more open symbols. What is remembered of each (its last 1,000 bars, more where the features or the
+            labels look back farther) and these are one history then; where both have a bar, this one counts. A regime that
+            looks back farther (a week, on one-minute bars) goes on as it was unless they reach back as far.
+
+        Raises
+        ------
+        CandleError, NotEnoughData : as :meth:`open`; nothing has changed. UnknownName : a symbol is not open.
+        """
+        given = as_candles(candles)
+        if given.is_empty():
+            return self
+        with self._swapping:
+            with self._lock:
+                stream = self._opened()
+                whole = with_late(stream, given)
+            filled = Stream.open(stream.served, whole, bar=stream.bar, symbols=(), clock=self._open_with["clock"])
+            with self._lock:
+                catch_up(filled, stream, self._clock())
+                adopt(stream, filled, dict(whole.group_by("symbol").len().iter_rows()))
+        return self
+
+    def _install(self, served: Served, stream: Stream | None) -> None:
+        with self._lock:
+            self._served, self._stream = served, stream
+            self._tell(self._trouble)
+
+    def _tell(self, trouble: str | None) -> None:
+        """Note what went wrong at the last look, or that nothing did; signals bear it too."""
+        with self._lock:
+            self._trouble = trouble
+            if self._stream is not None:
+                self._stream.notes = self.notes
 
     def __enter__(self) -> Self:
         return self
@@ -187,8 +238,8 @@ class Predictor:
         served = self._served
         columns = set(getattr(given, "columns", ()))
         if columns >= _CANDLE_COLUMNS and not columns >= set(served.columns):
-            return answer_candles(served, as_candles(given))
-        return answer_features(served, given, strict=self._strict)
+            return answer_candles(served, as_candles(given), self._notes_of(served))
+        return answer_features(served, given, strict=self._strict, notes=self._notes_of(served))
 
     def update(self, candle: Any) -> Signal:
         """Take the next closed candle of one symbol and answer.
@@ -199,7 +250,8 @@ class Predictor:
 
         Raises
         ------
-        CandleError, UnknownName : it cannot be the next bar of an open symbol; nothing has changed.
+        CandleError, UnknownName : it cannot be the next bar of an open symbol; nothing has changed. One that comes late, after
+            a later bar, is put in by :meth:`fill`.
         SignatureError : the model has no recipe, so that no candle says anything to it.
         """
         with self._lock:
@@ -260,7 +312,11 @@ class Predictor:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        return (*self._served.notes, *((self._trouble,) if self._trouble else ()))
+        return self._notes_of(self._served)
+
+    def _notes_of(self, served: Served) -> tuple[str, ...]:
+        trouble = self._trouble
+        return served.notes if trouble is None else (*served.notes, trouble)
 
     def refresh(self) -> bool:
         """Look at the alias now, and take over the version that holds it; whether another one answers from here on.
@@ -276,20 +332,20 @@ class Predictor:
         try:
             number, generation = self._find()
         except HuracanError as error:
-            self._trouble = f"the alias could not be looked at, and what it pointed to is served: {error}"
+            self._tell(f"the alias could not be looked at, and what it pointed to is served: {error}")
             logger().warning("the alias could not be looked at", serving=self.model_id, reason=str(error))
             return False
         try:
             if (number, generation) == (self._served.version.version, self._served.generation):
-                self._trouble = None
+                self._tell(None)
                 return False
             served = self._load(self._version(number), self._served.alias, generation)
             self._take_over(served)
-        except (HuracanError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            self._trouble = f"the alias has moved, and what it points to now is not served: {error}"
+        except (HuracanError, ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError) as error:
+            self._tell(f"the alias has moved, and what it points to now is not served: {error}")
             logger().warning("a model could not be taken over", serving=self.model_id, reason=str(error))
             return False
-        self._trouble = None
+        self._tell(None)
         logger().info("another model is served", model=served.model_id, engine=served.scorer.engine)
         return True
 
@@ -298,14 +354,16 @@ class Predictor:
             stream = self._stream
             other = None if stream is None else stream.hand_over(served)
             if stream is None or other is not None:
-                self._served, self._stream = served, other
+                self._install(served, other)
                 return
-            candles = stream.candles()
+            remembered = stream.remembered()
+        candles = frame_of(remembered)
+        _require_read(served, candles)
         fresh = Stream.open(served, candles, bar=stream.bar, symbols=stream.features.symbols, clock=self._open_with["clock"])
         with self._lock:
-            if self._stream is not None:
-                fresh.catch_up(self._stream, self._clock())
-            self._served, self._stream = served, fresh
+            catch_up(fresh, stream, self._clock())
+            go_on_from(fresh, stream)
+            self._install(served, fresh)
 
     def close(self) -> None:
         """Stop looking at the alias; it can still be asked."""
@@ -326,3 +384,21 @@ def _no_candles() -> pl.DataFrame:
     from huracan.market import CANDLE_SCHEMA
 
     return pl.DataFrame(schema=CANDLE_SCHEMA)
+
+
+def _require_read(served: Served, candles: pl.DataFrame) -> None:
+    """Refuse a version that reads what candles so far came without."""
+    lacking = [f"'{name}'" for name in served.candle_columns if candles[name].null_count()]
+    if lacking:
+        raise SignatureError(
+            f"'{served.model_id}' reads {', '.join(lacking)}, and candles came without; once open(history) was called with "
+            "candles that have it, the next look takes it over."
+        )
+
+
+def _require_above_zero(name: str, value: float | None, of: str, most: float = math.inf) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float) or not (0.0 < value <= most and value < math.inf):
+        expected = f"a finite number of {of} above 0, or None," if most == math.inf else f"a share of {of} above 0 and up to 1"
+        raise DataError(f"{name} is {value!r}; {expected} was expected.")

@@ -45,6 +45,19 @@ class Screen:
             return False
         return not ((x < self.low).any() or (x > self.high).any())
 
+    def pass_many(self, X: NDArray[np.float32]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """:meth:`passes` of rows (n, d), and whether each is finite throughout.
+
+        >>> screen = Screen(("a", "b"), np.zeros(2, np.float32), np.ones(2, np.float32), None)
+        >>> screen.pass_many(np.array([[0.5, 0.5], [0.5, 2.0], [0.5, np.nan]], np.float32))
+        (array([ True, False, False]), array([ True,  True, False]))
+        """
+        whole = np.asarray(np.isfinite(X).all(axis=1))
+        with np.errstate(invalid="ignore"):
+            apart = (X - self._median) @ self._whitening.T
+            usual = np.asarray((apart * apart).sum(axis=1) <= self._limit)
+        return whole & usual & ~((self.low > X) | (self.high < X)).any(axis=1), whole
+
     def vetoes(self, x: NDArray[np.float32]) -> list[Veto]:
         """What speaks against a row, the first three columns by name."""
         missing, infinite = np.flatnonzero(np.isnan(x)), np.flatnonzero(np.isinf(x))

@@ -11,17 +11,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from huracan.accounting import PositionPolicy, bars_in_a_year
 from huracan.ensembles import AdaptiveConformal
 from huracan.errors import RegistryError, SignatureError
-from huracan.labels.grid import DEFAULT_VOLATILITY_SPAN
 from huracan.market import written_length
+from huracan.model_info import FeatureSignature
 from huracan.model_registry import ModelRegistry
 from huracan.preprocessing import FeatureRecipe
 from huracan.preprocessing.online_series import CANDLE_VALUES
 from huracan.regimes import RegimeClassifier
 from huracan.registry.records import ModelVersion
 from huracan.serving.companion import Companion, load_companion
+from huracan.serving.kept_facts import KeptFacts, Outlook, read_facts
+from huracan.serving.live_labels import ForwardReturn
 from huracan.serving.scalar_policy import ScalarPolicy
 from huracan.serving.scoring import Scorer, open_scorer
 from huracan.serving.screen import Screen
@@ -30,30 +31,6 @@ from huracan.serving.sketch import SKETCH_FILE, TrainingSketch
 __all__ = ["Outlook", "Served", "load_served", "require_bar"]
 
 Floats32 = NDArray[np.float32]
-_BEYOND = 3.0
-
-
-@dataclass(frozen=True, slots=True)
-class Outlook:
-    """What standardised scores mean: the log-odds of a label above zero and the label itself as lines in z.
-
-    ``z = clip((score - center) / spread, -3, 3)``, as when the lines were fitted on scores out of fold. ``forecast`` is
-    ``(intercept, slope)`` in the label's unit, None for a model stored without.
-    """
-
-    center: float
-    spread: float
-    intercept: float
-    slope: float
-    forecast: tuple[float, float] | None
-
-    def of(self, score: float) -> tuple[float, float | None]:
-        """Probability that the label is above zero, and its forecast."""
-        z = min(max((score - self.center) / self.spread, -_BEYOND), _BEYOND) if self.spread else 0.0
-        probability = 1.0 / (1.0 + math.exp(-(self.intercept + self.slope * z)))
-        if self.forecast is None:
-            return probability, None
-        return probability, self.forecast[0] + self.forecast[1] * z
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +45,7 @@ class Served:
     recipe, bar : of its candles, milliseconds; None for a model that was registered without.
     levels : symbol -> mean score on training rows, "all" for every other. outlook, policy : None where it was stored without.
     interval : state of adaptive conformal intervals; ``scaled`` says whether in units of a bar's volatility.
+    labels : the rule by which candles tell the labels that its intervals learn, None where they are told from outside.
     baseline : whether it is the constant prediction, which holds nothing.
     expires : milliseconds since 1970 from which it is too old; infinite for never. stale_after : bars after its close from
         which a candle is stale; infinite for never. why_native : why it is not served by ONNX Runtime, else None.
@@ -90,6 +68,7 @@ class Served:
     interval: Mapping[str, Any] | None
     scaled: bool
     volatility_span: int
+    labels: ForwardReturn | None
     baseline: bool
     expires: float
     stale_after: float
@@ -141,12 +120,13 @@ def load_served(
     stale_after: float | None = None,
     anomaly_share: float = 0.001,
     onnx: bool = True,
+    learn_from_candles: bool = False,
 ) -> Served:
     """Load and check everything of one version; what cannot be served is refused here, not at the first candle.
 
     Raises
     ------
-    RegistryError : it answers with no score (a generator, an agent), or was registered inconsistently.
+    RegistryError : it answers with no score (a generator, an agent), or something kept with it for signals cannot be used.
     ArtifactError : a file is missing or damaged.
     SignatureError : its columns are not those of its recipe, or its bars not those of its label.
     """
@@ -159,20 +139,17 @@ def load_served(
     signature = version.info.signature
     if signature is None:
         raise SignatureError(f"'{name}' was registered without a signature: which columns it takes is not known.")
-    recipe = FeatureRecipe.from_json(extras["recipe"]) if "recipe" in extras else None
-    _require_recipe(name, signature, recipe)
+    bar = _bar_of(version, signature)
+    facts = read_facts(name, extras, bar)
+    _require_recipe(name, signature, facts.recipe)
     model = registry.load(version.name, version=version.version)
     scorer, signal, why = open_scorer(registry, version, model, onnx=onnx)
     sketch = _sketch_of(registry, version)
-    low, high = _range(signature, sketch)
-    config = extras.get("config", {})
-    bar = signature.bar_length_ms or (version.provenance.model_extra or {}).get("bar_length_ms")
-    policy = PositionPolicy.from_dict(extras["policy"]) if "policy" in extras else None
-    until = version.provenance.trained_until
-    intervals = extras.get("intervals")
-    if intervals is not None:
-        AdaptiveConformal.from_state(intervals["state"])  # a damaged one is refused now, not at the first candle
+    low, high = _range(name, signature, sketch)
+    _try_out(name, scorer, signal, len(signature.columns))
     baseline = version.kind == "baseline"
+    labels, not_derived = _labels_of(facts) if learn_from_candles else (None, ())
+    notes = (*(("the baseline holds nothing.",) if baseline else ()), *not_derived)
     return Served(
         version=version,
         alias=alias,
@@ -182,20 +159,21 @@ def load_served(
         columns=signature.columns,
         companion=_companion(registry, extras, signature.columns, anomaly_share),
         screen=Screen(signature.columns, low, high, sketch),
-        recipe=recipe,
-        bar=None if bar is None else int(bar),
-        classifier=_classifier(config, recipe),
-        levels=extras.get("levels", {}),
-        outlook=_outlook(extras),
-        policy=None if policy is None else ScalarPolicy(policy, bars_in_a_year(np.timedelta64(int(bar or 1), "ms"))),
-        interval=None if intervals is None else intervals["state"],
-        scaled=intervals is not None and intervals["scale"] == "volatility",
-        volatility_span=config.get("labels", {}).get("volatility_span", DEFAULT_VOLATILITY_SPAN),
+        recipe=facts.recipe,
+        bar=bar,
+        classifier=facts.classifier,
+        levels=facts.levels,
+        outlook=facts.outlook,
+        policy=facts.policy,
+        interval=facts.interval,
+        scaled=facts.scaled,
+        volatility_span=facts.volatility_span,
+        labels=labels,
         baseline=baseline,
-        expires=_expiry(until, max_age),
+        expires=_expiry(version.provenance.trained_until, max_age),
         stale_after=math.inf if stale_after is None else stale_after,
         why_native=why,
-        notes=("the baseline holds nothing.",) if baseline else (),
+        notes=notes,
     )
 
 
@@ -213,19 +191,22 @@ def _require_recipe(name: str, signature: Any, recipe: FeatureRecipe | None) -> 
         raise SignatureError(f"'{name}' takes other columns than its own recipe gives; it was registered inconsistently.")
 
 
-def _classifier(config: Mapping[str, Any], recipe: FeatureRecipe | None) -> RegimeClassifier | None:
-    """The run's regimes, where the candles that the recipe reads are enough to tell them."""
-    if "regimes" not in config or recipe is None or not set(CANDLE_VALUES) <= set(recipe.required_columns):
+def _bar_of(version: ModelVersion, signature: FeatureSignature) -> int | None:
+    bar = signature.bar_length_ms or (version.provenance.model_extra or {}).get("bar_length_ms")
+    if bar is None:
         return None
-    return RegimeClassifier.from_dict(config["regimes"])
+    if isinstance(bar, bool) or not isinstance(bar, int | float) or not (bar >= 1 and bar == int(bar)):
+        raise RegistryError(
+            f"'{version.model_id}' was registered with bars of {bar!r:.60} ms; a whole number from 1 was expected."
+        )
+    return int(bar)
 
 
-def _outlook(extras: Mapping[str, Any]) -> Outlook | None:
-    if "scale" not in extras:
-        return None
-    line = extras.get("forecast")
-    scale = {key: float(extras["scale"][key]) for key in ("center", "spread", "intercept", "slope")}
-    return Outlook(**scale, forecast=None if line is None else (float(line["intercept"]), float(line["slope"])))
+def _labels_of(facts: KeptFacts) -> tuple[ForwardReturn | None, tuple[str, ...]]:
+    """The rule by which candles tell labels, or a note why none are told."""
+    if facts.interval is None or facts.labels is not None:
+        return facts.labels, ()
+    return None, ("its labels are no plain forward returns, so candles do not tell them: learn does.",)
 
 
 def _sketch_of(registry: ModelRegistry, version: ModelVersion) -> TrainingSketch | None:
@@ -233,9 +214,26 @@ def _sketch_of(registry: ModelRegistry, version: ModelVersion) -> TrainingSketch
     return None if content is None else TrainingSketch.from_bytes(content)
 
 
-def _range(signature: Any, sketch: TrainingSketch | None) -> tuple[Floats32, Floats32]:
+def _try_out(name: str, scorer: Scorer, signal: Callable[[NDArray[np.float64]], float], d: int) -> None:
+    """One row of zeros: a model that takes other columns than its signature says fails now."""
+    try:
+        signal(scorer.one(np.zeros(d if scorer.window == 1 else (scorer.window, d), np.float32)))
+    except Exception as error:  # the libraries' errors have no common base
+        said = str(error).partition("\n")[0]
+        raise RegistryError(f"'{name}' cannot answer a row of the {d} columns of its signature: {said:.200}") from error
+
+
+def _range(name: str, signature: FeatureSignature, sketch: TrainingSketch | None) -> tuple[Floats32, Floats32]:
     """The training range of each column: of the signature, else of the sketch, else without end."""
     d = len(signature.columns)
+    sizes = {len(signature.low), len(signature.high)} - {0}
+    if sketch is not None:
+        sizes.add(len(sketch.columns))
+    if sizes - {d}:
+        told = ", ".join(map(str, sorted(sizes - {d})))
+        raise SignatureError(
+            f"'{name}' takes {d} columns, and its training range or sketch is of {told}; it was registered inconsistently."
+        )
     if signature.low and signature.high:
         return np.array(signature.low, np.float32), np.array(signature.high, np.float32)
     if sketch is not None:

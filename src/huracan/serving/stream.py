@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
@@ -16,33 +15,60 @@ from numpy.typing import NDArray
 from huracan.errors import CandleError, FeatureError, SignatureError, nearest_name
 from huracan.preprocessing import OnlineFeatures
 from huracan.preprocessing.online_candles import as_mapping
+from huracan.preprocessing.online_series import CANDLE_VALUES
 from huracan.regimes import RegimeClassifier
 from huracan.regimes.online import OnlineRegime
-from huracan.serving.batch import regime_code, rows_of_candles
+from huracan.serving.batch import rows_of_candles
+from huracan.serving.going_on import decided_before
+from huracan.serving.remembered_candles import frame_of
+from huracan.serving.row_keys import regime_code
 from huracan.serving.served import Served, require_bar
 from huracan.serving.signal import Signal, Veto, VetoKind
 from huracan.serving.symbol_state import SymbolState
 
-__all__ = ["Stream"]
+__all__ = ["Known", "Stream"]
 
-_MOST_WAITING = 10_000
+Known = Mapping[str, Mapping[str, float | None] | None]
+"""Symbol -> features of its newest bar, None where one is infinite."""
+
+_FEWEST_CANDLES = 1_000
+"""Remembered of a symbol: regimes on hourly bars, and volatility of the usual span, are then those of a longer past."""
+
+_CLOSE = 4
+_five_of = itemgetter(*CANDLE_VALUES)
 
 
 class Stream:
     """One version on its way through the candles of its symbols; made by :meth:`open`.
 
     Not for several threads at once: the predictor takes turns.
+
+    Attributes
+    ----------
+    served : the version. features : of its recipe. bar : in milliseconds. states : symbol -> what is remembered of it.
+    notes : that every signal bears.
     """
 
-    def __init__(self, served: Served, features: OnlineFeatures, bar: int, keep: int, regimes: OnlineRegime | None) -> None:
+    def __init__(
+        self,
+        served: Served,
+        features: OnlineFeatures,
+        bar: int,
+        keep: int,
+        regimes: OnlineRegime | None,
+        states: dict[str, SymbolState] | None = None,
+    ) -> None:
         """Use :meth:`open`."""
         self.served, self.features, self.bar, self.regimes = served, features, bar, regimes
+        self.notes = served.notes
         self._length = timedelta(milliseconds=bar)
-        self._kept = served.candle_columns
-        self._close = self._kept.index("close") if "close" in self._kept else None
-        width = 1 + len(self._kept)
-        self.states = {s: SymbolState(served, s, width=width, keep_candles=keep) for s in features.symbols}
+        self.knows_close = "close" in served.candle_columns
         self._only = features.symbols[0] if len(features.symbols) == 1 else None
+        if states is None:
+            width = 1 + len(CANDLE_VALUES)
+            states = {s: SymbolState(served, s, width=width, keep_candles=keep) for s in features.symbols}
+        self.states = states
+        self._moment: int | None = None
         self.compares = any(spec.cross_section for spec in features.recipe.features)
 
     @classmethod
@@ -72,47 +98,58 @@ class Stream:
         features = OnlineFeatures.open(recipe, history, bar=step, symbols=symbols, clock=clock)
         require_bar(served, features.bar_ms)
         regimes = None if served.classifier is None else _open_regimes(served.classifier, history, features)
-        keep = recipe.warmup + served.reach + served.horizon
+        keep = _candles_kept(served)
         stream = cls(served, features, features.bar_ms, keep, regimes)
-        if history.height > 1:
+        if history.height:
             stream._remember(history, keep)
-        stream._know_regimes()
+        stream.know_regimes()
         return stream
 
     def _remember(self, history: pl.DataFrame, keep: int) -> None:
         """Take over rows, decisions and volatility as a batch over the history has them."""
-        rows = rows_of_candles(self.served, history)
-        numbers = history.select(pl.col("ts").dt.epoch("ms"), pl.col(self._kept).cast(pl.Float64)).to_numpy()
+        rows = rows_of_candles(self.served, history, self.bar)
+        values = [
+            pl.col(name).cast(pl.Float64, strict=False).fill_null(math.nan) if name in history.columns else pl.lit(math.nan)
+            for name in CANDLE_VALUES
+        ]
+        numbers = history.select(pl.col("ts").dt.epoch("ms"), *(x.alias(f"x{i}") for i, x in enumerate(values))).to_numpy()
         for code, symbol in enumerate(rows.symbols):
             state = self.states[symbol]
             at = np.flatnonzero(rows.code == code)
             last = at[rows.segment[at] == rows.segment[at[-1]]]
-            for i in last[-state.capacity :]:
-                state.next_row()[:] = rows.X[i]
+            newest = last[-state.capacity :]
+            state.fill(rows.X[newest], rows.regime[newest], rows.volatility[newest])
             state.run = int(rows.run[at[-1]])
             state.decisions.extend(rows.decided[last[-self.served.horizon :]].tolist())
-            if self._close is not None:
-                for close in numbers[last[-20 * self.served.volatility_span :], 1 + self._close].tolist():
+            if self.knows_close:
+                for close in numbers[last[-20 * self.served.volatility_span :], _CLOSE].tolist():
                     state.volatility.update(close)
-            for ts, *values in numbers[at[-keep:]].tolist():
-                state.candles.add(int(ts), values)
+            for ts, *bar in numbers[at[-keep:]].tolist():
+                state.candles.add(int(ts), bar)
 
-    def _know_regimes(self) -> None:
-        if self.regimes is not None:
-            for symbol, regime in self.regimes.last.items():
-                self.states[symbol].regime = regime
+    def know_regimes(self) -> None:
+        """Give every symbol the regime at its last bar."""
+        known = {} if self.regimes is None else self.regimes.last
+        for symbol, state in self.states.items():
+            state.regime = known.get(symbol)
+            state.code = regime_code(state.regime)
 
     def candles(self) -> pl.DataFrame:
-        """The candles it remembers, canonical, sorted by symbol and time."""
-        schema = dict.fromkeys(("ts", *self._kept), pl.Float64)
-        frame = pl.concat(
-            pl.DataFrame(state.candles.table(), schema=schema, orient="row").select(pl.lit(symbol).alias("symbol"), pl.all())
-            for symbol, state in self.states.items()
-        )
-        opened = pl.from_epoch(pl.col("ts").cast(pl.Int64), time_unit="ms").dt.replace_time_zone("UTC")
-        return frame.with_columns(opened.cast(pl.Datetime("ms", "UTC")).alias("ts")).sort("symbol", "ts")
+        """The candles it remembers, canonical, sorted by symbol and time; null where a value did not come."""
+        return frame_of(self.remembered())
+
+    # --- several streams of the same candles ------------------------------------------------------------------------
+
+    def fork(self, symbols: Iterable[str]) -> Stream:
+        """A stream that goes on from here by itself, with some of the symbols; features, regimes and candles are shared."""
+        states = {symbol: self.states[symbol].fork() for symbol in symbols}
+        return Stream(self.served, self.features, self.bar, 1, self.regimes, states)
 
     # --- another version --------------------------------------------------------------------------------------------
+
+    def remembered(self) -> dict[str, NDArray[np.float64]]:
+        """Symbol -> a copy of the candles that are remembered of it, ``[ts, open, high, low, close, volume]``."""
+        return {symbol: state.candles.table() for symbol, state in self.states.items()}
 
     def hand_over(self, served: Served) -> Stream | None:
         """A stream of another version that goes on with these features and rows; None where it needs others.
@@ -123,172 +160,154 @@ class Stream:
         mine = self.served
         same = served.recipe is not None and mine.recipe is not None and served.recipe.hash == mine.recipe.hash
         reach = served.reach + served.horizon
-        targets = served.policy is not None and served.policy.policy.volatility_target is not None
         if (
             not same
             or served.volatility_span != mine.volatility_span
-            or reach > min(state.capacity for state in self.states.values())
-            or (targets and served.horizon > 1)
+            or served.classifier not in (None, mine.classifier)
+            or reach > min((state.capacity for state in self.states.values()), default=0)
         ):
             return None
         require_bar(served, self.bar)
-        regimes = self.regimes
-        if served.classifier != mine.classifier and served.classifier is not None:
-            regimes = _open_regimes(served.classifier, self.candles(), self.features)
-        other = Stream(served, self.features, self.bar, 1, regimes)
-        other.states = self.states
+        other = Stream(served, self.features, self.bar, 1, None if served.classifier is None else self.regimes, self.states)
         # all that can fail comes first: until then this stream is as it was
-        decided = {symbol: other._decided_before(symbol, state) for symbol, state in self.states.items()}
+        decided = {symbol: decided_before(other, symbol, state) for symbol, state in self.states.items()}
         for symbol, state in self.states.items():
+            state.candles.keep_at_least(_candles_kept(served))
             state.serve(served, symbol, decided[symbol])
-        other._know_regimes()
+        other.know_regimes()
         return other
-
-    def _decided_before(self, symbol: str, state: SymbolState) -> list[float]:
-        """What this version would have decided on the last rows of the unbroken run."""
-        served, policy = self.served, self.served.policy
-        n = min(state.run - served.window + 1, served.horizon)
-        if policy is None or served.horizon == 1 or n < 1:
-            return []
-        rows = state.last_rows(n + served.window - 1)
-        X = rows if served.window == 1 else np.stack([rows[i : i + served.window] for i in range(n)])
-        codes = np.full(n, regime_code(state.regime))
-        level = served.level(symbol)
-        scores = [served.signal(raw) - level for raw in served.scorer.many(np.ascontiguousarray(X), codes)]
-        newest = rows[served.window - 1 :]
-        usual = [served.screen.passes(row) and self._usual_window(state, n - 1 - i) for i, row in enumerate(newest)]
-        return [policy.decide(score) if passes else 0.0 for score, passes in zip(scores, usual)]
-
-    def _usual_window(self, state: SymbolState, ago: int) -> bool:
-        companion = self.served.companion
-        if companion is None or state.run - ago < companion.window:
-            return True
-        return companion.veto(state.last_rows(companion.window + ago)[: companion.window]) is None
-
-    def catch_up(self, other: Stream, now: float) -> None:
-        """Take the candles that another stream of the same symbols has taken since this one was opened; go on with its regimes
-        where they are told by the same rules, since those remember more.
-        """
-        late = []
-        for symbol, state in other.states.items():
-            last = self.features.place(symbol)[0]
-            for ts, *values in state.candles.table().tolist():
-                if last is None or ts > last:
-                    named = dict(zip(self._kept, values))
-                    late.append({"symbol": symbol, "ts": int(ts), "closed": True, **named})
-        late.sort(key=itemgetter("ts"))
-        for _, moment in groupby(late, key=itemgetter("ts")):
-            self.take_all(moment, now)
-        if self.served.classifier == other.served.classifier:
-            self.regimes = other.regimes
-            self._know_regimes()
 
     # --- one candle -------------------------------------------------------------------------------------------------
 
-    def take(self, candle: Any, now: float) -> Signal:
-        """The next closed bar of one symbol; ``now`` in milliseconds since 1970."""
+    def take(self, candle: Any, now: float, known: Known | None = None) -> Signal:
+        """The next closed bar of one symbol; ``now`` in milliseconds since 1970.
+
+        ``known`` : features by symbol, where they have been brought forward to this bar already.
+        """
         if type(candle) is not dict:
             candle = as_mapping(candle)
         symbol: Any = candle.get("symbol") or self._only
-        values = self._features_of(symbol, candle)
-        row, state, vetoes, scored = self._row(symbol, candle, values)
+        values = self.features_of(symbol, candle) if known is None else known[symbol]
+        state, row = self._remembered_row(symbol, candle, values)
+        usual = self.served.screen.passes(row)
+        vetoes, scored = self._judged(symbol, state, row, usual, usual or bool(np.isfinite(row).all()), values is None)
         if not scored:
             return self._signal(symbol, state, None, vetoes, now)
         served = self.served
-        raw = served.scorer.one(row if served.window == 1 else state.last_rows(served.window), regime_code(state.regime))
+        raw = served.scorer.one(row if served.window == 1 else state.last_rows(served.window), state.code)
         return self._signal(symbol, state, served.signal(raw) - state.level, vetoes, now)
 
-    def take_all(self, candles: Iterable[Any], now: float) -> list[Signal]:
-        """The bars of several symbols; the model is asked about all of them at once.
+    def take_all(self, candles: Iterable[Any], now: float, known: Known | None = None) -> list[Signal]:
+        """The bars of several symbols, one of each; the model is asked about all of them at once. ``known`` as of :meth:`take`.
 
         A candle that cannot be taken gets a signal with the veto ``refused`` and leaves the others alone; where features
         compare symbols, bars are of one moment, and one that cannot be taken is an error for all.
         """
-        served, rows = self.served, [candle if type(candle) is dict else as_mapping(candle) for candle in candles]
-        for candle in rows:
-            self._state_of(candle.get("symbol") or self._only)  # a symbol that is not open is refused before any is taken
-        together = self._compared(rows) if self.compares and rows else None
-        signals: list[Signal | None] = [None] * len(rows)
-        asked: list[int] = []
-        ready: list[tuple[str, SymbolState, NDArray[np.float32], list[Veto]]] = []
-        for i, candle in enumerate(rows):
-            symbol: Any = candle.get("symbol") or self._only
+        served, bars = self.served, [candle if type(candle) is dict else as_mapping(candle) for candle in candles]
+        symbols: list[Any] = [candle.get("symbol") or self._only for candle in bars]
+        for symbol in symbols:
+            self.state_of(symbol)  # a symbol that is not open is refused before any is taken
+        if known is None and self.compares and bars:
+            known = self.compared(bars)
+        signals: list[Signal | None] = [None] * len(bars)
+        taken: dict[str, tuple[int, SymbolState, NDArray[np.float32], bool]] = {}
+        for i, (symbol, candle) in enumerate(zip(symbols, bars)):
             try:
-                values = self._features_of(symbol, candle) if together is None else together[symbol]
+                if symbol in taken:
+                    raise CandleError(f"{symbol}: two bars were given at once; one of each symbol was expected.")
+                values = self.features_of(symbol, candle) if known is None else known[symbol]
             except CandleError as error:
-                signals[i] = self._refused(symbol, candle, str(error))
+                signals[i] = self.refused(symbol, candle, str(error))
                 continue
-            row, state, vetoes, scored = self._row(symbol, candle, values)
+            taken[symbol] = (i, *self._remembered_row(symbol, candle, values), values is None)
+        if not taken:
+            return [signal for signal in signals if signal is not None]
+        usual, whole = served.screen.pass_many(np.stack([row for _, _, row, _ in taken.values()]))
+        ready: list[tuple[int, str, SymbolState, NDArray[np.float32], list[Veto]]] = []
+        for (symbol, (i, state, row, infinite)), passes, finite in zip(taken.items(), usual.tolist(), whole.tolist()):
+            vetoes, scored = self._judged(symbol, state, row, passes, finite, infinite)
             if scored:
-                asked.append(i)
-                ready.append((symbol, state, row, vetoes))
+                ready.append((i, symbol, state, row, vetoes))
             else:
                 signals[i] = self._signal(symbol, state, None, vetoes, now)
         if ready:
             window = served.window
-            X = np.stack([row if window == 1 else state.last_rows(window) for _, state, row, _ in ready])
-            codes = np.array([regime_code(state.regime) for _, state, _, _ in ready])
-            for i, raw, (symbol, state, _, vetoes) in zip(asked, served.scorer.many(X, codes), ready):
+            X = np.stack([row if window == 1 else state.last_rows(window) for _, _, state, row, _ in ready])
+            codes = np.array([state.code for _, _, state, _, _ in ready])
+            for raw, (i, symbol, state, _, vetoes) in zip(served.scorer.many(X, codes), ready):
                 signals[i] = self._signal(symbol, state, served.signal(raw) - state.level, vetoes, now)
         return [signal for signal in signals if signal is not None]
 
-    def _compared(self, rows: list[Mapping[str, Any]]) -> Mapping[str, Mapping[str, float | None] | None]:
+    def compared(self, rows: list[Mapping[str, Any]]) -> Known:
         """Features that compare symbols; None for all of them where one is infinite."""
-        before = {symbol: self.features.place(symbol)[0] for symbol in self.states}
+        before = {symbol: self.features.place(symbol)[0] for symbol in self.features.symbols}
         try:
             return self.features.update_all(rows)
         except FeatureError:
-            taken = [symbol for symbol in self.states if self.features.place(symbol)[0] != before[symbol]]
+            taken = [symbol for symbol in before if self.features.place(symbol)[0] != before[symbol]]
             if not taken:
                 raise
             return dict.fromkeys(taken)
 
-    def _features_of(self, symbol: Any, candle: Mapping[str, Any]) -> Mapping[str, float | None] | None:
+    def features_of(self, symbol: Any, candle: Mapping[str, Any]) -> Mapping[str, float | None] | None:
         """Features of the bar; None where one is infinite, which ends the window but not the stream."""
         before = self.features.place(symbol)[0] if symbol in self.states else None
         try:
             return self.features.update(candle)
+        except CandleError as error:
+            ts = candle.get("ts")
+            moment = round(ts.timestamp() * 1_000.0) if isinstance(ts, datetime) else ts
+            if before is not None and isinstance(moment, int) and moment < before:
+                raise CandleError(f"{error} Predictor.fill takes bars that come late.") from error
+            raise
         except FeatureError:
             if symbol not in self.states or self.features.place(symbol)[0] == before:
                 raise
             return None
 
-    def _row(
+    def _remembered_row(
         self, symbol: str, candle: Mapping[str, Any], values: Mapping[str, float | None] | None
-    ) -> tuple[NDArray[np.float32], SymbolState, list[Veto], bool]:
-        """Remember the bar; its row of features, what speaks against acting on it, and whether it can be scored."""
+    ) -> tuple[SymbolState, NDArray[np.float32]]:
+        """Remember the bar; the symbol's state and its row of features, NaN where an indicator gave an infinite value."""
         state = self.states[symbol]
-        ts, segment, bars = self.features.place(symbol)
+        ts, _, bars = self.features.place(symbol)
         if bars == 1:
             state.restart()
-        numbers = [float(candle[name]) for name in self._kept]
-        if self._close is not None:
-            state.volatility.update(numbers[self._close])
+        try:
+            numbers = [float(x) for x in _five_of(candle)]
+        except (KeyError, TypeError, ValueError):
+            numbers = [_number_or_nan(candle.get(name)) for name in CANDLE_VALUES]
+        if self.knows_close:
+            state.volatility.update(numbers[_CLOSE - 1])
         state.candles.add(ts or 0, numbers)
         if self.regimes is not None:
-            state.regime = self.regimes.take(symbol, ts or 0, *numbers[1:5])
+            state.regime = self.regimes.take(symbol, ts or 0, *numbers[1:])
+            state.code = regime_code(state.regime)
+        if state.waiting and self.served.labels is not None:
+            state.learn_from_candles(self.served.labels, ts or 0, numbers[0], self.bar, bars)
         row = state.next_row()
-        if values is None:
-            row[:] = np.nan
-            state.run = 0
-            return row, state, [Veto(VetoKind.INFINITE_FEATURE, "an indicator gave an infinite value")], False
-        row[:] = list(values.values())
-        screen = self.served.screen
-        usual = screen.passes(row)
-        state.run = state.run + 1 if usual or np.isfinite(row).all() else 0
-        if state.run >= self.served.window:
-            return row, state, self._unlike_training(row, state, usual), True
-        return row, state, [self._why_no_score(row, segment, bars, state.run)], False
+        row[:] = np.nan if values is None else list(values.values())
+        return state, row
 
-    def _unlike_training(self, row: NDArray[np.float32], state: SymbolState, usual: bool) -> list[Veto]:
+    def _judged(
+        self, symbol: str, state: SymbolState, row: NDArray[np.float32], usual: bool, whole: bool, infinite: bool
+    ) -> tuple[list[Veto], bool]:
+        """What speaks against acting on the newest row, and whether it can be scored."""
+        if infinite:
+            state.run = 0
+            return [Veto(VetoKind.INFINITE_FEATURE, "an indicator gave an infinite value")], False
+        state.run = state.run + 1 if whole else 0
+        if state.run < self.served.window:
+            return [self._why_no_score(symbol, row, state.run)], False
         vetoes = [] if usual else self.served.screen.vetoes(row)
         companion = self.served.companion
         if companion is not None and state.run >= companion.window:
             against = companion.veto(state.last_rows(companion.window))
             vetoes += [] if against is None else [against]
-        return vetoes
+        return vetoes, True
 
-    def _why_no_score(self, row: NDArray[np.float32], segment: int, bars: int, run: int) -> Veto:
+    def _why_no_score(self, symbol: str, row: NDArray[np.float32], run: int) -> Veto:
+        _, segment, bars = self.features.place(symbol)
         recipe, window = self.features.recipe, self.served.window
         needed = recipe.lookback + window
         if bars < needed:
@@ -306,7 +325,8 @@ class Stream:
         if score is not None and score - score != 0.0:
             score = None
             vetoes.append(Veto(VetoKind.MISSING_VALUE, "the model gave no finite number"))
-        if now - decision > served.stale_after * self.bar:
+        decides = score is not None and not vetoes and decision <= served.expires
+        if stale := now - decision > served.stale_after * self.bar:
             vetoes.append(Veto(VetoKind.STALE, f"the bar closed {(now - decision) / self.bar:.1f} bars ago"))
         if decision > served.expires:
             days = (decision - served.expires) / 86_400_000
@@ -319,22 +339,24 @@ class Stream:
             if forecast is not None and state.interval is not None and scale:
                 level = state.interval.level
                 low, high = state.interval.predict(forecast, scale=scale)
-                state.waiting.append(ts)
-                if len(state.waiting) > _MOST_WAITING:  # nobody tells labels
-                    state.waiting.popleft()
-                    state.interval.update(math.nan)
+                state.wait_for_label(ts, volatility)
                 if low != low:
-                    low = high = None
+                    low = high = level = None
         policy = served.policy
         position = 0.0 if served.baseline else None
         if policy is not None:
-            state.decisions.append(0.0 if score is None or vetoes else policy.decide(score, volatility))
+            decided = policy.decide(score, volatility) if decides and score is not None else 0.0
+            state.decisions.append(0.0 if stale else decided)
             position = policy.held(state.decisions)
-        opened = datetime.fromtimestamp(ts / 1_000.0, UTC)
+            if stale:  # that it came late is of this clock; to later bars it is a bar like any other
+                state.decisions[-1] = decided
+        if ts != self._moment:  # symbols come moment by moment
+            self._moment, self._opened = ts, datetime.fromtimestamp(ts / 1_000.0, UTC)
+            self._closes = self._opened + self._length
         return Signal(
             symbol,
-            opened,
-            opened + self._length,
+            self._opened,
+            self._closes,
             score,
             forecast,
             probability,
@@ -348,17 +370,17 @@ class Stream:
             served.model_id,
             served.alias,
             served.scorer.engine,
-            served.notes,
+            self.notes,
         )
 
-    def _state_of(self, symbol: Any) -> SymbolState:
+    def state_of(self, symbol: Any) -> SymbolState:
         if not isinstance(symbol, str):
             raise CandleError(f"symbol is {symbol!r}; text was expected.")
         if symbol not in self.states:
             raise nearest_name(symbol, self.states, kind="symbol")
         return self.states[symbol]
 
-    def _refused(self, symbol: Any, candle: Mapping[str, Any], why: str) -> Signal:
+    def refused(self, symbol: Any, candle: Mapping[str, Any], why: str) -> Signal:
         """A candle that changed nothing; its signal bears the time it came with, where that is one."""
         served, ts = self.served, candle.get("ts")
         opened = (
@@ -366,22 +388,29 @@ class Stream:
         )
         nothing = (None,) * 8
         veto = (Veto(VetoKind.REFUSED, why),)
-        told = (served.model_id, served.alias, served.scorer.engine, served.notes)
+        told = (served.model_id, served.alias, served.scorer.engine, self.notes)
         return Signal(str(symbol), opened, opened + self._length, *nothing, False, veto, *told)
 
     def learn(self, symbol: str, ts: int, label: float) -> bool:
         """The label of an earlier bar is known; whether an interval waited for it. Intervals skipped over never get theirs."""
-        state = self._state_of(symbol)
-        if state.interval is None or ts not in state.waiting:
-            return False
-        while state.waiting:
-            first = state.waiting.popleft()
-            state.interval.update(label if first == ts else math.nan)
-            if first == ts:
-                break
-        return True
+        return self.state_of(symbol).learn(ts, label)
 
 
 def _open_regimes(classifier: RegimeClassifier, history: pl.DataFrame, features: OnlineFeatures) -> OnlineRegime:
     """Regimes that go on from a history."""
     return OnlineRegime.open(classifier, history, bar=timedelta(milliseconds=features.bar_ms), symbols=features.symbols)
+
+
+def _candles_kept(served: Served) -> int:
+    """Candles of a symbol that a fresh start of this version takes, and its labels."""
+    warmup = 0 if served.recipe is None else served.recipe.warmup
+    labelled = 0 if served.labels is None else served.labels.horizon + 2
+    return max(warmup + served.reach + served.horizon, labelled, _FEWEST_CANDLES)
+
+
+def _number_or_nan(value: Any) -> float:
+    """Of a value that the recipe does not read, and nobody checked."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan
