@@ -63,6 +63,7 @@ def test_a_stream_says_what_a_file_says(home: Path, tmp_path: Path) -> None:
     batch = {(row["symbol"], row["ts"].isoformat()): row for row in pl.read_parquet(out).iter_rows(named=True)}
     signals = [json.loads(line) for line in told.splitlines()]
     assert len(signals) == 40
+    assert set(signals[0]) == set(pl.read_parquet_schema(out))
     for one in signals:
         row = batch[one["symbol"], one["ts"]]
         assert one["score"] == pytest.approx(row["score"], abs=1e-6)
@@ -70,7 +71,7 @@ def test_a_stream_says_what_a_file_says(home: Path, tmp_path: Path) -> None:
         assert one["regime"] == row["regime"]
 
 
-def test_the_newest_answers_are_printed(home: Path) -> None:
+def test_the_newest_answers_are_printed(home: Path, tmp_path: Path) -> None:
     table = run(NAME, str(home / "all.parquet"), "--home", str(home), "--replay")
     assert "SIM01-USD" in table
     assert "champion.simulated/1" in table
@@ -78,6 +79,10 @@ def test_the_newest_answers_are_printed(home: Path) -> None:
     answers = [json.loads(line) for line in told.splitlines()]
     assert [answer["symbol"] for answer in answers] == ["SIM01-USD", "SIM02-USD"]
     assert answers[0]["do_predict"] == (answers[0]["vetoes"] == [])
+    first = tmp_path / "first.parquet"
+    pl.read_parquet(home / "all.parquet").head(5).write_parquet(first)
+    told = run(NAME, str(first), "--home", str(home), "--replay", "--json")
+    assert json.loads(told)["vetoes"] == [{"kind": "warming_up", "why": None}]
     csv = run(f"{NAME}@champion", str(home / "all.parquet"), "--home", str(home), "--out", "-")
     assert csv.splitlines()[0].startswith("symbol,ts,decision_time,score")
 
@@ -92,6 +97,12 @@ def test_the_newest_answers_are_printed(home: Path) -> None:
         ([f"{NAME}@challenger", "{all}"], "challenger"),
         ([NAME, "{all}", "--out", "answers.xlsx"], r"a .parquet or .csv file"),
         ([NAME, "missing.csv"], "missing.csv"),
+        ([NAME, "--stream", "--out", "answers.csv"], "> answers.csv was expected"),
+        ([NAME, "{all}", "--history", "{all}"], "--history is for --stream"),
+        ([NAME, "{all}", "--symbol", "SIM01-USD"], "--symbol is for --stream"),
+        ([NAME, "{all}", "--bar", "1h"], "--bar is for --stream"),
+        ([NAME, "{all}", "--learn"], "--learn is for --stream"),
+        ([NAME, "{all}", "--out", "-", "--json"], "one of the two was expected"),
     ],
 )
 def test_bad_input_gets_one_sentence(home: Path, arguments: list[str], said: str) -> None:

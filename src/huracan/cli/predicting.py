@@ -30,11 +30,20 @@ def predict(
         bool, typer.Option("--stream", help="Read one candle as JSON a line from standard input, write one signal a line.")
     ] = False,
     history: Annotated[Path | None, typer.Option(help="Closed candles that a stream goes on from.")] = None,
-    symbol: Annotated[list[str] | None, typer.Option(help="A symbol that may come without history; repeatable.")] = None,
-    bar: Annotated[str | None, typer.Option(help="Length of a bar, such as 1m, where neither model nor history says.")] = None,
+    symbol: Annotated[list[str] | None, typer.Option(help="A symbol that a stream takes without history; repeatable.")] = None,
+    bar: Annotated[
+        str | None, typer.Option(help="Length of a stream's bars, such as 1m, where neither model nor history says.")
+    ] = None,
+    learn: Annotated[
+        bool, typer.Option("--learn", help="Let a stream's intervals learn labels from its candles, where these tell them.")
+    ] = False,
     replay: Annotated[bool, typer.Option("--replay", help="Candles of the past: none is stale, no model too old.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Write every answer to a .parquet or .csv file; - prints CSV.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the newest answer of each symbol as JSON lines.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Write every answer on a file to a .parquet or .csv file; - prints CSV.")
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the newest answer of each symbol as JSON lines, as a stream does all.")
+    ] = False,
     config: ConfigFile = None,
     home: Annotated[Path | None, typer.Option(help="Folder for database, models, runs and reports.")] = None,
 ) -> None:
@@ -48,6 +57,13 @@ def predict(
 
     if stream == (candles is not None):
         raise ConfigError("either a file of candles or --stream was expected, one of the two.")
+    if stream and out is not None:
+        raise ConfigError(f"--out is {out}, and a stream writes to standard output; > {out} was expected in its place.")
+    if str(out) == "-" and json:
+        raise ConfigError("--out - prints CSV and --json prints JSON; one of the two was expected.")
+    for option, value in (("--history", history), ("--symbol", symbol), ("--bar", bar), ("--learn", learn)):
+        if not stream and value:
+            raise ConfigError(f"{option} is for --stream; a file of candles is answered from its own first bar on.")
     require_folder(out)
     if out is not None and str(out) != "-" and out.suffix not in (".parquet", ".csv"):
         raise ConfigError(f"--out is {out}; a .parquet or .csv file, or -, was expected.")
@@ -65,6 +81,7 @@ def predict(
         stale_after=None if replay else 2.0,
         anomaly_share=serving.anomaly_share,
         onnx=serving.onnx == "auto",
+        learn_from_candles=learn,
     )
     if candles is None:
         _stream(predictor)
@@ -113,6 +130,7 @@ def _answer_file(answers: pl.DataFrame, out: Path | None, as_json: bool) -> None
     newest = answers.group_by("symbol", maintain_order=True).last()
     if as_json:
         for row in newest.iter_rows(named=True):
+            row["vetoes"] = [{"kind": kind, "why": None} for kind in row["vetoes"]]
             typer.echo(json_format.dumps(row, default=lambda moment: moment.isoformat()))
         return
     _print_table(newest)
@@ -131,7 +149,7 @@ def _write(answers: pl.DataFrame, out: Path) -> None:
     if out.suffix == ".parquet":
         answers.write_parquet(content)
     else:
-        answers.with_columns(pl.col("vetoes").list.join(" ")).write_csv(content)
+        answers.with_columns(pl.col("vetoes").list.join(" "), pl.col("notes").list.join(" ")).write_csv(content)
     if str(out) == "-":
         typer.echo(content.getvalue().decode(), nl=False)
     else:
