@@ -254,6 +254,13 @@ class OnlineFeatures:
         """Go on with a symbol from where it stands in another one of this recipe, such as one opened on more of its history."""
         self._series[symbol], self.last[symbol] = other._series[symbol], other.last[symbol]
 
+    def join(self, other: OnlineFeatures) -> None:
+        """Take over the symbols of another one of this recipe; of those that stand at the same bar, one's own stay."""
+        for symbol, series in other._series.items():
+            mine = self._series.get(symbol)
+            if mine is None or mine.ts != series.ts:
+                self.adopt(symbol, other)
+
     def status(self, symbol: str | None = None) -> OnlineStatus:
         """Where a symbol stands; it may be left out where there is one."""
         if symbol is None and len(self._series) == 1:

@@ -116,6 +116,11 @@ class OnlineRegime:
         return self._symbols[symbol]
 
     @property
+    def symbols(self) -> tuple[str, ...]:
+        """Symbols that are open."""
+        return tuple(self._symbols)
+
+    @property
     def last(self) -> dict[str, MarketRegime | None]:
         """Symbol -> regime at its last bar."""
         return {name: symbol.regime for name, symbol in self._symbols.items()}
@@ -142,10 +147,26 @@ class OnlineRegime:
         return self._symbols[symbol].advance(ts, high, low, close, volume)
 
     def take(self, symbol: str, ts: int, high: float, low: float, close: float, volume: float) -> MarketRegime | None:
-        """:meth:`update` with a bar that was checked already; ``ts`` is its open in milliseconds since 1970."""
+        """:meth:`update` with a bar that was checked already; ``ts`` is its open in milliseconds since 1970.
+
+        The bar at which the symbol stands already changes nothing, so that several may share this.
+        """
         if symbol not in self._symbols:
             raise nearest_name(symbol, self._symbols, kind="symbol")
-        return self._symbols[symbol].advance(ts, high, low, close, volume)
+        state = self._symbols[symbol]
+        return state.regime if state.ts == ts else state.advance(ts, high, low, close, volume)
+
+    def place(self, symbol: str) -> tuple[int | None, MarketRegime | None]:
+        """Open of the last bar, in milliseconds since 1970, and the regime there."""
+        state = self._symbols[symbol]
+        return state.ts, state.regime
+
+    def join(self, other: OnlineRegime) -> None:
+        """Take over symbols of another one of the same rules; of those that stand at the same bar, one's own stay."""
+        for symbol, state in other._symbols.items():
+            mine = self._symbols.get(symbol)
+            if mine is None or mine.ts != state.ts:
+                self._symbols[symbol] = state
 
 
 class _Symbol:

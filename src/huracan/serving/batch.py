@@ -21,7 +21,7 @@ from huracan.serving.served import Served, require_bar
 from huracan.serving.signal import VetoKind
 from huracan.serving.signature import matrix_of
 
-__all__ = ["Rows", "answer_candles", "answer_features", "bar_of", "rows_of_candles"]
+__all__ = ["ANSWER_COLUMNS", "Rows", "answer_candles", "answer_features", "bar_of", "rows_of_candles"]
 
 Floats = NDArray[np.float64]
 _AT_ONCE = 1_024
@@ -72,7 +72,7 @@ def answer_candles(served: Served, candles: pl.DataFrame, notes: Sequence[str] =
     names = pl.Series([str(regime) for regime in REGIME_ORDER])
     codes = pl.Series(rows.regime)
     frame = _frame(served, rows, keys, notes).with_columns(regime=names.gather(codes.set(codes < 0, None)))
-    return frame.select(_COLUMNS)
+    return frame.select(ANSWER_COLUMNS)
 
 
 def bar_of(served: Served, candles: pl.DataFrame) -> int:
@@ -156,13 +156,14 @@ def answer_features(served: Served, given: Any, *, strict: bool = False, notes: 
     )
     answers = _frame(served, rows, {}, (*notes, *ignored))[np.argsort(order, kind="stable")]
     told = pl.DataFrame(keys.told).hstack(answers.get_columns()) if keys.told else answers
-    return told.select(name for name in _COLUMNS if name in told.columns and name != "regime")
+    return told.select(name for name in ANSWER_COLUMNS if name in told.columns and name != "regime")
 
 
-_COLUMNS = (
+ANSWER_COLUMNS = (
     *("symbol", "ts", "decision_time", "score", "forecast", "probability", "low", "high", "regime", "position"),
     *("do_predict", "vetoes", "level", "model_id", "alias", "engine", "notes"),
 )
+"""Of answers on candles, in this order."""
 
 
 def _answered(

@@ -25,7 +25,7 @@ from huracan.serving.served import Served, load_served
 from huracan.serving.signal import Signal
 from huracan.serving.stream import Stream
 
-__all__ = ["Predictor"]
+__all__ = ["Predictor", "require_above_zero"]
 
 _CANDLE_COLUMNS = {"ts", "open", "high", "low", "close"}
 
@@ -125,10 +125,10 @@ class Predictor:
         """
         from huracan.market.bar_lengths import length_in_ms
 
-        _require_above_zero("refresh", refresh, "seconds")
-        _require_above_zero("max_age", None if max_age is None else max_age.total_seconds(), "seconds")
-        _require_above_zero("stale_after", stale_after, "bars")
-        _require_above_zero("anomaly_share", anomaly_share, "usual windows", most=1.0)
+        require_above_zero("refresh", refresh, "seconds")
+        require_above_zero("max_age", None if max_age is None else max_age.total_seconds(), "seconds")
+        require_above_zero("stale_after", stale_after, "bars")
+        require_above_zero("anomaly_share", anomaly_share, "usual windows", most=1.0)
 
         def load(found: ModelVersion, by: str | None, generation: int) -> Served:
             how: dict[str, Any] = {"max_age": max_age, "stale_after": stale_after, "anomaly_share": anomaly_share, "onnx": onnx}
@@ -396,7 +396,13 @@ def _require_read(served: Served, candles: pl.DataFrame) -> None:
         )
 
 
-def _require_above_zero(name: str, value: float | None, of: str, most: float = math.inf) -> None:
+def require_above_zero(name: str, value: float | None, of: str, most: float = math.inf) -> None:
+    """Refuse a setting that is no finite number above 0; None is allowed.
+
+    Raises
+    ------
+    DataError : it is something else, or above ``most``.
+    """
     if value is None:
         return
     if isinstance(value, bool) or not isinstance(value, int | float) or not (0.0 < value <= most and value < math.inf):

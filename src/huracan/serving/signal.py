@@ -17,8 +17,8 @@ class VetoKind(StrEnum):
 
     ``warming_up``, ``gap`` : features, or the window of a model that looks back, have too few bars since the history began, or
     since bars were missing. ``missing_value``, ``infinite_feature`` : a feature has no value, or none that is finite.
-    ``refused`` : the candle could not be taken. These five leave no score. ``out_of_range`` : a feature is beyond all it was in
-    training.
+    ``refused`` : the candle could not be taken. ``no_champion`` : nobody is champion of the symbol in its regime. These six
+    leave no score. ``out_of_range`` : a feature is beyond all it was in training.
     ``far_from_training`` : the features together are. ``anomaly`` : the autoencoder beside the model finds the window strange.
     ``stale`` : the bar closed more than two bars ago. ``expired`` : the model's newest label is older than allowed.
     """
@@ -28,6 +28,7 @@ class VetoKind(StrEnum):
     MISSING_VALUE = "missing_value"
     INFINITE_FEATURE = "infinite_feature"
     REFUSED = "refused"
+    NO_CHAMPION = "no_champion"
     OUT_OF_RANGE = "out_of_range"
     FAR_FROM_TRAINING = "far_from_training"
     ANOMALY = "anomaly"

@@ -171,8 +171,9 @@ class Stream:
         other = Stream(served, self.features, self.bar, 1, None if served.classifier is None else self.regimes, self.states)
         # all that can fail comes first: until then this stream is as it was
         decided = {symbol: decided_before(other, symbol, state) for symbol, state in self.states.items()}
+        keep = _candles_kept(served)
         for symbol, state in self.states.items():
-            state.candles.keep_at_least(_candles_kept(served))
+            state.candles.keep_at_least(keep)
             state.serve(served, symbol, decided[symbol])
         other.know_regimes()
         return other

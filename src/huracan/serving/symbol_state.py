@@ -113,8 +113,9 @@ class SymbolState:
         return len(self._buffer) // 2
 
     def fork(self) -> SymbolState:
-        """The same once more, to go another way; only the recent candles are shared."""
-        return copy.deepcopy(self, {id(self.candles): self.candles})
+        """The same once more, to go another way; recent candles are shared, and until :meth:`serve` the interval is."""
+        shared = (self.candles, self.interval, self.waiting)
+        return copy.deepcopy(self, {id(one): one for one in shared})
 
     def restart(self) -> None:
         """A gap: no window, decision or volatility reaches across it."""
