@@ -52,6 +52,7 @@ def test_every_public_name_resolves() -> None:
         ("preprocessing", "EnhancedPreprocessor FeatureRecipe quality_report"),
         ("baselines", "t_test mann_whitney compare_models"),
         ("catalogue", "MODEL_CATALOGUE build_model"),
+        ("serving", "Predictor Champions Signal"),
     ],
 )
 def test_public_contract(room: str, names: str) -> None:
