@@ -15,7 +15,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from huracan import UnifiedMLPipeline
+from huracan import ModelRegistry, UnifiedMLPipeline
 from huracan.cli.predicting import predict
 from huracan.errors import HuracanError
 from huracan.market import simulate_market
@@ -87,6 +87,23 @@ def test_the_newest_answers_are_printed(home: Path, tmp_path: Path) -> None:
     assert csv.splitlines()[0].startswith("symbol,ts,decision_time,score")
 
 
+def test_each_symbol_is_answered_by_its_own_champion(home: Path, tmp_path: Path) -> None:
+    registry = ModelRegistry(f"sqlite:///{home}/huracan.db", artifacts=home / "artifacts")
+    registry.promote(NAME, 1, alias="scoped", reason="for all")
+    registry.promote(NAME, 1, alias="scoped", symbol="SIM01-USD", regime="ranging", reason="for one")
+    out = tmp_path / "answers.parquet"
+    asked = [f"{NAME}@scoped", "--by-symbol", "--replay", "--home", str(home)]
+    table = run(*asked, str(home / "all.parquet"), "--out", str(out))
+    assert f"By {NAME}/1." in table
+    told = run(*asked, "--stream", "--history", str(home / "history.parquet"), input=lines_of(home))
+    batch = {(row["symbol"], row["ts"].isoformat()): row for row in pl.read_parquet(out).iter_rows(named=True)}
+    for one in map(json.loads, told.splitlines()):
+        own = (one["symbol"], one["regime"]) == ("SIM01-USD", "ranging")
+        assert one["alias"] == ("scoped@SIM01-USD/ranging" if own else "scoped")
+        assert batch[one["symbol"], one["ts"]]["alias"] == one["alias"]
+    assert "scoped@SIM01-USD/ranging" in {row["alias"] for row in batch.values()}
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -103,6 +120,7 @@ def test_the_newest_answers_are_printed(home: Path, tmp_path: Path) -> None:
         ([NAME, "{all}", "--bar", "1h"], "--bar is for --stream"),
         ([NAME, "{all}", "--learn"], "--learn is for --stream"),
         ([NAME, "{all}", "--out", "-", "--json"], "one of the two was expected"),
+        ([f"{NAME}@1", "{all}", "--by-symbol"], "follows an alias"),
     ],
 )
 def test_bad_input_gets_one_sentence(home: Path, arguments: list[str], said: str) -> None:

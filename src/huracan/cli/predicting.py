@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from huracan.model_registry import ModelRegistry
-    from huracan.serving import Predictor
+    from huracan.serving import Champions, Predictor
 
 __all__ = ["predict"]
 
@@ -36,6 +36,9 @@ def predict(
     ] = None,
     learn: Annotated[
         bool, typer.Option("--learn", help="Let a stream's intervals learn labels from its candles, where these tell them.")
+    ] = False,
+    by_symbol: Annotated[
+        bool, typer.Option("--by-symbol", help="Answer for each symbol by its own champion in its present regime.")
     ] = False,
     replay: Annotated[bool, typer.Option("--replay", help="Candles of the past: none is stale, no model too old.")] = False,
     out: Annotated[
@@ -70,11 +73,14 @@ def predict(
     settings = load(config, home=home)
     registry = UnifiedMLPipeline(settings).registry
     serving = settings.serving
+    asked = None if candles is None else read_candles(candles)
+    names = asked["symbol"].unique().to_list() if by_symbol and asked is not None else symbol
     predictor = _opened(
         registry,
         model,
+        by_symbol,
         history=None if history is None else read_candles(history),
-        symbols=symbol or (),
+        symbols=names or (),
         bar=bar,
         refresh=serving.refresh_seconds if stream else None,
         max_age=None if replay or serving.max_age_days is None else timedelta(days=serving.max_age_days),
@@ -83,24 +89,31 @@ def predict(
         onnx=serving.onnx == "auto",
         learn_from_candles=learn,
     )
-    if candles is None:
+    if asked is None:
         _stream(predictor)
     else:
-        _answer_file(predictor.predict(read_candles(candles)), out, json)
+        _answer_file(predictor.predict(asked), out, json)
 
 
-def _opened(registry: ModelRegistry, model: str, **how: Any) -> Predictor:
-    from huracan.serving import Predictor
+def _opened(registry: ModelRegistry, model: str, by_symbol: bool, **how: Any) -> Predictor | Champions:
+    from huracan.errors import ConfigError
+    from huracan.serving import Champions, Predictor
 
     name, at, which = model.rpartition("@")
     if not at or model in registry.names():
-        return Predictor.from_registry(registry, model, **how)
+        name, which = model, "champion"
+    if by_symbol:
+        if at and which.isdecimal():
+            raise ConfigError(
+                f"--by-symbol follows an alias, and {model} is one version; {name} was expected, or {name}@ALIAS."
+            )
+        return Champions.from_registry(registry, name, alias=which, **how)
     if which.isdecimal():
         return Predictor.from_registry(registry, name, version=int(which), **how)
     return Predictor.from_registry(registry, name, alias=which, **how)
 
 
-def _stream(predictor: Predictor) -> None:
+def _stream(predictor: Predictor | Champions) -> None:
     """Answer until the input ends, the reader goes away, or a signal says so; each of them is a good end."""
     from huracan.serving.candle_lines import answer_lines
 
@@ -178,4 +191,6 @@ def _print_table(newest: pl.DataFrame) -> None:
         cells = [row["symbol"], f"{row['decision_time']:%Y-%m-%d %H:%M}", row["regime"] or "", *numbers, interval, position]
         table.add_row(*map(Text, cells), Text(", ".join(row["vetoes"]), style="yellow"))
     console.print(table)
-    typer.echo(f"By {newest['model_id'][0]}." if len(newest) else "No candles.")
+    typer.echo(
+        f"By {', '.join(newest['model_id'].drop_nulls().unique(maintain_order=True))}." if len(newest) else "No candles."
+    )

@@ -8,12 +8,13 @@ from datetime import datetime
 from typing import Any
 
 from huracan.errors import CandleError, DataError, HuracanError
+from huracan.serving.champions import Champions
 from huracan.serving.predictor import Predictor
 
 __all__ = ["answer_lines"]
 
 
-def answer_lines(predictor: Predictor, lines: Iterable[str]) -> Iterator[str]:
+def answer_lines(predictor: Predictor | Champions, lines: Iterable[str]) -> Iterator[str]:
     """Answer line by line.
 
     A line is a candle (``{"symbol": ..., "ts": ..., "open": ..., ...}``), a list of candles of several symbols, which are
@@ -38,7 +39,7 @@ def answer_lines(predictor: Predictor, lines: Iterable[str]) -> Iterator[str]:
             yield json.dumps(answer, allow_nan=False)
 
 
-def _answers(predictor: Predictor, given: Any) -> list[dict[str, Any]]:
+def _answers(predictor: Predictor | Champions, given: Any) -> list[dict[str, Any]]:
     if isinstance(given, list):
         return [signal.to_dict() for signal in predictor.update_all([_candle(one) for one in given])]
     candle = _candle(given)
