@@ -42,6 +42,9 @@ def rows_of(*symbols: str, n: int = 120, bar: np.timedelta64 = HOUR) -> Training
     )
 
 
+SCALE = {"center": 0.0, "spread": 2.0, "intercept": 0.0, "slope": 1.0}
+
+
 class Desk:
     """One registry, and runs that end in it."""
 
@@ -94,7 +97,11 @@ class Desk:
             run_id=run_id,
             reason="it beats the baseline",
             deserves_money=money,
-            finalist_extras={"policy": {"cap": 1.0}, "scale": {"spread": 2.0}, "levels": {"all": 0.1}},
+            finalist_extras={
+                "policy": {"cap": 1.0},
+                "scale": SCALE,
+                "levels": {"all": 0.1},
+            },
         )
 
     @staticmethod
@@ -160,7 +167,7 @@ def test_what_serving_needs_is_kept_and_no_secret_is(desk: Desk) -> None:
     assert found.metrics["deserves_money"] == 0.0
     assert {key: found.extras[key] for key in ("policy", "scale", "levels", "deserves_money")} == {
         "policy": {"cap": 1.0},
-        "scale": {"spread": 2.0},
+        "scale": SCALE,
         "levels": {"all": 0.1},
         "deserves_money": False,
     }

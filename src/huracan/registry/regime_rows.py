@@ -9,11 +9,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from huracan.model_info import MarketRegime, RegimeSkill
+from huracan.registry.audit_chain import Entry, Request, append
 from huracan.registry.evidence import Evidence, RegimeCandidate
 from huracan.registry.statements import Statement, insert_into
+from huracan.registry.versions import find_version, lock_name
 from huracan.storage.tables import model_regimes, model_versions
 
-__all__ = ["add_regimes", "candidates", "replace_skills"]
+__all__ = ["add_regimes", "candidates", "measure", "replace_skills"]
 
 _ROW, _VERSION = model_regimes.c, model_versions.c
 _NEWEST = sa.text("newest")  # word for word as in the partial index, which SQLite takes for no other spelling
@@ -58,6 +60,18 @@ def add_regimes(connection: sa.Connection, name: str, version: int, version_id: 
         found = measured.get(regime)
         values = {key: None if found is None else found[key] for key in _MEASURED}
         _ADD.write(connection, **known, **values, regime=regime, reason=declared.get(regime))
+
+
+def measure(
+    connection: sa.Connection, name: str, version: int, skills: Sequence[RegimeSkill], reason: str, request: Request
+) -> None:
+    """:func:`replace_skills` with its audit row."""
+    _, head = lock_name(connection, name)
+    if request.done_before(connection) is None:
+        find_version(connection, name, version)
+        replace_skills(connection, name, version, skills)
+        told = {"skills": [skill.model_dump(mode="json") for skill in skills]}
+        append(connection, head, Entry("measure", to_version=version, reason=reason, details=told), request)
 
 
 def replace_skills(connection: sa.Connection, name: str, version: int, skills: Iterable[RegimeSkill]) -> None:
