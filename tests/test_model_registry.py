@@ -125,7 +125,9 @@ def test_unknown_names_offer_the_nearest(registry: ModelRegistry) -> None:
     with pytest.raises(RegistryError, match="has no alias 'champion'; no version of it was promoted yet"):
         registry.load("btc-usdt")
     registry.promote("btc-usdt", 1, reason="first")
-    with pytest.raises(RegistryError, match="unknown alias of model 'btc-usdt' 'champoin'; did you mean 'champion'"):
+    with pytest.raises(
+        RegistryError, match="model 'btc-usdt' has no alias 'champoin'; did you mean 'champion'\\? Known: champion"
+    ):
         registry.load("btc-usdt", alias="champoin")
     with pytest.raises(RegistryError, match="has no version 2; it has 1"):
         registry.load("btc-usdt", version=2)

@@ -13,7 +13,7 @@ from huracan.errors import ArtifactError, PromotionConflict, RegistryError
 from huracan.model_info import MarketRegime
 from huracan.registry.audit_chain import Entry, Head, Request, append
 from huracan.registry.records import NOT_CHECKED, Expected
-from huracan.registry.scopes import Scope, check_label, scope_of
+from huracan.registry.scopes import Scope, check_alias, scope_of
 from huracan.registry.statements import Statement, insert_into, moment_in, parsed
 from huracan.registry.versions import find_version, lock_name, no_alias
 from huracan.storage import ArtifactStore, to_json
@@ -96,7 +96,7 @@ class Move:
         actor: str | None = None,
     ) -> Move:
         """What a caller gave, checked; a :class:`RegistryError` says what cannot be."""
-        check_label(alias, "alias")
+        check_alias(alias)
         if isinstance(evidence, str):
             raise RegistryError(f"evidence is the text {evidence!r}; a sequence of names was expected.")
         return cls(name, alias, scope_of(symbol, regime), reason, details or {}, tuple(map(str, evidence)), actor)

@@ -262,8 +262,13 @@ class RetentionReport:
 
 @dataclass(frozen=True)
 class CollectReport:
-    """Artifacts that nothing refers to: ``removed``, their size in bytes, and how many are too young to be removed."""
+    """Artifacts that nothing refers to: ``removed``, their size in bytes, and how many are too young to be removed.
+
+    ``swept`` : things half-written, half-removed or long damaged that were removed; ``set_aside`` : damaged ones still kept.
+    """
 
     removed: tuple[str, ...]
     bytes: int
     waiting: int
+    swept: int = 0
+    set_aside: int = 0

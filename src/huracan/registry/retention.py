@@ -95,9 +95,9 @@ def collect(database: Database, artifacts: ArtifactStore, *, grace: timedelta) -
             if _throw_away(database, artifacts, digest):
                 removed.append(digest)
                 size += found
-    artifacts.sweep()
+    swept = artifacts.sweep()
     waiting = sum(not _referred(database, digest) for digest in artifacts.digests())
-    return CollectReport(tuple(removed), size, waiting)
+    return CollectReport(tuple(removed), size, waiting, swept, len(artifacts.set_aside()))
 
 
 def _size_of(folder: Path) -> int:

@@ -255,7 +255,8 @@ def no_alias(connection: sa.Connection, name: str, alias: str, scope: Scope) -> 
         return RegistryError(f"model '{name}' has no alias '{alias}'; no version of it was promoted yet.")
     if alias in known:
         return RegistryError(f"model '{name}' has no alias '{scope.written(alias)}', and none for all symbols and regimes.")
-    return RegistryError(str(nearest_name(alias, known, kind=f"alias of model '{name}'")))
+    unknown = str(nearest_name(alias, known, kind="alias")).removeprefix("unknown alias ")
+    return RegistryError(f"model '{name}' has no alias {unknown}")
 
 
 def alias_rows(connection: sa.Connection, name: str) -> list[Any]:

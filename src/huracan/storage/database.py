@@ -230,7 +230,8 @@ class Database:
         try:
             yield
         except sa.exc.SQLAlchemyError as error:
-            raise StorageError(explain(error, self.where, self.busy_timeout)) from error
+            file = Path(str(self.url.database)) if self.is_sqlite and not self._in_memory else None
+            raise StorageError(explain(error, self.where, self.busy_timeout, file)) from error
 
     def _prepare_sqlite(self, raw: Any, _record: Any) -> None:
         raw.isolation_level = None  # the "begin" event says BEGIN; sqlite3's own guess would split transactions
