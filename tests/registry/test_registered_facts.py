@@ -13,7 +13,7 @@ from sklearn.linear_model import Ridge
 from huracan.accounting import PositionPolicy
 from huracan.ensembles import AdaptiveConformal
 from huracan.errors import AuditError, RegistryError
-from huracan.model_info import ModelInfo
+from huracan.model_info import MarketRegime, ModelInfo, RegimeSkill
 from huracan.model_registry import ModelRegistry
 from huracan.preprocessing import FeatureRecipe
 from huracan.registry.consistency import check_consistency
@@ -126,6 +126,22 @@ def test_a_state_that_the_audit_does_not_tell_is_a_defect(registry: ModelRegistr
     change(registry, column, value)
     defects = check_consistency(registry.database, registry.artifacts).defects
     assert defects == [f"version btc/1: {column} of its row differ from what the audit says"]
+
+
+@pytest.mark.parametrize(
+    "statement", ["set skill = 0.9 where regime = 'trending'", "set reason = null where regime = 'volatile'"]
+)
+def test_evidence_by_regime_that_nobody_measured_is_a_defect(registry: ModelRegistry, card: ModelInfo, statement: str) -> None:
+    known = {"ci_low": 0.1, "ci_high": 0.3, "p_adjusted": 0.01, "n_effective": 9.5, "n_rows": 10}
+    skills = [RegimeSkill(regime=regime, skill=0.2, **known) for regime in ("trending", "ranging")]  # type: ignore[arg-type]
+    info = card.model_copy(update={"regime_evidence": tuple(skills[:1]), "market_regimes": {MarketRegime.VOLATILE: "it may"}})
+    version = registry.register(Ridge().fit([[0.0], [1.0]], [0.0, 5.0]), info, name="btc")
+    registry.record_regimes("btc", version, [skills[1], skills[0].model_copy(update={"skill": 1 / 3})])
+    assert check_consistency(registry.database, registry.artifacts).ok
+    with registry.database.transaction() as connection:
+        connection.exec_driver_sql(f"update model_regimes {statement} and version = {version}")
+    defects = check_consistency(registry.database, registry.artifacts).defects
+    assert defects == [f"version btc/{version}: evidence by regime of its row differ from what the audit says"]
 
 
 def test_what_was_tried_of_a_version_is_told(registry: ModelRegistry, card: ModelInfo) -> None:

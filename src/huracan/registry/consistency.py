@@ -9,9 +9,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from huracan.registry.audit_chain import verify_chains
+from huracan.registry.regime_rows import kept_rows, told_rows
 from huracan.registry.registered_facts import in_manifest_otherwise
 from huracan.registry.versions import find_version
-from huracan.storage import ArtifactStore, Database
+from huracan.storage import ArtifactStore, Database, from_json
 from huracan.storage.tables import aliases, audit, model_versions
 
 __all__ = ["Consistency", "check_consistency"]
@@ -101,12 +102,16 @@ def _stray_aliases(connection: sa.Connection) -> Iterator[str]:
 def _check_versions(connection: sa.Connection, found: Consistency) -> dict[str, list[tuple[str, int]]]:
     """Hold the row of every version against the audit; digest of an artifact -> the versions that need it."""
     wanted: dict[str, list[tuple[str, int]]] = {}
-    told = _told_states(connection)
+    told, kept, later = _told_states(connection), kept_rows(connection), _measured_later(connection)
     unverified = unbound = 0
     for name, number in connection.execute(sa.select(_ROW.name, _ROW.version).order_by(_ROW.id)).all():
         version = find_version(connection, name, number)
         stage, verified = told.get((name, number), ("active", True))
         changed = [*version.changed(), *["stage"] * (version.stage != stage), *["verified"] * (version.verified != verified)]
+        if not changed and kept.get((name, number), {}) != told_rows(
+            from_json(str(version.texts["info"])), later.get((name, number), ())
+        ):
+            changed = ["evidence by regime"]
         if changed:
             found.defects.append(f"version {version.model_id}: {', '.join(changed)} of its row differ from what the audit says")
         unverified += not version.verified
@@ -121,6 +126,17 @@ def _check_versions(connection: sa.Connection, found: Consistency) -> dict[str, 
             f"{unbound} version(s) were registered before the audit told what each is; their artifacts alone vouch for them."
         )
     return wanted
+
+
+def _measured_later(connection: sa.Connection) -> dict[tuple[str, int], list[Any]]:
+    """Skills by regime that were recorded of versions after they were registered, in order."""
+    found: dict[tuple[str, int], list[Any]] = {}
+    columns = (audit.c.name, audit.c.to_version, audit.c.details)
+    for name, number, details in connection.execute(
+        sa.select(*columns).where(audit.c.action == "measure").order_by(audit.c.name, audit.c.position)
+    ):
+        found.setdefault((name, number), []).extend(details["skills"])
+    return found
 
 
 def _told_states(connection: sa.Connection) -> dict[tuple[str, int], tuple[str, bool]]:
