@@ -239,7 +239,8 @@ class ModelRegistry:
         Raises
         ------
         PromotionConflict : somebody else moved the alias first.
-        RegistryError : there is no such model or version, or it is archived, removed or not verified.
+        RegistryError : there is no such model or version, it is archived, removed or not verified, or its files are not there;
+            an :class:`AuditError` where its row is not as it was registered.
         ConnectionLost : the database went away and did not come back.
         """
         version = version_number(version, "version")
@@ -272,7 +273,7 @@ class ModelRegistry:
         Raises
         ------
         PromotionConflict : somebody else moved the alias first.
-        RegistryError : nobody held it before, or who did is archived or not verified.
+        RegistryError : nobody held it before, or who did cannot be promoted, see :meth:`promote`.
         """
         move = Move.of(name, alias, symbol, regime, reason)
         request = Request()
