@@ -11,11 +11,9 @@ import sqlalchemy as sa
 from sklearn.linear_model import Ridge
 
 from huracan.accounting import PositionPolicy
-from huracan.ensembles import AdaptiveConformal
 from huracan.errors import AuditError, RegistryError
 from huracan.model_info import MarketRegime, ModelInfo, RegimeSkill
 from huracan.model_registry import ModelRegistry
-from huracan.preprocessing import FeatureRecipe
 from huracan.registry.consistency import check_consistency
 from huracan.registry.registered_facts import JSON_FACTS, PLAIN_FACTS
 
@@ -169,42 +167,3 @@ def test_what_is_not_there_is_not_promoted(registry: ModelRegistry, card: ModelI
     with pytest.raises(RegistryError, match=f"version {version} of 'btc' cannot be promoted: .*artifact"):
         registry.promote("btc", version, reason="better")
     assert registry.get("btc").version == 2
-
-
-INTERVALS = {"scale": "none", "state": AdaptiveConformal(level=0.9).to_state()}
-
-
-@pytest.mark.parametrize(
-    ("extras", "said"),
-    [
-        ({"policy": {"cap": -1.0}}, "its 'policy' cannot be served: cap is -1; it cannot be negative"),
-        ({"policy": {"capp": 1.0}}, "'policy' .*did you mean 'cap'"),
-        ({"policy": [1]}, "'policy' .*names with values were expected"),
-        ({"levels": {"BTC": "high"}}, "'levels' .*BTC is 'high'; a finite number"),
-        ({"scale": {"spread": 1.0}}, "'scale' .*'center' is missing"),
-        ({"scale": {"center": 0, "spread": -1.0, "intercept": 0, "slope": 0}}, "'scale' .*cannot be negative"),
-        ({"forecast": {"intercept": 0.0}}, "'forecast' .*'slope' is missing"),
-        ({"intervals": {"scale": "price", "state": {}}}, "'intervals' .*'volatility' or 'none' was expected"),
-        ({"intervals": {"scale": "none", "state": {}}}, "'intervals' .*no state of adaptive conformal intervals"),
-        ({"recipe": "{}"}, "'recipe' .*format None"),
-        ({"config": {"regimes": {"windw": 3}}}, "'config' .*unknown setting of the regime classifier 'windw'"),
-        ({"config": {"labels": {"volatility_span": 0}}}, "'config' .*a whole number from 2 was expected"),
-        ({"anomaly_model": "watch"}, "'anomaly_model' .*a model_id such as 'autoencoder/3'"),
-        ({"anomaly_model": "watch/1"}, "model 'watch' is not registered|unknown model 'watch'"),
-        ({"anomaly_model": "btc/9"}, "model 'btc' has no version 9"),
-    ],
-)
-def test_what_serving_could_not_read_is_not_registered(
-    registry: ModelRegistry, card: ModelInfo, extras: dict[str, Any], said: str
-) -> None:
-    model = Ridge().fit([[0.0], [1.0]], [0.0, 1.0])
-    with pytest.raises(RegistryError, match=said):
-        registry.register(model, card, name="btc", extras=extras)
-    assert [version.version for version in registry.versions("btc")] == [1, 2]
-
-
-def test_what_serving_can_read_is_registered(registry: ModelRegistry, card: ModelInfo) -> None:
-    extras = {"policy": POLICY, "levels": {"all": 0.1}, "intervals": INTERVALS, "recipe": FeatureRecipe.minimal().to_json()}
-    extras |= {"scale": {"center": 0.0, "spread": 0.0, "intercept": 0.0, "slope": 1.0}, "forecast": None, "mine": [1]}
-    version = registry.register(Ridge().fit([[0.0], [1.0]], [0.0, 1.0]), card, name="btc", extras=extras)
-    assert registry.get("btc", version=version).extras["mine"] == [1]

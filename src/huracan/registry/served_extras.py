@@ -11,6 +11,11 @@ from huracan.errors import HuracanError, RegistryError
 __all__ = ["check_served_extras", "model_named"]
 
 _SCALE = ("center", "spread", "intercept", "slope")
+_BEYOND = 3.0
+"""Standard deviations beyond which a score counts as this many."""
+_STEEPEST = 700.0
+"""Log-odds whose exponential a float can still hold."""
+_LONGEST_HORIZON = 100_000
 
 
 def check_served_extras(name: str, extras: Mapping[str, Any]) -> None:
@@ -53,7 +58,14 @@ def _recipe(given: Any) -> None:
 def _policy(given: Any) -> None:
     from huracan.accounting import PositionPolicy
 
-    PositionPolicy.from_dict(_table(given))
+    policy = PositionPolicy.from_dict(_table(given))
+    for name in ("threshold", "scale", "cap", "center", "spread"):
+        _number(name, getattr(policy, name))
+    if policy.volatility_target is not None:
+        _number("volatility_target", policy.volatility_target)
+    _whole("horizon", policy.horizon, 1, _LONGEST_HORIZON)
+    if not isinstance(policy.allow_short, bool):
+        raise TypeError(f"allow_short is {policy.allow_short!r:.60}; true or false was expected")
 
 
 def _levels(given: Any) -> None:
@@ -65,6 +77,11 @@ def _scale(given: Any) -> None:
     numbers = {key: _number(key, _table(given)[key]) for key in _SCALE}
     if numbers["spread"] < 0:
         raise ValueError(f"spread is {numbers['spread']:g}; it cannot be negative")
+    if abs(numbers["intercept"]) + _BEYOND * abs(numbers["slope"]) > _STEEPEST:
+        raise ValueError(
+            f"log-odds of intercept {numbers['intercept']:g} and slope {numbers['slope']:g} go beyond {_STEEPEST:g}, where a "
+            "probability is 0 or 1"
+        )
 
 
 def _forecast(given: Any) -> None:
@@ -78,7 +95,17 @@ def _intervals(given: Any) -> None:
 
     if _table(given)["scale"] not in ("volatility", "none"):
         raise ValueError(f"scale is {given['scale']!r:.60}; 'volatility' or 'none' was expected")
-    AdaptiveConformal.from_state(_table(given["state"]))
+    state = _table(given["state"])
+    tried = AdaptiveConformal.from_state({**state, "waiting": []})
+    for place, score in enumerate(state["recent"]):
+        if _number(f"recent score {place}", score) < 0:
+            raise ValueError(f"recent score {place} is {score:g}; it cannot be negative")
+    for name in ("level", "rate", "half_life", "miss_level"):
+        _number(name, state[name])
+    for name in ("window", "warm_up", "n_hits", "n_labels"):
+        _whole(name, state[name], 0, 2**53)
+    tried.predict(0.0, scale=1.0)
+    tried.update(0.0)
 
 
 def _config(given: Any) -> None:
@@ -86,9 +113,7 @@ def _config(given: Any) -> None:
         from huracan.regimes import RegimeClassifier
 
         RegimeClassifier.from_dict(_table(given["regimes"]))
-    span = _table(given.get("labels", {})).get("volatility_span", 2)
-    if isinstance(span, bool) or not isinstance(span, int) or span < 2:
-        raise ValueError(f"volatility_span of its labels is {span!r:.60}; a whole number from 2 was expected")
+    _whole("volatility_span of its labels", _table(given.get("labels", {})).get("volatility_span", 2), 2, _LONGEST_HORIZON)
 
 
 _READ: dict[str, Callable[[Any], object]] = {
@@ -113,3 +138,8 @@ def _number(name: str, given: Any) -> float:
     if isinstance(given, bool) or not isinstance(given, int | float) or not math.isfinite(given):
         raise ValueError(f"{name} is {given!r:.60}; a finite number was expected")
     return float(given)
+
+
+def _whole(name: str, given: Any, least: int, most: int) -> None:
+    if isinstance(given, bool) or not isinstance(given, int) or not least <= given <= most:
+        raise ValueError(f"{name} is {given!r:.60}; a whole number from {least} to {most} was expected")
