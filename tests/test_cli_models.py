@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,9 +16,10 @@ from sklearn.linear_model import Ridge
 from typer.testing import CliRunner, Result
 
 from huracan.cli import app
-from huracan.errors import HuracanError, PromotionConflict, RegistryError, StorageError
+from huracan.errors import AuditError, HuracanError, PromotionConflict, RegistryError, StorageError
 from huracan.model_info import MarketRegime, ModelInfo, RegimeSkill
 from huracan.model_registry import ModelRegistry
+from huracan.storage.tables import runs
 
 X = np.random.default_rng(0).standard_normal((80, 3)).astype(np.float32)
 Cli = Callable[..., Result]
@@ -125,7 +128,8 @@ def test_a_version_is_verified_and_taken_out_with_its_files(cli: Cli, registry: 
     facts = json.loads(written.pop("version.json"))
     assert written == registry.artifacts.get(facts["digest"])
     cli("models", "export", "btc@3", str(tmp_path / "out"), fails=StorageError)
-    cli("models", "export", "btc@3", str(tmp_path / "graph"), "--onnx")
+    told = json.loads(cli("models", "export", "btc@3", str(tmp_path / "graph"), "--onnx", "--json").stdout)
+    assert (told["model_id"], told["files"]) == ("btc/3", ["serving.onnx", "version.json"])
     assert (tmp_path / "graph" / "serving.onnx").stat().st_size > 0
     registry.register(Ridge().fit(X, X[:, 1]), card("ridge"), name="btc")
     said = str(cli("models", "export", "btc@4", str(tmp_path / "none"), "--onnx", fails=RegistryError).exception)
@@ -155,6 +159,60 @@ def test_a_version_is_verified_and_taken_out_with_its_files(cli: Cli, registry: 
 )
 def test_bad_input_is_a_sentence(cli: Cli, words: tuple[str, ...], said: str) -> None:
     assert said in str(cli("models", *words, fails=HuracanError).exception)
+
+
+def test_what_is_changed_is_told_to_programs(cli: Cli, registry: ModelRegistry) -> None:
+    def told(*words: str, code: int = 0) -> dict[str, Any]:
+        return json.loads(cli("models", *words, "--json", code=code).stdout)
+
+    first = told("promote", "btc", "1", "--reason", "r", "--symbol", "ETH", "--regime", "trending")
+    assert first.pop("generation") > 0
+    assert first == {"name": "btc", "alias": "champion", "symbol": "ETH", "regime": "trending", "version": 1}
+    told("promote", "btc", "2", "--reason", "r", "--symbol", "ETH", "--regime", "trending")
+    assert told("rollback", "btc", "--symbol", "ETH", "--regime", "trending")["version"] == 1
+    assert told("archive", "btc", "2", "--reason", "old") == {"name": "btc", "version": 2, "stage": "archived"}
+    assert told("archive", "btc", "2", "--reason", "new", "--restore")["stage"] == "active"
+    assert told("show", "btc@3")["probe_rows"] == 80
+    file = registry.artifacts.path(registry.get("btc", version=2).digest) / "model.skops"
+    file.write_bytes(file.read_bytes()[:-1] + b"!")
+    found = told("verify", "btc@2", code=3)
+    assert (found["model_id"], found["verified"]) == ("btc/2", False)
+    assert "is damaged" in found["reason"]
+
+
+def test_an_export_that_fails_leaves_nothing(
+    cli: Cli, registry: ModelRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "deep" / "out"
+    with monkeypatch.context() as failing:
+
+        def full(*_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        failing.setattr("huracan.storage.whole_files.os.rename", full)
+        said = str(cli("models", "export", "btc@3", str(out), fails=StorageError).exception)
+        assert f"{out} cannot be written: the disk is full" in said
+        assert list(out.parent.iterdir()) == []
+    cli("models", "export", "btc@3", str(out))
+    assert [file.name for file in out.parent.iterdir()] == ["out"]
+    with registry.database.transaction() as connection:
+        connection.execute(sa.text("""update model_versions set metrics = '{"sharpe": 9}' where version = 2"""))
+    cli("models", "export", "btc@2", str(tmp_path / "changed"), fails=AuditError)
+    assert not (tmp_path / "changed").exists()
+
+
+def test_who_reads_only_the_first_lines_of_an_export_is_no_failure(registry: ModelRegistry, tmp_path: Path) -> None:
+    with registry.database.transaction() as connection:  # more than a pipe holds
+        rows = [{"run_id": f"r{number}", "status": "done", "summary": {"said": "x" * 1_000}} for number in range(300)]
+        connection.execute(sa.insert(runs), rows)
+    words = [sys.executable, "-m", "huracan", "db", "export", "-", "--home", str(tmp_path)]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.readline().startswith(b'{"schema"')
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait(60) == 0
 
 
 def test_a_home_without_a_registry_is_said_and_not_filled(tmp_path: Path) -> None:

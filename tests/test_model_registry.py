@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import subprocess
 import sys
@@ -62,7 +63,7 @@ def card(name: str = "ridge", declared: tuple[str, ...] = (), evidence: tuple[Re
 def test_what_is_registered_comes_back(registry: ModelRegistry) -> None:
     model = Ridge().fit(X, Y)
     info = card(evidence=(skill("trending", 0.2),))
-    extras = {"position_policy": {"rule": "threshold", "cap": 1.0}, "recipe": {"window": [1, 2]}}
+    extras = {"position_policy": {"rule": "threshold", "cap": 1.0}, "windows": {"slow": [1, 2]}}
     given = Provenance(data_hash="d", seed=7, symbols=("BTC",), versions={"numpy": "2.4"})
     version = registry.register(*(model, info), name="m", metrics={"sharpe": 1.5, "ic": -0.5}, provenance=given, extras=extras)
     found = registry.get("m", version=version)
@@ -78,11 +79,11 @@ def test_what_is_registered_comes_back(registry: ModelRegistry) -> None:
 
 
 def test_the_artifact_alone_tells_the_story(registry: ModelRegistry) -> None:
-    registry.register(Ridge().fit(X, Y), card(), name="m", extras={"recipe": {"a": 1}})
+    registry.register(Ridge().fit(X, Y), card(), name="m", extras={"note": {"a": 1}})
     digest = registry.get("m", version=1).digest
     assert sorted(registry.artifacts.get(digest)) == ["format.json", "model.skops"]
     told = registry.artifacts.manifest(digest)
-    assert told["extras"] == {"recipe": {"a": 1}}
+    assert told["extras"] == {"note": {"a": 1}}
     assert told["info"]["signature"]["columns"] == ["a", "b", "c"]
     assert {"versions", "provenance", "metrics"} <= set(told)
 
@@ -124,7 +125,9 @@ def test_unknown_names_offer_the_nearest(registry: ModelRegistry) -> None:
     with pytest.raises(RegistryError, match="has no alias 'champion'; no version of it was promoted yet"):
         registry.load("btc-usdt")
     registry.promote("btc-usdt", 1, reason="first")
-    with pytest.raises(RegistryError, match="unknown alias of model 'btc-usdt' 'champoin'; did you mean 'champion'"):
+    with pytest.raises(
+        RegistryError, match="model 'btc-usdt' has no alias 'champoin'; did you mean 'champion'\\? Known: champion"
+    ):
         registry.load("btc-usdt", alias="champoin")
     with pytest.raises(RegistryError, match="has no version 2; it has 1"):
         registry.load("btc-usdt", version=2)
@@ -228,7 +231,8 @@ def test_history_is_a_frame_in_order_with_utc_times(registry: ModelRegistry) -> 
     assert frame["action"].to_list() == ["register", "promote"]
     assert frame.schema["at"] == pl.Datetime("us", "UTC")
     assert frame["id"].is_sorted()
-    assert frame["details"].to_list() == [None, '{"metrics": {"p": 0.01}}']
+    assert json.loads(frame["details"][0])["facts"]["digest"] == registry.get("m").digest
+    assert frame["details"][1] == '{"metrics": {"p": 0.01}}'
     assert "@" in frame["actor"][0]
 
 

@@ -15,21 +15,13 @@ from typing import Any
 import numpy as np
 from sklearn.linear_model import Ridge
 
-from huracan.model_info import ModelInfo
+from benchmarks.ridge_card import CARD
 from huracan.model_registry import ModelRegistry
 from huracan.registry import dump_model
 
-__all__ = ["CARD", "NAME", "line", "main"]
+__all__ = ["NAME", "line", "main"]
 
 NAME = "btc"
-CARD = ModelInfo(
-    name="ridge",
-    purpose="linear forecast of the next return",
-    ideal_dataset_shape="(1_000+ rows, 5-500 features)",
-    feature_requirements=("numeric",),
-    output_schema={"prediction": "forecast of the label"},
-    task="regression",
-)
 
 
 def line(slope: float) -> Any:

@@ -17,7 +17,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from benchmarks.registry_checks.kill_process import CARD, NAME, line
+from benchmarks.registry_checks.kill_process import NAME, line
+from benchmarks.ridge_card import CARD
 from huracan.errors import HuracanError
 from huracan.model_registry import ModelRegistry
 from huracan.storage.tables import aliases, audit, model_metrics, model_versions, models, promotions
@@ -151,7 +152,7 @@ def _defects(registry: ModelRegistry, seen: set[str]) -> list[str]:
 
 
 def _moves() -> Any:
-    return sa.select(audit.c.to_version).where(audit.c.action == "promote").order_by(audit.c.id)
+    return sa.select(audit.c.to_version).where(audit.c.action == "promote").order_by(audit.c.position)
 
 
 def _count(connection: sa.Connection, table: sa.Table, *where: Any) -> int:

@@ -17,11 +17,12 @@ from typing import Any
 from sklearn.linear_model import Ridge
 
 from benchmarks.peers import peer_python
+from benchmarks.ridge_card import CARD
 from huracan.model_info import ModelInfo
 from huracan.model_registry import ModelRegistry
 from huracan.registry.registration import Registration
 
-__all__ = ["CARD", "OPERATIONS", "REQUIREMENTS", "Turn", "compared", "fsync_milliseconds", "registration"]
+__all__ = ["OPERATIONS", "REQUIREMENTS", "Turn", "compared", "fsync_milliseconds", "registration", "stored_with"]
 
 REQUIREMENTS = ["mlflow==3.17.2", "psycopg[binary]==3.3.9"]
 OPERATIONS = ("alias set", "alias get", "register", "tag query", "register with files")
@@ -29,15 +30,6 @@ TAGGED = 1_000
 _ROUNDS = {"alias set": 12, "alias get": 12, "register": 12, "tag query": 8, "register with files": 6}
 _EACH = {"alias set": 5, "alias get": 10, "register": 5, "tag query": 2, "register with files": 1}
 _HERE = Path(__file__).resolve().parent.parent / "peers" / "mlflow_registry.py"
-
-CARD = ModelInfo(
-    name="ridge",
-    purpose="linear forecast",
-    ideal_dataset_shape="(1_000+ rows, 5-500 features)",
-    feature_requirements=("numeric",),
-    output_schema={"prediction": "forecast of the label"},
-    task="regression",
-)
 
 
 @dataclass(frozen=True)
@@ -79,7 +71,7 @@ def compared(url: str, peer_url: str, folder: Path) -> dict[str, Turn]:
 
 
 def _operations(registry: ModelRegistry) -> dict[str, Callable[[int], Any]]:
-    stored = {"digest": "0" * 64, "verified": True, "serving": None, "serving_digest": None}
+    stored = stored_with(registry)
 
     def register(count: int) -> int:
         made = ready.pop() if ready else registration({"k": str(count % 10)})
@@ -99,9 +91,15 @@ def _operations(registry: ModelRegistry) -> dict[str, Callable[[int], Any]]:
     }
 
 
+def stored_with(registry: ModelRegistry) -> dict[str, Any]:
+    """Where a version's files are; all have the same, since only what the database does is timed."""
+    digest = registry.artifacts.put(registration({}).files).digest
+    return {"digest": digest, "verified": True, "serving": None, "serving_digest": None}
+
+
 def _fill(registry: ModelRegistry, ask: Callable[..., dict[str, Any]]) -> None:
     made = [registration({"k": str(value)}) for value in range(10)]
-    stored = {"digest": "0" * 64, "verified": True, "serving": None, "serving_digest": None}
+    stored = stored_with(registry)
 
     def fill(connection: Any) -> None:
         for count in range(TAGGED):

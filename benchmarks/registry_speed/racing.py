@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.registry_speed.against_mlflow import registration
+from benchmarks.registry_speed.against_mlflow import registration, stored_with
 from huracan.model_registry import ModelRegistry
 
 __all__ = ["PROCESSES", "PROMOTIONS", "ROUNDS", "Race", "race"]
@@ -69,7 +69,7 @@ def race(url: str, folder: Path) -> Race:
     AssertionError : the history does not tell what the processes did.
     """
     registry = ModelRegistry(url, artifacts=folder / "artifacts")
-    stored = {"digest": "0" * 64, "verified": True, "serving": None, "serving_digest": None}
+    stored = stored_with(registry)
     for _ in range(3):
         made = registration({})
         registry.database.run(lambda connection, made=made: made.make_known(connection, stored, None))

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.registry_speed.against_mlflow import CARD, registration
+from benchmarks.registry_speed.against_mlflow import registration, stored_with
+from benchmarks.ridge_card import CARD
 from huracan.model_info import MarketRegime, RegimeSkill
 from huracan.model_registry import ModelRegistry
 from huracan.registry.registration import Registration
@@ -52,7 +53,7 @@ def milliseconds(url: str, folder: Path) -> Scale:
 def _fill(registry: ModelRegistry) -> dict[tuple[str, int], float]:
     """Register them; the skill in trending markets of the newest version of each learner of each name."""
     rng = np.random.default_rng(8)
-    stored = {"digest": "0" * 64, "verified": True, "serving": None, "serving_digest": None}
+    stored = stored_with(registry)
     templates = [registration({"k": str(learner)}, _card(f"learner{learner}", 0.0)) for learner in range(_LEARNERS)]
     newest: dict[tuple[str, str], tuple[int, float]] = {}
 

@@ -11,7 +11,9 @@ from collections.abc import Iterable
 
 __all__ = [
     "AccountingError",
+    "ArtifactDamaged",
     "ArtifactError",
+    "ArtifactMissing",
     "AuditError",
     "CandleError",
     "ConfigError",
@@ -109,6 +111,14 @@ class FolderInUse(StorageError):
 
 class ArtifactError(StorageError):
     """A stored file that is missing, damaged, or of a kind that is not loaded."""
+
+
+class ArtifactMissing(ArtifactError):
+    """There is no such artifact in the store."""
+
+
+class ArtifactDamaged(ArtifactError):
+    """What is stored is proven not to be what was stored: another hash or size, a file gone, a link in its place."""
 
 
 class RegistryError(HuracanError):

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from huracan.errors import RegistryError
 from huracan.model_info import MarketRegime, ModelInfo, RegimeSkill
 from huracan.registry import audit_chain, promotion, regime_rows, retention, search, stages, versions
-from huracan.registry.audit_chain import Entry, Request
+from huracan.registry.audit_chain import Request
 from huracan.registry.evidence import Evidence, RegimeCandidate, evidence_named
 from huracan.registry.formats import load_model
-from huracan.registry.promotion import CHAMPION, Move
+from huracan.registry.promotion import CHAMPION, Move, version_number
 from huracan.registry.records import (
     NOT_CHECKED,
     AuditReport,
@@ -27,9 +26,11 @@ from huracan.registry.records import (
     RetentionReport,
     VersionSummary,
 )
-from huracan.registry.registration import Registration, checked_metrics, verification_of
+from huracan.registry.registered_facts import PLAIN_FACTS
+from huracan.registry.registration import Registration, checked_metrics
 from huracan.registry.round_trip import Verification
-from huracan.registry.scopes import Scope, check_label, regime_named, scope_of
+from huracan.registry.scopes import Scope, regime_named, scope_of
+from huracan.registry.stored_files import stored_files, verification_of
 from huracan.storage import ArtifactStore, Database
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
 __all__ = ["NOT_CHECKED", "ModelRegistry"]
+
+T = TypeVar("T")
 
 
 class ModelRegistry:
@@ -138,10 +141,11 @@ class ModelRegistry:
         Raises
         ------
         RegistryError : there is no such model, alias or version (the nearest is named), or its artifact was given up.
+        AuditError : the version's row says something else than the audit or the artifact's manifest.
         ArtifactError : the artifact is missing or damaged, found before anything of it is parsed.
         """
         found = self.get(name, alias=alias, version=version, symbol=symbol, regime=regime)
-        model = load_model(self._files(found))
+        model = load_model(stored_files(self.artifacts, found)[1])
         if "beside" in found.extras and hasattr(model, "take_beside"):
             model.take_beside(found.extras["beside"])
         return model
@@ -149,15 +153,8 @@ class ModelRegistry:
     def attachments(self, name: str, version: int) -> dict[str, bytes]:
         """Files that were registered with a version beside the model's own, verified: name -> content."""
         found = self.get(name, version=version)
-        files = self._files(found)
-        return {file: files[file] for file in self.artifacts.manifest(found.digest).get("attachments", ())}
-
-    def _files(self, found: ModelVersion) -> dict[str, bytes]:
-        if found.stage == "removed":
-            raise RegistryError(
-                f"version {found.version} of '{found.name}' gave up its artifact to retention; its card and history are left."
-            )
-        return self.artifacts.get(found.digest)
+        manifest, files = stored_files(self.artifacts, found)
+        return {file: files[file] for file in manifest.get("attachments", ())}
 
     def get(
         self,
@@ -174,13 +171,25 @@ class ModelRegistry:
         ----------
         symbol, regime : whose alias; where there is none for both, that of the symbol is taken, then that of the regime, then
             that of all. ``.symbol`` and ``.regime`` of what comes back say which it was.
+
+        Raises
+        ------
+        RegistryError : there is no such model, alias or version.
+        AuditError : the version's row is not as it was registered; of card, metrics, provenance, extras and export this is said
+            when they are read.
         """
         if alias is not None and version is not None:
             raise RegistryError(f"both alias '{alias}' and version {version} were given for model '{name}'; give one.")
-        with self.database.reading() as connection:
+        scope = scope_of(symbol, regime)
+
+        def look(connection: sa.Connection) -> ModelVersion:
             if version is not None:
                 return versions.find_version(connection, name, version)
-            return versions.version_by_alias(connection, name, alias or CHAMPION, scope_of(symbol, regime))
+            return versions.version_by_alias(connection, name, alias or CHAMPION, scope)
+
+        found = self.database.read(look)
+        found.require_unchanged(*PLAIN_FACTS)
+        return found
 
     def holder(
         self,
@@ -196,8 +205,8 @@ class ModelRegistry:
         -------
         (int, int) : the version, and the generation, which grows with every move and so tells a return from no move.
         """
-        with self.database.reading() as connection:
-            held = versions.held_version(connection, name, alias, scope_of(symbol, regime))
+        scope = scope_of(symbol, regime)
+        held = self.database.read(lambda connection: versions.held_version(connection, name, alias, scope))
         return held.version, held.generation
 
     def promote(
@@ -230,19 +239,20 @@ class ModelRegistry:
         Raises
         ------
         PromotionConflict : somebody else moved the alias first.
-        RegistryError : there is no such model or version, or it is archived, removed or not verified.
+        RegistryError : there is no such model or version, it is archived, removed or not verified, or its files are not there;
+            an :class:`AuditError` where its row is not as it was registered.
         ConnectionLost : the database went away and did not come back.
         """
-        version = _number(version, "version")
-        expected = expected if expected is None or expected is NOT_CHECKED else _number(expected, "expected")
+        version = version_number(version, "version")
+        expected = expected if expected is None or expected is NOT_CHECKED else version_number(expected, "expected")
         if not (isinstance(reason, str) and reason.strip()):
             raise RegistryError(f"promoting version {version} of '{name}' needs a reason in words.")
         if not isinstance(actor, str | None):
             raise RegistryError(f"actor is {actor!r}; a name was expected.")
         details = {"metrics": checked_metrics(metrics)} if metrics is not None else {}
-        move = _move(name, alias, symbol, regime, reason, details, evidence, actor)
+        move = Move.of(name, alias, symbol, regime, reason, details, evidence, actor)
         request = Request()
-        self.database.run(lambda connection: promotion.move_alias(connection, move, version, expected, request))
+        self.database.run(lambda connection: promotion.move_alias(connection, self.artifacts, move, version, expected, request))
 
     def rollback(
         self,
@@ -263,11 +273,11 @@ class ModelRegistry:
         Raises
         ------
         PromotionConflict : somebody else moved the alias first.
-        RegistryError : nobody held it before, or who did is archived or not verified.
+        RegistryError : nobody held it before, or who did cannot be promoted, see :meth:`promote`.
         """
-        move = _move(name, alias, symbol, regime, reason, {})
+        move = Move.of(name, alias, symbol, regime, reason)
         request = Request()
-        return self.database.run(lambda connection: promotion.give_back(connection, move, expected, request))
+        return self.database.run(lambda connection: promotion.give_back(connection, self.artifacts, move, expected, request))
 
     def archive(self, name: str, version: int, *, reason: str) -> None:
         """Take a version out of lists and forbid its promotion; an alias must not point to it."""
@@ -286,11 +296,11 @@ class ModelRegistry:
     def verify(self, name: str, version: int) -> Verification:
         """Check a stored version from end to end, and write down what came of it; unverified versions are not promoted.
 
-        The artifact is hashed and rebuilt; where rows were given as ``probe`` when it was registered, it must answer them as
-        it did then, bit for bit.
+        Its row is held against the audit and the artifact's manifest; the artifact is hashed and rebuilt; where rows were given
+        as ``probe`` when it was registered, it must answer them in a fresh process as it did then, bit for bit.
         """
-        found = self.get(name, version=version)
-        outcome = verification_of(self.artifacts, found.digest)
+        found = self.database.read(lambda connection: versions.find_version(connection, name, version))
+        outcome = verification_of(self.artifacts, found)
         request = Request()
         self.database.run(lambda connection: stages.set_verified(connection, name, version, outcome, request))
         return outcome
@@ -303,34 +313,35 @@ class ModelRegistry:
         polars.DataFrame : ``[id, at, action, alias, from_version, to_version, reason, actor, details, symbol, regime, evidence,
             metrics_before, metrics_after]``; ``at`` is UTC; ``details``, ``evidence`` and metrics are JSON text.
         """
-        with self.database.reading() as connection:
-            versions.require_name(connection, name)
-            return audit_chain.history_of(connection, name)
+        return self._of_name(name, audit_chain.history_of)
 
     def verify_audit(self, name: str | None = None) -> AuditReport:
         """Compute the hashes of the audit of ``name``, or of all names, again; ``.broken`` says where they do not hold."""
-        with self.database.reading(one_moment=True) as connection:
-            if name is not None:
-                versions.require_name(connection, name)
-            return audit_chain.verify_chains(connection, name)
+        if name is not None:
+            return self._of_name(name, audit_chain.verify_chains, one_moment=True)
+        return self.database.read(audit_chain.verify_chains, one_moment=True)
 
     def names(self) -> list[str]:
         """Names of every registered model, sorted."""
-        with self.database.reading() as connection:
-            return versions.names(connection)
+        return self.database.read(versions.names)
 
     def versions(self, name: str) -> list[ModelVersion]:
         """Every version of ``name``, oldest first."""
-        with self.database.reading() as connection:
-            versions.require_name(connection, name)
-            return versions.versions_of(connection, name)
+        return self._of_name(name, versions.versions_of)
 
     def aliases(self, name: str) -> dict[str, int]:
         """Alias -> version, for ``name``; those of a symbol or regime are written ``champion@BTCUSDT/trending``."""
-        with self.database.reading() as connection:
-            versions.require_name(connection, name)
-            found = versions.alias_rows(connection, name)
+        found = self._of_name(name, versions.alias_rows)
         return {Scope(row.symbol, row.regime).written(row.alias): row.version for row in found}
+
+    def _of_name(self, name: str, look: Callable[[sa.Connection, str], T], *, one_moment: bool = False) -> T:
+        """What is found of a name that must be registered."""
+
+        def both(connection: sa.Connection) -> T:
+            versions.require_name(connection, name)
+            return look(connection, name)
+
+        return self.database.read(both, one_moment=one_moment)
 
     def find(
         self,
@@ -354,33 +365,28 @@ class ModelRegistry:
         """
         given = {"name": name, "kind": kind, "learner": learner, "run_id": run_id, "stage": stage}
         equal = {key: value for key, value in given.items() if value is not None}
-        with self.database.reading() as connection:
-            return search.find_versions(connection, equal, dict(tags or {}), limit=limit, before=before)
+        wanted = dict(tags or {})
+        return self.database.read(
+            lambda connection: search.find_versions(connection, equal, wanted, limit=limit, before=before)
+        )
 
     def tag(self, name: str, version: int, **tags: str | None) -> None:
         """Set tags of a version; ``None`` takes one away."""
-        checked = search.checked_tags(tags)
-
-        def work(connection: sa.Connection) -> None:
-            _, head = versions.lock_name(connection, name)
-            if request.done_before(connection) is None:
-                versions.find_version(connection, name, version)
-                search.add_tags(connection, name, version, checked)
-                audit_chain.append(connection, head, Entry("tag", to_version=version, details=checked), request)
-
-        request = Request()
-        self.database.run(work)
+        checked, request = search.checked_tags(tags), Request()
+        self.database.run(lambda connection: search.set_tags(connection, name, version, checked, request))
 
     def tags(self, name: str, version: int) -> dict[str, str]:
         """Key -> value, of a version."""
-        with self.database.reading() as connection:
+
+        def look(connection: sa.Connection) -> dict[str, str]:
             versions.find_version(connection, name, version)
             return search.tags_of(connection, name, version)
 
+        return self.database.read(look)
+
     def lineage(self, name: str, version: int) -> list[ModelVersion]:
         """The version, what it was derived from, and so on back, as far as it is registered here."""
-        with self.database.reading() as connection:
-            return search.lineage_of(connection, name, version)
+        return self.database.read(lambda connection: search.lineage_of(connection, name, version))
 
     def retain(self, policy: RetentionPolicy | None = None, *, dry_run: bool = False) -> RetentionReport:
         """Let versions beyond ``policy`` give up their artifact, which :meth:`collect` removes; cards and audit stay."""
@@ -408,50 +414,9 @@ class ModelRegistry:
         limit : at most so many.
         """
         wanted, least = regime_named(regime), evidence_named(evidence)
-        with self.database.reading() as connection:
-            return regime_rows.candidates(connection, wanted, least, alpha, limit)
+        return self.database.read(lambda connection: regime_rows.candidates(connection, wanted, least, alpha, limit))
 
     def record_regimes(self, name: str, version: int, skills: Iterable[RegimeSkill], *, reason: str = "measured later") -> None:
         """Put what was measured of a version by regime, on live losses say, in the place of what was known; audited."""
-        measured = tuple(skills)
-        told = {"skills": [skill.model_dump(mode="json") for skill in measured]}
-
-        def work(connection: sa.Connection) -> None:
-            _, head = versions.lock_name(connection, name)
-            if request.done_before(connection) is None:
-                versions.find_version(connection, name, version)
-                regime_rows.replace_skills(connection, name, version, measured)
-                entry = Entry("measure", to_version=version, reason=reason, details=told)
-                audit_chain.append(connection, head, entry, request)
-
-        request = Request()
-        self.database.run(work)
-
-
-def _number(given: Any, what: str) -> int:
-    """A version's number as Python's own; what is stored is what is hashed."""
-    try:
-        if isinstance(given, bool):
-            raise TypeError
-        number = operator.index(given)
-    except TypeError:
-        raise RegistryError(f"{what} is {given!r}; the number of a version was expected.") from None
-    if not 0 < number < 2**31:
-        raise RegistryError(f"{what} is {number}; the number of a version, from 1, was expected.")
-    return number
-
-
-def _move(
-    name: str,
-    alias: str,
-    symbol: str | None,
-    regime: MarketRegime | str | None,
-    reason: str,
-    details: Mapping[str, Any],
-    evidence: Sequence[str] = (),
-    actor: str | None = None,
-) -> Move:
-    check_label(alias, "alias")
-    if isinstance(evidence, str):
-        raise RegistryError(f"evidence is the text {evidence!r}; a sequence of names was expected.")
-    return Move(name, alias, scope_of(symbol, regime), reason, details, tuple(map(str, evidence)), actor)
+        measured, request = tuple(skills), Request()
+        self.database.run(lambda connection: regime_rows.measure(connection, name, version, measured, reason, request))

@@ -15,11 +15,13 @@ import pytest
 
 from huracan.catalogue import build_model
 from huracan.config import HuracanConfig
+from huracan.config.schema import RegistryConfig
 from huracan.dataset import TrainingSet
 from huracan.errors import PromotionConflict
-from huracan.integration.registration import Registered, learner_cards, register_outcome
+from huracan.integration.registration import Registered, learner_cards, register_outcome, retain_after_run
 from huracan.model_info import MarketRegime, RegimeSkill
 from huracan.model_registry import ModelRegistry
+from huracan.preprocessing import FeatureRecipe
 
 HOUR = np.timedelta64(3_600_000, "ms")
 START = np.datetime64("2024-01-01", "ms")
@@ -40,6 +42,9 @@ def rows_of(*symbols: str, n: int = 120, bar: np.timedelta64 = HOUR) -> Training
     return replace(
         plain, symbols=symbols, symbol_code=code, ts=ts, decision_time=ts + bar, label_end=ts + 2 * bar, bar_length=bar
     )
+
+
+SCALE = {"center": 0.0, "spread": 2.0, "intercept": 0.0, "slope": 1.0}
 
 
 class Desk:
@@ -68,7 +73,7 @@ class Desk:
         money: bool = True,
         served: tuple[str, ...] | None = None,
     ) -> Registered:
-        recipe = SimpleNamespace(hash="beef", to_json=lambda: '{"indicators": []}')
+        recipe = SimpleNamespace(hash="beef", to_json=FeatureRecipe.minimal().to_json)
         source = SimpleNamespace(truth=object() if simulated else None)
         prepared: Any = SimpleNamespace(rows=rows, recipe=recipe, source=source)
         evidence: Any = SimpleNamespace(
@@ -94,7 +99,11 @@ class Desk:
             run_id=run_id,
             reason="it beats the baseline",
             deserves_money=money,
-            finalist_extras={"policy": {"cap": 1.0}, "scale": {"spread": 2.0}, "levels": {"all": 0.1}},
+            finalist_extras={
+                "policy": {"cap": 1.0},
+                "scale": SCALE,
+                "levels": {"all": 0.1},
+            },
         )
 
     @staticmethod
@@ -160,7 +169,7 @@ def test_what_serving_needs_is_kept_and_no_secret_is(desk: Desk) -> None:
     assert found.metrics["deserves_money"] == 0.0
     assert {key: found.extras[key] for key in ("policy", "scale", "levels", "deserves_money")} == {
         "policy": {"cap": 1.0},
-        "scale": {"spread": 2.0},
+        "scale": SCALE,
         "levels": {"all": 0.1},
         "deserves_money": False,
     }
@@ -313,3 +322,16 @@ def test_a_symbol_with_too_little_history_has_the_baseline(many: Desk) -> None:
     assert many.registry.load("champion.B").predict(BTC).shape == (len(BTC),)
     assert many.run(rows, "r2").promoted, "and later a model of its own"
     assert "1 has an earlier champion" in many.run(short, "r3", served=("A",)).sentence
+
+
+@pytest.mark.parametrize("after_run", [False, True])
+def test_a_run_lets_old_versions_go_only_where_it_is_configured_to(desk: Desk, after_run: bool) -> None:
+    desk.run(BTC, "r1")
+    for _ in range(2):
+        desk.registry.register(desk.fit(BTC), name="champion")
+    kept = {"keep_last": 1, "keep_days": 0.0, "after_run": after_run}
+    changed = desk.config.model_copy(update={"registry": RegistryConfig.model_validate({"retention": kept})})
+    report = retain_after_run(desk.registry, changed)
+    assert (report is not None) is after_run
+    stages = [found.stage for found in desk.registry.versions("champion")]
+    assert stages == ["active", "removed" if after_run else "active", "active"]

@@ -142,6 +142,28 @@ def test_a_connection_lost_before_the_commit_is_tried_again(
     assert registry.verify_audit().intact
 
 
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_look_whose_connection_is_lost_is_taken_again(
+    registry: ModelRegistry, cut: Cut, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    from huracan.registry import versions
+
+    real, left = versions._BY_ALIAS, [times]
+
+    class Disturbed:
+        def one(self, connection: sa.Connection, **values: Any) -> Any:
+            if left[0]:
+                left[0] -= 1
+                cut.others()
+            return real.one(connection, **values)
+
+    monkeypatch.setattr(versions, "_BY_ALIAS", Disturbed())
+    if times == 3:
+        with pytest.raises(ConnectionLost, match="lost 3 times; nothing was being changed"):
+            registry.get("btc")
+    assert registry.get("btc").version == 2
+
+
 def test_a_connection_lost_every_time_is_reported_once(
     registry: ModelRegistry, cut: Cut, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,6 +51,17 @@ def test_what_does_not_agree_is_named(registry: ModelRegistry) -> None:
     assert chain.startswith("audit of 'btc', row")
 
 
+def test_damaged_artifacts_that_were_replaced_are_told(registry: ModelRegistry) -> None:
+    stray = registry.artifacts.put({"x": b"whole"})
+    (registry.artifacts.path(stray.digest) / "x").write_bytes(b"rot")
+    registry.artifacts.put({"x": b"whole"})
+    found = check_consistency(registry.database, registry.artifacts)
+    assert found.ok
+    assert found.notes[-1].startswith("1 damaged artifact(s) were replaced and are kept in")
+    report = registry.collect()
+    assert (report.swept, report.set_aside) == (0, 1)
+
+
 def test_a_schema_that_is_not_ours_is_a_sentence(registry: ModelRegistry, tmp_path: Path) -> None:
     with registry.database.transaction() as connection:
         connection.execute(sa.text("update huracan_schema set version_num = '9999'"))

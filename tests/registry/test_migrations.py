@@ -118,6 +118,7 @@ def test_each_revision_goes_up_down_and_up_with_its_rows(database: Database) -> 
         ("0002", TABLES),
         ("0003", TABLES),
         ("0004", (*TABLES, "studies", "study_owners", "study_trials")),
+        ("0005", (*TABLES, "studies", "study_owners", "study_trials", "model_tags", "model_regimes")),
     ):
         below = f"{int(revision) - 1:04d}"
         before = everything(database, *tables)
@@ -210,7 +211,7 @@ def test_the_newest_revision_is_that_of_the_tables(database: Database) -> None:
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
-    for revision in ("0004", "0003", "0004"):
+    for revision in ("0005", "0003", "0005"):
         go(database, revision)
     with database.reading() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE, "compare_type": True})

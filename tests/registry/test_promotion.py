@@ -177,6 +177,30 @@ def test_of_four_processes_that_promote_at_once_one_wins_each_round(three: Model
     assert rows(three, aliases.c.version) == [(moves["to_version"].to_list()[-1],)]
 
 
+@pytest.mark.parametrize("alias", ["champion@BTCUSDT", "a/b", "3", "@"])
+def test_an_alias_that_reads_as_another_is_refused(three: ModelRegistry, alias: str) -> None:
+    with pytest.raises(RegistryError, match=f"alias '{alias}' cannot be used: written down it would mean another"):
+        three.promote("btc", 1, alias=alias, reason="r")
+    with pytest.raises(RegistryError, match=r"symbol '.*' cannot be used; written behind an alias"):
+        three.promote("btc", 1, symbol="BTC/trending", reason="r")
+    with pytest.raises(RegistryError, match=r"symbol '\*' cannot be used"):
+        three.promote("btc", 1, symbol="*", regime="trending", reason="r")
+    three.promote("btc", 1, symbol="BTC/USDT:USDT", reason="a symbol as exchanges write it")
+    assert three.aliases("btc") == {"champion@BTC/USDT:USDT": 1}
+
+
+def test_rollback_follows_the_chain_and_not_the_numbers_of_rows(three: ModelRegistry) -> None:
+    for version in (1, 2, 3):
+        three.promote("btc", version, reason="better")
+    with three.database.transaction() as connection:  # numbers are not hashed: a copied table may have others
+        on = "" if three.database.is_sqlite else " on audit"
+        connection.exec_driver_sql(f"drop trigger audit_never_updated{on}")
+        connection.exec_driver_sql("update audit set id = 1000 - id")
+    assert three.verify_audit().intact
+    assert three.rollback("btc") == 2
+    assert three.rollback("btc") == 1
+
+
 def test_names_do_not_get_in_each_others_way(three: ModelRegistry, card: ModelInfo) -> None:
     assert three.register(line(0.0), card, name="BTC/USDT:USDT 1h") == 1
     three.promote("BTC/USDT:USDT 1h", 1, reason="first")

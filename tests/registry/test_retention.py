@@ -63,6 +63,34 @@ def test_the_anomaly_model_of_a_champion_stays(registry: ModelRegistry, card: Mo
     assert "watch/1" not in removed
 
 
+def test_who_promotes_meanwhile_is_waited_for_or_waits(registry: ModelRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A version that is promoted while it is decided what goes either stays, or is refused to who promotes it."""
+    from huracan.registry import retention
+
+    real, outcome = retention._protected, list[str]()
+
+    def promote() -> None:
+        try:
+            registry.promote("btc", 6, reason="at this very moment")
+            outcome.append("promoted")
+        except RegistryError as error:
+            outcome.append(str(error))
+
+    def slow(connection: sa.Connection) -> set[str]:
+        found = real(connection)
+        thread.start()
+        thread.join(0.3)  # it waits for this transaction, or would have promoted by then
+        return found
+
+    thread = Thread(target=promote)
+    monkeypatch.setattr(retention, "_protected", slow)
+    removed = registry.retain(RetentionPolicy(keep_last=2, keep_days=0)).removed
+    thread.join()
+    assert "btc/6" in removed
+    assert outcome == ["version 6 of 'btc' gave up its artifact to retention; it cannot be promoted."]
+    assert registry.get("btc").version == 5
+
+
 def test_young_versions_stay(registry: ModelRegistry) -> None:
     assert registry.retain(RetentionPolicy(keep_last=1, keep_days=1)).removed == ()
     with pytest.raises(RegistryError, match="at least 1 version and 0 days were expected"):

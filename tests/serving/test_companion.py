@@ -61,6 +61,9 @@ def test_strange_windows_are_vetoed_and_a_batch_says_the_same(
     ("model_id", "said"), [("strangeness", "a model_id such as"), ("strangeness/9", "9"), (f"{CHAMPION}/1", "an autoencoder")]
 )
 def test_a_companion_that_cannot_be_is_refused(registry: ModelRegistry, watched: str, model_id: str, said: str) -> None:
-    name = keep(registry, f"beside {model_id}".replace("/", " "), model_id)
-    with pytest.raises(RegistryError, match=said):
+    def serve_beside() -> None:
+        name = keep(registry, f"beside {model_id}".replace("/", " "), model_id)
         Predictor.from_registry(registry, name, refresh=None)
+
+    with pytest.raises(RegistryError, match=said):
+        serve_beside()

@@ -10,6 +10,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from huracan.errors import ArtifactError, StorageError
-from huracan.storage import ArtifactStore, artifacts
+from huracan.storage import ArtifactStore, artifacts, manifests
 
 FILES = {"model.txt": b"trees" * 100, "info.json": b"{}"}
 names = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,20}", fullmatch=True).filter(lambda name: name != "manifest.json")
@@ -49,13 +50,13 @@ def test_renaming_a_file_makes_another_artifact(store: ArtifactStore) -> None:
 def test_every_flipped_bit_is_found_before_anything_is_parsed(store: ArtifactStore, monkeypatch: pytest.MonkeyPatch) -> None:
     digest = store.put({"model.txt": b"\x00\x01\x02"}, facts={"seed": 7, "card": {"name": "ridge"}}).digest
     parsed: list[bytes] = []
-    real = artifacts.from_json
+    real = manifests.from_json
 
     def noted(text: bytes) -> object:
         parsed.append(text)
         return real(text)
 
-    monkeypatch.setattr(artifacts, "from_json", noted)
+    monkeypatch.setattr(manifests, "from_json", noted)
     manifest = (store.path(digest) / "manifest.json").read_bytes()
     for name in ("model.txt", "manifest.json"):
         file = store.path(digest) / name
@@ -274,6 +275,113 @@ def test_storing_again_heals_a_damaged_artifact(store: ArtifactStore) -> None:
     (store.path(digest) / "model.txt").write_bytes(b"rot")
     assert store.put(FILES).digest == digest
     assert store.get(digest) == FILES
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.EMFILE, errno.EACCES])
+def test_a_good_artifact_that_cannot_be_read_just_now_is_not_set_aside(
+    store: ArtifactStore, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    digest = store.put(FILES).digest
+    with monkeypatch.context() as failing:
+
+        def fail(*_: object, **__: object) -> bytes:
+            raise OSError(code, os.strerror(code))
+
+        failing.setattr(artifacts, "read_inside", fail)
+        with pytest.raises(ArtifactError, match=f"cannot be read: {os.strerror(code)}"):
+            store.put(FILES)
+    assert store.set_aside() == []
+    assert store.get(digest) == FILES
+
+
+def test_a_damaged_artifact_makes_room_only_once_its_replacement_is_there(
+    store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = store.put(FILES).digest
+    (store.path(digest) / "model.txt").write_bytes(b"rot")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(artifacts, "write_inside", full)
+        with pytest.raises(StorageError, match="the disk is full"):
+            store.put(FILES)
+    assert (store.path(digest) / "model.txt").read_bytes() == b"rot"
+    assert store.set_aside() == []
+    store.put(FILES)
+    assert store.set_aside() == [digest]
+
+
+def test_what_another_process_stores_while_a_damaged_one_is_replaced_is_not_set_aside(
+    store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = store.put(FILES).digest
+    folder = store.path(digest)
+    (folder / "model.txt").write_bytes(b"rot")
+    real, calls = artifacts._set_aside, list[int]()
+
+    def late(*given: object) -> None:
+        if not calls:
+            calls.append(1)
+            shutil.copytree(folder, folder.with_name("fresh"))
+            (folder.with_name("fresh") / "model.txt").write_bytes(FILES["model.txt"])
+            shutil.rmtree(folder)
+            folder.with_name("fresh").rename(folder)
+            theirs.append(folder.stat().st_ino)
+        real(*given)  # type: ignore[arg-type]
+
+    theirs: list[int] = []
+    monkeypatch.setattr(artifacts, "_set_aside", late)
+    store.put(FILES)
+    assert store.get(digest) == FILES
+    assert folder.stat().st_ino == theirs[0]
+    assert store.set_aside() == []
+
+
+def test_damaged_artifacts_are_kept_for_a_month_from_when_they_were_replaced(store: ArtifactStore) -> None:
+    digest = store.put(FILES).digest
+    (store.path(digest) / "model.txt").write_bytes(b"rot")
+    for file in (*store.path(digest).iterdir(), store.path(digest)):
+        os.utime(file, (1.0, 1.0))
+    store.put(FILES)
+    assert store.sweep(timedelta(0)) == 0
+    assert store.set_aside() == [digest]
+    for left in (store.folder / ".damaged").iterdir():
+        for file in (*left.iterdir(), left):
+            os.utime(file, (time.time() - 29 * 86_400,) * 2)
+        assert store.sweep() == 0
+        os.utime(left, (1.0, 1.0))
+        for file in left.iterdir():
+            os.utime(file, (1.0, 1.0))
+    assert store.sweep() == 1
+    assert store.set_aside() == []
+    assert store.get(digest) == FILES
+
+
+def test_a_glance_sees_what_is_missing_or_cut_and_does_not_read_the_files(
+    store: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = store.put(FILES).digest
+    store.glance(digest)
+    real, asked = artifacts.read_inside, list[str]()
+
+    def noted(handle: int, name: str, **given: int) -> bytes:
+        asked.append(name)
+        return real(handle, name, **given)
+
+    monkeypatch.setattr(artifacts, "read_inside", noted)
+    store.glance(digest)
+    assert asked == ["manifest.json"]
+    os.truncate(store.path(digest) / "model.txt", 499)
+    with pytest.raises(ArtifactError, match="it has 499 bytes, 500 were expected"):
+        store.glance(digest)
+    (store.path(digest) / "model.txt").unlink()
+    with pytest.raises(ArtifactError, match="is missing"):
+        store.glance(digest)
+    store.remove(digest)
+    with pytest.raises(ArtifactError, match="was the folder moved or cleaned"):
+        store.glance(digest)
 
 
 @pytest.mark.parametrize("moment", ["huracan.storage.artifacts.write_inside", "huracan.storage.artifacts._rename_unless_there"])

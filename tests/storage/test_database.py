@@ -9,12 +9,13 @@ import sys
 from datetime import UTC, datetime, timedelta, timezone
 from importlib import resources
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import sqlalchemy as sa
 
 from huracan.errors import StorageError
-from huracan.storage import Database
+from huracan.storage import Database, failures
 from huracan.storage.schema import VERSION_TABLE, downgrade, revision_of
 from huracan.storage.tables import SHARED_TABLES, daily_equity, live_trades, metadata, models, runs
 
@@ -173,6 +174,48 @@ def test_a_read_only_file_can_be_read_and_says_so_when_written(database: Databas
         path.parent.chmod(0o755)
     assert done.stdout.startswith("StorageError sqlite:///"), done
     assert "read-only" in done.stdout or "cannot be opened" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("sign", "state", "said"),
+    [
+        ("unable to open database file", "no folder", "cannot be opened: its folder is missing"),
+        ("unable to open database file", "a folder", "cannot be opened: it is a folder"),
+        ("unable to open database file", "read-only folder", "cannot be made: its folder is read-only for this user"),
+        ("unable to open database file", "read-only", "is read-only for this user; writing needs file and folder"),
+        ("attempt to write a readonly database", "read-only", "is read-only for this user; writing needs file and folder"),
+        ("disk I/O error", "full", "the disk that holds it is full; nothing was changed"),
+        ("unable to open database file", "full", "the disk that holds it is full; nothing was changed"),
+        ("disk I/O error", "", "the disk failed while it was used; nothing was changed"),
+    ],
+)
+def test_what_sqlite_says_of_many_causes_is_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sign: str, state: str, said: str
+) -> None:
+    file = tmp_path / "none" / "m.db" if state == "no folder" else tmp_path / "m.db"
+    if state == "a folder":
+        file.mkdir()
+    elif state in ("read-only", "full", ""):
+        file.touch()
+    if state.startswith("read-only"):
+        monkeypatch.setattr(failures, "_writable", lambda _: False)
+    if state == "full":
+        monkeypatch.setattr(failures.os, "statvfs", lambda _: SimpleNamespace(f_bavail=7, f_frsize=4096))
+    error = sa.exc.OperationalError("select", {}, Exception(sign))
+    assert said in failures.explain(error, "it", 30.0, file)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("cannot execute INSERT in a read-only transaction", "it only reads at present, as a standby does"),
+        ("permission denied for table audit", "it does not let this user do that"),
+        ("could not extend file: No space left on device", "the disk that holds it is full; nothing was changed"),
+        ("sorry, too many clients already", "it has no connection left for us"),
+    ],
+)
+def test_what_postgresql_refuses_is_a_sentence(text: str, said: str) -> None:
+    assert failures.explain(sa.exc.OperationalError("insert", {}, Exception(text)), "it", 30.0).startswith(said)
 
 
 @pytest.mark.parametrize("url", ["mysql://host/db", "not a url", "sqlite+aiosqlite:///x.db"])

@@ -21,7 +21,18 @@ _FOR_PROGRAMS = ("extras", "regime_evidence", "probe", "expected")
 
 def facts_of(registry: ModelRegistry, version: ModelVersion) -> dict[str, Any]:
     """All that is known of a version, as JSON."""
-    plain = ("model_id", "learner", "kind", "stage", "verified", "parent_id", "created_at", "digest", "serving_digest")
+    plain = (
+        "model_id",
+        "learner",
+        "kind",
+        "stage",
+        "verified",
+        "probe_rows",
+        "parent_id",
+        "created_at",
+        "digest",
+        "serving_digest",
+    )
     return {
         **{name: getattr(version, name) for name in plain},
         "aliases": list(version.aliases),

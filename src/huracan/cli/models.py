@@ -106,11 +106,13 @@ def promote(
     regime: Regime = None,
     expected: ExpectedHolder = None,
     evidence: Annotated[list[str] | None, typer.Option(help="Name of a run, comparison or report; several are kept.")] = None,
+    as_json: AsJson = False,
     config: ConfigFile = None,
     home: Home = None,
 ) -> None:
     """Point an alias at a version, in one transaction with its line in the history."""
-    registry_of(config, home).promote(
+    registry = registry_of(config, home)
+    registry.promote(
         name,
         version,
         alias=alias,
@@ -120,7 +122,7 @@ def promote(
         reason=reason,
         evidence=evidence or (),
     )
-    typer.echo(f"'{alias}' of '{name}'{_whose(symbol, regime)} is version {version}.")
+    _say_moved(registry, name, alias, symbol, regime, f"is version {version}", as_json=as_json)
 
 
 @models_app.command()
@@ -131,13 +133,14 @@ def rollback(
     regime: Regime = None,
     reason: Reason = "rolled back",
     expected: ExpectedHolder = None,
+    as_json: AsJson = False,
     config: ConfigFile = None,
     home: Home = None,
 ) -> None:
     """Give an alias back to the version that held it before; again goes one further back."""
     registry, held = registry_of(config, home), _expected(expected)
     now = registry.rollback(name, alias, symbol=symbol, regime=regime, reason=reason, expected=held)
-    typer.echo(f"'{alias}' of '{name}'{_whose(symbol, regime)} is version {now} again.")
+    _say_moved(registry, name, alias, symbol, regime, f"is version {now} again", as_json=as_json)
 
 
 @models_app.command()
@@ -170,12 +173,16 @@ def archive(
     version: Version,
     reason: Reason,
     restore: Annotated[bool, typer.Option("--restore", help="Bring an archived version back instead.")] = False,
+    as_json: AsJson = False,
     config: ConfigFile = None,
     home: Home = None,
 ) -> None:
     """Take a version out of lists and forbid its promotion; nothing of it is removed."""
     registry = registry_of(config, home)
     (registry.restore if restore else registry.archive)(name, version, reason=reason)
+    if as_json:
+        print_json({"name": name, "version": version, "stage": registry.get(name, version=version).stage})
+        return
     typer.echo(f"Version {version} of '{name}' is {'active again' if restore else 'archived'}.")
 
 
@@ -196,25 +203,35 @@ def retain(
     found = registry.retain(RetentionPolicy(keep_last=kept.keep_last, keep_days=kept.keep_days), dry_run=dry_run)
     freed = None if dry_run else registry.collect()
     if as_json:
-        print_json({"removed": found.removed, "kept": found.kept, "bytes": None if freed is None else freed.bytes})
+        told = {} if freed is None else {name: getattr(freed, name) for name in ("waiting", "swept", "set_aside")}
+        print_json({"removed": found.removed, "kept": found.kept, "bytes": None if freed is None else freed.bytes, **told})
         return
     typer.echo("\n".join(found.removed) or "Nothing is old enough.")
     if dry_run:
         typer.echo(f"{len(found.removed)} would go, {found.kept} would stay.", err=True)
     elif freed is not None:
         waiting = f"; {freed.waiting} artifacts are too young to be removed yet" if freed.waiting else ""
-        typer.echo(f"{len(found.removed)} gone, {found.kept} kept, {freed.bytes:,} bytes freed{waiting}.", err=True)
+        swept = f"; {freed.swept} left-over or long damaged things removed" if freed.swept else ""
+        aside = f"; {freed.set_aside} damaged artifacts are kept aside for a month" if freed.set_aside else ""
+        typer.echo(
+            f"{len(found.removed)} gone, {found.kept} kept, {freed.bytes:,} bytes freed{waiting}{swept}{aside}.", err=True
+        )
 
 
 @models_app.command()
-def verify(spec: Spec, config: ConfigFile = None, home: Home = None) -> None:
+def verify(spec: Spec, as_json: AsJson = False, config: ConfigFile = None, home: Home = None) -> None:
     """Hash a version's artifact and rebuild it in a fresh process; 3 where it is not the model that was registered."""
     registry = registry_of(config, home)
     version = _named(registry, spec)
     outcome = registry.verify(version.name, version.version)
+    if as_json:
+        told = {name: getattr(outcome, name) for name in ("digest", "n_rows", "n_answers", "reason")}
+        print_json({"model_id": version.model_id, "verified": outcome.ok, **told})
     if not outcome.ok:
         typer.echo(f"huracan: {version.model_id} is not verified: {outcome.reason}", err=True)
         raise SystemExit(DEFECTS_FOUND)
+    if as_json:
+        return
     answered = f", {outcome.n_answers:,} answers on {outcome.n_rows:,} rows are equal bit for bit" if outcome.n_rows else ""
     typer.echo(f"{version.model_id} is verified: its artifact is whole{answered}.")
 
@@ -224,13 +241,15 @@ def export(
     spec: Spec,
     folder: Annotated[Path, typer.Argument(help="A folder that is not there yet.")],
     onnx: Annotated[bool, typer.Option("--onnx", help="Only the ONNX graph that serves it.")] = False,
+    as_json: AsJson = False,
     config: ConfigFile = None,
     home: Home = None,
 ) -> None:
     """Take a version's files out of the registry, each checked against its hash, with all that is known of it beside."""
     from huracan.errors import RegistryError, StorageError
+    from huracan.registry.stored_files import stored_files
     from huracan.storage import to_json
-    from huracan.storage.whole_files import put_file
+    from huracan.storage.whole_files import put_folder
 
     registry = registry_of(config, home)
     version = _named(registry, spec)
@@ -242,9 +261,13 @@ def export(
     if digest is None:
         reason = version.serving.get("reason") or "no rows were given to check an export on when it was registered"
         raise RegistryError(f"{version.model_id} has no ONNX graph: {reason}.")
-    files = {**registry.artifacts.get(digest), "version.json": to_json(facts_of(registry, version), indent=1).encode()}
-    for name, content in files.items():
-        put_file(folder / name, content)
+    _, files = stored_files(registry.artifacts, version)  # what is taken out is what was registered
+    files = registry.artifacts.get(digest) if onnx else files
+    files = {**files, "version.json": to_json(facts_of(registry, version), indent=1).encode()}
+    put_folder(folder, files)
+    if as_json:
+        print_json({"model_id": version.model_id, "digest": digest, "folder": str(folder.resolve()), "files": sorted(files)})
+        return
     typer.echo(f"Written: {folder.resolve()}, {', '.join(sorted(files))}.")
 
 
@@ -265,6 +288,17 @@ def _expected(given: str | None) -> Expected:
     if not given.isdecimal():
         raise RegistryError(f"--expected is '{given}'; the number of a version, or none, was expected.")
     return int(given)
+
+
+def _say_moved(
+    registry: ModelRegistry, name: str, alias: str, symbol: str | None, regime: str | None, said: str, *, as_json: bool
+) -> None:
+    if not as_json:
+        typer.echo(f"'{alias}' of '{name}'{_whose(symbol, regime)} {said}.")
+        return
+    version, generation = registry.holder(name, alias, symbol=symbol, regime=regime)
+    place = {"name": name, "alias": alias, "symbol": symbol, "regime": regime}
+    print_json({**place, "version": version, "generation": generation})
 
 
 def _whose(symbol: str | None, regime: str | None) -> str:

@@ -420,6 +420,9 @@ class RetentionConfig(Section):
 
     keep_last: int = Field(20, ge=1, le=1_000_000, description="Newest versions of each name that are kept.")
     keep_days: float = Field(90.0, ge=0.0, le=36_500.0, description="Days for which every version is kept.")
+    after_run: bool = Field(
+        False, description="Whether huracan run lets what is beyond both go when it ends; huracan models retain always does."
+    )
 
 
 class RegistryConfig(Section):

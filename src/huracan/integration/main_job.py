@@ -24,7 +24,7 @@ from huracan.integration.model_comparison import add_accounts
 from huracan.integration.out_of_fold import FittedLearner
 from huracan.integration.plan import Plan, make_plan
 from huracan.integration.preparation import Prepared, prepare, read_source
-from huracan.integration.registration import Registered, learner_cards, register_outcome
+from huracan.integration.registration import Registered, learner_cards, register_outcome, retain_after_run
 from huracan.integration.reporting import Verdict, leaderboard, report_content, verdict
 from huracan.integration.results import PipelineResult, not_run
 from huracan.integration.run_folder import RunFolder
@@ -129,6 +129,7 @@ class _Run:
         }
         self.log.finish_run(self.folder.run_id, result_hash=result_hash, report_path=str(report), summary=summary)
         self.folder.finish({"verdict": outcome.sentence, "result_hash": result_hash})
+        retain_after_run(self.registry, config)
         return PipelineResult(
             stages=_stages(prepared, evidence, look, table, predictions, content, report),
             verdict=outcome.sentence,

@@ -25,11 +25,12 @@ from huracan.integration.closing import HoldOutLook, fit_baseline
 from huracan.integration.evidence import Evidence, RunFacts
 from huracan.integration.preparation import Prepared
 from huracan.integration.serving_facts import attached_sketch, probe_rows, serving_signature
+from huracan.logs import logger
 from huracan.model_info import ModelInfo
 from huracan.model_registry import ModelRegistry
-from huracan.registry.records import ModelKind, ModelVersion, Provenance
+from huracan.registry.records import ModelKind, ModelVersion, Provenance, RetentionPolicy, RetentionReport
 
-__all__ = ["Registered", "learner_cards", "provenance_of", "register_outcome"]
+__all__ = ["Registered", "learner_cards", "provenance_of", "register_outcome", "retain_after_run"]
 
 _CHAMPION = "champion"
 _MEASURED = (
@@ -263,6 +264,17 @@ def _together(prefix: str, kept: Sequence[_Kept]) -> Registered:
     return Registered(
         prefix if versions else None, versions[-1] if versions else None, all(one.promoted for one in each), sentence
     )
+
+
+def retain_after_run(registry: ModelRegistry, config: HuracanConfig) -> RetentionReport | None:
+    """Let versions go as ``registry.retention`` says, where it says that a run does so; ``None`` where it does not."""
+    kept = config.registry.retention
+    if not kept.after_run:
+        return None
+    report = registry.retain(RetentionPolicy(keep_last=kept.keep_last, keep_days=kept.keep_days))
+    registry.collect()
+    logger().info("old versions gave up their files", removed=len(report.removed), kept=report.kept)
+    return report
 
 
 def provenance_of(model: Any, rows: TrainingSet, origin: Mapping[str, Any]) -> Provenance:

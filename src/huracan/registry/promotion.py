@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
-from huracan.errors import PromotionConflict, RegistryError
+from huracan.errors import ArtifactError, PromotionConflict, RegistryError
+from huracan.model_info import MarketRegime
 from huracan.registry.audit_chain import Entry, Head, Request, append
 from huracan.registry.records import NOT_CHECKED, Expected
-from huracan.registry.scopes import Scope
+from huracan.registry.scopes import Scope, check_alias, scope_of
 from huracan.registry.statements import Statement, insert_into, moment_in, parsed
-from huracan.registry.versions import lock_name, no_alias, no_version
-from huracan.storage import to_json
+from huracan.registry.versions import find_version, lock_name, no_alias
+from huracan.storage import ArtifactStore, to_json
 from huracan.storage.tables import aliases, audit, model_metrics, model_versions, models, promotions, utc_now
 
-__all__ = ["CHAMPION", "Move", "give_back", "move_alias"]
+__all__ = ["CHAMPION", "Move", "give_back", "move_alias", "version_number"]
 
 CHAMPION = "champion"
 
@@ -32,11 +34,6 @@ _HELD = Statement(
     sa.select(_ALIAS.version, _VERSION.metrics)
     .join_from(aliases, model_versions, sa.and_(_VERSION.name == _ALIAS.name, _VERSION.version == _ALIAS.version))
     .where(*_HERE)
-)
-_CANDIDATE = Statement(
-    sa.select(_VERSION.stage, _VERSION.verified, _VERSION.metrics).where(
-        _VERSION.name == sa.bindparam("of"), _VERSION.version == sa.bindparam("number")
-    )
 )
 _ADD_ALIAS = insert_into(aliases, ("name", "alias", "symbol", "regime", "version", "updated_at", "moved_by"))
 _MOVE_ALIAS = Statement(
@@ -60,18 +57,18 @@ _MARK_PROMOTED = Statement(
     .values(promoted=sa.true())
 )
 _MOVES = Statement(
-    sa.select(audit.c.id, audit.c.action, audit.c.from_version)
+    sa.select(audit.c.position, audit.c.action, audit.c.from_version)
     .where(
         audit.c.name == sa.bindparam("of"),
         audit.c.alias == sa.bindparam("called"),
         audit.c.symbol == sa.bindparam("symbol_"),
         audit.c.regime == sa.bindparam("regime_"),
-        audit.c.id < sa.bindparam("before"),
+        audit.c.position < sa.bindparam("before"),
     )
-    .order_by(audit.c.id.desc())
+    .order_by(audit.c.position.desc())
     .limit(100)
 )
-_LAST = 2**62  # beyond every row's number
+_LAST = 2**31 - 1  # beyond every row's position
 
 
 @dataclass(frozen=True)
@@ -86,31 +83,65 @@ class Move:
     evidence: Sequence[str] = ()
     actor: str | None = None
 
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        alias: str,
+        symbol: str | None,
+        regime: MarketRegime | str | None,
+        reason: str,
+        details: Mapping[str, Any] | None = None,
+        evidence: Sequence[str] = (),
+        actor: str | None = None,
+    ) -> Move:
+        """What a caller gave, checked; a :class:`RegistryError` says what cannot be."""
+        check_alias(alias)
+        if isinstance(evidence, str):
+            raise RegistryError(f"evidence is the text {evidence!r}; a sequence of names was expected.")
+        return cls(name, alias, scope_of(symbol, regime), reason, details or {}, tuple(map(str, evidence)), actor)
 
-def move_alias(connection: sa.Connection, move: Move, version: int, expected: Expected, request: Request) -> None:
+
+def version_number(given: Any, what: str) -> int:
+    """A version's number as Python's own; what is stored is what is hashed."""
+    try:
+        if isinstance(given, bool):
+            raise TypeError
+        number = operator.index(given)
+    except TypeError:
+        raise RegistryError(f"{what} is {given!r}; the number of a version was expected.") from None
+    if not 0 < number < 2**31:
+        raise RegistryError(f"{what} is {number}; the number of a version, from 1, was expected.")
+    return number
+
+
+def move_alias(
+    connection: sa.Connection, artifacts: ArtifactStore, move: Move, version: int, expected: Expected, request: Request
+) -> None:
     """Point the alias at ``version``, if ``expected`` holds it; nothing is written where ``version`` holds it already.
 
     Raises
     ------
     PromotionConflict : somebody else moved the alias first.
-    RegistryError : there is no such model or version, or it is archived, removed or unverified.
+    RegistryError : there is no such model or version, it is archived, removed, unverified or was changed, or its artifact is
+        not there.
     """
     _, head = lock_name(connection, move.name)
     if request.done_before(connection) is not None:
         return
-    before, after = _held(connection, move), _promotable(connection, move.name, version)
+    before, after = _held(connection, move), _promotable(connection, artifacts, move.name, version)
     _compare(move, before.version, expected)
     if before.version != version:
         _move(connection, head, move, "promote", before, _Side(version, after), request)
 
 
-def give_back(connection: sa.Connection, move: Move, expected: Expected, request: Request) -> int:
+def give_back(connection: sa.Connection, artifacts: ArtifactStore, move: Move, expected: Expected, request: Request) -> int:
     """Point the alias at the version that held it before the present one, earlier roll-backs taken off.
 
     Raises
     ------
     PromotionConflict : somebody else moved the alias first.
-    RegistryError : nobody held it before, or who did is archived, removed or unverified.
+    RegistryError : nobody held it before, or who did is archived, removed, unverified or changed, or its artifact is not there.
     """
     _, head = lock_name(connection, move.name)
     if (done := request.done_before(connection)) is not None:
@@ -125,7 +156,7 @@ def give_back(connection: sa.Connection, move: Move, expected: Expected, request
             f"alias '{move.scope.written(move.alias)}' of model '{move.name}' cannot be rolled back: nobody held it before "
             f"{held.version}."
         )
-    after = _promotable(connection, move.name, version)
+    after = _promotable(connection, artifacts, move.name, version)
     _move(connection, head, move, "rollback", held, _Side(version, after), request)
     return version
 
@@ -147,21 +178,29 @@ def _place(move: Move) -> dict[str, str]:
     return {"of": move.name, "called": move.alias, "symbol_": move.scope.symbol, "regime_": move.scope.regime}
 
 
-def _promotable(connection: sa.Connection, name: str, version: int) -> Mapping[str, Any]:
-    row = _CANDIDATE.one(connection, of=name, number=version)
-    if row is None:
-        raise no_version(connection, name, version)
-    stage, verified, metrics = row
-    if stage == "archived":
+def _promotable(connection: sa.Connection, artifacts: ArtifactStore, name: str, version: int) -> Mapping[str, Any]:
+    """Metrics of a version that may be promoted: as it was registered, and its artifacts are there.
+
+    Of an artifact the manifest is hashed, and each file must have its size. Hashing all of it takes as long as it is large:
+    that is done when it is loaded, and by ``verify``.
+    """
+    found = find_version(connection, name, version)
+    if found.stage == "archived":
         raise RegistryError(f"version {version} of '{name}' is archived; restore it before it is promoted.")
-    if stage == "removed":
+    if found.stage == "removed":
         raise RegistryError(f"version {version} of '{name}' gave up its artifact to retention; it cannot be promoted.")
-    if not verified:
+    if not found.verified:
         raise RegistryError(
             f"version {version} of '{name}' is not verified: nobody has rebuilt it from its artifact yet, or that failed; "
             f"call verify('{name}', {version}) first."
         )
-    return dict(parsed(metrics))
+    found.require_unchanged()
+    try:
+        for digest in filter(None, (found.digest, found.serving_digest)):
+            artifacts.glance(digest)
+    except ArtifactError as error:
+        raise RegistryError(f"version {version} of '{name}' cannot be promoted: {error}") from error
+    return found.metrics
 
 
 def _compare(move: Move, held: int | None, expected: Expected) -> None:
@@ -227,7 +266,7 @@ def _previous_holder(connection: sa.Connection, move: Move) -> int | None:
                 taken_back -= 1
         if len(rows) < 100:
             return None
-        before = rows[-1].id
+        before = rows[-1].position
 
 
 def _in_words(version: Any) -> str:

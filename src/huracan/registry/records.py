@@ -11,8 +11,9 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from huracan.errors import RegistryError
+from huracan.errors import AuditError, RegistryError
 from huracan.model_info import ModelInfo
+from huracan.registry.registered_facts import JSON_FACTS, PLAIN_FACTS, differing
 from huracan.storage import from_json
 
 __all__ = [
@@ -74,7 +75,8 @@ class Provenance(BaseModel):
 class ModelVersion:
     """One version of a registered model.
 
-    What is stored as JSON (``info``, ``metrics``, ``provenance``, ``extras``, ``serving``) is read when it is first asked for.
+    What is stored as JSON (``info``, ``metrics``, ``provenance``, ``extras``, ``serving``) is read when it is first asked for,
+    and held against what the audit says of the registration; an :class:`AuditError` says that it was changed since.
 
     Attributes
     ----------
@@ -86,6 +88,7 @@ class ModelVersion:
     stage : ``active``, ``archived`` (cannot be promoted) or ``removed`` (its artifact was given up by retention).
     verified : whether its artifact was rebuilt and answered as the model that was registered.
     serving_digest : of the artifact that holds its export, where there is one.
+    told : JSON that its registration left in the audit; None where there is no such row.
     aliases : that point to it now, for all symbols and regimes; those of a scope are written ``champion@BTCUSDT``,
         ``champion@BTCUSDT/trending`` or ``champion@*/trending``.
     alias, symbol, regime : the alias that led to it, and whose; empty where it was asked for by number.
@@ -105,6 +108,7 @@ class ModelVersion:
     verified: bool
     serving_digest: str | None
     texts: Mapping[str, str | None]
+    told: str | None = None
     aliases: tuple[str, ...] = ()
     alias: str = ""
     symbol: str = ""
@@ -136,7 +140,46 @@ class ModelVersion:
         """How its export was made and what was checked of it, or why there is none; empty where nobody tried."""
         return self._read("serving")
 
+    @property
+    def probe_rows(self) -> int | None:
+        """Real rows that it answered before and after its round trip when it was registered; 0: it was rebuilt and not asked.
+
+        ``None`` where it was registered before this was written down.
+        """
+        return self._told.get("rows")
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether the audit says what it was registered as; earlier versions of Huracan did not write it down."""
+        return "facts" in self._told
+
+    def changed(self, *names: str) -> tuple[str, ...]:
+        """Which facts, all or those named, are not as the audit says they were registered; none where it does not say."""
+        if not self.is_bound:
+            return ()
+        plain = {name: getattr(self, name) for name in PLAIN_FACTS if not names or name in names}
+        texts = {name: self.texts.get(name) for name in JSON_FACTS if not names or name in names}
+        return differing(self._told["facts"], plain, texts)
+
+    def require_unchanged(self, *names: str) -> None:
+        """Make sure that facts, all or those named, are as they were registered.
+
+        Raises
+        ------
+        AuditError : one was changed in the database.
+        """
+        if changed := self.changed(*names):
+            raise AuditError(
+                f"version {self.version} of '{self.name}' is not as it was registered: in its row {', '.join(changed)} differ "
+                "from what the audit says; the database was changed: restore it from a backup, or register the model again."
+            )
+
+    @cached_property
+    def _told(self) -> dict[str, Any]:
+        return {} if self.told is None else from_json(self.told) or {}
+
     def _read(self, name: str) -> dict[str, Any]:
+        self.require_unchanged(name)
         text = self.texts.get(name)
         found = None if text is None else from_json(text)
         return {} if found is None else found
@@ -219,8 +262,13 @@ class RetentionReport:
 
 @dataclass(frozen=True)
 class CollectReport:
-    """Artifacts that nothing refers to: ``removed``, their size in bytes, and how many are too young to be removed."""
+    """Artifacts that nothing refers to: ``removed``, their size in bytes, and how many are too young to be removed.
+
+    ``swept`` : things half-written, half-removed or long damaged that were removed; ``set_aside`` : damaged ones still kept.
+    """
 
     removed: tuple[str, ...]
     bytes: int
     waiting: int
+    swept: int = 0
+    set_aside: int = 0

@@ -9,11 +9,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from huracan.model_info import MarketRegime, RegimeSkill
+from huracan.registry.audit_chain import Entry, Request, append
 from huracan.registry.evidence import Evidence, RegimeCandidate
 from huracan.registry.statements import Statement, insert_into
+from huracan.registry.versions import find_version, lock_name
 from huracan.storage.tables import model_regimes, model_versions
 
-__all__ = ["add_regimes", "candidates", "replace_skills"]
+__all__ = ["add_regimes", "candidates", "kept_rows", "measure", "replace_skills", "told_rows"]
 
 _ROW, _VERSION = model_regimes.c, model_versions.c
 _NEWEST = sa.text("newest")  # word for word as in the partial index, which SQLite takes for no other spelling
@@ -60,6 +62,18 @@ def add_regimes(connection: sa.Connection, name: str, version: int, version_id: 
         _ADD.write(connection, **known, **values, regime=regime, reason=declared.get(regime))
 
 
+def measure(
+    connection: sa.Connection, name: str, version: int, skills: Sequence[RegimeSkill], reason: str, request: Request
+) -> None:
+    """:func:`replace_skills` with its audit row."""
+    _, head = lock_name(connection, name)
+    if request.done_before(connection) is None:
+        find_version(connection, name, version)
+        replace_skills(connection, name, version, skills)
+        told = {"skills": [skill.model_dump(mode="json") for skill in skills]}
+        append(connection, head, Entry("measure", to_version=version, reason=reason, details=told), request)
+
+
 def replace_skills(connection: sa.Connection, name: str, version: int, skills: Iterable[RegimeSkill]) -> None:
     """Put later measurements of a version in the place of earlier ones; its declared reasons stay.
 
@@ -78,6 +92,25 @@ def replace_skills(connection: sa.Connection, name: str, version: int, skills: I
             connection.execute(sa.update(model_regimes).where(*here).values(**values))
         else:
             connection.execute(sa.insert(model_regimes).values(**known, **values))
+
+
+def kept_rows(connection: sa.Connection) -> dict[tuple[str, int], dict[str, tuple[Any, ...]]]:
+    """What is kept by regime of every version: name and version -> regime -> reason and measured numbers."""
+    found: dict[tuple[str, int], dict[str, tuple[Any, ...]]] = {}
+    columns = [_ROW[name] for name in ("name", "version", "regime", "reason", *_MEASURED)]
+    for name, version, regime, *values in connection.execute(sa.select(*columns)):
+        found.setdefault((name, version), {})[regime] = tuple(values)
+    return found
+
+
+def told_rows(info: Mapping[str, Any], later: Iterable[Mapping[str, Any]]) -> dict[str, tuple[Any, ...]]:
+    """What :func:`kept_rows` should say of a version by its card and by what the audit says was measured later, in order."""
+    declared = info.get("market_regimes") or {}
+    measured = {skill["regime"]: skill for skill in info.get("regime_evidence") or () if math.isfinite(skill["skill"])}
+    measured |= {skill["regime"]: skill for skill in later}
+    nothing = dict.fromkeys(_MEASURED)
+    told = {regime: measured.get(regime, nothing) for regime in {*declared, *measured}}
+    return {regime: (declared.get(regime), *(skill.get(name, 0) for name in _MEASURED)) for regime, skill in told.items()}
 
 
 def candidates(

@@ -13,19 +13,20 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from huracan.dataset import TrainingSet
-from huracan.errors import ArtifactError, RegistryError, StorageError
+from huracan.errors import RegistryError, StorageError
 from huracan.model_info import ModelInfo
 from huracan.registry.audit_chain import Request
 from huracan.registry.formats import dump_model, load_model
 from huracan.registry.records import ModelKind, Provenance
 from huracan.registry.regime_rows import add_regimes
-from huracan.registry.round_trip import PROBE, Verification, answers_of, probe_files, verify_fresh
+from huracan.registry.round_trip import answers_of, probe_files
 from huracan.registry.scopes import check_label
 from huracan.registry.search import add_tags, checked_tags
+from huracan.registry.served_extras import check_served_extras, model_named
 from huracan.registry.versions import add_version, find_version, lock_name
 from huracan.storage import ArtifactStore, Database, from_json, to_json
 
-__all__ = ["Registration", "checked_metrics", "verification_of"]
+__all__ = ["Registration", "checked_metrics"]
 
 _BESIDE = "beside"
 _PROBE_ROWS = 256
@@ -33,13 +34,17 @@ _PROBE_ROWS = 256
 
 @dataclass(frozen=True)
 class Registration:
-    """A model that can be registered: files of its artifact, values of its row, its export to ONNX where one was tried."""
+    """A model that can be registered: files of its artifact, values of its row, its export to ONNX where one was tried.
+
+    ``rows`` : how many it was asked about before and after its round trip.
+    """
 
     name: str
     files: Mapping[str, bytes]
     values: Mapping[str, Any]
     tags: Mapping[str, str | None]
     export: Any = None
+    rows: int = 0
     request: Request = field(default_factory=Request)
 
     @classmethod
@@ -71,13 +76,14 @@ class Registration:
             plain = {key: from_json(to_json(value, where=key)) for key, value in values.items()}
         except StorageError as error:
             raise RegistryError(f"model '{name}' cannot be registered: {error}") from error
+        check_served_extras(name, plain["extras"])
         files = _dump_fitted(model)
         rows = None if probe is None else _probe_of(probe)
         if rows is not None:
             files |= probe_files(model, rows)
         _check_round_trip(model, files, rows)
         export = None if probe is None else _export_of(model, probe)
-        return cls(name, files, plain, checked_tags(tags or {}), export)
+        return cls(name, files, plain, checked_tags(tags or {}), export, 0 if rows is None else len(rows))
 
     def keep(
         self, database: Database, artifacts: ArtifactStore, *, parent: int | str | None, attachments: Mapping[str, bytes]
@@ -122,23 +128,15 @@ class Registration:
 
     def make_known(self, connection: sa.Connection, stored: Mapping[str, Any], parent: int | str | None) -> int:
         """Write the rows of a version whose files are kept; ``stored`` says where, and what was checked of them."""
+        if "anomaly_model" in self.values["extras"]:
+            find_version(connection, *model_named(self.values["extras"]["anomaly_model"]))
         parent_id = find_version(connection, self.name, parent).model_id if isinstance(parent, int) else parent
-        version, row = add_version(connection, self.name, {**self.values, **stored, "parent_id": parent_id}, self.request)
+        version, row = add_version(
+            connection, self.name, {**self.values, **stored, "parent_id": parent_id, "rows": self.rows}, self.request
+        )
         add_regimes(connection, self.name, version, row, self.values["info"])
         add_tags(connection, self.name, version, self.tags, new=True)
         return version
-
-
-def verification_of(artifacts: ArtifactStore, digest: str) -> Verification:
-    """Hash a stored model, rebuild it, and where rows were stored with it, ask it about them in a fresh process."""
-    try:
-        files = artifacts.get(digest)
-        if PROBE in files:
-            return verify_fresh(artifacts.folder, digest)
-        load_model(files)
-    except ArtifactError as error:
-        return Verification(digest, 0, 0, str(error))
-    return Verification(digest, 0, 0, None)
 
 
 def _card_of(model: Any, info: ModelInfo | None) -> ModelInfo:

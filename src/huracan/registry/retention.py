@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -19,37 +18,42 @@ from huracan.storage.tables import aliases, audit, model_versions, utc_now
 __all__ = ["collect", "retain"]
 
 _ROW = model_versions.c
+_AT_ONCE = 500
 
 
 def retain(database: Database, policy: RetentionPolicy, *, dry_run: bool) -> RetentionReport:
-    """Let old versions give up their artifact, name by name; cards, metrics and audit stay.
+    """Let old versions give up their artifact; cards, metrics and audit stay.
 
     A version is kept while it is among the newest of its name, or young; while an alias points to it or pointed to it (so that
     a rollback reaches it); and while a version that is kept for one of these was derived from it, or has it beside it as
-    ``anomaly_model``.
+    ``anomaly_model``. All is decided and done in one transaction, for which registering and promoting wait.
     """
-    with database.reading() as connection:
-        names = connection.execute(sa.select(_ROW.name).distinct().order_by(_ROW.name)).scalars().all()
+
+    def work(connection: sa.Connection) -> RetentionReport:
+        if not dry_run:
+            _hold_off(connection, "registered_models IN EXCLUSIVE")  # who registers or promotes begins with its name's row
         protected = _protected(connection)
-    removed: list[str] = []
-    kept = 0
-    for name in names:
-        old, rest = database.run(partial(_retain_one, name=name, policy=policy, protected=protected, dry_run=dry_run))
-        removed += old
-        kept += rest
-    return RetentionReport(tuple(removed), kept, len(protected), dry_run)
+        removed: list[str] = []
+        kept = 0
+        for name in connection.execute(sa.select(_ROW.name).distinct().order_by(_ROW.name)).scalars().all():
+            old, rest = _retain_one(connection, name, policy, protected, dry_run)
+            removed += old
+            kept += rest
+        return RetentionReport(tuple(removed), kept, len(protected), dry_run)
+
+    return database.read(work, one_moment=True) if dry_run else database.run(work)
 
 
 def _retain_one(
     connection: sa.Connection, name: str, policy: RetentionPolicy, protected: set[str], dry_run: bool
 ) -> tuple[list[str], int]:
-    _, head = lock_name(connection, name)
     query = sa.select(_ROW.model_id, _ROW.version, _ROW.created_at).where(_ROW.name == name, _ROW.stage != "removed")
     rows = connection.execute(query.order_by(_ROW.version.desc())).all()
     oldest = utc_now() - timedelta(days=policy.keep_days)
-    safe = protected | _pointed_at(connection, name)
-    old = [row for row in rows[policy.keep_last :] if moment_out(row.created_at) < oldest and row.model_id not in safe]
+    beyond = rows[policy.keep_last :]
+    old = [row for row in beyond if moment_out(row.created_at) < oldest and row.model_id not in protected]
     if old and not dry_run:
+        _, head = lock_name(connection, name)
         numbers = sorted(row.version for row in old)
         connection.execute(
             sa.update(model_versions).where(_ROW.name == name, _ROW.version.in_(numbers)).values(stage="removed")
@@ -62,23 +66,17 @@ def _retain_one(
 def _protected(connection: sa.Connection) -> set[str]:
     """``model_id`` of all that aliases point to or ever pointed to, and of what those were derived from or serve with."""
     moved = sa.select(audit.c.name, audit.c.to_version).where(audit.c.action.in_(("promote", "rollback"))).distinct()
-    wanted = {f"{row.name}/{row.to_version}" for row in connection.execute(moved)}
-    wanted |= {f"{row.name}/{row.version}" for row in connection.execute(sa.select(aliases.c.name, aliases.c.version))}
-    rows = connection.execute(sa.select(_ROW.model_id, _ROW.parent_id, _ROW.extras)).all()
-    needs = {row.model_id: (row.parent_id, row.extras.get("anomaly_model")) for row in rows}
+    waiting = {f"{row.name}/{row.to_version}" for row in connection.execute(moved)}
+    waiting |= {f"{row.name}/{row.version}" for row in connection.execute(sa.select(aliases.c.name, aliases.c.version))}
     found: set[str] = set()
-    waiting = list(wanted)
+    needs = sa.select(_ROW.model_id, _ROW.parent_id, _ROW.extras["anomaly_model"].as_string())
     while waiting:
-        here = waiting.pop()
-        if here in needs and here not in found:
-            found.add(here)
-            waiting.extend(filter(None, needs[here]))
+        some = sorted(waiting)[:_AT_ONCE]
+        waiting.difference_update(some)
+        for model_id, *needed in connection.execute(needs.where(_ROW.model_id.in_(some))):
+            found.add(model_id)
+            waiting |= {other for other in needed if other is not None} - found
     return found
-
-
-def _pointed_at(connection: sa.Connection, name: str) -> set[str]:
-    rows = connection.execute(sa.select(aliases.c.version).where(aliases.c.name == name))
-    return {f"{name}/{row.version}" for row in rows}
 
 
 def collect(database: Database, artifacts: ArtifactStore, *, grace: timedelta) -> CollectReport:
@@ -97,9 +95,9 @@ def collect(database: Database, artifacts: ArtifactStore, *, grace: timedelta) -
             if _throw_away(database, artifacts, digest):
                 removed.append(digest)
                 size += found
-    artifacts.sweep()
+    swept = artifacts.sweep()
     waiting = sum(not _referred(database, digest) for digest in artifacts.digests())
-    return CollectReport(tuple(removed), size, waiting)
+    return CollectReport(tuple(removed), size, waiting, swept, len(artifacts.set_aside()))
 
 
 def _size_of(folder: Path) -> int:
@@ -128,11 +126,11 @@ def _referred(database: Database, digest: str) -> bool:
 
 def _throw_away(database: Database, artifacts: ArtifactStore, digest: str) -> bool:
     with database.transaction() as connection:
-        _hold_off_registrations(connection)
+        _hold_off(connection, "model_versions IN SHARE ROW EXCLUSIVE")  # who registers inserts a version
         return _REFERS.one(connection, wanted=digest) is None and artifacts.remove(digest)
 
 
-def _hold_off_registrations(connection: sa.Connection) -> None:
-    """Make whoever inserts versions wait for this transaction; on SQLite a writing transaction does so by itself."""
+def _hold_off(connection: sa.Connection, what: str) -> None:
+    """Make others wait for this transaction at a table; on SQLite a writing transaction does so by itself."""
     if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("LOCK TABLE model_versions IN SHARE ROW EXCLUSIVE MODE")
+        connection.exec_driver_sql(f"LOCK TABLE {what} MODE")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from huracan.errors import RegistryError, nearest_name
 from huracan.model_info import MarketRegime
 
-__all__ = ["ALL", "Scope", "check_label", "regime_named", "scope_of"]
+__all__ = ["ALL", "Scope", "check_alias", "check_label", "regime_named", "scope_of"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ def scope_of(symbol: str | None, regime: MarketRegime | str | None) -> Scope:
     """
     if symbol is not None:
         check_label(symbol, "symbol")
+        if symbol == "*" or symbol.rpartition("/")[2] in set(MarketRegime):
+            raise RegistryError(f"symbol '{symbol}' cannot be used; written behind an alias it would mean a regime of others.")
     return Scope(symbol or "", regime_named(regime).value if regime is not None else "")
 
 
@@ -52,6 +54,21 @@ def regime_named(regime: MarketRegime | str) -> MarketRegime:
         near = str(nearest_name(str(regime), list(MarketRegime), kind="regime")).partition("; did you mean ")[2]
         hint = f"; did you mean {near.partition('?')[0]}?" if near else "."
         raise RegistryError(f"regime '{regime}' does not exist; expected one of {', '.join(MarketRegime)}{hint}") from error
+
+
+def check_alias(alias: str) -> None:
+    """Make sure that ``alias`` reads as one wherever it is written: ``btc@champion``, ``champion@BTCUSDT/trending``.
+
+    Raises
+    ------
+    RegistryError : it cannot name anything, has an ``@`` or ``/``, or is a number.
+    """
+    check_label(alias, "alias")
+    if "@" in alias or "/" in alias or alias.isdecimal():
+        raise RegistryError(
+            f"alias '{alias}' cannot be used: written down it would mean another symbol, regime or version; a name without '@' "
+            "and '/' that is no number was expected, and whose it is as symbol= and regime=."
+        )
 
 
 def check_label(text: str, what: str) -> None:

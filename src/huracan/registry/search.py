@@ -8,13 +8,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from huracan.errors import RegistryError
+from huracan.registry.audit_chain import Entry, Request, append
 from huracan.registry.records import ModelVersion, VersionSummary
 from huracan.registry.scopes import check_label
 from huracan.registry.statements import Statement, insert_into, moment_out
-from huracan.registry.versions import find_version
+from huracan.registry.versions import find_version, lock_name
 from huracan.storage.tables import model_tags, model_versions
 
-__all__ = ["add_tags", "find_versions", "lineage_of", "tags_of"]
+__all__ = ["add_tags", "checked_tags", "find_versions", "lineage_of", "set_tags", "tags_of"]
 
 _ROW, _TAG = model_versions.c, model_tags.c
 _LISTED = ("id", "name", "version", "learner", "kind", "stage", "verified", "run_id", "created_at")
@@ -82,6 +83,15 @@ def add_tags(connection: sa.Connection, name: str, version: int, tags: Mapping[s
             _DROP_TAG.write(connection, of=name, number=version, called=key)
         if value is not None:
             _ADD_TAG.write(connection, name=name, version=version, key=key, value=value)
+
+
+def set_tags(connection: sa.Connection, name: str, version: int, tags: Mapping[str, str | None], request: Request) -> None:
+    """:func:`add_tags` with its audit row."""
+    _, head = lock_name(connection, name)
+    if request.done_before(connection) is None:
+        find_version(connection, name, version)
+        add_tags(connection, name, version, tags)
+        append(connection, head, Entry("tag", to_version=version, details=tags), request)
 
 
 def checked_tags(tags: Mapping[str, object]) -> dict[str, str | None]:

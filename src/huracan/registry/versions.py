@@ -11,10 +11,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from huracan.errors import RegistryError, nearest_name
 from huracan.registry.audit_chain import Entry, Head, Request, append
 from huracan.registry.records import ModelVersion
+from huracan.registry.registered_facts import JSON_FACTS, told_of
 from huracan.registry.scopes import Scope
 from huracan.registry.statements import Statement, insert_into, moment_in, moment_out
 from huracan.storage import to_json
-from huracan.storage.tables import aliases, model_metrics, model_versions, models, registered_models, utc_now
+from huracan.storage.tables import aliases, audit, model_metrics, model_versions, models, registered_models, utc_now
 
 __all__ = [
     "Held",
@@ -33,7 +34,6 @@ __all__ = [
 
 _ENGINE_METRICS = ("sharpe", "hit_rate", "drawdown", "net_bps", "cost_bps")
 _WINDOW = "out_of_fold"
-_TEXTS = ("info", "metrics", "provenance", "extras", "serving")
 _UNIT, _END = "\x1f", "\x1e"  # separators that no printable label holds
 
 _VERSION = model_versions.c
@@ -86,14 +86,25 @@ _PLAIN: tuple[str, ...] = (
 )
 _PLAIN += ("serving_digest",)
 _held = aliases.alias("held")
+_registration = audit.alias("registration")
 _between: Any = sa.literal_column(f"'{_END}'")
 _COLUMNS = [
     *(_VERSION[name] for name in _PLAIN),
-    *(sa.cast(_VERSION[name], sa.Text).label(name) for name in _TEXTS),
+    *(sa.cast(_VERSION[name], sa.Text).label(name) for name in JSON_FACTS),
     sa.select(sa.func.aggregate_strings(_held.c.alias + _UNIT + _held.c.symbol + _UNIT + _held.c.regime, _between))
     .where(_held.c.name == _VERSION.name, _held.c.version == _VERSION.version)
     .scalar_subquery()
     .label("held"),
+    sa.select(sa.cast(_registration.c.details, sa.Text))
+    .where(
+        _registration.c.name == _VERSION.name,
+        _registration.c.to_version == _VERSION.version,
+        _registration.c.action == sa.literal_column("'register'"),  # as the index of these rows has it
+    )
+    .order_by(_registration.c.position)
+    .limit(1)
+    .scalar_subquery()
+    .label("told"),
 ]
 _ONE = Statement(sa.select(*_COLUMNS).where(_VERSION.name == sa.bindparam("of"), _VERSION.version == sa.bindparam("number")))
 _ALL_OF_NAME = Statement(sa.select(*_COLUMNS).where(_VERSION.name == sa.bindparam("of")).order_by(_VERSION.id))
@@ -174,7 +185,8 @@ def add_version(
 
     Parameters
     ----------
-    values : ``kind, digest, parent_id, info, metrics, provenance, extras, verified, serving_digest, serving`` as plain values.
+    values : ``kind, digest, parent_id, info, metrics, provenance, extras, verified, serving_digest, serving`` as plain values,
+        and ``rows``, how many it was asked about.
 
     Returns
     -------
@@ -195,11 +207,12 @@ def add_version(
     )
     measured = {key: values["metrics"].get(key) for key in _ENGINE_METRICS}
     _ADD_METRICS.write(connection, model_id=model_id, window=_WINDOW, promoted=False, **measured)
-    texts = {key: None if values[key] is None else to_json(values[key]) for key in _TEXTS}
+    texts = {key: None if values[key] is None else to_json(values[key]) for key in JSON_FACTS}
     own = {key: values[key] for key in ("digest", "verified", "serving_digest")}
     own |= {"learner": values["info"]["name"], "run_id": values["provenance"].get("run_id")}
     row = _ADD_VERSION.one(connection, name=name, version=version, **shared, **texts, **own)
-    append(connection, head, Entry("register", to_version=version), request)
+    details = {"facts": told_of({**shared, **own}, texts), "rows": values["rows"]}
+    append(connection, head, Entry("register", to_version=version, details=details), request)
     return version, int(row.id)
 
 
@@ -242,7 +255,8 @@ def no_alias(connection: sa.Connection, name: str, alias: str, scope: Scope) -> 
         return RegistryError(f"model '{name}' has no alias '{alias}'; no version of it was promoted yet.")
     if alias in known:
         return RegistryError(f"model '{name}' has no alias '{scope.written(alias)}', and none for all symbols and regimes.")
-    return RegistryError(str(nearest_name(alias, known, kind=f"alias of model '{name}'")))
+    unknown = str(nearest_name(alias, known, kind="alias")).removeprefix("unknown alias ")
+    return RegistryError(f"model '{name}' has no alias {unknown}")
 
 
 def alias_rows(connection: sa.Connection, name: str) -> list[Any]:
@@ -261,14 +275,15 @@ def versions_of(connection: sa.Connection, name: str) -> list[ModelVersion]:
 
 
 def _version_of(row: Any, alias: str = "") -> ModelVersion:
-    values = dict(zip((*_PLAIN, *_TEXTS), row, strict=False))
+    values = dict(zip((*_PLAIN, *JSON_FACTS), row, strict=False))
     held = [part.split(_UNIT) for part in row.held.split(_END)] if row.held else []
     scope = {"symbol": row.of_symbol, "regime": row.of_regime, "generation": row.generation} if alias else {}
     return ModelVersion(
         **{name: values[name] for name in _PLAIN if name not in ("created_at", "verified")},
         created_at=moment_out(values["created_at"]),
         verified=bool(values["verified"]),
-        texts={name: values[name] for name in _TEXTS},
+        texts={name: values[name] for name in JSON_FACTS},
+        told=row.told,
         aliases=tuple(sorted(Scope(symbol, regime).written(name) for name, symbol, regime in held)),
         alias=alias,
         **scope,

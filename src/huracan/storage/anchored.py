@@ -10,7 +10,16 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
-__all__ = ["NotPlain", "flush_inside", "make_inside", "opened_inside", "read_inside", "remove_inside", "write_inside"]
+__all__ = [
+    "NotPlain",
+    "flush_inside",
+    "make_inside",
+    "opened_inside",
+    "read_inside",
+    "remove_inside",
+    "size_inside",
+    "write_inside",
+]
 
 _AT_ONCE = 8
 _NO_LINKS = os.O_NOFOLLOW | os.O_CLOEXEC
@@ -82,6 +91,20 @@ def read_inside(handle: int, name: str, *, size: int | None = None, at_most: int
         if at_most is not None and facts.st_size > at_most:
             raise OverflowError(f"it has {facts.st_size} bytes, at most {at_most} were expected")
         return opened.read(facts.st_size)
+
+
+def size_inside(handle: int, name: str, *, size: int) -> None:
+    """See that a plain file of that size is inside an open folder, without opening it.
+
+    Raises
+    ------
+    FileNotFoundError : it is absent. NotPlain : it is a link, a pipe or a device. OverflowError : it has another size.
+    """
+    facts = os.stat(name, dir_fd=handle, follow_symlinks=False)
+    if not stat.S_ISREG(facts.st_mode):
+        raise NotPlain(errno.EINVAL, "a link or no plain file", name)
+    if facts.st_size != size:
+        raise OverflowError(f"it has {facts.st_size} bytes, {size} were expected")
 
 
 def write_inside(handle: int, name: str, data: bytes) -> None:

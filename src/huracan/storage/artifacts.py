@@ -12,28 +12,37 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from huracan.errors import ArtifactError, StorageError
-from huracan.storage.anchored import NotPlain, flush_inside, opened_inside, read_inside, remove_inside, write_inside
-from huracan.storage.json_values import from_json, to_json
+from huracan.errors import ArtifactDamaged, ArtifactError, ArtifactMissing, StorageError
+from huracan.storage.anchored import (
+    NotPlain,
+    flush_inside,
+    opened_inside,
+    read_inside,
+    remove_inside,
+    size_inside,
+    write_inside,
+)
+from huracan.storage.json_values import from_json
+from huracan.storage.manifests import (
+    FILE_NAME,
+    MANIFEST,
+    MOST_BYTES,
+    library_versions,
+    manifest_of,
+    manifest_text,
+    other_hash,
+)
 from huracan.storage.whole_files import make_folder
 
 __all__ = ["ArtifactRef", "ArtifactStore", "library_versions"]
 
-_MANIFEST = "manifest.json"
-_MAX_MANIFEST = 64 << 20
-_OURS = ("format", "files", "versions")
-_FIRST_FORMAT = b'{\n "created_at": '
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _INCOMING, _DAMAGED, _TRASH = ".incoming", ".damaged", ".trash"
-_LIBRARIES = (
-    *("huracan", "numpy", "polars", "scipy", "bottleneck", "TA-Lib"),
-    *("scikit-learn", "skops", "xgboost-cpu", "xgboost", "lightgbm", "torch"),
-)
+_OCCUPIED = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
+_KEEP_DAMAGED = timedelta(days=30)
 
 
 @dataclass(frozen=True)
@@ -108,14 +117,14 @@ class ArtifactStore:
         StorageError : the folder is read-only or the disk is full; nothing is left behind.
         """
         self._check_names(files)
-        text = _manifest_of(files, facts or {})
+        text = manifest_text(files, facts or {})
         digest = hashlib.sha256(text).hexdigest()
         with self._translated("written"):
             make_folder(self.folder)
             with self._opened() as root, opened_inside(root, digest[:2], make=True) as shelf:
-                if not self._kept_already(root, shelf, digest):
-                    with opened_inside(root, _INCOMING, make=True) as incoming:
-                        _move_in(incoming, shelf, digest, {**files, _MANIFEST: text})
+                if not self._is_whole(digest):
+                    with _written_aside(root, digest, {**files, MANIFEST: text}) as (incoming, aside):
+                        self._settle(root, shelf, digest, incoming, aside)
         return ArtifactRef(digest, from_json(text))
 
     def manifest(self, digest: str) -> dict[str, Any]:
@@ -135,9 +144,25 @@ class ArtifactStore:
         ------
         ArtifactError : the artifact or a file is missing, has other content than it was stored with, or is a link.
         """
+        return self.read(digest)[1]
+
+    def read(self, digest: str) -> tuple[dict[str, Any], dict[str, bytes]]:
+        """:meth:`manifest` and :meth:`get` of one look at the artifact."""
         with self._artifact(digest) as folder:
-            entries = self._manifest(folder, digest)["files"]
-            return {name: _verified(folder, digest, name, entry) for name, entry in entries.items()}
+            manifest = self._manifest(folder, digest)
+            return manifest, {name: _verified(folder, digest, name, entry) for name, entry in manifest["files"].items()}
+
+    def glance(self, digest: str) -> None:
+        """See that an artifact is there: its manifest as it was stored, and each file with its size, however large it is.
+
+        Raises
+        ------
+        ArtifactError : something is missing or of another size; changed content of the same size is found by :meth:`get`.
+        """
+        with self._artifact(digest) as folder:
+            for name, entry in self._manifest(folder, digest)["files"].items():
+                with _explained(digest, name):
+                    size_inside(folder, name, size=entry["bytes"])
 
     def check(self, digest: str) -> list[str]:
         """Everything that is wrong with an artifact, a sentence each; nothing of its content is parsed.
@@ -160,7 +185,7 @@ class ArtifactStore:
                         _verified(folder, digest, name, entry)
                     except ArtifactError as error:
                         found.append(str(error))
-                strange = sorted(set(os.listdir(folder)) - {*entries, _MANIFEST})
+                strange = sorted(set(os.listdir(folder)) - {*entries, MANIFEST})
                 found += [f"artifact {digest} holds '{name}', which its manifest does not list." for name in strange]
         except ArtifactError as error:
             found.append(str(error))
@@ -193,22 +218,37 @@ class ArtifactStore:
             return True
         return False
 
-    def sweep(self, older_than: timedelta = timedelta(hours=1)) -> int:
-        """Remove what killed processes left half-written or half-removed, untouched for ``older_than``; how many things.
+    def sweep(self, older_than: timedelta = timedelta(hours=1), *, damaged_after: timedelta = _KEEP_DAMAGED) -> int:
+        """Remove what killed processes left half-written or half-removed, and damaged artifacts that were replaced.
+
+        Parameters
+        ----------
+        older_than : how long what is half-written was not touched. damaged_after : how long a damaged one is kept to look at.
+
+        Returns
+        -------
+        int : how many things were removed.
 
         Raises
         ------
         StorageError : the folder is read-only.
         """
-        before, count = time.time() - older_than.total_seconds(), 0
+        count = 0
         with self._translated("written"), suppress(FileNotFoundError), self._opened() as root:
-            for name in (_INCOMING, _TRASH):
+            for name, age in ((_INCOMING, older_than), (_TRASH, older_than), (_DAMAGED, damaged_after)):
+                before = time.time() - age.total_seconds()
                 with suppress(FileNotFoundError), opened_inside(root, name) as place:
                     for left in os.listdir(place):
                         if _last_touched(place, left) < before:
                             remove_inside(place, left)
                             count += 1
         return count
+
+    def set_aside(self) -> list[str]:
+        """Digests of damaged artifacts that were replaced and are kept to be looked at, sorted; :meth:`sweep` lets them go."""
+        with self._translated("listed"), suppress(FileNotFoundError):
+            return sorted(name.partition(".")[0] for name in os.listdir(self.folder / _DAMAGED))
+        return []
 
     def _listed(self) -> Iterator[tuple[str, float]]:
         """Digest and time of the last touch (seconds since 1970) of every artifact; what lies behind links is none."""
@@ -236,41 +276,24 @@ class ArtifactStore:
             with self._opened() as root, opened_inside(root, digest[:2]) as shelf, opened_inside(shelf, digest) as folder:
                 yield folder
         except NotPlain as error:
-            raise ArtifactError(f"artifact {digest} lies behind a link, or is no folder; links are not followed.") from error
+            raise ArtifactDamaged(f"artifact {digest} lies behind a link, or is no folder; links are not followed.") from error
         except FileNotFoundError as error:
-            raise ArtifactError(f"artifact {digest} is not in {self.folder}; was the folder moved or cleaned?") from error
+            raise ArtifactMissing(f"artifact {digest} is not in {self.folder}; was the folder moved or cleaned?") from error
         except OSError as error:
             raise ArtifactError(f"artifact {digest} in {self.folder} cannot be read: {error.strerror}.") from error
 
     def _manifest(self, folder: int, digest: str) -> dict[str, Any]:
-        text = _read(folder, digest, _MANIFEST, at_most=_MAX_MANIFEST)
-        actual = hashlib.sha256(text).hexdigest()
-        first = text.startswith(_FIRST_FORMAT)
-        if actual != digest and not first:
-            raise _damaged(digest, _MANIFEST, actual, digest)
-        try:
-            manifest = from_json(text)
-        except StorageError as error:
-            raise ArtifactError(f"{_MANIFEST} of artifact {digest} is damaged: {error}") from error
-        files = manifest.get("files") if isinstance(manifest, dict) else None
-        if not isinstance(files, dict) or not all(_is_entry(name, entry) for name, entry in files.items()):
-            raise ArtifactError(f"{_MANIFEST} of artifact {digest} is damaged: it does not list its files.")
-        if first and _first_digest(files) != digest:
-            raise ArtifactError(f"{_MANIFEST} of artifact {digest} lists files that are not the artifact's; it was changed.")
-        if not first and manifest.get("format") != 2:
-            raise ArtifactError(f"artifact {digest} is of a format this version does not know; upgrade huracan.")
-        if sum(entry["bytes"] for entry in files.values()) > self.max_bytes:
-            raise ArtifactError(f"artifact {digest} is larger than the {self.max_bytes} bytes allowed.")
-        return manifest
+        text = _read(folder, digest, MANIFEST, at_most=MOST_BYTES)
+        return manifest_of(text, digest, most=self.max_bytes)
 
     def _check_names(self, files: Mapping[str, bytes]) -> None:
         if not files:
             raise ArtifactError("an artifact needs at least one file.")
         for name in files:
-            if not _NAME.fullmatch(name) or name.lower() == _MANIFEST:
+            if not FILE_NAME.fullmatch(name) or name.lower() == MANIFEST:
                 raise ArtifactError(
                     f"'{name}' cannot be a file of an artifact; letters, digits, '.', '_' and '-' were expected, "
-                    f"starting with a letter or digit, at most 100, and not {_MANIFEST}."
+                    f"starting with a letter or digit, at most 100, and not {MANIFEST}."
                 )
         if len({name.lower() for name in files}) < len(files):
             raise ArtifactError("two files of the artifact differ only in upper and lower case; not every disk can keep both.")
@@ -278,16 +301,27 @@ class ArtifactStore:
         if size > self.max_bytes:
             raise ArtifactError(f"the artifact has {size} bytes; at most {self.max_bytes} are kept.")
 
-    def _kept_already(self, root: int, shelf: int, digest: str) -> bool:
-        """Whether the artifact is there and whole; a damaged one, or whatever stands in its place, is set aside."""
+    def _is_whole(self, digest: str) -> bool:
+        """Whether the artifact is there and proven whole, and if so touched; what cannot be read now is neither, and raised."""
         try:
             self.get(digest)
             self.touch(digest)
-        except ArtifactError:
-            with suppress(FileNotFoundError), opened_inside(root, _DAMAGED, make=True) as grave:
-                os.rename(digest, f"{digest}.{secrets.token_hex(8)}", src_dir_fd=shelf, dst_dir_fd=grave)
+        except (ArtifactMissing, ArtifactDamaged):
             return False
         return True
+
+    def _settle(self, root: int, shelf: int, digest: str, incoming: int, aside: str) -> None:
+        """Give what was written aside its name; only what is proven damaged makes room, once its replacement is there."""
+        for _ in range(5):
+            if _rename_unless_there(incoming, aside, shelf, digest):
+                os.fsync(shelf)
+                return
+            here = _identity(shelf, digest)
+            if self._is_whole(digest):  # another process stored the same first
+                return
+            with suppress(FileNotFoundError), opened_inside(root, _DAMAGED, make=True) as grave:
+                _set_aside(shelf, digest, here, grave)
+        raise StorageError(f"artifact {digest} is stored by others again and again, and damaged each time; look at the disk.")
 
     @contextmanager
     def _translated(self, verb: str) -> Iterator[None]:
@@ -305,49 +339,22 @@ class ArtifactStore:
             raise StorageError(f"the artifact folder {self.folder} cannot be {verb}: {reason}; nothing was changed.") from error
 
 
-def library_versions() -> dict[str, str]:
-    """Versions of Python and of the installed libraries that a result or a stored model depends on."""
-    return dict(_versions())
-
-
-@cache  # looking them up reads a file each; what is imported does not change while the process lives
-def _versions() -> dict[str, str]:
-    import platform
-    from importlib.metadata import PackageNotFoundError, version
-
-    found = {"python": platform.python_version()}
-    for name in _LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def _manifest_of(files: Mapping[str, bytes], facts: Mapping[str, Any]) -> bytes:
-    """The bytes of the manifest: canonical, without the time of writing, so equal content has an equal digest."""
-    taken = sorted(set(facts) & set(_OURS))
-    if taken:
-        raise ArtifactError(f"the fact '{taken[0]}' cannot be given; the artifact store writes {', '.join(_OURS)} itself.")
-    entries = {name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for name, data in files.items()}
-    try:
-        text = to_json({**facts, "format": 2, "files": entries, "versions": library_versions()}, where="fact").encode()
-    except (StorageError, UnicodeEncodeError) as error:
-        raise ArtifactError(f"the facts of the artifact cannot be kept: {error}") from error
-    if len(text) > _MAX_MANIFEST:
-        raise ArtifactError(f"the facts of the artifact have {len(text)} bytes; at most {_MAX_MANIFEST} are kept.")
-    return text
-
-
 def _read(folder: int, digest: str, name: str, *, size: int | None = None, at_most: int | None = None) -> bytes:
-    try:
+    with _explained(digest, name):
         return read_inside(folder, name, size=size, at_most=at_most)
+
+
+@contextmanager
+def _explained(digest: str, name: str) -> Iterator[None]:
+    """Say of a file what is wrong with it: proven damage, or that it could not be read just now."""
+    try:
+        yield
     except FileNotFoundError as error:
-        raise ArtifactError(f"file '{name}' of artifact {digest} is missing; restore it from a backup.") from error
+        raise ArtifactDamaged(f"file '{name}' of artifact {digest} is missing; restore it from a backup.") from error
     except NotPlain as error:
-        raise ArtifactError(f"file '{name}' of artifact {digest} is {error.strerror}; links are not followed.") from error
+        raise ArtifactDamaged(f"file '{name}' of artifact {digest} is {error.strerror}; links are not followed.") from error
     except OverflowError as error:
-        raise ArtifactError(f"file '{name}' of artifact {digest} is damaged: {error}; restore it from a backup.") from error
+        raise ArtifactDamaged(f"file '{name}' of artifact {digest} is damaged: {error}; restore it from a backup.") from error
     except OSError as error:
         raise ArtifactError(f"file '{name}' of artifact {digest} cannot be read: {error.strerror}.") from error
 
@@ -356,54 +363,55 @@ def _verified(folder: int, digest: str, name: str, entry: Mapping[str, Any]) -> 
     data = _read(folder, digest, name, size=entry["bytes"])
     actual = hashlib.sha256(data).hexdigest()
     if actual != entry["sha256"]:
-        raise _damaged(digest, name, actual, entry["sha256"])
+        raise other_hash(digest, name, actual, entry["sha256"])
     return data
 
 
-def _damaged(digest: str, name: str, actual: str, expected: str) -> ArtifactError:
-    return ArtifactError(
-        f"file '{name}' of artifact {digest} is damaged: its SHA-256 is {actual[:12]}..., {expected[:12]}... was expected; "
-        "restore it from a backup."
-    )
-
-
-def _is_entry(name: str, entry: object) -> bool:
-    return (
-        _NAME.fullmatch(name) is not None
-        and isinstance(entry, dict)
-        and isinstance(entry.get("sha256"), str)
-        and isinstance(entry.get("bytes"), int)
-        and entry["bytes"] >= 0
-    )
-
-
-def _first_digest(entries: Mapping[str, Mapping[str, object]]) -> str:
-    """The name of an artifact of format 1: a hash over names, hashes and sizes of its files."""
-    lines = (f"{name}\x00{entry['sha256']}\x00{entry['bytes']}\n" for name, entry in sorted(entries.items()))
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def _move_in(incoming: int, shelf: int, digest: str, files: Mapping[str, bytes]) -> None:
-    """Write the files aside, make them last, and give them their name."""
+@contextmanager
+def _written_aside(root: int, digest: str, files: Mapping[str, bytes]) -> Iterator[tuple[int, str]]:
+    """The files in a new folder that lasts, to be renamed; what is not renamed by then is removed."""
     aside = f"{digest[:8]}.{secrets.token_hex(8)}"
-    os.mkdir(aside, dir_fd=incoming)
-    try:
-        with opened_inside(incoming, aside) as folder:
-            for name, data in files.items():
-                write_inside(folder, name, data)
-            flush_inside(folder, list(files))
-        _rename_unless_there(incoming, aside, shelf, digest)
-        os.fsync(shelf)
-    finally:
-        remove_inside(incoming, aside)
+    with opened_inside(root, _INCOMING, make=True) as incoming:
+        os.mkdir(aside, dir_fd=incoming)
+        try:
+            with opened_inside(incoming, aside) as folder:
+                for name, data in files.items():
+                    write_inside(folder, name, data)
+                flush_inside(folder, list(files))
+            yield incoming, aside
+        finally:
+            remove_inside(incoming, aside)
 
 
-def _rename_unless_there(source: int, name: str, target: int, digest: str) -> None:
+def _rename_unless_there(source: int, name: str, target: int, digest: str) -> bool:
+    """Whether it has its name now; not where something is there under it."""
     try:
         os.rename(name, digest, src_dir_fd=source, dst_dir_fd=target)
     except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # another process stored the same content first
-            raise
+        if error.errno in _OCCUPIED:
+            return False
+        raise
+    return True
+
+
+def _identity(place: int, name: str) -> tuple[int, int] | None:
+    """Which thing stands under a name, so that it is told from what another process puts there."""
+    try:
+        facts = os.stat(name, dir_fd=place, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    return facts.st_dev, facts.st_ino
+
+
+def _set_aside(shelf: int, digest: str, proven: tuple[int, int] | None, grave: int) -> None:
+    """Move what was proven damaged out of the way; what another process has put there since goes back."""
+    name = f"{digest}.{secrets.token_hex(8)}"
+    os.rename(digest, name, src_dir_fd=shelf, dst_dir_fd=grave)
+    if _identity(grave, name) == proven:
+        with suppress(PermissionError):  # somebody else's
+            os.utime(name, dir_fd=grave, follow_symlinks=False)  # it is kept for a while from now
+    elif not _rename_unless_there(grave, name, shelf, digest):
+        remove_inside(grave, name)
 
 
 def _last_touched(place: int, name: str) -> float:

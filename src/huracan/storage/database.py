@@ -165,6 +165,23 @@ class Database:
         ):
             yield connection
 
+    def read(self, look: Callable[[sa.Connection], T], *, one_moment: bool = False, attempts: int = 3) -> T:
+        """What ``look`` finds on a connection that only reads; looked at again where the connection was lost.
+
+        Parameters are those of :meth:`run` and :meth:`reading`.
+
+        Raises
+        ------
+        ConnectionLost : the connection was lost at every attempt.
+        StorageError : the database refused for another reason.
+        """
+
+        def attempt() -> T:
+            with self.reading(one_moment=one_moment) as connection:
+                return look(connection)
+
+        return _again(attempt, attempts, "nothing was being changed")
+
     def run(self, work: Callable[[sa.Connection], T], *, attempts: int = 3) -> T:
         """Do ``work`` in one transaction; once more from its start where the connection was lost or others were in the way.
 
@@ -185,23 +202,12 @@ class Database:
         >>> database.run(lambda connection: connection.execute(sa.text("select 42")).scalar_one())
         42
         """
-        for attempt in range(attempts):
-            try:
-                with self.transaction() as connection:
-                    return work(connection)
-            except StorageError as error:
-                lost = is_lost(error.__cause__)
-                if not lost and not is_passing(error.__cause__):
-                    raise
-                if attempt + 1 == attempts:
-                    if not lost:
-                        raise
-                    raise ConnectionLost(
-                        f"{error} The connection was lost {attempts} times; what was being done may be kept or not: look, "
-                        "then do it again."
-                    ) from error
-            time.sleep(_FIRST_PAUSE * 4**attempt)
-        raise StorageError(f"{attempts} attempts were asked for; at least 1 was expected.")
+
+        def attempt() -> T:
+            with self.transaction() as connection:
+                return work(connection)
+
+        return _again(attempt, attempts, "what was being done may be kept or not: look, then do it again")
 
     def now(self, connection: sa.Connection) -> datetime:
         """The time by the database's clock, one for all hosts; SQLite's is that of the one host that uses it."""
@@ -224,7 +230,8 @@ class Database:
         try:
             yield
         except sa.exc.SQLAlchemyError as error:
-            raise StorageError(explain(error, self.where, self.busy_timeout)) from error
+            file = Path(str(self.url.database)) if self.is_sqlite and not self._in_memory else None
+            raise StorageError(explain(error, self.where, self.busy_timeout, file)) from error
 
     def _prepare_sqlite(self, raw: Any, _record: Any) -> None:
         raw.isolation_level = None  # the "begin" event says BEGIN; sqlite3's own guess would split transactions
@@ -238,6 +245,23 @@ class Database:
             cursor.execute(f"SET lock_timeout = {int(self.busy_timeout * 1000)}")
             cursor.execute("SET TIME ZONE 'UTC'")
         raw.commit()
+
+
+def _again(attempt: Callable[[], T], attempts: int, in_doubt: str) -> T:
+    """What ``attempt`` gives, begun again after a pause where the connection was lost or others were in the way."""
+    for count in range(attempts):
+        try:
+            return attempt()
+        except StorageError as error:
+            lost = is_lost(error.__cause__)
+            if not lost and not is_passing(error.__cause__):
+                raise
+            if count + 1 == attempts:
+                if not lost:
+                    raise
+                raise ConnectionLost(f"{error} The connection was lost {attempts} times; {in_doubt}.") from error
+        time.sleep(_FIRST_PAUSE * 4**count)
+    raise StorageError(f"{attempts} attempts were asked for; at least 1 was expected.")
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:

@@ -221,11 +221,18 @@ audit = sa.Table(
     sa.Column("hash", sa.Text),
     sa.Index("uq_audit_name_position", "name", "position", unique=True),
     sa.Index("uq_audit_request_id", "request_id", unique=True),
-    sa.Index(None, "name", "alias", "symbol", "regime", "id"),
+    sa.Index(None, "name", "alias", "symbol", "regime", "position"),
     sqlite_autoincrement=True,
 )
 """What happened to each name, in a chain of hashes (``position``, ``previous_hash``, ``hash``); triggers refuse changes."""
 
+sa.Index(
+    "ix_audit_registered",
+    audit.c.name,
+    audit.c.to_version,
+    sqlite_where=audit.c.action == sa.literal_column("'register'"),
+    postgresql_where=audit.c.action == sa.literal_column("'register'"),
+)
 model_tags = sa.Table(
     "model_tags",
     metadata,

@@ -6,13 +6,14 @@ import errno
 import os
 import re
 import secrets
-from collections.abc import Iterable
+import shutil
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from huracan.errors import StorageError
 
-__all__ = ["LEFT_ASIDE", "flush_folder", "make_folder", "put_chunks", "put_file", "refusal"]
+__all__ = ["LEFT_ASIDE", "flush_folder", "make_folder", "put_chunks", "put_file", "put_folder", "refusal"]
 
 LEFT_ASIDE = re.compile(r"\..+\.[0-9a-f]{16}\.aside")
 """Names of what a killed process may leave behind."""
@@ -50,6 +51,33 @@ def put_chunks(path: Path, chunks: Iterable[bytes]) -> None:
     finally:
         with suppress(OSError):
             aside.unlink(missing_ok=True)
+
+
+def put_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files into a folder of a name that is free, all of them or none; folders above are made.
+
+    Raises
+    ------
+    StorageError : there is something of that name, the disk is full or the folder above cannot be written; nothing is left.
+    """
+    if folder.exists() or folder.is_symlink():
+        raise StorageError(f"{folder} is there already; a new folder was expected.")
+    aside = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}.aside")
+    try:
+        make_folder(folder.parent)
+        aside.mkdir()
+        for name, content in files.items():
+            with (aside / name).open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        flush_folder(aside)
+        os.rename(aside, folder)
+        flush_folder(folder.parent)
+    except OSError as error:
+        raise refusal(folder, "written", error) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def make_folder(folder: Path) -> None:
