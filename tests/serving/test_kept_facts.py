@@ -11,9 +11,9 @@ import pytest
 
 from huracan import ModelRegistry
 from huracan.errors import RegistryError
+from huracan.registry.kept_facts import read_facts
 from huracan.serving import Predictor
 from huracan.serving import served as served_module
-from huracan.serving.kept_facts import read_facts
 
 NAME = "champion.simulated"
 HOUR = 3_600_000
@@ -33,41 +33,41 @@ def put(*path: str, value: Any) -> Change:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (put("levels", value=[0.1]), r"levels .*it is \[0.1\]"),
-        (put("levels", value={"SIM01-USD": "high"}), "levels .*'SIM01-USD' is 'high'"),
-        (put("levels", value={"all": float("nan")}), "levels .*'all' is nan"),
-        (put("scale", value=None), "a scale .*it is None"),
-        (put("scale", "spread", value=-1.0), "a scale .*'spread' is -1.0"),
-        (put("scale", value={"center": 0.0, "spread": 1.0, "slope": 0.1}), "a scale .*'intercept' is missing"),
-        (put("scale", "slope", value=1e6), "a scale .*math range error"),
-        (put("forecast", "slope", value="up"), "a scale .*'forecast slope' is 'up'"),
-        (put("policy", "mode", value="bold"), "a policy .*mode is 'bold'"),
-        (put("policy", "threshold", value="0.1"), "a policy"),
-        (put("policy", "horizon", value=5.0), "a policy .*'horizon' is 5.0"),
-        (put("policy", "horizon", value=10**9), "a policy .*'horizon' is 1000000000"),
-        (put("policy", "leverage", value=2.0), "a policy .*leverage"),
-        (put("policy", "allow_short", value="no"), "a policy .*'allow_short' is 'no'"),
-        (put("intervals", value={"state": {}}), "intervals .*'scale' is missing"),
-        (put("intervals", "scale", value="price"), "intervals .*'scale' is 'price'"),
-        (put("intervals", "state", "recent", value=[0.1, float("nan")]), "intervals .*'recent score 1' is nan"),
-        (put("intervals", "state", "n_hits", value="many"), "intervals .*'n_hits' is 'many'"),
-        (put("intervals", "state", "miss_level", value=None), "intervals .*'miss_level' is None"),
-        (put("config", "regimes", "trend_window", value=1), "a configuration .*trend_window is 1"),
-        (put("config", "labels", "volatility_span", value=1), "a configuration .*'volatility_span' is 1"),
-        (put("config", "labels", "horizon", value=0), "a configuration .*'horizon' of its labels is 0"),
-        (put("recipe", value="{}"), "a recipe"),
-        (put("recipe", value=7), "a recipe"),
+        (put("levels", value=[0.1]), r"'levels' .*it is \[0.1\]"),
+        (put("levels", value={"SIM01-USD": "high"}), "'levels' .*'SIM01-USD' is 'high'"),
+        (put("levels", value={"all": float("nan")}), "'levels' .*'all' is nan"),
+        (put("scale", value=None), "'scale' .*it is None"),
+        (put("scale", "spread", value=-1.0), "'scale' .*'spread' is -1.0"),
+        (put("scale", value={"center": 0.0, "spread": 1.0, "slope": 0.1}), "'scale' .*'intercept' is missing"),
+        (put("scale", "slope", value=1e6), "'scale' .*math range error"),
+        (put("forecast", "slope", value="up"), "'forecast' .*'slope' is 'up'"),
+        (put("policy", "mode", value="bold"), "'policy' .*mode is 'bold'"),
+        (put("policy", "threshold", value="0.1"), "'policy' "),
+        (put("policy", "horizon", value=5.0), "'policy' .*'horizon' is 5.0"),
+        (put("policy", "horizon", value=10**9), "'policy' .*'horizon' is 1000000000"),
+        (put("policy", "leverage", value=2.0), "'policy' .*leverage"),
+        (put("policy", "allow_short", value="no"), "'policy' .*'allow_short' is 'no'"),
+        (put("intervals", value={"state": {}}), "'intervals' .*'scale' is missing"),
+        (put("intervals", "scale", value="price"), "'intervals' .*'scale' is 'price'"),
+        (put("intervals", "state", "recent", value=[0.1, float("nan")]), "'intervals' .*'recent score 1' is nan"),
+        (put("intervals", "state", "n_hits", value="many"), "'intervals' .*'n_hits' is 'many'"),
+        (put("intervals", "state", "miss_level", value=None), "'intervals' .*'miss_level' is None"),
+        (put("config", "regimes", "trend_window", value=1), "'config' .*trend_window is 1"),
+        (put("config", "labels", "volatility_span", value=1), "'config' .*'volatility_span' is 1"),
+        (put("config", "labels", "horizon", value=0), "'config' .*'horizon' of its labels is 0"),
+        (put("recipe", value="{}"), "'recipe' "),
+        (put("recipe", value=7), "'recipe' "),
     ],
 )
 def test_what_cannot_be_used_is_refused_by_name(registry: ModelRegistry, change: Change, said: str) -> None:
     kept = json.loads(json.dumps(dict(registry.get(NAME).extras)))
     change(kept)
-    with pytest.raises(RegistryError, match=f"'btc/1' was registered with {said}"):
-        read_facts("btc/1", kept, HOUR)
+    with pytest.raises(RegistryError, match=f"its {said}"):
+        read_facts(kept, HOUR)
 
 
 def test_what_a_run_kept_is_read(registry: ModelRegistry) -> None:
-    facts = read_facts("btc/1", registry.get(NAME).extras, HOUR)
+    facts = read_facts(registry.get(NAME).extras, HOUR)
     assert None not in (facts.recipe, facts.outlook, facts.policy, facts.interval, facts.classifier, facts.labels)
 
 
@@ -80,11 +80,12 @@ def test_a_version_that_would_fail_at_a_candle_is_not_taken_over_and_signals_say
 ) -> None:
     """As a version of an earlier registry, which looked at less, may be."""
     name, first = request.node.name, registry.get(NAME)
-    for _ in range(3):
-        registry.register(registry.load(NAME), first.info, name=name, extras=first.extras, provenance=first.provenance)
+    for state in ("whole", "damaged", "whole"):
+        extras = {**first.extras, "is": state}
+        registry.register(registry.load(NAME), first.info, name=name, extras=extras, provenance=first.provenance)
 
-    def damaged(model_id: str, extras: Any, bar: int | None) -> Any:
-        return read_facts(model_id, {**extras, "levels": {"all": None}} if model_id == f"{name}/2" else extras, bar)
+    def damaged(extras: Any, bar: int | None) -> Any:
+        return read_facts({**extras, "levels": {"all": None}} if extras.get("is") == "damaged" else extras, bar)
 
     monkeypatch.setattr(served_module, "read_facts", damaged)
     registry.promote(name, 1, reason="first")
@@ -94,7 +95,7 @@ def test_a_version_that_would_fail_at_a_candle_is_not_taken_over_and_signals_say
     signal = predictor.update(later[0])
     assert signal.model_id == f"{name}/1"
     assert signal.notes == predictor.notes
-    assert "levels that cannot be served" in signal.notes[-1]
+    assert "its 'levels' cannot be served" in signal.notes[-1]
     assert predictor.predict(history.tail(2))["notes"].to_list() == [list(predictor.notes)] * 2
     registry.promote(name, 3, reason="mended")
     assert predictor.refresh()

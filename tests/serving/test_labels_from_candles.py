@@ -11,8 +11,8 @@ import pytest
 
 from huracan import ModelRegistry
 from huracan.labels import forward_return_labels
+from huracan.registry.kept_facts import read_facts
 from huracan.serving import Predictor
-from huracan.serving.kept_facts import read_facts
 
 NAME = "champion.simulated"
 Bars = list[dict[str, Any]]
@@ -81,7 +81,7 @@ def test_other_labels_are_not_told_by_candles_and_notes_say_so(
     registry: ModelRegistry, request: pytest.FixtureRequest, history: pl.DataFrame
 ) -> None:
     copy(registry, request.node.name, kind="triple_barrier")
-    facts = read_facts("btc/1", registry.get(request.node.name, version=1).extras, 3_600_000)
+    facts = read_facts(registry.get(request.node.name, version=1).extras, 3_600_000)
     assert facts.labels is None
     predictor = Predictor.from_registry(registry, request.node.name, version=1, learn_from_candles=True)
     assert predictor.notes == ("its labels are no plain forward returns, so candles do not tell them: learn does.",)

@@ -22,7 +22,6 @@ from huracan.registry.regime_rows import add_regimes
 from huracan.registry.round_trip import answers_of, probe_files
 from huracan.registry.scopes import check_label
 from huracan.registry.search import add_tags, checked_tags
-from huracan.registry.served_extras import check_served_extras, model_named
 from huracan.registry.versions import add_version, find_version, lock_name
 from huracan.storage import ArtifactStore, Database, from_json, to_json
 
@@ -36,7 +35,8 @@ _PROBE_ROWS = 256
 class Registration:
     """A model that can be registered: files of its artifact, values of its row, its export to ONNX where one was tried.
 
-    ``rows`` : how many it was asked about before and after its round trip.
+    ``rows`` : how many it was asked about before and after its round trip. ``companion`` : name and version of the autoencoder
+    beside it.
     """
 
     name: str
@@ -45,6 +45,7 @@ class Registration:
     tags: Mapping[str, str | None]
     export: Any = None
     rows: int = 0
+    companion: tuple[str, int] | None = None
     request: Request = field(default_factory=Request)
 
     @classmethod
@@ -76,14 +77,14 @@ class Registration:
             plain = {key: from_json(to_json(value, where=key)) for key, value in values.items()}
         except StorageError as error:
             raise RegistryError(f"model '{name}' cannot be registered: {error}") from error
-        check_served_extras(name, plain["extras"])
+        companion = _companion_of(name, plain["extras"])
         files = _dump_fitted(model)
         rows = None if probe is None else _probe_of(probe)
         if rows is not None:
             files |= probe_files(model, rows)
         _check_round_trip(model, files, rows)
         export = None if probe is None else _export_of(model, probe)
-        return cls(name, files, plain, checked_tags(tags or {}), export, 0 if rows is None else len(rows))
+        return cls(name, files, plain, checked_tags(tags or {}), export, 0 if rows is None else len(rows), companion)
 
     def keep(
         self, database: Database, artifacts: ArtifactStore, *, parent: int | str | None, attachments: Mapping[str, bytes]
@@ -128,8 +129,8 @@ class Registration:
 
     def make_known(self, connection: sa.Connection, stored: Mapping[str, Any], parent: int | str | None) -> int:
         """Write the rows of a version whose files are kept; ``stored`` says where, and what was checked of them."""
-        if "anomaly_model" in self.values["extras"]:
-            find_version(connection, *model_named(self.values["extras"]["anomaly_model"]))
+        if self.companion is not None:
+            find_version(connection, *self.companion)
         parent_id = find_version(connection, self.name, parent).model_id if isinstance(parent, int) else parent
         version, row = add_version(
             connection, self.name, {**self.values, **stored, "parent_id": parent_id, "rows": self.rows}, self.request
@@ -145,6 +146,16 @@ def _card_of(model: Any, info: ModelInfo | None) -> ModelInfo:
     if not isinstance(info, ModelInfo):
         raise RegistryError(f"a ModelInfo is needed to register a {type(model).__name__}; got {type(info).__name__}.")
     return info
+
+
+def _companion_of(name: str, extras: Mapping[str, Any]) -> tuple[str, int] | None:
+    """Try what serving will read of ``extras``; malformed, it would be found at a bad moment."""
+    from huracan.registry.kept_facts import read_facts
+
+    try:
+        return read_facts(extras).companion
+    except RegistryError as error:
+        raise RegistryError(f"model '{name}' cannot be registered: {error}") from error
 
 
 def checked_metrics(metrics: Mapping[str, float]) -> dict[str, float]:

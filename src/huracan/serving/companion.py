@@ -33,22 +33,19 @@ class Companion:
         )
 
 
-def load_companion(registry: ModelRegistry, model_id: str, columns: Sequence[str], most: float) -> Companion:
+def load_companion(registry: ModelRegistry, name: str, number: int, columns: Sequence[str], most: float) -> Companion:
     """Load the autoencoder that a champion names in ``extras["anomaly_model"]``.
 
     Parameters
     ----------
-    model_id : ``name/version``. columns : of the champion, which must be the autoencoder's. most : share of usual windows.
+    name, number : of its version. columns : of the champion, which must be the autoencoder's. most : share of usual windows.
 
     Raises
     ------
     RegistryError : it is no autoencoder of these columns, or was registered without rows to check its graph on.
     """
-    name, _, number = model_id.rpartition("/")
-    if not name or not number.isdecimal():
-        raise RegistryError(f"anomaly_model is '{model_id}'; a model_id such as 'autoencoder/3' was expected.")
-    version = registry.get(name, version=int(number))
-    model = registry.load(name, version=version.version)
+    version = registry.get(name, version=number)
+    model, model_id = registry.load(name, version=number), version.model_id
     if not hasattr(model, "anomaly_share"):
         raise RegistryError(f"anomaly_model '{model_id}' is a {type(model).__name__}; an autoencoder was expected.")
     if tuple(model.feature_names_) not in (tuple(columns), tuple(f"x{i}" for i in range(len(columns)))):

@@ -11,18 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from huracan.accounting import bars_in_a_year
 from huracan.ensembles import AdaptiveConformal
 from huracan.errors import RegistryError, SignatureError
+from huracan.labels.live_labels import ForwardReturn
 from huracan.market import written_length
 from huracan.model_info import FeatureSignature
 from huracan.model_registry import ModelRegistry
 from huracan.preprocessing import FeatureRecipe
 from huracan.preprocessing.online_series import CANDLE_VALUES
 from huracan.regimes import RegimeClassifier
+from huracan.registry.kept_facts import KeptFacts, Outlook, read_facts
 from huracan.registry.records import ModelVersion
 from huracan.serving.companion import Companion, load_companion
-from huracan.serving.kept_facts import KeptFacts, Outlook, read_facts
-from huracan.serving.live_labels import ForwardReturn
 from huracan.serving.scalar_policy import ScalarPolicy
 from huracan.serving.scoring import Scorer, open_scorer
 from huracan.serving.screen import Screen
@@ -130,7 +131,7 @@ def load_served(
     ArtifactError : a file is missing or damaged.
     SignatureError : its columns are not those of its recipe, or its bars not those of its label.
     """
-    name, extras = version.model_id, version.extras
+    name = version.model_id
     if version.info.task in ("generation", "representation", "control"):
         raise RegistryError(
             f"'{name}' is for {version.info.task}: it has no score of a row, and no signal can be made of it; a regressor, a "
@@ -140,7 +141,7 @@ def load_served(
     if signature is None:
         raise SignatureError(f"'{name}' was registered without a signature: which columns it takes is not known.")
     bar = _bar_of(version, signature)
-    facts = read_facts(name, extras, bar)
+    facts = _facts_of(version, bar)
     _require_recipe(name, signature, facts.recipe)
     model = registry.load(version.name, version=version.version)
     scorer, signal, why = open_scorer(registry, version, model, onnx=onnx)
@@ -157,14 +158,14 @@ def load_served(
         scorer=scorer,
         signal=signal,
         columns=signature.columns,
-        companion=_companion(registry, extras, signature.columns, anomaly_share),
+        companion=_companion(registry, facts, signature.columns, anomaly_share),
         screen=Screen(signature.columns, low, high, sketch),
         recipe=facts.recipe,
         bar=bar,
         classifier=facts.classifier,
         levels=facts.levels,
         outlook=facts.outlook,
-        policy=facts.policy,
+        policy=None if facts.policy is None else ScalarPolicy(facts.policy, bars_in_a_year(np.timedelta64(bar or 1, "ms"))),
         interval=facts.interval,
         scaled=facts.scaled,
         volatility_span=facts.volatility_span,
@@ -177,9 +178,15 @@ def load_served(
     )
 
 
-def _companion(registry: ModelRegistry, extras: Mapping[str, Any], columns: tuple[str, ...], most: float) -> Companion | None:
-    model_id = extras.get("anomaly_model")
-    return None if model_id is None else load_companion(registry, str(model_id), columns, most)
+def _facts_of(version: ModelVersion, bar: int | None) -> KeptFacts:
+    try:
+        return read_facts(version.extras, bar)
+    except RegistryError as error:
+        raise RegistryError(f"'{version.model_id}' cannot be served: {error}") from error
+
+
+def _companion(registry: ModelRegistry, facts: KeptFacts, columns: tuple[str, ...], most: float) -> Companion | None:
+    return None if facts.companion is None else load_companion(registry, *facts.companion, columns, most)
 
 
 def _require_recipe(name: str, signature: Any, recipe: FeatureRecipe | None) -> None:

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huracan.ensembles import AdaptiveConformal
+from huracan.labels.live_labels import ForwardReturn
 from huracan.model_info import MarketRegime
-from huracan.serving.live_labels import ForwardReturn
 from huracan.serving.scalar_policy import RunningVolatility
 from huracan.serving.served import Served
 
