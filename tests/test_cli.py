@@ -7,20 +7,24 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from huracan.preprocessing import FeatureRecipe
 
+Huracan = Callable[..., subprocess.CompletedProcess[str]]
+
 STOPPED = "huracan: stopped; the same command goes on where it stopped.\n"
+PROFILE_UNKNOWN = "huracan: profile 'quik' is not among quick, standard, full; did you mean 'quick'?"
 
 
 def _environment(home: Path) -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if not k.startswith("HURACAN")} | {"HURACAN_HOME": str(home)}
 
 
-def _huracan(*words: str, home: Path) -> subprocess.CompletedProcess[str]:
+def _process(*words: str, home: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "huracan", *words],
         capture_output=True,
@@ -46,10 +50,10 @@ def _huracan(*words: str, home: Path) -> subprocess.CompletedProcess[str]:
         ("data: {simulation: {signal_strength: 3.5}}", "line 1: 'data.simulation.signal_strength' is 3.5"),
     ],
 )
-def test_validate_refuses_what_a_run_would(tmp_path: Path, text: str, said: str) -> None:
+def test_validate_refuses_what_a_run_would(huracan: Huracan, tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "wrong.yaml").write_text(text)
     (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
-    done = _huracan("config", "validate", "wrong.yaml", home=tmp_path)
+    done = huracan("config", "validate", "wrong.yaml")
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
     assert done.stderr.startswith("huracan: ") and done.stderr.count("\n") == 1
@@ -59,7 +63,7 @@ def test_validate_accepts_what_is_right_and_writes_nothing(tmp_path: Path) -> No
     (tmp_path / "recipe.json").write_text(FeatureRecipe.minimal().to_json())
     text = "features: {recipe: recipe.json}\nregistry: {url: 'sqlite:///r.db'}\nprofiles: {quick: {n_splits: 3}}\n"
     (tmp_path / "right.yaml").write_text(text)
-    done = _huracan("config", "validate", "right.yaml", home=tmp_path)
+    done = _process("config", "validate", "right.yaml", home=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "valid; profile quick with 15 learners" in done.stdout
     assert {file.name for file in tmp_path.iterdir()} == {"recipe.json", "right.yaml"}
@@ -73,14 +77,21 @@ def test_validate_accepts_what_is_right_and_writes_nothing(tmp_path: Path) -> No
         (("version",), 0, "."),
         (("nonsense",), 2, "No such command 'nonsense'"),
         (("run", "--sede", "3"), 2, "No such option"),
-        (("run", "--profile", "quik"), 2, "huracan: profile 'quik' is not among quick, standard, full; did you mean 'quick'?"),
+        (("run", "--profile", "quik"), 2, PROFILE_UNKNOWN),
     ],
 )
-def test_every_end_has_its_code_and_no_traceback(tmp_path: Path, words: tuple[str, ...], code: int, shown: str) -> None:
-    done = _huracan(*words, home=tmp_path)
+def test_every_end_has_its_code_and_no_traceback(huracan: Huracan, words: tuple[str, ...], code: int, shown: str) -> None:
+    done = huracan(*words)
     assert done.returncode == code
     assert shown in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_process_ends_as_the_command_does(huracan: Huracan, tmp_path: Path) -> None:
+    words = ("run", "--profile", "quik")
+    alone, here = _process(*words, home=tmp_path), huracan(*words)
+    assert (alone.returncode, alone.stdout, alone.stderr) == (here.returncode, here.stdout, here.stderr)
+    assert alone.stderr.startswith(PROFILE_UNKNOWN) and alone.stderr.count("\n") == 1
 
 
 _ALL_THERE = (
@@ -141,7 +152,7 @@ profile: tiny
 profiles: {tiny: {n_splits: 3, learners: {majority: {}, ridge: {}, decision_tree: {}}}}
 """
     (tmp_path / "c.yaml").write_text(config)
-    done = _huracan("run", "--config", "c.yaml", home=tmp_path)
+    done = _process("run", "--config", "c.yaml", home=tmp_path)
     assert done.returncode == 0, done.stderr
     lines = done.stderr.splitlines()
     assert all(line.startswith("huracan: ") and "% done, " in line for line in lines)

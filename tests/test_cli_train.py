@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ data: {simulation: {n_bars: 1500, n_symbols: 1}}
 features: {recipe: minimal}
 profiles: {mine: {learners: {lstm: {max_train_rows: 400}}}}
 """
+Huracan = Callable[..., subprocess.CompletedProcess[str]]
+
 _SMALL = ["--set", "max_epochs=3", "--set", "window=8", "--set", "hidden=8", "--set", "dropout=0.0"]
 
 
@@ -39,7 +42,7 @@ def _train(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_network_is_trained_on_two_processes_and_stored(tmp_path: Path) -> None:
+def test_a_network_is_trained_on_two_processes_and_stored(huracan: Huracan, tmp_path: Path) -> None:
     done = _train(tmp_path, "--processes", "2", *_SMALL)
     assert done.returncode == 0, done.stderr
     said = done.stdout.splitlines()
@@ -55,21 +58,22 @@ def test_a_network_is_trained_on_two_processes_and_stored(tmp_path: Path) -> Non
 
     model = load_model({path.name: path.read_bytes() for path in (where / "model").iterdir()})
     assert model.spec.name == "lstm"
-    again = _train(tmp_path, "--processes", "2", *_SMALL)
+    again = huracan("train", "-c", "small.yaml", "--processes", "2", *_SMALL)
     assert (again.returncode, again.stdout) == (0, done.stdout)
     assert "epoch" not in again.stderr
     assert not (where / "job").exists() and not (where / "checkpoints").exists()  # of the data, a sample of windows is kept
 
 
-def test_a_trained_network_is_registered_and_the_lines_it_prints_forecast_new_candles(tmp_path: Path) -> None:
+def test_a_trained_network_is_registered_and_the_lines_it_prints_forecast_new_candles(huracan: Huracan, tmp_path: Path) -> None:
     from huracan import UnifiedMLPipeline
     from huracan.dataset import TrainingSet
     from huracan.labels import forward_return_labels
     from huracan.market import simulate_market
     from huracan.preprocessing import FeatureRecipe
 
+    (tmp_path / "small.yaml").write_text(_CONFIG)
     for _ in range(2):  # a training that was registered before is not registered again
-        done = _train(tmp_path, *_SMALL)
+        done = huracan("train", "-c", "small.yaml", *_SMALL)
         assert done.returncode == 0, done.stderr
     candles = simulate_market(n_bars=1_900, n_symbols=1, seed=9).candles.tail(400)
     candles.write_parquet(tmp_path / "new_candles.parquet")
@@ -180,28 +184,19 @@ def test_a_profile_caps_the_rows_and_what_is_used_is_told(tmp_path: Path) -> Non
     ("words", "said"),
     [
         (["--learner", "ridge"], "'ridge' is no network; train one of lstm"),
-        pytest.param(["--learner", "lsmt"], "unknown learner 'lsmt'; did you mean 'lstm'?", marks=pytest.mark.slow),
-        pytest.param(["--set", "window"], "--set got 'window'; name=value was expected", marks=pytest.mark.slow),
-        pytest.param(
-            ["--strategy", "none", "--processes", "2"],
-            "the strategy is none, which is one process, not 2",
-            marks=pytest.mark.slow,
-        ),
-        pytest.param(["--task", "ranking"], "unknown task 'ranking'", marks=pytest.mark.slow),
-        pytest.param(
-            ["--from", "nowhere"],
-            "--from is nowhere: No such file or directory; the model folder of a training was expected.",
-            marks=pytest.mark.slow,
-        ),
+        (["--learner", "lsmt"], "unknown learner 'lsmt'; did you mean 'lstm'?"),
+        (["--set", "window"], "--set got 'window'; name=value was expected"),
+        (["--strategy", "none", "--processes", "2"], "the strategy is none, which is one process, not 2"),
+        (["--task", "ranking"], "unknown task 'ranking'"),
+        (["--from", "nowhere"], "--from is nowhere: No such file or directory; the model folder of a training was expected."),
         (["--set", "batch_size=255", "--processes", "2"], "batch_size is 255, which cannot be divided by 2"),
-        pytest.param(
-            ["--learner", "gru", "--strategy", "tp", "--processes", "2"],
-            "the matrices of GRUNetwork cannot be divided",
-            marks=pytest.mark.slow,
-        ),
+        (["--learner", "gru", "--strategy", "tp", "--processes", "2"], "the matrices of GRUNetwork cannot be divided"),
     ],
 )
-def test_what_cannot_be_trained_is_one_sentence_before_anything_is_read(tmp_path: Path, words: list[str], said: str) -> None:
-    done = _train(tmp_path, *words)
+def test_what_cannot_be_trained_is_one_sentence_before_anything_is_read(
+    huracan: Huracan, tmp_path: Path, words: list[str], said: str
+) -> None:
+    (tmp_path / "small.yaml").write_text(_CONFIG)
+    done = huracan("train", "-c", "small.yaml", *words)
     assert done.returncode == 2
     assert done.stderr.startswith(f"huracan: {said}") and done.stderr.count("\n") == 1

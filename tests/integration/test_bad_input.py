@@ -107,7 +107,9 @@ def test_times_of_another_zone_are_converted_and_noted(tmp_path: Path, small_con
     assert any("Tokyo" in note for note in one["performance_report"]["content"].notes)
 
 
-def test_command_line_says_one_sentence_and_exits_with_2(tmp_path: Path, good: pl.DataFrame) -> None:
+def test_command_line_says_one_sentence_and_exits_with_2(
+    huracan: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path, good: pl.DataFrame
+) -> None:
     home = tmp_path / "home"
     bad = tmp_path / "bad.parquet"
     good.with_columns(close=pl.lit(float("nan"))).write_parquet(bad)
@@ -116,7 +118,7 @@ def test_command_line_says_one_sentence_and_exits_with_2(tmp_path: Path, good: p
     config = tmp_path / "config.yaml"
     config.write_text("labels:\n  horizn: 3\n")
     for words in (["run", str(bad)], ["run", str(corrupt)], ["run", str(tmp_path / "none.csv")], ["run", "-c", str(config)]):
-        done = _huracan(*words, home=home)
+        done = huracan(*words, home=home)
         assert done.returncode == 2, done
         assert done.stderr.startswith("huracan: ") and done.stderr.count("\n") == 1
         assert "Traceback" not in done.stderr

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -22,6 +23,8 @@ from loopback_exchange import BAD_DAY, MINUTE, LoopbackExchange, Market, ms
 SINCE = "2025-02-28"
 NOW = ms("2025-03-02T10:00:30")
 SYMBOLS = ["BTC/USDT", "BTC/USDT:USDT", "ETH/USDT"]
+Huracan = Callable[..., subprocess.CompletedProcess[str]]
+
 STOPPED = "huracan: stopped; the same command goes on where it stopped.\n"
 
 
@@ -34,11 +37,15 @@ def _markets() -> list[Market]:
     ]
 
 
-def _start(folder: Path, exchange: LoopbackExchange, *words: str) -> subprocess.Popen[str]:
+def _words(folder: Path, exchange: LoopbackExchange, *words: str) -> list[str]:
+    """What stands behind ``huracan fetch``, in that folder."""
     (folder / "options.json").write_text(json.dumps(exchange.options))
-    words = words or (*SYMBOLS, "--since", SINCE)
+    return [*(words or (*SYMBOLS, "--since", SINCE)), "--store", "candles", "--exchange-options", "options.json"]
+
+
+def _start(folder: Path, exchange: LoopbackExchange, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "huracan", "fetch", *words, "--store", "candles", "--exchange-options", "options.json"],
+        [sys.executable, "-m", "huracan", "fetch", *_words(folder, exchange, *words)],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -115,12 +122,11 @@ def test_killed_while_funding_rates_arrive_it_loses_none(tmp_path: Path) -> None
         assert rates == exchange.rates(exchange.markets["PERP:BTCUSDT"])
 
 
-def test_symbols_may_be_separated_by_commas(tmp_path: Path) -> None:
+def test_symbols_may_be_separated_by_commas(huracan: Huracan, tmp_path: Path) -> None:
     with LoopbackExchange(_markets(), now=NOW) as exchange:
-        process = _start(tmp_path, exchange, "BTC/USDT,ETH/USDT", "--since", "2025-03-02T09:00")
-        said, complained = process.communicate(timeout=60)
-    assert process.returncode == 0, complained
-    assert said.count("60 bars added") == 1 and said.startswith("BTC/USDT: ")
+        done = huracan("fetch", *_words(tmp_path, exchange, "BTC/USDT,ETH/USDT", "--since", "2025-03-02T09:00"))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("60 bars added") == 1 and done.stdout.startswith("BTC/USDT: ")
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
@@ -174,26 +180,26 @@ def test_in_a_pipe_it_writes_plain_lines_and_says_what_it_waits_for(tmp_path: Pa
         (("BTC/USDT",), "huracan: candles holds no 1m bars of BTC/USDT to go on from; since must say from when."),
     ],
 )
-def test_bad_input_ends_with_code_2_and_one_sentence(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
+def test_bad_input_ends_with_code_2_and_one_sentence(
+    huracan: Huracan, tmp_path: Path, words: tuple[str, ...], said: str
+) -> None:
     with LoopbackExchange(_markets(), now=NOW) as exchange:
-        process = _start(tmp_path, exchange, *words)
-        shown, complained = process.communicate(timeout=60)
-    assert (process.returncode, shown) == (2, "")
-    assert complained.startswith(said) and complained.count("\n") == 1
+        done = huracan("fetch", *_words(tmp_path, exchange, *words))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(said) and done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [(None, "No such file"), ("{", "a JSON object was expected."), ("[1]", "holds a list; a JSON object")],
 )
-def test_exchange_options_that_cannot_be_read_are_refused(tmp_path: Path, content: str | None, said: str) -> None:
+def test_exchange_options_that_cannot_be_read_are_refused(
+    huracan: Huracan, tmp_path: Path, content: str | None, said: str
+) -> None:
     file = tmp_path / "mine.json"
     if content is not None:
         file.write_text(content)
-    words = ["fetch", "BTC/USDT", "--store", "candles", "--exchange-options", "mine.json"]
-    done = subprocess.run(
-        [sys.executable, "-m", "huracan", *words], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
-    )
+    done = huracan("fetch", "BTC/USDT", "--store", "candles", "--exchange-options", "mine.json")
     assert done.returncode == 2
     assert done.stderr.startswith("huracan: mine.json") and said in done.stderr and done.stderr.count("\n") == 1
 
