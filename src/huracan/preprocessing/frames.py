@@ -200,7 +200,7 @@ def _column_of(frame: Any, position: int, kind: Kind) -> NDArray[Any]:
         if not (series.dtype.is_numeric() or series.dtype in (pl.Boolean, pl.Null)):
             raise FeatureError(_not_numeric(name, series.dtype))
         series = series if series.dtype == pl.Float32 else series.cast(pl.Float64)
-        return series.to_numpy()  # what is null becomes nan
+        return series.fill_null(np.nan).to_numpy()  # to_numpy alone makes null nan too, in four times the time
     column = frame.iloc[:, position]
     if getattr(column.dtype, "kind", "O") not in "fiub":
         column = _plain_numbers(column, name)
