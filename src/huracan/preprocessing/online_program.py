@@ -154,7 +154,7 @@ class RunningProgram:
 
     def _bind(self, make: Callable[..., Any], states: Mapping[int, tuple[Any, ...]]) -> None:
         graph, inlined = self._program.graph, self._program.inlined
-        finite = _always_finite(graph)
+        finite = _always_finite(graph, needed_nodes(graph, self._program.outputs))
         updates, self._to_wait_for = {}, []
         for number, stream in self._streams.items():
             if number in inlined:
@@ -189,10 +189,11 @@ def _recorded(spec: FeatureSpec, bars: Bars) -> list[int]:
     return [x.number for x in series]
 
 
-def _always_finite(graph: Graph) -> set[int]:
-    """Nodes that are finite numbers on every valid bar: prices, volume, and sums and order statistics of prices."""
+def _always_finite(graph: Graph, needed: Sequence[int]) -> set[int]:
+    """Those of the needed nodes that are finite numbers on every valid bar: prices, volume, their sums and order statistics."""
     finite: set[int] = set()
-    for number, node in enumerate(graph.nodes):
+    for number in needed:
+        node = graph.nodes[number]
         plain = all(
             x.number in finite if isinstance(x, Ref) else isinstance(x, int | float) and abs(x) < 1e6 for x in node.inputs
         )
@@ -211,8 +212,9 @@ def _are_in(finite: set[int], node: Node) -> bool:
 
 def _inlined(graph: Graph, outputs: Sequence[int]) -> dict[int, Lines]:
     """Lines of the streams that have them; ``CannotTrace`` where an operation has no stream at all."""
-    finite, found = _always_finite(graph), {}
-    for number in needed_nodes(graph, outputs):
+    needed, found = needed_nodes(graph, outputs), {}
+    finite = _always_finite(graph, needed)
+    for number in needed:
         node = graph.nodes[number]
         if not needs_stream(node):
             continue
