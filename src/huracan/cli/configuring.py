@@ -21,13 +21,14 @@ config_app = typer.Typer(help="Check, show and explain the configuration.", no_a
 @config_app.command()
 def validate(file: Annotated[Path, typer.Argument(help="Configuration file.")]) -> None:
     """Check a configuration file: keys and values, learners and hyperparameters of all profiles, recipe, database URL."""
-    from huracan.catalogue import check_learners
     from huracan.config import AutoMLConfig, load_config
+
+    settings = load_config(file)
+    from huracan.catalogue import check_learners  # what is loaded from here on takes seconds; a key is not worth them
     from huracan.integration.candidates import check_candidates
     from huracan.integration.preparation import load_recipe
     from huracan.storage import Database
 
-    settings = load_config(file)
     for name, profile in settings.profiles.items():
         check_learners(profile.learners, where=f"profiles.{name}.learners")
     check_candidates(settings)
