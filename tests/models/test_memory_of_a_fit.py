@@ -16,7 +16,7 @@ from huracan.baselines.inputs import InputScaler
 from huracan.catalogue import build_model
 from huracan.models.windowed_rows import WindowedRows
 
-ROWS, FEATURES = 1_728_000, 32
+ROWS, FEATURES = 864_000, 32
 
 _SCRIPT = """
 import ctypes, sys
