@@ -355,7 +355,7 @@ def opened(bars: pl.DataFrame, seconds: pl.Expr) -> pl.DataFrame:
 ROW = pl.int_range(pl.len())
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     shift_at=st.integers(1, 300),
     shifted=st.integers(1, 300),
