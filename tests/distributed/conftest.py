@@ -41,10 +41,20 @@ def torchrun() -> Callable[..., None]:
     """``torchrun(processes, *words)``: a script of this folder, or ``-m module``, on so many processes."""
 
     def run(processes: int, *words: str) -> None:
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", *words]
-        path = os.pathsep.join([str(_HERE), str(_ROOT), str(_ROOT / "src"), *(path for path in sys.path if path)])
-        environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400, check=False)
-        assert done.returncode == 0, done.stderr[-3000:]
+        _run_python("-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", *words)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def python() -> Callable[..., None]:
+    """``python(script, *words)``: a script of this folder in a process of its own."""
+    return lambda script, *words: _run_python(str(_HERE / script), *words)
+
+
+def _run_python(*words: str) -> None:
+    path = os.pathsep.join([str(_HERE), str(_ROOT), str(_ROOT / "src"), *(path for path in sys.path if path)])
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, *words]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
