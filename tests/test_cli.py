@@ -59,6 +59,21 @@ def test_validate_refuses_what_a_run_would(huracan: Huracan, tmp_path: Path, tex
     assert done.stderr.startswith("huracan: ") and done.stderr.count("\n") == 1
 
 
+def test_a_mistaken_key_is_told_before_what_judges_learners_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / "wrong.yaml").write_text("seed: true")
+    program = """
+import sys
+from huracan.cli import main
+try:
+    main()
+except SystemExit as end:
+    print(end.code, "huracan.catalogue" in sys.modules, "huracan.integration" in sys.modules)
+"""
+    words = [sys.executable, "-c", program, "config", "validate", "wrong.yaml"]
+    done = subprocess.run(words, capture_output=True, text=True, env=_environment(tmp_path), cwd=tmp_path, check=False)
+    assert done.stdout == "2 False False\n", done.stderr
+
+
 def test_validate_accepts_what_is_right_and_writes_nothing(tmp_path: Path) -> None:
     (tmp_path / "recipe.json").write_text(FeatureRecipe.minimal().to_json())
     text = "features: {recipe: recipe.json}\nregistry: {url: 'sqlite:///r.db'}\nprofiles: {quick: {n_splits: 3}}\n"
