@@ -12,6 +12,7 @@ from huracan.serving import Predictor
 from huracan.serving.candle_lines import answer_lines
 
 Opened = Callable[..., Predictor]
+Bars = list[dict[str, Any]]
 
 
 def line(bar: dict[str, Any]) -> str:
@@ -66,8 +67,31 @@ def test_a_label_is_learned(opened: Opened, later: list[dict[str, Any]]) -> None
     assert [answer.get("learned") for answer in answers] == [None, True, False]
 
 
-def test_a_list_with_a_symbol_that_is_not_open_changes_nothing(opened: Opened, later: list[dict[str, Any]]) -> None:
-    bad = "[" + line(later[0]).strip() + ', {"symbol": "NOPE", "ts": 1}]'
-    refused, *answers = [json.loads(answer) for answer in answer_lines(opened(), [bad, line(later[0])])]
-    assert "unknown symbol 'NOPE'" in refused["error"]
-    assert answers[0]["ts"] == opened().update(later[0]).to_dict()["ts"]
+@pytest.mark.parametrize(
+    ("bad", "symbol", "ts", "said"),
+    [
+        ('{"symbol": "NOPE", "ts": 1714867200000, "open": 1}', "NOPE", "2024-05-05T00:00:00+00:00", "unknown symbol 'NOPE'"),
+        ('{"symbol": "SIM02-USD", "ts": "2024-05-05T00:00:00"}', "SIM02-USD", None, "'ts' is 2024-05-05 00:00:00;"),
+        ('{"symbol": "SIM02-USD", "ts": "yesterday"}', "SIM02-USD", None, "a time with its zone"),
+        ('{"symbol": "SIM02-USD", "ts": "9999-12-31T23:59:59+00:00"}', "SIM02-USD", None, "ends at"),
+        ('{"symbol": "SIM02-USD", "ts": 1714863600000}', "SIM02-USD", "2024-05-04T23:00:00+00:00", "taken already"),
+        ('{"symbol": ["SIM02-USD"], "ts": null}', "", None, "text was expected"),
+        ("{}", "", None, "symbol is None"),
+        ("3", "", None, "a int was given as a candle"),
+    ],
+)
+def test_one_of_a_list_that_is_no_candle_keeps_no_bar_from_the_others(
+    opened: Opened, later: Bars, bad: str, symbol: str, ts: str | None, said: str
+) -> None:
+    """Its own answer says so, in its place, with the time that it came with; never with that of another bar."""
+    first, second = (line(later[i]).strip() for i in (0, 2))
+    refused, *answers = [json.loads(answer) for answer in answer_lines(opened(), [f"[{bad}, {first}]", f"[{second}]"])]
+    assert [veto["kind"] for veto in refused["vetoes"]] == ["refused"]
+    assert said in refused["vetoes"][0]["why"]
+    assert (refused["symbol"], refused["ts"], refused["do_predict"]) == (symbol, ts, False)
+    assert [answer["vetoes"] for answer in answers] == [[], []]
+
+
+def test_a_byte_order_mark_costs_no_candle(opened: Opened, later: Bars) -> None:
+    (answer,) = answer_lines(opened(), ["\ufeff" + line(later[0])])
+    assert json.loads(answer)["vetoes"] == []

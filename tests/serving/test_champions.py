@@ -276,7 +276,7 @@ def test_features_that_compare_symbols_compare_all_of_them(
 def test_a_candle_that_cannot_be_taken_changes_nothing(follow: Follow, pinned: Pinned, later: Bars) -> None:
     champions, alone = follow(), pinned(1)
     with pytest.raises(UnknownName, match=f"did you mean '?{FIRST}"):
-        champions.update_all([later[1], {**later[0], "symbol": "SIM01-USDT"}])
+        champions.update({**later[0], "symbol": "SIM01-USDT"})
     with pytest.raises(CandleError, match="symbol is None"):
         champions.update({**later[0], "symbol": None})
     with pytest.raises(CandleError, match="'high'"):
@@ -290,6 +290,23 @@ def test_a_candle_that_cannot_be_taken_changes_nothing(follow: Follow, pinned: P
     assert "two bars were given at once" in twice.vetoes[0].why
     assert {signal.ts for signal in champions.beside(SECOND).values()} == {again.ts}, "what was taken counts"
     assert champions.update(later[0]).ts == alone.update(later[0]).ts
+
+
+@pytest.mark.usefixtures("scoped")
+def test_a_symbol_that_is_not_open_keeps_no_bar_from_the_others(
+    follow: Follow, pinned: Pinned, later: Bars, assert_same: Callable[..., None]
+) -> None:
+    """A new listing in every minute's list; and what is no candle at all."""
+    champions, alone = follow(), {version: pinned(version) for version in range(1, 5)}
+    for bars in moments(later[:20]):
+        said = {version: one.update_all(bars) for version, one in alone.items()}
+        refused, *signals, last = champions.update_all([{**bars[0], "symbol": "NEW-USD"}, *bars, None])
+        assert [veto.kind for veto in (*refused.vetoes, *last.vetoes)] == [VetoKind.REFUSED] * 2
+        assert (refused.symbol, refused.ts, refused.model_id, refused.score) == ("NEW-USD", bars[0]["ts"], "", None)
+        assert (last.symbol, last.ts, last.decision_time) == ("", None, None)
+        for place, signal in enumerate(signals):
+            assert_same(signal, said[version_of(signal.model_id)][place])
+    assert refused.decision_time == signals[0].decision_time
 
 
 def test_one_symbol_need_not_be_named(follow: Follow, move: Move, history: pl.DataFrame, later: Bars) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
+import polars as pl
 import pytest
 
 from huracan.errors import CandleError
@@ -91,6 +93,50 @@ def test_a_refused_candle_changes_nothing_and_leaves_the_others_alone(opened: Op
     assert first.score is None
     assert second.score == pytest.approx(whole.update(later[1]).score)
     assert predictor.update(later[0]).score == pytest.approx(whole.update(later[0]).score)
+
+
+@pytest.mark.parametrize(
+    ("ts", "told"),
+    [
+        (1_714_860_000_000, datetime(2024, 5, 4, 22, tzinfo=UTC)),
+        (1_714_860_000_000.0, datetime(2024, 5, 4, 22, tzinfo=UTC)),
+        (np.datetime64("2024-05-04T22:00"), datetime(2024, 5, 4, 22, tzinfo=UTC)),
+        (datetime(2024, 5, 4, 22, tzinfo=UTC), datetime(2024, 5, 4, 22, tzinfo=UTC)),
+        (datetime(2024, 5, 4, 22), None),
+        (np.datetime64("NaT"), None),
+        (10**17, None),
+        (253_402_300_799_999, None),
+        (True, None),
+        (None, None),
+    ],
+)
+def test_a_refused_candle_is_told_with_its_own_time(opened: Opened, later: Bars, ts: Any, told: datetime | None) -> None:
+    """Whoever keeps answers by symbol and time must not lose a good one to a refusal."""
+    predictor = opened()
+    refused, taken = predictor.update_all([{**later[0], "ts": ts}, later[1]])
+    assert kinds(refused) == [VetoKind.REFUSED]
+    assert (refused.ts, refused.decision_time) == (told, None if told is None else told + timedelta(hours=1))
+    assert refused.to_dict()["ts"] == (None if told is None else "2024-05-04T22:00:00+00:00")
+    assert taken.score is not None
+
+
+@pytest.mark.parametrize("kind", ["polars", "pandas"])
+def test_a_frame_is_a_list_of_candles_and_one_candle_is_none(opened: Opened, later: Bars, kind: str) -> None:
+    predictor, frame = opened(), pl.DataFrame(later[:2])
+    expected = opened().update_all(later[:2])
+    assert predictor.update_all(frame if kind == "polars" else frame.to_pandas()) == expected
+    with pytest.raises(CandleError, match="a dict was given for candles"):
+        predictor.update_all(later[2])
+
+
+def test_a_symbol_that_was_interrupted_keeps_no_bar_from_the_others(opened: Opened, later: Bars) -> None:
+    predictor = opened()
+    series = predictor._opened().features._series[later[0]["symbol"]]
+    series.interrupt(round(later[0]["ts"].timestamp() * 1_000) - 3_600_000)
+    first, second = predictor.update_all(later[:2])
+    assert kinds(first) == [VetoKind.REFUSED]
+    assert "interrupted" in first.vetoes[0].why
+    assert second.score is not None
 
 
 def test_an_infinite_feature_ends_the_window_and_not_the_stream(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from huracan.cli.options import ConfigFile, load, require_folder
+from huracan.cli.registries import registry_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -55,11 +56,12 @@ def predict(
     A file is answered bar by bar as a stream would have been. A stream ends at the end of its input, or when it is asked to.
     """
     from huracan.errors import ConfigError
-    from huracan.integration.unified_pipeline import UnifiedMLPipeline
     from huracan.market import read_candles
 
     if stream == (candles is not None):
         raise ConfigError("either a file of candles or --stream was expected, one of the two.")
+    if stream and sys.stdin is None:
+        raise ConfigError("standard input is closed, and a stream reads its candles from it; < /dev/null ends it at once.")
     if stream and out is not None:
         raise ConfigError(f"--out is {out}, and a stream writes to standard output; > {out} was expected in its place.")
     if str(out) == "-" and json:
@@ -70,9 +72,7 @@ def predict(
     require_folder(out)
     if out is not None and str(out) != "-" and out.suffix not in (".parquet", ".csv"):
         raise ConfigError(f"--out is {out}; a .parquet or .csv file, or -, was expected.")
-    settings = load(config, home=home)
-    registry = UnifiedMLPipeline(settings).registry
-    serving = settings.serving
+    serving, registry = load(config, home=home).serving, registry_of(config, home)
     asked = None if candles is None else read_candles(candles)
     names = asked["symbol"].unique().to_list() if by_symbol and asked is not None else symbol
     predictor = _opened(

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from huracan.ensembles.number_queue import NumberQueue
 from huracan.errors import DataError, ModelError
 
 __all__ = ["AdaptiveConformal", "Intervals"]
@@ -120,7 +121,7 @@ class AdaptiveConformal:
         self._recent: deque[float] = deque()
         self._sorted: list[float] = []
         self._scale = _RunningScale(0.5 ** (1.0 / half_life))
-        self._waiting: deque[_Issued] = deque()
+        self._waiting = NumberQueue(width=len(_Issued._fields))
 
     def __repr__(self) -> str:
         return f"<AdaptiveConformal: level {self.level}, {self.n_labels} labels, coverage {self.coverage:.3f}>"
@@ -156,7 +157,9 @@ class AdaptiveConformal:
         """
         if not self._waiting:
             raise ModelError("no row waits for its label; predict was expected to be called before update.")
-        self._learn(self._waiting.popleft(), float(y))
+        waited = self._waiting.popleft()
+        if y == y:
+            self._learn(_Issued(*waited), float(y))
 
     def to_state(self) -> dict[str, Any]:
         """All it knows as plain values for JSON; :meth:`from_state` goes on from there.
@@ -192,7 +195,8 @@ class AdaptiveConformal:
             made._recent.extend(float(score) for score in state["recent"])
             made._sorted = sorted(made._recent)
             made._scale.total, made._scale.weight, made._scale.largest = (float(x) for x in state["scale"])
-            made._waiting.extend(_Issued(*(float("nan") if x is None else float(x) for x in one)) for one in state["waiting"])
+            for one in state["waiting"]:
+                made._waiting.append(_Issued(*(float("nan") if x is None else float(x) for x in one)))
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"this is no state of adaptive conformal intervals: {error!r}.") from error
         return made

@@ -21,7 +21,7 @@ from huracan.market.schema import written_time
 from huracan.market.segments import bar_length, written_length
 from huracan.preprocessing.candle_checks import as_candles, candle_columns, candle_keys
 from huracan.preprocessing.online_across import compared_across
-from huracan.preprocessing.online_candles import CandleReader
+from huracan.preprocessing.online_candles import CandleReader, candle_rows
 from huracan.preprocessing.online_series import OnlineSeries, plan_features
 from huracan.preprocessing.spec import require_bar
 
@@ -227,14 +227,8 @@ class OnlineFeatures:
         ------
         As :meth:`update`; and ``CandleError`` where two bars are of one symbol or of different moments.
         """
-        given: Any = candles
-        rows: Iterable[Any] = given
-        if isinstance(given, pl.DataFrame):
-            rows = given.iter_rows(named=True)
-        elif hasattr(given, "iloc") and hasattr(given, "columns"):  # pandas
-            rows = given.to_dict("records")
         bars: dict[str, list[Any]] = {}
-        for row in rows:
+        for row in candle_rows(candles):
             symbol, bar = self._read(row, self._series)
             if symbol in bars:
                 raise CandleError(f"{symbol}: two bars were given at once; one of each symbol was expected.")

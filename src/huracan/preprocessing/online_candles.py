@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
@@ -16,10 +16,10 @@ from huracan.market.schema import LARGEST, written_time
 from huracan.market.segments import written_length
 from huracan.preprocessing.online_series import CANDLE_VALUES, OnlineSeries
 
-__all__ = ["CandleReader", "as_mapping"]
+__all__ = ["CandleReader", "as_mapping", "candle_rows", "moment_of"]
 
 _LEAST = 1.0 / LARGEST
-_YEAR_9999 = 253_402_300_799_999
+_YEAR_1, _YEAR_9999 = -62_135_596_800_000, 253_402_300_799_999
 
 
 class CandleReader:
@@ -78,7 +78,11 @@ class CandleReader:
             raise CandleError(
                 f"no symbol is open for the candle of {symbol}; open with a history, or with symbols=['{symbol}']."
             )
-        if symbol not in series:
+        try:
+            known = symbol in series
+        except TypeError:  # a list, say
+            raise CandleError(f"symbol is {symbol!r:.60}; text was expected.") from None
+        if not known:
             raise nearest_name(str(symbol), series, kind="symbol")
         return symbol
 
@@ -139,18 +143,44 @@ def as_mapping(candle: Any) -> Mapping[str, Any]:
     raise CandleError(f"a {type(candle).__name__} was given as a candle; a mapping or a frame of one row was expected.")
 
 
+def candle_rows(candles: Any) -> Iterable[Any]:
+    """The candles of a list or of a frame (polars or pandas), one by one; ``CandleError`` for a single candle."""
+    if isinstance(candles, pl.DataFrame):
+        return candles.iter_rows(named=True)
+    if hasattr(candles, "iloc") and hasattr(candles, "columns"):  # pandas
+        rows: Iterable[Any] = candles.to_dict("records")
+        return rows
+    if isinstance(candles, Mapping | str) or not isinstance(candles, Iterable):
+        raise CandleError(f"a {type(candles).__name__} was given for candles; a list of candles, or a frame, was expected.")
+    return candles
+
+
+def moment_of(ts: Any) -> int | None:
+    """A time as milliseconds since 1970; None for what is none: without a zone, no whole number, beyond the years 1 to 9999.
+
+    >>> moment_of(dt.datetime(1970, 1, 2, tzinfo=dt.UTC)), moment_of(86_400_000.0), moment_of(dt.datetime(1970, 1, 2))
+    (86400000, 86400000, None)
+    """
+    if type(ts) is int:
+        moment = ts
+    elif isinstance(ts, dt.datetime):
+        if ts.tzinfo is None:
+            return None
+        moment = round(ts.timestamp() * 1000.0)
+    elif isinstance(ts, np.datetime64):
+        moment = int(ts.astype("datetime64[ms]").astype(np.int64))  # one that is no time is far below the year 1
+    elif isinstance(ts, np.integer) or (isinstance(ts, float) and isfinite(ts) and ts == int(ts)):
+        moment = int(ts)
+    else:
+        return None
+    return moment if _YEAR_1 <= moment <= _YEAR_9999 else None
+
+
 def _milliseconds(ts: Any, symbol: str) -> int:
     """The open as milliseconds since 1970."""
-    if type(ts) is int and abs(ts) <= _YEAR_9999:
-        return ts
-    if isinstance(ts, dt.datetime) and ts.tzinfo is not None:
-        return round(ts.timestamp() * 1000.0)
-    if isinstance(ts, np.datetime64) and not np.isnat(ts):
-        return int(ts.astype("datetime64[ms]").astype(np.int64))
-    if isinstance(ts, np.integer):
-        return int(ts)
-    if isinstance(ts, float) and isfinite(ts) and ts == int(ts) and abs(ts) <= _YEAR_9999:
-        return int(ts)
-    said = "is missing" if ts is None else f"is {ts!r}"
-    expected = "a time with its zone, or milliseconds since 1970"
-    raise CandleError(f"{symbol}: 'ts' {said}; {expected} was expected.")
+    moment = moment_of(ts)
+    if moment is None:
+        said = "is missing" if ts is None else f"is {str(ts) if isinstance(ts, dt.datetime) else repr(ts):.60}"
+        expected = "a time with its zone, or milliseconds since 1970"
+        raise CandleError(f"{symbol}: 'ts' {said}; {expected} was expected.")
+    return moment

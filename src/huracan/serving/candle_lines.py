@@ -7,25 +7,30 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from huracan.errors import CandleError, DataError, HuracanError
+from huracan.errors import CandleError, HuracanError
 from huracan.serving.champions import Champions
-from huracan.serving.predictor import Predictor
+from huracan.serving.predictor import Predictor, require_label
 
 __all__ = ["answer_lines"]
+
+_BYTE_ORDER_MARK = "\ufeff"
+"""Some editors and shells put it before the first line of a file, and so before later ones of joined files."""
 
 
 def answer_lines(predictor: Predictor | Champions, lines: Iterable[str]) -> Iterator[str]:
     """Answer line by line.
 
     A line is a candle (``{"symbol": ..., "ts": ..., "open": ..., ...}``), a list of candles of several symbols, which are
-    answered at once, or a label that became known (``{"symbol": ..., "ts": ..., "label": ...}``), which is answered by
-    ``{"learned": true}`` or ``false``. ``ts`` is milliseconds since 1970, or ISO 8601 with a zone. Empty lines are skipped.
+    answered at once (one that is refused by a signal that says so), or a label that became known (``{"symbol": ..., "ts": ...,
+    "label": ...}``), which is answered by ``{"learned": true}`` or ``false``. ``ts`` is milliseconds since 1970, or ISO 8601
+    with a zone. Empty lines are skipped.
 
     Yields
     ------
     JSON without a line break: :meth:`Signal.to_dict`, or ``{"error": sentence, "line": number}``, after which it goes on.
     """
     for number, line in enumerate(lines, start=1):
+        line = line.removeprefix(_BYTE_ORDER_MARK)
         if not line.strip():
             continue
         try:
@@ -41,15 +46,11 @@ def answer_lines(predictor: Predictor | Champions, lines: Iterable[str]) -> Iter
 
 def _answers(predictor: Predictor | Champions, given: Any) -> list[dict[str, Any]]:
     if isinstance(given, list):
-        return [signal.to_dict() for signal in predictor.update_all([_candle(one) for one in given])]
+        return [signal.to_dict() for signal in predictor.update_all([_with_time(one) for one in given])]
     candle = _candle(given)
     if "label" in candle:
-        label, symbol, ts = candle["label"], str(candle.get("symbol")), candle.get("ts")
-        if not isinstance(ts, int | datetime):
-            raise DataError(f"ts of a label is {ts!r}; the open of its bar was expected.")
-        if isinstance(label, bool) or not isinstance(label, int | float):
-            raise DataError(f"label is {label!r}; a number was expected.")
-        return [{"symbol": symbol, "learned": predictor.learn(symbol, ts, float(label))}]
+        symbol, ts = str(candle.get("symbol")), candle.get("ts")
+        return [{"symbol": symbol, "learned": predictor.learn(symbol, require_label(ts, candle["label"]), candle["label"])}]
     return [predictor.update(candle).to_dict()]
 
 
@@ -61,17 +62,25 @@ def _parsed(line: str) -> Any:
         raise CandleError(f"the line is no JSON{where}; a candle, or a list of candles, was expected.") from error
 
 
-def _candle(given: Any) -> dict[str, Any]:
+def _candle(given: Any) -> Mapping[str, Any]:
+    """The candle of a line of its own."""
     if not isinstance(given, Mapping):
         raise CandleError(f"the line holds {type(given).__name__} {given!r:.60}; a candle as a JSON object was expected.")
-    candle = dict(given)
+    candle = _with_time(given)
     ts = candle.get("ts")
     if isinstance(ts, str):
-        try:
-            candle["ts"] = datetime.fromisoformat(ts)
-        except ValueError:
-            raise CandleError(f"ts is '{ts:.60}'; milliseconds since 1970 or ISO 8601 with a zone was expected.") from None
-    moment = candle.get("ts")
-    if isinstance(moment, datetime) and moment.tzinfo is None:
-        raise CandleError(f"ts is '{ts}', without a zone; such as {moment.isoformat()}Z was expected.")
+        raise CandleError(f"ts is '{ts:.60}'; milliseconds since 1970 or ISO 8601 with a zone was expected.")
+    if isinstance(ts, datetime) and ts.tzinfo is None:
+        raise CandleError(f"ts is '{given['ts']}', without a zone; such as {ts.isoformat()}Z was expected.")
     return candle
+
+
+def _with_time(given: Any) -> Any:
+    """With ``ts`` as a time where it is the text of one; whatever else it is, is refused as it is."""
+    ts = given.get("ts") if isinstance(given, Mapping) else None
+    if not isinstance(ts, str):
+        return given
+    try:
+        return {**given, "ts": datetime.fromisoformat(ts)}
+    except ValueError:
+        return given

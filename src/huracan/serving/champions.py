@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -13,22 +12,22 @@ from typing import Any, Self
 
 import polars as pl
 
-from huracan.errors import CandleError, DataError, HuracanError, RegistryError, SignatureError, nearest_name
+from huracan.errors import CandleError, HuracanError, RegistryError, SignatureError, UnknownName, nearest_name
 from huracan.logs import logger
 from huracan.market import CandleSource
 from huracan.model_info import MarketRegime
 from huracan.model_registry import ModelRegistry
 from huracan.preprocessing.candle_checks import as_candles
-from huracan.preprocessing.online_candles import as_mapping
+from huracan.preprocessing.online_candles import as_mapping, candle_rows
 from huracan.registry.scopes import Scope
 from huracan.serving.champion_frames import answer_by_route
 from huracan.serving.hot_swap import Watcher
 from huracan.serving.lanes import Lanes, Said
 from huracan.serving.placing import Unfit, fill, place
-from huracan.serving.predictor import require_above_zero
+from huracan.serving.predictor import require_above_zero, require_label
 from huracan.serving.routes import SCOPED_BY, Route, check_scoped_by, holders
 from huracan.serving.served import Served, load_served
-from huracan.serving.signal import Signal, Veto, VetoKind
+from huracan.serving.signal import Signal, Veto, VetoKind, refusal
 from huracan.serving.succession import Succession, succeed
 
 __all__ = ["Champions"]
@@ -196,14 +195,24 @@ class Champions:
         """Take the candles of several symbols, one each, and answer in their order; each version is asked about all of its own
         at once.
 
-        A candle that is refused gets a signal with the veto ``refused``, and the others are taken. Where features compare
-        symbols, bars are of one moment, and one that is refused is an error for all.
+        A candle that is refused gets a signal with the veto ``refused``, and the others are taken; one of a symbol that is not
+        open, without a model. Where features compare symbols, bars are of one moment, and one of an open symbol that is refused
+        is an error for all.
         """
-        rows = [candle if type(candle) is dict else dict(as_mapping(candle)) for candle in candles]
+        signals: list[Signal | None] = []
+        bars: list[tuple[str, dict[str, Any]]] = []
         with self._lanes.lock:
-            bars = [(self._symbol_of(candle), candle) for candle in rows]
-            said = self._lanes.take_all(bars)
-            return [self._answer(symbol, candle, answers) for (symbol, candle), answers in zip(bars, said, strict=True)]
+            for given in candle_rows(candles):
+                candle: dict[str, Any] = {}
+                try:
+                    candle = given if type(given) is dict else dict(as_mapping(given))
+                    bars.append((self._symbol_of(candle), candle))
+                    signals.append(None)
+                except (CandleError, UnknownName) as error:
+                    signals.append(refusal(candle.get("symbol"), candle, str(error), self._lanes.bar or 0))
+            said = zip(bars, self._lanes.take_all(bars), strict=True)
+            answers = (self._answer(symbol, candle, told) for (symbol, candle), told in said)
+            return [next(answers) if signal is None else signal for signal in signals]
 
     def predict(self, given: Any) -> Any:
         """Answers on what is given: :meth:`update` for one candle as a mapping; else a frame of candles of these symbols.
@@ -227,9 +236,7 @@ class Champions:
 
     def learn(self, symbol: str, ts: datetime | int, label: float) -> bool:
         """Tell the label of an earlier bar to every version that takes the symbol's candles; see :meth:`Predictor.learn`."""
-        if not math.isfinite(label):
-            raise DataError(f"label is {label}; a finite number was expected.")
-        moment = ts if isinstance(ts, int) else round(ts.timestamp() * 1_000.0)
+        moment = require_label(ts, label)
         with self._lanes.lock:
             return self._lanes.learn(self._symbol_of({"symbol": symbol}), moment, float(label))
 
@@ -263,7 +270,7 @@ class Champions:
         if symbol is None and len(self.symbols) == 1:
             return self.symbols[0]
         if not isinstance(symbol, str):
-            raise CandleError(f"symbol is {symbol!r}; text was expected.")
+            raise CandleError(f"symbol is {symbol!r:.60}; text was expected.")
         if symbol not in self._routes:
             raise nearest_name(symbol, self._routes, kind="symbol")
         return symbol
@@ -279,6 +286,8 @@ class Champions:
         if len(signals) < len(said):
             self._tell_failed({version: one for version, one in said.items() if isinstance(one, Exception)}, answer)
         if answer is None:
+            if not signals:  # nobody is champion here, and all the others failed
+                raise next(one for one in said.values() if isinstance(one, Exception))
             return _no_champion(next(iter(signals.values())), regime, self.alias)
         signal, alias = signals[answer[0]], answer[1]
         if route.trouble is not None:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import Any, Self, SupportsFloat
 
 import polars as pl
 
@@ -16,6 +16,7 @@ from huracan.logs import logger
 from huracan.market import CandleSource
 from huracan.model_registry import ModelRegistry
 from huracan.preprocessing.candle_checks import as_candles
+from huracan.preprocessing.online_candles import moment_of
 from huracan.registry.records import ModelVersion
 from huracan.serving.batch import answer_candles, answer_features
 from huracan.serving.going_on import adopt, catch_up, go_on_from, with_late
@@ -260,8 +261,8 @@ class Predictor:
     def update_all(self, candles: Iterable[Any]) -> list[Signal]:
         """Take the candles of several symbols, one each, and answer in their order; the model is asked about all at once.
 
-        A candle that is refused gets a signal with the veto ``refused``, and the others are taken. Where features compare
-        symbols, bars are of one moment, and one that is refused is an error for all.
+        A candle that is refused, for its symbol too, gets a signal with the veto ``refused``, and the others are taken. Where
+        features compare symbols, bars are of one moment, and one of an open symbol that is refused is an error for all.
         """
         with self._lock:
             return self._opened().take_all(candles, self._clock())
@@ -271,19 +272,17 @@ class Predictor:
 
         Parameters
         ----------
-        ts : open of the bar. label : in the unit that the model was trained on.
+        ts : open of the bar, with its zone or in milliseconds since 1970. label : in the unit that the model was trained on.
 
         Returns
         -------
-        bool : whether an interval waited for it.
+        bool : whether an interval waited for it; the last 1,000 bars do, and as many more as the label looks ahead.
 
         Raises
         ------
-        DataError : the label is no finite number. UnknownName : no such symbol is open.
+        DataError : the label is no finite number, or ``ts`` no time. UnknownName : no such symbol is open.
         """
-        if not math.isfinite(label):
-            raise DataError(f"label is {label}; a finite number was expected.")
-        moment = ts if isinstance(ts, int) else round(ts.timestamp() * 1_000.0)
+        moment = require_label(ts, label)
         with self._lock:
             return self._opened().learn(symbol, moment, float(label))
 
@@ -408,3 +407,20 @@ def require_above_zero(name: str, value: float | None, of: str, most: float = ma
     if isinstance(value, bool) or not isinstance(value, int | float) or not (0.0 < value <= most and value < math.inf):
         expected = f"a finite number of {of} above 0, or None," if most == math.inf else f"a share of {of} above 0 and up to 1"
         raise DataError(f"{name} is {value!r}; {expected} was expected.")
+
+
+def require_label(ts: Any, label: Any) -> int:
+    """Open of the bar, in milliseconds since 1970, of a label that can be told.
+
+    Raises
+    ------
+    DataError : the label is no finite number, or ``ts`` no time.
+    """
+    moment = moment_of(ts)
+    if moment is None:
+        raise DataError(f"ts of a label is {ts!r:.60}; the open of its bar, with a zone or in milliseconds, was expected.")
+    if isinstance(label, bool) or not isinstance(label, SupportsFloat):
+        raise DataError(f"label is {label!r:.60}; a number was expected.")
+    if not math.isfinite(label):
+        raise DataError(f"label is {label}; a finite number was expected.")
+    return moment

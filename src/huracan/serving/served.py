@@ -33,6 +33,9 @@ __all__ = ["Outlook", "Served", "load_served", "require_bar"]
 
 Floats32 = NDArray[np.float32]
 
+_TOLD_LATE = 1_000
+"""Bars by which a label may be told late and still be learned."""
+
 
 @dataclass(frozen=True, eq=False)
 class Served:
@@ -47,6 +50,7 @@ class Served:
     levels : symbol -> mean score on training rows, "all" for every other. outlook, policy : None where it was stored without.
     interval : state of adaptive conformal intervals; ``scaled`` says whether in units of a bar's volatility.
     labels : the rule by which candles tell the labels that its intervals learn, None where they are told from outside.
+    waits : bars of a symbol whose labels are waited for, at most.
     baseline : whether it is the constant prediction, which holds nothing.
     expires : milliseconds since 1970 from which it is too old; infinite for never. stale_after : bars after its close from
         which a candle is stale; infinite for never. why_native : why it is not served by ONNX Runtime, else None.
@@ -70,6 +74,7 @@ class Served:
     scaled: bool
     volatility_span: int
     labels: ForwardReturn | None
+    waits: int
     baseline: bool
     expires: float
     stale_after: float
@@ -170,6 +175,7 @@ def load_served(
         scaled=facts.scaled,
         volatility_span=facts.volatility_span,
         labels=labels,
+        waits=_waits(version.extras),
         baseline=baseline,
         expires=_expiry(version.provenance.trained_until, max_age),
         stale_after=math.inf if stale_after is None else stale_after,
@@ -214,6 +220,12 @@ def _labels_of(facts: KeptFacts) -> tuple[ForwardReturn | None, tuple[str, ...]]
     if facts.interval is None or facts.labels is not None:
         return facts.labels, ()
     return None, ("its labels are no plain forward returns, so candles do not tell them: learn does.",)
+
+
+def _waits(extras: Mapping[str, Any]) -> int:
+    """As far as its labels look ahead, and some more for those that are told late."""
+    horizon = extras.get("config", {}).get("labels", {}).get("horizon")
+    return _TOLD_LATE + (horizon if isinstance(horizon, int) and horizon > 0 else 0)
 
 
 def _sketch_of(registry: ModelRegistry, version: ModelVersion) -> TrainingSketch | None:

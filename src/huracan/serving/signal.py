@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from huracan.model_info import MarketRegime
+from huracan.preprocessing.online_candles import moment_of
 
-__all__ = ["Signal", "Veto", "VetoKind"]
+__all__ = ["Signal", "Veto", "VetoKind", "refusal"]
 
 
 class VetoKind(StrEnum):
@@ -50,7 +52,8 @@ class Signal:
 
     Attributes
     ----------
-    symbol : whose bar it is. ts : its open. decision_time : its close, from which on the answer can be known. Both UTC.
+    symbol : whose bar it is. ts : its open. decision_time : its close, from which on the answer can be known. Both UTC; of a
+        candle that was refused both as it came, None where it came without a time that is one.
     score : as :func:`huracan.catalogue.signal_score`, less the model's level on its own training rows; None where a veto says
         that there is none.
     forecast : of the label, in its unit, from scores out of fold; None where the model was stored without. probability : that
@@ -64,8 +67,8 @@ class Signal:
     """
 
     symbol: str
-    ts: datetime
-    decision_time: datetime
+    ts: datetime | None
+    decision_time: datetime | None
     score: float | None
     forecast: float | None
     probability: float | None
@@ -84,8 +87,39 @@ class Signal:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON: times in ISO 8601, vetoes as ``{kind, why}``."""
         plain: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
-        plain["ts"], plain["decision_time"] = self.ts.isoformat(), self.decision_time.isoformat()
+        for name in ("ts", "decision_time"):
+            plain[name] = None if plain[name] is None else plain[name].isoformat()
         plain["regime"] = None if self.regime is None else str(self.regime)
         plain["vetoes"] = [{"kind": str(veto.kind), "why": veto.why} for veto in self.vetoes]
         plain["notes"] = list(self.notes)
         return plain
+
+
+def refusal(
+    symbol: Any,
+    candle: Mapping[str, Any],
+    why: str,
+    bar: int,
+    *,
+    model_id: str = "",
+    alias: str | None = None,
+    engine: str = "",
+    notes: tuple[str, ...] = (),
+) -> Signal:
+    """The signal of a candle that could not be taken: it bears the symbol and the time that the candle came with.
+
+    Parameters
+    ----------
+    symbol : as it came. bar : length of a bar in milliseconds. model_id, alias, engine, notes : of the version that was to
+        answer, where there is one.
+    """
+    moment, opened, closes = moment_of(candle.get("ts")), None, None
+    if moment is not None:
+        try:
+            opened = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=moment)
+            closes = opened + timedelta(milliseconds=bar)
+        except OverflowError:  # at the end of the year 9999
+            opened = None
+    name = symbol if isinstance(symbol, str) else ""
+    nothing = (None,) * 8
+    return Signal(name, opened, closes, *nothing, False, (Veto(VetoKind.REFUSED, why),), model_id, alias, engine, notes)

@@ -12,9 +12,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from huracan.errors import CandleError, FeatureError, SignatureError, nearest_name
+from huracan.errors import CandleError, FeatureError, SignatureError, UnknownName, nearest_name
 from huracan.preprocessing import OnlineFeatures
-from huracan.preprocessing.online_candles import as_mapping
+from huracan.preprocessing.online_candles import as_mapping, candle_rows, moment_of
 from huracan.preprocessing.online_series import CANDLE_VALUES
 from huracan.regimes import RegimeClassifier
 from huracan.regimes.online import OnlineRegime
@@ -23,7 +23,7 @@ from huracan.serving.going_on import decided_before
 from huracan.serving.remembered_candles import frame_of
 from huracan.serving.row_keys import regime_code
 from huracan.serving.served import Served, require_bar
-from huracan.serving.signal import Signal, Veto, VetoKind
+from huracan.serving.signal import Signal, Veto, VetoKind, refusal
 from huracan.serving.symbol_state import SymbolState
 
 __all__ = ["Known", "Stream"]
@@ -202,22 +202,31 @@ class Stream:
         """The bars of several symbols, one of each; the model is asked about all of them at once. ``known`` as of :meth:`take`.
 
         A candle that cannot be taken gets a signal with the veto ``refused`` and leaves the others alone; where features
-        compare symbols, bars are of one moment, and one that cannot be taken is an error for all.
+        compare symbols, bars are of one moment, and one of an open symbol that cannot be taken is an error for all.
         """
-        served, bars = self.served, [candle if type(candle) is dict else as_mapping(candle) for candle in candles]
-        symbols: list[Any] = [candle.get("symbol") or self._only for candle in bars]
-        for symbol in symbols:
-            self.state_of(symbol)  # a symbol that is not open is refused before any is taken
+        served = self.served
+        signals: list[Signal | None] = []
+        bars: list[tuple[int, str, Mapping[str, Any]]] = []
+        for given in candle_rows(candles):
+            candle: Mapping[str, Any] = {}
+            try:
+                candle = given if type(given) is dict else as_mapping(given)
+                symbol: Any = candle.get("symbol") or self._only
+                self.state_of(symbol)
+            except (CandleError, UnknownName) as error:
+                signals.append(self.refused(candle.get("symbol"), candle, str(error)))
+                continue
+            bars.append((len(signals), symbol, candle))
+            signals.append(None)
         if known is None and self.compares and bars:
-            known = self.compared(bars)
-        signals: list[Signal | None] = [None] * len(bars)
+            known = self.compared([candle for _, _, candle in bars])
         taken: dict[str, tuple[int, SymbolState, NDArray[np.float32], bool]] = {}
-        for i, (symbol, candle) in enumerate(zip(symbols, bars)):
+        for i, symbol, candle in bars:
             try:
                 if symbol in taken:
                     raise CandleError(f"{symbol}: two bars were given at once; one of each symbol was expected.")
                 values = self.features_of(symbol, candle) if known is None else known[symbol]
-            except CandleError as error:
+            except (CandleError, FeatureError) as error:
                 signals[i] = self.refused(symbol, candle, str(error))
                 continue
             taken[symbol] = (i, *self._remembered_row(symbol, candle, values), values is None)
@@ -252,17 +261,17 @@ class Stream:
 
     def features_of(self, symbol: Any, candle: Mapping[str, Any]) -> Mapping[str, float | None] | None:
         """Features of the bar; None where one is infinite, which ends the window but not the stream."""
-        before = self.features.place(symbol)[0] if symbol in self.states else None
+        known = isinstance(symbol, str) and symbol in self.states
+        before = self.features.place(symbol)[0] if known else None
         try:
             return self.features.update(candle)
         except CandleError as error:
-            ts = candle.get("ts")
-            moment = round(ts.timestamp() * 1_000.0) if isinstance(ts, datetime) else ts
-            if before is not None and isinstance(moment, int) and moment < before:
+            moment = moment_of(candle.get("ts"))
+            if before is not None and moment is not None and moment < before:
                 raise CandleError(f"{error} Predictor.fill takes bars that come late.") from error
             raise
         except FeatureError:
-            if symbol not in self.states or self.features.place(symbol)[0] == before:
+            if not known or self.features.place(symbol)[0] == before:
                 raise
             return None
 
@@ -376,21 +385,16 @@ class Stream:
 
     def state_of(self, symbol: Any) -> SymbolState:
         if not isinstance(symbol, str):
-            raise CandleError(f"symbol is {symbol!r}; text was expected.")
+            raise CandleError(f"symbol is {symbol!r:.60}; text was expected.")
         if symbol not in self.states:
             raise nearest_name(symbol, self.states, kind="symbol")
         return self.states[symbol]
 
     def refused(self, symbol: Any, candle: Mapping[str, Any], why: str) -> Signal:
-        """A candle that changed nothing; its signal bears the time it came with, where that is one."""
-        served, ts = self.served, candle.get("ts")
-        opened = (
-            ts if isinstance(ts, datetime) else datetime.fromtimestamp((self.features.place(symbol)[0] or 0) / 1_000.0, UTC)
-        )
-        nothing = (None,) * 8
-        veto = (Veto(VetoKind.REFUSED, why),)
-        told = (served.model_id, served.alias, served.scorer.engine, self.notes)
-        return Signal(str(symbol), opened, opened + self._length, *nothing, False, veto, *told)
+        """A candle that changed nothing."""
+        served = self.served
+        told: dict[str, Any] = {"model_id": served.model_id, "alias": served.alias, "engine": served.scorer.engine}
+        return refusal(symbol or self._only, candle, why, self.bar, **told, notes=self.notes)
 
     def learn(self, symbol: str, ts: int, label: float) -> bool:
         """The label of an earlier bar is known; whether an interval waited for it. Intervals skipped over never get theirs."""

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from huracan.ensembles import AdaptiveConformal
+from huracan.ensembles.number_queue import NumberQueue
 from huracan.labels.live_labels import ForwardReturn
 from huracan.model_info import MarketRegime
 from huracan.serving.scalar_policy import RunningVolatility
@@ -20,7 +21,6 @@ from huracan.serving.served import Served
 __all__ = ["RecentCandles", "SymbolState"]
 
 _SPARE_ROWS = 64
-_MOST_WAITING = 10_000
 _OPEN = 1
 
 
@@ -79,12 +79,12 @@ class SymbolState:
     run : rows without a missing value, up to the last. regime, code : at the last bar, by name and as the model reads it.
     volatility : of a bar's return. candles : as many as a fresh start takes. level : what scores are less.
     decisions : of the unbroken stretch, newest last, at most ``horizon``. interval : steered by the symbol's own labels, or
-    None. waiting : open and volatility of bars whose label is not known yet.
+    None. waiting : open and volatility of bars whose label is not known yet, NaN where there was no volatility.
     """
 
     __slots__ = (
         *("_buffer", "_codes", "_stop", "_volatilities", "candles", "code", "decisions", "interval", "level", "regime", "run"),
-        *("volatility", "waiting"),
+        *("_most_waiting", "volatility", "waiting"),
     )
 
     def __init__(self, served: Served, symbol: str, *, width: int, keep_candles: int) -> None:
@@ -105,7 +105,7 @@ class SymbolState:
         self.level = served.level(symbol)
         self.decisions: deque[float] = deque(decisions, maxlen=served.horizon)
         self.interval: AdaptiveConformal | None = served.fresh_interval()
-        self.waiting: deque[tuple[int, float | None]] = deque()
+        self.waiting, self._most_waiting = NumberQueue(width=2), served.waits
 
     @property
     def capacity(self) -> int:
@@ -165,13 +165,13 @@ class SymbolState:
 
     def wait_for_label(self, ts: int, volatility: float | None) -> None:
         """An interval was given at the bar that opened at ``ts``; where nobody tells labels, the oldest is given up."""
-        self.waiting.append((ts, volatility))
-        if len(self.waiting) > _MOST_WAITING:
+        self.waiting.append((ts, math.nan if volatility is None else volatility))
+        if len(self.waiting) > self._most_waiting:
             self._learn_first(math.nan)
 
     def learn(self, ts: int, label: float) -> bool:
         """The label of an earlier bar is known; whether an interval waited for it. Intervals skipped over never get theirs."""
-        if all(waits != ts for waits, _ in self.waiting):
+        if not self.waiting.holds(ts):
             return False
         self._skip_before(ts)
         self._learn_first(label)
@@ -182,13 +182,12 @@ class SymbolState:
         if bars < rule.horizon + 2:
             return
         labelled, waiting = ts - (rule.horizon + 1) * bar, self.waiting
-        if waiting and waiting[0][0] < labelled:
-            self._skip_before(labelled)
-        if waiting and waiting[0][0] == labelled:
-            self._learn_first(rule.label(self.candles.value(_OPEN, ago=rule.horizon), opened, waiting[0][1]))
+        self._skip_before(labelled)
+        if waiting and waiting.first[0] == labelled:
+            self._learn_first(rule.label(self.candles.value(_OPEN, ago=rule.horizon), opened, waiting.first[1]))
 
     def _skip_before(self, ts: int) -> None:
-        while self.waiting and self.waiting[0][0] < ts:
+        while self.waiting and self.waiting.first[0] < ts:
             self._learn_first(math.nan)
 
     def _learn_first(self, label: float) -> None:
