@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 
 from huracan import ModelRegistry, UnifiedMLPipeline
 from huracan.cli.predicting import predict
-from huracan.errors import HuracanError
+from huracan.errors import ConfigError, HuracanError
+from huracan.integration.registered_models import named_version
 from huracan.market import simulate_market
 
 NAME = "champion.simulated"
@@ -114,7 +115,11 @@ def test_each_symbol_is_answered_by_its_own_champion(home: Path, tmp_path: Path)
         ([f"{NAME}@challenger", "{all}"], "challenger"),
         ([NAME, "{all}", "--out", "answers.xlsx"], r"a .parquet or .csv file"),
         ([NAME, "missing.csv"], "missing.csv"),
-        ([NAME, "--stream", "--out", "answers.csv"], "> answers.csv was expected"),
+        ([NAME, "--stream", "--symbol", "SIM01-USD", "--out", "answers.csv"], "> answers.csv was expected"),
+        ([NAME, "--stream"], "neither --history FILE, to go on from, nor --symbol NAME"),
+        ([NAME, "--stream", "--by-symbol"], "neither --history FILE"),
+        ([f"{NAME}@champion@SIM01-USD", "{all}", "--by-symbol"], "follows an alias for all"),
+        ([f"{NAME}@champion@SIM01-USD/tending", "{all}"], "champion@SIM01-USD/tending"),
         ([NAME, "{all}", "--history", "{all}"], "--history is for --stream"),
         ([NAME, "{all}", "--symbol", "SIM01-USD"], "--symbol is for --stream"),
         ([NAME, "{all}", "--bar", "1h"], "--bar is for --stream"),
@@ -128,6 +133,35 @@ def test_bad_input_gets_one_sentence(home: Path, arguments: list[str], said: str
     with pytest.raises(HuracanError) as caught:
         run(*given, "--home", str(home))
     assert said in str(caught.value)
+
+
+def test_the_champion_of_a_scope_is_named_as_lists_write_it(home: Path) -> None:
+    registry = ModelRegistry(f"sqlite:///{home}/huracan.db", artifacts=home / "artifacts")
+    registry.promote(NAME, 1, alias="written", symbol="BTC/USDT", regime="ranging", reason="for one")
+    registry.promote(NAME, 1, alias="written", regime="trending", reason="for all that trend")
+    for scope in ("BTC/USDT/ranging", "*/trending"):
+        told = run(f"{NAME}@written@{scope}", str(home / "all.parquet"), "--home", str(home), "--json")
+        assert {json.loads(line)["model_id"] for line in told.splitlines()} == {f"{NAME}/1"}
+        assert named_version(registry, f"{NAME}@written@{scope}").version == 1
+    for scope, said in (
+        ("BTC/USDT/volatile", "written@BTC/USDT/volatile"),
+        ("BTC/USDT/trending", r"written@\*/trending, who answers there too, is 1"),
+    ):
+        with pytest.raises(HuracanError, match=said):
+            named_version(registry, f"{NAME}@written@{scope}")
+
+
+def test_a_home_that_is_not_there_is_told_and_not_made(home: Path, tmp_path: Path) -> None:
+    with pytest.raises(HuracanError, match="there is no registry at"):
+        run(NAME, str(home / "all.parquet"), "--home", str(tmp_path / "mistyped"))
+    assert not (tmp_path / "mistyped").exists()
+
+
+def test_a_stream_without_standard_input_is_refused_in_one_sentence(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a supervisor may start it; Python then has no ``sys.stdin``."""
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(ConfigError, match="standard input is closed"):
+        app(["NAME", "--stream", "--history", str(home / "history.parquet")], standalone_mode=False)
 
 
 def test_a_stream_ends_cleanly_when_it_is_asked_to(home: Path) -> None:

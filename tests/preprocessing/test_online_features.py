@@ -193,7 +193,9 @@ def test_a_bar_that_is_still_forming_is_refused_by_the_clock() -> None:
     now = [candles["ts"][40] + dt.timedelta(seconds=59)]
     online = OnlineFeatures.open(SMALL, candles[:40], clock=lambda: now[0])
     with pytest.raises(
-        CandleError, match=r"A: the bar of 2025-01-01 00:40 UTC ends at 2025-01-01 00:41 UTC, and it is .* 00:40:59 UTC"
+        CandleError,
+        match=r"A: the bar of 2025-01-01 00:40 UTC ends at 2025-01-01 00:41 UTC, and it is .* 00:40:59 UTC by this clock; "
+        "give it again then, or with 'closed' as true where the exchange says that it has closed",
     ):
         online.update(candles[40])
     assert online.status().bars == 40

@@ -71,7 +71,7 @@ def test_a_label_is_learned(opened: Opened, later: list[dict[str, Any]]) -> None
     ("bad", "symbol", "ts", "said"),
     [
         ('{"symbol": "NOPE", "ts": 1714867200000, "open": 1}', "NOPE", "2024-05-05T00:00:00+00:00", "unknown symbol 'NOPE'"),
-        ('{"symbol": "SIM02-USD", "ts": "2024-05-05T00:00:00"}', "SIM02-USD", None, "'ts' is 2024-05-05 00:00:00;"),
+        ('{"symbol": "SIM02-USD", "ts": "2024-05-05T00:00:00"}', "SIM02-USD", None, "'ts' is '2024-05-05T00:00:00'"),
         ('{"symbol": "SIM02-USD", "ts": "yesterday"}', "SIM02-USD", None, "a time with its zone"),
         ('{"symbol": "SIM02-USD", "ts": "9999-12-31T23:59:59+00:00"}', "SIM02-USD", None, "ends at"),
         ('{"symbol": "SIM02-USD", "ts": 1714863600000}', "SIM02-USD", "2024-05-04T23:00:00+00:00", "taken already"),

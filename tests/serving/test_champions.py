@@ -246,15 +246,21 @@ def test_a_version_that_fails_keeps_no_bar_from_the_others(
     assert signal.score == alone[version_of(signal.model_id)].update(later[83]).score
 
 
-def test_features_that_compare_symbols_compare_all_of_them(
-    registry: ModelRegistry, crowd: str, follow: Follow, move: Move, pinned: Pinned, history: pl.DataFrame, later: Bars
-) -> None:
-    """Also where their version is champion of one symbol alone."""
+@pytest.fixture(scope="module")
+def comparing(registry: ModelRegistry, crowd: str, history: pl.DataFrame) -> int:
+    """A version whose features compare symbols."""
     recipe = FeatureRecipe([feature("log_return_scaled", horizon=6), feature("rsi_scaled", window=14).across("rank")])
     features = recipe.compute(history).drop_nulls().select(recipe.columns)
     model = build_model("ridge").fit(TrainingSet.from_arrays(features, features.to_numpy().sum(axis=1)))
     card = model.model_info().model_copy(update={"signature": FeatureSignature(columns=recipe.columns)})
-    version = registry.register(model, card, name=crowd, extras={"recipe": recipe.to_json()})
+    return registry.register(model, card, name=crowd, extras={"recipe": recipe.to_json()})
+
+
+def test_features_that_compare_symbols_compare_all_of_them(
+    comparing: int, follow: Follow, move: Move, pinned: Pinned, later: Bars
+) -> None:
+    """Also where their version is champion of one symbol alone."""
+    version = comparing
     move(1)
     move(version, symbol=FIRST)
     champions, alone = follow(), {1: pinned(1), version: pinned(version)}
@@ -270,6 +276,28 @@ def test_features_that_compare_symbols_compare_all_of_them(
     assert champions.update_all([]) == []
     expected = alone[version].update_all(later[40:42])[0].score
     assert champions.update_all(later[40:42])[0].score == pytest.approx(expected, abs=1e-9)
+
+
+def test_late_candles_of_a_symbol_that_is_only_compared_with_are_put_in(
+    comparing: int, follow: Follow, move: Move, pinned: Pinned, candles: pl.DataFrame, later: Bars
+) -> None:
+    """The version that compares is champion of the first symbol alone, and ranks it among both."""
+    move(1)
+    move(comparing, symbol=FIRST)
+    champions, alone = follow(), pinned(comparing)
+    missed, ranks = candles.filter((pl.col("ts") == later[20]["ts"]) & (pl.col("symbol") == SECOND)), set()
+    for i, bars in enumerate(moments(later[:80])):
+        if i == 10:
+            bars = [bar for bar in bars if bar["symbol"] == FIRST]
+        if i == 11:
+            champions.fill(missed)
+            alone.fill(missed)
+        mine, theirs = champions.update_all(bars)[0], alone.update_all(bars)[0]
+        assert (mine.model_id, mine.vetoes) == (theirs.model_id, theirs.vetoes)
+        assert mine.score == pytest.approx(theirs.score, abs=1e-9)
+        if i > 10:
+            ranks.add(float(champions._lanes.streams[comparing].states[FIRST].last_rows(1)[0, 1]))
+    assert len(ranks) > 1, "it is compared"
 
 
 @pytest.mark.usefixtures("scoped")

@@ -25,7 +25,10 @@ __all__ = ["predict"]
 
 
 def predict(
-    model: Annotated[str, typer.Argument(help="A registered model: NAME (its champion), NAME@ALIAS or NAME@VERSION.")],
+    model: Annotated[
+        str,
+        typer.Argument(help="A registered model: NAME (its champion), NAME@ALIAS, NAME@ALIAS@SYMBOL/REGIME or NAME@VERSION."),
+    ],
     candles: Annotated[Path | None, typer.Argument(help="File or folder of candles to answer on.")] = None,
     stream: Annotated[
         bool, typer.Option("--stream", help="Read one candle as JSON a line from standard input, write one signal a line.")
@@ -62,6 +65,8 @@ def predict(
         raise ConfigError("either a file of candles or --stream was expected, one of the two.")
     if stream and sys.stdin is None:
         raise ConfigError("standard input is closed, and a stream reads its candles from it; < /dev/null ends it at once.")
+    if stream and history is None and not symbol:
+        raise ConfigError("a stream was given neither --history FILE, to go on from, nor --symbol NAME, to begin without.")
     if stream and out is not None:
         raise ConfigError(f"--out is {out}, and a stream writes to standard output; > {out} was expected in its place.")
     if str(out) == "-" and json:
@@ -97,20 +102,23 @@ def predict(
 
 def _opened(registry: ModelRegistry, model: str, by_symbol: bool, **how: Any) -> Predictor | Champions:
     from huracan.errors import ConfigError
+    from huracan.integration.registered_models import name_and_pointer, named_version
+    from huracan.registry.scopes import as_written
     from huracan.serving import Champions, Predictor
 
-    name, at, which = model.rpartition("@")
-    if not at or model in registry.names():
-        name, which = model, "champion"
+    name, which = name_and_pointer(registry, model)
     if by_symbol:
-        if at and which.isdecimal():
+        if which.isdecimal() or "@" in which:
             raise ConfigError(
-                f"--by-symbol follows an alias, and {model} is one version; {name} was expected, or {name}@ALIAS."
+                f"--by-symbol follows an alias for all, and {model} names one version; {name} was expected, or {name}@ALIAS."
             )
         return Champions.from_registry(registry, name, alias=which, **how)
+    named_version(registry, model)  # what is not there is told in the words of the command line
     if which.isdecimal():
         return Predictor.from_registry(registry, name, version=int(which), **how)
-    return Predictor.from_registry(registry, name, alias=which, **how)
+    alias, scope = as_written(which)
+    of: dict[str, Any] = {"symbol": scope.symbol or None, "regime": scope.regime or None}
+    return Predictor.from_registry(registry, name, alias=alias, **of, **how)
 
 
 def _stream(predictor: Predictor | Champions) -> None:

@@ -24,26 +24,44 @@ from huracan.market import bar_length, candles_hash, written_length
 from huracan.model_registry import ModelRegistry
 from huracan.preprocessing import FeatureRecipe
 from huracan.registry.records import ModelVersion
+from huracan.registry.scopes import Scope, as_written
 from huracan.statistics.series import MINIMUM_OBSERVATIONS
 from huracan.storage import RunLog
 from huracan.validation.metrics import directional_payoff
 
-__all__ = ["compare_registered", "named_version", "own_levels", "own_recipe"]
+__all__ = ["compare_registered", "name_and_pointer", "named_version", "own_levels", "own_recipe"]
 
 Floats = NDArray[np.float64]
 
 
 def named_version(registry: ModelRegistry, spec: str) -> ModelVersion:
-    """The version that ``name``, ``name@alias`` or ``name@3`` means; a name alone is its champion.
+    """The version that ``name`` (its champion), ``name@alias``, ``name@alias@symbol/regime`` or ``name@3`` means.
 
     Raises
     ------
     RegistryError : there is no such model, alias or version.
     """
-    name, at, which = spec.rpartition("@")
-    if not at or spec in registry.names():
-        return registry.get(spec)
-    return registry.get(name, version=int(which)) if which.isdecimal() else registry.get(name, alias=which)
+    name, which = name_and_pointer(registry, spec)
+    if which.isdecimal():
+        return registry.get(name, version=int(which))
+    alias, scope = as_written(which)
+    found = registry.get(name, alias=alias, symbol=scope.symbol or None, regime=scope.regime or None)
+    if Scope(found.symbol, found.regime) != scope:
+        theirs = Scope(found.symbol, found.regime).written(alias)
+        raise RegistryError(
+            f"nobody is {scope.written(alias)} of '{name}'; {theirs}, who answers there too, is {found.version}."
+        )
+    return found
+
+
+def name_and_pointer(registry: ModelRegistry, spec: str) -> tuple[str, str]:
+    """The name in ``spec``, which may have an ``@`` in it, and what stands behind it; ``champion`` where nothing does."""
+    names = registry.names()
+    if "@" not in spec or spec in names:
+        return spec, "champion"
+    known = [name for name in names if spec.startswith(f"{name}@")]
+    name = max(known, key=len) if known else spec.partition("@")[0]
+    return name, spec[len(name) + 1 :]
 
 
 def compare_registered(

@@ -19,6 +19,7 @@ from huracan.preprocessing.online_series import CANDLE_VALUES, OnlineSeries
 __all__ = ["CandleReader", "as_mapping", "candle_rows", "moment_of"]
 
 _LEAST = 1.0 / LARGEST
+_LATER = " by this clock; give it again then, or with 'closed' as true where the exchange says that it has closed"
 _YEAR_1, _YEAR_9999 = -62_135_596_800_000, 253_402_300_799_999
 
 
@@ -86,17 +87,18 @@ class CandleReader:
             raise nearest_name(str(symbol), series, kind="symbol")
         return symbol
 
-    def require_closed(self, symbol: str, ts: int) -> None:
-        """Refuse a bar that has not ended yet."""
+    def require_closed(self, symbol: str, ts: int, *, otherwise: str = "") -> None:
+        """Refuse a bar that has not ended yet; ``otherwise`` tells what to do then."""
         now = self._clock()
         if ts + self._bar > now:
             end = written_time(ts + self._bar)
-            raise CandleError(f"{symbol}: the bar of {written_time(ts)} ends at {end}, and it is {written_time(int(now))}.")
+            bar = f"the bar of {written_time(ts)} ends at {end}, and it is {written_time(int(now))}"
+            raise CandleError(f"{symbol}: {bar}{otherwise}.")
 
     def _check_time(self, candle: Mapping[str, Any], symbol: str, ts: int, last: int | None) -> None:
         closed = candle.get("closed", candle.get("is_closed"))
         if closed is None:
-            self.require_closed(symbol, ts)
+            self.require_closed(symbol, ts, otherwise=_LATER)
         elif not isinstance(closed, bool | np.bool_ | int):
             raise CandleError(f"{symbol}: 'closed' of the bar of {written_time(ts)} is {closed!r}; True or False was expected.")
         elif not closed:
@@ -180,7 +182,7 @@ def _milliseconds(ts: Any, symbol: str) -> int:
     """The open as milliseconds since 1970."""
     moment = moment_of(ts)
     if moment is None:
-        said = "is missing" if ts is None else f"is {str(ts) if isinstance(ts, dt.datetime) else repr(ts):.60}"
+        said = "is missing" if ts is None else f"is {ts!r:.60}"
         expected = "a time with its zone, or milliseconds since 1970"
         raise CandleError(f"{symbol}: 'ts' {said}; {expected} was expected.")
     return moment

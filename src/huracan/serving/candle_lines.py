@@ -67,20 +67,23 @@ def _candle(given: Any) -> Mapping[str, Any]:
     if not isinstance(given, Mapping):
         raise CandleError(f"the line holds {type(given).__name__} {given!r:.60}; a candle as a JSON object was expected.")
     candle = _with_time(given)
-    ts = candle.get("ts")
-    if isinstance(ts, str):
-        raise CandleError(f"ts is '{ts:.60}'; milliseconds since 1970 or ISO 8601 with a zone was expected.")
-    if isinstance(ts, datetime) and ts.tzinfo is None:
-        raise CandleError(f"ts is '{given['ts']}', without a zone; such as {ts.isoformat()}Z was expected.")
+    if isinstance(ts := candle.get("ts"), str):
+        moment = _time_of(ts)
+        if moment is None:
+            raise CandleError(f"ts is '{ts:.60}'; milliseconds since 1970 or ISO 8601 with a zone was expected.")
+        raise CandleError(f"ts is '{ts}', without a zone; such as {moment.isoformat()}Z was expected.")
     return candle
 
 
 def _with_time(given: Any) -> Any:
     """With ``ts`` as a time where it is the text of one; whatever else it is, is refused as it is."""
     ts = given.get("ts") if isinstance(given, Mapping) else None
-    if not isinstance(ts, str):
-        return given
+    moment = _time_of(ts) if isinstance(ts, str) else None
+    return given if moment is None or moment.tzinfo is None else {**given, "ts": moment}
+
+
+def _time_of(text: str) -> datetime | None:
     try:
-        return {**given, "ts": datetime.fromisoformat(ts)}
+        return datetime.fromisoformat(text)
     except ValueError:
-        return given
+        return None

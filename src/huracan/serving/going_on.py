@@ -96,9 +96,10 @@ def adopt(stream: Stream, other: Stream, bars: Mapping[str, int]) -> None:
 
     Intervals, and what waits for labels, stay; so do regimes that look back farther than the ``bars`` it was opened on.
     """
+    for symbol in other.features.symbols if stream.compares else other.states:
+        stream.features.adopt(symbol, other.features)
     for symbol, state in other.states.items():
         state.interval, state.waiting = stream.states[symbol].interval, stream.states[symbol].waiting
-        stream.features.adopt(symbol, other.features)
         stream.states[symbol] = state
         classifier = stream.served.classifier
         if stream.regimes is not None and other.regimes is not None and classifier is not None:

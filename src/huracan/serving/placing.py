@@ -199,9 +199,11 @@ def _open_regimes(lanes: Lanes, rules: RegimeClassifier, candles: pl.DataFrame, 
 
 
 def _with_late(lanes: Lanes, stream: Stream, given: pl.DataFrame) -> pl.DataFrame:
-    """What a version remembers of the symbols that candles came late of; of all symbols, where it compares them."""
-    late = given.filter(pl.col("symbol").is_in(list(stream.states)))
-    if late.is_empty() or not stream.compares:
+    """What a version remembers of the symbols that candles came late of; of all symbols, where it compares them, whichever
+    it answers for.
+    """
+    if not stream.compares:
+        late = given.filter(pl.col("symbol").is_in(list(stream.states)))
         return late if late.is_empty() else with_late(stream, late)
     late = as_remembered(given, stream.features.recipe.required_columns)
     both = pl.concat([frame_of(lanes.remembered(lanes.symbols)), late], how="diagonal")
