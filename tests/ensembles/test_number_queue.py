@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 
 import numpy as np
@@ -17,8 +18,8 @@ def test_it_gives_what_a_deque_gives(width: int) -> None:
     for grows in rng.random(3_000) < np.repeat([0.7, 0.4, 0.55], 1_000):
         if grows:
             row = (float(put), *rng.standard_normal(width - 1).tolist())
-            queue.append(row)
             expected.append(row)
+            assert queue.append(row) == len(expected)
             put += 2
         elif expected:
             assert queue.first == expected[0]
@@ -27,8 +28,10 @@ def test_it_gives_what_a_deque_gives(width: int) -> None:
         some = float(rng.integers(0, put + 2))
         assert queue.holds(some) == any(row[0] == some for row in expected)
     assert list(queue) == list(expected)
+    assert list(copy.deepcopy(queue)) == list(expected)
     while expected:
         assert queue.popleft() == expected.popleft()
+    assert queue.first is None
     with pytest.raises(IndexError):
         queue.popleft()
 

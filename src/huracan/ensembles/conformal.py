@@ -141,12 +141,11 @@ class AdaptiveConformal:
         """
         issued = self._issue(prediction, scale)
         self._waiting.append(issued)
-        return issued.low, issued.high
+        return issued[2], issued[3]
 
     def around(self, prediction: float, *, scale: float | None = None) -> tuple[float, float]:
         """What :meth:`predict` would say, without a row that then waits for its label."""
-        issued = self._issue(prediction, scale)
-        return issued.low, issued.high
+        return self._issue(prediction, scale)[2:4]
 
     def update(self, y: float) -> None:
         """Take in the label of the oldest row whose label is not known yet; NaN where it will never be.
@@ -155,11 +154,12 @@ class AdaptiveConformal:
         ------
         ModelError : no row waits for its label.
         """
-        if not self._waiting:
-            raise ModelError("no row waits for its label; predict was expected to be called before update.")
-        waited = self._waiting.popleft()
+        try:
+            waited = self._waiting.popleft()
+        except IndexError:
+            raise ModelError("no row waits for its label; predict was expected to be called before update.") from None
         if y == y:
-            self._learn(_Issued(*waited), float(y))
+            self._learn(waited, float(y))
 
     def to_state(self) -> dict[str, Any]:
         """All it knows as plain values for JSON; :meth:`from_state` goes on from there.
@@ -266,31 +266,33 @@ class AdaptiveConformal:
             for earlier in by_end[done:stop].tolist():
                 self._learn(issued.pop(earlier), float(label[earlier]))
             done = max(done, stop)
-            issued[row] = self._issue(float(forecast[row]), None if sizes is None else float(sizes[row]))
+            issued[row] = _Issued(*self._issue(float(forecast[row]), None if sizes is None else float(sizes[row])))
             yield row, issued[row]
 
-    def _issue(self, prediction: float, scale: float | None) -> _Issued:
+    def _issue(self, prediction: float, scale: float | None) -> tuple[float, float, float, float, float]:
+        """The values of :class:`_Issued`."""
         if not isfinite(prediction):
             raise DataError(f"prediction is {prediction}; a finite number was expected.")
         if scale is not None and not (isfinite(scale) and scale > 0):
             raise DataError(f"scale is {scale}; a finite number above 0 was expected.")
         size = self._scale.value if scale is None else scale
         reach = self._quantile() * size if len(self._sorted) >= self.warm_up else float("nan")
-        return _Issued(prediction, size, prediction - reach, prediction + reach, self.miss_level)
+        return prediction, size, prediction - reach, prediction + reach, self.miss_level
 
-    def _learn(self, issued: _Issued, y: float) -> None:
+    def _learn(self, issued: tuple[float, ...], y: float) -> None:
         if y != y:
             return
-        residual = abs(y - issued.prediction)
+        prediction, scale, low, high, _ = issued
+        residual = abs(y - prediction)
         self._scale.update(residual)
-        if isfinite(issued.low):
-            hit = issued.low <= y <= issued.high
+        if isfinite(low):
+            hit = low <= y <= high
             self.n_labels += 1
             self.n_hits += hit
             self.miss_level += self.rate * ((1.0 - self.level) - (not hit))
-        if not isfinite(issued.scale):
+        if not isfinite(scale):
             return
-        score = residual / issued.scale
+        score = residual / scale
         self._recent.append(score)
         insort(self._sorted, score)
         if len(self._recent) > self.window:

@@ -180,6 +180,8 @@ def moment_of(ts: Any) -> int | None:
 
 def _milliseconds(ts: Any, symbol: str) -> int:
     """The open as milliseconds since 1970."""
+    if type(ts) is int and _YEAR_1 <= ts <= _YEAR_9999:
+        return ts
     moment = moment_of(ts)
     if moment is None:
         said = "is missing" if ts is None else f"is {ts!r:.60}"

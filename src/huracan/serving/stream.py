@@ -293,7 +293,7 @@ class Stream:
         if self.regimes is not None:
             state.regime = self.regimes.take(symbol, ts or 0, *numbers[1:])
             state.code = regime_code(state.regime)
-        if state.waiting and self.served.labels is not None:
+        if self.served.labels is not None:
             state.learn_from_candles(self.served.labels, ts or 0, numbers[0], self.bar, bars)
         row = state.next_row()
         row[:] = np.nan if values is None else list(values.values())

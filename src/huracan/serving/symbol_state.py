@@ -165,8 +165,7 @@ class SymbolState:
 
     def wait_for_label(self, ts: int, volatility: float | None) -> None:
         """An interval was given at the bar that opened at ``ts``; where nobody tells labels, the oldest is given up."""
-        self.waiting.append((ts, math.nan if volatility is None else volatility))
-        if len(self.waiting) > self._most_waiting:
+        if self.waiting.append((ts, math.nan if volatility is None else volatility)) > self._most_waiting:
             self._learn_first(math.nan)
 
     def learn(self, ts: int, label: float) -> bool:
@@ -181,14 +180,16 @@ class SymbolState:
         """The label that ends at the newest candle, of ``ts``, which opened at a price and is the ``bars``-th without a gap."""
         if bars < rule.horizon + 2:
             return
-        labelled, waiting = ts - (rule.horizon + 1) * bar, self.waiting
-        self._skip_before(labelled)
-        if waiting and waiting.first[0] == labelled:
-            self._learn_first(rule.label(self.candles.value(_OPEN, ago=rule.horizon), opened, waiting.first[1]))
+        labelled = ts - (rule.horizon + 1) * bar
+        waits = self._skip_before(labelled)
+        if waits is not None and waits[0] == labelled:
+            self._learn_first(rule.label(self.candles.value(_OPEN, ago=rule.horizon), opened, waits[1]))
 
-    def _skip_before(self, ts: int) -> None:
-        while self.waiting and self.waiting.first[0] < ts:
+    def _skip_before(self, ts: int) -> tuple[float, ...] | None:
+        """Give up the labels of bars before ``ts``; the next bar that waits."""
+        while (waits := self.waiting.first) is not None and waits[0] < ts:
             self._learn_first(math.nan)
+        return waits
 
     def _learn_first(self, label: float) -> None:
         self.waiting.popleft()
