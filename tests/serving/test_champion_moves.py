@@ -18,7 +18,8 @@ from huracan.catalogue import build_model
 from huracan.errors import ArtifactError, HuracanError
 from huracan.preprocessing import FeatureRecipe, feature
 from huracan.regimes.online import OnlineRegime
-from huracan.serving import Champions, Predictor, Signal
+from huracan.registry.scopes import Scope
+from huracan.serving import Champions, Predictor, Signal, VetoKind
 from huracan.serving.stream import Stream
 from huracan.storage.tables import aliases
 
@@ -196,21 +197,38 @@ def test_a_version_that_does_not_fit_the_candles_changes_nothing(
     assert {version_of(signal.model_id) for signal in map(champions.update, later[:60])} == {1}
 
 
-def test_when_nobody_is_left_the_one_before_goes_on(
-    follow: Follow, move: Move, remove: Callable[..., None], later: Bars
+def test_where_nobody_is_left_nobody_answers_until_somebody_is_champion_again(
+    follow: Follow, move: Move, pinned: Pinned, monkeypatch: pytest.MonkeyPatch, later: Bars, assert_same: Same
 ) -> None:
+    """Who was champion before takes the candles meanwhile, so that whoever is next answers at once."""
+    held = {Scope(): 1, Scope(FIRST): 2}
+    monkeypatch.setattr("huracan.serving.champions.holders", lambda *_: dict(held))
     move(1)
-    move(2, symbol=FIRST)
-    champions = follow()
-    remove()
-    champions.refresh()
-    first, second = champions.update_all(later[:2])
-    assert (version_of(first.model_id), version_of(second.model_id)) == (2, 1)
-    assert "goes on" in second.notes[-1]
-    remove(FIRST)
-    assert not champions.refresh()
-    assert "could not be looked at" in champions.notes[0]
-    assert version_of(champions.update_all(later[2:4])[0].model_id) == 2
+    champions, alone = follow(), {version: pinned(version) for version in (1, 2, 3)}
+    for i, bars in enumerate(moments(later[:60])):
+        if i == 10:
+            del held[Scope()]
+            assert champions.refresh()
+        if i == 15:
+            del held[Scope(FIRST)]
+            assert champions.refresh()
+            assert not champions.refresh()
+        if i == 20:
+            held[Scope()] = 3
+            assert champions.refresh()
+        said = {version: one.update_all(bars) for version, one in alone.items()}
+        expected = (2, 1) if i < 10 else (2, None) if i < 15 else (None, None) if i < 20 else (3, 3)
+        for place, (signal, version) in enumerate(zip(champions.update_all(bars), expected, strict=True)):
+            if version is None:
+                assert [veto.kind for veto in signal.vetoes] == [VetoKind.NO_CHAMPION]
+                assert (signal.model_id, signal.score, signal.ts) == ("", None, bars[place]["ts"])
+            else:
+                assert_same(signal, said[version][place])
+        unled = [symbol for symbol, version in zip((FIRST, SECOND), expected) if version is None]
+        more = " and 1 more" if unled[1:] else ""
+        assert champions.notes == (
+            (f"nobody is {champions.alias} of {unled[0]}{more}, in any regime, and nobody for all",) if unled else ()
+        )
 
 
 def test_other_rules_of_regimes_decide_from_the_next_bar_on(

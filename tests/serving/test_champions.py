@@ -378,10 +378,29 @@ def test_questions_that_cannot_be_answered_are_refused(follow: Follow, move: Mov
         champions.beside("XYZ")
 
 
-def test_a_symbol_without_any_champion_is_refused_by_name(follow: Follow, move: Move) -> None:
-    move(1, symbol=FIRST)
-    with pytest.raises(RegistryError, match=f"nobody is .*@{SECOND}"):
-        follow()
+def test_a_symbol_without_any_champion_keeps_no_other_from_its_own(
+    follow: Follow, move: Move, pinned: Pinned, candles: pl.DataFrame, later: Bars, assert_same: Callable[..., None]
+) -> None:
+    """A new listing in the history; as a frame, too. Once it has a champion, that one knows the candles that came."""
+    move(2, symbol=FIRST)
+    champions, alone = follow(), {version: pinned(version) for version in (2, 3)}
+    assert "of SIM02-USD, in any regime" in champions.notes[0]
+    batch = champions.predict(candles).filter(symbol=SECOND)
+    assert batch["vetoes"].to_list() == [["no_champion"]] * len(batch)
+    for i, bars in enumerate(moments(later[:40])):
+        if i == 10:
+            move(3, symbol=SECOND)
+            assert champions.refresh()
+        said = {version: one.update_all(bars) for version, one in alone.items()}
+        mine, other = champions.update_all(bars)
+        assert_same(mine, said[2][0])
+        if i < 10:
+            assert [veto.kind for veto in other.vetoes] == [VetoKind.NO_CHAMPION]
+            assert (other.symbol, other.ts, other.model_id) == (SECOND, bars[1]["ts"], "")
+        else:
+            assert_same(other, said[3][1])
+    with pytest.raises(RegistryError, match=r"nobody is .*@SIM02-USD, in any regime"):
+        follow(history=candles.filter(symbol=SECOND), by=["regime"])
 
 
 def test_late_candles_also_mend_regimes_that_no_version_of_the_symbol_tells(

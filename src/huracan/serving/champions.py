@@ -129,7 +129,8 @@ class Champions:
 
         Raises
         ------
-        RegistryError : no such model or alias, nobody is champion of a symbol, or neither history nor symbols were given.
+        RegistryError : no such model or alias, nobody is champion of any of the symbols, or neither history nor symbols were
+            given.
         RegistryError, ArtifactError, SignatureError : no version that could answer for a symbol can be loaded or fits its
             candles. One that has a next nearest is only noted.
         DataError : as of :meth:`Predictor.from_registry`.
@@ -318,7 +319,10 @@ class Champions:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a user should know: of a look at the aliases that failed, and of versions that could not be taken over."""
-        told = [self._trouble, *(route.trouble for route in self._routes.values())]
+        nobody = [symbol for symbol, route in self._routes.items() if not route.answers]
+        more = f" and {len(nobody) - 1} more" if nobody[1:] else ""
+        unled = f"nobody is {self.alias} of {nobody[0]}{more}, in any regime, and nobody for all" if nobody else None
+        told = [self._trouble, unled, *(route.trouble for route in self._routes.values())]
         return tuple(dict.fromkeys(note for note in told if note is not None))
 
     @property

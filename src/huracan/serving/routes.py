@@ -26,20 +26,23 @@ class Route:
     answers : regime -> (version, alias with its scope, such as ``champion@BTCUSDT/trending``); ``None`` for a regime that is
         not known yet. Regimes without a champion are left out.
     trouble : why this is not what the registry says, or None.
+    takes : where nobody is champion in any regime, versions that take the candles without answering, so that who becomes
+        champion finds them.
     """
 
     answers: Mapping[MarketRegime | None, tuple[int, str]]
     trouble: str | None = None
+    takes: tuple[int, ...] = ()
 
     @property
     def versions(self) -> tuple[int, ...]:
-        """Every version that may have to answer."""
-        return tuple(dict.fromkeys(version for version, _ in self.answers.values()))
+        """Every version that takes the symbol's candles, since it may have to answer."""
+        return tuple(dict.fromkeys(version for version, _ in self.answers.values())) or self.takes
 
     @property
     def asks_regime(self) -> bool:
         """Whether who answers depends on the regime."""
-        return len(set(self.answers.values())) > 1 or len(self.answers) <= len(MarketRegime)
+        return bool(self.answers) and (len(set(self.answers.values())) > 1 or len(self.answers) <= len(MarketRegime))
 
 
 def check_scoped_by(by: Collection[str]) -> tuple[str, ...]:

@@ -60,12 +60,14 @@ def succeed(
     ----------
     held : scope -> version, as the registry has it. load : gives what is needed of a version, or raises.
     unfit : versions that cannot be served, with the reason; those that cannot be loaded are added. Their scopes keep who had
-        them before; a scope that had nobody is answered for by the next nearest.
+        them before; a scope that had nobody is answered for by the next nearest. Where nobody is champion of a symbol any more,
+        nobody answers for it.
     stay : symbols whose route stays what it was, with the reason.
 
     Raises
     ------
-    RegistryError : nobody is champion of a symbol that had no route before; or what speaks against the only one who is.
+    RegistryError : nobody is champion of any symbol, now or before. What speaks against the only champion of a symbol that had
+        none before.
     """
     served = dict(before.served)
     for version in watched:
@@ -82,6 +84,7 @@ def succeed(
                 served[version] = load(version)
             except DOES_NOT_FIT as error:
                 unfit[version] = error
+    nobody: list[str] = []
     for symbol, route in routes.items():
         wanted = route_of(held, symbol, alias)
         trouble = [
@@ -89,13 +92,20 @@ def succeed(
             for version, scope in dict.fromkeys(wanted.answers.values())
             if version in unfit
         ]
-        if symbol in stay or not route.answers:
-            reason = stay.get(symbol) or next((unfit[v] for v in wanted.versions if v in unfit), None)
+        if not wanted.answers:
+            nobody.append(symbol)
+        elif symbol in stay or not route.answers:
+            reason = stay.get(symbol) or next(unfit[version] for version in wanted.versions if version in unfit)
             if symbol not in before.routes:
-                raise reason or RegistryError(f"nobody is {Scope(symbol).written(alias)}, in any regime, and nobody for all.")
-            why = reason or f"nobody is {Scope(symbol).written(alias)} any more, nor for all"
-            route, trouble = before.routes[symbol], [f"who answered for {symbol} before goes on: {why}"]
+                raise reason
+            route, trouble = before.routes[symbol], [f"who answered for {symbol} before goes on: {reason}"]
         routes[symbol] = replace(route, trouble="; ".join(trouble) or None)
+    others = next((route.versions[:1] for route in routes.values() if route.answers), ())
+    for symbol in nobody:
+        takes = before.routes[symbol].versions if symbol in before.routes else others
+        if not takes:
+            raise RegistryError(f"nobody is {Scope(symbol).written(alias)}, in any regime, and nobody for all.")
+        routes[symbol] = Route({}, takes=takes)
     needed = {version for route in routes.values() for version in route.versions} | {*watched}
     served = {version: one for version, one in served.items() if version in needed}
     return Succession(able, served, routes, watched, _rules(able, served, routes.values()))
