@@ -13,8 +13,9 @@ import pytest
 
 from huracan import ModelRegistry, TrainingSet
 from huracan.catalogue import build_model
+from huracan.errors import RegistryError
 from huracan.preprocessing import FeatureRecipe, feature
-from huracan.serving import SKETCH_FILE, Predictor, Signal
+from huracan.serving import SKETCH_FILE, Champions, Predictor, Signal
 
 NAME = "champion.simulated"
 Bars = list[dict[str, Any]]
@@ -165,6 +166,43 @@ def test_a_damaged_version_is_noted_and_the_old_one_goes_on(
     assert predictor.refresh()
     assert predictor.model_id == f"{name}/2"
     assert not any("not served" in note for note in predictor.notes)
+
+
+def test_what_failed_is_not_loaded_again_at_every_look_of_the_thread(
+    registry: ModelRegistry, copy: Callable[..., int], name: str, history: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The note stays; another move is followed at once, and so is a look that was asked for."""
+    copy()
+    copy()
+    registry.promote(name, 1, reason="first")
+    tried, moment = [], [0.0]
+    predictor = followed(registry, name, history)
+    champions = Champions.from_registry(registry, name, history=history, refresh=None)
+    for one in (predictor, champions):
+        monkeypatch.setattr(one._patience, "_clock", lambda: moment[0])
+
+    def fail(*asked: Any) -> Any:
+        tried.append(asked)
+        raise RegistryError("it is broken")
+
+    for owner, attribute in ((predictor, "_load"), (champions, "_load")):
+        monkeypatch.setattr(owner, attribute, fail)
+    registry.promote(name, 2, reason="second")
+    for one in (predictor, champions):
+        tried.clear()
+        moment[0] = 0.0
+        for look in range(240):  # twenty minutes
+            moment[0] = 5.0 * look
+            assert not one._look()
+            assert "it is broken" in one.notes[-1]
+        assert 5 <= len(tried) <= 10
+        one.refresh()
+        assert len(tried) <= 11
+    monkeypatch.undo()
+    registry.promote(name, 1, reason="back")
+    for one in (predictor, champions):
+        one._look()
+        assert not any("broken" in note for note in one.notes)
 
 
 def test_a_thread_follows_the_alias_and_no_answer_is_of_two_versions(

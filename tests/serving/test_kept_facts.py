@@ -82,7 +82,8 @@ def test_a_version_that_would_fail_at_a_candle_is_not_taken_over_and_signals_say
     name, first = request.node.name, registry.get(NAME)
     for state in ("whole", "damaged", "whole"):
         extras = {**first.extras, "is": state}
-        registry.register(registry.load(NAME), first.info, name=name, extras=extras, provenance=first.provenance)
+        kept = {"provenance": first.provenance, "attachments": registry.attachments(NAME, first.version)}
+        registry.register(registry.load(NAME), first.info, name=name, extras=extras, **kept)
 
     def damaged(extras: Any, bar: int | None) -> Any:
         return read_facts({**extras, "levels": {"all": None}} if extras.get("is") == "damaged" else extras, bar)

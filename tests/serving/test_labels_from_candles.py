@@ -24,7 +24,8 @@ def copy(registry: ModelRegistry, name: str, **labels: Any) -> dict[str, Any]:
     config = first.extras["config"]
     told = {**config["labels"], **labels}
     extras = {**first.extras, "config": {**config, "labels": told}}
-    registry.register(registry.load(NAME), first.info, name=name, extras=extras, provenance=first.provenance)
+    kept = {"provenance": first.provenance, "attachments": registry.attachments(NAME, first.version)}
+    registry.register(registry.load(NAME), first.info, name=name, extras=extras, **kept)
     return told
 
 

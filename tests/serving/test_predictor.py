@@ -15,6 +15,7 @@ from huracan.catalogue import build_model
 from huracan.errors import DataError, RegistryError, SignatureError
 from huracan.integration.trained_models import forecast_registered
 from huracan.serving import Predictor, Signal, VetoKind
+from huracan.serving.served import IN_TRAINING
 
 NUMBERS = ("score", "forecast", "probability", "low", "high", "position")
 Opened = Callable[..., Predictor]
@@ -112,6 +113,39 @@ def test_a_model_without_a_recipe_answers_rows_of_features_and_no_candles(
     assert predictor.predict(rows)["score"].is_not_null().all()
     with pytest.raises(SignatureError, match="without its recipe"):
         predictor.update(later[0])
+
+
+def test_what_a_version_cannot_be_vetoed_for_is_in_its_notes(registry: ModelRegistry, later: list[dict[str, Any]]) -> None:
+    """Registered by hand, without provenance, range and sketch: silence would read as a check that was passed."""
+    first = registry.get("champion.simulated")
+    signature = first.info.signature.model_copy(update={"low": (), "high": ()})
+    card = first.info.model_copy(update={"signature": signature})
+    registry.register(registry.load(first.name), card, name="bare", extras={"recipe": first.extras["recipe"]})
+    predictor = Predictor.from_registry(registry, "bare", version=1, symbols=[later[0]["symbol"]], bar="1h")
+    signal = predictor.update(later[0])
+    for said in ("never counts as expired", "nothing counts as out of it", "none counts as far from them"):
+        assert sum(said in note for note in signal.notes) == 1
+    assert len(Predictor.from_registry(registry, "bare", version=1, max_age=None).notes) == 2
+    assert Predictor.from_registry(registry, first.name).notes == ()
+
+
+def test_bars_that_the_model_learned_from_are_marked(
+    opened: Opened, candles: pl.DataFrame, history: pl.DataFrame, later: list[dict[str, Any]]
+) -> None:
+    """In a frame and in a stream alike: an answer on them is no evidence of anything."""
+    rest = opened()
+    until = rest._served.version.provenance.trained_until
+    answers = rest.predict(candles)
+    learned = answers["notes"].list.len() == 1
+    assert learned.to_list() == (answers["decision_time"] < until).to_list()
+    assert 0 < learned.sum() < len(answers)
+    assert IN_TRAINING in answers.filter(learned)["notes"][0][0]
+    early = history.filter(pl.int_range(pl.len()).over("symbol") < 500)
+    stream, told = opened(history=early), {(row["symbol"], row["ts"]): row["notes"] for row in answers.iter_rows(named=True)}
+    bars = candles.filter(pl.int_range(pl.len()).over("symbol") >= 500).sort("ts", "symbol").head(20)
+    for bar in bars.iter_rows(named=True):
+        assert list(stream.update(bar).notes) == told[bar["symbol"], bar["ts"]] != []
+    assert rest.update(later[0]).notes == ()
 
 
 def test_candles_before_anything_is_open_are_refused(opened: Opened, later: list[dict[str, Any]]) -> None:

@@ -149,6 +149,8 @@ def _answer_file(answers: pl.DataFrame, out: Path | None, as_json: bool) -> None
     if str(out) == "-":
         return
     newest = answers.group_by("symbol", maintain_order=True).last()
+    if not as_json and (learned := _learned(answers)):
+        typer.echo(f"Of {answers.height:,} answers {learned:,} are on bars that the model learned from; `notes` mark them.")
     if as_json:
         for row in newest.iter_rows(named=True):
             row["vetoes"] = [{"kind": kind, "why": None} for kind in row["vetoes"]]
@@ -157,6 +159,16 @@ def _answer_file(answers: pl.DataFrame, out: Path | None, as_json: bool) -> None
     _print_table(newest)
     if out is not None:
         typer.echo(f"Written: {out.resolve()}")
+
+
+def _learned(answers: pl.DataFrame) -> int:
+    """Answers on bars of the span that was learned from."""
+    import polars as pl
+
+    from huracan.serving.served import IN_TRAINING
+
+    noted = pl.col("notes").list.eval(pl.element().str.starts_with(IN_TRAINING)).list.any()
+    return int(answers.select(noted.sum()).item() or 0)
 
 
 def _write(answers: pl.DataFrame, out: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -269,8 +270,19 @@ def _frame(served: Served, rows: Rows, keys: dict[str, pl.Series], notes: Sequen
         model_id=pl.lit(served.model_id),
         alias=pl.lit(served.alias, pl.String),
         engine=pl.lit(served.scorer.engine),
-        notes=pl.lit(pl.Series([list(notes)], dtype=pl.List(pl.String)).first(), pl.List(pl.String)),
+        notes=_notes(served, keys.get("decision_time"), notes),
     )
+
+
+def _notes(served: Served, decision: pl.Series | None, notes: Sequence[str]) -> pl.Expr:
+    """Those that every row bears, and one on rows that the model learned from."""
+    usual, learned = (
+        pl.lit(pl.Series([list(some)], dtype=pl.List(pl.String)).first(), pl.List(pl.String))
+        for some in (notes, (*notes, served.in_training) if served.learned_until > -math.inf else notes)
+    )
+    if decision is None or served.learned_until == -math.inf:
+        return usual
+    return pl.when(decision.dt.epoch("ms") < served.learned_until).then(learned).otherwise(usual)
 
 
 def _begins(code: NDArray[np.int32], segment: NDArray[np.int32]) -> NDArray[np.bool_]:

@@ -21,7 +21,7 @@ from huracan.preprocessing.candle_checks import as_candles
 from huracan.preprocessing.online_candles import as_mapping, candle_rows
 from huracan.registry.scopes import Scope
 from huracan.serving.champion_frames import answer_by_route
-from huracan.serving.hot_swap import Watcher
+from huracan.serving.hot_swap import Patience, Watcher
 from huracan.serving.lanes import Lanes, Said
 from huracan.serving.placing import Unfit, fill, place
 from huracan.serving.predictor import require_above_zero, require_label
@@ -91,6 +91,7 @@ class Champions:
         self._registry, self._by, self._load, self._lanes = registry, by, load, lanes
         self._swapping = threading.RLock()
         self._watcher: Watcher | None = None
+        self._patience = Patience()
         self._seen: dict[Scope, int] = {}
         self._now_served = Succession()
         self._said: dict[str, dict[int, Signal]] = {}
@@ -160,7 +161,7 @@ class Champions:
         champions = cls(registry, name, alias, by, load, lanes)
         champions._follow(holders(registry, name, alias, by), (), _no_candles() if candles is None else candles)
         if refresh is not None:
-            champions._watcher = Watcher(champions.refresh, refresh)
+            champions._watcher = Watcher(champions._look, refresh)
         return champions
 
     def __enter__(self) -> Self:
@@ -354,16 +355,28 @@ class Champions:
         What cannot be loaded or does not fit the candles is written into ``notes`` and the log, and changes nothing.
         """
         with self._swapping:
-            try:
-                held = holders(self._registry, self.name, self.alias, self._by)
-            except HuracanError as error:
-                self._trouble = f"the aliases could not be looked at, and what they pointed to is served: {error}"
-                logger().warning("the aliases could not be looked at", serving=self.name, reason=str(error))
-                return False
-            self._trouble = None
-            if held == self._seen and all(route.trouble is None for route in self._routes.values()):
-                return False
-            return self._follow(held, self._now_served.watched)
+            return self._refresh(patient=False)
+
+    def _look(self) -> bool:
+        """A look of the thread, which does not load again what failed a moment ago."""
+        with self._swapping:
+            return self._refresh(patient=True)
+
+    def _refresh(self, *, patient: bool) -> bool:
+        try:
+            held = holders(self._registry, self.name, self.alias, self._by)
+        except HuracanError as error:
+            self._trouble = f"the aliases could not be looked at, and what they pointed to is served: {error}"
+            logger().warning("the aliases could not be looked at", serving=self.name, reason=str(error))
+            return False
+        self._trouble = None
+        whole = held == self._seen and all(route.trouble is None for route in self._routes.values())
+        if whole or (patient and not self._patience.allows(held)):
+            return False
+        moved = self._follow(held, self._now_served.watched)
+        if any(route.trouble is not None for route in self._routes.values()):
+            self._patience.failed(held)
+        return moved
 
     def close(self) -> None:
         """Stop looking at the aliases; it can still be asked."""

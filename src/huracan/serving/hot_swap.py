@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +11,10 @@ from typing import Any
 from huracan.logs import logger
 from huracan.model_registry import ModelRegistry
 
-__all__ = ["Watcher", "pointer"]
+__all__ = ["Patience", "Watcher", "pointer"]
+
+_LONGEST = 300.0
+"""Seconds after which at the latest what failed is tried again."""
 
 
 def pointer(
@@ -18,6 +22,36 @@ def pointer(
 ) -> Callable[[], tuple[int, int]]:
     """A look at who holds an alias: the version, and the generation, which is another after each move."""
     return lambda: registry.holder(name, alias, symbol=symbol, regime=regime)
+
+
+class Patience:
+    """When what failed is tried again: something else at once, the same after pauses that double up to five minutes.
+
+    >>> moment = [0.0]
+    >>> patience = Patience(clock=lambda: moment[0])
+    >>> patience.failed("m/2", "its file is damaged")
+    >>> patience.allows("m/2"), patience.allows("m/3")
+    (False, True)
+    >>> moment[0] = 10.0
+    >>> patience.allows("m/2")
+    True
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._what: Any = None
+        self.why = ""
+        self._pause, self._again = 0.0, 0.0
+
+    def allows(self, what: Any) -> bool:
+        """Whether ``what`` may be tried now."""
+        return what != self._what or self._clock() >= self._again
+
+    def failed(self, what: Any, why: str = "") -> None:
+        """It was tried, and failed for this reason."""
+        self.why = why
+        self._pause = min(2.0 * self._pause, _LONGEST) if what == self._what else 10.0
+        self._what, self._again = what, self._clock() + self._pause
 
 
 class Watcher:

@@ -20,7 +20,7 @@ from huracan.preprocessing.online_candles import moment_of
 from huracan.registry.records import ModelVersion
 from huracan.serving.batch import answer_candles, answer_features
 from huracan.serving.going_on import adopt, catch_up, go_on_from, with_late
-from huracan.serving.hot_swap import Watcher, pointer
+from huracan.serving.hot_swap import Patience, Watcher, pointer
 from huracan.serving.remembered_candles import frame_of
 from huracan.serving.served import Served, load_served
 from huracan.serving.signal import Signal
@@ -71,6 +71,7 @@ class Predictor:
         self._swapping = threading.RLock()
         self._stream: Stream | None = None
         self._watcher: Watcher | None = None
+        self._patience = Patience()
         self._find: Callable[[], tuple[int, int]] | None = None
         self._version: Callable[[int], ModelVersion] | None = None
         self._trouble: str | None = None
@@ -150,7 +151,7 @@ class Predictor:
         if history is not None or symbols:
             predictor.open(pl.DataFrame() if history is None else history)
         if find is not None and refresh is not None:
-            predictor._watcher = Watcher(predictor.refresh, refresh)
+            predictor._watcher = Watcher(predictor._look, refresh)
         return predictor
 
     def open(self, history: CandleSource) -> Self:
@@ -325,7 +326,12 @@ class Predictor:
         with self._swapping:
             return self._refresh()
 
-    def _refresh(self) -> bool:
+    def _look(self) -> bool:
+        """A look of the thread, which does not load again what failed a moment ago."""
+        with self._swapping:
+            return self._refresh(patient=True)
+
+    def _refresh(self, *, patient: bool = False) -> bool:
         if self._find is None or self._version is None:
             return False
         try:
@@ -338,10 +344,15 @@ class Predictor:
             if (number, generation) == (self._served.version.version, self._served.generation):
                 self._tell(None)
                 return False
+            if patient and not self._patience.allows((number, generation)):
+                self._tell(self._patience.why)
+                return False
             served = self._load(self._version(number), self._served.alias, generation)
             self._take_over(served)
         except (HuracanError, ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError) as error:
-            self._tell(f"the alias has moved, and what it points to now is not served: {error}")
+            why = f"the alias has moved, and what it points to now is not served: {error}"
+            self._patience.failed((number, generation), why)
+            self._tell(why)
             logger().warning("a model could not be taken over", serving=self.model_id, reason=str(error))
             return False
         self._tell(None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from huracan.ensembles import AdaptiveConformal
 from huracan.errors import RegistryError, SignatureError
 from huracan.labels.live_labels import ForwardReturn
 from huracan.market import written_length
+from huracan.market.schema import written_time
 from huracan.model_info import FeatureSignature
 from huracan.model_registry import ModelRegistry
 from huracan.preprocessing import FeatureRecipe
@@ -29,9 +30,12 @@ from huracan.serving.scoring import Scorer, open_scorer
 from huracan.serving.screen import Screen
 from huracan.serving.sketch import SKETCH_FILE, TrainingSketch
 
-__all__ = ["Outlook", "Served", "load_served", "require_bar"]
+__all__ = ["IN_TRAINING", "Outlook", "Served", "load_served", "require_bar"]
 
 Floats32 = NDArray[np.float32]
+
+IN_TRAINING = "the bar lies in the span that the model learned from"
+"""How notes on such bars begin."""
 
 _TOLD_LATE = 1_000
 """Bars by which a label may be told late and still be learned."""
@@ -52,6 +56,7 @@ class Served:
     labels : the rule by which candles tell the labels that its intervals learn, None where they are told from outside.
     waits : bars of a symbol whose labels are waited for, at most.
     baseline : whether it is the constant prediction, which holds nothing.
+    learned_until : milliseconds since 1970 up to which it learned from labels; minus infinity where that is not known.
     expires : milliseconds since 1970 from which it is too old; infinite for never. stale_after : bars after its close from
         which a candle is stale; infinite for never. why_native : why it is not served by ONNX Runtime, else None.
     """
@@ -76,6 +81,7 @@ class Served:
     labels: ForwardReturn | None
     waits: int
     baseline: bool
+    learned_until: float
     expires: float
     stale_after: float
     why_native: str | None = None
@@ -85,6 +91,11 @@ class Served:
     def model_id(self) -> str:
         """``name/version``."""
         return self.version.model_id
+
+    @property
+    def in_training(self) -> str:
+        """The note on a bar that it learned from, or from later ones."""
+        return f"{IN_TRAINING}: labels up to {written_time(int(self.learned_until))}; what it says of it is not out of sample."
 
     @property
     def window(self) -> int:
@@ -155,7 +166,8 @@ def load_served(
     _try_out(name, scorer, signal, len(signature.columns))
     baseline = version.kind == "baseline"
     labels, not_derived = _labels_of(facts) if learn_from_candles else (None, ())
-    notes = (*(("the baseline holds nothing.",) if baseline else ()), *not_derived)
+    unwatched = () if baseline else _unwatched(version, low, sketch, max_age)
+    notes = (*(("the baseline holds nothing.",) if baseline else ()), *unwatched, *not_derived)
     return Served(
         version=version,
         alias=alias,
@@ -177,7 +189,8 @@ def load_served(
         labels=labels,
         waits=_waits(version.extras),
         baseline=baseline,
-        expires=_expiry(version.provenance.trained_until, max_age),
+        learned_until=_milliseconds(version.provenance.trained_until, -math.inf),
+        expires=_milliseconds(version.provenance.trained_until, math.inf, max_age),
         stale_after=math.inf if stale_after is None else stale_after,
         why_native=why,
         notes=notes,
@@ -260,11 +273,24 @@ def _range(name: str, signature: FeatureSignature, sketch: TrainingSketch | None
     return np.full(d, -np.inf, np.float32), np.full(d, np.inf, np.float32)
 
 
-def _expiry(until: Any, max_age: timedelta | None) -> float:
-    if until is None or max_age is None:
-        return math.inf
+def _unwatched(
+    version: ModelVersion, low: Floats32, sketch: TrainingSketch | None, max_age: timedelta | None
+) -> tuple[str, ...]:
+    """What would speak against acting and cannot be told of this version, since nothing of the kind was registered with it."""
+    ages = max_age is None or version.provenance.trained_until is not None
+    return (
+        *(() if ages else ("when it was trained is not known (provenance), so it never counts as expired.",)),
+        *(() if np.isfinite(low).any() else ("the range of its training rows is not known, so nothing counts as out of it.",)),
+        *(() if sketch is not None else ("it has no sketch of its training rows, so none counts as far from them.",)),
+    )
+
+
+def _milliseconds(until: datetime | None, unknown: float, later: timedelta | None = timedelta(0)) -> float:
+    """So much after the newest label in training; ``unknown`` where one of both is."""
+    if until is None or later is None:
+        return unknown
     moment = until if until.tzinfo else until.replace(tzinfo=UTC)
-    return float((moment + max_age).timestamp() * 1_000.0)
+    return float((moment + later).timestamp() * 1_000.0)
 
 
 def require_bar(served: Served, bar: int) -> None:

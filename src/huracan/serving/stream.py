@@ -380,7 +380,7 @@ class Stream:
             served.model_id,
             served.alias,
             served.scorer.engine,
-            self.notes,
+            self.notes if decision >= served.learned_until else (*self.notes, served.in_training),
         )
 
     def state_of(self, symbol: Any) -> SymbolState:
