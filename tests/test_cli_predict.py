@@ -151,6 +151,16 @@ def test_the_champion_of_a_scope_is_named_as_lists_write_it(home: Path) -> None:
             named_version(registry, f"{NAME}@written@{scope}")
 
 
+def test_how_late_a_bar_may_come_is_configured(home: Path, tmp_path: Path) -> None:
+    """These candles closed years ago."""
+    for bars, kinds in (("1.0", ["stale"]), ("null", [])):
+        file = tmp_path / "config.yaml"
+        file.write_text(f"serving:\n  stale_after_bars: {bars}\n  max_age_days: null\n")
+        asked = [NAME, "--stream", "--history", str(home / "history.parquet"), "--home", str(home), "--config", str(file)]
+        first = json.loads(run(*asked, input=lines_of(home).splitlines()[0]))
+        assert [veto["kind"] for veto in first["vetoes"]] == kinds
+
+
 def test_a_home_that_is_not_there_is_told_and_not_made(home: Path, tmp_path: Path) -> None:
     with pytest.raises(HuracanError, match="there is no registry at"):
         run(NAME, str(home / "all.parquet"), "--home", str(tmp_path / "mistyped"))

@@ -89,7 +89,7 @@ def predict(
         bar=bar,
         refresh=serving.refresh_seconds if stream else None,
         max_age=None if replay or serving.max_age_days is None else timedelta(days=serving.max_age_days),
-        stale_after=None if replay else 2.0,
+        stale_after=None if replay else serving.stale_after_bars,
         anomaly_share=serving.anomaly_share,
         onnx=serving.onnx == "auto",
         learn_from_candles=learn,

@@ -445,6 +445,9 @@ class ServingConfig(Section):
     max_age_days: float | None = Field(
         30.0, gt=0.0, le=36_500.0, description="Days after its newest label from which a model is vetoed; none for never."
     )
+    stale_after_bars: float | None = Field(
+        2.0, gt=0.0, le=10_000.0, description="Bars after its close from which a candle is vetoed as stale; none for never."
+    )
     refresh_seconds: float = Field(
         5.0, ge=0.05, le=86_400.0, description="How often it is looked whether the alias has moved to another version."
     )
