@@ -225,10 +225,9 @@ def test_where_nobody_is_left_nobody_answers_until_somebody_is_champion_again(
             else:
                 assert_same(signal, said[version][place])
         unled = [symbol for symbol, version in zip((FIRST, SECOND), expected) if version is None]
-        more = " and 1 more" if unled[1:] else ""
-        assert champions.notes == (
-            (f"nobody is {champions.alias} of {unled[0]}{more}, in any regime, and nobody for all",) if unled else ()
-        )
+        more = "; nor of 1 other symbols" if unled[1:] else ""
+        said = [f"nobody is {champions.alias}@{symbol}, in any regime, and nobody for all{more}" for symbol in unled[:1]]
+        assert list(champions.notes) == said
 
 
 def test_other_rules_of_regimes_decide_from_the_next_bar_on(

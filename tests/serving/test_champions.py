@@ -384,7 +384,7 @@ def test_a_symbol_without_any_champion_keeps_no_other_from_its_own(
     """A new listing in the history; as a frame, too. Once it has a champion, that one knows the candles that came."""
     move(2, symbol=FIRST)
     champions, alone = follow(), {version: pinned(version) for version in (2, 3)}
-    assert "of SIM02-USD, in any regime" in champions.notes[0]
+    assert "@SIM02-USD, in any regime" in champions.notes[0]
     batch = champions.predict(candles).filter(symbol=SECOND)
     assert batch["vetoes"].to_list() == [["no_champion"]] * len(batch)
     for i, bars in enumerate(moments(later[:40])):

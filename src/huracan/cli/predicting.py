@@ -103,7 +103,7 @@ def predict(
 def _opened(registry: ModelRegistry, model: str, by_symbol: bool, **how: Any) -> Predictor | Champions:
     from huracan.errors import ConfigError
     from huracan.integration.registered_models import name_and_pointer, named_version
-    from huracan.registry.scopes import as_written
+    from huracan.registry.scopes import Scope
     from huracan.serving import Champions, Predictor
 
     name, which = name_and_pointer(registry, model)
@@ -116,7 +116,7 @@ def _opened(registry: ModelRegistry, model: str, by_symbol: bool, **how: Any) ->
     named_version(registry, model)  # what is not there is told in the words of the command line
     if which.isdecimal():
         return Predictor.from_registry(registry, name, version=int(which), **how)
-    alias, scope = as_written(which)
+    alias, scope = Scope.read(which)
     of: dict[str, Any] = {"symbol": scope.symbol or None, "regime": scope.regime or None}
     return Predictor.from_registry(registry, name, alias=alias, **of, **how)
 

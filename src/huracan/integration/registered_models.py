@@ -24,7 +24,7 @@ from huracan.market import bar_length, candles_hash, written_length
 from huracan.model_registry import ModelRegistry
 from huracan.preprocessing import FeatureRecipe
 from huracan.registry.records import ModelVersion
-from huracan.registry.scopes import Scope, as_written
+from huracan.registry.scopes import Scope
 from huracan.statistics.series import MINIMUM_OBSERVATIONS
 from huracan.storage import RunLog
 from huracan.validation.metrics import directional_payoff
@@ -44,7 +44,7 @@ def named_version(registry: ModelRegistry, spec: str) -> ModelVersion:
     name, which = name_and_pointer(registry, spec)
     if which.isdecimal():
         return registry.get(name, version=int(which))
-    alias, scope = as_written(which)
+    alias, scope = Scope.read(which)
     found = registry.get(name, alias=alias, symbol=scope.symbol or None, regime=scope.regime or None)
     if Scope(found.symbol, found.regime) != scope:
         theirs = Scope(found.symbol, found.regime).written(alias)

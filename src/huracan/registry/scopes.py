@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from huracan.errors import RegistryError, nearest_name
 from huracan.model_info import MarketRegime
 
-__all__ = ["ALL", "Scope", "as_written", "check_alias", "check_label", "regime_named", "scope_of"]
+__all__ = ["ALL", "Scope", "check_alias", "check_label", "regime_named", "scope_of"]
 
 
 @dataclass(frozen=True)
@@ -27,22 +27,22 @@ class Scope:
             return alias
         return f"{alias}@{self.symbol or '*'}" + (f"/{self.regime}" if self.regime else "")
 
+    @classmethod
+    def read(cls, text: str) -> tuple[str, Scope]:
+        """The alias and the scope that :meth:`written` wrote.
+
+        >>> Scope.read("champion@BTC/USDT/trending"), Scope.read("champion@BTC/USDT")
+        (('champion', Scope(symbol='BTC/USDT', regime='trending')), ('champion', Scope(symbol='BTC/USDT', regime='')))
+        """
+        alias, _, scope = text.partition("@")
+        symbol, _, regime = scope.rpartition("/")
+        if regime not in set(MarketRegime):
+            symbol, regime = scope, ""
+        return alias, cls("" if symbol == "*" else symbol, regime)
+
 
 ALL = Scope()
 """The scope of an alias that stands for every symbol and regime."""
-
-
-def as_written(text: str) -> tuple[str, Scope]:
-    """The alias and the scope of what :meth:`Scope.written` wrote.
-
-    >>> as_written("champion@BTC/USDT/trending"), as_written("champion@BTC/USDT")
-    (('champion', Scope(symbol='BTC/USDT', regime='trending')), ('champion', Scope(symbol='BTC/USDT', regime='')))
-    """
-    alias, _, scope = text.partition("@")
-    symbol, _, regime = scope.rpartition("/")
-    if regime not in set(MarketRegime):
-        symbol, regime = scope, ""
-    return alias, Scope("" if symbol == "*" else symbol, regime)
 
 
 def scope_of(symbol: str | None, regime: MarketRegime | str | None) -> Scope:

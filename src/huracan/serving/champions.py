@@ -321,8 +321,8 @@ class Champions:
     def notes(self) -> tuple[str, ...]:
         """What a user should know: of a look at the aliases that failed, and of versions that could not be taken over."""
         nobody = [symbol for symbol, route in self._routes.items() if not route.answers]
-        more = f" and {len(nobody) - 1} more" if nobody[1:] else ""
-        unled = f"nobody is {self.alias} of {nobody[0]}{more}, in any regime, and nobody for all" if nobody else None
+        more = f"; nor of {len(nobody) - 1} other symbols" if nobody[1:] else ""
+        unled = f"nobody is {Scope(nobody[0]).written(self.alias)}, in any regime, and nobody for all{more}" if nobody else None
         told = [self._trouble, unled, *(route.trouble for route in self._routes.values())]
         return tuple(dict.fromkeys(note for note in told if note is not None))
 
