@@ -261,8 +261,12 @@ class Stream:
 
     def features_of(self, symbol: Any, candle: Mapping[str, Any]) -> Mapping[str, float | None] | None:
         """Features of the bar; None where one is infinite, which ends the window but not the stream."""
-        known = isinstance(symbol, str) and symbol in self.states
-        before = self.features.place(symbol)[0] if known else None
+        before = None
+        try:
+            if symbol in self.states:
+                before = self.features.place(symbol)[0]
+        except TypeError:  # a list, say, which is refused as a symbol below
+            pass
         try:
             return self.features.update(candle)
         except CandleError as error:
@@ -271,7 +275,7 @@ class Stream:
                 raise CandleError(f"{error} Predictor.fill takes bars that come late.") from error
             raise
         except FeatureError:
-            if not known or self.features.place(symbol)[0] == before:
+            if symbol not in self.states or self.features.place(symbol)[0] == before:
                 raise
             return None
 
