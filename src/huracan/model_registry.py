@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from huracan.errors import RegistryError
+from huracan.logs import logger
 from huracan.model_info import MarketRegime, ModelInfo, RegimeSkill
-from huracan.registry import audit_chain, promotion, regime_rows, retention, search, stages, versions
+from huracan.registry import alias_holders, audit_chain, promotion, regime_rows, retention, search, stages, versions
 from huracan.registry.audit_chain import Request
 from huracan.registry.evidence import Evidence, RegimeCandidate, evidence_named
 from huracan.registry.formats import load_model
@@ -175,8 +176,8 @@ class ModelRegistry:
         Raises
         ------
         RegistryError : there is no such model, alias or version.
-        AuditError : the version's row is not as it was registered; of card, metrics, provenance, extras and export this is said
-            when they are read.
+        AuditError : the version's row is not as it was registered (of card, metrics, provenance, extras and export this is said
+            when they are read), or the audit says that another version holds the alias.
         """
         if alias is not None and version is not None:
             raise RegistryError(f"both alias '{alias}' and version {version} were given for model '{name}'; give one.")
@@ -185,7 +186,7 @@ class ModelRegistry:
         def look(connection: sa.Connection) -> ModelVersion:
             if version is not None:
                 return versions.find_version(connection, name, version)
-            return versions.version_by_alias(connection, name, alias or CHAMPION, scope)
+            return alias_holders.version_by_alias(connection, name, alias or CHAMPION, scope)
 
         found = self.database.read(look)
         found.require_unchanged(*PLAIN_FACTS)
@@ -204,9 +205,13 @@ class ModelRegistry:
         Returns
         -------
         (int, int) : the version, and the generation, which grows with every move and so tells a return from no move.
+
+        Raises
+        ------
+        RegistryError : there is no such model, or nobody holds the alias. AuditError : the audit says that another does.
         """
         scope = scope_of(symbol, regime)
-        held = self.database.read(lambda connection: versions.held_version(connection, name, alias, scope))
+        held = self.database.read(lambda connection: alias_holders.held_version(connection, name, alias, scope))
         return held.version, held.generation
 
     def promote(
@@ -244,11 +249,8 @@ class ModelRegistry:
         ConnectionLost : the database went away and did not come back.
         """
         version = version_number(version, "version")
-        expected = expected if expected is None or expected is NOT_CHECKED else version_number(expected, "expected")
-        if not (isinstance(reason, str) and reason.strip()):
-            raise RegistryError(f"promoting version {version} of '{name}' needs a reason in words.")
-        if not isinstance(actor, str | None):
-            raise RegistryError(f"actor is {actor!r}; a name was expected.")
+        expected = _checked_holder(expected)
+        _check_words(reason, actor, f"promoting version {version} of '{name}'")
         details = {"metrics": checked_metrics(metrics)} if metrics is not None else {}
         move = Move.of(name, alias, symbol, regime, reason, details, evidence, actor)
         request = Request()
@@ -263,21 +265,59 @@ class ModelRegistry:
         regime: MarketRegime | str | None = None,
         reason: str = "rolled back",
         expected: Expected = NOT_CHECKED,
-    ) -> int:
+    ) -> int | None:
         """Give ``alias`` back to the version that held it before; again goes one further back.
+
+        A version that cannot be promoted any more (archived, removed, not verified, changed, without its files) is passed over,
+        which the history and the log say. Where nobody held the alias before, it is withdrawn.
 
         Returns
         -------
-        int : the version that holds it now.
+        int or None : the version that holds it now; ``None`` where nobody does.
 
         Raises
         ------
         PromotionConflict : somebody else moved the alias first.
-        RegistryError : nobody held it before, or who did cannot be promoted, see :meth:`promote`.
+        RegistryError : nobody holds it and nobody did before; or of those that did, none can be promoted.
         """
-        move = Move.of(name, alias, symbol, regime, reason)
+        _check_words(reason, None, f"rolling '{alias}' of '{name}' back")
+        move, held = Move.of(name, alias, symbol, regime, reason), _checked_holder(expected)
         request = Request()
-        return self.database.run(lambda connection: promotion.give_back(connection, self.artifacts, move, expected, request))
+        back = self.database.run(lambda connection: promotion.give_back(connection, self.artifacts, move, held, request))
+        for one in back.passed:
+            logger().warning("a version was passed over", alias=move.scope.written(alias), of=name, **one)
+        return back.version
+
+    def withdraw(
+        self,
+        name: str,
+        alias: str = CHAMPION,
+        *,
+        symbol: str | None = None,
+        regime: MarketRegime | str | None = None,
+        expected: Expected = NOT_CHECKED,
+        reason: str,
+        actor: str | None = None,
+    ) -> None:
+        """Let nobody hold ``alias`` from here on; one transaction with its audit row.
+
+        That of a symbol or regime is then answered for by the next nearest. :meth:`rollback` undoes it, and so does promoting.
+
+        Parameters
+        ----------
+        symbol, regime : whose; by default that of all. Aliases of other scopes stay.
+        expected, reason, actor : as of :meth:`promote`.
+
+        Raises
+        ------
+        PromotionConflict : somebody else moved the alias first.
+        RegistryError : there is no such model, or nobody holds the alias in this scope.
+        ConnectionLost : the database went away and did not come back.
+        """
+        _check_words(reason, actor, f"withdrawing '{alias}' of '{name}'")
+        move, held = Move.of(name, alias, symbol, regime, reason, actor=actor), _checked_holder(expected)
+        request = Request()
+        self.database.run(lambda connection: promotion.take_away(connection, move, held, request))
 
     def archive(self, name: str, version: int, *, reason: str) -> None:
         """Take a version out of lists and forbid its promotion; an alias must not point to it."""
@@ -330,8 +370,11 @@ class ModelRegistry:
         return self._of_name(name, versions.versions_of)
 
     def aliases(self, name: str) -> dict[str, int]:
-        """Alias -> version, for ``name``; those of a symbol or regime are written ``champion@BTCUSDT/trending``."""
-        found = self._of_name(name, versions.alias_rows)
+        """Alias -> version, for ``name``; those of a symbol or regime are written ``champion@BTCUSDT/trending``.
+
+        An :class:`AuditError` says that one of them is not as the audit says.
+        """
+        found = self._of_name(name, alias_holders.alias_rows, one_moment=True)
         return {Scope(row.symbol, row.regime).written(row.alias): row.version for row in found}
 
     def _of_name(self, name: str, look: Callable[[sa.Connection, str], T], *, one_moment: bool = False) -> T:
@@ -404,7 +447,7 @@ class ModelRegistry:
         alpha: float = 0.05,
         limit: int | None = None,
     ) -> list[RegimeCandidate]:
-        """Models that suit ``regime``, best first; of each learner under each name the newest version.
+        """Models that suit ``regime``, best first; of each learner under each name the newest version that can be promoted.
 
         Parameters
         ----------
@@ -420,3 +463,14 @@ class ModelRegistry:
         """Put what was measured of a version by regime, on live losses say, in the place of what was known; audited."""
         measured, request = tuple(skills), Request()
         self.database.run(lambda connection: regime_rows.measure(connection, name, version, measured, reason, request))
+
+
+def _check_words(reason: Any, actor: Any, what: str) -> None:
+    if not (isinstance(reason, str) and reason.strip()):
+        raise RegistryError(f"{what} needs a reason in words.")
+    if not isinstance(actor, str | None):
+        raise RegistryError(f"actor is {actor!r}; a name was expected.")
+
+
+def _checked_holder(expected: Expected) -> Expected:
+    return expected if expected is None or expected is NOT_CHECKED else version_number(expected, "expected")

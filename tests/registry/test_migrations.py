@@ -118,7 +118,10 @@ def test_each_revision_goes_up_down_and_up_with_its_rows(database: Database) -> 
         ("0002", TABLES),
         ("0003", TABLES),
         ("0004", (*TABLES, "studies", "study_owners", "study_trials")),
-        ("0005", (*TABLES, "studies", "study_owners", "study_trials", "model_tags", "model_regimes")),
+        *(
+            (revision, (*TABLES, "studies", "study_owners", "study_trials", "model_tags", "model_regimes"))
+            for revision in ("0005", "0006")
+        ),
     ):
         below = f"{int(revision) - 1:04d}"
         before = everything(database, *tables)
@@ -211,10 +214,33 @@ def test_the_newest_revision_is_that_of_the_tables(database: Database) -> None:
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
-    for revision in ("0005", "0003", "0005"):
+    for revision in ("0006", "0003", "0006"):
         go(database, revision)
     with database.reading() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE, "compare_type": True})
         assert compare_metadata(context, metadata) == []
         indexes = {index["name"] for index in sa.inspect(connection).get_indexes("model_regimes")}
     assert "ix_model_regimes_newest" in indexes
+
+
+def test_only_versions_that_can_be_promoted_speak_and_only_with_numbers(database: Database) -> None:
+    go(database, "0005")
+    put(database, "registered_models", name="btc", last_version=3)
+    for version in (1, 2, 3):
+        known = {"name": "btc", "version": version, "learner": "ridge"}
+        texts = dict.fromkeys(("info", "metrics", "provenance", "extras"), "{}")
+        state = {"stage": "archived" if version == 3 else "active", "verified": version != 2}
+        put(database, "model_versions", **known, **texts, **state, model_id=f"btc/{version}", kind="challenger", digest="d")
+        row = rows(database, "model_versions", "id", "version")[-1]["id"]
+        skill = {"skill": 0.1, "p_adjusted": 0.5 if version == 1 else float("nan"), "n_rows": 5}
+        for regime, reason in (("trending", None), ("volatile", "it hopes")):
+            values = {**known, **skill, "regime": regime, "reason": reason, "newest": version == 3}
+            put(database, "model_regimes", version_id=row, **values)
+    go(database, "0006")
+    found = rows(database, "model_regimes", "version", "regime", "skill", "n_rows", "newest")
+    assert [tuple(row.values()) for row in found] == [
+        (1, "trending", 0.1, 5, 1),
+        (1, "volatile", 0.1, 5, 1),
+        (2, "volatile", None, None, 0),
+        (3, "volatile", None, None, 0),
+    ]

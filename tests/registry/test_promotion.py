@@ -110,11 +110,13 @@ def test_rollback_goes_back_step_by_step(three: ModelRegistry) -> None:
         three.promote("btc", version, reason="better")
     assert three.rollback("btc") == 2
     assert three.rollback("btc") == 1
-    with pytest.raises(RegistryError, match="nobody held it before 1"):
+    assert three.rollback("btc") is None
+    with pytest.raises(RegistryError, match="nobody held it before, and nobody holds it now"):
         three.rollback("btc")
+    three.promote("btc", 1, reason="after all")
     three.promote("btc", 3, reason="again")
     assert three.rollback("btc", reason="again wrong") == 1
-    assert three.history("btc")["to_version"].to_list() == [1, 2, 3, 1, 2, 3, 2, 1, 3, 1]
+    assert three.history("btc")["to_version"].to_list() == [1, 2, 3, 1, 2, 3, 2, 1, None, 1, 3, 1]
 
 
 def test_promoting_the_holder_again_changes_nothing(three: ModelRegistry) -> None:

@@ -46,7 +46,7 @@ def altered(registry: ModelRegistry, column: str) -> str | None:
     if column in JSON_FACTS:
         told = json.loads(registry.get("btc", version=1).texts[column] or "{}")
         return json.dumps({**told, "run_id": "other", "sharpe": 9.0, "purpose": "any", "name": "lasso", "engine": "onnx"})
-    return "baseline" if column == "kind" else "other"
+    return {"kind": "baseline", "created_at": "2001-01-01 00:00:00"}.get(column, "other")
 
 
 @pytest.mark.parametrize("column", [*PLAIN_FACTS, *JSON_FACTS])

@@ -368,7 +368,7 @@ def test_a_quiet_look_is_one_query(
 
 
 def _rows(*at: Any) -> Any:
-    from huracan.registry.versions import alias_rows
+    from huracan.registry.alias_holders import alias_rows
 
     return alias_rows(*at)
 

@@ -1,4 +1,4 @@
-"""``huracan models``: registered models listed, shown, compared, promoted, rolled back, archived, let go and taken out."""
+"""``huracan models``: registered models listed, shown, compared, promoted, withdrawn, archived, let go and taken out."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ def list_models(
         print_candidates(registry.models_for_regime(regime, evidence, limit=limit), as_json=as_json)
         return
     if name is not None:
-        registry.aliases(name)  # says which name was meant where there is none
+        _aliases_of(registry, name)  # says which name was meant where there is none
     wanted: dict[str, Any] = {"name": name, "learner": learner, "run_id": run, "stage": None if stage == "any" else stage}
     found = registry.find(tags=pairs(tag or [], "--tag"), limit=limit, before=before, **wanted)
-    aliases = {each: registry.aliases(each) for each in {item.name for item in found}}
+    aliases = {each: _aliases_of(registry, each) for each in {item.name for item in found}}
     print_versions(found, aliases, as_json=as_json)
     if not found and not as_json:
         typer.echo("No version is as asked; --stage any shows archived ones too.")
@@ -137,10 +137,32 @@ def rollback(
     config: ConfigFile = None,
     home: Home = None,
 ) -> None:
-    """Give an alias back to the version that held it before; again goes one further back."""
+    """Give an alias back to the version that held it before; again goes one further back.
+
+    A version that cannot be promoted any more is passed over. Where nobody held the alias before, nobody holds it then.
+    """
     registry, held = registry_of(config, home), _expected(expected)
     now = registry.rollback(name, alias, symbol=symbol, regime=regime, reason=reason, expected=held)
-    _say_moved(registry, name, alias, symbol, regime, f"is version {now} again", as_json=as_json)
+    said = "is nobody's" if now is None else f"is version {now} again"
+    _say_moved(registry, name, alias, symbol, regime, said, as_json=as_json)
+
+
+@models_app.command()
+def withdraw(
+    name: Name,
+    reason: Reason,
+    alias: Alias = "champion",
+    symbol: Symbol = None,
+    regime: Regime = None,
+    expected: ExpectedHolder = None,
+    as_json: AsJson = False,
+    config: ConfigFile = None,
+    home: Home = None,
+) -> None:
+    """Let nobody hold an alias; that of a symbol or regime is answered for by the next nearest. A rollback undoes it."""
+    registry = registry_of(config, home)
+    registry.withdraw(name, alias, symbol=symbol, regime=regime, expected=_expected(expected), reason=reason)
+    _say_moved(registry, name, alias, symbol, regime, "is nobody's", as_json=as_json)
 
 
 @models_app.command()
@@ -277,6 +299,17 @@ def _named(registry: ModelRegistry, spec: str) -> ModelVersion:
     return named_version(registry, spec)
 
 
+def _aliases_of(registry: ModelRegistry, name: str) -> dict[str, int]:
+    """Alias -> version; none, and a line that says why, where the audit says otherwise."""
+    from huracan.errors import AuditError
+
+    try:
+        return registry.aliases(name)
+    except AuditError as error:
+        typer.echo(f"huracan: {error}", err=True)
+        return {}
+
+
 def _expected(given: str | None) -> Expected:
     from huracan.errors import RegistryError
     from huracan.registry.records import NOT_CHECKED
@@ -293,12 +326,14 @@ def _expected(given: str | None) -> Expected:
 def _say_moved(
     registry: ModelRegistry, name: str, alias: str, symbol: str | None, regime: str | None, said: str, *, as_json: bool
 ) -> None:
+    from huracan.registry.scopes import scope_of
+
     if not as_json:
         typer.echo(f"'{alias}' of '{name}'{_whose(symbol, regime)} {said}.")
         return
-    version, generation = registry.holder(name, alias, symbol=symbol, regime=regime)
-    place = {"name": name, "alias": alias, "symbol": symbol, "regime": regime}
-    print_json({**place, "version": version, "generation": generation})
+    held = registry.aliases(name).get(scope_of(symbol, regime).written(alias))
+    generation = None if held is None else registry.holder(name, alias, symbol=symbol, regime=regime)[1]
+    print_json({"name": name, "alias": alias, "symbol": symbol, "regime": regime, "version": held, "generation": generation})
 
 
 def _whose(symbol: str | None, regime: str | None) -> str:

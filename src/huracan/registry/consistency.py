@@ -8,12 +8,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from huracan.registry.alias_moves import CHAMPION
 from huracan.registry.audit_chain import verify_chains
+from huracan.registry.engine_rows import told_otherwise
 from huracan.registry.regime_rows import kept_rows, told_rows
 from huracan.registry.registered_facts import in_manifest_otherwise
+from huracan.registry.told_states import AS_REGISTERED, told_states
 from huracan.registry.versions import find_version
 from huracan.storage import ArtifactStore, Database, from_json
-from huracan.storage.tables import aliases, audit, model_versions
+from huracan.storage.tables import aliases, audit, model_tags, model_versions, registered_models
 
 __all__ = ["Consistency", "check_consistency"]
 
@@ -43,7 +46,7 @@ class Consistency:
 def check_consistency(
     database: Database, artifacts: ArtifactStore, *, progress: Callable[[str, float], object] | None = None
 ) -> Consistency:
-    """Check the file of the database, the audit's chains, what aliases and versions say, and the hash of every artifact.
+    """Check the file of the database, the audit's chains, every row that the audit tells of, and the hash of every artifact.
 
     Nothing is changed and no model is parsed.
 
@@ -71,8 +74,13 @@ def check_consistency(
         report = verify_chains(connection)
         found.looked_at |= {"names of models": report.names, "audit rows": report.rows}
         found.defects += [f"audit of '{link.name}', row {link.position}: {link.why}" for link in report.broken]
-        found.defects += _stray_aliases(connection)
+        moves = _last_moves(connection)
+        found.defects += _stray_aliases(connection, moves)
+        found.defects += _miscounted(connection)
         wanted = _check_versions(connection, found)
+        found.defects += told_otherwise(
+            connection, {(key[0], to) for key, (to, _) in moves.items() if key[1] == CHAMPION and to}
+        )
     _check_artifacts(database, artifacts, wanted, found, progress)
     return found
 
@@ -85,35 +93,61 @@ def _faults_of_the_file(connection: sa.Connection) -> Iterator[str]:
         yield f"row {row} of table {table} refers to a row of {parent} that is not there"
 
 
-def _stray_aliases(connection: sa.Connection) -> Iterator[str]:
-    """Aliases that do not point where the audit says they were moved last."""
+def _last_moves(connection: sa.Connection) -> dict[tuple[str, ...], tuple[int | None, int]]:
+    """Name, alias, symbol and regime -> whom the audit says it was moved to last, and by which row."""
     scope = (audit.c.name, audit.c.alias, audit.c.symbol, audit.c.regime)
-    moves = sa.select(*scope, audit.c.to_version).where(audit.c.action.in_(("promote", "rollback"))).order_by(audit.c.position)
-    last = {tuple(row[:4]): row[4] for row in connection.execute(moves)}
-    columns = (aliases.c.name, aliases.c.alias, aliases.c.symbol, aliases.c.regime, aliases.c.version)
-    held = {tuple(row[:4]): row[4] for row in connection.execute(sa.select(*columns))}
+    moves = sa.select(*scope, audit.c.to_version, audit.c.id).where(audit.c.action.in_(("promote", "rollback", "withdraw")))
+    return {tuple(row[:4]): (row[4], row[5]) for row in connection.execute(moves.order_by(audit.c.position))}
+
+
+def _stray_aliases(connection: sa.Connection, last: Mapping[tuple[str, ...], tuple[int | None, int]]) -> Iterator[str]:
+    """Aliases that do not point where the audit says they were moved last, or not since then."""
+    columns = (aliases.c.name, aliases.c.alias, aliases.c.symbol, aliases.c.regime, aliases.c.version, aliases.c.moved_by)
+    held = {tuple(row[:4]): tuple(row[4:]) for row in connection.execute(sa.select(*columns))}
     for key in sorted(last.keys() | held.keys()):
-        if last.get(key) != held.get(key):
-            name, alias, *rest = key
-            whose = f" of {'/'.join(filter(None, rest))}" if any(rest) else ""
-            yield f"alias '{alias}'{whose} of '{name}' points to version {held.get(key)}, the audit says {last.get(key)}"
+        version, told = held.get(key, (None, None))[0], last.get(key, (None, None))[0]
+        name, alias, *rest = key
+        whose = f" of {'/'.join(filter(None, rest))}" if any(rest) else ""
+        what = f"alias '{alias}'{whose} of '{name}'"
+        if version != told:
+            yield f"{what} points to version {version}, the audit says {told}"
+        elif version is not None and held[key] != last[key]:
+            yield f"{what} says that audit row {held[key][1]} moved it, the audit says row {last[key][1]}"
+
+
+def _miscounted(connection: sa.Connection) -> Iterator[str]:
+    """Names whose row says another last version than their versions and the audit."""
+    newest = {row[0]: row[1] for row in connection.execute(sa.select(_ROW.name, sa.func.max(_ROW.version)).group_by(_ROW.name))}
+    registered = sa.select(audit.c.name, sa.func.max(audit.c.to_version)).where(audit.c.action == "register")
+    told = {row[0]: row[1] for row in connection.execute(registered.group_by(audit.c.name))}
+    for name, last in connection.execute(sa.select(registered_models.c.name, registered_models.c.last_version)):
+        if (expected := max(newest.get(name, 0), told.get(name) or 0)) != last:
+            yield f"'{name}' says that its last version is {last}, its versions and the audit say {expected}"
 
 
 def _check_versions(connection: sa.Connection, found: Consistency) -> dict[str, list[tuple[str, int]]]:
     """Hold the row of every version against the audit; digest of an artifact -> the versions that need it."""
     wanted: dict[str, list[tuple[str, int]]] = {}
-    told, kept, later = _told_states(connection), kept_rows(connection), _measured_later(connection)
-    unverified = unbound = 0
+    told, kept, later = told_states(connection), kept_rows(connection), _measured_later(connection)
+    tagged, speakers = _Tags.of(connection), _speakers(connection, told)
+    unverified = unbound = untold_tags = 0
     for name, number in connection.execute(sa.select(_ROW.name, _ROW.version).order_by(_ROW.id)).all():
+        key = name, number
         version = find_version(connection, name, number)
-        stage, verified = told.get((name, number), ("active", True))
+        stage, verified = told.get(key, AS_REGISTERED)
         changed = [*version.changed(), *["stage"] * (version.stage != stage), *["verified"] * (version.verified != verified)]
-        if not changed and kept.get((name, number), {}) != told_rows(
-            from_json(str(version.texts["info"])), later.get((name, number), ())
+        speaks = speakers.get((name, version.learner)) == number
+        if not changed and kept.get(key, {}) != told_rows(
+            from_json(str(version.texts["info"])), later.get(key, ()), version.learner, speaks
         ):
             changed = ["evidence by regime"]
+        if version.told is None:
+            found.defects.append(f"version {name}/{number} was never registered, as far as the audit tells")
         if changed:
-            found.defects.append(f"version {version.model_id}: {', '.join(changed)} of its row differ from what the audit says")
+            found.defects.append(f"version {name}/{number}: {', '.join(changed)} of its row differ from what the audit says")
+        if wrong := tagged.otherwise(key, version.told_tags):
+            found.defects.append(f"version {name}/{number}: tags {', '.join(wrong)} are not as the audit says")
+        untold_tags += version.told_tags is None and tagged.beyond(key)
         unverified += not version.verified
         unbound += not version.is_bound
         for digest in filter(None, (version.digest, version.serving_digest) if version.stage != "removed" else ()):
@@ -125,6 +159,8 @@ def _check_versions(connection: sa.Connection, found: Consistency) -> dict[str, 
         found.notes.append(
             f"{unbound} version(s) were registered before the audit told what each is; their artifacts alone vouch for them."
         )
+    if untold_tags:
+        found.notes.append(f"{untold_tags} version(s) have tags of a registration that the audit does not repeat.")
     return wanted
 
 
@@ -139,21 +175,40 @@ def _measured_later(connection: sa.Connection) -> dict[tuple[str, int], list[Any
     return found
 
 
-def _told_states(connection: sa.Connection) -> dict[tuple[str, int], tuple[str, bool]]:
-    """Stage and whether it is verified, of every version of which the audit tells a change of them."""
-    states: dict[tuple[str, int], tuple[str, bool]] = {}
-    told = ("archive", "restore", "retain", "verify")
-    columns = (audit.c.name, audit.c.action, audit.c.to_version, audit.c.details)
-    for name, action, number, details in connection.execute(
-        sa.select(*columns).where(audit.c.action.in_(told)).order_by(audit.c.name, audit.c.position)
-    ):
-        for version in details["removed"] if action == "retain" else (number,):
-            stage, verified = states.get((name, version), ("active", True))
-            if action == "verify":
-                states[name, version] = (stage, bool(details["verified"]))
-            else:
-                states[name, version] = ({"archive": "archived", "restore": "active", "retain": "removed"}[action], verified)
-    return states
+def _speakers(connection: sa.Connection, told: Mapping[tuple[str, int], tuple[str, bool]]) -> dict[tuple[str, str], int]:
+    """Of each name and learner the newest version that the audit lets be promoted."""
+    rows = connection.execute(sa.select(_ROW.name, _ROW.learner, _ROW.version).order_by(_ROW.version))
+    return {(row[0], row[1]): row[2] for row in rows if told.get((row[0], row[2]), AS_REGISTERED) == AS_REGISTERED}
+
+
+@dataclass
+class _Tags:
+    """Tags that versions have, and those that the audit tells were set or taken away (``None``) after they were registered."""
+
+    kept: dict[tuple[str, int], dict[str, str]] = field(default_factory=dict)
+    later: dict[tuple[str, int], dict[str, str | None]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, connection: sa.Connection) -> _Tags:
+        tags = cls()
+        columns = [model_tags.c[name] for name in ("name", "version", "key", "value")]
+        for name, version, key, value in connection.execute(sa.select(*columns)):
+            tags.kept.setdefault((name, version), {})[key] = value
+        moves = sa.select(audit.c.name, audit.c.to_version, audit.c.details).where(audit.c.action == "tag")
+        for name, version, details in connection.execute(moves.order_by(audit.c.name, audit.c.position)):
+            tags.later.setdefault((name, version), {}).update(details or {})
+        return tags
+
+    def otherwise(self, version: tuple[str, int], registered: Mapping[str, str] | None) -> list[str]:
+        """Keys whose value is not as told; where nobody told what it was registered with, of those that were set later."""
+        kept, later = self.kept.get(version, {}), self.later.get(version, {})
+        told = {**(registered or {}), **later}
+        keys = later.keys() if registered is None else told.keys() | kept.keys()
+        return sorted(key for key in keys if kept.get(key) != told.get(key))
+
+    def beyond(self, version: tuple[str, int]) -> bool:
+        """Whether it has tags that were not set later."""
+        return bool(self.kept.get(version, {}).keys() - self.later.get(version, {}).keys())
 
 
 def _check_artifacts(

@@ -1,105 +1,43 @@
-"""Moving an alias: promotion and rollback, each one transaction with its audit row and the Engine's tables."""
+"""Moving an alias: promotion, rollback and withdrawal, each one transaction with its audit row and the Engine's tables.
+
+Who holds an alias now is read from the audit, so what was changed in its row behind the registry's back moves on no further.
+"""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from huracan.errors import ArtifactError, PromotionConflict, RegistryError
-from huracan.model_info import MarketRegime
-from huracan.registry.audit_chain import Entry, Head, Request, append
+from huracan.errors import ArtifactError, AuditError, PromotionConflict, RegistryError
+from huracan.registry.alias_holders import no_alias
+from huracan.registry.alias_moves import CHAMPION, Move, Side, holder_of, place_of, put_right, take_off, write_move
+from huracan.registry.audit_chain import Head, Request
 from huracan.registry.records import NOT_CHECKED, Expected
-from huracan.registry.scopes import Scope, check_alias, scope_of
-from huracan.registry.statements import Statement, insert_into, moment_in, parsed
-from huracan.registry.versions import find_version, lock_name, no_alias
-from huracan.storage import ArtifactStore, to_json
-from huracan.storage.tables import aliases, audit, model_metrics, model_versions, models, promotions, utc_now
+from huracan.registry.statements import Statement, parsed
+from huracan.registry.told_states import AS_REGISTERED, told_state
+from huracan.registry.versions import find_version, lock_name
+from huracan.storage import ArtifactStore
+from huracan.storage.tables import audit
 
-__all__ = ["CHAMPION", "Move", "give_back", "move_alias", "version_number"]
+__all__ = ["CHAMPION", "Back", "Move", "give_back", "move_alias", "take_away", "version_number"]
 
-CHAMPION = "champion"
-
-_ALIAS, _VERSION = aliases.c, model_versions.c
-_HERE = (
-    _ALIAS.name == sa.bindparam("of"),
-    _ALIAS.alias == sa.bindparam("called"),
-    _ALIAS.symbol == sa.bindparam("symbol_"),
-    _ALIAS.regime == sa.bindparam("regime_"),
-)
-_HELD = Statement(
-    sa.select(_ALIAS.version, _VERSION.metrics)
-    .join_from(aliases, model_versions, sa.and_(_VERSION.name == _ALIAS.name, _VERSION.version == _ALIAS.version))
-    .where(*_HERE)
-)
-_ADD_ALIAS = insert_into(aliases, ("name", "alias", "symbol", "regime", "version", "updated_at", "moved_by"))
-_MOVE_ALIAS = Statement(
-    sa.update(aliases)
-    .where(*_HERE, _ALIAS.version == sa.bindparam("held"))
-    .values(version=sa.bindparam("number"), updated_at=sa.bindparam("now"), moved_by=sa.bindparam("row"))
-)
-_TELL = insert_into(promotions, ("from_model_id", "to_model_id", "reason", "at", "snapshot"))
-_CROWN = Statement(sa.update(models).where(models.c.model_id == sa.bindparam("model")).values(kind=CHAMPION))
-_HOLDS_ONE = sa.exists().where(
-    _ALIAS.name == sa.bindparam("of"), _ALIAS.version == sa.bindparam("number"), _ALIAS.alias == CHAMPION
-)
-_DETHRONE = Statement(
-    sa.update(models)
-    .where(models.c.model_id == sa.bindparam("model"), ~_HOLDS_ONE)
-    .values(kind=sa.select(_VERSION.kind).where(_VERSION.model_id == sa.bindparam("model_")).scalar_subquery())
-)
-_MARK_PROMOTED = Statement(
-    sa.update(model_metrics)
-    .where(model_metrics.c.model_id == sa.bindparam("model"), ~model_metrics.c.promoted)
-    .values(promoted=sa.true())
-)
+_MOVE = audit.c
 _MOVES = Statement(
-    sa.select(audit.c.position, audit.c.action, audit.c.from_version)
+    sa.select(_MOVE.position, _MOVE.action, _MOVE.from_version, _MOVE.details)
     .where(
-        audit.c.name == sa.bindparam("of"),
-        audit.c.alias == sa.bindparam("called"),
-        audit.c.symbol == sa.bindparam("symbol_"),
-        audit.c.regime == sa.bindparam("regime_"),
-        audit.c.position < sa.bindparam("before"),
+        _MOVE.name == sa.bindparam("of"),
+        _MOVE.alias == sa.bindparam("called"),
+        _MOVE.symbol == sa.bindparam("symbol_"),
+        _MOVE.regime == sa.bindparam("regime_"),
+        _MOVE.position < sa.bindparam("before"),
     )
-    .order_by(audit.c.position.desc())
+    .order_by(_MOVE.position.desc())
     .limit(100)
 )
-_LAST = 2**31 - 1  # beyond every row's position
-
-
-@dataclass(frozen=True)
-class Move:
-    """Where an alias is to point, whose it is, and why; ``details`` are the figures the decision rests on."""
-
-    name: str
-    alias: str
-    scope: Scope
-    reason: str
-    details: Mapping[str, Any]
-    evidence: Sequence[str] = ()
-    actor: str | None = None
-
-    @classmethod
-    def of(
-        cls,
-        name: str,
-        alias: str,
-        symbol: str | None,
-        regime: MarketRegime | str | None,
-        reason: str,
-        details: Mapping[str, Any] | None = None,
-        evidence: Sequence[str] = (),
-        actor: str | None = None,
-    ) -> Move:
-        """What a caller gave, checked; a :class:`RegistryError` says what cannot be."""
-        check_alias(alias)
-        if isinstance(evidence, str):
-            raise RegistryError(f"evidence is the text {evidence!r}; a sequence of names was expected.")
-        return cls(name, alias, scope_of(symbol, regime), reason, details or {}, tuple(map(str, evidence)), actor)
 
 
 def version_number(given: Any, what: str) -> int:
@@ -118,7 +56,9 @@ def version_number(given: Any, what: str) -> int:
 def move_alias(
     connection: sa.Connection, artifacts: ArtifactStore, move: Move, version: int, expected: Expected, request: Request
 ) -> None:
-    """Point the alias at ``version``, if ``expected`` holds it; nothing is written where ``version`` holds it already.
+    """Point the alias at ``version``, if ``expected`` holds it.
+
+    Where ``version`` holds it already, no move is written; its row and the Engine's kinds are put right, should they differ.
 
     Raises
     ------
@@ -129,53 +69,63 @@ def move_alias(
     _, head = lock_name(connection, move.name)
     if request.done_before(connection) is not None:
         return
-    before, after = _held(connection, move), _promotable(connection, artifacts, move.name, version)
+    before, after = holder_of(connection, move), _promotable(connection, artifacts, move.name, version)
     _compare(move, before.version, expected)
-    if before.version != version:
-        _move(connection, head, move, "promote", before, _Side(version, after), request)
+    if before.version == version:
+        put_right(connection, move, version, before.row)
+    else:
+        write_move(connection, head, move, "promote", before, Side(version, after), request)
 
 
-def give_back(connection: sa.Connection, artifacts: ArtifactStore, move: Move, expected: Expected, request: Request) -> int:
+class Back(NamedTuple):
+    """What came of a rollback: who holds the alias now, and whom it passed over, each with the reason."""
+
+    version: int | None
+    passed: list[dict[str, Any]]
+
+
+def give_back(connection: sa.Connection, artifacts: ArtifactStore, move: Move, expected: Expected, request: Request) -> Back:
     """Point the alias at the version that held it before the present one, earlier roll-backs taken off.
+
+    Versions that cannot be promoted are passed over, which the audit row tells. Where nobody held it before, it is withdrawn.
 
     Raises
     ------
     PromotionConflict : somebody else moved the alias first.
-    RegistryError : nobody held it before, or who did is archived, removed, unverified or changed, or its artifact is not there.
+    RegistryError : nobody holds it and nobody did before; or none of those that did can be promoted.
     """
     _, head = lock_name(connection, move.name)
     if (done := request.done_before(connection)) is not None:
-        return int(done[0])
-    held = _held(connection, move)
-    if held.version is None:
+        return Back(None if done[0] is None else int(done[0]), [])
+    held = holder_of(connection, move)
+    if held.row is None:
         raise no_alias(connection, move.name, move.alias, move.scope)
     _compare(move, held.version, expected)
-    version = _previous_holder(connection, move)
-    if version is None:
-        raise RegistryError(
-            f"alias '{move.scope.written(move.alias)}' of model '{move.name}' cannot be rolled back: nobody held it before "
-            f"{held.version}."
-        )
-    after = _promotable(connection, artifacts, move.name, version)
-    _move(connection, head, move, "rollback", held, _Side(version, after), request)
-    return version
+    after, passed = _earlier(connection, artifacts, head, move, held.version)
+    if passed:
+        move = replace(move, details={**move.details, "passed": passed})
+    write_move(connection, head, move, "rollback", held, after, request)
+    return Back(after.version, passed)
 
 
-@dataclass(frozen=True)
-class _Side:
-    """A holder of an alias, before or after a move, and its metrics."""
+def take_away(connection: sa.Connection, move: Move, expected: Expected, request: Request) -> None:
+    """Let nobody hold the alias from here on.
 
-    version: int | None
-    metrics: Mapping[str, Any] | None
-
-
-def _held(connection: sa.Connection, move: Move) -> _Side:
-    row = _HELD.one(connection, **_place(move))
-    return _Side(None, None) if row is None else _Side(int(row[0]), parsed(row[1]))
-
-
-def _place(move: Move) -> dict[str, str]:
-    return {"of": move.name, "called": move.alias, "symbol_": move.scope.symbol, "regime_": move.scope.regime}
+    Raises
+    ------
+    PromotionConflict : somebody else moved the alias first.
+    RegistryError : there is no such model, or nobody holds the alias.
+    """
+    _, head = lock_name(connection, move.name)
+    if request.done_before(connection) is not None:
+        return
+    held = holder_of(connection, move)
+    _compare(move, held.version, expected)
+    if held.version is not None:
+        write_move(connection, head, move, "withdraw", held, Side(None, None), request)
+    elif not take_off(connection, move):
+        written = move.scope.written(move.alias)
+        raise RegistryError(f"nobody holds the alias '{written}' of model '{move.name}'; there is nothing to withdraw.")
 
 
 def _promotable(connection: sa.Connection, artifacts: ArtifactStore, name: str, version: int) -> Mapping[str, Any]:
@@ -195,6 +145,11 @@ def _promotable(connection: sa.Connection, artifacts: ArtifactStore, name: str, 
             f"call verify('{name}', {version}) first."
         )
     found.require_unchanged()
+    if (told := told_state(connection, name, version)) != AS_REGISTERED:
+        raise AuditError(
+            f"version {version} of '{name}' is {told[0]} and {'' if told[1] else 'not '}verified, the audit says, but active "
+            "and verified in its row; the database was changed: restore it from a backup, or archive or verify it again."
+        )
     try:
         for digest in filter(None, (found.digest, found.serving_digest)):
             artifacts.glance(digest)
@@ -211,61 +166,42 @@ def _compare(move: Move, held: int | None, expected: Expected) -> None:
         )
 
 
-def _move(
-    connection: sa.Connection, head: Head, move: Move, action: str, before: _Side, after: _Side, request: Request
-) -> None:
-    entry = Entry(
-        action,
-        alias=move.alias,
-        symbol=move.scope.symbol,
-        regime=move.scope.regime,
-        from_version=before.version,
-        to_version=after.version,
-        reason=move.reason,
-        actor=move.actor,
-        details=dict(move.details),
-        evidence=list(move.evidence) or None,
-        metrics_before=before.metrics,
-        metrics_after=after.metrics,
-    )
-    row = append(connection, head, entry, request)
-    now = moment_in(connection, utc_now())
-    if before.version is None:
-        place = {"name": move.name, "alias": move.alias, "symbol": move.scope.symbol, "regime": move.scope.regime}
-        _ADD_ALIAS.write(connection, **place, version=after.version, updated_at=now, moved_by=row)
-    else:
-        moved = _MOVE_ALIAS.write(connection, **_place(move), held=before.version, number=after.version, now=now, row=row)
-        if moved != 1:
-            raise PromotionConflict(f"alias '{move.alias}' of model '{move.name}' was moved while it was held; try again.")
-    if move.alias == CHAMPION:
-        _tell_engine(connection, move, action, before.version, after.version, now)
+def _earlier(
+    connection: sa.Connection, artifacts: ArtifactStore, head: Head, move: Move, held: int | None
+) -> tuple[Side, list[dict[str, Any]]]:
+    """The newest of those that held the alias before and can be promoted, or nobody; and whom that passes over."""
+    passed: list[dict[str, Any]] = []
+    cannot = f"alias '{move.scope.written(move.alias)}' of model '{move.name}' cannot be rolled back"
+    for version in _holders_before(connection, head, move):
+        if version is None and not passed:
+            return Side(None, None), []
+        if version is None:
+            why = "; ".join(f"{one['version']}: {one['why'].rstrip('.')}" for one in passed)
+            raise RegistryError(f"{cannot}: of those that held it before, none can be promoted ({why}); withdraw it instead.")
+        if version == held:
+            passed.append({"version": version, "why": "it holds it now"})
+            continue
+        try:
+            return Side(version, _promotable(connection, artifacts, move.name, version)), passed
+        except RegistryError as error:
+            passed.append({"version": version, "why": str(error)})
+    raise RegistryError(f"{cannot}: nobody held it before, and nobody holds it now.")
 
 
-def _tell_engine(connection: sa.Connection, move: Move, action: str, old: int | None, new: int | None, now: Any) -> None:
-    snapshot = {"alias": move.alias, "action": action, **move.details}
-    snapshot |= {key: value for key, value in (("symbol", move.scope.symbol), ("regime", move.scope.regime)) if value}
-    old_id, new_id = (None if version is None else f"{move.name}/{version}" for version in (old, new))
-    _TELL.write(connection, from_model_id=old_id, to_model_id=new_id, reason=move.reason, at=now, snapshot=to_json(snapshot))
-    if old is not None:
-        _DETHRONE.write(connection, model=old_id, model_=old_id, of=move.name, number=old)
-    _CROWN.write(connection, model=new_id)
-    _MARK_PROMOTED.write(connection, model=new_id)
-
-
-def _previous_holder(connection: sa.Connection, move: Move) -> int | None:
-    """Whom the last promotion that was not taken back took the alias from; reads the audit backwards, as far as needed."""
-    taken_back, before = 0, _LAST
+def _holders_before(connection: sa.Connection, head: Head, move: Move) -> Iterator[int | None]:
+    """From whom each move that was not taken back took the alias, newest first; reads the audit backwards, as far as needed."""
+    taken_back, before = 0, head.length + 1
     while True:
-        rows = _MOVES(connection, **_place(move), before=before)
+        rows = _MOVES(connection, **place_of(move), before=before)
         for row in rows:
             if row.action == "rollback":
-                taken_back += 1
-            elif row.action == "promote":
-                if not taken_back:
-                    return None if row.from_version is None else int(row.from_version)
+                taken_back += 1 + len((parsed(row.details) or {}).get("passed", ()))
+            elif row.action in ("promote", "withdraw") and taken_back:
                 taken_back -= 1
+            elif row.action in ("promote", "withdraw"):
+                yield None if row.from_version is None else int(row.from_version)
         if len(rows) < 100:
-            return None
+            return
         before = rows[-1].position
 
 

@@ -88,11 +88,11 @@ class ModelVersion:
     stage : ``active``, ``archived`` (cannot be promoted) or ``removed`` (its artifact was given up by retention).
     verified : whether its artifact was rebuilt and answered as the model that was registered.
     serving_digest : of the artifact that holds its export, where there is one.
-    told : JSON that its registration left in the audit; None where there is no such row.
+    told : JSON that its registration left in the audit; None where the audit's chain has no such row.
     aliases : that point to it now, for all symbols and regimes; those of a scope are written ``champion@BTCUSDT``,
         ``champion@BTCUSDT/trending`` or ``champion@*/trending``.
     alias, symbol, regime : the alias that led to it, and whose; empty where it was asked for by number.
-    generation : number of the audit row that pointed this alias here; 0 where nothing of the kind is known.
+    generation : number of the audit row that pointed this alias here; 0 where it was asked for by number.
     """
 
     name: str
@@ -154,25 +154,36 @@ class ModelVersion:
         return "facts" in self._told
 
     def changed(self, *names: str) -> tuple[str, ...]:
-        """Which facts, all or those named, are not as the audit says they were registered; none where it does not say."""
-        if not self.is_bound:
-            return ()
+        """Which facts, all or those named, are not as the audit says they were registered, as far as it says."""
         plain = {name: getattr(self, name) for name in PLAIN_FACTS if not names or name in names}
+        if "created_at" in plain:
+            plain["created_at"] = self.created_at.isoformat()
         texts = {name: self.texts.get(name) for name in JSON_FACTS if not names or name in names}
-        return differing(self._told["facts"], plain, texts)
+        told = {"model_id": f"{self.name}/{self.version}", **self._told.get("facts", {})}
+        return differing(told, plain, texts)
 
     def require_unchanged(self, *names: str) -> None:
         """Make sure that facts, all or those named, are as they were registered.
 
         Raises
         ------
-        AuditError : one was changed in the database.
+        AuditError : one was changed in the database, or the audit tells of no registration at all.
         """
+        if self.told is None:
+            raise AuditError(
+                f"version {self.version} of '{self.name}' was never registered, as far as the audit tells; the database was "
+                "changed: restore it from a backup."
+            )
         if changed := self.changed(*names):
             raise AuditError(
                 f"version {self.version} of '{self.name}' is not as it was registered: in its row {', '.join(changed)} differ "
                 "from what the audit says; the database was changed: restore it from a backup, or register the model again."
             )
+
+    @property
+    def told_tags(self) -> Mapping[str, str] | None:
+        """Tags that it was registered with; ``None`` where that was not written down."""
+        return self._told.get("tags")
 
     @cached_property
     def _told(self) -> dict[str, Any]:

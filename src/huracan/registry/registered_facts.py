@@ -11,8 +11,8 @@ from huracan.storage import from_json, to_json
 
 __all__ = ["JSON_FACTS", "PLAIN_FACTS", "differing", "in_manifest_otherwise", "told_of"]
 
-PLAIN_FACTS = ("digest", "kind", "parent_id", "learner", "run_id", "serving_digest")
-"""Columns of a version that the audit repeats as they are."""
+PLAIN_FACTS = ("model_id", "digest", "kind", "parent_id", "learner", "run_id", "serving_digest", "created_at")
+"""Columns of a version that the audit repeats as they are, the time as text."""
 
 JSON_FACTS = ("info", "metrics", "provenance", "extras", "serving")
 """Columns of a version that hold JSON; the audit has the SHA-256 of their text."""
@@ -31,9 +31,9 @@ def told_of(plain: Mapping[str, Any], texts: Mapping[str, str | None]) -> dict[s
 
 
 def differing(told: Mapping[str, Any], plain: Mapping[str, Any], texts: Mapping[str, str | None]) -> tuple[str, ...]:
-    """Names of the facts given that are not as they were told."""
-    changed = [name for name, value in plain.items() if told.get(name) != value]
-    return (*changed, *(name for name, text in texts.items() if not _is_text_of(told.get(name), text)))
+    """Names of the facts given that are not as they were told; what was not told is not compared."""
+    changed = [name for name, value in plain.items() if name in told and told[name] != value]
+    return (*changed, *(name for name, text in texts.items() if name in told and not _is_text_of(told[name], text)))
 
 
 def in_manifest_otherwise(manifest: Mapping[str, Any], kind: str, texts: Mapping[str, str | None]) -> tuple[str, ...]:

@@ -132,9 +132,8 @@ class Registration:
         if self.companion is not None:
             find_version(connection, *self.companion)
         parent_id = find_version(connection, self.name, parent).model_id if isinstance(parent, int) else parent
-        version, row = add_version(
-            connection, self.name, {**self.values, **stored, "parent_id": parent_id, "rows": self.rows}, self.request
-        )
+        known = {"parent_id": parent_id, "rows": self.rows, "tags": {k: v for k, v in self.tags.items() if v is not None}}
+        version, row = add_version(connection, self.name, {**self.values, **stored, **known}, self.request)
         add_regimes(connection, self.name, version, row, self.values["info"])
         add_tags(connection, self.name, version, self.tags, new=True)
         return version

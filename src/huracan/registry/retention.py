@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
 from huracan.errors import RegistryError
 from huracan.registry.audit_chain import Entry, append
 from huracan.registry.records import CollectReport, RetentionPolicy, RetentionReport
+from huracan.registry.regime_rows import let_newest_speak
 from huracan.registry.statements import Statement, moment_out
-from huracan.registry.versions import lock_name
+from huracan.registry.versions import find_version, lock_name
 from huracan.storage import ArtifactStore, Database
 from huracan.storage.tables import aliases, audit, model_versions, utc_now
 
@@ -19,6 +22,7 @@ __all__ = ["collect", "retain"]
 
 _ROW = model_versions.c
 _AT_ONCE = 500
+_DECIDES = ("model_id", "parent_id", "created_at", "extras")
 
 
 def retain(database: Database, policy: RetentionPolicy, *, dry_run: bool) -> RetentionReport:
@@ -27,6 +31,10 @@ def retain(database: Database, policy: RetentionPolicy, *, dry_run: bool) -> Ret
     A version is kept while it is among the newest of its name, or young; while an alias points to it or pointed to it (so that
     a rollback reaches it); and while a version that is kept for one of these was derived from it, or has it beside it as
     ``anomaly_model``. All is decided and done in one transaction, for which registering and promoting wait.
+
+    Raises
+    ------
+    AuditError : what decides was changed in the row of a version; nothing is let go.
     """
 
     def work(connection: sa.Connection) -> RetentionReport:
@@ -47,33 +55,52 @@ def retain(database: Database, policy: RetentionPolicy, *, dry_run: bool) -> Ret
 def _retain_one(
     connection: sa.Connection, name: str, policy: RetentionPolicy, protected: set[str], dry_run: bool
 ) -> tuple[list[str], int]:
-    query = sa.select(_ROW.model_id, _ROW.version, _ROW.created_at).where(_ROW.name == name, _ROW.stage != "removed")
-    rows = connection.execute(query.order_by(_ROW.version.desc())).all()
+    query = sa.select(_ROW.model_id, _ROW.version, _ROW.created_at, _ROW.stage, _ROW.learner).where(_ROW.name == name)
+    rows = [row for row in _with_age(connection.execute(query.order_by(_ROW.version)).all()) if row[0].stage != "removed"]
     oldest = utc_now() - timedelta(days=policy.keep_days)
-    beyond = rows[policy.keep_last :]
-    old = [row for row in beyond if moment_out(row.created_at) < oldest and row.model_id not in protected]
+    beyond = rows[: -policy.keep_last]
+    old = [row for row, moment in beyond if moment < oldest and row.model_id not in protected]
+    for row in old:
+        find_version(connection, name, row.version).require_unchanged(*_DECIDES)
     if old and not dry_run:
         _, head = lock_name(connection, name)
         numbers = sorted(row.version for row in old)
         connection.execute(
             sa.update(model_versions).where(_ROW.name == name, _ROW.version.in_(numbers)).values(stage="removed")
         )
+        let_newest_speak(connection, name, {row.learner for row in old})
         reason = f"older than {policy.keep_days:g} days and not among the last {policy.keep_last}"
         append(connection, head, Entry("retain", reason=reason, details={"removed": numbers}))
-    return [row.model_id for row in old], len(rows) - len(old)
+    return [row.model_id for row in reversed(old)], len(rows) - len(old)
+
+
+def _with_age(rows: Iterable[Any]) -> list[tuple[Any, datetime]]:
+    """Each version with the latest time that it or any before it was registered at: a clock that goes back makes none old."""
+    found: list[tuple[Any, datetime]] = []
+    for row in rows:
+        moment = moment_out(row.created_at)
+        found.append((row, max(moment, found[-1][1]) if found else moment))
+    return found
 
 
 def _protected(connection: sa.Connection) -> set[str]:
-    """``model_id`` of all that aliases point to or ever pointed to, and of what those were derived from or serve with."""
-    moved = sa.select(audit.c.name, audit.c.to_version).where(audit.c.action.in_(("promote", "rollback"))).distinct()
+    """``model_id`` of all that aliases point to or ever pointed to, and of what those were derived from or serve with.
+
+    Raises
+    ------
+    AuditError : what decides here was changed in one of them: nothing is let go then.
+    """
+    moves = (audit.c.action.in_(("promote", "rollback")), audit.c.to_version.is_not(None))
+    moved = sa.select(audit.c.name, audit.c.to_version).where(*moves).distinct()
     waiting = {f"{row.name}/{row.to_version}" for row in connection.execute(moved)}
     waiting |= {f"{row.name}/{row.version}" for row in connection.execute(sa.select(aliases.c.name, aliases.c.version))}
     found: set[str] = set()
-    needs = sa.select(_ROW.model_id, _ROW.parent_id, _ROW.extras["anomaly_model"].as_string())
+    needs = sa.select(_ROW.name, _ROW.version, _ROW.model_id, _ROW.parent_id, _ROW.extras["anomaly_model"].as_string())
     while waiting:
         some = sorted(waiting)[:_AT_ONCE]
         waiting.difference_update(some)
-        for model_id, *needed in connection.execute(needs.where(_ROW.model_id.in_(some))):
+        for name, number, model_id, *needed in connection.execute(needs.where(_ROW.model_id.in_(some))).all():
+            find_version(connection, name, number).require_unchanged(*_DECIDES)
             found.add(model_id)
             waiting |= {other for other in needed if other is not None} - found
     return found

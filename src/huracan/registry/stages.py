@@ -5,11 +5,13 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from huracan.errors import RegistryError
+from huracan.registry.alias_holders import alias_rows
 from huracan.registry.audit_chain import Entry, Request, append
 from huracan.registry.records import Stage
+from huracan.registry.regime_rows import let_newest_speak
 from huracan.registry.round_trip import Verification
 from huracan.registry.scopes import Scope
-from huracan.registry.versions import alias_rows, find_version, lock_name
+from huracan.registry.versions import find_version, lock_name
 from huracan.storage.tables import model_versions
 
 __all__ = ["set_stage", "set_verified"]
@@ -36,6 +38,7 @@ def set_stage(connection: sa.Connection, name: str, version: int, stage: Stage, 
             f"version {version} of '{name}' cannot be archived: the alias '{held[0]}' points to it; move that first."
         )
     _set(connection, name, version, stage=stage)
+    let_newest_speak(connection, name, {found.learner})
     action = "archive" if stage == "archived" else "restore"
     append(connection, head, Entry(action, to_version=version, reason=reason), request)
 
@@ -46,6 +49,7 @@ def set_verified(connection: sa.Connection, name: str, version: int, outcome: Ve
     if request.done_before(connection) is not None:
         return
     _set(connection, name, version, verified=outcome.ok)
+    let_newest_speak(connection, name, {find_version(connection, name, version).learner})
     details = {"verified": outcome.ok, "rows": outcome.n_rows, "answers": outcome.n_answers}
     append(connection, head, Entry("verify", to_version=version, reason=outcome.reason, details=details), request)
 

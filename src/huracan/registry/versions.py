@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from huracan.errors import RegistryError, nearest_name
+from huracan.errors import AuditError, RegistryError, nearest_name
 from huracan.registry.audit_chain import Entry, Head, Request, append
 from huracan.registry.records import ModelVersion
 from huracan.registry.registered_facts import JSON_FACTS, told_of
@@ -18,27 +18,25 @@ from huracan.storage import to_json
 from huracan.storage.tables import aliases, audit, model_metrics, model_versions, models, registered_models, utc_now
 
 __all__ = [
-    "Held",
+    "ENGINE_METRICS",
+    "ENGINE_WINDOW",
+    "VERSION_COLUMNS",
     "add_version",
-    "alias_rows",
     "find_version",
-    "held_version",
     "lock_name",
     "names",
-    "no_alias",
     "no_version",
     "require_name",
-    "version_by_alias",
+    "version_of",
     "versions_of",
 ]
 
-_ENGINE_METRICS = ("sharpe", "hit_rate", "drawdown", "net_bps", "cost_bps")
-_WINDOW = "out_of_fold"
+ENGINE_METRICS = ("sharpe", "hit_rate", "drawdown", "net_bps", "cost_bps")
+ENGINE_WINDOW = "out_of_fold"
 _UNIT, _END = "\x1f", "\x1e"  # separators that no printable label holds
 
 _VERSION = model_versions.c
 _NAME = registered_models.c
-_ALIAS = aliases.c
 
 _CREATE_NAME = {
     dialect: Statement(made.insert(registered_models).on_conflict_do_nothing(), ["name", "created_at"])
@@ -68,8 +66,15 @@ _VALUES: tuple[str, ...] = (
 )
 _VALUES += ("learner", "run_id", "verified", "serving_digest", "serving")
 _ADD_VERSION = insert_into(model_versions, _VALUES, returning="id")
-_ADD_MODEL = insert_into(models, ("model_id", "parent_id", "kind", "created_at", "s3_path", "features_used", "params"))
-_ADD_METRICS = insert_into(model_metrics, ("model_id", "window", "promoted", *_ENGINE_METRICS))
+_MIRRORED = {
+    models: ("model_id", "parent_id", "kind", "created_at", "s3_path", "features_used", "params"),
+    model_metrics: ("model_id", "window", "promoted", *ENGINE_METRICS),
+}
+_MIRROR = {
+    (table.name, dialect): Statement(made.insert(table).on_conflict_do_nothing(), list(columns))
+    for table, columns in _MIRRORED.items()
+    for dialect, made in (("sqlite", sqlite), ("postgresql", postgresql))
+}
 
 _PLAIN: tuple[str, ...] = (
     "name",
@@ -87,63 +92,33 @@ _PLAIN: tuple[str, ...] = (
 _PLAIN += ("serving_digest",)
 _held = aliases.alias("held")
 _registration = audit.alias("registration")
+_length = sa.select(_NAME.audit_length).where(_NAME.name == _registration.c.name).correlate(_registration).scalar_subquery()
 _between: Any = sa.literal_column(f"'{_END}'")
-_COLUMNS = [
+VERSION_COLUMNS = [
     *(_VERSION[name] for name in _PLAIN),
     *(sa.cast(_VERSION[name], sa.Text).label(name) for name in JSON_FACTS),
     sa.select(sa.func.aggregate_strings(_held.c.alias + _UNIT + _held.c.symbol + _UNIT + _held.c.regime, _between))
     .where(_held.c.name == _VERSION.name, _held.c.version == _VERSION.version)
     .scalar_subquery()
     .label("held"),
-    sa.select(sa.cast(_registration.c.details, sa.Text))
+    sa.select(sa.func.coalesce(sa.cast(_registration.c.details, sa.Text), "null"))
     .where(
         _registration.c.name == _VERSION.name,
         _registration.c.to_version == _VERSION.version,
         _registration.c.action == sa.literal_column("'register'"),  # as the index of these rows has it
+        (_registration.c.position + 0).between(1, _length),  # what the chain does not hold tells nothing; + 0: no index of it
     )
-    .order_by(_registration.c.position)
+    .order_by(_registration.c.position + 0)
     .limit(1)
     .scalar_subquery()
     .label("told"),
 ]
-_ONE = Statement(sa.select(*_COLUMNS).where(_VERSION.name == sa.bindparam("of"), _VERSION.version == sa.bindparam("number")))
-_ALL_OF_NAME = Statement(sa.select(*_COLUMNS).where(_VERSION.name == sa.bindparam("of")).order_by(_VERSION.id))
-_IN_SCOPE = (
-    _ALIAS.name == sa.bindparam("of"),
-    _ALIAS.alias == sa.bindparam("called"),
-    sa.or_(_ALIAS.symbol == "", _ALIAS.symbol == sa.bindparam("symbol_", type_=sa.Text)),
-    sa.or_(_ALIAS.regime == "", _ALIAS.regime == sa.bindparam("regime_", type_=sa.Text)),
-)
-_NEAREST = (_ALIAS.symbol.desc(), _ALIAS.regime.desc())
-_scope_columns = [
-    _ALIAS.symbol.label("of_symbol"),
-    _ALIAS.regime.label("of_regime"),
-    sa.func.coalesce(_ALIAS.moved_by, 0).label("generation"),
-]
-_BY_ALIAS = Statement(
-    sa.select(*_COLUMNS, *_scope_columns)
-    .join_from(aliases, model_versions, sa.and_(_VERSION.name == _ALIAS.name, _VERSION.version == _ALIAS.version))
-    .where(*_IN_SCOPE)
-    .order_by(*_NEAREST)
-    .limit(1)
-)
-_HOLDER = Statement(sa.select(_ALIAS.version, *_scope_columns).where(*_IN_SCOPE).order_by(*_NEAREST).limit(1))
-_ALIASES = Statement(
-    sa.select(_ALIAS.alias, _ALIAS.symbol, _ALIAS.regime, _ALIAS.version)
-    .where(_ALIAS.name == sa.bindparam("of"))
-    .order_by(_ALIAS.alias, _ALIAS.symbol, _ALIAS.regime)
-)
+_OF_NAME = sa.select(*VERSION_COLUMNS).where(_VERSION.name == sa.bindparam("of"))
+_ONE = Statement(_OF_NAME.where(_VERSION.version == sa.bindparam("number")))
+_ALL_OF_NAME = Statement(_OF_NAME.order_by(_VERSION.id))
 _NUMBERS = Statement(
     sa.select(_VERSION.version).where(_VERSION.name == sa.bindparam("of")).order_by(_VERSION.version.desc()).limit(10)
 )
-
-
-class Held(NamedTuple):
-    """Who holds an alias: ``version``, since audit row ``generation``, and the scope in which it was found."""
-
-    version: int
-    generation: int
-    scope: Scope
 
 
 def lock_name(connection: sa.Connection, name: str, *, create: bool = False) -> tuple[int, Head]:
@@ -186,34 +161,55 @@ def add_version(
     Parameters
     ----------
     values : ``kind, digest, parent_id, info, metrics, provenance, extras, verified, serving_digest, serving`` as plain values,
-        and ``rows``, how many it was asked about.
+        ``rows``, how many it was asked about, and ``tags``, which the audit repeats.
 
     Returns
     -------
     (int, int) : its number, and the number of its row.
+
+    Raises
+    ------
+    RegistryError : another program has written a row of this version into the tables that are shared with it.
     """
     last, head = lock_name(connection, name, create=True)
-    version, now = last + 1, moment_in(connection, utc_now())
+    version, moment = last + 1, utc_now()
     _COUNT_VERSION.write(connection, of=name, number=version)
-    model_id = f"{name}/{version}"
+    model_id, now = f"{name}/{version}", moment_in(connection, moment)
     shared = {"model_id": model_id, "parent_id": values["parent_id"], "kind": values["kind"], "created_at": now}
     signature = values["info"].get("signature")
-    _ADD_MODEL.write(
-        connection,
+    told_engine = {
         **shared,
-        s3_path=f"sha256:{values['digest']}",
-        features_used=None if signature is None else to_json(signature["columns"]),
-        params=to_json(values["info"]["hyperparameters"]),
-    )
-    measured = {key: values["metrics"].get(key) for key in _ENGINE_METRICS}
-    _ADD_METRICS.write(connection, model_id=model_id, window=_WINDOW, promoted=False, **measured)
+        "s3_path": f"sha256:{values['digest']}",
+        "features_used": None if signature is None else to_json(signature["columns"]),
+        "params": to_json(values["info"]["hyperparameters"]),
+    }
+    _mirror(connection, models, name, version, told_engine)
+    measured = {key: values["metrics"].get(key) for key in ENGINE_METRICS}
+    where = {"model_id": model_id, "window": ENGINE_WINDOW, "promoted": False}
+    _mirror(connection, model_metrics, name, version, {**where, **measured})
     texts = {key: None if values[key] is None else to_json(values[key]) for key in JSON_FACTS}
     own = {key: values[key] for key in ("digest", "verified", "serving_digest")}
     own |= {"learner": values["info"]["name"], "run_id": values["provenance"].get("run_id")}
     row = _ADD_VERSION.one(connection, name=name, version=version, **shared, **texts, **own)
-    details = {"facts": told_of({**shared, **own}, texts), "rows": values["rows"]}
+    facts = told_of({**shared, **own, "created_at": moment.isoformat()}, texts)
+    details = {"facts": facts, "rows": values["rows"], "tags": values["tags"]}
     append(connection, head, Entry("register", to_version=version, details=details), request)
     return version, int(row.id)
+
+
+def _mirror(connection: sa.Connection, table: sa.Table, name: str, version: int, values: Mapping[str, Any]) -> None:
+    """Write a row into a table of the Engine; a :class:`RegistryError` where there is one of that key."""
+    if _MIRROR[table.name, connection.dialect.name].write(connection, **values):
+        return
+    if _ONE.one(connection, of=name, number=version) is not None:
+        raise AuditError(
+            f"'{name}' says that its last version is {version - 1}, and version {version} is there already; the database was "
+            "changed: restore it from a backup."
+        )
+    raise RegistryError(
+        f"version {version} of '{name}' cannot be registered: another program has written a row '{name}/{version}' into the "
+        f"table {table.name}, which is shared with it; register under another name, or take that row away."
+    )
 
 
 def find_version(connection: sa.Connection, name: str, version: int) -> ModelVersion:
@@ -221,7 +217,7 @@ def find_version(connection: sa.Connection, name: str, version: int) -> ModelVer
     row = _ONE.one(connection, of=name, number=version)
     if row is None:
         raise no_version(connection, name, version)
-    return _version_of(row)
+    return version_of(row)
 
 
 def no_version(connection: sa.Connection, name: str, version: int) -> RegistryError:
@@ -231,39 +227,6 @@ def no_version(connection: sa.Connection, name: str, version: int) -> RegistryEr
     return RegistryError(f"model '{name}' has no version {version}; it has {listed}.")
 
 
-def version_by_alias(connection: sa.Connection, name: str, alias: str, scope: Scope) -> ModelVersion:
-    """The version that ``alias`` points to, for the nearest scope that has it: symbol and regime, symbol, regime, all."""
-    row = _BY_ALIAS.one(connection, of=name, called=alias, symbol_=scope.symbol, regime_=scope.regime)
-    if row is None:
-        raise no_alias(connection, name, alias, scope)
-    return _version_of(row, alias)
-
-
-def held_version(connection: sa.Connection, name: str, alias: str, scope: Scope) -> Held:
-    """Who holds ``alias``, for the nearest scope that has it."""
-    row = _HOLDER.one(connection, of=name, called=alias, symbol_=scope.symbol, regime_=scope.regime)
-    if row is None:
-        raise no_alias(connection, name, alias, scope)
-    return Held(row[0], row[3], Scope(row[1], row[2]))
-
-
-def no_alias(connection: sa.Connection, name: str, alias: str, scope: Scope) -> RegistryError:
-    """Why nobody holds the alias; the nearest that is held is named."""
-    require_name(connection, name)
-    known = {row.alias for row in alias_rows(connection, name)}
-    if not known:
-        return RegistryError(f"model '{name}' has no alias '{alias}'; no version of it was promoted yet.")
-    if alias in known:
-        return RegistryError(f"model '{name}' has no alias '{scope.written(alias)}', and none for all symbols and regimes.")
-    unknown = str(nearest_name(alias, known, kind="alias")).removeprefix("unknown alias ")
-    return RegistryError(f"model '{name}' has no alias {unknown}")
-
-
-def alias_rows(connection: sa.Connection, name: str) -> list[Any]:
-    """``(alias, symbol, regime, version)`` of one name, sorted."""
-    return _ALIASES(connection, of=name)
-
-
 def names(connection: sa.Connection) -> list[str]:
     """Every registered name, sorted."""
     return list(connection.execute(sa.select(_NAME.name).order_by(_NAME.name)).scalars())
@@ -271,10 +234,11 @@ def names(connection: sa.Connection) -> list[str]:
 
 def versions_of(connection: sa.Connection, name: str) -> list[ModelVersion]:
     """Every version of ``name``, in the order they were registered."""
-    return [_version_of(row) for row in _ALL_OF_NAME(connection, of=name)]
+    return [version_of(row) for row in _ALL_OF_NAME(connection, of=name)]
 
 
-def _version_of(row: Any, alias: str = "") -> ModelVersion:
+def version_of(row: Any, alias: str = "") -> ModelVersion:
+    """A version from a row that begins with :data:`VERSION_COLUMNS`, found by ``alias`` where one is given."""
     values = dict(zip((*_PLAIN, *JSON_FACTS), row, strict=False))
     held = [part.split(_UNIT) for part in row.held.split(_END)] if row.held else []
     scope = {"symbol": row.of_symbol, "regime": row.of_regime, "generation": row.generation} if alias else {}

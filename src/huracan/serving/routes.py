@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from huracan.errors import RegistryError
 from huracan.model_info import MarketRegime
 from huracan.model_registry import ModelRegistry
+from huracan.registry.alias_holders import alias_rows, no_alias, was_held
 from huracan.registry.scopes import Scope
-from huracan.registry.versions import alias_rows, no_alias
 
 __all__ = ["SCOPED_BY", "Route", "check_scoped_by", "holders", "route_of"]
 
@@ -53,15 +53,15 @@ def check_scoped_by(by: Collection[str]) -> tuple[str, ...]:
 
 
 def holders(registry: ModelRegistry, name: str, alias: str, by: Collection[str] = SCOPED_BY) -> dict[Scope, int]:
-    """Scope -> version, of every scope of an alias that ``by`` allows; one query.
+    """Scope -> version, of every scope of an alias that ``by`` allows; none where it was withdrawn from all.
 
     Raises
     ------
-    RegistryError : nobody holds the alias; the nearest that is held is named.
+    RegistryError : nobody ever held the alias; the nearest that is held is named. AuditError : the audit says that others do.
     """
-    with registry.database.reading() as connection:
-        found = {Scope(row.symbol, row.regime): row.version for row in alias_rows(connection, name) if row.alias == alias}
-        if not found:
+    with registry.database.reading(one_moment=True) as connection:
+        found = {Scope(row.symbol, row.regime): row.version for row in alias_rows(connection, name, alias)}
+        if not found and not was_held(connection, name, alias):
             raise no_alias(connection, name, alias, Scope())
     return {
         scope: version

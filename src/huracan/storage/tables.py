@@ -233,6 +233,15 @@ sa.Index(
     sqlite_where=audit.c.action == sa.literal_column("'register'"),
     postgresql_where=audit.c.action == sa.literal_column("'register'"),
 )
+_TELLS_STATE: Any = sa.literal_column("action IN ('archive', 'restore', 'retain', 'verify')")
+sa.Index(
+    "ix_audit_states",
+    audit.c.name,
+    audit.c.to_version,
+    audit.c.position,
+    sqlite_where=_TELLS_STATE,
+    postgresql_where=_TELLS_STATE,
+)
 model_tags = sa.Table(
     "model_tags",
     metadata,
