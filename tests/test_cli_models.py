@@ -102,6 +102,29 @@ def test_a_version_is_shown_whole_and_two_side_by_side(cli: Cli) -> None:
     assert json.loads(cli("models", "compare", "btc@1", "btc@3", "--json").stdout)["b"]["learner"] == "lasso"
 
 
+def test_an_alias_is_withdrawn_and_the_last_rollback_leaves_it_to_nobody(cli: Cli, registry: ModelRegistry) -> None:
+    cli("models", "promote", "btc", "1", "--reason", "first")
+    cli("models", "promote", "btc", "2", "--reason", "its own", "--symbol", "BTC", "--regime", "trending")
+    cli("models", "withdraw", "btc", "--reason", "r", "--expected", "3", fails=PromotionConflict)
+    gone = cli(*("models", "withdraw", "btc", "--reason", "it broke", "--symbol", "BTC", "--regime", "trending"))
+    assert gone.stdout == "'champion' of 'btc' for BTC for trending is nobody's.\n"
+    assert registry.aliases("btc") == {"champion": 1}
+    told = json.loads(cli("models", "rollback", "btc", "--json").stdout)
+    assert told == {"name": "btc", "alias": "champion", "symbol": None, "regime": None, "version": None, "generation": None}
+    cli("models", "withdraw", "btc", "--reason", "r", fails=RegistryError)
+    cli("models", "rollback", "btc", fails=RegistryError)
+
+
+def test_a_list_names_an_alias_that_was_changed_and_lists_on(cli: Cli, registry: ModelRegistry) -> None:
+    registry.promote("btc", 1, reason="first")
+    with registry.database.transaction() as connection:
+        connection.execute(sa.text("update aliases set version = 2"))
+    listed = cli("models", "list")
+    assert "btc@3" in listed.stdout and "champion" not in listed.stdout
+    assert "alias 'champion' of model 'btc' points to version 2, the audit says version 1" in listed.stderr
+    cli("models", "show", "btc", fails=AuditError)
+
+
 def test_promotion_compares_before_it_sets_and_history_tells_of_it(cli: Cli, registry: ModelRegistry) -> None:
     first = cli("models", "promote", "btc", "1", "--reason", "first", "--expected", "none", "--evidence", "run-7")
     assert first.stdout == "'champion' of 'btc' is version 1.\n"
@@ -109,7 +132,7 @@ def test_promotion_compares_before_it_sets_and_history_tells_of_it(cli: Cli, reg
     cli("models", "promote", "btc", "2", "--reason", "better", "--expected", "1")
     cli("models", "promote", "btc", "3", "--reason", "its own", "--symbol", "BTC", "--regime", "trending")
     assert (
-        "for BTC for trending is version 3"
+        "for BTC for trending was version 3 already; nothing was written"
         in cli(*("models", "promote", "btc", "3", "--reason", "again", "--symbol", "BTC", "--regime", "trending")).stdout
     )
     assert cli("models", "rollback", "btc", "--reason", "it broke").stdout == "'champion' of 'btc' is version 1 again.\n"

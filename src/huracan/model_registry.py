@@ -30,7 +30,7 @@ from huracan.registry.records import (
 from huracan.registry.registered_facts import PLAIN_FACTS
 from huracan.registry.registration import Registration, checked_metrics
 from huracan.registry.round_trip import Verification
-from huracan.registry.scopes import Scope, regime_named, scope_of
+from huracan.registry.scopes import Scope, check_label, check_text, regime_named, scope_of
 from huracan.registry.stored_files import stored_files, verification_of
 from huracan.storage import ArtifactStore, Database
 
@@ -181,12 +181,16 @@ class ModelRegistry:
         """
         if alias is not None and version is not None:
             raise RegistryError(f"both alias '{alias}' and version {version} were given for model '{name}'; give one.")
+        check_label(name, "model name")
+        if alias is not None:
+            check_label(alias, "alias")
+        version = None if version is None else version_number(version, "version")
         scope = scope_of(symbol, regime)
 
         def look(connection: sa.Connection) -> ModelVersion:
             if version is not None:
                 return versions.find_version(connection, name, version)
-            return alias_holders.version_by_alias(connection, name, alias or CHAMPION, scope)
+            return alias_holders.version_by_alias(connection, name, CHAMPION if alias is None else alias, scope)
 
         found = self.database.read(look)
         found.require_unchanged(*PLAIN_FACTS)
@@ -227,7 +231,7 @@ class ModelRegistry:
         metrics: Mapping[str, float] | None = None,
         evidence: Sequence[str] = (),
         actor: str | None = None,
-    ) -> None:
+    ) -> bool:
         """Point ``alias`` at ``version``, in one transaction with its audit row.
 
         Parameters
@@ -240,6 +244,10 @@ class ModelRegistry:
             registered with.
         evidence : names of what it rests on: runs, comparisons, reports.
         actor : who decided; by default the user and host of this process.
+
+        Returns
+        -------
+        bool : whether it was moved; where ``version`` held it already, nothing is written.
 
         Raises
         ------
@@ -254,7 +262,9 @@ class ModelRegistry:
         details = {"metrics": checked_metrics(metrics)} if metrics is not None else {}
         move = Move.of(name, alias, symbol, regime, reason, details, evidence, actor)
         request = Request()
-        self.database.run(lambda connection: promotion.move_alias(connection, self.artifacts, move, version, expected, request))
+        return self.database.run(
+            lambda connection: promotion.move_alias(connection, self.artifacts, move, version, expected, request)
+        )
 
     def rollback(
         self,
@@ -328,8 +338,7 @@ class ModelRegistry:
         self._set_stage(name, version, "active", reason)
 
     def _set_stage(self, name: str, version: int, stage: Any, reason: str) -> None:
-        if not reason.strip():
-            raise RegistryError(f"archiving or restoring version {version} of '{name}' needs a reason in words.")
+        _check_words(reason, None, f"archiving or restoring version {version} of '{name}'")
         request = Request()
         self.database.run(lambda connection: stages.set_stage(connection, name, version, stage, reason, request))
 
@@ -457,19 +466,30 @@ class ModelRegistry:
         limit : at most so many.
         """
         wanted, least = regime_named(regime), evidence_named(evidence)
+        if not 0.0 <= alpha <= 1.0:
+            raise RegistryError(f"alpha is {alpha}; a share from 0 to 1 was expected.")
+        if limit is not None and limit < 1:
+            raise RegistryError(f"a list of at most {limit} models cannot be given; 1 or more were expected.")
         return self.database.read(lambda connection: regime_rows.candidates(connection, wanted, least, alpha, limit))
 
     def record_regimes(self, name: str, version: int, skills: Iterable[RegimeSkill], *, reason: str = "measured later") -> None:
         """Put what was measured of a version by regime, on live losses say, in the place of what was known; audited."""
         measured, request = tuple(skills), Request()
+        if not measured:
+            raise RegistryError(
+                f"no skill of version {version} of '{name}' was given; that of one regime at least was expected."
+            )
         self.database.run(lambda connection: regime_rows.measure(connection, name, version, measured, reason, request))
 
 
 def _check_words(reason: Any, actor: Any, what: str) -> None:
     if not (isinstance(reason, str) and reason.strip()):
         raise RegistryError(f"{what} needs a reason in words.")
+    check_text(reason, "reason")
     if not isinstance(actor, str | None):
         raise RegistryError(f"actor is {actor!r}; a name was expected.")
+    if actor is not None:
+        check_text(actor, "actor")
 
 
 def _checked_holder(expected: Expected) -> Expected:

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from sklearn.linear_model import Ridge
 
-from huracan.errors import AuditError, RegistryError
+from huracan.errors import ArtifactError, AuditError, RegistryError, StorageError
 from huracan.model_info import MarketRegime, ModelInfo, RegimeSkill
 from huracan.model_registry import ModelRegistry
 from huracan.registry.consistency import check_consistency
@@ -248,3 +248,57 @@ def test_a_row_of_another_program_in_the_place_of_ours_is_a_sentence(
     change(registry, "update registered_models set last_version = 1")
     with pytest.raises(AuditError, match="its last version is 1, and version 2 is there already"):
         registry.register(Ridge().fit([[0.0], [1.0]], [0.0, 1.0]), card, name="btc")
+
+
+def test_who_was_pointed_to_by_nobody_gets_into_no_history(registry: ModelRegistry) -> None:
+    change(registry, FORGED["moved"][0])
+    registry.promote("btc", 2, expected=1, reason="better than what the audit says")
+    assert registry.history("btc")["from_version"].to_list()[-1] == 1
+    assert registry.rollback("btc") == 1
+    assert defects_of(registry) == []
+
+
+def test_a_move_from_somebody_who_did_not_hold_it_is_a_defect(registry: ModelRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huracan.registry import promotion
+    from huracan.registry.alias_moves import Side
+
+    monkeypatch.setattr(promotion, "holder_of", lambda *_: Side(3, {}))
+    registry.promote("btc", 2, reason="as earlier code wrote it where the alias was changed before")
+    assert any("alias 'champion' is taken from 3, the move before had given it to 1" in said for said in defects_of(registry))
+
+
+def test_an_audit_row_is_not_replaced(registry: ModelRegistry) -> None:
+    if not registry.database.is_sqlite:
+        pytest.skip("PostgreSQL has no REPLACE")
+    every = "id, at, action, name, alias, to_version, position, symbol, regime"
+    forged = "insert or replace into audit ({0}, from_version) select {0}, 2 from audit where position = 4"
+    with pytest.raises(StorageError, match="audit rows are never changed"):
+        change(registry, forged.format(every))
+    with pytest.raises(StorageError, match="audit rows are never changed"):
+        change(registry, forged.format(every.removeprefix("id, ")))
+    assert registry.verify_audit().intact
+
+
+@pytest.mark.parametrize("trouble", ["cannot be read", "killed", "none"])
+def test_a_machine_that_fails_makes_no_version_unverified(
+    registry: ModelRegistry, card: ModelInfo, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    from huracan.registry import round_trip
+    from huracan.storage import artifacts
+
+    version = registry.register(Ridge().fit([[0.0], [1.0]], [0.0, 5.0]), card, name="btc", probe=[[1.0], [2.0]])
+
+    def too_many(*_: object, **__: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    if trouble == "cannot be read":
+        monkeypatch.setattr(artifacts, "read_inside", too_many)
+    elif trouble == "killed":
+        monkeypatch.setattr(round_trip, "_CHILD", "import os; os.kill(os.getpid(), 9)")
+    else:
+        monkeypatch.setattr(round_trip.subprocess, "run", too_many)
+    with pytest.raises((ArtifactError, RegistryError), match=r"Too many open files|could not be tried just now.*code -9"):
+        registry.verify("btc", version)
+    monkeypatch.undo()
+    assert registry.history("btc")["action"].to_list()[-1] == "register"
+    assert registry.get("btc", version=version).verified

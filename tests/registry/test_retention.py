@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Thread
 
@@ -95,6 +95,17 @@ def test_young_versions_stay(registry: ModelRegistry) -> None:
     assert registry.retain(RetentionPolicy(keep_last=1, keep_days=1)).removed == ()
     with pytest.raises(RegistryError, match="at least 1 version and 0 days were expected"):
         RetentionPolicy(keep_last=0)
+
+
+def test_a_clock_that_went_back_makes_no_version_old(
+    registry: ModelRegistry, card: ModelInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huracan.registry.versions.utc_now", lambda: datetime(1970, 1, 1, tzinfo=UTC))
+    registry.register(Ridge().fit([[0.0], [1.0]], [0.0, 99.0]), card, name="btc")
+    monkeypatch.undo()
+    registry.register(Ridge().fit([[0.0], [1.0]], [0.0, 98.0]), card, name="btc")
+    assert registry.get("btc", version=9).created_at.year == 1970
+    assert registry.retain(RetentionPolicy(keep_last=1, keep_days=1)).removed == ()
 
 
 def test_only_artifacts_that_nothing_refers_to_are_collected_and_only_after_their_grace(registry: ModelRegistry) -> None:

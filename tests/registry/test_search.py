@@ -12,6 +12,8 @@ from sklearn.linear_model import Ridge
 from huracan.errors import RegistryError
 from huracan.model_info import MarketRegime, ModelInfo, RegimeSkill
 from huracan.model_registry import ModelRegistry
+from huracan.registry.consistency import check_consistency
+from huracan.registry.records import RetentionPolicy
 
 
 @pytest.fixture
@@ -62,6 +64,8 @@ def test_pages_follow_each_other_without_holes(registry: ModelRegistry, card: Mo
     assert pages == [[7, 6, 5], [4, 3, 2], [1]]
     with pytest.raises(RegistryError, match="a page of 0 versions cannot be listed; 1 to 10000"):
         registry.find(limit=0)
+    with pytest.raises(RegistryError, match="before is 1180591620717411303424; the id of a version was expected"):
+        registry.find(before=2**70)
 
 
 def test_tags_are_set_changed_and_taken_away(registry: ModelRegistry, card: ModelInfo) -> None:
@@ -165,3 +169,90 @@ def test_later_evidence_takes_the_place_of_earlier_and_is_audited(registry: Mode
     assert [one.version for one in registry.models_for_regime("ranging", limit=1)] == [2]
     assert registry.history("btc").filter(action="measure")["reason"].to_list()[1] == "live losses"
     assert registry.verify_audit().intact
+
+
+def test_only_versions_that_can_be_promoted_speak_for_their_learner(registry: ModelRegistry, card: ModelInfo) -> None:
+    info = card.model_copy(update={"regime_evidence": (skill(0.3),)})
+    for _ in range(3):
+        registry.register(Ridge().fit([[0.0], [1.0]], [0.0, 1.0]), info, name="btc")
+
+    def speaks() -> list[int]:
+        return [one.version for one in registry.models_for_regime("ranging", "declared")]
+
+    assert speaks() == [3]
+    registry.archive("btc", 3, reason="bad model")
+    assert speaks() == [2]
+    registry.record_regimes("btc", 3, [skill(0.9)])
+    assert speaks() == [2]
+    registry.artifacts.remove(registry.get("btc", version=2).digest)
+    assert not registry.verify("btc", 2).ok
+    assert speaks() == [1]
+    registry.restore("btc", 3, reason="after all")
+    assert speaks() == [3]
+
+
+def test_what_gave_up_its_files_does_not_speak(registry: ModelRegistry, card: ModelInfo) -> None:
+    info = card.model_copy(update={"regime_evidence": (skill(0.3),)})
+    for learner in ("lasso", "ridge"):
+        model = Ridge().fit([[0.0], [1.0]], [0.0, 1.0])
+        registry.register(model, info.model_copy(update={"name": learner}), name="btc")
+    assert registry.retain(RetentionPolicy(keep_last=1, keep_days=0)).removed == ("btc/1",)
+    assert [one.version for one in registry.models_for_regime("ranging")] == [2]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"skill": float("nan")}, "skill in regime 'ranging' is nan"),
+        ({"skill": float("inf")}, "skill in regime 'ranging' is inf"),
+        ({"p_adjusted": float("nan")}, "p_adjusted in regime 'ranging' is nan"),
+        ({"p_adjusted": 1.5}, "p_adjusted in regime 'ranging' is 1.5"),
+        ({"ci_low": 0.9, "ci_high": 0.1}, "ci_low in regime 'ranging' is 0.9"),
+        ({"n_effective": float("inf")}, "n_effective in regime 'ranging' is inf"),
+    ],
+)
+def test_what_is_no_measurement_is_refused(
+    registry: ModelRegistry, card: ModelInfo, given: dict[str, float], said: str
+) -> None:
+    add(registry, card)
+    with pytest.raises(RegistryError, match=said):
+        registry.record_regimes("btc", 1, [skill(0.2).model_copy(update=given)])
+    assert registry.models_for_regime("ranging", "declared") == []
+    assert registry.history("btc").height == 1
+    if given.get("skill"):
+        with pytest.raises(RegistryError, match="measured twice in one call"):
+            registry.record_regimes("btc", 1, [skill(0.2), skill(0.3)])
+        with pytest.raises(RegistryError, match="no skill of version 1 of 'btc' was given"):
+            registry.record_regimes("btc", 1, [])
+
+
+def test_a_card_with_a_p_value_that_is_no_number_is_kept_and_recommends_nothing(
+    registry: ModelRegistry, card: ModelInfo
+) -> None:
+    odd = skill(0.2).model_copy(update={"p_adjusted": float("nan")})
+    wide = skill(0.1, p=1.0).model_copy(update={"ci_low": -float("inf"), "ci_high": float("inf"), "n_effective": 0.0})
+    for number, one in enumerate((odd, wide)):
+        registry.register(
+            Ridge().fit([[0.0], [1.0]], [0.0, 1.0]), card.model_copy(update={"regime_evidence": (one,)}), name=f"m{number}"
+        )
+    assert [(one.name, one.evidence) for one in registry.models_for_regime("ranging")] == [("m1", "estimated")]
+    assert check_consistency(registry.database, registry.artifacts).defects == []
+
+
+def test_both_databases_refuse_what_one_cannot_answer(registry: ModelRegistry, card: ModelInfo) -> None:
+    add(registry, card)
+    refused: list[tuple[Any, str]] = [
+        (lambda: registry.models_for_regime("ranging", alpha=float("nan")), "alpha is nan; a share from 0 to 1"),
+        (lambda: registry.models_for_regime("ranging", limit=-1), "a list of at most -1 models"),
+        (lambda: registry.get("btc", version=True), "version is True"),
+        (lambda: registry.get("btc", version=2**31), "version is 2147483648"),
+        (lambda: registry.get("btc", alias=""), "alias '' cannot be used"),
+        (lambda: registry.get(None), "model name None cannot be used"),  # type: ignore[arg-type]
+        (lambda: registry.promote("btc", 1, reason="caf\udce9"), "reason 'caf.*' cannot be kept; text in UTF-8"),
+        (lambda: registry.promote("btc", 1, reason="a\0b"), "reason 'a.*b' cannot be kept"),
+        (lambda: registry.archive("btc", 1, reason=None), "needs a reason in words"),  # type: ignore[arg-type]
+        (lambda: registry.rollback("btc", reason=None), "needs a reason in words"),  # type: ignore[arg-type]
+    ]
+    for call, said in refused:
+        with pytest.raises(RegistryError, match=said):
+            call()

@@ -112,7 +112,7 @@ def promote(
 ) -> None:
     """Point an alias at a version, in one transaction with its line in the history."""
     registry = registry_of(config, home)
-    registry.promote(
+    moved = registry.promote(
         name,
         version,
         alias=alias,
@@ -122,7 +122,8 @@ def promote(
         reason=reason,
         evidence=evidence or (),
     )
-    _say_moved(registry, name, alias, symbol, regime, f"is version {version}", as_json=as_json)
+    said = f"is version {version}" if moved else f"was version {version} already; nothing was written"
+    _say_moved(registry, name, alias, symbol, regime, said, as_json=as_json)
 
 
 @models_app.command()

@@ -13,14 +13,16 @@ from huracan.errors import RegistryError
 from huracan.model_info import MarketRegime
 from huracan.registry.alias_holders import last_move
 from huracan.registry.audit_chain import Entry, Head, Request, append
-from huracan.registry.scopes import Scope, check_alias, scope_of
+from huracan.registry.scopes import Scope, check_alias, check_text, scope_of
 from huracan.registry.statements import Statement, insert_into, moment_in, parsed
 from huracan.storage import to_json
 from huracan.storage.tables import aliases, model_metrics, model_versions, models, promotions, utc_now
 
-__all__ = ["CHAMPION", "Move", "Side", "holder_of", "place_of", "put_right", "take_off", "write_move"]
+__all__ = ["CHAMPION", "MOVES", "Move", "Side", "holder_of", "place_of", "put_right", "take_off", "write_move"]
 
 CHAMPION = "champion"
+MOVES = ("promote", "rollback", "withdraw")
+"""Actions of the audit that move an alias."""
 
 _ALIAS, _VERSION = aliases.c, model_versions.c
 _HERE = (
@@ -101,6 +103,8 @@ class Move:
         check_alias(alias)
         if isinstance(evidence, str):
             raise RegistryError(f"evidence is the text {evidence!r}; a sequence of names was expected.")
+        for one in map(str, evidence):
+            check_text(one, "evidence")
         return cls(name, alias, scope_of(symbol, regime), reason, details or {}, tuple(map(str, evidence)), actor)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from huracan.registry.alias_moves import CHAMPION
+from huracan.registry.alias_moves import CHAMPION, MOVES
 from huracan.registry.audit_chain import verify_chains
 from huracan.registry.engine_rows import told_otherwise
 from huracan.registry.regime_rows import kept_rows, told_rows
@@ -76,6 +76,7 @@ def check_consistency(
         found.defects += [f"audit of '{link.name}', row {link.position}: {link.why}" for link in report.broken]
         moves = _last_moves(connection)
         found.defects += _stray_aliases(connection, moves)
+        found.defects += _broken_moves(connection)
         found.defects += _miscounted(connection)
         wanted = _check_versions(connection, found)
         found.defects += told_otherwise(
@@ -96,7 +97,7 @@ def _faults_of_the_file(connection: sa.Connection) -> Iterator[str]:
 def _last_moves(connection: sa.Connection) -> dict[tuple[str, ...], tuple[int | None, int]]:
     """Name, alias, symbol and regime -> whom the audit says it was moved to last, and by which row."""
     scope = (audit.c.name, audit.c.alias, audit.c.symbol, audit.c.regime)
-    moves = sa.select(*scope, audit.c.to_version, audit.c.id).where(audit.c.action.in_(("promote", "rollback", "withdraw")))
+    moves = sa.select(*scope, audit.c.to_version, audit.c.id).where(audit.c.action.in_(MOVES))
     return {tuple(row[:4]): (row[4], row[5]) for row in connection.execute(moves.order_by(audit.c.position))}
 
 
@@ -113,6 +114,19 @@ def _stray_aliases(connection: sa.Connection, last: Mapping[tuple[str, ...], tup
             yield f"{what} points to version {version}, the audit says {told}"
         elif version is not None and held[key] != last[key]:
             yield f"{what} says that audit row {held[key][1]} moved it, the audit says row {last[key][1]}"
+
+
+def _broken_moves(connection: sa.Connection) -> Iterator[str]:
+    """Moves that took an alias from somebody else than the move before had given it to."""
+    scope = (audit.c.name, audit.c.alias, audit.c.symbol, audit.c.regime)
+    moves = sa.select(audit.c.position, audit.c.from_version, audit.c.to_version, *scope)
+    holders: dict[tuple[str, ...], int | None] = {}
+    for position, old, new, *whose in connection.execute(moves.where(audit.c.action.in_(MOVES)).order_by(audit.c.position)):
+        key = tuple(whose)
+        if holders.get(key) != old:
+            took = f"audit of '{whose[0]}', row {position}: alias '{whose[1]}' is taken from {old}"
+            yield f"{took}, the move before had given it to {holders.get(key)}"
+        holders[key] = new
 
 
 def _miscounted(connection: sa.Connection) -> Iterator[str]:

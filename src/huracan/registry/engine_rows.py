@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from huracan.registry.alias_moves import CHAMPION
+from huracan.registry.alias_moves import CHAMPION, MOVES
 from huracan.registry.versions import ENGINE_METRICS, ENGINE_WINDOW
 from huracan.storage.tables import audit, model_metrics, model_versions, models, promotions
 
@@ -63,7 +63,7 @@ def told_otherwise(connection: sa.Connection, champions: Set[tuple[str, int]]) -
 def _promotions_gone(connection: sa.Connection) -> Iterator[str]:
     """Moves of a champion that the audit tells and ``promotions`` does not."""
     moves = sa.select(audit.c.name, audit.c.from_version, audit.c.to_version, audit.c.reason)
-    moves = moves.where(audit.c.alias == CHAMPION, audit.c.action.in_(("promote", "rollback", "withdraw")))
+    moves = moves.where(audit.c.alias == CHAMPION, audit.c.action.in_(MOVES))
     told = Counter(
         (_id(row.name, row.from_version), _id(row.name, row.to_version), row.reason) for row in connection.execute(moves)
     )

@@ -55,8 +55,8 @@ def version_number(given: Any, what: str) -> int:
 
 def move_alias(
     connection: sa.Connection, artifacts: ArtifactStore, move: Move, version: int, expected: Expected, request: Request
-) -> None:
-    """Point the alias at ``version``, if ``expected`` holds it.
+) -> bool:
+    """Point the alias at ``version``, if ``expected`` holds it; whether it was moved.
 
     Where ``version`` holds it already, no move is written; its row and the Engine's kinds are put right, should they differ.
 
@@ -68,13 +68,14 @@ def move_alias(
     """
     _, head = lock_name(connection, move.name)
     if request.done_before(connection) is not None:
-        return
+        return True
     before, after = holder_of(connection, move), _promotable(connection, artifacts, move.name, version)
     _compare(move, before.version, expected)
     if before.version == version:
         put_right(connection, move, version, before.row)
-    else:
-        write_move(connection, head, move, "promote", before, Side(version, after), request)
+        return False
+    write_move(connection, head, move, "promote", before, Side(version, after), request)
+    return True
 
 
 class Back(NamedTuple):

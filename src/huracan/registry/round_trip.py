@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from huracan.errors import ArtifactError, HuracanError
+from huracan.errors import ArtifactError, HuracanError, WorkerError
 from huracan.registry.formats import load_model
 from huracan.storage import ArtifactStore
 
@@ -37,12 +37,14 @@ class Verification:
     ----------
     digest : of the artifact. n_rows : rows it was asked. n_answers : numbers that were compared.
     reason : why it is not verified, in a sentence; ``None`` where every answer is equal, bit for bit.
+    tried : whether the model was asked at all; not where the process itself failed, of memory or of time say.
     """
 
     digest: str
     n_rows: int
     n_answers: int
     reason: str | None
+    tried: bool = True
 
     @property
     def ok(self) -> bool:
@@ -126,7 +128,10 @@ def verify_fresh(
         expected = _from_npy(files[ANSWERS]) if expected is None else expected
     if expected is None:
         expected = answers_of(load_model(files), probe)
-    found = fresh_answers(folder, {digest: probe}, timeout=timeout)[digest]
+    try:
+        found = _ask_fresh(folder, {digest: probe}, timeout)[digest]
+    except WorkerError as error:
+        return Verification(digest, len(probe), int(expected.size), str(error), tried=False)
     reason = found if isinstance(found, str) else _difference(expected, found)
     return Verification(digest, len(probe), int(expected.size), reason)
 
@@ -144,16 +149,28 @@ def fresh_answers(
     -------
     dict : digest -> answers (n, k), or a sentence that says why there are none.
     """
+    try:
+        return _ask_fresh(folder, probes, timeout)
+    except WorkerError as error:
+        return dict.fromkeys(probes, str(error))
+
+
+def _ask_fresh(
+    folder: str | Path, probes: Mapping[str, NDArray[np.floating]], timeout: float
+) -> dict[str, NDArray[np.float64] | str]:
+    """:func:`fresh_answers`; a :class:`WorkerError` where the process failed, whatever it was asked."""
     sent = io.BytesIO()
     np.savez(sent, allow_pickle=False, **probes)
     command = [sys.executable, "-c", _CHILD, str(folder)]
     try:
         done = subprocess.run(command, input=sent.getvalue(), capture_output=True, timeout=timeout, check=False)
-    except subprocess.TimeoutExpired:
-        return dict.fromkeys(probes, f"the fresh process gave no answer within {timeout:g} s.")
+    except subprocess.TimeoutExpired as error:
+        raise WorkerError(f"the fresh process gave no answer within {timeout:g} s.") from error
+    except OSError as error:
+        raise WorkerError(f"no fresh process could be started: {error.strerror}.") from error
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
-        return dict.fromkeys(probes, f"the fresh process ended with code {done.returncode}: {said[-1][:300]}")
+        raise WorkerError(f"the fresh process ended with code {done.returncode}: {said[-1][:300]}")
     with np.load(io.BytesIO(done.stdout), allow_pickle=False) as answers:
         return {name: str(answers[name]) if answers[name].dtype.kind == "U" else answers[name] for name in answers.files}
 
@@ -167,6 +184,8 @@ def _answer_on_pipes() -> None:
         for digest in probes.files:
             try:
                 found[digest] = answers_of(load_model(store.get(digest)), probes[digest])
+            except MemoryError:
+                raise  # says nothing of the model
             except Exception as error:  # noqa: BLE001 - whatever a stored model does is told of it, and ends no other's answer
                 said = str(error) if isinstance(error, HuracanError) else f"{type(error).__name__}: {error}"
                 found[digest] = np.asarray(said)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from huracan.errors import RegistryError, nearest_name
 from huracan.model_info import MarketRegime
 
-__all__ = ["ALL", "Scope", "check_alias", "check_label", "regime_named", "scope_of"]
+__all__ = ["ALL", "Scope", "check_alias", "check_label", "check_text", "regime_named", "scope_of"]
 
 
 @dataclass(frozen=True)
@@ -95,3 +95,14 @@ def check_label(text: str, what: str) -> None:
         raise RegistryError(
             f"{what} {text!r} cannot be used; 1 to 200 printable characters without outer spaces were expected."
         )
+
+
+def check_text(text: str, what: str) -> None:
+    """Make sure that both databases can keep a text.
+
+    Raises
+    ------
+    RegistryError : it has a zero byte, or half a character, as text that is no UTF-8 is read.
+    """
+    if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise RegistryError(f"{what} {text!r} cannot be kept; text in UTF-8 without zero bytes was expected.")

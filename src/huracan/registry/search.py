@@ -46,6 +46,8 @@ def find_versions(
     """Versions whose columns and tags are as given, newest first, at most ``limit``, with row numbers below ``before``."""
     if not 1 <= limit <= _MOST:
         raise RegistryError(f"a page of {limit} versions cannot be listed; 1 to {_MOST} were expected.")
+    if before is not None and not 0 < before < 2**63:
+        raise RegistryError(f"before is {before}; the id of a version was expected.")
     columns = (*sorted(equal), *(["before"] if before is not None else []))
     key = (columns, len(tags))
     if key not in _queries:

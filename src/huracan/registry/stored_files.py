@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from huracan.errors import ArtifactError, AuditError, RegistryError
+from huracan.errors import ArtifactDamaged, ArtifactError, ArtifactMissing, AuditError, RegistryError
 from huracan.registry.formats import load_model
 from huracan.registry.records import ModelVersion
 from huracan.registry.registered_facts import in_manifest_otherwise
@@ -41,14 +41,27 @@ def verification_of(artifacts: ArtifactStore, found: ModelVersion) -> Verificati
     """Hold a version's row against audit and manifest, hash and rebuild the model, and ask it in a fresh process.
 
     It is asked about the rows that were stored with it, where there are any.
+
+    Raises
+    ------
+    RegistryError : it gave up its artifact, or the fresh process failed before it could say anything of the model.
+    ArtifactError : the artifact cannot be read just now, which says nothing of it either.
     """
     try:
         _, files = stored_files(artifacts, found)
         if found.serving_digest is not None:
             artifacts.get(found.serving_digest)
-        if PROBE in files:
-            return verify_fresh(artifacts.folder, found.digest)
-        load_model(files)
-    except (ArtifactError, AuditError) as error:
+    except (ArtifactDamaged, ArtifactMissing, AuditError) as error:
         return Verification(found.digest, 0, 0, str(error))
-    return Verification(found.digest, 0, 0, None)
+    try:
+        if PROBE not in files:
+            load_model(files)
+            return Verification(found.digest, 0, 0, None)
+        outcome = verify_fresh(artifacts.folder, found.digest)
+    except ArtifactError as error:
+        if isinstance(error.__cause__, OSError) and not isinstance(error, ArtifactDamaged | ArtifactMissing):
+            raise
+        return Verification(found.digest, 0, 0, str(error))
+    if not outcome.tried:
+        raise RegistryError(f"version {found.version} of '{found.name}' could not be tried just now: {outcome.reason}")
+    return outcome

@@ -19,19 +19,30 @@ _NEWEST = """
         where v.name = model_regimes.name and v.learner = model_regimes.learner {able}
     ), 0))
 """
+_NEVER_REPLACED = """
+    create trigger audit_never_replaced before insert on audit
+    when exists (select 1 from audit where id = new.id)
+        or exists (select 1 from audit where name = new.name and position = new.position)
+        or exists (select 1 from audit where request_id = new.request_id)
+    begin select raise(abort, 'audit rows are never changed'); end
+"""
 
 
 def upgrade() -> None:
-    """An index; who speaks for a learner; and evidence that is no number, which no answer could be made of, goes."""
+    """An index; a trigger; who speaks for a learner; and evidence that is no number, which no answer could be made of, goes."""
     where = sa.text("action IN ('archive', 'restore', 'retain', 'verify')")
     columns = ["name", "to_version", "position"]
     op.create_index("ix_audit_states", "audit", columns, sqlite_where=where, postgresql_where=where)
+    if op.get_bind().dialect.name == "sqlite":  # where REPLACE is no DELETE to a trigger
+        op.execute(_NEVER_REPLACED)
     _drop_what_is_no_number()
     op.execute(_NEWEST.format(able="and v.stage = 'active' and v.verified"))
 
 
 def downgrade() -> None:
     """Put it back as it was; evidence that was no number stays away."""
+    if op.get_bind().dialect.name == "sqlite":
+        op.execute("drop trigger audit_never_replaced")
     op.execute(_NEWEST.format(able=""))
     op.drop_index("ix_audit_states", "audit")
 
