@@ -19,6 +19,7 @@ from huracan.cli import app
 from huracan.errors import AuditError, HuracanError, PromotionConflict, RegistryError, StorageError
 from huracan.model_info import MarketRegime, ModelInfo, RegimeSkill
 from huracan.model_registry import ModelRegistry
+from huracan.registry.consistency import check_consistency
 from huracan.storage.tables import runs
 
 X = np.random.default_rng(0).standard_normal((80, 3)).astype(np.float32)
@@ -249,6 +250,29 @@ def test_the_database_is_made_and_brought_up_to_date(tmp_path: Path) -> None:
     first, again = (CliRunner().invoke(app, ["db", "upgrade", "--home", str(tmp_path / "new")]) for _ in range(2))
     assert "brought from schema none to" in first.stdout
     assert "was up to date at schema" in again.stdout
+
+
+def test_a_backup_is_whole_while_others_write_and_a_lost_end_is_told(cli: Cli, registry: ModelRegistry, tmp_path: Path) -> None:
+    with registry.database.engine.connect() as busy:  # somebody has it open, so the newest transactions are not in its file
+        busy.exec_driver_sql("select 1")
+        registry.promote("btc", 1, reason="first")
+        said = cli("db", "backup", str(tmp_path / "copy.db"))
+        (tmp_path / "heads.json").write_text(cli("db", "heads").stdout)
+    assert "copy that folder now" in said.stdout
+    cli("db", "backup", str(tmp_path / "copy.db"), fails=StorageError)
+    cli("db", "check", "--heads", str(tmp_path / "heads.json"))
+    copy = ModelRegistry(f"sqlite:///{tmp_path}/copy.db", artifacts=tmp_path / "artifacts")
+    assert copy.get("btc").version == 1
+    assert copy.history("btc").equals(registry.history("btc"))
+    registry.promote("btc", 2, reason="better")
+    later = json.loads(cli("db", "heads").stdout)
+    [lost] = check_consistency(copy.database, copy.artifacts, heads=later).defects
+    assert lost == "audit of 'btc' had 5 rows when its head was kept and has fewer now: what came last is lost"
+    copy.database.close()
+    (tmp_path / "heads.json").write_text(json.dumps({"btc": {**later["btc"], "hash": "f"}}))
+    assert "it is not the row that was there" in cli("db", "check", "--heads", str(tmp_path / "heads.json"), code=3).stdout
+    (tmp_path / "heads.json").write_text("[]")
+    cli("db", "check", "--heads", str(tmp_path / "heads.json"), fails=StorageError)
 
 
 def test_every_defect_of_a_registry_is_found_at_once(cli: Cli, registry: ModelRegistry) -> None:

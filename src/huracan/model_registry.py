@@ -231,8 +231,8 @@ class ModelRegistry:
         metrics: Mapping[str, float] | None = None,
         evidence: Sequence[str] = (),
         actor: str | None = None,
-    ) -> bool:
-        """Point ``alias`` at ``version``, in one transaction with its audit row.
+    ) -> None:
+        """Point ``alias`` at ``version``, in one transaction with its audit row; nothing is told where it does already.
 
         Parameters
         ----------
@@ -244,10 +244,6 @@ class ModelRegistry:
             registered with.
         evidence : names of what it rests on: runs, comparisons, reports.
         actor : who decided; by default the user and host of this process.
-
-        Returns
-        -------
-        bool : whether it was moved; where ``version`` held it already, nothing is written.
 
         Raises
         ------
@@ -262,9 +258,7 @@ class ModelRegistry:
         details = {"metrics": checked_metrics(metrics)} if metrics is not None else {}
         move = Move.of(name, alias, symbol, regime, reason, details, evidence, actor)
         request = Request()
-        return self.database.run(
-            lambda connection: promotion.move_alias(connection, self.artifacts, move, version, expected, request)
-        )
+        self.database.run(lambda connection: promotion.move_alias(connection, self.artifacts, move, version, expected, request))
 
     def rollback(
         self,

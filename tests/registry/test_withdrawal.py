@@ -59,7 +59,7 @@ def test_the_engine_is_told_that_nobody_is_champion(registry: ModelRegistry) -> 
     assert rows(registry, models.c.model_id, models.c.kind)[0] == ("btc/1", "challenger")
     told = rows(registry, promotions.c.id, promotions.c.from_model_id, promotions.c.to_model_id, promotions.c.snapshot)[-1]
     assert told[1:] == ("btc/1", None, {"alias": "champion", "action": "withdraw"})
-    with pytest.raises(RegistryError, match="'btc' has no alias 'champion'; no version of it is promoted"):
+    with pytest.raises(RegistryError, match="'btc' has no alias 'champion'; no version of it is promoted any more"):
         registry.get("btc")
     with pytest.raises(RegistryError, match="nobody holds the alias 'champion' of model 'btc'; there is nothing to withdraw"):
         registry.withdraw("btc", reason="again")

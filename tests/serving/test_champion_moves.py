@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-import sqlalchemy as sa
 
 from huracan import ModelRegistry, TrainingSet
 from huracan.catalogue import build_model
@@ -21,7 +20,6 @@ from huracan.regimes.online import OnlineRegime
 from huracan.registry.scopes import Scope
 from huracan.serving import Champions, Predictor, Signal, VetoKind
 from huracan.serving.stream import Stream
-from huracan.storage.tables import aliases
 
 FIRST, SECOND = "SIM01-USD", "SIM02-USD"
 Bars = list[dict[str, Any]]
@@ -45,11 +43,10 @@ def by_version(said: dict[int, list[Signal]], signal: Signal, place: int) -> Sig
 
 @pytest.fixture
 def remove(registry: ModelRegistry, crowd: str, alias: str) -> Callable[..., None]:
-    """Take a scope of the test's alias away, for which the registry itself has no word."""
+    """Withdraw the test's alias in a scope."""
 
-    def make(symbol: str = "", regime: str = "") -> None:
-        where = (aliases.c.name == crowd, aliases.c.alias == alias, aliases.c.symbol == symbol, aliases.c.regime == regime)
-        registry.database.run(lambda connection: connection.execute(sa.delete(aliases).where(*where)))
+    def make(symbol: str | None = None, regime: str | None = None) -> None:
+        registry.withdraw(crowd, alias, symbol=symbol, regime=regime, reason="the test says so")
 
     return make
 
@@ -371,6 +368,22 @@ def _rows(*at: Any) -> Any:
     from huracan.registry.alias_holders import alias_rows
 
     return alias_rows(*at)
+
+
+def test_an_alias_that_was_withdrawn_is_answered_for_by_the_next_nearest(
+    registry: ModelRegistry, follow: Follow, move: Move, later: Bars
+) -> None:
+    move(1)
+    move(2, symbol=FIRST)
+    champions = follow()
+    registry.withdraw(champions.name, champions.alias, symbol=FIRST, reason="it broke")
+    assert champions.refresh()
+    assert {signal.alias for signal in champions.update_all(later[:2])} == {champions.alias}
+    registry.withdraw(champions.name, champions.alias, reason="all stop")
+    assert champions.refresh()
+    for signal in champions.update_all(later[2:4]):
+        assert [veto.kind for veto in signal.vetoes] == [VetoKind.NO_CHAMPION]
+    assert f"nobody is {champions.alias}@" in " ".join(champions.notes)
 
 
 def test_champions_that_are_gone_leave_no_thread(follow: Follow, move: Move) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from huracan import ModelRegistry, TrainingSet
 from huracan.catalogue import build_model
-from huracan.errors import RegistryError
+from huracan.errors import AuditError, RegistryError
 from huracan.preprocessing import FeatureRecipe, feature
 from huracan.serving import SKETCH_FILE, Champions, Predictor, Signal
 
@@ -142,6 +142,38 @@ def test_going_back_is_a_swap_too(
     assert predictor.model_id == f"{name}/1"
     assert predictor.update(later[2]).score is not None
     assert high is not None
+
+
+def test_who_was_withdrawn_goes_on_with_a_note_until_somebody_follows(
+    registry: ModelRegistry, copy: Callable[..., int], name: str, history: pl.DataFrame, later: Bars
+) -> None:
+    copy(), copy(levels={"all": 1.0})
+    registry.promote(name, 1, reason="first")
+    predictor = followed(registry, name, history)
+    registry.withdraw(name, reason="it broke")
+    assert not predictor.refresh()
+    assert "what it pointed to is served: model" in predictor.update(later[0]).notes[-1]
+    with pytest.raises(RegistryError, match="no version of it is promoted any more"):
+        followed(registry, name, history)
+    registry.promote(name, 2, reason="second")
+    assert predictor.refresh()
+    assert predictor.update(later[2]).model_id == f"{name}/2"
+
+
+def test_an_alias_that_was_changed_in_the_database_is_not_followed(
+    registry: ModelRegistry, copy: Callable[..., int], name: str, history: pl.DataFrame, later: Bars
+) -> None:
+    copy(), copy(levels={"all": 1.0})
+    registry.promote(name, 1, reason="first")
+    predictor = followed(registry, name, history)
+    with registry.database.transaction() as connection:
+        connection.exec_driver_sql(f"update aliases set version = 2 where name = '{name}'")
+    assert not predictor.refresh()
+    said = predictor.update(later[0])
+    assert said.model_id == f"{name}/1"
+    assert "points to version 2, the audit says version 1" in said.notes[-1]
+    with pytest.raises(AuditError, match="the database was changed"):
+        followed(registry, name, history)
 
 
 def test_a_damaged_version_is_noted_and_the_old_one_goes_on(

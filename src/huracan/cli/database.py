@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -35,7 +35,37 @@ def upgrade(config: ConfigFile = None, home: Home = None) -> None:
 
 
 @database_app.command()
-def check(as_json: AsJson = False, config: ConfigFile = None, home: Home = None) -> None:
+def backup(
+    file: Annotated[Path, typer.Argument(help="File to write, which is not there yet.")],
+    config: ConfigFile = None,
+    home: Home = None,
+) -> None:
+    """Copy a SQLite database whole while others use it; copy the folder of artifacts after it."""
+    from huracan.storage.backup import back_up
+
+    require_folder(file)
+    database, artifacts = database_and_artifacts(config, home)
+    size = back_up(database, file)
+    typer.echo(f"Written: {file.resolve()}, {size:,} bytes. Its artifacts are in {artifacts}; copy that folder now.")
+
+
+@database_app.command()
+def heads(config: ConfigFile = None, home: Home = None) -> None:
+    """Print where the audit of each name ends, to be kept elsewhere: db check --heads tells whether it still holds that."""
+    from huracan.registry.audit_chain import heads_of
+
+    database, _ = database_and_artifacts(config, home)
+    database.check()
+    print_json(database.read(heads_of))
+
+
+@database_app.command()
+def check(
+    heads: Annotated[Path | None, typer.Option(help="What db heads printed earlier; the audit must still hold it.")] = None,
+    as_json: AsJson = False,
+    config: ConfigFile = None,
+    home: Home = None,
+) -> None:
     """Check the database's file, the audit's chains, what aliases point to, and the hash of every artifact.
 
     Exits with 0 where all agrees, 3 where something does not, 2 where nothing could be read.
@@ -44,8 +74,11 @@ def check(as_json: AsJson = False, config: ConfigFile = None, home: Home = None)
     from huracan.storage import ArtifactStore
 
     database, folder = database_and_artifacts(config, home)
+    kept = None if heads is None else _heads_in(heads)
     with progress_on_terminal("hashing artifacts") as progress:
-        found = check_consistency(database, ArtifactStore(folder), progress=lambda digest, share: progress(digest[:12], share))
+        found = check_consistency(
+            database, ArtifactStore(folder), heads=kept, progress=lambda digest, share: progress(digest[:12], share)
+        )
     if as_json:
         print_json({"looked_at": found.looked_at, "defects": found.defects, "notes": found.notes})
     else:
@@ -76,3 +109,16 @@ def export(
         return
     counts = export_database(database, file)
     typer.echo(f"Written: {file.resolve()}, {sum(counts.values()):,} rows of {len(counts)} tables.")
+
+
+def _heads_in(file: Path) -> dict[str, dict[str, Any]]:
+    from huracan.errors import StorageError
+    from huracan.storage import from_json
+
+    try:
+        heads = from_json(file.read_bytes())
+        return {str(name): {"length": int(head["length"]), "hash": str(head["hash"])} for name, head in heads.items()}
+    except OSError as error:
+        raise StorageError(f"{file} cannot be read: {error.strerror}.") from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise StorageError(f"{file} does not hold what huracan db heads prints.") from error

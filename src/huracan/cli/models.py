@@ -112,7 +112,8 @@ def promote(
 ) -> None:
     """Point an alias at a version, in one transaction with its line in the history."""
     registry = registry_of(config, home)
-    moved = registry.promote(
+    before = _held_since(registry, name, alias, symbol, regime)
+    registry.promote(
         name,
         version,
         alias=alias,
@@ -122,7 +123,8 @@ def promote(
         reason=reason,
         evidence=evidence or (),
     )
-    said = f"is version {version}" if moved else f"was version {version} already; nothing was written"
+    stayed = before is not None and before == _held_since(registry, name, alias, symbol, regime)
+    said = f"was version {version} already; nothing was written" if stayed else f"is version {version}"
     _say_moved(registry, name, alias, symbol, regime, said, as_json=as_json)
 
 
@@ -309,6 +311,18 @@ def _aliases_of(registry: ModelRegistry, name: str) -> dict[str, int]:
     except AuditError as error:
         typer.echo(f"huracan: {error}", err=True)
         return {}
+
+
+def _held_since(
+    registry: ModelRegistry, name: str, alias: str, symbol: str | None, regime: str | None
+) -> tuple[int, int] | None:
+    """Who holds the alias and since which move; ``None`` where that cannot be said."""
+    from huracan.errors import RegistryError
+
+    try:
+        return registry.holder(name, alias, symbol=symbol, regime=regime)
+    except RegistryError:
+        return None
 
 
 def _expected(given: str | None) -> Expected:

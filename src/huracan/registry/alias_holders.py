@@ -175,7 +175,8 @@ def no_alias(connection: sa.Connection, name: str, alias: str, scope: Scope) -> 
             return _changed(name, alias, each, None, told)
     known = {row.alias for row in _ALIASES(connection, of=name)}
     if not known:
-        return RegistryError(f"model '{name}' has no alias '{alias}'; no version of it is promoted.")
+        ever = "is promoted any more" if was_held(connection, name, alias) else "was promoted yet"
+        return RegistryError(f"model '{name}' has no alias '{alias}'; no version of it {ever}.")
     if alias in known:
         return RegistryError(f"model '{name}' has no alias '{scope.written(alias)}', and none for all symbols and regimes.")
     unknown = str(nearest_name(alias, known, kind="alias")).removeprefix("unknown alias ")

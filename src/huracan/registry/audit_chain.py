@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -20,7 +20,7 @@ from huracan.storage.tables import audit, registered_models, utc_now
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Entry", "Head", "Request", "append", "history_of", "this_actor", "verify_chains"]
+__all__ = ["Entry", "Head", "Request", "append", "heads_of", "history_of", "otherwise_than", "this_actor", "verify_chains"]
 
 _JSON = ("details", "evidence", "metrics_before", "metrics_after")
 _HASHED = tuple(column.name for column in audit.columns if column.name not in ("id", "hash"))
@@ -122,6 +122,24 @@ def history_of(connection: sa.Connection, name: str) -> pl.DataFrame:
     rows = connection.execute(_HISTORY, {"of": name}).mappings()
     records = [{**row, **{key: to_json(row[key]) if row[key] else None for key in _JSON}} for row in rows]
     return pl.DataFrame(records, schema=schema)
+
+
+def heads_of(connection: sa.Connection) -> dict[str, dict[str, Any]]:
+    """Name -> how many rows its audit has, and the hash of the last: to be kept where nobody can change it with the rest."""
+    names = sa.select(registered_models).order_by(registered_models.c.name)
+    return {row.name: {"length": row.audit_length, "hash": row.audit_hash} for row in connection.execute(names)}
+
+
+def otherwise_than(connection: sa.Connection, heads: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """What :func:`heads_of` told at an earlier time and the audit does not hold any more, a sentence each."""
+    for name, head in heads.items():
+        here = sa.select(audit.c.hash).where(audit.c.name == name, audit.c.position == head["length"])
+        found = connection.execute(here).scalar_one_or_none()
+        if found is None and head["length"]:
+            had = f"audit of '{name}' had {head['length']} rows when its head was kept"
+            yield f"{had} and has fewer now: what came last is lost"
+        elif head["length"] and found != head["hash"]:
+            yield f"audit of '{name}', row {head['length']}: it is not the row that was there when the head was kept"
 
 
 def verify_chains(connection: sa.Connection, name: str | None = None) -> AuditReport:

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from huracan.registry.alias_moves import CHAMPION, MOVES
-from huracan.registry.audit_chain import verify_chains
+from huracan.registry.audit_chain import otherwise_than, verify_chains
 from huracan.registry.engine_rows import told_otherwise
 from huracan.registry.regime_rows import kept_rows, told_rows
 from huracan.registry.registered_facts import in_manifest_otherwise
@@ -44,7 +44,11 @@ class Consistency:
 
 
 def check_consistency(
-    database: Database, artifacts: ArtifactStore, *, progress: Callable[[str, float], object] | None = None
+    database: Database,
+    artifacts: ArtifactStore,
+    *,
+    heads: Mapping[str, Mapping[str, Any]] | None = None,
+    progress: Callable[[str, float], object] | None = None,
 ) -> Consistency:
     """Check the file of the database, the audit's chains, every row that the audit tells of, and the hash of every artifact.
 
@@ -52,6 +56,7 @@ def check_consistency(
 
     Parameters
     ----------
+    heads : what ``heads_of`` told earlier; the audit must still hold it.
     progress : called after each artifact with its digest and its share of the work.
 
     Raises
@@ -74,6 +79,7 @@ def check_consistency(
         report = verify_chains(connection)
         found.looked_at |= {"names of models": report.names, "audit rows": report.rows}
         found.defects += [f"audit of '{link.name}', row {link.position}: {link.why}" for link in report.broken]
+        found.defects += otherwise_than(connection, heads or {})
         moves = _last_moves(connection)
         found.defects += _stray_aliases(connection, moves)
         found.defects += _broken_moves(connection)
@@ -248,7 +254,9 @@ def _check_artifacts(
             progress(digest, 1.0 / len(there | wanted.keys()))
     found.looked_at["artifacts"] = len(there | wanted.keys())
     if idle := len(there - wanted.keys()):
-        found.notes.append(f"{idle} artifact(s) belong to no version, as a run that was killed leaves them; they do no harm.")
+        found.notes.append(
+            f"{idle} artifact(s) belong to no version, as killed runs leave them; a lost end of the database does too."
+        )
     if first:
         found.notes.append(f"{first} artifact(s) are of the first format, whose name covers their files alone.")
     if aside := len(artifacts.set_aside()):

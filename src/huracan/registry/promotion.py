@@ -55,8 +55,8 @@ def version_number(given: Any, what: str) -> int:
 
 def move_alias(
     connection: sa.Connection, artifacts: ArtifactStore, move: Move, version: int, expected: Expected, request: Request
-) -> bool:
-    """Point the alias at ``version``, if ``expected`` holds it; whether it was moved.
+) -> None:
+    """Point the alias at ``version``, if ``expected`` holds it.
 
     Where ``version`` holds it already, no move is written; its row and the Engine's kinds are put right, should they differ.
 
@@ -68,14 +68,13 @@ def move_alias(
     """
     _, head = lock_name(connection, move.name)
     if request.done_before(connection) is not None:
-        return True
+        return
     before, after = holder_of(connection, move), _promotable(connection, artifacts, move.name, version)
     _compare(move, before.version, expected)
     if before.version == version:
         put_right(connection, move, version, before.row)
-        return False
-    write_move(connection, head, move, "promote", before, Side(version, after), request)
-    return True
+    else:
+        write_move(connection, head, move, "promote", before, Side(version, after), request)
 
 
 class Back(NamedTuple):

@@ -21,8 +21,10 @@ _LENGTH = sa.select(registered_models.c.audit_length).where(registered_models.c.
 _ORDER = (audit.c.name, audit.c.position)
 _OF_ONE = sa.select(*_COLUMNS).where(_TELLS_STATE, audit.c.name == _OF, audit.c.position.between(1, _LENGTH)).order_by(*_ORDER)
 _ITS_OWN = Statement(_OF_ONE.where(audit.c.to_version == sa.bindparam("number", type_=sa.Integer)))
-_OF_SEVERAL = Statement(
-    _OF_ONE.where(audit.c.to_version.is_(None), sa.cast(audit.c.details, sa.Text).like(sa.bindparam("digits", type_=sa.Text)))
+_DETAILS = sa.cast(audit.c.details, sa.Text)
+_DIGITS = sa.bindparam("digits", type_=sa.Text)
+_OF_SEVERAL = Statement(  # LIKE would be planned anew in SQLite for every version
+    _OF_ONE.where(audit.c.to_version.is_(None), sa.func.replace(_DETAILS, _DIGITS, "") != _DETAILS)
 )
 _ALL = Statement(sa.select(*_COLUMNS).where(_TELLS_STATE).order_by(*_ORDER))
 
@@ -30,7 +32,7 @@ _ALL = Statement(sa.select(*_COLUMNS).where(_TELLS_STATE).order_by(*_ORDER))
 def told_state(connection: sa.Connection, name: str, version: int) -> tuple[str, bool]:
     """Stage of one version, and whether it is verified."""
     own = _states(_ITS_OWN(connection, of=name, number=version)).get((name, version), AS_REGISTERED)
-    several = _states(_OF_SEVERAL(connection, of=name, digits=f"%{version}%"))
+    several = _states(_OF_SEVERAL(connection, of=name, digits=str(version)))
     return several[name, version][0] if (name, version) in several else own[0], own[1]  # what retention took stays taken
 
 
