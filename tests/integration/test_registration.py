@@ -19,6 +19,7 @@ from huracan.config.schema import RegistryConfig
 from huracan.dataset import TrainingSet
 from huracan.errors import PromotionConflict
 from huracan.integration.registration import Registered, learner_cards, register_outcome, retain_after_run
+from huracan.integration.symbol_evidence import SymbolEvidence
 from huracan.model_info import MarketRegime, RegimeSkill
 from huracan.model_registry import ModelRegistry
 from huracan.preprocessing import FeatureRecipe
@@ -72,6 +73,7 @@ class Desk:
         simulated: bool = False,
         money: bool = True,
         served: tuple[str, ...] | None = None,
+        own: dict[str, SymbolEvidence] | None = None,
     ) -> Registered:
         recipe = SimpleNamespace(hash="beef", to_json=FeatureRecipe.minimal().to_json)
         source = SimpleNamespace(truth=object() if simulated else None)
@@ -104,6 +106,7 @@ class Desk:
                 "scale": SCALE,
                 "levels": {"all": 0.1},
             },
+            by_symbol=own,
         )
 
     @staticmethod
@@ -194,19 +197,34 @@ def test_a_demonstration_never_touches_a_real_champion(desk: Desk) -> None:
 
 def test_a_champion_of_other_symbols_or_bars_keeps_its_place(desk: Desk) -> None:
     desk.run(BTC, "r1")
-    assert desk.run(rows_of("ETH-USDT"), "r2") == Registered(
-        "champion",
-        2,
-        False,
-        "version 2 of 'champion' is registered as challenger: the champion was trained on BTC-USDT, these candles are ETH-USDT",
+    outcome = desk.run(rows_of("ETH-USDT"), "r2")
+    assert (outcome.name, outcome.version, outcome.promoted) == ("champion", 2, False)
+    assert outcome.sentence == (
+        "version 2 of 'champion' is registered as challenger: the champion was trained on BTC-USDT, these candles are "
+        "ETH-USDT, and less than 80% of all these symbols are in both. The champion knows nothing after 2024-01-06, stays and "
+        "ages; promote this one by hand where it is to follow"
     )
-    assert desk.run(rows_of("BTC-USDT", bar=HOUR / 4), "r3").sentence == (
+    assert desk.run(rows_of("BTC-USDT", bar=HOUR / 4), "r3").sentence.startswith(
         "version 3 of 'champion' is registered as challenger: the champion was trained on bars of 1 h, these are bars of 15 min"
     )
     wide = desk.run(rows_of(*(f"S{i}" for i in range(5))), "r4")
-    assert wide.sentence.endswith("these candles are S0, S1, S2 and 2 more")
+    assert "these candles are S0, S1, S2 and 2 more" in wide.sentence
     assert desk.registry.aliases("champion") == {"champion": 1}
     assert desk.run(BTC, "r5").promoted
+
+
+def test_a_listing_or_a_delisting_stops_no_promotion_and_the_reason_names_it(desk: Desk) -> None:
+    desk.run(rows_of("A", "B", "C", "D", n=40), "r1")
+    assert desk.run(rows_of("A", "B", "C", "D", "E", n=40), "r2").promoted, "one of five is new"
+    assert desk.run(rows_of("A", "B", "C", "D", n=40), "r3").promoted, "one of five is gone"
+    reasons = desk.registry.history("champion").filter(action="promote").sort("to_version")["reason"].to_list()
+    ending = " Beside the symbols of the champion before"
+    assert reasons == [
+        "it beats the baseline",
+        f"it beats the baseline{ending} it learned from E.",
+        f"it beats the baseline{ending} and no longer from E.",
+    ]
+    assert not desk.run(rows_of("A", "B", "C", n=40), "r4").promoted, "three of four are less than 80 %"
 
 
 def test_a_champion_that_does_not_say_what_it_was_trained_on_is_no_obstacle(desk: Desk) -> None:
@@ -301,6 +319,20 @@ def test_with_one_model_a_symbol_each_has_its_name_and_its_own_provenance(many: 
     assert many.registry.names() == ["champion.A", "champion.B"]
     assert [many.registry.get(f"champion.{s}").provenance.symbols for s in "AB"] == [("A",), ("B",)]
     assert many.run(rows_of("B", "C"), "r2").promoted, "more symbols around it make no other market of a symbol"
+
+
+def test_with_one_model_a_symbol_each_bears_its_own_evidence_and_none_of_all_together(many: Desk) -> None:
+    measured = SymbolEvidence({"skill": 0.5, "p_adjusted": 0.2}, (SKILL,), "of A alone it is not shown to have skill.")
+    many.run(rows_of("A", "B"), "r1", own={"A": measured})
+    first, second = (many.registry.get(f"champion.{symbol}") for symbol in "AB")
+    assert first.metrics == first.info.performance_metrics == {"skill": 0.5, "p_adjusted": 0.2}
+    assert first.info.regime_evidence == (SKILL,)
+    assert (second.metrics, second.info.performance_metrics, second.info.regime_evidence) == ({}, {}, ())
+    assert "nothing was measured of this symbol alone" in second.extras["evidence"]
+    assert "deserves_money" not in {*first.extras, *second.extras}, "that was judged of all symbols together"
+    assert [one.name for one in many.registry.models_for_regime("trending", evidence="significant")] == ["champion.A"]
+    said = many.registry.history("champion.A").filter(action="promote")["reason"][0]
+    assert said == "it beats the baseline That is of all symbols together; of A alone it is not shown to have skill."
 
 
 def test_with_one_model_a_symbol_the_baselines_have_the_same_names(many: Desk) -> None:

@@ -29,6 +29,7 @@ from huracan.integration.reporting import Verdict, leaderboard, report_content, 
 from huracan.integration.results import PipelineResult, not_run
 from huracan.integration.run_folder import RunFolder
 from huracan.integration.serving_facts import outlook_facts
+from huracan.integration.symbol_evidence import SymbolEvidence, evidence_by_symbol
 from huracan.logs import kept_events, stage
 from huracan.model_info import ModelInfo
 from huracan.model_registry import ModelRegistry
@@ -100,7 +101,7 @@ class _Run:
         table = leaderboard(evidence, accounts)
         cards = learner_cards(config, evidence, table)
         with stage("registration"):
-            registered = self._register(evidence, fitted, cards, look, outcome)
+            registered = self._register(evidence, accounts, fitted, cards, look, outcome)
         content = report_content(
             config,
             prepared,
@@ -144,12 +145,16 @@ class _Run:
     def _register(
         self,
         evidence: Evidence,
+        accounts: Accounts,
         fitted: FittedLearner | None,
         cards: Mapping[str, ModelInfo],
         look: HoldOutLook | None,
         outcome: Verdict,
     ) -> Registered:
         extras: dict[str, Any] = {}
+        by_symbol: dict[str, SymbolEvidence] = {}
+        if evidence.champion is not None and self.config.training.pooling == "per_symbol":
+            by_symbol = evidence_by_symbol(evidence, accounts.by_learner[evidence.champion])
         if fitted is not None and evidence.champion is not None:
             champion = evidence.judged[evidence.champion]
             levels = {symbol or "all": level for symbol, level in fitted.levels.items()}
@@ -172,6 +177,7 @@ class _Run:
             reason=outcome.sentence,
             deserves_money=outcome.deserves_money,
             finalist_extras=extras,
+            by_symbol=by_symbol,
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,21 @@ from huracan.model_info import MarketRegime, ModelInfo, RegimeSkill
 from huracan.registry.evidence import Evidence
 from huracan.statistics import adjust_p_values, average_by_time, ewc_t_test
 
-__all__ = ["RegimeModel", "UnknownRegime", "evidence_of", "models_for_regime", "regime_named", "skills_within_regimes"]
+__all__ = [
+    "FEWEST_MOMENTS",
+    "RegimeModel",
+    "UnknownRegime",
+    "evidence_of",
+    "models_for_regime",
+    "regime_named",
+    "skills_within_regimes",
+    "skills_within_symbols",
+]
 
-_FEWEST_MOMENTS = 100
+K = TypeVar("K")
+
+FEWEST_MOMENTS = 100
+"""Fewer say nothing of a mean."""
 
 
 class UnknownRegime(UnknownName, ValueError):
@@ -66,17 +78,37 @@ def skills_within_regimes(payoffs: Mapping[str, NDArray[np.float64]], rows: Trai
     >>> [(str(skill.regime), skill.p_adjusted < 0.05, skill.n_spells) for skill in made]
     [('trending', False, 4), ('ranging', True, 4)]
     """
+    return _adjusted_together({name: (payoff, rows) for name, payoff in payoffs.items()})
+
+
+def skills_within_symbols(
+    payoffs: Mapping[str, NDArray[np.float64]], rows: TrainingSet
+) -> dict[tuple[str, str], tuple[RegimeSkill, ...]]:
+    """As :func:`skills_within_regimes` for each symbol alone: ``(learner, symbol)`` -> skills.
+
+    P-values are adjusted over every learner, symbol and regime together (Holm), so that a symbol which looks good only because
+    it is one of many does not pass.
+    """
+    parts = {}
+    for code, symbol in enumerate(rows.symbols):
+        at = rows.symbol_code == code
+        mine = rows.take(at)
+        parts.update({(name, symbol): (payoff[at], mine) for name, payoff in payoffs.items()})
+    return _adjusted_together(parts)
+
+
+def _adjusted_together(parts: Mapping[K, tuple[NDArray[np.float64], TrainingSet]]) -> dict[K, tuple[RegimeSkill, ...]]:
     found = [
-        (name, skill)
-        for name, payoff in payoffs.items()
+        (key, skill)
+        for key, (payoff, rows) in parts.items()
         for code in range(len(REGIME_ORDER))
         if (skill := _skill_within(payoff, rows, code)) is not None
     ]
     adjusted = adjust_p_values([skill.p_adjusted for _, skill in found], method="holm") if found else ()
-    skills: dict[str, list[RegimeSkill]] = {name: [] for name in payoffs}
-    for (name, skill), p in zip(found, adjusted):
-        skills[name].append(skill.model_copy(update={"p_adjusted": float(p)}))
-    return {name: tuple(entries) for name, entries in skills.items()}
+    skills: dict[K, list[RegimeSkill]] = {key: [] for key in parts}
+    for (key, skill), p in zip(found, adjusted):
+        skills[key].append(skill.model_copy(update={"p_adjusted": float(p)}))
+    return {key: tuple(entries) for key, entries in skills.items()}
 
 
 def regime_named(regime: MarketRegime | str) -> MarketRegime:
@@ -138,7 +170,7 @@ def _skill_within(payoff: NDArray[np.float64], rows: TrainingSet, code: int) -> 
     if not inside.any() or np.ptp(payoff[inside]) == 0.0:
         return None
     moments, mean = average_by_time(payoff[inside], rows.decision_time[inside])
-    if len(moments) < _FEWEST_MOMENTS:
+    if len(moments) < FEWEST_MOMENTS:
         return None
     facts = {"regime": REGIME_ORDER[code], "n_rows": int(inside.sum()), "n_spells": _spells(inside, rows.symbol_code)}
     try:

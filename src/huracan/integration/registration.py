@@ -25,6 +25,7 @@ from huracan.integration.closing import HoldOutLook, fit_baseline
 from huracan.integration.evidence import Evidence, RunFacts
 from huracan.integration.preparation import Prepared
 from huracan.integration.serving_facts import attached_sketch, probe_rows, serving_signature
+from huracan.integration.symbol_evidence import SymbolEvidence
 from huracan.logs import logger
 from huracan.model_info import ModelInfo
 from huracan.model_registry import ModelRegistry
@@ -45,6 +46,8 @@ _MEASURED = (
     "net_sharpe",
     "max_drawdown",
 )
+_SAME_MARKET = 0.8
+"""Share of the symbols of two models, taken together, that both must know, so that one may follow the other unasked."""
 _UNITS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s"), (1, "ms"))
 
 
@@ -93,11 +96,14 @@ def register_outcome(
     reason: str,
     deserves_money: bool,
     finalist_extras: Mapping[str, Any],
+    by_symbol: Mapping[str, SymbolEvidence] | None = None,
 ) -> Registered:
     """Register and promote the crowned learner; without one, the baseline, only where there is no champion yet.
 
     A champion that was trained on other symbols or on bars of another length keeps its place; the new model is registered
-    beside it. A run that was killed and is continued finds what it had registered, by its ``run_id``, and goes on from there.
+    beside it, and the outcome says that the champion ages. Symbols are others where less than 80 % of those of either are in
+    both, so that a coin that is listed or delisted stops no promotion; the promotion's reason names it. A run that was killed
+    and is continued finds what it had registered, by its ``run_id``, and goes on from there.
 
     Parameters
     ----------
@@ -105,6 +111,8 @@ def register_outcome(
         model a symbol, a symbol that has none gets the baseline.
     cards : of :func:`learner_cards`; what was measured out of fold is taken from there, all else from the fitted model.
     reason : of the promotion, in words. finalist_extras : JSON kept with the crowned model: policy, scale, levels, ...
+    by_symbol : with one model a symbol, what was measured of each alone: a model bears its own evidence, and none where nothing
+        was measured of it. What was measured of all together (``cards``, the hold-out, ``deserves_money``) is on none of them.
     """
     rows, champion = evidence.development, evidence.champion
     simulated = prepared.source.truth is not None
@@ -124,17 +132,26 @@ def register_outcome(
         "simulated": simulated,
     }
 
-    def crowned(name: str, model: Any, mine: TrainingSet) -> _Kept:
-        card = cards[str(champion)]
-        measured = {key: getattr(card, key) for key in ("performance_metrics", "regime_evidence")}
+    def crowned(name: str, model: Any, mine: TrainingSet, symbol: str | None) -> _Kept:
         signature = serving_signature(model, mine, prepared.recipe.hash)
+        extras = {**shared, **finalist_extras}
+        if symbol is None:
+            card = cards[str(champion)]
+            metrics, regimes, why = dict(card.performance_metrics), card.regime_evidence, reason
+            held_out = (
+                {} if look is None else {"hold_out_skill": look.result.skill, "hold_out_net_return": look.result.net_return}
+            )
+            kept = {**metrics, **_finite(held_out), "deserves_money": float(deserves_money)}
+            extras["deserves_money"] = bool(deserves_money)
+        else:
+            own = (by_symbol or {}).get(symbol, SymbolEvidence())
+            metrics, regimes, why = dict(own.metrics), own.regimes, f"{reason} That is of all symbols together; {own.sentence}"
+            kept, extras["evidence"] = metrics, own.sentence
+        measured = {"performance_metrics": metrics, "regime_evidence": regimes}
         info = model.model_info().model_copy(update={"signature": signature, **measured})
-        held_out = {} if look is None else {"hold_out_skill": look.result.skill, "hold_out_net_return": look.result.net_return}
-        metrics = {**card.performance_metrics, **_finite(held_out), "deserves_money": float(deserves_money)}
-        extras = {**shared, **finalist_extras, "deserves_money": bool(deserves_money)}
         provenance = provenance_of(model, mine, origin)
-        entry = _Entry(name, model, info, "challenger", metrics, provenance, extras, mine, config.serving.outside_share)
-        return _keep_crowned(registry, entry, reason)
+        entry = _Entry(name, model, info, "challenger", kept, provenance, extras, mine, config.serving.outside_share)
+        return _keep_crowned(registry, entry, why)
 
     def baseline(name: str, mine: TrainingSet, why: str) -> _Kept:
         enough = len(mine) >= MIN_TRAIN_ROWS
@@ -155,7 +172,7 @@ def register_outcome(
         if champion is None:
             return baseline(name, mine, "crowned nothing")
         if symbol is None or symbol in models:
-            return crowned(name, models[symbol], mine)
+            return crowned(name, models[symbol], mine, symbol)
         return baseline(name, mine, f"has no model of {symbol}")
 
     if config.training.pooling == "pooled":
@@ -194,9 +211,12 @@ def _keep_crowned(registry: ModelRegistry, entry: _Entry, reason: str) -> _Kept:
     if holder != version:
         if earlier is not None and _was_promoted(registry, entry.name, version):
             return _challenger(entry, version, f"{label} was champion, and version {holder} has taken its place since")
-        other = None if holder is None else _other_market(registry.get(entry.name, version=holder).provenance, entry.provenance)
-        if other is not None:
-            return _challenger(entry, version, f"{label} is registered as challenger: {other}")
+        before = None if holder is None else registry.get(entry.name, version=holder).provenance
+        other = None if before is None else _other_market(before, entry.provenance)
+        if before is not None and other is not None:
+            logger().warning("the champion was not followed", model=entry.name, version=version, reason=other)
+            return _challenger(entry, version, f"{label} is registered as challenger: {other}. {_ages(before)}")
+        reason += "" if before is None else _changed_universe(before, entry.provenance)
         try:
             registry.promote(entry.name, version, alias=_CHAMPION, expected=holder, reason=reason, metrics=entry.metrics)
         except PromotionConflict:
@@ -295,12 +315,32 @@ def provenance_of(model: Any, rows: TrainingSet, origin: Mapping[str, Any]) -> P
 
 def _other_market(champion: Provenance, new: Provenance) -> str | None:
     """How the champion's candles differ from these in kind; None where they do not, or it does not say."""
-    if champion.symbols and set(champion.symbols) != set(new.symbols):
-        return f"the champion was trained on {_listed(champion.symbols)}, these candles are {_listed(new.symbols)}"
-    theirs, mine = ((one.model_extra or {}).get("bar_length_ms") for one in (champion, new))
-    if theirs is not None and theirs != mine:
-        return f"the champion was trained on bars of {_length(theirs)}, these are bars of {_length(mine)}"
+    theirs, mine = set(champion.symbols), set(new.symbols)
+    if theirs and len(theirs & mine) < _SAME_MARKET * len(theirs | mine):
+        return (
+            f"the champion was trained on {_listed(champion.symbols)}, these candles are {_listed(new.symbols)}, and less than "
+            f"{_SAME_MARKET:.0%} of all these symbols are in both"
+        )
+    bars = [(one.model_extra or {}).get("bar_length_ms") for one in (champion, new)]
+    if bars[0] is not None and bars[0] != bars[1]:
+        return f"the champion was trained on bars of {_length(bars[0])}, these are bars of {_length(bars[1])}"
     return None
+
+
+def _ages(champion: Provenance) -> str:
+    """What follows where a champion stays: it is not trained again by such runs."""
+    until = champion.trained_until
+    known = "" if until is None else f" knows nothing after {until:%Y-%m-%d},"
+    return f"The champion{known} stays and ages; promote this one by hand where it is to follow"
+
+
+def _changed_universe(champion: Provenance, new: Provenance) -> str:
+    """Symbols that a new champion knows and the one before did not, and the other way round; empty where there are none."""
+    theirs, mine = (dict.fromkeys(one.symbols) for one in (champion, new))
+    came = [symbol for symbol in mine if symbol not in theirs] if theirs else []
+    went = [symbol for symbol in theirs if symbol not in mine] if mine else []
+    told = [f"{what} {_listed(some)}" for what, some in (("it learned from", came), ("and no longer from", went)) if some]
+    return f" Beside the symbols of the champion before {' '.join(told)}." if told else ""
 
 
 def _listed(symbols: Sequence[str]) -> str:
