@@ -19,6 +19,7 @@ import yaml
 from huracan import MarketRegime, UnifiedMLPipeline
 from huracan.integration import PipelineResult
 from huracan.integration.results import STAGES
+from huracan.serving import Champions
 from huracan.storage import RunLog, RunStatus
 
 SmallRun = tuple[UnifiedMLPipeline, PipelineResult]
@@ -118,11 +119,25 @@ def test_report_counts_the_looks_at_the_hold_out(tmp_path: Path, small_config: A
     assert any("had been looked at 1 time" in note for note in content.notes)
 
 
-def test_one_model_a_symbol(tmp_path: Path, small_config: Any) -> None:
-    pipeline = UnifiedMLPipeline(small_config(tmp_path, training={"pooling": "per_symbol"}))
+def test_one_model_a_symbol_is_served_by_symbol_with_its_own_evidence(tmp_path: Path, small_config: Any) -> None:
+    simulated = {"simulation": {"n_bars": 3_000, "n_symbols": 2, "signal_strength": 2.0}}
+    profiles = {"tiny": {"n_splits": 3, "learners": {"majority": {}, "ridge": {}}}}
+    training = {"pooling": "per_symbol"}
+    pipeline = UnifiedMLPipeline(small_config(tmp_path, training=training, data=simulated, profiles=profiles))
     result = pipeline.run()
-    assert result["evaluation"]["leaderboard"].height == 4
-    assert pipeline.registry.names()
+    assert result["evaluation"]["leaderboard"].height == 2
+    assert result.champion is not None
+    symbols, registry = ("SIM01-USD", "SIM02-USD"), pipeline.registry
+    kept = [registry.get(f"champion.simulated.{symbol}") for symbol in symbols]
+    together = result["evaluation"]["leaderboard"]["skill"][0]
+    skills = [one.metrics["skill"] for one in kept]
+    assert len({*skills, together}) == 3, "each has its own, and neither that of all"
+    assert np.mean(skills) == pytest.approx(together, rel=0.05), "which is about their mean"
+    assert kept[0].info.regime_evidence != kept[1].info.regime_evidence
+    assert all("deserves_money" not in one.metrics for one in kept)
+    with Champions.from_registry(registry, "champion.simulated", symbols=symbols, refresh=None) as champions:
+        told = champions.table.filter(pl.col("regime").is_null())
+    assert dict(told.select("symbol", "model_id").rows()) == {one: f"champion.simulated.{one}/1" for one in symbols}
 
 
 def test_triple_barrier_labels_and_longer_horizons_run(tmp_path: Path, small_config: Any) -> None:

@@ -199,7 +199,7 @@ def test_where_nobody_is_left_nobody_answers_until_somebody_is_champion_again(
 ) -> None:
     """Who was champion before takes the candles meanwhile, so that whoever is next answers at once."""
     held = {Scope(): 1, Scope(FIRST): 2}
-    monkeypatch.setattr("huracan.serving.champions.holders", lambda *_: dict(held))
+    monkeypatch.setattr("huracan.serving.symbol_names.holders", lambda *_, **__: dict(held))
     move(1)
     champions, alone = follow(), {version: pinned(version) for version in (1, 2, 3)}
     for i, bars in enumerate(moments(later[:60])):
@@ -428,7 +428,7 @@ def test_a_failed_look_is_noted_until_one_succeeds(
         raise HuracanError("the database went away")
 
     with monkeypatch.context() as broken:
-        broken.setattr("huracan.serving.champions.holders", lost)
+        broken.setattr("huracan.serving.symbol_names.holders", lost)
         assert not champions.refresh()
         assert "the database went away" in champions.notes[0]
         assert champions.update(later[0]).score is not None

@@ -22,6 +22,7 @@ __all__ = [
     "ENGINE_WINDOW",
     "VERSION_COLUMNS",
     "add_version",
+    "audit_lengths",
     "find_version",
     "lock_name",
     "names",
@@ -48,6 +49,7 @@ _LOCK_NAME = Statement(
     .with_for_update()
 )
 _HAS_NAME = Statement(sa.select(_NAME.name).where(_NAME.name == sa.bindparam("of")))
+_LENGTHS = Statement(sa.select(_NAME.name, _NAME.audit_length))
 _COUNT_VERSION = Statement(
     sa.update(registered_models).where(_NAME.name == sa.bindparam("of")).values(last_version=sa.bindparam("number"))
 )
@@ -230,6 +232,11 @@ def no_version(connection: sa.Connection, name: str, version: int) -> RegistryEr
 def names(connection: sa.Connection) -> list[str]:
     """Every registered name, sorted."""
     return list(connection.execute(sa.select(_NAME.name).order_by(_NAME.name)).scalars())
+
+
+def audit_lengths(connection: sa.Connection) -> dict[str, int]:
+    """Name -> rows of its audit: where that is as before, nothing has happened under the name."""
+    return {row.name: row.audit_length for row in _LENGTHS(connection)}
 
 
 def versions_of(connection: sa.Connection, name: str) -> list[ModelVersion]:

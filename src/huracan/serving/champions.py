@@ -25,10 +25,11 @@ from huracan.serving.hot_swap import Patience, Watcher
 from huracan.serving.lanes import Lanes, Said
 from huracan.serving.placing import Unfit, fill, place
 from huracan.serving.predictor import require_above_zero, require_label
-from huracan.serving.routes import SCOPED_BY, Route, check_scoped_by, holders
+from huracan.serving.routes import SCOPED_BY, Route, check_scoped_by
 from huracan.serving.served import Served, load_served
 from huracan.serving.signal import Signal, Veto, VetoKind, refusal
 from huracan.serving.succession import Succession, succeed
+from huracan.serving.symbol_names import SymbolNames
 
 __all__ = ["Champions"]
 
@@ -44,6 +45,10 @@ class Champions:
     windows; the one whose scope is nearest to the symbol in its regime at this bar answers: symbol and regime, symbol, regime,
     all. Its answer is what a :class:`Predictor` of that version alone would have said. Features of one recipe are computed once
     a bar, whichever versions read them.
+
+    Where models of single symbols have names of their own, ``name.<symbol>``, as ``huracan run`` registers them with
+    ``training.pooling: per_symbol``, the champion of such a name counts as that of the symbol; one that ``name`` itself has for
+    the symbol goes first.
 
     Regimes are told by the rules of the version that is champion for all; where there is none, by those of the first that has
     rules. Before a regime is known, the nearest scope without one answers.
@@ -79,16 +84,15 @@ class Champions:
 
     def __init__(
         self,
-        registry: ModelRegistry,
+        names: SymbolNames,
         name: str,
         alias: str,
-        by: Collection[str],
         load: Callable[[int], Served],
         lanes: Lanes,
     ) -> None:
         """Use :meth:`from_registry`."""
         self.name, self.alias = name, alias
-        self._registry, self._by, self._load, self._lanes = registry, by, load, lanes
+        self._names, self._load, self._lanes = names, load, lanes
         self._swapping = threading.RLock()
         self._watcher: Watcher | None = None
         self._patience = Patience()
@@ -151,15 +155,18 @@ class Champions:
         if not open_for:
             raise RegistryError(f"whose candles the champions of '{name}' will take is not known; give history or symbols.")
 
-        def load(version: int) -> Served:
+        names = SymbolNames(registry, name, alias, by)
+
+        def load(key: int) -> Served:
+            of, version = names.version(key)
             how: dict[str, Any] = {"max_age": max_age, "stale_after": stale_after, "anomaly_share": anomaly_share, "onnx": onnx}
             how["learn_from_candles"] = learn_from_candles
-            return load_served(registry, registry.get(name, version=version), alias=alias, generation=0, **how)
+            return load_served(registry, registry.get(of, version=version), alias=alias, generation=0, **how)
 
         present = time.time if clock is None else lambda: clock().timestamp()
         lanes = Lanes(open_for, None if bar is None else length_in_ms(bar), clock, lambda: present() * 1_000.0)
-        champions = cls(registry, name, alias, by, load, lanes)
-        champions._follow(holders(registry, name, alias, by), (), _no_candles() if candles is None else candles)
+        champions = cls(names, name, alias, load, lanes)
+        champions._follow(names.holders(open_for), (), _no_candles() if candles is None else candles)
         if refresh is not None:
             champions._watcher = Watcher(champions._look, refresh)
         return champions
@@ -364,7 +371,7 @@ class Champions:
 
     def _refresh(self, *, patient: bool) -> bool:
         try:
-            held = holders(self._registry, self.name, self.alias, self._by)
+            held = self._names.holders(self.symbols)
         except HuracanError as error:
             self._trouble = f"the aliases could not be looked at, and what they pointed to is served: {error}"
             logger().warning("the aliases could not be looked at", serving=self.name, reason=str(error))
@@ -389,7 +396,8 @@ class Champions:
         unfit: dict[int, Exception] = {}
         stay: dict[str, Exception] = {}
         while True:
-            follow = succeed(before, held, self.symbols, self._load, alias=self.alias, watched=watched, unfit=unfit, stay=stay)
+            how: dict[str, Any] = {"alias": self.alias, "watched": watched, "written": self._names.written}
+            follow = succeed(before, held, self.symbols, self._load, unfit=unfit, stay=stay, **how)
             take_over = partial(self._take_over, held, follow)
             try:
                 place(self._lanes, follow.wanted, follow.served, follow.rules, history, take_over)

@@ -52,16 +52,19 @@ def check_scoped_by(by: Collection[str]) -> tuple[str, ...]:
     return tuple(name for name in SCOPED_BY if name in by)
 
 
-def holders(registry: ModelRegistry, name: str, alias: str, by: Collection[str] = SCOPED_BY) -> dict[Scope, int]:
+def holders(
+    registry: ModelRegistry, name: str, alias: str, by: Collection[str] = SCOPED_BY, *, required: bool = True
+) -> dict[Scope, int]:
     """Scope -> version, of every scope of an alias that ``by`` allows; none where it was withdrawn from all.
 
     Raises
     ------
-    RegistryError : nobody ever held the alias; the nearest that is held is named. AuditError : the audit says that others do.
+    RegistryError : nobody ever held the alias, where that is ``required``; the nearest that is held is named.
+    AuditError : the audit says that others do.
     """
     with registry.database.reading(one_moment=True) as connection:
         found = {Scope(row.symbol, row.regime): row.version for row in alias_rows(connection, name, alias)}
-        if not found and not was_held(connection, name, alias):
+        if required and not found and not was_held(connection, name, alias):
             raise no_alias(connection, name, alias, Scope())
     return {
         scope: version

@@ -53,6 +53,7 @@ def succeed(
     watched: tuple[int, ...],
     unfit: dict[int, Exception],
     stay: Mapping[str, Exception],
+    written: Callable[[int], str] = str,
 ) -> Succession:
     """Who follows ``before``.
 
@@ -62,7 +63,7 @@ def succeed(
     unfit : versions that cannot be served, with the reason; those that cannot be loaded are added. Their scopes keep who had
         them before; a scope that had nobody is answered for by the next nearest. Where nobody is champion of a symbol any more,
         nobody answers for it.
-    stay : symbols whose route stays what it was, with the reason.
+    stay : symbols whose route stays what it was, with the reason. written : a version in words.
 
     Raises
     ------
@@ -88,7 +89,7 @@ def succeed(
     for symbol, route in routes.items():
         wanted = route_of(held, symbol, alias)
         trouble = [
-            f"{scope} points to {version}, which is not served: {unfit[version]}"
+            f"{scope} points to {written(version)}, which is not served: {unfit[version]}"
             for version, scope in dict.fromkeys(wanted.answers.values())
             if version in unfit
         ]
