@@ -122,5 +122,5 @@ def test_a_symbol_without_a_name_has_no_champion_and_one_without_anything_is_an_
     copy(f"idle.{FIRST}", 0.1, promoted=False)
     with pytest.raises(RegistryError, match=f"nobody is champion@{FIRST}"):
         Champions.from_registry(registry, "idle", symbols=[FIRST], **PAST)
-    with pytest.raises(RegistryError, match="unknown model 'nothing'"):
-        Champions.from_registry(registry, "nothing", symbols=[FIRST], **PAST)
+    with pytest.raises(RegistryError, match="unknown model 'unheard'"):
+        Champions.from_registry(registry, "unheard", symbols=[FIRST], **PAST)
