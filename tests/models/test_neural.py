@@ -267,7 +267,7 @@ def test_a_stored_model_tells_how_it_was_trained(tmp_path: Path) -> None:
     assert stored.steps == trained.steps > 0 and stored.step_losses == []
     assert np.isnan(stored.windows_per_second)
     registry = ModelRegistry(f"sqlite:///{tmp_path / 'models.db'}", artifacts=tmp_path / "artifacts")
-    champion = registry.load("m", version=registry.register(model, name="m", extras={"policy": 1}))
+    champion = registry.load("m", version=registry.register(model, name="m", extras={"mine": 1}))
     assert champion.training_.history == trained.history
     assert champion.fit_seconds_ == model.fit_seconds_ > 0.0
     again = registry.load("m", version=registry.register(champion, name="m"))

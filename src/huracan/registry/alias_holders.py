@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -52,8 +53,9 @@ def _nearest(columns: list[Any], source: Any, scope: Scope) -> Statement:
     return Statement(query.order_by(_ALIAS.symbol.desc(), _ALIAS.regime.desc()).limit(1))
 
 
-def _nearest_first(scope: Scope) -> list[Scope]:
-    return list(dict.fromkeys((scope, Scope(scope.symbol), Scope("", scope.regime), Scope())))
+@lru_cache(maxsize=4_096)
+def _nearest_first(scope: Scope) -> tuple[Scope, ...]:
+    return tuple(dict.fromkeys((scope, Scope(scope.symbol), Scope("", scope.regime), Scope())))
 
 
 _KINDS = [Scope(symbol, regime) for symbol in ("", "s") for regime in ("", "r")]
@@ -193,9 +195,8 @@ def _found(statements: dict[Scope, Statement], connection: sa.Connection, name: 
 
 def _require_told(row: Any, name: str, alias: str, asked: Scope, version: int) -> None:
     """Make sure that the audit says of the scope found what its row says, and that nobody holds a nearer one."""
-    found = Scope(row.of_symbol, row.of_regime)
-    for place, scope in enumerate(_nearest_first(asked)):
-        told = row[place - len(_nearest_first(asked))]
+    found, nearest = Scope(row.of_symbol, row.of_regime), _nearest_first(asked)
+    for scope, told in zip(nearest, row[-len(nearest) :], strict=True):
         if scope == found and told != f"{row.generation}/{version}":
             raise _changed(name, alias, scope, version, None if told is None else int(told.partition("/")[2]))
         if scope == found:

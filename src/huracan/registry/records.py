@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from functools import cached_property
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -196,8 +196,7 @@ class ModelVersion:
         return {} if found is None else found
 
 
-@dataclass(frozen=True)
-class VersionSummary:
+class VersionSummary(NamedTuple):
     """A line of a list of versions: what can be told without reading cards.
 
     ``id`` is the row's number, which ``find(before=)`` takes for the next page; ``model_id`` is ``name/version``.

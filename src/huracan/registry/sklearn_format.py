@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from huracan.errors import ArtifactError
-from huracan.registry.allowed_types import ALLOWED, is_allowed
+from huracan.registry.allowed_types import is_allowed
 
 __all__ = ["dump_sklearn", "load_sklearn"]
 
@@ -22,7 +22,6 @@ _SCHEMA = "schema.json"
 _ENTRY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _MAX_BYTES = 8 << 30
 _MAX_SCHEMA = 512 << 20
-_TRUSTED = sorted(frozenset().union(*ALLOWED.values()))
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RecursionError, OSError)
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -67,9 +66,9 @@ def load_sklearn(data: bytes) -> Any:
     from skops.io.exceptions import UntrustedTypesFoundException
 
     schema, _ = _open(data)
-    _audit(schema, "the stored model is refused")
+    allowed = _audit(schema, "the stored model is refused")
     try:
-        model = loads(data, trusted=_TRUSTED)
+        model = loads(data, trusted=allowed)  # these alone, not the whole list, which skops goes through for every part
     except UntrustedTypesFoundException as error:
         raise ArtifactError(f"the stored model is refused: {error}.") from error
     except (*_DAMAGE, TypeError, ValueError, AttributeError, LookupError, ImportError, MemoryError) as error:
@@ -115,17 +114,22 @@ def _parts(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
             waiting.extend(reversed(item))
 
 
-def _audit(schema: dict[str, Any], what: str) -> None:
+def _audit(schema: dict[str, Any], what: str) -> list[str]:
+    """Names of the types that the description has, all of which are on the allow-list."""
+    allowed: set[str] = set()
     refused: Counter[str] = Counter()
     if "__loader__" not in schema:
         refused["a description without a type"] += 1
     for part in _parts(schema):
         name = f"{part.get('__module__')}.{part.get('__class__')}"
-        if not is_allowed(part["__loader__"], name):
+        if is_allowed(part["__loader__"], name):
+            allowed.add(name)
+        else:
             refused[f"{name} (as {part['__loader__']})"] += 1
     if refused:
         listed = ", ".join(sorted(refused)[:5])
         raise ArtifactError(f"{what}: it contains {listed}, not on the list of types that are loaded.")
+    return sorted(allowed)
 
 
 def _canonical(schema: dict[str, Any], files: dict[str, bytes]) -> bytes:

@@ -35,7 +35,10 @@ def to_json(value: Any, *, where: str = "value", indent: int | None = None) -> s
     >>> to_json({"b": (1, 2), "a": float("nan")})
     '{"a": {"$float": "nan"}, "b": [1, 2]}'
     """
-    return json.dumps(_plain(value, where), sort_keys=True, allow_nan=False, indent=indent, ensure_ascii=False)
+    plain = _plain(value, where)
+    if indent is None:
+        return _ENCODER.encode(plain)
+    return json.dumps(plain, sort_keys=True, allow_nan=False, indent=indent, ensure_ascii=False)
 
 
 def from_json(text: str | bytes) -> Any:
@@ -51,7 +54,7 @@ def from_json(text: str | bytes) -> Any:
     {'loss': -inf}
     """
     try:
-        return json.loads(text, object_hook=_restore)
+        return _DECODER.decode(text) if isinstance(text, str) else json.loads(text, object_hook=_restore)
     except (ValueError, RecursionError) as error:
         raise StorageError(f"stored JSON cannot be read: {error}.") from error
 
@@ -62,10 +65,16 @@ def _restore(value: dict[str, Any]) -> Any:
     return value
 
 
+_ENCODER = json.JSONEncoder(sort_keys=True, allow_nan=False, ensure_ascii=False)  # json makes another one at each call
+_DECODER = json.JSONDecoder(object_hook=_restore)
+
+
 def _plain(value: Any, where: str) -> Any:
+    if value is None or type(value) in (str, bool):
+        return value
     if isinstance(value, Enum):
         return _plain(value.value, where)
-    if value is None or isinstance(value, bool | str):
+    if isinstance(value, bool | str):
         return value
     if isinstance(value, np.generic | np.ndarray):
         return _plain(value.tolist(), where)
