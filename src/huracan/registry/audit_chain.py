@@ -91,10 +91,10 @@ def append(connection: sa.Connection, head: Head, entry: Entry, request: Request
     row: dict[str, Any] = {name: getattr(entry, name, None) for name in _HASHED}
     row |= {"at": now, "name": head.name, "actor": entry.actor or this_actor(), "request_id": request and request.id}
     row |= {"position": head.length + 1, "previous_hash": head.last}
-    row |= {name: from_json(to_json(row[name], where=name)) for name in _JSON if row[name] is not None}
+    texts = {name: to_json(row[name], where=name) for name in _JSON if row[name] is not None}
+    row |= {name: from_json(text) for name, text in texts.items()}
     row["hash"] = _hash_of(row)
-    values = {**row, "at": moment_in(connection, now)}
-    values |= {name: None if row[name] is None else to_json(row[name]) for name in _JSON}
+    values = {**row, **texts, "at": moment_in(connection, now)}
     number = _INSERT.one(connection, **values).id
     _MOVE_HEAD.write(connection, of=head.name, length=row["position"], last=row["hash"])
     return int(number)

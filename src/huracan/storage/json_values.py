@@ -65,12 +65,13 @@ def _restore(value: dict[str, Any]) -> Any:
     return value
 
 
+_ATOMS = frozenset((str, bool, int, type(None)))
 _ENCODER = json.JSONEncoder(sort_keys=True, allow_nan=False, ensure_ascii=False)  # json makes another one at each call
 _DECODER = json.JSONDecoder(object_hook=_restore)
 
 
 def _plain(value: Any, where: str) -> Any:
-    if value is None or type(value) in (str, bool):
+    if type(value) in _ATOMS:
         return value
     if isinstance(value, Enum):
         return _plain(value.value, where)
@@ -86,13 +87,16 @@ def _plain(value: Any, where: str) -> Any:
     if isinstance(value, datetime | date):
         return value.isoformat()
     if isinstance(value, Mapping):
-        for key in value:
+        plain = {}
+        for key, item in value.items():
             if not isinstance(key, str):
                 raise StorageError(f"{where} has the key {key!r} of type {type(key).__name__}; JSON keys are text.")
-        return {str(_plain(key, where)): _plain(item, f"{where}.{key}") for key, item in value.items()}
+            name = key if type(key) is str else str(_plain(key, where))
+            plain[name] = item if type(item) in _ATOMS else _plain(item, f"{where}.{key}")
+        return plain
     if isinstance(value, list | tuple | set | frozenset):
         items = sorted(value) if isinstance(value, set | frozenset) else value
-        return [_plain(item, f"{where}[{i}]") for i, item in enumerate(items)]
+        return [item if type(item) in _ATOMS else _plain(item, f"{where}[{i}]") for i, item in enumerate(items)]
     raise StorageError(
         f"{where} is a {type(value).__module__}.{type(value).__qualname__}, which JSON cannot hold; "
         "text, numbers, booleans, None, lists and dictionaries of these were expected."
