@@ -26,10 +26,11 @@ P99_BARS = {"alias get": 5.0, "models_for_regime": 20.0, "a list page of 50": 50
 """Milliseconds at most, with 10,000 versions."""
 _MEMORY = Path("/dev/shm")
 _SAID = """
-Interleaved in one run, in turns of 4 to 40 calls; both registries hold 1,000 tagged versions, and gave the same champions and the same versions of each
-tag before anything was timed. The bars of the first four are judged in memory, where the database's own work is what is timed.
-On this disk one wait takes {floor:.1f} ms and ours waits once a transaction, so the bars of what writes are out of anyone's
-reach there; the column shows what is left. Files are judged on the disk. On PostgreSQL (fsync on) the bar is 1x for all.
+Interleaved in one run, in turns of 4 to 40 calls; both registries hold 1,000 tagged versions, and gave the same champions and
+the same versions of each tag before anything was timed. The bars of the first four are judged in memory, where the database's
+own work is what is timed. On this disk one wait takes {floor:.1f} ms and ours waits once a transaction, so the bars of what
+writes are out of anyone's reach there; the column shows what is left. Files are judged on the disk. On PostgreSQL (fsync on,
+tables analysed on both sides) the bar is 1x for all.
 """.strip()
 
 

@@ -14,6 +14,7 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
+import sqlalchemy as sa
 from sklearn.linear_model import Ridge
 
 from benchmarks.peers import peer_python
@@ -29,7 +30,7 @@ OPERATIONS = ("alias set", "alias get", "register", "tag query", "register with 
 TAGGED = 1_000
 _ROUNDS = {"alias set": 12, "alias get": 12, "register": 12, "tag query": 8, "register with files": 6}
 _EACH = {"alias set": 20, "alias get": 40, "register": 20, "tag query": 10, "register with files": 4}
-"""Calls of a turn, on either side: so many that what is timed is the operation and not the caches that the other left behind."""
+"""Calls of a turn, on either side: so many that the operation is timed, and not the caches that the other side left behind."""
 _HERE = Path(__file__).resolve().parent.parent / "peers" / "mlflow_registry.py"
 
 
@@ -65,6 +66,7 @@ def compared(url: str, peer_url: str, folder: Path) -> dict[str, Turn]:
         with _peer(peer_url, folder) as ask:
             ours = _operations(registry)
             _fill(registry, ask)
+            _analyse(url, peer_url)
             _check_parity(ours, ask)
             return {name: _in_turns(ours[name], name.replace(" ", "_"), name, ask) for name in OPERATIONS}
     finally:
@@ -109,6 +111,16 @@ def _fill(registry: ModelRegistry, ask: Callable[..., dict[str, Any]]) -> None:
 
     registry.database.run(fill)
     ask("register", TAGGED)
+
+
+def _analyse(*urls: str) -> None:
+    """Tell PostgreSQL how both sides' tables are filled, as its own autovacuum does within a minute or two."""
+    for url in urls:
+        if url.startswith("postgresql"):
+            engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+            with engine.connect() as connection:
+                connection.execute(sa.text("ANALYZE"))
+            engine.dispose()
 
 
 def _check_parity(ours: Mapping[str, Callable[[int], Any]], ask: Callable[..., dict[str, Any]]) -> None:
