@@ -72,3 +72,24 @@ def test_what_serving_can_read_is_registered(registry: ModelRegistry, card: Mode
     extras |= {"scale": {"center": 0.0, "spread": 0.0, "intercept": 0.0, "slope": 1.0}, "forecast": None, "mine": [1]}
     version = registry.register(Ridge().fit([[0.0], [1.0]], [0.0, 1.0]), card, name="btc", extras=extras)
     assert registry.get("btc", version=version).extras["mine"] == [1]
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ({"extras": [1]}, r"extras of 'btc' are \[1\]; names with values"),
+        ({"attachments": {"notes.txt": "text"}}, "the attachment 'notes.txt' is a str; bytes"),
+    ],
+)
+def test_what_is_kept_beside_a_model_has_its_kind(
+    registry: ModelRegistry, card: ModelInfo, how: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(RegistryError, match=said):
+        registry.register(Ridge().fit([[0.0], [1.0]], [0.0, 1.0]), card, name="btc", **how)
+
+
+def test_measurements_and_evidence_of_another_kind_are_one_sentence(registry: ModelRegistry) -> None:
+    with pytest.raises(RegistryError, match="a skill is 1; what was measured in a regime"):
+        registry.record_regimes("btc", 1, [1])  # type: ignore[list-item]
+    with pytest.raises(RegistryError, match="evidence is None; a sequence of names"):
+        registry.promote("btc", 1, reason="first", evidence=None)  # type: ignore[arg-type]

@@ -101,8 +101,8 @@ class Move:
     ) -> Move:
         """What a caller gave, checked; a :class:`RegistryError` says what cannot be."""
         check_alias(alias)
-        if isinstance(evidence, str):
-            raise RegistryError(f"evidence is the text {evidence!r}; a sequence of names was expected.")
+        if isinstance(evidence, str) or not isinstance(evidence, Sequence):
+            raise RegistryError(f"evidence is {evidence!r:.60}; a sequence of names was expected.")
         for one in map(str, evidence):
             check_text(one, "evidence")
         return cls(name, alias, scope_of(symbol, regime), reason, details or {}, tuple(map(str, evidence)), actor)

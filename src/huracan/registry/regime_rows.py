@@ -91,6 +91,8 @@ def measure(
     connection: sa.Connection, name: str, version: int, skills: Sequence[RegimeSkill], reason: str, request: Request
 ) -> None:
     """:func:`replace_skills` with its audit row."""
+    if odd := [skill for skill in skills if not isinstance(skill, RegimeSkill)]:
+        raise RegistryError(f"a skill is {odd[0]!r:.60}; what was measured in a regime, a RegimeSkill, was expected.")
     _, head = lock_name(connection, name)
     if request.done_before(connection) is None:
         find_version(connection, name, version)

@@ -66,6 +66,8 @@ class Registration:
         check_label(name, "model name")
         if kind not in ("challenger", "baseline"):
             raise RegistryError(f"kind '{kind}' does not exist; 'challenger' or 'baseline' was expected.")
+        if not isinstance(extras, Mapping | None):
+            raise RegistryError(f"extras of '{name}' are {extras!r:.60}; names with values were expected.")
         values = {
             "kind": kind,
             "info": _card_of(model, info).model_dump(mode="python"),
@@ -95,6 +97,8 @@ class Registration:
         -------
         int : the version.
         """
+        if odd := sorted(file for file, content in attachments.items() if not isinstance(content, bytes)):
+            raise RegistryError(f"the attachment '{odd[0]}' is a {type(attachments[odd[0]]).__name__}; bytes were expected.")
         clash = sorted(set(attachments) & set(self.files))
         if clash:
             raise RegistryError(f"the attachment '{clash[0]}' has the name of one of the model's own files; rename it.")

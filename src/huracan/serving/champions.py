@@ -53,7 +53,7 @@ class Champions:
     Regimes are told by the rules of the version that is champion for all; where there is none, by those of the first that has
     rules. Before a regime is known, the nearest scope without one answers.
 
-    As with :class:`Predictor`, a thread looks at the aliases, all scopes in one query; versions are loaded and brought up to
+    As with :class:`Predictor`, a thread looks at the aliases, all scopes at one moment; versions are loaded and brought up to
     date beside those that answer, and taken over between two calls. What cannot be loaded is noted, and the version before goes
     on; a symbol that had none before is answered for by the next nearest.
 
