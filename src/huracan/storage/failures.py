@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -50,8 +51,10 @@ def explain(error: sa.exc.SQLAlchemyError, where: str, wait: float, file: Path |
     """
     text = str(getattr(error, "orig", None) or error)
     first = text.strip().splitlines()[0].rstrip(".") if text.strip() else type(error).__name__
-    if file is not None and any(sign in text for sign in _OF_THE_FILE) and (reason := _of_the_file(file)) is not None:
-        return reason.format(where=where) + "."
+    if file is not None and any(sign in text for sign in _OF_THE_FILE):
+        with suppress(PermissionError):  # a folder above it may not be entered: the sentence below says so
+            if (reason := _of_the_file(file)) is not None:
+                return reason.format(where=where) + "."
     for sign, sentence in _REASONS:
         if sign.lower() in text.lower():
             return sentence.format(where=where, wait=wait, first=first) + "."
