@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -20,11 +19,11 @@ from huracan.model_registry import ModelRegistry
 from huracan.preprocessing.candle_checks import as_candles
 from huracan.preprocessing.online_candles import as_mapping, candle_rows
 from huracan.registry.scopes import Scope
+from huracan.serving.arguments import milliseconds_by, no_candles, require_label, require_limits
 from huracan.serving.champion_frames import answer_by_route
 from huracan.serving.hot_swap import Patience, Watcher
 from huracan.serving.lanes import Lanes, Said
 from huracan.serving.placing import Unfit, fill, place
-from huracan.serving.predictor import require_above_zero, require_label
 from huracan.serving.routes import SCOPED_BY, Route, check_scoped_by
 from huracan.serving.served import Served, load_served
 from huracan.serving.signal import Signal, Veto, VetoKind, refusal
@@ -143,10 +142,7 @@ class Champions:
         from huracan.market.bar_lengths import length_in_ms
 
         by = check_scoped_by(by)
-        require_above_zero("refresh", refresh, "seconds")
-        require_above_zero("max_age", None if max_age is None else max_age.total_seconds(), "seconds")
-        require_above_zero("stale_after", stale_after, "bars")
-        require_above_zero("anomaly_share", anomaly_share, "usual windows", most=1.0)
+        require_limits(refresh=refresh, max_age=max_age, stale_after=stale_after, anomaly_share=anomaly_share)
         if isinstance(symbols, str):
             raise RegistryError(f"symbols is the text '{symbols}'; a list of names was expected, such as ['{symbols}'].")
         candles = None if history is None else as_candles(history)
@@ -163,10 +159,9 @@ class Champions:
             how["learn_from_candles"] = learn_from_candles
             return load_served(registry, registry.get(of, version=version), alias=alias, generation=0, **how)
 
-        present = time.time if clock is None else lambda: clock().timestamp()
-        lanes = Lanes(open_for, None if bar is None else length_in_ms(bar), clock, lambda: present() * 1_000.0)
+        lanes = Lanes(open_for, None if bar is None else length_in_ms(bar), clock, milliseconds_by(clock))
         champions = cls(names, name, alias, load, lanes)
-        champions._follow(names.holders(open_for), (), _no_candles() if candles is None else candles)
+        champions._follow(names.holders(open_for), (), no_candles() if candles is None else candles)
         if refresh is not None:
             champions._watcher = Watcher(champions._look, refresh)
         return champions
@@ -438,9 +433,3 @@ def _no_champion(signal: Signal, regime: MarketRegime | None, alias: str) -> Sig
         engine="",
         notes=(),
     )
-
-
-def _no_candles() -> pl.DataFrame:
-    from huracan.market import CANDLE_SCHEMA
-
-    return pl.DataFrame(schema=CANDLE_SCHEMA)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Self, SupportsFloat
+from typing import Any, Self
 
 import polars as pl
 
-from huracan.errors import DataError, HuracanError, RegistryError, SignatureError
+from huracan.errors import HuracanError, RegistryError, SignatureError
 from huracan.logs import logger
 from huracan.market import CandleSource
 from huracan.model_registry import ModelRegistry
 from huracan.preprocessing.candle_checks import as_candles
-from huracan.preprocessing.online_candles import moment_of
 from huracan.registry.records import ModelVersion
+from huracan.serving.arguments import milliseconds_by, no_candles, require_label, require_limits
 from huracan.serving.batch import answer_candles, answer_features
 from huracan.serving.going_on import adopt, catch_up, go_on_from, with_late
 from huracan.serving.hot_swap import Patience, Watcher, pointer
@@ -26,7 +24,7 @@ from huracan.serving.served import Served, load_served
 from huracan.serving.signal import Signal
 from huracan.serving.stream import Stream
 
-__all__ = ["Predictor", "require_above_zero"]
+__all__ = ["Predictor"]
 
 _CANDLE_COLUMNS = {"ts", "open", "high", "low", "close"}
 
@@ -127,10 +125,7 @@ class Predictor:
         """
         from huracan.market.bar_lengths import length_in_ms
 
-        require_above_zero("refresh", refresh, "seconds")
-        require_above_zero("max_age", None if max_age is None else max_age.total_seconds(), "seconds")
-        require_above_zero("stale_after", stale_after, "bars")
-        require_above_zero("anomaly_share", anomaly_share, "usual windows", most=1.0)
+        require_limits(refresh=refresh, max_age=max_age, stale_after=stale_after, anomaly_share=anomaly_share)
 
         def load(found: ModelVersion, by: str | None, generation: int) -> Served:
             how: dict[str, Any] = {"max_age": max_age, "stale_after": stale_after, "anomaly_share": anomaly_share, "onnx": onnx}
@@ -143,8 +138,7 @@ class Predictor:
             number, generation = find()
         else:
             number, generation = version, 0
-        present = time.time if clock is None else lambda: clock().timestamp()
-        predictor = cls(load, load(registry.get(name, version=number), by, generation), lambda: present() * 1_000.0)
+        predictor = cls(load, load(registry.get(name, version=number), by, generation), milliseconds_by(clock))
         predictor._strict = strict
         predictor._find, predictor._version = find, lambda number: registry.get(name, version=number)
         predictor._open_with = {"bar": None if bar is None else length_in_ms(bar), "symbols": tuple(symbols), "clock": clock}
@@ -156,7 +150,7 @@ class Predictor:
 
     def open(self, history: CandleSource) -> Self:
         """Begin to take candles, from this history on; symbols and state of before are forgotten."""
-        candles = as_candles(history) if not (isinstance(history, pl.DataFrame) and history.is_empty()) else _no_candles()
+        candles = as_candles(history) if not (isinstance(history, pl.DataFrame) and history.is_empty()) else no_candles()
         with self._swapping:
             stream = Stream.open(self._served, candles, **self._open_with)
             self._install(self._served, stream)
@@ -383,17 +377,11 @@ class Predictor:
     def _opened(self) -> Stream:
         if self._stream is None:
             if self._served.recipe is None:
-                Stream.open(self._served, _no_candles(), **self._open_with)  # says why it cannot
+                Stream.open(self._served, no_candles(), **self._open_with)  # says why it cannot
             raise RegistryError(
                 f"'{self.model_id}' takes no candles yet: from_registry(history=...) or symbols=[...] says which symbols come."
             )
         return self._stream
-
-
-def _no_candles() -> pl.DataFrame:
-    from huracan.market import CANDLE_SCHEMA
-
-    return pl.DataFrame(schema=CANDLE_SCHEMA)
 
 
 def _require_read(served: Served, candles: pl.DataFrame) -> None:
@@ -404,34 +392,3 @@ def _require_read(served: Served, candles: pl.DataFrame) -> None:
             f"'{served.model_id}' reads {', '.join(lacking)}, and candles came without; once open(history) was called with "
             "candles that have it, the next look takes it over."
         )
-
-
-def require_above_zero(name: str, value: float | None, of: str, most: float = math.inf) -> None:
-    """Refuse a setting that is no finite number above 0; None is allowed.
-
-    Raises
-    ------
-    DataError : it is something else, or above ``most``.
-    """
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int | float) or not (0.0 < value <= most and value < math.inf):
-        expected = f"a finite number of {of} above 0, or None," if most == math.inf else f"a share of {of} above 0 and up to 1"
-        raise DataError(f"{name} is {value!r}; {expected} was expected.")
-
-
-def require_label(ts: Any, label: Any) -> int:
-    """Open of the bar, in milliseconds since 1970, of a label that can be told.
-
-    Raises
-    ------
-    DataError : the label is no finite number, or ``ts`` no time.
-    """
-    moment = moment_of(ts)
-    if moment is None:
-        raise DataError(f"ts of a label is {ts!r:.60}; the open of its bar, with a zone or in milliseconds, was expected.")
-    if isinstance(label, bool) or not isinstance(label, SupportsFloat):
-        raise DataError(f"label is {label!r:.60}; a number was expected.")
-    if not math.isfinite(label):
-        raise DataError(f"label is {label}; a finite number was expected.")
-    return moment
