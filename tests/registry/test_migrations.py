@@ -120,7 +120,7 @@ def test_each_revision_goes_up_down_and_up_with_its_rows(database: Database) -> 
         ("0004", (*TABLES, "studies", "study_owners", "study_trials")),
         *(
             (revision, (*TABLES, "studies", "study_owners", "study_trials", "model_tags", "model_regimes"))
-            for revision in ("0005", "0006")
+            for revision in ("0005", "0006", "0007")
         ),
     ):
         below = f"{int(revision) - 1:04d}"
@@ -214,7 +214,7 @@ def test_the_newest_revision_is_that_of_the_tables(database: Database) -> None:
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
-    for revision in ("0006", "0003", "0006"):
+    for revision in ("0007", "0003", "0007"):
         go(database, revision)
     with database.reading() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE, "compare_type": True})

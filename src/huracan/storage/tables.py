@@ -2,20 +2,20 @@
 
 The shared five hold exactly the columns that those programs name, no foreign keys and nothing mandatory beyond their
 own keys, so inserts, upserts and reads of theirs work unchanged, in any order, and our tables can be added to a
-database that already has them.
+database that already has them. Those of the feedback loop are in :mod:`huracan.storage.feedback_tables`.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.types import TypeDecorator
 
-from huracan.errors import StorageError
+from huracan.storage.columns import UTCDateTime, metadata, moment, row_id, utc_now
+from huracan.storage.feedback_tables import FEEDBACK_TABLES
 
 __all__ = [
+    "FEEDBACK_TABLES",
     "SHARED_TABLES",
     "UTCDateTime",
     "aliases",
@@ -39,55 +39,6 @@ __all__ = [
 ]
 
 
-def utc_now() -> datetime:
-    """The time now, in UTC, aware."""
-    return datetime.now(UTC)
-
-
-class UTCDateTime(TypeDecorator[datetime]):
-    """A moment in UTC: aware in Python, ``timestamptz`` in PostgreSQL, text without offset in SQLite.
-
-    A naive datetime is refused on the way in; text that another program wrote is read with or without an offset.
-    """
-
-    impl = sa.DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise StorageError(f"the time {value} has no time zone; times are stored in UTC, give an aware one.")
-        moment = value.astimezone(UTC)
-        return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
-
-    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-metadata = sa.MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-_RowId = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-
-
-def _row_id() -> sa.Column[int]:
-    """A number given by the database, growing and never given twice: order never depends on a clock."""
-    return sa.Column("id", _RowId, primary_key=True, autoincrement=True)
-
-
-def _moment(name: str, *, given: bool = True) -> sa.Column[Any]:
-    return sa.Column(name, UTCDateTime, nullable=not given, server_default=sa.func.current_timestamp() if given else None)
-
-
 # --- shared with the Engine -------------------------------------------------------------------------------------------
 models = sa.Table(
     "models",
@@ -95,7 +46,7 @@ models = sa.Table(
     sa.Column("model_id", sa.Text, primary_key=True),
     sa.Column("parent_id", sa.Text),
     sa.Column("kind", sa.Text, nullable=False, server_default="challenger"),
-    _moment("created_at"),
+    moment("created_at"),
     sa.Column("s3_path", sa.Text),
     sa.Column("features_used", sa.JSON),
     sa.Column("params", sa.JSON),
@@ -115,11 +66,11 @@ model_metrics = sa.Table(
 promotions = sa.Table(
     "promotions",
     metadata,
-    _row_id(),
+    row_id(),
     sa.Column("from_model_id", sa.Text),
     sa.Column("to_model_id", sa.Text),
     sa.Column("reason", sa.Text),
-    _moment("at"),
+    moment("at"),
     sa.Column("snapshot", sa.JSON),
     sqlite_autoincrement=True,
 )
@@ -155,14 +106,14 @@ registered_models = sa.Table(
     metadata,
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("last_version", sa.Integer, nullable=False, server_default="0"),
-    _moment("created_at"),
+    moment("created_at"),
     sa.Column("audit_length", sa.Integer, nullable=False, server_default="0"),
     sa.Column("audit_hash", sa.Text, nullable=False, server_default=""),
 )
 model_versions = sa.Table(
     "model_versions",
     metadata,
-    _row_id(),
+    row_id(),
     sa.Column("name", sa.ForeignKey("registered_models.name"), nullable=False),
     sa.Column("version", sa.Integer, nullable=False),
     sa.Column("model_id", sa.Text, nullable=False, unique=True),
@@ -173,7 +124,7 @@ model_versions = sa.Table(
     sa.Column("metrics", sa.JSON, nullable=False),
     sa.Column("provenance", sa.JSON, nullable=False),
     sa.Column("extras", sa.JSON, nullable=False),
-    _moment("created_at"),
+    moment("created_at"),
     sa.Column("learner", sa.Text, nullable=False, server_default=""),
     sa.Column("run_id", sa.Text, index=True),
     sa.Column("stage", sa.Text, nullable=False, server_default="active"),
@@ -193,15 +144,15 @@ aliases = sa.Table(
     sa.Column("symbol", sa.Text, primary_key=True, server_default=""),
     sa.Column("regime", sa.Text, primary_key=True, server_default=""),
     sa.Column("version", sa.Integer, nullable=False),
-    _moment("updated_at"),
+    moment("updated_at"),
     sa.Column("moved_by", sa.BigInteger),
     sa.ForeignKeyConstraint(["name", "version"], ["model_versions.name", "model_versions.version"]),
 )
 audit = sa.Table(
     "audit",
     metadata,
-    _row_id(),
-    _moment("at"),
+    row_id(),
+    moment("at"),
     sa.Column("action", sa.Text, nullable=False),
     sa.Column("name", sa.Text),
     sa.Column("alias", sa.Text),
@@ -281,10 +232,10 @@ sa.Index(
 runs = sa.Table(
     "runs",
     metadata,
-    _row_id(),
+    row_id(),
     sa.Column("run_id", sa.Text, nullable=False, unique=True),
-    _moment("started_at"),
-    _moment("finished_at", given=False),
+    moment("started_at"),
+    moment("finished_at", given=False),
     sa.Column("status", sa.Text, nullable=False),
     sa.Column("config_hash", sa.Text),
     sa.Column("data_hash", sa.Text),
@@ -301,26 +252,26 @@ runs = sa.Table(
 hold_out_uses = sa.Table(
     "hold_out_uses",
     metadata,
-    _row_id(),
-    _moment("at"),
+    row_id(),
+    moment("at"),
     sa.Column("data_hash", sa.Text, nullable=False, index=True),
     sa.Column("config_hash", sa.Text),
     sa.Column("run_id", sa.ForeignKey("runs.run_id")),
     sa.Column("why", sa.Text, nullable=False),
     sa.Column("symbols", sa.JSON),
-    _moment("span_start", given=False),
-    _moment("span_end", given=False),
+    moment("span_start", given=False),
+    moment("span_end", given=False),
     sqlite_autoincrement=True,
 )
 studies = sa.Table(
     "studies",
     metadata,
-    _row_id(),
+    row_id(),
     sa.Column("name", sa.Text, nullable=False, unique=True),
     sa.Column("data_hash", sa.Text, nullable=False, index=True),
     sa.Column("symbols", sa.JSON, nullable=False),
-    _moment("span_start", given=False),
-    _moment("span_end", given=False),
+    moment("span_start", given=False),
+    moment("span_end", given=False),
     sa.Column("task", sa.Text, nullable=False),
     sa.Column("metric", sa.Text, nullable=False),
     sa.Column("n_rows", sa.Integer, nullable=False),
@@ -330,8 +281,8 @@ studies = sa.Table(
     sa.Column("seed", sa.BigInteger, nullable=False),
     sa.Column("versions", sa.JSON, nullable=False),
     sa.Column("queue", sa.JSON, nullable=False),
-    _moment("started_at"),
-    _moment("finished_at", given=False),
+    moment("started_at"),
+    moment("finished_at", given=False),
     sa.Column("status", sa.Text, nullable=False),
     sa.Column("result", sa.JSON),
     sqlite_autoincrement=True,
@@ -343,8 +294,8 @@ study_owners = sa.Table(
     sa.Column("study_id", sa.ForeignKey("studies.id"), nullable=False, index=True),
     sa.Column("host", sa.Text, nullable=False),
     sa.Column("process_id", sa.Integer, nullable=False),
-    _moment("started_at"),
-    _moment("seen_at", given=False),
+    moment("started_at"),
+    moment("seen_at", given=False),
 )
 study_trials = sa.Table(
     "study_trials",
@@ -365,8 +316,8 @@ study_trials = sa.Table(
     sa.Column("reason", sa.Text),
     sa.Column("owner", sa.ForeignKey("study_owners.token"), nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False),
-    _moment("started_at"),
-    _moment("finished_at", given=False),
+    moment("started_at"),
+    moment("finished_at", given=False),
     sa.Column("gains", sa.LargeBinary),
     sa.Column("payoff", sa.LargeBinary),
     sa.Column("answers", sa.LargeBinary),
