@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from huracan.catalogue import MODEL_CATALOGUE
-from huracan.config import HuracanConfig, commented_yaml, config_hash, load_config, parameter_table
+from huracan.config import HuracanConfig, commented_yaml, config_hash, feedback_hash, load_config, milliseconds, parameter_table
 from huracan.errors import ConfigError, HuracanError
 from huracan.market import simulate_market
 
@@ -79,6 +79,13 @@ def test_profiles_name_every_learner_of_the_catalogue_with_the_catalogues_caps()
             "ensemble:\n  members: [rigde]\n",
             "line 2: ensemble.members names 'rigde', which profile 'quick' does not train; did",
         ),
+        ("drift:\n  window: week\n", "line 2: 'drift.window' is 'week': a whole number above 0 with s, m, h, d or w"),
+        ("mechanic:\n  every: 0h\n", "line 2: 'mechanic.every' is '0h': a whole number above 0"),
+        ("mechanic:\n  learners: []\n", "line 2: 'mechanic.learners' is []"),
+        ("mechanic:\n  webhook_url: chat.example\n", "line 2: 'mechanic.webhook_url' is 'chat.example': an address"),
+        ("mechanic:\n  source: folder\n", "line 1: 'mechanic': source folder needs 'folder', the folder in which"),
+        ("mechanic:\n  {source: exchange, exchange: binance}\n", "source exchange needs 'exchange' and 'symbols'"),
+        ("retrain:\n  max_age: 14\n", "line 2: 'retrain.max_age' is 14"),
         ("ensemble:\n  members: [zzz]\n", "which profile 'quick' does not train; its learners are majority, last_value"),
     ],
 )
@@ -157,6 +164,27 @@ def test_hash_follows_what_changes_results_and_nothing_else() -> None:
     assert len({config_hash(c) for c in same}) == 1
     other = [load_config(c, environ={}) for c in ({"seed": 1}, {"labels": {"horizon": 2}}, {"profile": "full"})]
     assert len({config_hash(c) for c in [same[0], *other]}) == 4
+
+
+def test_a_mechanics_settings_rename_no_run_and_its_surroundings_no_replay() -> None:
+    plain = load_config({}, environ={})
+    decide = [{"drift": {"alpha": 0.01}}, {"retrain": {"skill": False}}, {"mechanic": {"shadow_bars": 100}}]
+    around = {"lease_seconds": 9, "webhook_url": "https://a.example/b", "metrics_port": 9000, "every": "2h"}
+    deciding = [load_config(c, environ={}) for c in decide]
+    assert {config_hash(c) for c in deciding} == {config_hash(plain)}
+    assert len({feedback_hash(c) for c in [plain, *deciding, load_config({"labels": {"horizon": 2}}, environ={})]}) == 5
+    assert feedback_hash(load_config({"mechanic": around}, environ={})) == feedback_hash(plain)
+
+
+def test_stretches_of_time_become_bars_rounded_up() -> None:
+    retrain = load_config({"retrain": {"cool_down": "100m", "max_age": None}}, environ={}).retrain
+    in_bars = retrain.in_bars(milliseconds("1h"))
+    assert (in_bars["cool_down_bars"], in_bars["budget_window_bars"], in_bars["max_age_bars"]) == (2, 720, None)
+    assert set(in_bars) == {"skill", "data_drift", "persistence", "cool_down_bars", "min_new_rows", "budget"} | {
+        "budget_window_bars",
+        "max_age_bars",
+        "doubling",
+    }
 
 
 json_like = st.recursive(

@@ -20,10 +20,13 @@ from pydantic import BaseModel, ValidationError
 from huracan.config.schema import HuracanConfig
 from huracan.errors import ConfigError
 
-__all__ = ["config_hash", "load_config"]
+__all__ = ["config_hash", "feedback_hash", "load_config"]
 
 _PREFIX = "HURACAN__"
 _Path = tuple[str, ...]
+_FEEDBACK = {"drift", "retrain", "mechanic"}
+_ONLY_RUNS = {"lease_seconds", "webhook_url", "metrics_port", "source", "folder", "exchange", "every", "replay_synchronous"}
+"""What a Mechanic is told of its surroundings, which changes nothing that it decides."""
 
 
 def load_config(
@@ -66,7 +69,7 @@ def load_config(
 
 
 def config_hash(config: HuracanConfig, *, search: bool = False) -> str:
-    """SHA-256 of every setting that can change a result; folders and logging are left out.
+    """SHA-256 of every setting that can change a run's models; folders, logging and the feedback loop are left out.
 
     Parameters
     ----------
@@ -74,12 +77,22 @@ def config_hash(config: HuracanConfig, *, search: bool = False) -> str:
         the main job knows nothing of ``automl``, and neither of ``rl``.
     """
     others = {"profile", "ensemble", "rl"} if search else {"automl", "rl"}
-    content = config.model_dump(mode="json", exclude={"home", "logging", "profiles", *others})
+    content = config.model_dump(mode="json", exclude={"home", "logging", "profiles", *_FEEDBACK, *others})
     content["data"].pop("source")
     content["training"].pop("n_jobs")
     if not search:
         content["profile"] = config.active_profile.model_dump(mode="json")
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def feedback_hash(config: HuracanConfig) -> str:
+    """SHA-256 of every setting that can change what a Mechanic decides: those of a run, and those of the feedback loop.
+
+    Where candles come from, how often, how alerts are sent and who may work count as surroundings and are left out.
+    """
+    content = config.model_dump(mode="json", include=_FEEDBACK, exclude={"mechanic": _ONLY_RUNS})
+    told = json.dumps([config_hash(config), config.seed, content], sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 def _plain(value: Any) -> Any:

@@ -119,7 +119,7 @@ def register_outcome(
     prefix = f"{config.registry.model_name}.simulated" if simulated else config.registry.model_name
     shared = {
         # where the run was at home and how it reached its database say nothing about the model
-        "config": config.model_dump(mode="json", exclude={"home": True, "registry": {"url"}}),
+        "config": config.told(),
         "recipe": prepared.recipe.to_json(),
     }
     origin = {

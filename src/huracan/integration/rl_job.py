@@ -261,7 +261,7 @@ def _registered(
         metrics=dict(card.performance_metrics),
         provenance=Provenance.model_validate(provenance),
         extras={
-            "config": config.model_dump(mode="json", exclude={"home": True, "registry": {"url"}}),
+            "config": config.told(),
             "recipe": load_recipe(config).to_json(),
             "assumed": list(assumptions(market.assumed)),
             **said,

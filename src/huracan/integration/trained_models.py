@@ -61,7 +61,7 @@ class TrainedOn:
             signature=serving_signature(model, rows, prepared.recipe.hash),
             provenance=provenance_of(model, rows, origin),
             extras={
-                "config": config.model_dump(mode="json", exclude={"home": True, "registry": {"url"}}),
+                "config": config.told(),
                 "recipe": prepared.recipe.to_json(),
             },
             attachments=attached_sketch(model, rows, outside_share=config.serving.outside_share),
