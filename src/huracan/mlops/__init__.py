@@ -8,9 +8,16 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-_HOME: dict[str, str] = {}
+_HOME: dict[str, str] = {
+    "Decision": "huracan.mlops.retraining",
+    "Evidence": "huracan.mlops.evidence",
+    "EvidenceKind": "huracan.mlops.evidence",
+    "PolicyHistory": "huracan.mlops.policy_history",
+    "RetrainDecision": "huracan.mlops.retraining",
+    "RetrainPolicy": "huracan.mlops.retraining",
+}
 
-__all__: list[str] = []
+__all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:

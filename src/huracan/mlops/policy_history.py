@@ -1,0 +1,95 @@
+"""``PolicyHistory``: what a retraining policy has to know of the past of one model in one scope."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from huracan.errors import DataError
+from huracan.mlops.evidence import Evidence, EvidenceKind
+
+__all__ = ["PolicyHistory", "looks_in_a_row", "time_text"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyHistory:
+    """The past of a champion in its scope, in plain values. Times are milliseconds UTC.
+
+    Attributes
+    ----------
+    bar : length of a bar in milliseconds.
+    trained_until : end of the newest label that the champion learned from; ``None`` where nobody is champion.
+    labelled_until : end of the newest label known by now.
+    version_id : of the champion; evidence about another version does not count.
+    last_change : when the market was last found to have changed; the champion learned from rows after it.
+    requests : ticks at which a retraining was asked for, whatever came of it.
+    looks : how many looks in a row saw a kind of evidence, the present one counted (:func:`looks_in_a_row`).
+    under_way : id of a challenger that is asked for, in training or in shadow; ``""`` where there is none.
+    can_go_on : whether the champion can be trained further instead of anew (a network that starts warm).
+    rows_since : labelled moments after a time, where bars are missing; without it they are counted as if none were.
+
+    Raises
+    ------
+    DataError : the bar has no length.
+
+    Examples
+    --------
+    >>> hour = 3_600_000
+    >>> PolicyHistory(bar=hour, trained_until=0, labelled_until=300 * hour).labelled_since(60 * hour)
+    240
+    """
+
+    bar: int
+    trained_until: int | None = None
+    labelled_until: int | None = None
+    version_id: int | None = None
+    last_change: int | None = None
+    requests: tuple[int, ...] = ()
+    looks: Mapping[EvidenceKind, int] = field(default_factory=dict)
+    under_way: str = ""
+    can_go_on: bool = False
+    rows_since: Callable[[int], int] | None = None
+
+    def __post_init__(self) -> None:
+        if self.bar <= 0:
+            raise DataError(f"a bar is {self.bar} ms long; a length above 0 was expected.")
+
+    def labelled_since(self, moment: int) -> int:
+        """Moments after ``moment`` whose label is known."""
+        if self.rows_since is not None:
+            return self.rows_since(moment)
+        return 0 if self.labelled_until is None else max(0, (self.labelled_until - moment) // self.bar)
+
+
+def looks_in_a_row(
+    before: Mapping[EvidenceKind, int], evidence: Iterable[Evidence], *, looked_for: Collection[EvidenceKind]
+) -> dict[EvidenceKind, int]:
+    """How often in a row each kind was seen, after one more look.
+
+    Parameters
+    ----------
+    before : what this gave after the look before. evidence : what was seen now.
+    looked_for : kinds that were looked for now; those that were not keep their count, since nobody knows.
+
+    Examples
+    --------
+    >>> seen = [Evidence.of(EvidenceKind.DATA, "ret_1 is higher.", name="btc", tick=0)]
+    >>> once = looks_in_a_row({}, seen, looked_for=[EvidenceKind.DATA])
+    >>> again = looks_in_a_row(once, [], looked_for=[EvidenceKind.SKILL_FALL])
+    >>> int(once[EvidenceKind.DATA]), again[EvidenceKind.DATA], looks_in_a_row(again, [], looked_for=[EvidenceKind.DATA])
+    (1, 1, {})
+    """
+    seen = {one.kind for one in evidence}
+    kept = {kind: count for kind, count in before.items() if kind not in looked_for}
+    grown = {kind: before.get(kind, 0) + 1 for kind in looked_for if kind in seen}
+    return dict(sorted({**kept, **grown}.items()))
+
+
+def time_text(moment: int) -> str:
+    """Milliseconds UTC as sentences write a time.
+
+    >>> time_text(1_760_000_000_000)
+    '2025-10-09 08:53'
+    """
+    return datetime.fromtimestamp(moment / 1000, UTC).strftime("%Y-%m-%d %H:%M")
