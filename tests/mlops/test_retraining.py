@@ -234,9 +234,9 @@ CASES: dict[str, tuple[dict[str, Any], list[Evidence], PolicyHistory, str, tuple
         history(looks=TWICE, requests=(950 * HOUR,)),
         "wait",
         ("new_rows", "cool_down", "budget"),
-        "Wait, although the skill of btc fell (2 looks in a row): 10 of 250 labelled rows since 1970-02-11 06:00 are there, 50 "
-        "of 250 bars have passed since the last retraining was asked for and 1 of 1 retrainings of the last 10000 bars are used "
-        "up.",
+        "Wait, although the skill of btc fell (2 looks in a row): 10 of 250 labelled rows since 1970-02-11 06:00 are there, "
+        "50 of 250 bars have passed since the last retraining was asked for and 1 of 1 retrainings of the last 10000 bars are "
+        "used up.",
     ),
     "old": (
         {"max_age_bars": 900},
@@ -269,8 +269,8 @@ CASES: dict[str, tuple[dict[str, Any], list[Evidence], PolicyHistory, str, tuple
         history(last_change=CHANGE * HOUR, requests=(800 * HOUR,), trained_until=800 * HOUR, can_go_on=True),
         "wait",
         ("cool_down",),
-        "Wait, although the 400 labelled rows since the change of 1970-01-26 00:00 are at least twice the 200 of last time: 200 "
-        "of 250 bars have passed since the last retraining was asked for.",
+        "Wait, although the 400 labelled rows since the change of 1970-01-26 00:00 are at least twice the 200 of last time: "
+        "200 of 250 bars have passed since the last retraining was asked for.",
     ),
     "rows doubled, cool": (
         {"doubling": True, "min_new_rows": 200, "cool_down_bars": 200},
