@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from huracan.config import HuracanConfig
+from huracan.config import HuracanConfig, LabelConfig
 from huracan.dataset import TrainingSet
 from huracan.errors import DataError, FeatureError, NotEnoughData
 from huracan.labels import forward_return_labels, triple_barrier_labels
@@ -18,7 +18,7 @@ from huracan.market import ReadNote, SimulatedMarket, bar_length, simulate_marke
 from huracan.preprocessing import CleaningPolicy, FeatureRecipe, QualityReport, clean_candles, quality_report
 from huracan.regimes import RegimeClassifier
 
-__all__ = ["Prepared", "Source", "load_recipe", "make_labels", "prepare", "read_source"]
+__all__ = ["Prepared", "Source", "labels_of", "load_recipe", "make_labels", "prepare", "read_source"]
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,11 @@ def load_recipe(config: HuracanConfig) -> FeatureRecipe:
 
 def make_labels(config: HuracanConfig, candles: pl.DataFrame) -> pl.DataFrame:
     """Labels of the kind configured."""
-    wanted = config.labels
+    return labels_of(config.labels, candles)
+
+
+def labels_of(wanted: LabelConfig, candles: pl.DataFrame) -> pl.DataFrame:
+    """``[symbol, ts, label, label_end, execution_return, weight, volatility]`` of every candle, as wanted."""
     if wanted.kind == "triple_barrier":
         return triple_barrier_labels(
             candles,

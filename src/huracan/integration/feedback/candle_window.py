@@ -14,13 +14,20 @@ __all__ = ["CandleWindow", "FrameWindow"]
 class CandleWindow(Protocol):
     """Candles by time: a store, a folder, or a frame in a replay.
 
+    It may give candles that close after the moment at which it is asked, as a replay does which knows them all: whoever asks
+    looks at nothing past a moment of his own (see :class:`~huracan.integration.feedback.feature_feed.FeatureFeed`).
+
     Attributes
     ----------
-    bar : length of a bar in milliseconds.
+    bar : length of a bar in milliseconds. revision : another number whenever the same question may have another answer:
+        candles came, came late, or were revised. What was computed of an earlier revision is computed anew.
     """
 
     @property
     def bar(self) -> int: ...
+
+    @property
+    def revision(self) -> int: ...
 
     def bars(self, first: int, last: int, symbols: Sequence[str] | None = None) -> pl.DataFrame:
         """Canonical candles whose open lies in ``first <= ts <= last`` (milliseconds UTC), sorted by ``(symbol, ts)``.
@@ -54,7 +61,7 @@ class FrameWindow:
     """
 
     def __init__(self, candles: pl.DataFrame, bar: int) -> None:
-        self.bar = bar
+        self.bar, self.revision = bar, 0
         self._candles = candles
         runs = candles["symbol"].rle()
         lengths = runs.struct.field("len").to_numpy()
