@@ -125,7 +125,7 @@ def test_no_label_over_a_gap_but_the_position_is_held(candles: pl.DataFrame, ope
     told = feed_of(candles).labels(LABELS, [symbol], int(opens[395]), int(opens[430]))
     last = np.flatnonzero(told.ts == opens[399])[0]  # the last bar before the gap
     assert np.isnan(told.label[last - LABELS.horizon : last + 1]).all()
-    assert np.isfinite(told.label[last + 1 + LABELS.volatility_span])  # volatility begins anew, too
+    assert np.isfinite(told.label[last + 2 + LABELS.volatility_span // 2])  # volatility begins anew, too
     assert told.bars[last - 1] == 10.0 and told.bars[last] == 1.0
     rows = feed_of(candles).at(RECIPE, [symbol], int(opens[395]), int(opens[430]))
     begins = np.flatnonzero(np.diff(rows.segment)) + 1
