@@ -61,22 +61,45 @@ class Statement:
         """Run a statement that gives no rows; how many it touched."""
         return int(self._run(connection, values).rowcount)
 
+    def write_rows(self, connection: sa.Connection, rows: Sequence[Sequence[Any]], names: Sequence[str]) -> int:
+        """Run a statement that gives no rows once for each row of values, in the order of ``names``; how many it touched."""
+        if not rows:
+            return 0
+        _, order, defaults = self._text_for(connection)
+        if order == list(names):
+            given: list[Any] = list(rows)
+        else:
+            every = [{**defaults, **dict(zip(names, row))} for row in rows]
+            given = every if order is None else [tuple([values[name] for name in order]) for values in every]
+        return int(self._sent(connection, given, many=True).rowcount)
+
     def _run(self, connection: sa.Connection, values: dict[str, Any]) -> Any:
-        dialect: Any = connection.dialect
+        _, order, defaults = self._text_for(connection)
+        values = {**defaults, **values}
+        return self._sent(connection, values if order is None else tuple([values[name] for name in order]))
+
+    def _text_for(self, connection: sa.Connection) -> tuple[str, list[str] | None, dict[str, Any]]:
+        """The SQL of this database, the order of its values where they have no names, and the values it has itself."""
+        dialect = connection.dialect
         if dialect.name not in self._compiled:
             made: Any = self.statement.compile(dialect=dialect, column_keys=self.columns)  # type: ignore[attr-defined]
             order = list(made.positiontup) if made.positional else None
             self._compiled[dialect.name] = (str(made), order, dict(made.params))
-        text, order, defaults = self._compiled[dialect.name]
-        values = {**defaults, **values}
-        given = values if order is None else tuple([values[name] for name in order])
+        return self._compiled[dialect.name]
+
+    def _sent(self, connection: sa.Connection, given: Any, *, many: bool = False) -> Any:
+        """The cursor after the driver ran the statement, inside a transaction."""
         if not connection.in_transaction():
             connection.begin()
+        dialect: Any = connection.dialect
+        text = self._compiled[dialect.name][0]
         raw: Any = connection.connection.driver_connection
         try:
-            return raw.execute(text, given)
+            cursor = raw.cursor()
+            cursor.executemany(text, given) if many else cursor.execute(text, given)
         except dialect.dbapi.Error as error:
             raise _wrapped(connection, error, text, given) from error
+        return cursor
 
 
 def _wrapped(connection: sa.Connection, error: Any, text: str, given: Any) -> BaseException:

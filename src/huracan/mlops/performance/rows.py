@@ -1,0 +1,96 @@
+"""Rows of the live tables as frames: columns of the right kind, and no number that is none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import polars as pl
+import sqlalchemy as sa
+
+from huracan.errors import DataError
+from huracan.storage.feedback_tables import live_outcomes, live_predictions
+
+__all__ = ["OUTCOME_COLUMNS", "PREDICTION_COLUMNS", "Rows", "as_rows", "schema_of"]
+
+Rows = pl.DataFrame | Sequence[Sequence[Any]]
+"""A frame with the columns by name, or plain tuples in the order of the columns."""
+
+PREDICTION_COLUMNS: tuple[str, ...] = tuple(column.name for column in live_predictions.columns)
+"""Order of the values of a prediction: that of the table ``live_predictions``."""
+
+OUTCOME_COLUMNS: tuple[str, ...] = tuple(column.name for column in live_outcomes.columns)
+"""Order of the values of an outcome: that of the table ``live_outcomes``."""
+
+_KINDS: dict[type[Any], Any] = {
+    sa.BigInteger: pl.Int64,
+    sa.Integer: pl.Int64,
+    sa.Text: pl.String,
+    sa.Double: pl.Float64,
+    sa.JSON: pl.String,
+    sa.Boolean: pl.Boolean,
+}
+
+
+def schema_of(columns: Iterable[sa.Column[Any]]) -> dict[str, Any]:
+    """Name and kind of columns of a table, as a frame has them."""
+    return {column.name: _KINDS[type(column.type)] for column in columns}
+
+
+def as_rows(rows: Rows, table: sa.Table) -> pl.DataFrame:
+    """Rows that ``table`` takes: its columns in its order, numbers that are not finite as null.
+
+    Parameters
+    ----------
+    rows : a frame, in which columns that may be empty can be left out and times may be datetimes; or tuples of plain values.
+
+    Raises
+    ------
+    DataError : a column is missing, of another kind, or has no value where it needs one.
+
+    Examples
+    --------
+    >>> said = pl.DataFrame({"version_id": [1], "symbol": ["BTC"], "ts": [0], "role": ["champion"], "tick": [60_000],
+    ...                      "regime": [""], "score": [float("nan")], "vetoes": [1]})
+    >>> as_rows(said, live_predictions).row(0)
+    (1, 'BTC', 0, 'champion', 60000, '', None, None, None, None, None, 1)
+    """
+    schema = schema_of(table.columns)
+    if isinstance(rows, pl.DataFrame):
+        frame = _columns(rows, schema, table)
+    else:
+        frame = _tuples(rows, schema, table)
+    numbers = [name for name, kind in schema.items() if kind == pl.Float64]
+    frame = frame.with_columns(pl.when(pl.col(numbers).is_finite()).then(pl.col(numbers)))
+    needed = [column.name for column in table.columns if not column.nullable]
+    empty = [name for name, count in zip(needed, frame.select(needed).null_count().row(0)) if count]
+    if empty:
+        raise DataError(f"column '{empty[0]}' of rows for {table.name} has no value in a row; it needs one in each.")
+    return frame
+
+
+def _columns(rows: pl.DataFrame, schema: dict[str, Any], table: sa.Table) -> pl.DataFrame:
+    missing = [column.name for column in table.columns if column.name not in rows.columns and not column.nullable]
+    if missing:
+        raise DataError(f"rows for {table.name} have no column '{missing[0]}'; given are {', '.join(rows.columns)}.")
+    columns = []
+    for name, kind in schema.items():
+        if name not in rows.columns:
+            columns.append(pl.lit(None, dtype=kind).alias(name))
+        elif isinstance(rows.schema[name], pl.Datetime):
+            columns.append(pl.col(name).dt.epoch("ms"))
+        else:
+            columns.append(pl.col(name).cast(kind))
+    try:
+        return rows.select(columns)
+    except pl.exceptions.PolarsError as error:
+        raise DataError(f"rows for {table.name} cannot be read: {error}.") from error
+
+
+def _tuples(rows: Sequence[Sequence[Any]], schema: dict[str, Any], table: sa.Table) -> pl.DataFrame:
+    if rows and len(rows[0]) != len(schema):
+        raise DataError(f"a row for {table.name} has {len(rows[0])} values; {len(schema)} were expected: {', '.join(schema)}.")
+    try:
+        return pl.DataFrame(rows, schema=schema, orient="row")
+    except (pl.exceptions.PolarsError, TypeError, OverflowError) as error:
+        raise DataError(f"rows for {table.name} cannot be read: {error}.") from error
