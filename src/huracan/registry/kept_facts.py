@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from huracan.accounting import PositionPolicy
 from huracan.ensembles import AdaptiveConformal
 from huracan.errors import HuracanError, RegistryError
@@ -50,6 +53,20 @@ class Outlook:
         if self.forecast is None:
             return probability, None
         return probability, self.forecast[0] + self.forecast[1] * z
+
+    def many(self, score: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """:meth:`of` scores (n,), to the last bit; the forecast is NaN where there is none.
+
+        >>> Outlook(0.0, 1.0, 0.0, 0.5, (0.0, 0.1)).many(np.array([0.0, 9.0]))[1].round(3).tolist()
+        [0.0, 0.3]
+        """
+        z = np.zeros(len(score))
+        if self.spread:
+            z = np.clip((score - self.center) / self.spread, -_BEYOND, _BEYOND)
+        # math.exp, since NumPy's may differ from it in the last bit
+        odds = np.array([math.exp(-x) for x in (self.intercept + self.slope * z).tolist()])
+        forecast = np.full(len(z), np.nan) if self.forecast is None else self.forecast[0] + self.forecast[1] * z
+        return 1.0 / (1.0 + odds), forecast
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,17 @@ from huracan.serving.served import Served, require_bar
 from huracan.serving.signal import VetoKind
 from huracan.serving.signature import matrix_of
 
-__all__ = ["ANSWER_COLUMNS", "Rows", "answer_candles", "answer_features", "bar_of", "rows_of_candles"]
+__all__ = [
+    "ANSWER_COLUMNS",
+    "Rows",
+    "Said",
+    "answer_candles",
+    "answer_features",
+    "answered_rows",
+    "bar_of",
+    "rows_of_candles",
+    "said_of",
+]
 
 Floats = NDArray[np.float64]
 _AT_ONCE = 1_024
@@ -56,6 +66,41 @@ class Rows:
     def vetoed(self) -> NDArray[np.bool_]:
         """Whether anything speaks against a row."""
         return np.any(list(self.vetoes.values()), axis=0)
+
+
+@dataclass(frozen=True, eq=False)
+class Said:
+    """What scores mean: float64 (n,) each, NaN where there is none.
+
+    Attributes
+    ----------
+    position : that is held. probability : of a label above zero. forecast : of the label. low, high : interval around it.
+    """
+
+    position: Floats
+    probability: Floats
+    forecast: Floats
+    low: Floats
+    high: Floats
+
+
+def said_of(served: Served, rows: Rows) -> Said:
+    """What a model says by its scores, and what it holds by its decisions."""
+    n = len(rows.X)
+    position = np.full(n, 0.0 if served.baseline else np.nan)
+    if served.policy is not None:
+        position = served.policy.policy.held(rows.decided, symbol_code=rows.code, segment=rows.segment)
+    probability, forecast, low, high = (np.full(n, np.nan) for _ in range(4))
+    known = np.flatnonzero(np.isfinite(rows.score))
+    if served.outlook is not None and len(known):
+        probability[known], forecast[known] = served.outlook.many(rows.score[known])
+    interval = served.fresh_interval()
+    if interval is not None:
+        scale = rows.volatility if served.scaled else np.ones(n)
+        at = np.flatnonzero(np.isfinite(forecast) & (scale > 0))
+        reach = interval.around(0.0, scale=1.0)[1] * scale[at]
+        low[at], high[at] = forecast[at] - reach, forecast[at] + reach
+    return Said(position, probability, forecast, low, high)
 
 
 def answer_candles(served: Served, candles: pl.DataFrame, notes: Sequence[str] = ()) -> pl.DataFrame:
@@ -110,7 +155,7 @@ def rows_of_candles(served: Served, candles: pl.DataFrame, bar: int) -> Rows:
     if "close" in served.candle_columns:
         volatility = ewma_volatility(candles["close"].cast(pl.Float64).to_numpy(), start, served.volatility_span)
     decision = candles["ts"].dt.epoch("ms").to_numpy() + bar
-    return _answered(served, np.ascontiguousarray(X), symbols, code, segment, volatility, regime, decision, age)
+    return answered_rows(served, np.ascontiguousarray(X), symbols, code, segment, volatility, regime, decision, age)
 
 
 def _features(recipe: FeatureRecipe, candles: pl.DataFrame) -> pl.DataFrame:
@@ -144,7 +189,7 @@ def answer_features(served: Served, given: Any, *, strict: bool = False, notes: 
     frame = given if isinstance(given, pl.DataFrame) else pl.from_pandas(given) if hasattr(given, "iloc") else pl.DataFrame()
     keys = RowKeys.of(frame, len(X))
     order = np.argsort(keys.code, kind="stable")
-    rows = _answered(
+    rows = answered_rows(
         served,
         X[order],
         keys.symbols,
@@ -167,7 +212,7 @@ ANSWER_COLUMNS = (
 """Of answers on candles, in this order."""
 
 
-def _answered(
+def answered_rows(
     served: Served,
     X: NDArray[np.float32],
     symbols: tuple[str, ...],
@@ -178,7 +223,14 @@ def _answered(
     decision: NDArray[np.int64] | None,
     age: NDArray[np.int64] | None,
 ) -> Rows:
-    """Score and decide; ``age`` counts the bars of a segment where features warm up in its first ones."""
+    """Score and decide.
+
+    Parameters
+    ----------
+    X, symbols, code, segment, volatility, regime : as of :class:`Rows`, in time order within each symbol.
+    decision : int64 (n,), close of each bar in milliseconds UTC; None where nothing expires. age : (n,) bars of its segment
+        before each, where features warm up in the first ones.
+    """
     n = len(X)
     infinite = np.asarray(np.isinf(X).any(axis=1))
     whole = np.asarray(np.isfinite(X).all(axis=1))
@@ -238,32 +290,15 @@ def _unlike_training(
 
 
 def _frame(served: Served, rows: Rows, keys: dict[str, pl.Series], notes: Sequence[str]) -> pl.DataFrame:
-    n = len(rows.X)
-    known = np.isfinite(rows.score)
-    position = np.full(n, 0.0 if served.baseline else np.nan)
-    if served.policy is not None:
-        position = served.policy.policy.held(rows.decided, symbol_code=rows.code, segment=rows.segment)
-    probability, forecast, low, high = (np.full(n, np.nan) for _ in range(4))
-    interval = served.fresh_interval()
-    outlook = served.outlook
-    for i in np.flatnonzero(known):
-        if outlook is None:
-            break
-        probability[i], said = outlook.of(float(rows.score[i]))
-        if said is None:
-            continue
-        forecast[i] = said
-        scale = rows.volatility[i] if served.scaled else 1.0
-        if interval is not None and scale > 0:
-            low[i], high[i] = interval.around(said, scale=float(scale))
-    numbers = {"score": rows.score, "forecast": forecast, "probability": probability, "low": low, "high": high}
+    n, said, interval = len(rows.X), said_of(served, rows), served.fresh_interval()
+    numbers = {"score": rows.score} | {name: getattr(said, name) for name in ("forecast", "probability", "low", "high")}
     vetoes = [[str(kind) for kind, holds in rows.vetoes.items() if holds[i]] for i in range(n)]
     frame = pl.DataFrame(
         {**keys, **{name: pl.Series(values, dtype=pl.Float64).fill_nan(None) for name, values in numbers.items()}}
     )
     return frame.with_columns(
         regime=pl.lit(None, pl.String),
-        position=pl.Series(position, dtype=pl.Float64).fill_nan(None),
+        position=pl.Series(said.position, dtype=pl.Float64).fill_nan(None),
         do_predict=pl.Series(~rows.vetoed),
         vetoes=pl.Series(vetoes, dtype=pl.List(pl.String)),
         level=pl.when(pl.col("low").is_not_null()).then(None if interval is None else interval.level).cast(pl.Float64),

@@ -169,6 +169,13 @@ class FeatureFeed:
         self._chunks.begin()
         return self._chunks.gathered(_regimes(rules, self.candles.bar), self._wanted(symbols), first, until)
 
+    def regime_of(self, rules: RegimeClassifier, rows: FeatureSlice) -> NDArray[np.int64]:
+        """The regime of rows that :meth:`at` gave, by other rules: codes of ``REGIME_ORDER``, -1 while unknown."""
+        if not len(rows):
+            return np.empty(0, np.int64)
+        given = self.regimes(rules, rows.symbols, int(rows.ts.min()), int(rows.ts.max()) + self.candles.bar)
+        return _placed(rows, given, "regime", -1)
+
     def labels(self, labels: LabelConfig, symbols: Sequence[str], first: int, until: int) -> LabelSlice:
         """What became of the decisions at the bars of :meth:`at`, as far as it was known by ``until``."""
         self._chunks.begin()
@@ -285,7 +292,7 @@ def _segments(rows: Gathered, bar: int) -> NDArray[np.int32]:
     return (count - count[at] + rows.values["gap"][at]).astype(np.int32)
 
 
-def _placed(rows: Gathered, given: Gathered, name: str, missing: float) -> NDArray:
+def _placed(rows: Gathered | FeatureSlice, given: Gathered, name: str, missing: float) -> NDArray:
     """A quantity at the rows of another, of which its own chunks may have refused some."""
     values = given.values[name]
     if len(given) == len(rows):
