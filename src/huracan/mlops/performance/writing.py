@@ -132,36 +132,40 @@ def write_predictions(connection: sa.Connection, rows: Rows) -> int:
 def write_outcomes(connection: sa.Connection, rows: Rows, bucket: int) -> Received:
     """Keep what came of it, each once, and add what is new to its bucket."""
     given = as_rows(rows, live_outcomes)
-    first = pl.struct(_KEY).is_first_distinct()
+    first = given.select(_KEY).is_duplicated()
+    if not first.any():
+        return _write_outcomes(connection, given, bucket)
+    first = given.select(pl.struct(_KEY).is_first_distinct()).to_series()
     received = _write_outcomes(connection, given.filter(first), bucket)
-    repeated = given.filter(~first)
-    return received if repeated.is_empty() else received.and_then(write_outcomes(connection, repeated, bucket))
+    return received.and_then(write_outcomes(connection, given.filter(~first), bucket))
 
 
 def _write_outcomes(connection: sa.Connection, given: pl.DataFrame, bucket: int) -> Received:
     """The same for outcomes of different bars."""
-    there = _there(connection, given)
-    joined = given.join(there, on=_KEY, how="left", maintain_order="left")
-    without = pl.col("vetoes").is_null()
-    had = pl.col("state_there")
-    same = pl.all_horizontal(pl.col(name).eq_missing(pl.col(f"{name}_there")) for name in _TRUTH)
-    fresh = joined.filter(~without & had.is_null())
-    again = joined.filter(had.is_not_null())
-    others = again.filter((had != "never") & ~same)
-    _KNOWN[connection.dialect.name].write_rows(connection, fresh.select(OUTCOME_COLUMNS).rows(), OUTCOME_COLUMNS)
+    joined = given.join(_there(connection, given), on=_KEY, how="left", maintain_order="left")
+    nothing_said = joined["vetoes"].is_null()
+    before = joined["state_there"]
+    fresh = joined
+    if nothing_said.any() or before.null_count() < len(joined):
+        fresh = joined.filter(~nothing_said & before.is_null())
     known = fresh.select(*OUTCOME_COLUMNS, "regime", "vetoes")
-    arrived = known.filter(pl.col("state") == "known")
+    _KNOWN[connection.dialect.name].write_rows(connection, known.select(OUTCOME_COLUMNS).rows(), OUTCOME_COLUMNS)
+    arrived = known if (known["state"] == "known").all() else known.filter(pl.col("state") == "known")
     if not arrived.is_empty():
         add_to_buckets(connection, arrived, bucket)
-    revised = others.select(*_KEY, pl.col("label_there").alias("label_before"), "label").sort("symbol", "ts", "version_id")
-    _REVISED.write_rows(connection, revised.select("version_id", "symbol", "ts").rows(), ("of_version", "of_symbol", "of_ts"))
-    return Received(
-        known,
-        same=again.filter((had != "never") & same).height,
-        revised=revised,
-        too_late=again.filter(had == "never").height,
-        without_prediction=joined.filter(without).height,
-    )
+    again = joined.clear() if fresh is joined else joined.filter(before.is_not_null())
+    return _received(connection, known, again, int(nothing_said.sum()))
+
+
+def _received(connection: sa.Connection, known: pl.DataFrame, again: pl.DataFrame, without_prediction: int) -> Received:
+    """What became of the new ones, and of those that came before; of the latter, others than before are marked."""
+    given_up = pl.col("state_there") == "never"
+    same = pl.all_horizontal(pl.col(name).eq_missing(pl.col(f"{name}_there")) for name in _TRUTH)
+    late, equal = (0, 0) if again.is_empty() else again.select(late=given_up.sum(), equal=(~given_up & same).sum()).row(0)
+    revised = again.filter(~given_up & ~same).select(*_KEY, pl.col("label_there").alias("label_before"), "label")
+    revised = revised.sort("symbol", "ts", "version_id")
+    _REVISED.write_rows(connection, revised.select(_KEY).rows(), ("of_version", "of_symbol", "of_ts"))
+    return Received(known, equal, revised, late, without_prediction)
 
 
 def pending(connection: sa.Connection, version_id: int, before: int, since: int) -> pl.DataFrame:
