@@ -12,9 +12,12 @@ _HOME: dict[str, str] = {
     "Decision": "huracan.mlops.retraining",
     "Evidence": "huracan.mlops.evidence",
     "EvidenceKind": "huracan.mlops.evidence",
+    "LiveExpectation": "huracan.mlops.live_expectation",
+    "PerformanceStore": "huracan.mlops.performance.store",
     "PolicyHistory": "huracan.mlops.policy_history",
     "RetrainDecision": "huracan.mlops.retraining",
     "RetrainPolicy": "huracan.mlops.retraining",
+    "SkillMonitor": "huracan.mlops.skill_monitor",
 }
 
 __all__ = sorted(_HOME)

@@ -1,0 +1,187 @@
+"""The monitor: false alarms as rare as promised, falls found when theory says, evidence that stands and goes."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.signal import lfilter
+
+from huracan.errors import DataError, NotEnoughData
+from huracan.mlops import EvidenceKind, LiveExpectation, SkillMonitor
+from huracan.mlops.live_expectation import PromisedMean
+from huracan.mlops.skill_monitor import alarm_threshold
+
+HOUR = 3_600_000
+
+
+def fed(watch: SkillMonitor, payoff: NDArray[np.float64], first: int = 0) -> SkillMonitor:
+    """The monitor after these payoffs."""
+    for bar, value in enumerate(payoff.tolist(), start=first):
+        watch.update(value, moment=bar * HOUR)
+    return watch
+
+
+def sums(payoff: NDArray[np.float64], expected: float, spread: float) -> NDArray[np.float64]:
+    """Page's sum, by its other definition: how far the walk is above its minimum so far."""
+    walk = np.cumsum((expected / 2 - payoff) / spread, axis=-1)
+    return np.asarray(walk - np.minimum.accumulate(np.minimum(walk, 0.0), axis=-1))
+
+
+@pytest.mark.parametrize(
+    ("process", "long_run", "most"),
+    [((1.0,), 1.0, 1.25), ((1.0, -0.5), 2.0, 1.5), ((1.0, -0.9), 10.0, 2.6)],
+    ids=["independent", "AR(.5)", "AR(.9)"],
+)
+@pytest.mark.parametrize("expected", [0.1, 0.3])
+def test_a_false_alarm_is_as_rare_as_asked_for_or_rarer(
+    process: tuple[float, ...], long_run: float, most: float, expected: float
+) -> None:
+    run_length, paths = 500, 400
+    noise = lfilter([1.0], process, np.random.default_rng(3).standard_normal((paths, 6 * run_length + 100)), axis=1)[:, 100:]
+    payoff = expected + noise / noise.std()
+    spread = long_run / float(noise.std())
+    over = sums(payoff, expected, spread) > alarm_threshold(expected / 2 / spread, run_length)
+    passed = over.any(axis=1)
+    first = np.where(passed, over.argmax(axis=1) + 1, over.shape[1])
+    realised = first.sum() / passed.sum()  # censored exponential
+    assert 0.88 * run_length < realised < most * run_length  # noise of 400 paths: 5 %
+
+
+@pytest.mark.parametrize(("after", "bars"), [(0.0, 250), (-0.2, 95)])
+def test_a_fall_is_found_when_theory_says(after: float, bars: int) -> None:
+    """Siegmund (1985): from 0 to a line b under a drift d takes (exp(-2 d b) + 2 d b - 1) / (2 d^2) steps on average."""
+    watch = SkillMonitor(expected=0.2, spread=1.0)
+    drift, line = 0.1 - after, watch.threshold + 1.166
+    theory = (math.exp(-2 * drift * line) + 2 * drift * line - 1) / (2 * drift**2)
+    assert theory == pytest.approx(bars, rel=0.02)
+    payoff = np.random.default_rng(5).standard_normal((400, 1500)) + after
+    first = (sums(payoff, 0.2, 1.0) > watch.threshold).argmax(axis=1) + 1
+    assert first.mean() == pytest.approx(theory, rel=0.1)
+
+
+def test_the_sum_alarms_where_pages_does_and_dates_the_change_to_its_last_zero() -> None:
+    payoff = np.random.default_rng(0).standard_normal(900) + np.where(np.arange(900) < 500, 0.3, -0.3)
+    expected = sums(payoff, 0.3, 1.2)
+    watch = SkillMonitor(expected=0.3, spread=1.2, run_length=2_000)
+    first = int((expected > watch.threshold).argmax())
+    fed(watch, payoff[:first])
+    assert not watch.fallen and watch.changed_at is None
+    fed(watch, payoff[first : first + 1], first)
+    zeros = np.flatnonzero(expected[: first + 1] == 0.0)
+    assert watch.fallen and watch.changed_at == (zeros[-1] + 1) * HOUR
+    assert watch.missing == pytest.approx(expected[first], abs=1e-9)
+    assert 430 <= watch.changed_at / HOUR <= 530 < first < 600
+
+
+def test_evidence_stands_while_what_was_lost_is_not_made_up_for() -> None:
+    watch = fed(SkillMonitor(expected=0.2, spread=1.0, run_length=1_000, name="btc v3"), np.full(60, -0.5))
+    assert watch.fallen and watch.missing == pytest.approx(36.0)  # 60 x (.1 + .5)
+    (seen,) = watch.evidence(name="btc", tick=60 * HOUR, symbol="BTC", version_id=7)
+    assert (seen.kind, seen.strong, seen.since, seen.version_id) == (EvidenceKind.SKILL_FALL, True, 0, 7)
+    assert seen.sentence == (
+        "the skill of btc v3 fell: 0.2 a moment was promised, since 1970-01-01 00:00 it is -0.5 over 60 moments "
+        "(one such alarm in 1000 moments is false)."
+    )
+    assert seen.details["n"] == 60 and seen.details["mean"] == -0.5
+    fed(watch, np.full(17, 2.0), 60)
+    assert watch.fallen and 0 < watch.missing < watch.threshold
+    fed(watch, np.full(3, 2.0), 77)
+    assert not watch.fallen and watch.missing == 0.0 and watch.evidence(name="btc", tick=80 * HOUR) == ()
+    assert watch.sentence == "Nothing speaks against the skill of btc v3 after 80 moments."
+
+
+def test_no_skill_is_shown_only_of_payoffs_below_nothing() -> None:
+    payoff = np.random.default_rng(1).standard_normal(2_000)
+    watch = fed(SkillMonitor(expected=0.0, spread=1.0, name="btc v3"), payoff - 0.3)
+    assert watch.has_no_skill and not watch.fallen and watch.threshold == math.inf
+    (seen,) = watch.evidence(name="btc", tick=0)
+    assert (seen.kind, seen.strong, seen.since) == (EvidenceKind.NO_SKILL, True, None)
+    assert seen.p_value is not None and seen.p_value < 0.01 and seen.statistic is not None and seen.statistic < -3
+    assert seen.sentence.startswith("btc v3 is shown to have no skill since it is in use: its mean payoff is below 0 (-0.3")
+    assert not fed(SkillMonitor(expected=0.0, spread=1.0), payoff + 0.02).has_no_skill
+
+
+def test_both_looks_may_speak() -> None:
+    watch = fed(SkillMonitor(expected=0.2, spread=1.0), np.random.default_rng(1).standard_normal(500) - 0.4)
+    kinds = [seen.kind for seen in watch.evidence(name="btc", tick=0)]
+    assert kinds == [EvidenceKind.NO_SKILL, EvidenceKind.SKILL_FALL]
+    assert "no skill" in watch.sentence and "fell" in watch.sentence
+
+
+@pytest.mark.parametrize("cut", [0, 1, 130, 299])
+def test_it_goes_on_from_json_to_the_same_bits(cut: int) -> None:
+    payoff = np.random.default_rng(2).standard_normal(300) - 0.2
+    whole = fed(SkillMonitor(expected=0.25, spread=1.1, run_length=100, name="v"), payoff)
+    begun = fed(SkillMonitor(expected=0.25, spread=1.1, run_length=100, name="v"), payoff[:cut])
+    went_on = fed(SkillMonitor.from_json(begun.to_json()), payoff[cut:], cut)
+    assert went_on.to_json() == whole.to_json()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"kind": "huracan.Other"}, {"missing": -1.0}, {"missing": "much"}, {"n_since": 99}, {"moment": None}, {"watch": {}}],
+)
+def test_a_state_that_is_none_is_refused(change: dict[str, Any]) -> None:
+    state = json.loads(fed(SkillMonitor(expected=0.2, spread=1.0), np.zeros(20)).to_json())
+    with pytest.raises(DataError, match="this is not the state of a SkillMonitor"):
+        SkillMonitor.from_json(json.dumps({**state, **change}))
+
+
+def test_what_cannot_be_taken_changes_nothing() -> None:
+    watch = fed(SkillMonitor(expected=0.2, spread=1.0, name="v3"), np.full(5, 0.1))
+    before = watch.to_json()
+    for payoff in (math.nan, math.inf):
+        with pytest.raises(DataError, match="the payoff of v3"):
+            watch.update(payoff, moment=9 * HOUR)
+    for bar in (4, 3):
+        with pytest.raises(DataError, match=f"the payoff of v3 at 1970-01-01 0{bar}:00 came after that of 1970-01-01 04:00"):
+            watch.update(0.1, moment=bar * HOUR)
+    assert watch.to_json() == before
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"expected": math.nan, "spread": 1.0}, "expected is nan; a finite number"),
+        ({"expected": 0.1, "spread": 0.0}, "spread is 0.0; a number above 0"),
+        ({"expected": 0.1, "spread": 1.0, "run_length": 5}, "run_length is 5; a number above 19"),
+        ({"expected": 0.1, "spread": 1.0, "alpha": 2}, "alpha is 2"),
+    ],
+)
+def test_settings_out_of_bounds_are_refused(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        SkillMonitor(**settings)
+
+
+def test_an_expectation_counts_dependence_and_promises_less_the_less_is_known() -> None:
+    noise = np.random.default_rng(0).standard_normal(4_000)
+    independent, dependent = (LiveExpectation.of(0.2 + lfilter([1.0], [1.0, -rho], noise)) for rho in (0.0, 0.8))
+    assert independent.spread == pytest.approx(1.0, rel=0.2) and dependent.spread == pytest.approx(5.0, rel=0.3)
+    short = LiveExpectation.of(noise[:100] - noise[:100].mean() + independent.skill.mean)
+    assert short.expected < independent.expected < independent.skill.mean
+    assert LiveExpectation.of(noise - 0.2).expected == 0.0
+    low, high = independent.skill.interval(0.5)
+    assert independent.expected == low and low < independent.skill.mean < high
+
+
+def test_an_expectation_survives_json_and_strange_company() -> None:
+    noise = np.random.default_rng(0).standard_normal(400)
+    promised = LiveExpectation.of(0.2 + noise, net=noise / 100)
+    kept = json.loads(json.dumps({**promised.to_dict(), "mean_label": {"BTC": 0.0}}))
+    assert LiveExpectation.from_dict(kept) == promised and isinstance(promised.net, PromisedMean)
+    assert SkillMonitor.of(promised, name="v").expected == promised.expected
+    for unknown in ({}, {"skill": None, "spread": 1.0, "deviation": 1.0}, {**kept, "skill": {"mean": 1}}):
+        with pytest.raises(DataError, match="this is no live expectation"):
+            LiveExpectation.from_dict(unknown)
+
+
+def test_without_positions_nothing_is_promised_of_net_returns() -> None:
+    payoff = np.random.default_rng(0).standard_normal(100)
+    assert LiveExpectation.of(payoff, net=np.zeros(100)).net is None
+    with pytest.raises(NotEnoughData, match="20"):
+        LiveExpectation.of(payoff[:10])
