@@ -1,0 +1,120 @@
+"""Who takes over, who does not, and why: decided by evidence, or by the time that was allowed."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+
+from huracan.errors import DataError
+from huracan.integration.feedback.shadowing import Outcome, ShadowMatch, paired_payoffs
+
+HOUR = 3_600_000
+
+
+def payoffs(seed: int, n: int = 400) -> tuple[np.ndarray, np.ndarray]:
+    market = np.random.default_rng(seed).standard_normal((2, n))
+    return market[0], 0.5 * market[0] + market[1]
+
+
+def played(gain: float, n: int = 400, seed: int = 0) -> ShadowMatch:
+    champion, shadow = payoffs(seed, n)
+    return ShadowMatch("m/1", "m/2").update(np.arange(n) * HOUR, champion, shadow + gain)
+
+
+def test_the_better_one_wins() -> None:
+    won, lost = played(0.6), played(-0.6)
+    assert won.verdict(bars=400, bars_allowed=500).outcome is Outcome.PROMOTE  # type: ignore[union-attr]
+    assert lost.verdict(bars=400, bars_allowed=500).outcome is Outcome.REJECT  # type: ignore[union-attr]
+    assert "'m/2' is better than 'm/1'" in won.sentence and "'m/1' is better than 'm/2'" in lost.sentence
+    assert won.trial(bars=400, bars_allowed=500).outcome is Outcome.ROLL_BACK  # type: ignore[union-attr]
+    assert lost.trial(bars=400, bars_allowed=500).outcome is Outcome.SETTLE  # type: ignore[union-attr]
+
+
+def test_equal_ones_go_on_until_the_time_is_over() -> None:
+    match = played(0.0)
+    assert match.verdict(bars=400, bars_allowed=500) is None and match.trial(bars=400, bars_allowed=500) is None
+    over = match.verdict(bars=500, bars_allowed=500)
+    assert over is not None and over.outcome is Outcome.EXPIRE and over.sentence.startswith("After 500 bars of 500 allowed: N")
+    assert match.trial(bars=500, bars_allowed=500).outcome is Outcome.SETTLE  # type: ignore[union-attr]
+    silent = ShadowMatch("m/1", "m/2").verdict(bars=500, bars_allowed=500)
+    assert silent is not None and "0 observations" in silent.sentence
+
+
+def test_newer_and_not_worse() -> None:
+    """By the margin and no further: the lower end of the interval decides."""
+    match = played(0.05)
+    low, _ = match.interval
+    assert low < 0 and match.verdict(bars=400, bars_allowed=500, short_of=-low * 0.99) is None
+    verdict = match.verdict(bars=400, bars_allowed=500, short_of=-low * 1.01)
+    assert verdict is not None and verdict.outcome is Outcome.PROMOTE and verdict.sentence.startswith("'m/2' is newer and not")
+    assert ShadowMatch("m/1", "m/2").verdict(bars=1, bars_allowed=500, short_of=100.0) is None  # nothing was looked at yet
+
+
+def test_equal_ones_are_rarely_called_different() -> None:
+    """At most alpha: with 200 pairs, 5 % and three binomial standard errors."""
+    wrong = sum(played(0.0, 300, seed).verdict(bars=1, bars_allowed=500) is not None for seed in range(200))
+    # the second series has variance 1.25 and mean 0 as the first: equal means
+    assert wrong <= 200 * 0.05 + 3 * np.sqrt(200 * 0.05 * 0.95)
+
+
+def test_each_moment_counts_once_and_state_goes_on_to_the_same_bits() -> None:
+    champion, shadow = payoffs(3)
+    whole = ShadowMatch("m/1", "m/2", horizon=8).update(np.arange(400) * HOUR, champion, shadow)
+    pieces = ShadowMatch("m/1", "m/2", horizon=8)
+    for first in range(0, 400, 25):
+        again = slice(max(0, first - 10), first + 25)  # what was taken comes a second time
+        pieces.update(np.arange(400)[again] * HOUR, champion[again], shadow[again])
+        pieces = ShadowMatch.from_json(pieces.to_json())
+    assert pieces.to_json() == whole.to_json() and pieces.n == 400 and pieces.moment == 399 * HOUR
+    assert whole.interval[0] > -np.inf
+
+
+def test_the_first_look_waits_for_overlapping_labels() -> None:
+    assert "first look is at 60" in ShadowMatch("a", "b").sentence
+    assert "first look is at 240" in ShadowMatch("a", "b", horizon=24).sentence
+
+
+def test_no_verdict_stands_that_the_data_turned_against() -> None:
+    """As where promotions are frozen, and what won early has lost since."""
+    champion, shadow = payoffs(1, 3_000)
+    turned = np.where(np.arange(3_000) < 300, 0.8, -0.8)
+    match = ShadowMatch("m/1", "m/2").update(np.arange(3_000) * HOUR, champion, shadow + turned)
+    assert "It was decided" in match.sentence and match.interval[0] == -np.inf
+    assert match.verdict(bars=100, bars_allowed=500) is None
+    assert match.verdict(bars=500, bars_allowed=500).outcome is Outcome.EXPIRE  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("moments", "payoff", "said"),
+    [([2, 1], [0.1, 0.2], "moment 1 comes after 2"), ([1, 2], [0.1, np.nan], "finite")],
+)
+def test_what_cannot_be_taken_changes_nothing(moments: list[int], payoff: list[float], said: str) -> None:
+    match = ShadowMatch("m/1", "m/2")
+    with pytest.raises(DataError, match=said):
+        match.update(moments, payoff, [0.0, 0.0])
+    assert match.n == 0 and match.moment is None
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"kind": "other", "version": 1}', "[1]"])
+def test_other_states_are_refused(text: str) -> None:
+    with pytest.raises(DataError, match="no state of a ShadowMatch"):
+        ShadowMatch.from_json(text)
+
+
+def test_pairs_are_bars_that_both_answered() -> None:
+    rng = np.random.default_rng(0)
+    frames = [
+        pl.DataFrame({"symbol": ["A", "B"] * 50, "ts": np.repeat(np.arange(50), 2), "payoff": rng.standard_normal(100)}).sample(
+            80, seed=seed, shuffle=True
+        )
+        for seed in (0, 1)
+    ]
+    moments, one, two = paired_payoffs(*frames)
+    first, second = ({(row[0], row[1]): row[2] for row in frame.iter_rows()} for frame in frames)
+    for moment, a, b in zip(moments.tolist(), one, two):
+        both = [symbol for symbol in "AB" if (symbol, moment) in first and (symbol, moment) in second]
+        assert a == pytest.approx(np.mean([first[s, moment] for s in both]))
+        assert b == pytest.approx(np.mean([second[s, moment] for s in both]))
+    assert (np.diff(moments) > 0).all()
+    assert len(paired_payoffs(frames[0].clear(), frames[1])[0]) == 0
