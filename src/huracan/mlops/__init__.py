@@ -9,15 +9,20 @@ from importlib import import_module
 from typing import Any
 
 _HOME: dict[str, str] = {
+    "Alert": "huracan.mlops.alerts",
+    "AlertLevel": "huracan.mlops.alerts",
+    "Alerts": "huracan.mlops.alerts",
     "Decision": "huracan.mlops.retraining",
     "Evidence": "huracan.mlops.evidence",
     "EvidenceKind": "huracan.mlops.evidence",
+    "LogChannel": "huracan.mlops.alert_channels",
     "LiveExpectation": "huracan.mlops.live_expectation",
     "PerformanceStore": "huracan.mlops.performance.store",
     "PolicyHistory": "huracan.mlops.policy_history",
     "RetrainDecision": "huracan.mlops.retraining",
     "RetrainPolicy": "huracan.mlops.retraining",
     "SkillMonitor": "huracan.mlops.skill_monitor",
+    "WebhookChannel": "huracan.mlops.alert_channels",
 }
 
 __all__ = sorted(_HOME)
