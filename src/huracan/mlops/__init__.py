@@ -9,10 +9,13 @@ from importlib import import_module
 from typing import Any
 
 _HOME: dict[str, str] = {
+    "Adwin": "huracan.mlops.streaming",
     "Alert": "huracan.mlops.alerts",
     "AlertLevel": "huracan.mlops.alerts",
     "Alerts": "huracan.mlops.alerts",
     "ColumnDrift": "huracan.mlops.drift_report",
+    "Cusum": "huracan.mlops.streaming",
+    "DDM": "huracan.mlops.streaming",
     "Decision": "huracan.mlops.retraining",
     "DriftDetector": "huracan.mlops.drift_detector",
     "DriftReport": "huracan.mlops.drift_report",
@@ -21,6 +24,7 @@ _HOME: dict[str, str] = {
     "JointDrift": "huracan.mlops.drift_report",
     "LiveExpectation": "huracan.mlops.live_expectation",
     "LogChannel": "huracan.mlops.alert_channels",
+    "PageHinkley": "huracan.mlops.streaming",
     "PerformanceStore": "huracan.mlops.performance.store",
     "PolicyHistory": "huracan.mlops.policy_history",
     "REFERENCE_FILE": "huracan.mlops.reference",
@@ -28,6 +32,7 @@ _HOME: dict[str, str] = {
     "RetrainDecision": "huracan.mlops.retraining",
     "RetrainPolicy": "huracan.mlops.retraining",
     "SkillMonitor": "huracan.mlops.skill_monitor",
+    "StreamingDetector": "huracan.mlops.streaming",
     "WebhookChannel": "huracan.mlops.alert_channels",
 }
 
