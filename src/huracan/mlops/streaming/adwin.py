@@ -21,6 +21,10 @@ _LARGEST_EXPONENT = 690.0
 """``delta`` is never below exp(-690): it stays a normal floating point number."""
 
 
+_UNIT = 0.1
+"""Scale of a calibrated detector in standard deviations: in such small units the second term of the bound hardly counts."""
+
+
 class Adwin(StreamingDetector):
     """Alarm when some older part of the window has another mean than the newer rest.
 
@@ -36,8 +40,8 @@ class Adwin(StreamingDetector):
     delta : confidence, above 0 and at most 1; smaller alarms later.
     clock : numbers from one check to the next. max_buckets : stretches of one length, at least 2.
     min_window_length : a part shorter than this is not looked at. grace_period : numbers before the first check.
-    scale : what numbers are divided by. The second term of the bound is for numbers between 0 and 1; divided by their standard
-        deviation it hardly counts, as :meth:`calibrated` does.
+    scale : what numbers are divided by. The second term of the bound is made for numbers between 0 and 1; where they are
+        divided by little, it hardly counts.
 
     Raises
     ------
@@ -54,7 +58,7 @@ class Adwin(StreamingDetector):
     >>> for row, x in enumerate([0.0, 1.0] * 300 + [2.0, 3.0] * 100):
     ...     if watch.update(x).drift_detected:
     ...         print(row, watch.direction, watch.changed_at)
-    639 up 80
+    639 up 56
     """
 
     _SETTINGS: ClassVar[tuple[str, ...]] = ("delta", "clock", "max_buckets", "min_window_length", "grace_period", "scale")
@@ -92,8 +96,8 @@ class Adwin(StreamingDetector):
     def calibrated(cls, reference: ArrayLike, *, run_length: float, random_state: int = 0, **settings: Any) -> Self:
         """A detector that alarms once in ``run_length`` numbers on average while the stream is as in ``reference``.
 
-        As :meth:`StreamingDetector.calibrated`; ``scale`` is by default the standard deviation of the reference, and ``delta``
-        is what is found. It is no longer a confidence: the bound assumes independence, dependence makes it very small.
+        As :meth:`StreamingDetector.calibrated`; ``scale`` is by default a tenth of the standard deviation of the reference, and
+        ``delta`` is what is found. It is no longer a confidence: the bound assumes independence, and dependence makes it tiny.
 
         Examples
         --------
@@ -101,9 +105,9 @@ class Adwin(StreamingDetector):
         >>> 1e-4 < Adwin.calibrated(reference, run_length=2000).delta < 0.9
         True
         """
-        series = reference_series(reference, cls.__name__)
+        series = reference_series(reference, run_length, cls.__name__)
         without("delta", settings, cls.__name__)
-        settings.setdefault("scale", float(series.std()))
+        settings.setdefault("scale", _UNIT * float(series.std()))
         trial = cls(**settings)
         exponent, calibration = calibrate(
             series, trial._exponents, run_length, random_state=random_state, lowest=0.0, highest=_LARGEST_EXPONENT

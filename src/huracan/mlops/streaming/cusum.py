@@ -71,7 +71,7 @@ class Cusum(StreamingDetector):
         >>> 4 < watch.threshold < 12, watch.replay(np.full(40, 1.0)).tolist()[0] < 20
         (True, True)
         """
-        series = reference_series(reference, cls.__name__)
+        series = reference_series(reference, run_length, cls.__name__)
         without("threshold", settings, cls.__name__)
         estimated = "target" not in settings
         settings.setdefault("target", float(series.mean()))

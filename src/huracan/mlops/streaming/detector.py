@@ -50,8 +50,8 @@ class StreamingDetector(ABC):
     >>> from huracan.mlops import PageHinkley
     >>> watch = PageHinkley(threshold=20.0)
     >>> watch.replay([0.0] * 100 + [1.0] * 100).tolist()
-    [124]
-    >>> StreamingDetector.from_json(watch.to_json()).n == watch.n == 75
+    [122]
+    >>> StreamingDetector.from_json(watch.to_json()).n == watch.n == 77
     True
     """
 
@@ -146,8 +146,8 @@ class StreamingDetector(ABC):
         """A detector that alarms once in ``run_length`` numbers on average while the stream is as in ``reference``.
 
         The threshold is found on simulated continuations of the reference: an autoregression whose shocks are drawn from its
-        residuals (a Markov chain for a stream of 0 and 1), so that dependence is paid for. What such a simulation does not know,
-        volatility that clusters and regimes that last, must be in ``run_length`` as reserve.
+        residuals (a Markov chain for a stream of 0 and 1), so that dependence is paid for. Such a simulation does not know of
+        volatility that clusters and regimes that last: leave a reserve for them in ``run_length``.
 
         Parameters
         ----------
@@ -236,13 +236,14 @@ class StreamingDetector(ABC):
             raise ValueError(f"it has taken {values[0]} numbers")
         return values
 
-    def _check(self, values: NDArray[np.float64]) -> None:
+    @classmethod
+    def _check(cls, values: NDArray[np.float64]) -> None:
         """Refuse numbers that this detector does not take."""
         bad = ~(np.abs(values) <= LARGEST)
         if bad.any():
             at = int(np.argmax(bad))
             where = "" if len(values) == 1 else f" at row {at}"
-            raise DataError(f"{type(self).__name__} was given {values[at]:g}{where}; a finite number up to 1e150 was expected.")
+            raise DataError(f"{cls.__name__} was given {values[at]:g}{where}; a finite number up to 1e150 was expected.")
 
     def _settings(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self._SETTINGS}
@@ -265,15 +266,20 @@ class StreamingDetector(ABC):
 
 def _kinds(base: type) -> list[type]:
     """Every detector there is."""
-    return [kind for child in base.__subclasses__() for kind in (child, *_kinds(child))]
+    children: list[type] = base.__subclasses__()
+    return [kind for child in children for kind in (child, *_kinds(child))]
 
 
 def check_number(value: Any, name: str, *, above: float | None = None, least: float | None = None) -> float:
     """A finite number, larger than ``above`` or at least ``least``, or a sentence."""
-    expected = f"a number above {above:g}" if above is not None else f"a number of at least {least:g}" if least is not None else ""
+    expected = "a finite number"
+    if above is not None:
+        expected = f"a number above {above:g}"
+    elif least is not None:
+        expected = f"a number of at least {least:g}"
     fits = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool) and math.isfinite(value)
     if not fits or (above is not None and value <= above) or (least is not None and value < least):
-        raise DataError(f"{name} is {value!r}; {expected or 'a finite number'} was expected.")
+        raise DataError(f"{name} is {value!r}; {expected} was expected.")
     return float(value)
 
 
@@ -288,4 +294,4 @@ def check_mode(mode: Any) -> Mode:
     """One of the three modes, or a sentence."""
     if mode not in ("up", "down", "both"):
         raise DataError(f"mode is {mode!r}; 'up', 'down' or 'both' was expected.")
-    return mode  # type: ignore[no-any-return]
+    return mode

@@ -40,8 +40,8 @@ class PageHinkley(StreamingDetector):
 
     References
     ----------
-    Page (1954), "Continuous Inspection Schemes", Biometrika 41; Hinkley (1971), Biometrika 58. In the form of the library River:
-    the same alarms on the same settings.
+    Page (1954), "Continuous Inspection Schemes", Biometrika 41; Hinkley (1971), Biometrika 58. In the form of the library
+    River: the same alarms on the same settings.
 
     Examples
     --------
@@ -84,7 +84,7 @@ class PageHinkley(StreamingDetector):
         >>> 10 < PageHinkley.calibrated(reference, run_length=1000).threshold < 100
         True
         """
-        series = reference_series(reference, cls.__name__)
+        series = reference_series(reference, run_length, cls.__name__)
         without("threshold", settings, cls.__name__)
         settings.setdefault("delta", _SMALL_SHIFT * float(series.std()))
         trial = cls(threshold=1.0, **settings)

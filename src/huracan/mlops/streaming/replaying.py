@@ -39,4 +39,4 @@ def _compiled(loop: Callable[..., Any]) -> Callable[..., Any] | None:
         from numba import njit
     except ImportError:
         return None
-    return njit(loop)  # type: ignore[no-any-return]
+    return njit(loop)

@@ -13,18 +13,19 @@ from scipy.signal import lfilter
 
 from huracan.errors import DataError
 from huracan.statistics.persistence import fit_autoregression
-from huracan.statistics.sample_checks import as_sample, check_seed
+from huracan.statistics.sample_checks import as_sample, check_seed, rounding
 from huracan.statistics.spectrum import autocovariances, cosine_projections, gathered
 
 __all__ = ["Calibration", "Continuation", "calibrate", "reference_series", "without"]
 
-_PATHS = 200
+_PATHS = 400
 _FEWEST_PATHS = 64
 _MOST_NUMBERS = 60_000_000
 """Numbers that are simulated at most, as long as there are 64 paths."""
 
-_HORIZON = 8
-"""Length of a simulated path in run lengths: one path in 3,000 goes without an alarm."""
+_LONG, _SHORT = 16, 8
+"""Length of a simulated path in run lengths. The longer serves detectors that alarm early or late rather than steadily; where
+it is too much work, one path in 3,000 of a steady one goes without an alarm."""
 
 _AT_ONCE = 4_000_000
 _BURN_IN = 300
@@ -155,14 +156,13 @@ def calibrate(
 
     Raises
     ------
-    DataError : ``run_length`` is out of bounds, or no threshold within its bounds reaches it.
+    DataError : no threshold within its bounds reaches ``run_length``.
     """
     check_seed(random_state)
-    if isinstance(run_length, bool) or not isinstance(run_length, (int, float)) or not _SHORTEST <= run_length <= _LONGEST:
-        raise DataError(f"run_length is {run_length!r}; a number from {_SHORTEST} to {_LONGEST:,} was expected.")
     random = np.random.default_rng(random_state)
     stream = Continuation(reference)
-    horizon = math.ceil(_HORIZON * run_length)
+    lengths = _LONG if _LONG * run_length * _PATHS <= _MOST_NUMBERS else _SHORT
+    horizon = math.ceil(lengths * run_length)
     n_paths = min(_PATHS, max(_FEWEST_PATHS, _MOST_NUMBERS // horizon))
     records: list[_Record] = []
     together = max(1, _AT_ONCE // horizon)
@@ -172,26 +172,30 @@ def calibrate(
             paths += stream.error_of_mean * random.standard_normal((len(paths), 1))
         records += _records(*statistic(paths))
     threshold = _bisected(records, run_length, horizon, lowest, highest)
-    enough = len(reference) >= _ENOUGH * run_length
-    note = (
-        ""
-        if enough
-        else f"the reference holds {len(reference):,} numbers; {_ENOUGH * run_length:,.0f} are needed for {run_length:,.0f} to hold closely"
-    )
+    note = ""
+    if len(reference) < _ENOUGH * run_length:
+        note = (
+            f"the reference holds {len(reference):,} numbers; {_ENOUGH * run_length:,.0f} are needed for {run_length:,.0f}"
+        )
     found = _mean_run_length(records, threshold, horizon)
     return threshold, Calibration(float(run_length), found, len(reference), n_paths, stream.model, note)
 
 
-def reference_series(reference: ArrayLike, name: str) -> NDArray[np.float64]:
+def reference_series(reference: ArrayLike, run_length: float, name: str) -> NDArray[np.float64]:
     """The reference as finite float64 (n,), or a sentence.
 
     Raises
     ------
-    DataError : not one dimension, not finite, or constant. NotEnoughData : fewer than 100 numbers.
+    DataError : not one dimension, not finite, or constant; or ``run_length`` is out of bounds.
+    NotEnoughData : fewer than 100 numbers.
     """
+    if isinstance(run_length, bool) or not isinstance(run_length, (int, float)) or not _SHORTEST <= run_length <= _LONGEST:
+        raise DataError(f"run_length is {run_length!r}; a number from {_SHORTEST} to {_LONGEST:,} was expected.")
     series = as_sample(reference, "reference", minimum=_FEWEST_ROWS, purpose=f"{name}.calibrated")
-    if np.ptp(series) <= 64 * np.finfo(np.float64).eps * np.abs(series).max():
-        raise DataError(f"reference is {series[0]:g} in all {len(series)} rows; without variation no run length can be simulated.")
+    if np.ptp(series) <= rounding(series):
+        raise DataError(
+            f"reference is {series[0]:g} in all {len(series)} rows; without variation nothing can be simulated."
+        )
     return series
 
 
@@ -231,10 +235,11 @@ def _bisected(records: list[_Record], run_length: float, horizon: int, lowest: f
     finite = [float(record.values[np.isfinite(record.values)].max(initial=lowest)) for record in records]
     low, high = lowest, min(highest, max(finite))
     shortest, longest = (_mean_run_length(records, threshold, horizon) for threshold in (low, high))
-    if shortest > run_length:
-        raise DataError(f"run_length is {run_length:,.0f}; the shortest that can be reached on this reference is {shortest:,.0f}.")
-    if longest < run_length:
-        raise DataError(f"run_length is {run_length:,.0f}; the longest that can be reached on this reference is {longest:,.0f}.")
+    if not shortest <= run_length <= longest:
+        bound = f"shortest that can be reached on this reference is {shortest:,.0f}"
+        if longest < run_length:
+            bound = f"longest that can be reached on this reference is {longest:,.0f}"
+        raise DataError(f"run_length is {run_length:,.0f}; the {bound}.")
     for _ in range(60):
         middle = 0.5 * (low + high)
         if _mean_run_length(records, middle, horizon) < run_length:
