@@ -1,7 +1,8 @@
 """River's detectors on the streams of ``alarm_streams.py``; runs in River's environment: ``python river_alarms.py [ROUNDS]``.
 
-Prints JSON: River's version, the hash of each stream, rows of alarms and of warnings by stream, detector and settings, and,
-where ``ROUNDS`` is given, numbers a second at River's default settings (the best of so many rounds).
+Prints JSON: River's version, the hash of each stream, rows of alarms and spans of warnings by stream, detector and settings,
+and, where ``ROUNDS`` is given, numbers a second at River's default settings (the best of so many rounds). Without ``ROUNDS`` it
+prints what ``tests/mlops/river_alarms.json`` keeps.
 """
 
 from __future__ import annotations
@@ -20,16 +21,20 @@ from river.drift.binary import DDM
 KINDS = {"PageHinkley": PageHinkley, "Adwin": ADWIN, "DDM": DDM}
 
 
-def alarms(detector: object, stream: list[float]) -> tuple[list[int], list[int]]:
-    """Rows of alarms, and rows of warnings."""
-    found: tuple[list[int], list[int]] = ([], [])
+def alarms(detector: object, stream: list[float]) -> tuple[list[int], list[list[int]]]:
+    """Rows of alarms, and spans of warnings, each from a row up to another."""
+    rows: list[int] = []
+    spans: list[list[int]] = []
     for row, x in enumerate(stream):
         detector.update(x)
         if detector.drift_detected:
-            found[0].append(row)
+            rows.append(row)
         if getattr(detector, "warning_detected", False):
-            found[1].append(row)
-    return found
+            if spans and spans[-1][1] == row:
+                spans[-1][1] = row + 1
+            else:
+                spans.append([row, row + 1])
+    return rows, spans
 
 
 def main(rounds: int = 0) -> None:
@@ -59,7 +64,8 @@ def main(rounds: int = 0) -> None:
             seconds.append(time.process_time() - began)
         rates[kind] = len(stream) / min(seconds)
     hashes = {name: hashlib.sha256(struct.pack(f"<{len(s)}d", *s)).hexdigest() for name, s in given.items()}
-    print(json.dumps({"river": version("river"), "streams": hashes, "runs": told, "rates": rates}))
+    page = {"river": version("river"), "streams": hashes, "runs": told}
+    print(json.dumps(page if not rounds else {**page, "rates": rates}))
 
 
 if __name__ == "__main__":

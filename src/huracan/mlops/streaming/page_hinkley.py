@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.signal import lfilter
 
 from huracan.errors import DataError
 from huracan.mlops.streaming.detector import Direction, Mode, StreamingDetector, check_mode, check_number, check_whole
@@ -130,6 +129,8 @@ class PageHinkley(StreamingDetector):
 
     def _distances(self, paths: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
         """What is held against the threshold, after each number of many new watches (paths, n)."""
+        from scipy.signal import lfilter  # takes half a second
+
         n = np.arange(1, paths.shape[1] + 1)
         deviation = paths - np.cumsum(paths, axis=1) / n
         keep = [1.0, -self.alpha]

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.signal import lfilter
 
 from huracan.errors import DataError
 from huracan.statistics.persistence import fit_autoregression
@@ -98,6 +97,8 @@ class Continuation:
         self.error_of_mean = math.sqrt(self._mean * (1.0 - self._mean) * (1.0 + memory) / (1.0 - memory) / self._n)
 
     def _fit_autoregression(self, reference: NDArray[np.float64]) -> None:
+        from scipy.signal import lfilter  # takes half a second
+
         self._chain = None
         centred = reference - self._mean
         power = gathered(cosine_projections(reference[None]))
@@ -113,6 +114,8 @@ class Continuation:
         """Simulated streams (n_paths, length)."""
         if self._chain is not None:
             return self._chains(random, n_paths, length)
+        from scipy.signal import lfilter
+
         shocks = random.choice(self._shocks, (n_paths, length + _BURN_IN))
         return lfilter([1.0], [1.0, *(-self._phi)], shocks, axis=1)[:, _BURN_IN:] + self._mean
 
@@ -174,9 +177,7 @@ def calibrate(
     threshold = _bisected(records, run_length, horizon, lowest, highest)
     note = ""
     if len(reference) < _ENOUGH * run_length:
-        note = (
-            f"the reference holds {len(reference):,} numbers; {_ENOUGH * run_length:,.0f} are needed for {run_length:,.0f}"
-        )
+        note = f"the reference holds {len(reference):,} numbers; {_ENOUGH * run_length:,.0f} are needed for {run_length:,.0f}"
     found = _mean_run_length(records, threshold, horizon)
     return threshold, Calibration(float(run_length), found, len(reference), n_paths, stream.model, note)
 
@@ -193,9 +194,7 @@ def reference_series(reference: ArrayLike, run_length: float, name: str) -> NDAr
         raise DataError(f"run_length is {run_length!r}; a number from {_SHORTEST} to {_LONGEST:,} was expected.")
     series = as_sample(reference, "reference", minimum=_FEWEST_ROWS, purpose=f"{name}.calibrated")
     if np.ptp(series) <= rounding(series):
-        raise DataError(
-            f"reference is {series[0]:g} in all {len(series)} rows; without variation nothing can be simulated."
-        )
+        raise DataError(f"reference is {series[0]:g} in all {len(series)} rows; without variation nothing can be simulated.")
     return series
 
 
