@@ -26,6 +26,8 @@ __all__ = [
     "FolderInUse",
     "HuracanError",
     "LeakageError",
+    "LeaseHeld",
+    "LeaseLost",
     "ModelError",
     "NotEnoughData",
     "PromotionConflict",
@@ -107,6 +109,14 @@ class ConnectionLost(StorageError):
 
 class FolderInUse(StorageError):
     """Another process is using a folder that one at a time may use."""
+
+
+class LeaseHeld(StorageError):
+    """Another process does this work at present; the message says which, and since when."""
+
+
+class LeaseLost(StorageError):
+    """Another process has taken this work over meanwhile; what was being written was not kept."""
 
 
 class ArtifactError(StorageError):
