@@ -1,0 +1,136 @@
+"""What of the candles a turn is about: those that came, late, revised or refused, and how new each symbol's newest is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import polars as pl
+
+from huracan.errors import CandleError, NotEnoughData
+from huracan.integration.feedback.candle_window import CandleWindow
+from huracan.market import ingest_candles, written_length
+from huracan.market.sources import CandleSource
+from huracan.market.store import AppendReport, CandleStore
+from huracan.market.store.moments import utc
+
+__all__ = ["CandleFeed", "Intake", "append_candles"]
+
+
+@dataclass(frozen=True)
+class Intake:
+    """What a feed has for a turn; times are opens, milliseconds UTC.
+
+    Attributes
+    ----------
+    newest : symbol -> its newest bar that is closed. late : symbol -> bars that came after later ones were there; they are
+        stored, and never predicted as if they had been known. revised : symbol -> bars whose values were changed.
+    refused : symbol -> why its candles were not taken, in a sentence; ``*`` for all of them.
+    """
+
+    newest: Mapping[str, int]
+    late: Mapping[str, int] = field(default_factory=dict)
+    revised: Mapping[str, int] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+    def with_earlier(self, earlier: Intake) -> Intake:
+        """What both tell, where the newest bars are these."""
+        late, revised = ({**b, **{s: n + b.get(s, 0) for s, n in a.items()}} for a, b in self._counts(earlier))
+        return Intake(self.newest, late, revised, {**earlier.refused, **self.refused})
+
+    def _counts(self, earlier: Intake) -> tuple[tuple[Mapping[str, int], Mapping[str, int]], ...]:
+        return (self.late, earlier.late), (self.revised, earlier.revised)
+
+
+class CandleFeed(CandleWindow, Protocol):
+    """Where the Mechanic's candles come from."""
+
+    @property
+    def newest(self) -> int | None:
+        """Open of the newest bar of any symbol, milliseconds UTC; None where there is none."""
+        ...
+
+    def take(self, until: int) -> Intake:
+        """Have every bar that is closed by ``until``; taking again changes nothing."""
+        ...
+
+
+def append_candles(store: CandleStore, source: CandleSource, bar: int | None, *, named: str) -> Intake:
+    """Store candles in whatever order they come; a symbol whose candles cannot be is left out with the reason.
+
+    Parameters
+    ----------
+    bar : length of a bar, milliseconds; None reads it from the times. named : source that is kept with each row.
+
+    Raises
+    ------
+    CandleError, NotEnoughData : none of the candles can be taken.
+    """
+    try:
+        return _appended(store, source, bar, named)
+    except (CandleError, NotEnoughData) as error:
+        parts = _by_symbol(source)
+        if len(parts) < 2:
+            raise
+        taken, refused = Intake({}), {}
+        for symbol, rows in parts.items():
+            try:
+                taken = _appended(store, rows, bar, named).with_earlier(taken)
+            except (CandleError, NotEnoughData) as reason:
+                refused[symbol] = str(reason)
+        if len(refused) == len(parts):
+            raise error
+        return Intake({}, taken.late, taken.revised, refused)
+
+
+def _appended(store: CandleStore, source: CandleSource, bar: int | None, named: str) -> Intake:
+    label = None if bar is None else written_length(bar)
+    candles = ingest_candles(source, bar=label, on_unsorted="sort", on_duplicate="drop_exact").candles
+    if "funding_rate" in candles.columns:
+        candles = candles.drop("funding_rate")
+    before = _newest_of(store, candles["symbol"].unique().to_list(), label)
+    late = _behind(candles, before)
+    known = _stored(store, late, label)
+    report = store.append(candles, bar=label, source=named)
+    return Intake({}, _counts(late.join(known, on=["symbol", "ts"], how="anti")), _revised(report))
+
+
+def _newest_of(store: CandleStore, symbols: Sequence[str], label: str | None) -> dict[str, int]:
+    newest: dict[str, int] = {}
+    for symbol in set(symbols) & set(store.symbols()):
+        for held in (label,) if label is not None else store.bars():
+            last = store.last_time(symbol, held)
+            if last is not None:
+                newest[symbol] = max(newest.get(symbol, 0), round(last.timestamp() * 1_000))
+    return newest
+
+
+def _behind(candles: pl.DataFrame, newest: Mapping[str, int]) -> pl.DataFrame:
+    last = pl.col("symbol").replace_strict(newest, default=None, return_dtype=pl.Int64)
+    return candles.select("symbol", "ts").filter(pl.col("ts").dt.epoch("ms") < last)
+
+
+def _stored(store: CandleStore, rows: pl.DataFrame, label: str | None) -> pl.DataFrame:
+    """Which of ``rows`` are in the store."""
+    if rows.is_empty():
+        return rows
+    opens = rows["ts"].dt.epoch("ms").to_numpy()
+    first, end = utc(int(opens.min())), utc(int(opens.max()) + 1)
+    there = store.read(rows["symbol"].unique().sort().to_list(), bar=label, start=first, end=end)
+    return there.select("symbol", "ts")
+
+
+def _counts(rows: pl.DataFrame) -> dict[str, int]:
+    return {str(symbol): int(n) for symbol, n in rows.group_by("symbol").len().sort("symbol").iter_rows()}
+
+
+def _revised(report: AppendReport) -> dict[str, int]:
+    return _counts(report.revisions.select("symbol", "ts")) if report.revised else {}
+
+
+def _by_symbol(source: CandleSource) -> dict[str, pl.DataFrame]:
+    """The rows of each symbol of a frame that has a column ``symbol``; nothing for any other source."""
+    if not isinstance(source, pl.DataFrame) or "symbol" not in source.columns:
+        return {}
+    return {str(key[0]): rows for key, rows in source.group_by("symbol", maintain_order=True)}

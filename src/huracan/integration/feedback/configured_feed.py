@@ -1,0 +1,61 @@
+"""The feed that the configuration asks for."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from huracan.config import HuracanConfig
+from huracan.config.section import milliseconds
+from huracan.errors import ConfigError
+from huracan.integration.feedback.candle_intake import CandleFeed
+from huracan.integration.feedback.feeds import FetchFeed, FolderFeed, FrameFeed, StoreFeed
+from huracan.integration.preparation import read_source
+from huracan.market.bar_lengths import length_in_ms
+from huracan.market.store import CandleStore, is_store
+
+__all__ = ["CANDLES", "feed_of", "is_simulated"]
+
+CANDLES = "candles"
+"""Folder of the candle store under home."""
+
+
+def is_simulated(config: HuracanConfig) -> bool:
+    """Whether no candles are configured and none are stored, so that a simulated market stands in for them."""
+    wanted = config.mechanic
+    store = config.home / CANDLES
+    empty = not is_store(store) or not CandleStore(store).bars()
+    return wanted.source == "store" and config.data.source is None and empty
+
+
+def feed_of(config: HuracanConfig) -> CandleFeed:
+    """Where candles come from: ``mechanic.source``; for the store, ``data.source`` is one of its own, or goes into it.
+
+    Raises
+    ------
+    StorageError, CandleError : the store cannot be used.
+    """
+    wanted, home = config.mechanic, config.home / CANDLES
+    if is_simulated(config):
+        return FrameFeed(read_source(config).candles)
+    if wanted.source == "folder":
+        assert wanted.folder is not None  # the configuration has made sure
+        return FolderFeed(wanted.folder, home, symbols=wanted.symbols)
+    if wanted.source == "exchange":
+        assert wanted.exchange is not None
+        since = dt.timedelta(milliseconds=milliseconds(wanted.train) + milliseconds(wanted.chunk))
+        return FetchFeed(wanted.exchange, home, _bar_of(config), wanted.symbols, since=since)
+    given = config.data.source
+    if given is None:
+        return StoreFeed(home, symbols=wanted.symbols)
+    if is_store(given):
+        return StoreFeed(given, symbols=wanted.symbols)
+    if not given.exists():
+        raise ConfigError(f"data.source is {given}, which does not exist; a file, a folder or a store of candles was expected.")
+    return FolderFeed(given, home, symbols=wanted.symbols)
+
+
+def _bar_of(config: HuracanConfig) -> int:
+    """Bars that are fetched: of the length that is stored already, else of ``mechanic.every``."""
+    store = config.home / CANDLES
+    held = CandleStore(store).bars() if is_store(store) else []
+    return length_in_ms(held[0]) if held else milliseconds(config.mechanic.every)

@@ -1,0 +1,127 @@
+"""Feeds: what was closed by a moment, whatever came after it, in whatever order it came."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from huracan.errors import CandleError, ExchangeError, NotEnoughData
+from huracan.integration.feedback.feeds import FetchFeed, FolderFeed, FrameFeed, StoreFeed
+from huracan.market import simulate_market
+
+HOUR = 3_600_000
+
+
+@pytest.fixture(scope="module")
+def candles() -> pl.DataFrame:
+    return simulate_market(n_bars=120, n_symbols=2, seed=0).candles
+
+
+def _first(candles: pl.DataFrame) -> int:
+    return int(candles["ts"].dt.epoch("ms").min())  # type: ignore[arg-type]
+
+
+def test_a_frame_and_a_store_of_it_say_the_same(candles: pl.DataFrame, tmp_path: Path) -> None:
+    frame, store = FrameFeed(candles), StoreFeed(tmp_path / "candles")
+    store.append(candles)
+    assert store.bar == frame.bar == HOUR and store.newest == frame.newest
+    first = _first(candles)
+    for n in (1, 50, 119, 120, 500):
+        assert store.take(first + n * HOUR).newest == frame.take(first + n * HOUR).newest
+    for symbols in (None, ["SIM02-USD"], ["SIM02-USD", "nobody"], ["nobody"]):
+        assert store.bars(first + HOUR, first + 9 * HOUR, symbols).equals(frame.bars(first + HOUR, first + 9 * HOUR, symbols))
+    assert frame.take(first).newest == {}
+
+
+def test_late_bars_and_revisions_are_counted_once(candles: pl.DataFrame, tmp_path: Path) -> None:
+    store = StoreFeed(tmp_path / "candles")
+    late = (pl.col("symbol") == "SIM01-USD") & (pl.int_range(pl.len()).over("symbol").is_in([20, 21, 22]))
+    store.append(candles.filter(~late))
+    shuffled = candles.filter(late).sample(fraction=1.0, shuffle=True, seed=1)
+    assert store.append(shuffled, named="late").late == {"SIM01-USD": 3}
+    assert store.append(shuffled, named="again").late == {}
+    revised = candles.head(2).with_columns(close=pl.col("high"))
+    store.append(revised)
+    taken = store.take(_first(candles) + 120 * HOUR)
+    assert dict(taken.late) == {"SIM01-USD": 3} and dict(taken.revised) == {"SIM01-USD": 2}
+    assert store.take(_first(candles) + 120 * HOUR).late == {}
+
+
+def test_a_symbol_whose_candles_are_refused_is_left_out_and_the_others_go_on(candles: pl.DataFrame, tmp_path: Path) -> None:
+    store = StoreFeed(tmp_path / "candles")
+    broken = candles.with_columns(
+        high=pl.when(pl.col("symbol") == "SIM01-USD").then(pl.col("low") / 2).otherwise(pl.col("high"))
+    )
+    done = store.append(broken)
+    assert list(done.refused) == ["SIM01-USD"] and "high" in done.refused["SIM01-USD"]
+    assert list(store.take(_first(candles) + 120 * HOUR).newest) == ["SIM02-USD"]
+    with pytest.raises(CandleError):
+        store.append(broken.filter(pl.col("symbol") == "SIM01-USD"))
+
+
+def test_an_empty_store_says_what_was_expected(tmp_path: Path) -> None:
+    store = StoreFeed(tmp_path / "candles")
+    assert store.newest is None
+    with pytest.raises(NotEnoughData, match="holds no candles yet"):
+        _ = store.bar
+
+
+def test_two_bar_lengths_need_a_store_each(candles: pl.DataFrame, tmp_path: Path) -> None:
+    store = StoreFeed(tmp_path / "candles")
+    store.append(candles)
+    store.store.append(candles.head(1), bar="1m")
+    with pytest.raises(CandleError, match="holds bars of 1m and 1h"):
+        _ = StoreFeed(tmp_path / "candles").bar
+
+
+def test_files_that_appear_or_grow_are_taken_and_one_that_cannot_be_read_is_named(
+    candles: pl.DataFrame, tmp_path: Path
+) -> None:
+    folder = tmp_path / "incoming"
+    feed = FolderFeed(folder, tmp_path / "candles")
+    assert feed.newest is None
+    folder.mkdir()
+    one = candles.filter(pl.col("symbol") == "SIM01-USD")
+    one.head(60).write_parquet(folder / "SIM01-USD_1h.parquet")
+    (folder / "notes.txt").write_text("no candles")
+    first = _first(candles)
+    assert feed.newest == first + 59 * HOUR
+    one.head(90).write_parquet(folder / "SIM01-USD_1h.parquet")
+    (folder / "broken.csv").write_text("a,b\n1,2\n")
+    taken = feed.take(first + 90 * HOUR)
+    assert taken.newest == {"SIM01-USD": first + 89 * HOUR}
+    assert list(taken.refused) == ["broken.csv"]
+
+
+def test_an_exchange_is_asked_for_what_is_missing_and_its_silence_is_told(candles: pl.DataFrame, tmp_path: Path) -> None:
+    asked: list[Any] = []
+
+    def fetch(store: Any, exchange: str, symbols: Any, bar: str, *, since: Any, until: dt.datetime) -> None:
+        asked.append((exchange, tuple(symbols), bar, since))
+        if len(asked) == 2:
+            raise ExchangeError("binance cannot be reached.")
+        store.append(candles.filter(pl.col("ts") < until), bar=bar, source=exchange)
+
+    feed = FetchFeed("binance", tmp_path / "c", HOUR, ("A", "B"), since=dt.timedelta(days=3), fetch=fetch)
+    first = _first(candles)
+    assert feed.take(first + 50 * HOUR).newest["SIM01-USD"] == first + 49 * HOUR
+    assert asked[0][:3] == ("binance", ("A", "B"), "1h") and asked[0][3] is not None
+    silent = feed.take(first + 60 * HOUR)
+    assert silent.refused == {"*": "binance cannot be reached."} and silent.newest["SIM02-USD"] == first + 49 * HOUR
+    assert feed.take(first + 70 * HOUR).newest["SIM02-USD"] == first + 69 * HOUR
+    assert asked[2][3] is None
+
+
+def test_a_store_is_read_anew_each_turn(candles: pl.DataFrame, tmp_path: Path) -> None:
+    store = StoreFeed(tmp_path / "candles")
+    store.append(candles)
+    seen = {store.revision}
+    for n in (10, 20, 30):
+        store.take(_first(candles) + n * HOUR)
+        seen.add(store.revision)
+    assert len(seen) == 4 and np.all(np.diff(sorted(seen)) > 0)
