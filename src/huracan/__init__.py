@@ -12,19 +12,21 @@ from huracan.version import __version__
 
 if TYPE_CHECKING:
     from huracan.dataset import TrainingSet
+    from huracan.integration.mechanic import Mechanic
     from huracan.integration.unified_pipeline import UnifiedMLPipeline
     from huracan.model_info import MarketRegime, ModelInfo
     from huracan.model_registry import ModelRegistry
 
 _HOME = {
     "MarketRegime": "huracan.model_info",
+    "Mechanic": "huracan.integration.mechanic",
     "ModelInfo": "huracan.model_info",
     "ModelRegistry": "huracan.model_registry",
     "TrainingSet": "huracan.dataset",
     "UnifiedMLPipeline": "huracan.integration.unified_pipeline",
 }
 
-__all__ = ["MarketRegime", "ModelInfo", "ModelRegistry", "TrainingSet", "UnifiedMLPipeline", "__version__"]
+__all__ = ["MarketRegime", "Mechanic", "ModelInfo", "ModelRegistry", "TrainingSet", "UnifiedMLPipeline", "__version__"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,103 @@
+"""Stage 2: every version that may have to answer, or is compared with one that does, says what it says of the new bars."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+
+from huracan.integration.feedback.lineup import Lineup
+from huracan.integration.feedback.loop_state import put_state
+from huracan.integration.feedback.predicting import Predictions, predict
+from huracan.integration.feedback.shadows import Shadow
+from huracan.integration.feedback.tick_log import Write
+from huracan.integration.feedback.turn import CURSOR, Turn
+from huracan.model_info import MarketRegime
+from huracan.serving.placing import DOES_NOT_FIT
+from huracan.serving.served import Served
+
+__all__ = ["ANSWERED", "BESIDE", "SHADOWED", "ask_versions"]
+
+ANSWERED, BESIDE, SHADOWED = "champion", "beside", "challenger"
+"""Roles of a prediction: it was the answer; another version answered in that regime; it was asked for comparison only."""
+
+
+def ask_versions(turn: Turn) -> Write:
+    """Ask about the bars since each symbol's newest that was predicted.
+
+    A bar is predicted at the first turn after its close that has it, in the order of time: one that comes late, behind others
+    that were predicted, is not, since what would be said of it now was not said then.
+    """
+    works, newest = turn.works, turn.intake.newest
+    kept: dict[str, int] = dict(turn.state().get(CURSOR, {}))
+    after = {symbol: kept.get(symbol, ts - turn.bar) for symbol, ts in newest.items()}
+    due = tuple(symbol for symbol in turn.symbols if newest[symbol] > after[symbol])
+    rows: list[tuple[Any, ...]] = []
+    if due:
+        lineup = turn.lineup
+        asked = lineup.answering()
+        for version, symbols in asked.items():
+            said = _said(turn, lineup.served[version], symbols, due, after)
+            if said is None:
+                continue
+            answers = said.within(_answers(lineup, version))
+            rows += said.take(answers).rows(role=ANSWERED, tick=turn.tick)
+            rows += said.take(~answers).rows(role=BESIDE, tick=turn.tick)
+        for shadow, served in _shadows(turn, asked):
+            said = _said(turn, served, shadow.symbols(turn.symbols), due, after)
+            if said is not None:
+                there = {symbol for symbol in said.symbols if symbol in asked.get(shadow.version, ())}
+                fresh = ~np.isin(said.code, [said.symbols.index(symbol) for symbol in there])
+                rows += said.take(fresh).rows(role=SHADOWED, tick=turn.tick)
+    cursor = dict(sorted({**kept, **{symbol: max(after[symbol], ts) for symbol, ts in newest.items()}}.items()))
+
+    def write(connection: sa.Connection) -> None:
+        if rows:
+            works.store.predicted(connection, rows)
+        put_state(connection, works.name, {CURSOR: cursor}, turn.tick)
+
+    return write
+
+
+def _said(
+    turn: Turn, served: Served, symbols: Sequence[str], due: Sequence[str], after: Mapping[str, int]
+) -> Predictions | None:
+    """What a version says of the bars that are due of some symbols."""
+    wanted = [symbol for symbol in symbols if symbol in due]
+    if not wanted:
+        return None
+    first = min(after[symbol] for symbol in wanted) + turn.bar
+    said = predict(
+        served,
+        turn.features,
+        wanted,
+        first,
+        turn.tick,
+        version_id=turn.works.bench.id_of(served.version.version),
+        rules=turn.rules,
+    )
+    behind = np.array([after[symbol] for symbol in said.symbols], np.int64)
+    return said.take(said.ts > behind[said.code]) if len(said) else said
+
+
+def _shadows(turn: Turn, asked: Mapping[int, Sequence[str]]) -> list[tuple[Shadow, Served]]:
+    """Those that can be served; what becomes of the others is decided where verdicts are."""
+    found = []
+    for shadow in turn.shadows():
+        if set(shadow.symbols(turn.symbols)) <= set(asked.get(shadow.version, ())):
+            continue
+        try:
+            found.append((shadow, turn.works.bench.served(shadow.version)))
+        except DOES_NOT_FIT:
+            continue
+    return found
+
+
+def _answers(lineup: Lineup, version: int) -> dict[str, list[MarketRegime | None]]:
+    """Symbol -> regimes in which the version answers."""
+    return {
+        symbol: [regime for regime, (answering, _) in route.answers.items() if answering == version]
+        for symbol, route in lineup.routes.items()
+    }

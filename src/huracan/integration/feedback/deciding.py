@@ -1,0 +1,149 @@
+"""Stage 5: what was seen is put before the policy, scope by scope; its answer is kept, and a challenger asked for on a yes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from huracan.config.section import milliseconds
+from huracan.integration.feedback.aliases import CHAMPION
+from huracan.integration.feedback.challenger_log import (
+    AT_WORK,
+    Challenger,
+    ChallengerState,
+    add_challenger,
+    challenger_id,
+    challengers_in,
+    requests_of,
+)
+from huracan.integration.feedback.evidence_log import evidence_at, last_decision, put_decision
+from huracan.integration.feedback.loop_state import put_state, read_state
+from huracan.integration.feedback.seeing import looks_key
+from huracan.integration.feedback.tick_log import Write
+from huracan.integration.feedback.turn import Turn
+from huracan.market.schema import written_time
+from huracan.mlops.evidence import Evidence, EvidenceKind
+from huracan.mlops.policy_history import PolicyHistory
+from huracan.mlops.retraining import Decision, RetrainDecision
+from huracan.registry.scopes import ALL, Scope
+from huracan.serving.served import Served
+
+__all__ = ["decide", "last_change_key"]
+
+_FIRST_ROWS = 4
+"""Times ``retrain.min_new_rows`` bars that there have to be before a first champion is trained: two folds need a past each."""
+
+
+def last_change_key(scope: Scope) -> str:
+    """Under which is kept when a scope's market was last found to have changed."""
+    return f"last_change:{scope.written(CHAMPION)}"
+
+
+def decide(turn: Turn) -> Write | None:
+    """Ask the policy about every champion; where nobody is champion, whether there is enough to train a first one."""
+    works, lineup = turn.works, turn.lineup
+    with works.database.reading(one_moment=True) as connection:
+        seen = evidence_at(connection, works.name, turn.tick)
+        state = read_state(connection, works.name)
+        answers: list[tuple[Scope, RetrainDecision, Served | None]] = []
+        if not lineup.able:
+            answers.append((ALL, _first(turn, connection), None))
+        for scope, version in lineup.able.items():
+            if (served := lineup.served.get(version)) is not None:
+                history = _history(turn, connection, state, scope, served)
+                answers.append((scope, works.policy.decide(_about(seen, scope), history, tick=turn.tick), served))
+        news = [one for one in answers if _is_news(one[1], last_decision(connection, works.name, one[0]))]
+    if not news:
+        return None
+    asked = [_asked_for(turn, scope, answer, served) for scope, answer, served in news if answer.retrains]
+    changed = {last_change_key(scope): answer.train_from for scope, answer, _ in news if answer.retrains and answer.train_from}
+
+    def write(connection: sa.Connection) -> None:
+        for scope, answer, _ in news:
+            put_decision(connection, works.name, scope, turn.tick, answer)
+        for one in asked:
+            add_challenger(connection, one)
+        put_state(connection, works.name, changed, turn.tick)
+
+    return write
+
+
+def _about(seen: Sequence[Evidence], scope: Scope) -> list[Evidence]:
+    """What speaks about a scope itself."""
+    return [one for one in seen if (one.symbol, one.regime) == (scope.symbol, scope.regime)]
+
+
+def _history(turn: Turn, connection: sa.Connection, state: Mapping[str, Any], scope: Scope, served: Served) -> PolicyHistory:
+    name = turn.works.name
+    under_way = [one.id for one in challengers_in(connection, name, AT_WORK) if one.scope == scope]
+    counts = state.get(looks_key(scope), {"version": None, "counts": {}})
+    looks = counts["counts"] if counts["version"] == served.version.version else {}
+    newest = max(turn.intake.newest.values())
+    return PolicyHistory(
+        bar=turn.bar,
+        trained_until=int(served.learned_until) if math.isfinite(served.learned_until) else turn.tick,
+        labelled_until=newest,
+        version_id=turn.works.bench.id_of(served.version.version),
+        last_change=state.get(last_change_key(scope)),
+        requests=requests_of(connection, name, scope),
+        looks={EvidenceKind(kind): int(n) for kind, n in looks.items()},
+        under_way=under_way[0] if under_way else "",
+    )
+
+
+def _first(turn: Turn, connection: sa.Connection) -> RetrainDecision:
+    """Whether to train a first champion."""
+    name, config = turn.works.name, turn.works.config
+    if any(one.scope == ALL for one in challengers_in(connection, name, AT_WORK)):
+        return RetrainDecision(Decision.WAIT, f"Wait: a first champion of '{name}' is under way.", (), ("challenger",))
+    past = requests_of(connection, name, ALL)
+    if past and turn.tick < (until := past[-1] + milliseconds(config.retrain.cool_down)):
+        reason = f"Wait: nobody is champion of '{name}'; after the last attempt the next may be made at {written_time(until)}."
+        return RetrainDecision(Decision.WAIT, reason, (), ("cool_down",), next_look=until)
+    needed = _FIRST_ROWS * config.retrain.min_new_rows
+    there = _bars_there(turn)
+    if there < needed:
+        reason = f"Wait: nobody is champion of '{name}', and {there} of the {needed} bars that a first one needs are there."
+        return RetrainDecision(Decision.WAIT, reason, (), ("new_rows",), next_look=turn.tick + (needed - there) * turn.bar)
+    reason = f"Train a first champion: nobody is champion of '{name}', and {there} bars are there to learn from."
+    return RetrainDecision(Decision.RETRAIN_FULL, reason, next_look=turn.tick + turn.bar)
+
+
+def _bars_there(turn: Turn) -> int:
+    """Bars of the symbol that has most, as far back as is trained on."""
+    first = turn.tick - milliseconds(turn.works.config.mechanic.train)
+    counts = turn.works.feed.bars(first, turn.tick - turn.bar, turn.symbols)["symbol"].value_counts()["count"]
+    return int(counts.max() or 0)  # type: ignore[arg-type]
+
+
+def _is_news(answer: RetrainDecision, before: tuple[Decision, str] | None) -> bool:
+    """Whether an answer is to be kept: a yes always; else where it is another than before, numbers in its sentence aside."""
+    if answer.retrains:
+        return True
+    if before is None:
+        return answer.decision is not Decision.KEEP
+    return before[0] is not answer.decision or _without_numbers(before[1]) != _without_numbers(answer.reason)
+
+
+def _without_numbers(sentence: str) -> str:
+    return "".join(letter for letter in sentence if not letter.isdigit())
+
+
+def _asked_for(turn: Turn, scope: Scope, answer: RetrainDecision, served: Served | None) -> Challenger:
+    kind = "first" if served is None else "warm" if answer.decision is Decision.RETRAIN_WARM else "full"
+    return Challenger(
+        id=challenger_id(turn.works.name, scope, turn.tick),
+        name=turn.works.name,
+        symbol=scope.symbol,
+        regime=scope.regime,
+        kind=kind,
+        state=ChallengerState.REQUESTED,
+        requested=turn.tick,
+        reason=answer.reason,
+        parent_version=None if served is None else served.version.version,
+        rows_from=answer.train_from,
+        comparison={"scheduled": served is not None and not answer.evidence},
+    )

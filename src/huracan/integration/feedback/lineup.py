@@ -1,0 +1,159 @@
+"""Who answers for whom at a turn: the registry's champions, as far as they can be served, each loaded once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import polars as pl
+import sqlalchemy as sa
+
+from huracan.config import HuracanConfig
+from huracan.errors import RegistryError
+from huracan.integration.feedback.aliases import CHAMPION
+from huracan.model_registry import ModelRegistry
+from huracan.registry.scopes import Scope
+from huracan.serving.placing import DOES_NOT_FIT
+from huracan.serving.routes import Route, holders, route_of
+from huracan.serving.served import Served, load_served
+from huracan.storage.tables import model_versions
+
+__all__ = ["Bench", "Lineup"]
+
+
+@dataclass(frozen=True)
+class Lineup:
+    """Who answers for whom.
+
+    Attributes
+    ----------
+    held : scope -> version, as the registry has it. able : the same as far as they can be served; in the place of one that
+        cannot be stands the newest champion before it that can. routes : symbol -> who answers for it in which regime.
+    served : version -> what is needed of it. trouble : version that cannot be served -> why, and who answers in its place.
+    """
+
+    held: Mapping[Scope, int] = field(default_factory=dict)
+    able: Mapping[Scope, int] = field(default_factory=dict)
+    routes: Mapping[str, Route] = field(default_factory=dict)
+    served: Mapping[int, Served] = field(default_factory=dict)
+    trouble: Mapping[int, str] = field(default_factory=dict)
+
+    def symbols_of(self, version: int) -> tuple[str, ...]:
+        """Symbols that a version may have to answer for, whose candles it therefore takes."""
+        return tuple(symbol for symbol, route in self.routes.items() if version in route.versions)
+
+    def answering(self) -> dict[int, tuple[str, ...]]:
+        """Version -> symbols, of all that may have to answer."""
+        versions = dict.fromkeys(version for route in self.routes.values() for version in route.versions)
+        return {version: self.symbols_of(version) for version in sorted(versions)}
+
+
+class Bench:
+    """Versions of one name that were loaded and found fit, kept from turn to turn.
+
+    Parameters
+    ----------
+    check : raises what speaks against a version that could be loaded: columns, output, bars that are not those of the task.
+    """
+
+    def __init__(
+        self,
+        registry: ModelRegistry,
+        config: HuracanConfig,
+        name: str,
+        check: Callable[[Served], None] = lambda served: None,
+    ) -> None:
+        self.registry, self.config, self.name, self._check = registry, config, name, check
+        self._served: dict[int, Served] = {}
+        self._ids: dict[int, int] = {}
+
+    def served(self, version: int) -> Served:
+        """A version, ready to be asked.
+
+        Raises
+        ------
+        HuracanError, ArithmeticError, LookupError, ... : why it cannot be served (``DOES_NOT_FIT``).
+        """
+        if version not in self._served:
+            serving = self.config.serving
+            days = serving.max_age_days
+            made = load_served(
+                self.registry,
+                self.registry.get(self.name, version=version),
+                alias=None,
+                generation=0,
+                max_age=None if days is None else timedelta(days=days),
+                anomaly_share=serving.anomaly_share,
+                onnx=serving.onnx == "auto",
+            )
+            self._check(made)
+            self._served[version] = made
+        return self._served[version]
+
+    def id_of(self, version: int) -> int:
+        """Row of a version in the database, by which live rows name it."""
+        if version not in self._ids:
+            find = sa.select(model_versions.c.id).where(model_versions.c.name == self.name, model_versions.c.version == version)
+            found = self.registry.database.read(lambda connection: connection.execute(find).scalar_one_or_none())
+            if found is None:
+                raise RegistryError(f"model '{self.name}' has no version {version}.")
+            self._ids[version] = int(found)
+        return self._ids[version]
+
+    def lineup(self, symbols: Iterable[str]) -> Lineup:
+        """Who answers for these symbols now; empty where nobody is champion."""
+        held = self.holders()
+        able: dict[Scope, int] = {}
+        trouble: dict[int, str] = {}
+        for scope, version in held.items():
+            instead = self._first_able(scope, version, trouble)
+            if instead is not None:
+                able[scope] = instead
+        routes = {symbol: route_of(able, symbol) for symbol in symbols} if able else {}
+        needed = {version for route in routes.values() for version in route.versions}
+        return Lineup(held, able, routes, {version: self._served[version] for version in sorted(needed)}, trouble)
+
+    def holders(self) -> dict[Scope, int]:
+        """Scope -> champion, as the registry has it; none where nobody is, or the name is not there."""
+        try:
+            return holders(self.registry, self.name, CHAMPION, required=False)
+        except RegistryError:
+            if self.name in self.registry.names():
+                raise
+            return {}
+
+    def forget(self, keep: Iterable[int]) -> None:
+        """Let all versions go but these."""
+        kept = set(keep)
+        self._served = {version: one for version, one in self._served.items() if version in kept}
+
+    def _first_able(self, scope: Scope, version: int, trouble: dict[int, str]) -> int | None:
+        """The champion of a scope, or the newest before it that can be served; what speaks against one goes to ``trouble``."""
+        why = self._trouble_of(version)
+        if why is None:
+            return version
+        for before in self._held_before(scope):
+            if before != version and self._trouble_of(before) is None:
+                trouble[version] = f"version {version} of '{self.name}' is not served: {why} Version {before} answers instead."
+                return before
+        trouble[version] = f"version {version} of '{self.name}' is not served: {why} There is none before it that can be."
+        return None
+
+    def _trouble_of(self, version: int) -> str | None:
+        try:
+            self.served(version)
+        except DOES_NOT_FIT as error:
+            return f"{str(error).rstrip('.')}."
+        return None
+
+    def _held_before(self, scope: Scope) -> list[int]:
+        """Who held the scope before, newest first."""
+        history = self.registry.history(self.name)
+        moves = history.filter(
+            pl.col("alias") == CHAMPION,
+            pl.col("from_version").is_not_null(),
+            pl.col("symbol").fill_null("") == scope.symbol,
+            pl.col("regime").fill_null("") == scope.regime,
+        )
+        return list(dict.fromkeys(int(version) for version in moves["from_version"].reverse().to_list()))

@@ -1,0 +1,113 @@
+"""Stages 8 and 9: what verdicts intend is done in the registry, unless promotions are frozen, and written down as done."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from huracan.integration.feedback.aliases import Moved, give_back, let_challenger_go, take_over
+from huracan.integration.feedback.challenger_log import (
+    Challenger,
+    ChallengerState,
+    Trial,
+    TrialState,
+    challengers_in,
+    change_challenger,
+    change_trial,
+    put_trial,
+    trials_in,
+)
+from huracan.integration.feedback.tick_log import Write
+from huracan.integration.feedback.turn import Turn
+
+__all__ = ["promote", "roll_back"]
+
+
+def promote(turn: Turn) -> Write | None:
+    """Let challengers that won take over, each from the champion it was compared with.
+
+    The registry is asked first who holds the alias: a turn that was killed after the promotion finds it done. Where somebody
+    else moved it meanwhile the challenger is set aside: it was never compared with the new champion. While promotions are
+    frozen, intentions wait.
+    """
+    works = turn.works
+    waiting = works.database.read(lambda connection: challengers_in(connection, works.name, [ChallengerState.TO_PROMOTE]))
+    if not waiting or works.switch.state().frozen:
+        return None
+    works.database.run(turn.row.log.require)
+    done = [(one, _take_over(turn, one)) for one in waiting]
+    turn.moved()
+
+    def write(connection: sa.Connection) -> None:
+        for one, moved in done:
+            _write_down(connection, turn, one, moved)
+
+    return write
+
+
+def roll_back(turn: Turn) -> Write | None:
+    """Give scopes back to the champion before, where the new one was shown to be worse; frozen as promotions are."""
+    works = turn.works
+    trials = works.database.read(lambda connection: trials_in(connection, works.name))
+    waiting = [trial for trial in trials if trial.state is TrialState.TO_ROLL_BACK]
+    if not waiting or works.switch.state().frozen:
+        return None
+    works.database.run(turn.row.log.require)
+    done = []
+    for trial in waiting:
+        assert trial.before_version is not None  # one that had nobody before it has no trial
+        done.append((trial, _give_back(turn, trial, trial.before_version)))
+    turn.moved()
+
+    def write(connection: sa.Connection) -> None:
+        for trial, moved in done:
+            if moved.done:
+                change_trial(connection, trial, state=TrialState.ROLLED_BACK.value)
+            else:
+                reason = f"{trial.reason} It was left as it is: {moved.why}"
+                change_trial(connection, trial, state=TrialState.SETTLED.value, reason=reason)
+
+    return write
+
+
+def _take_over(turn: Turn, one: Challenger) -> Moved:
+    works = turn.works
+    assert one.version is not None  # what is to be promoted was trained
+    moved = take_over(
+        works.registry,
+        works.name,
+        one.version,
+        one.scope,
+        expected=one.parent_version,
+        reason=one.reason,
+        evidence=(one.id,),
+    )
+    let_challenger_go(works.registry, works.name, one.version, one.scope)
+    return moved
+
+
+def _give_back(turn: Turn, trial: Trial, before: int) -> Moved:
+    works = turn.works
+    return give_back(works.registry, works.name, trial.version, before, trial.scope, reason=trial.reason)
+
+
+def _write_down(connection: sa.Connection, turn: Turn, one: Challenger, moved: Moved) -> None:
+    """What became of a promotion; a champion that followed another one is on trial beside it."""
+    if not moved.done:
+        reason = f"{one.reason} It did not take over: {moved.why}"
+        change_challenger(connection, one.id, state=ChallengerState.CONFLICT.value, decided=turn.tick, reason=reason)
+        return
+    change_challenger(connection, one.id, state=ChallengerState.PROMOTED.value, decided=turn.tick)
+    assert one.version is not None
+    put_trial(
+        connection,
+        Trial(
+            name=one.name,
+            symbol=one.symbol,
+            regime=one.regime,
+            version=one.version,
+            since=turn.tick,
+            before_version=one.parent_version,
+            state=TrialState.SETTLED if one.parent_version is None else TrialState.ON_TRIAL,
+            reason="nobody was champion before it." if one.parent_version is None else "it is on trial.",
+        ),
+    )

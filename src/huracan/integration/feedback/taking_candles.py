@@ -1,0 +1,55 @@
+"""Stage 1: new candles in; what came late, was revised or refused is told, and who fell silent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from huracan.integration.feedback.evidence_log import put_evidence
+from huracan.integration.feedback.loop_state import put_state
+from huracan.integration.feedback.tick_log import Write
+from huracan.integration.feedback.turn import INTAKE, Turn
+from huracan.market.schema import written_time
+from huracan.mlops.evidence import Evidence, EvidenceKind
+
+__all__ = ["SILENT_BARS", "take_candles"]
+
+SILENT_BARS = 3
+"""Bars that may be missing at the end before a symbol counts as silent."""
+_SILENT = "silent"
+
+
+def take_candles(turn: Turn) -> Write:
+    """Take what is closed by the turn's moment. Symbols whose candles stopped coming are evidence of an outage, once."""
+    taken = turn.works.feed.take(turn.tick)
+    turn.intake = taken
+    before: dict[str, int] = dict(turn.state().get(_SILENT, {}))
+    now = {symbol: ts for symbol, ts in taken.newest.items() if turn.tick - ts > (1 + SILENT_BARS) * turn.bar}
+    fell_silent = [symbol for symbol in sorted(now) if symbol not in before]
+    seen = [_outage(turn, symbol, now[symbol]) for symbol in fell_silent]
+    kept: dict[str, Any] = {
+        "newest": dict(taken.newest),
+        "late": dict(taken.late),
+        "revised": dict(taken.revised),
+        "refused": dict(taken.refused),
+    }
+
+    def write(connection: sa.Connection) -> None:
+        put_state(connection, turn.works.name, {INTAKE: kept, _SILENT: dict(sorted(now.items()))}, turn.tick)
+        put_evidence(connection, turn.works.name, turn.tick, seen)
+
+    return write
+
+
+def _outage(turn: Turn, symbol: str, newest: int) -> Evidence:
+    missing = (turn.tick - newest) // turn.bar - 1
+    return Evidence.of(
+        EvidenceKind.OUTAGE,
+        f"{symbol} has no candle since {written_time(newest)}: {missing} bars are missing by now.",
+        name=turn.works.name,
+        tick=turn.tick,
+        symbol=symbol,
+        since=newest + turn.bar,
+        details={"missing_bars": missing},
+    )

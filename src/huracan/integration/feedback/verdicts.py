@@ -1,0 +1,122 @@
+"""Stage 7: what comparisons came to; what follows for an alias is written down as an intention before it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from huracan.integration.feedback.aliases import let_challenger_go
+from huracan.integration.feedback.challenger_log import (
+    Challenger,
+    ChallengerState,
+    Trial,
+    TrialState,
+    challengers_in,
+    change_challenger,
+    change_trial,
+    trials_in,
+)
+from huracan.integration.feedback.comparing import match_of
+from huracan.integration.feedback.evidence_log import evidence_at
+from huracan.integration.feedback.shadowing import Outcome, Verdict
+from huracan.integration.feedback.tick_log import Write
+from huracan.integration.feedback.turn import Turn
+from huracan.mlops.evidence import Evidence, EvidenceKind
+from huracan.mlops.live_expectation import EXPECTATION, LiveExpectation
+from huracan.serving.placing import DOES_NOT_FIT
+
+__all__ = ["judge"]
+
+_BECOMES = {
+    Outcome.PROMOTE: ChallengerState.TO_PROMOTE,
+    Outcome.REJECT: ChallengerState.REJECTED,
+    Outcome.EXPIRE: ChallengerState.EXPIRED,
+}
+
+
+def judge(turn: Turn) -> Write | None:
+    """Decide about challengers in shadow and champions on trial, as far as anything is shown.
+
+    A challenger is to take over from who holds the alias now; one whose version cannot be loaded any more is rejected. A
+    champion on trial is rolled back where the one before is shown to be better, or where it is shown to have no skill.
+    """
+    works = turn.works
+    with works.database.reading(one_moment=True) as connection:
+        shadows = challengers_in(connection, works.name, [ChallengerState.SHADOW])
+        trials = [one for one in trials_in(connection, works.name) if one.state is TrialState.ON_TRIAL]
+        seen = evidence_at(connection, works.name, turn.tick) if trials else []
+    decided = [(one, verdict) for one in shadows if (verdict := _of_challenger(turn, one)) is not None]
+    tried = [(one, verdict) for one in trials if (verdict := _of_trial(turn, one, seen)) is not None]
+    if not decided and not tried:
+        return None
+    works.database.run(turn.row.log.require)
+    for one, verdict in decided:
+        if verdict.outcome is not Outcome.PROMOTE and one.version is not None:
+            let_challenger_go(works.registry, works.name, one.version, one.scope)
+
+    def write(connection: sa.Connection) -> None:
+        for one, verdict in decided:
+            _write_verdict(connection, turn, one, verdict)
+        for trial, verdict in tried:
+            rolls = verdict.outcome is Outcome.ROLL_BACK
+            state = TrialState.TO_ROLL_BACK if rolls else TrialState.SETTLED
+            change_trial(connection, trial, state=state.value, reason=verdict.sentence)
+
+    return write
+
+
+def _write_verdict(connection: sa.Connection, turn: Turn, one: Challenger, verdict: Verdict) -> None:
+    state = _BECOMES[verdict.outcome]
+    values: dict[str, Any] = {"state": state.value, "reason": verdict.sentence}
+    if state is ChallengerState.TO_PROMOTE:
+        values["parent_version"] = turn.lineup.held.get(one.scope)
+    else:
+        values["decided"] = turn.tick
+    change_challenger(connection, one.id, **values)
+
+
+def _of_challenger(turn: Turn, one: Challenger) -> Verdict | None:
+    assert one.version is not None  # it is in shadow since it was trained
+    assert one.shadow_from is not None
+    try:
+        turn.works.bench.served(one.version)
+    except DOES_NOT_FIT as error:
+        return Verdict(Outcome.REJECT, f"It cannot be served: {error}")
+    champion = turn.lineup.able.get(one.scope)
+    if champion is None:
+        return Verdict(Outcome.PROMOTE, "Nobody is champion any more that could be compared with it.")
+    kept = one.comparison or {}
+    match = match_of(turn, kept, champion, one.version)
+    bars = (turn.tick - one.shadow_from) // turn.bar
+    short_of = _short_of(turn, champion, one) if kept.get("scheduled") else None
+    return match.verdict(bars=bars, bars_allowed=turn.works.config.mechanic.shadow_bars, short_of=short_of)
+
+
+def _short_of(turn: Turn, champion: int, one: Challenger) -> float:
+    """Payoff by which a challenger that was asked for by the calendar may be worse: a share of what the champion promised."""
+    served = turn.lineup.served.get(champion)
+    promised = _expected({} if served is None else served.version.extras)
+    if promised is None:
+        promised = _expected({EXPECTATION: one.expected})
+    return turn.works.config.mechanic.margin * (promised or 0.0)
+
+
+def _expected(extras: Mapping[str, Any]) -> float | None:
+    kept = extras.get(EXPECTATION)
+    return None if kept is None else LiveExpectation.from_dict(kept).expected
+
+
+def _of_trial(turn: Turn, trial: Trial, seen: list[Evidence]) -> Verdict | None:
+    assert trial.before_version is not None  # one that had nobody before it is not on trial
+    holder = turn.lineup.held.get(trial.scope)
+    if holder != trial.version:
+        return Verdict(Outcome.SETTLE, "It is not champion any more: somebody else moved the alias.")
+    for one in seen:
+        of_it = (one.symbol, one.regime) == (trial.symbol, trial.regime)
+        if one.kind is EvidenceKind.NO_SKILL and of_it and one.version_id == turn.works.bench.id_of(trial.version):
+            return Verdict(Outcome.ROLL_BACK, one.sentence)
+    match = match_of(turn, trial.monitor, trial.version, trial.before_version)
+    bars = (turn.tick - trial.since) // turn.bar
+    return match.trial(bars=bars, bars_allowed=turn.works.config.mechanic.trial_bars)

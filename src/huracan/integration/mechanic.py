@@ -1,0 +1,351 @@
+"""``Mechanic``: turn after turn, from new candles to who is champion; any kill leaves what the next turn goes on from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from huracan.config.section import milliseconds
+from huracan.errors import ConfigError, LeaseLost, StorageError
+from huracan.integration.feedback.asking import ask_versions
+from huracan.integration.feedback.candle_intake import CandleFeed
+from huracan.integration.feedback.challenger_log import AT_WORK, challengers_in, trials_in
+from huracan.integration.feedback.clock import Clock, SimulatedClock, SystemClock
+from huracan.integration.feedback.configured_feed import CANDLES, feed_of, is_simulated
+from huracan.integration.feedback.deciding import decide
+from huracan.integration.feedback.feeds import StoreFeed
+from huracan.integration.feedback.lease import Lease, lease_holder
+from huracan.integration.feedback.lineup import Lineup
+from huracan.integration.feedback.looping import Stopped, work_on
+from huracan.integration.feedback.mechanic_report import MechanicReport, MechanicStatus, told_of
+from huracan.integration.feedback.promoting import promote, roll_back
+from huracan.integration.feedback.publishing import OUTBOX, publish, published_tick
+from huracan.integration.feedback.scoring import score_outcomes
+from huracan.integration.feedback.seeing import see
+from huracan.integration.feedback.switch import Switch
+from huracan.integration.feedback.taking_candles import take_candles
+from huracan.integration.feedback.tick_log import OpenTick, TickLog, Write, last_tick
+from huracan.integration.feedback.turn import Turn, Works
+from huracan.integration.feedback.verdicts import judge
+from huracan.logs import logger, stage
+from huracan.market.schema import written_time
+from huracan.mlops.performance import PerformanceStore
+from huracan.registry.scopes import Scope
+
+if TYPE_CHECKING:
+    from huracan.integration.unified_pipeline import UnifiedMLPipeline
+    from huracan.market.sources import CandleSource
+
+__all__ = ["STAGES", "Mechanic", "MechanicReport", "MechanicStatus"]
+
+STAGES: tuple[tuple[str, Callable[[Turn], Write | None]], ...] = (
+    ("candles", take_candles),
+    ("predictions", ask_versions),
+    ("outcomes", score_outcomes),
+    ("evidence", see),
+    ("decision", decide),
+    ("verdicts", judge),
+    ("promotion", promote),
+    ("rollback", roll_back),
+)
+"""What a turn does, in this order. A stage looks at what is kept, and gives what is to be kept together with its number."""
+
+_MOST_BARS = 1_440
+"""Bars that one turn takes at most; a longer absence is worked off in several."""
+
+
+class Mechanic:
+    """Looks after the models of one name: predicts, scores, watches, retrains, promotes and rolls back, turn by turn.
+
+    A turn is about a moment T: everything that candles closed by T tell, and what follows from it. Its stages each keep their
+    rows in one transaction together with the stage's number; what lies outside the database (training, the registry, files) is
+    looked for before it is done. Killed anywhere, the next turn first finishes the one that was begun.
+
+    Parameters
+    ----------
+    pipeline : its configuration, registry and home folder are used. name : of the models; by default ``mechanic.name``, else
+        ``registry.model_name``, with ``.simulated`` where no candles are configured and a simulated market stands in.
+    source : where candles come from; by default as ``mechanic.source`` says. clock : what time it is; the host's by default.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from huracan import UnifiedMLPipeline
+    >>> from huracan.market import simulate_market
+    >>> candles = simulate_market(n_bars=300, n_symbols=1, seed=0).candles
+    >>> mechanic = Mechanic(UnifiedMLPipeline({"home": tempfile.mkdtemp()}))
+    >>> report = mechanic.tick(candles)
+    >>> report.done, mechanic.tick(candles).done
+    (True, False)
+    """
+
+    def __init__(
+        self,
+        pipeline: UnifiedMLPipeline,
+        *,
+        name: str | None = None,
+        source: CandleFeed | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.pipeline = pipeline
+        self._name, self._source, self._clock = name, source, clock
+        self._given = False
+
+    def __repr__(self) -> str:
+        return f"Mechanic({self.name!r}, home={str(self.pipeline.config.home)!r})"
+
+    @cached_property
+    def name(self) -> str:
+        """Of the models it looks after."""
+        config = self.pipeline.config
+        if self._name is not None or config.mechanic.name is not None:
+            return self._name or str(config.mechanic.name)
+        return f"{config.registry.model_name}.simulated" if self._stands_in else config.registry.model_name
+
+    @cached_property
+    def clock(self) -> Clock:
+        """What time it is; on a simulated market, when its last bar has closed."""
+        if self._clock is not None:
+            return self._clock
+        if self._stands_in and (newest := self.works.feed.newest) is not None:
+            return SimulatedClock(newest + self.works.feed.bar)
+        return SystemClock()
+
+    @cached_property
+    def works(self) -> Works:
+        """Everything it works with; opened when first used."""
+        config, registry = self.pipeline.config, self.pipeline.registry
+        return Works(
+            config=config,
+            registry=registry,
+            name=self.name,
+            open_feed=self._open_feed,
+            store=PerformanceStore(registry.database, self.name),
+            switch=Switch(registry.database, self.name, config.home),
+        )
+
+    @cached_property
+    def lease(self) -> Lease:
+        """That it alone works under its name."""
+        return Lease(self.works.database, self.name, seconds=self.pipeline.config.mechanic.lease_seconds)
+
+    def tick(self, candles: CandleSource | None = None) -> MechanicReport:
+        """One turn.
+
+        Parameters
+        ----------
+        candles : are stored first, in whatever order they come, and the turn is about the close of the newest bar there is;
+            without them it is about the clock's time, down to a whole bar.
+
+        Returns
+        -------
+        MechanicReport : ``done`` is False where the turn was finished before, as after a clock that went back.
+
+        Raises
+        ------
+        LeaseHeld : another Mechanic works under this name. LeaseLost : another took over meanwhile.
+        CandleError, NotEnoughData : none of the candles can be taken. StorageError : the database or the disk refuses.
+        """
+        if candles is not None:
+            self._append(candles)
+        with self.working():
+            return self._work_off(self._moment(candles is not None), lambda: False)
+
+    def run(
+        self,
+        every: timedelta | None = None,
+        *,
+        stop: Callable[[], bool] = lambda: False,
+        told: Callable[[str], None] = lambda sentence: None,
+    ) -> None:
+        """Turn after turn on the grid of ``every`` since 1970, until ``stop()``, which is asked between stages, too.
+
+        Waits while another Mechanic works under this name, and takes over when that one ends, dies or falls silent.
+
+        Parameters
+        ----------
+        every : time between turns; ``mechanic.every`` by default. told : hears each turn's sentence, and what is waited for.
+        """
+        step = every or timedelta(milliseconds=milliseconds(self.pipeline.config.mechanic.every))
+        if not self.lease.wait(stop, told=told):
+            return
+        try:
+            work_on(lambda: told(self._work_off(self._moment(False), stop).sentence), step, self.clock, stop, told=told)
+        except Stopped:
+            told("stopped between two stages; the next turn goes on there.")
+        finally:
+            self.lease.release()
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Hold the lease over several turns, which takes it and lets it go once instead of at each.
+
+        Raises
+        ------
+        LeaseHeld : another Mechanic works under this name.
+        """
+        if self.lease.held:
+            yield
+            return
+        with self.lease:
+            yield
+
+    def status(self) -> MechanicStatus:
+        """How it stands, as the database tells it; whoever works goes on undisturbed."""
+        works, name = self.works, self.name
+        held = lease_holder(works.database, name)
+        last = last_tick(works.database, name)
+        with works.database.reading(one_moment=True) as connection:
+            now = int(works.database.now(connection).timestamp() * 1_000)
+            under_way = challengers_in(connection, name, AT_WORK)
+            trials = trials_in(connection, name)
+        return MechanicStatus(
+            name=name,
+            working=held if held is not None and held.holds(now) else None,
+            last=None if last is None else MechanicReport.from_dict(last[1]),
+            unfinished=TickLog(works.database, name, require=_never, fence=0).unfinished(),
+            frozen=works.switch.state(),
+            champions={scope.written("champion"): version for scope, version in works.bench.holders().items()},
+            challengers=under_way,
+            trials=trials,
+        )
+
+    def freeze(self, reason: str, *, actor: str) -> None:
+        """Stop promotions and rollbacks from here on; predicting, scoring and training go on."""
+        self.works.switch.freeze(reason, actor=actor, at=self.clock.now())
+
+    def thaw(self, reason: str, *, actor: str) -> None:
+        """Let promotions and rollbacks go on; what waited is looked at anew."""
+        self.works.switch.thaw(reason, actor=actor, at=self.clock.now())
+
+    @cached_property
+    def _stands_in(self) -> bool:
+        """Whether a simulated market stands in for candles; decided once, when it is first asked."""
+        return self._source is None and not self._given and is_simulated(self.pipeline.config)
+
+    def _open_feed(self) -> CandleFeed:
+        config = self.pipeline.config
+        if self._source is not None:
+            return self._source
+        if self._given and is_simulated(config):
+            return StoreFeed(config.home / CANDLES, symbols=config.mechanic.symbols)
+        return feed_of(config)
+
+    def _append(self, candles: CandleSource) -> None:
+        self._given = True
+        feed = self.works.feed
+        if not isinstance(feed, StoreFeed):
+            raise ConfigError(
+                f"Mechanic '{self.name}' has a source of its own, in which no candles can be stored; tick() without "
+                "candles was expected, or a Mechanic without a source."
+            )
+        feed.append(candles)
+
+    def _moment(self, of_candles: bool) -> int:
+        """What the turn is about: the close of the newest bar, or the last close before the present."""
+        feed = self.works.feed
+        if of_candles:
+            newest = feed.newest
+            assert newest is not None  # they were just stored
+            return newest + feed.bar
+        return self.clock.now() // feed.bar * feed.bar
+
+    def _work_off(self, until: int, stop: Callable[[], bool]) -> MechanicReport:
+        """Finish what was begun, then turn up to ``until``."""
+        works = self.works
+        log = TickLog(works.database, self.name, require=self.lease.require, fence=self.lease.fence)
+        report = None
+        while (begun := log.unfinished()) is not None:
+            report = self._turn(log, begun, stop)
+        last = log.last()
+        if last is not None and published_tick(self._outbox) != last[0]:
+            self._publish(works.bench.lineup(self._symbols_of(last[1])))
+        if last is not None and until <= last[0]:
+            if report is not None:
+                return report
+            note = f"nothing was to be done; the turn of {written_time(last[0])} is finished"
+            back = "." if until == last[0] else f", and the time is {written_time(until)} only."
+            return MechanicReport(self.name, until, done=False, note=note + back)
+        for moment in _slices(None if last is None else last[0], until, _MOST_BARS * works.feed.bar):
+            report = self._turn(log, moment, stop)
+        assert report is not None
+        return report
+
+    def _turn(self, log: TickLog, tick: int, stop: Callable[[], bool]) -> MechanicReport:
+        row = log.open(tick, started=self.clock.now())
+        turn = Turn(self.works, row)
+        for number, (name, do) in enumerate(STAGES, 1):
+            if row.stage >= number:
+                continue
+            if stop():
+                raise Stopped
+            with stage(name, mechanic=self.name, tick=tick):
+                row.done(number, do(turn))
+        report = self._finish(turn, row)
+        self.works.bench.forget({*turn.lineup.served, *(one.version for one in turn.shadows())})
+        return self._publish(turn.lineup, report)
+
+    def _finish(self, turn: Turn, row: OpenTick) -> MechanicReport:
+        """Keep the report, made of what the turn has left in the database."""
+        works, name, tick = self.works, self.name, row.tick
+        told = works.database.read(lambda connection: told_of(connection, name, tick))
+        intake, lineup = turn.intake, turn.lineup
+        report = MechanicReport(
+            name,
+            tick,
+            bars=dict(intake.newest),
+            late=dict(intake.late),
+            revised=dict(intake.revised),
+            refused=dict(intake.refused),
+            champions={scope.written("champion"): version for scope, version in sorted(lineup.able.items(), key=_by_text)},
+            trouble={str(version): why for version, why in lineup.trouble.items()},
+            frozen=works.switch.state().reason if works.switch.state().frozen else "",
+            **told,
+        )
+        row.finish(len(STAGES) + 1, None, finished=self.clock.now(), report=report.to_dict())
+        return report
+
+    def _publish(self, lineup: Lineup, report: MechanicReport | None = None) -> MechanicReport:
+        """Write the files of the newest finished turn; where that fails the next turn does, and the report says why."""
+        works = self.works
+        report = report or MechanicReport(self.name, 0)
+        try:
+            publish(works.registry, works.config, self.name, self._outbox, lineup)
+        except StorageError as error:
+            logger().warning("files of the turn were not written", mechanic=self.name, reason=str(error))
+            return replace(report, note=f"its files were not written: {error}")
+        return report
+
+    @property
+    def _outbox(self) -> Path:
+        return self.pipeline.config.home / OUTBOX
+
+    @staticmethod
+    def _symbols_of(told: Mapping[str, Any]) -> list[str]:
+        return sorted(told.get("bars", ()))
+
+
+def _slices(last: int | None, until: int, most: int) -> Iterator[int]:
+    """The moments of the turns that lead from the last one to ``until``.
+
+    >>> list(_slices(None, 50, 10)), list(_slices(20, 45, 10)), list(_slices(20, 25, 10))
+    ([50], [30, 40, 45], [25])
+    """
+    moment = until if last is None else last
+    while moment + most < until:
+        moment += most
+        yield moment
+    yield until
+
+
+def _by_text(item: tuple[Scope, int]) -> tuple[str, str]:
+    return item[0].symbol, item[0].regime
+
+
+def _never(connection: object) -> None:
+    raise LeaseLost("who only looks writes nothing.")
