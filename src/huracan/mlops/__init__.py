@@ -13,6 +13,8 @@ _HOME: dict[str, str] = {
     "Evidence": "huracan.mlops.evidence",
     "EvidenceKind": "huracan.mlops.evidence",
     "LiveExpectation": "huracan.mlops.live_expectation",
+    "Metric": "huracan.mlops.metrics",
+    "Metrics": "huracan.mlops.metrics",
     "PerformanceStore": "huracan.mlops.performance.store",
     "PolicyHistory": "huracan.mlops.policy_history",
     "RetrainDecision": "huracan.mlops.retraining",

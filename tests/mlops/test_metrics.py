@@ -1,0 +1,104 @@
+"""Metrics: as Prometheus reads them, nothing without its client, the same mistakes refused in both cases."""
+
+from __future__ import annotations
+
+import sys
+import urllib.request
+from typing import Any
+
+import pytest
+
+from huracan.errors import ConfigError, DataError, DependencyMissing
+from huracan.mlops import Metric, Metrics
+from huracan.mlops.metrics import _ALL
+
+
+@pytest.fixture(params=["with the client", "without"])
+def metrics(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Metrics:
+    if request.param == "without":
+        monkeypatch.setitem(sys.modules, "prometheus_client", None)
+    else:
+        pytest.importorskip("prometheus_client")
+    return Metrics("btc")
+
+
+def used(metrics: Metrics) -> Metrics:
+    """Everything there is, used once."""
+    for metric, (kind, _, names) in _ALL.items():
+        labels = dict.fromkeys(names, "x")
+        if kind == "Counter":
+            metrics.add(metric, 2, **labels)
+        elif kind == "Gauge":
+            metrics.set(metric, 0.25, **labels)
+        else:
+            with metrics.stage("x"):
+                pass
+    return metrics
+
+
+def test_everything_can_be_used_and_is_shown_where_it_is_kept(metrics: Metrics) -> None:
+    text = used(metrics).text()
+    assert bool(text) == metrics.kept
+    if metrics.kept:
+        parser = pytest.importorskip("prometheus_client.parser")
+        families = {family.name: family for family in parser.text_string_to_metric_families(text)}
+        shown = {name for name in families if not name.endswith("_created")}
+        assert shown == {str(metric) for metric in Metric} and set(_ALL) == set(Metric)
+        assert all(sample.labels["name"] == "btc" for family in families.values() for sample in family.samples)
+        assert families["huracan_decisions"].samples[0].value == 2 and families["huracan_skill"].samples[0].value == 0.25
+
+
+@pytest.mark.parametrize(
+    ("use", "said"),
+    [
+        (lambda one: one.add(Metric.BARS, symbol="BTC"), "huracan_bars is a counter with labels symbol, state; .* with symbol"),
+        (lambda one: one.set(Metric.TICKS, 1, result="done"), "huracan_ticks is a counter .* used as a gauge"),
+        (lambda one: one.add(Metric.FROZEN), "huracan_frozen is a gauge with labels none; it was used as a counter with none"),
+        (lambda one: one.add(Metric.TICKS, -1, result="done"), "grow by -1; a counter never falls"),
+    ],
+)
+def test_what_is_used_wrongly_is_a_sentence_in_both_cases(metrics: Metrics, use: Any, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        use(metrics)
+
+
+def fail(metrics: Metrics) -> None:
+    with metrics.stage("outcomes"):
+        raise ZeroDivisionError
+
+
+def test_a_stage_that_fails_is_measured_and_fails(metrics: Metrics) -> None:
+    with pytest.raises(ZeroDivisionError):
+        fail(metrics)
+    assert ('huracan_stage_seconds_count{name="btc",stage="outcomes"} 1.0' in metrics.text()) == metrics.kept
+
+
+def test_prometheus_is_answered(metrics: Metrics) -> None:
+    if not metrics.kept:
+        with pytest.raises(DependencyMissing, match=r"pip install 'huracan\[metrics\]'"):
+            metrics.serve(0)
+        return
+    metrics.add(Metric.TICKS, result="done")
+    port = metrics.serve(0)
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+            assert b'huracan_ticks_total{name="btc",result="done"} 1.0' in answer.read()
+        with pytest.raises(ConfigError, match=f"metrics cannot be served at 127.0.0.1:{port}: Address already in use"):
+            Metrics("eth").serve(port)
+    finally:
+        metrics.close()
+        metrics.close()
+
+
+def test_two_mechanics_of_one_process_do_not_mix() -> None:
+    pytest.importorskip("prometheus_client")
+    first, second = Metrics("btc"), Metrics("btc")
+    first.add(Metric.TICKS, result="done")
+    assert "huracan_ticks" in first.text() and "huracan_ticks" not in second.text()
+
+
+def test_the_client_is_loaded_only_by_who_measures() -> None:
+    import subprocess
+
+    code = "import huracan.mlops, sys; huracan.mlops.RetrainPolicy; assert 'prometheus_client' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
