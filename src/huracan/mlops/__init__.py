@@ -9,17 +9,33 @@ from importlib import import_module
 from typing import Any
 
 _HOME: dict[str, str] = {
+    "Adwin": "huracan.mlops.streaming",
+    "Alert": "huracan.mlops.alerts",
+    "AlertLevel": "huracan.mlops.alerts",
+    "Alerts": "huracan.mlops.alerts",
+    "ColumnDrift": "huracan.mlops.drift_report",
+    "Cusum": "huracan.mlops.streaming",
+    "DDM": "huracan.mlops.streaming",
     "Decision": "huracan.mlops.retraining",
+    "DriftDetector": "huracan.mlops.drift_detector",
+    "DriftReport": "huracan.mlops.drift_report",
     "Evidence": "huracan.mlops.evidence",
     "EvidenceKind": "huracan.mlops.evidence",
+    "JointDrift": "huracan.mlops.drift_report",
     "LiveExpectation": "huracan.mlops.live_expectation",
+    "LogChannel": "huracan.mlops.alert_channels",
     "Metric": "huracan.mlops.metrics",
     "Metrics": "huracan.mlops.metrics",
+    "PageHinkley": "huracan.mlops.streaming",
     "PerformanceStore": "huracan.mlops.performance.store",
     "PolicyHistory": "huracan.mlops.policy_history",
+    "REFERENCE_FILE": "huracan.mlops.reference",
+    "Reference": "huracan.mlops.reference",
     "RetrainDecision": "huracan.mlops.retraining",
     "RetrainPolicy": "huracan.mlops.retraining",
     "SkillMonitor": "huracan.mlops.skill_monitor",
+    "StreamingDetector": "huracan.mlops.streaming",
+    "WebhookChannel": "huracan.mlops.alert_channels",
 }
 
 __all__ = sorted(_HOME)

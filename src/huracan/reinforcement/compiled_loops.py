@@ -1,20 +1,5 @@
-"""Loops that numba compiles, where it is installed (extra ``fast``); their modules cannot be imported without it."""
+"""Loops that numba compiles, where it is installed; see :mod:`huracan.statistics.compiled`."""
 
-from __future__ import annotations
-
-from importlib import import_module
-from typing import Any
+from huracan.statistics.compiled import compiled_loops
 
 __all__ = ["compiled_loops"]
-
-
-def compiled_loops(module: str) -> Any:
-    """The module of this name, such as ``huracan.reinforcement.sum_tree_kernels``; None without numba.
-
-    >>> compiled_loops("huracan.reinforcement.no_such_kernels") is None
-    True
-    """
-    try:
-        return import_module(module)
-    except ImportError:
-        return None

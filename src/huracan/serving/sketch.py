@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from huracan.errors import ArtifactError, NotEnoughData
 from huracan.statistics.spread_rows import spread_rows
+from huracan.statistics.whitening import whitening_matrix
 
 __all__ = ["SKETCH_FILE", "TrainingSketch"]
 
@@ -84,7 +85,7 @@ class TrainingSketch:
         deviation = older.std(axis=0)
         spread = np.where(spread > 1e-3 * deviation, spread, deviation)  # a column that is mostly one value
         unit = np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 1e-9 * (np.abs(median) + 1e-12))
-        whitening = _whitening(np.clip((older - median) * unit, -_CLIP, _CLIP)) * unit
+        whitening = whitening_matrix(np.clip((older - median) * unit, -_CLIP, _CLIP)) * unit
         far = np.sqrt((((rows[newest:] - median) @ whitening.T) ** 2).sum(axis=1))
         limit = float(np.quantile(far, 1.0 - outside_share, method="higher"))
         return cls(
@@ -143,14 +144,3 @@ class TrainingSketch:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError(f"{SKETCH_FILE} is no sketch of training rows: {error}.") from error
-
-
-def _whitening(z: NDArray[np.float64]) -> NDArray[np.float64]:
-    """W with ``W.T @ W`` the inverse of the shrunk covariance of rows z (n, d)."""
-    from sklearn.covariance import ledoit_wolf
-
-    covariance, _ = ledoit_wolf(z)
-    values, vectors = np.linalg.eigh(covariance)
-    floor = max(float(values.max()), 1e-12) * 1e-6
-    whitening: NDArray[np.float64] = (vectors / np.sqrt(np.maximum(values, floor))).T
-    return whitening

@@ -1,0 +1,91 @@
+"""Where alerts go: the log, or the address of a webhook."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import urllib.error
+import urllib.request
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from huracan.errors import ConfigError, HuracanError
+from huracan.logs import logger
+
+__all__ = ["Channel", "LogChannel", "NotSent", "WebhookChannel"]
+
+
+class NotSent(HuracanError):
+    """A channel could not take an alert; it stays due."""
+
+
+class Channel(Protocol):
+    """Takes one alert at a time."""
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Send what :meth:`huracan.mlops.alerts.Alert.message` gave; :class:`NotSent` where that was not possible."""
+
+
+class LogChannel:
+    """Writes alerts to the log, as errors, warnings or infos by their level.
+
+    >>> LogChannel().send({"id": "artifact:BTC", "level": "error", "state": "raised", "text": "v3 cannot be loaded."})
+    """
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Write it; this cannot fail."""
+        rest = {key: value for key, value in message.items() if key not in ("text", "level")}
+        write = getattr(logger(), message["level"] if message["state"] != "resolved" else "info")
+        write(message["text"], **rest)
+
+
+class WebhookChannel:
+    """Posts alerts as JSON; ``text`` holds the sentence, as chat programs expect it.
+
+    Parameters
+    ----------
+    url : http or https. It may hold a secret, so messages and logs only name its host. timeout : seconds to wait.
+
+    Raises
+    ------
+    ConfigError : the address is none of the web.
+
+    Examples
+    --------
+    >>> WebhookChannel("https://hooks.example.com/T0/secret")
+    WebhookChannel('hooks.example.com')
+    """
+
+    def __init__(self, url: str, *, timeout: float = 3.0) -> None:
+        try:
+            parts = urlsplit(url)
+            host = parts.hostname
+        except ValueError:
+            host = None
+        if host is None or parts.scheme not in ("http", "https"):
+            raise ConfigError("the webhook's address is none; an address like https://hooks.example.com/... was expected.")
+        self.host = host
+        self.timeout = timeout
+        self._url = url
+
+    def __repr__(self) -> str:
+        return f"WebhookChannel({self.host!r})"
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Post it.
+
+        Raises
+        ------
+        NotSent : the host cannot be reached in time, or does not take it.
+        """
+        body = json.dumps(message, ensure_ascii=False).encode()
+        headers = {"Content-Type": "application/json; charset=utf-8", "User-Agent": "huracan"}
+        request = urllib.request.Request(self._url, data=body, headers=headers, method="POST")
+        try:
+            with urllib.request.urlopen(request, timeout=self.timeout) as answer:
+                answer.read(1)
+        except urllib.error.HTTPError as error:
+            raise NotSent(f"the webhook at {self.host} answered {error.code} {error.reason}; the alert stays due.") from None
+        except (OSError, ValueError, http.client.HTTPException) as error:  # unreachable, too slow, no such host, not HTTP
+            reason = getattr(error, "reason", error)
+            raise NotSent(f"the webhook at {self.host} could not be reached ({reason}); the alert stays due.") from None

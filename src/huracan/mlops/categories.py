@@ -1,0 +1,127 @@
+"""One column of categories: how often each came in the reference, and chi-square of a window that holds under dependence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from huracan.mlops.column_tests import FEWEST_REFERENCE, FEWEST_WINDOW, TestSettings, stability
+from huracan.mlops.drift_report import ColumnDrift, DistributionPair
+from huracan.mlops.unseen_values import UnseenValues
+from huracan.statistics.moments import Moments
+from huracan.statistics.quadratic_forms import QuadraticForm
+from huracan.statistics.quantile_indicators import bin_projections, never_too_steady
+
+__all__ = ["MISSING", "CategoryReference"]
+
+MISSING = "(missing)"
+"""The category of rows without one."""
+
+_OTHERS = "(others)"
+_MOST = 50
+_FEWEST_EXPECTED = 2.0
+_NAMED = 3
+
+
+@dataclass(frozen=True, eq=False)
+class CategoryReference:
+    """A column of categories in the reference.
+
+    Attributes
+    ----------
+    known : every category that came, most frequent first. bins : the number of its bin, of each: of more than 50 the rare
+        ones share the last bin.
+    shares : (B,) of the bins. covariance : (B, B) long-run, of their indicators.
+    """
+
+    name: str
+    n_moments: int
+    known: tuple[str, ...]
+    bins: NDArray[np.intp]
+    shares: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+    n_cosines: int
+
+    @classmethod
+    def of(cls, name: str, values: pl.Series, moments: Moments, settings: TestSettings) -> CategoryReference:
+        """From categories in order of time, null where missing."""
+        filled = values.fill_null(MISSING)
+        counts = filled.value_counts(sort=True)
+        known = tuple(counts.sort(["count", filled.name], descending=[True, False])[filled.name].to_list())
+        bins = np.minimum(np.arange(len(known)), _MOST - 1)
+        n_bins = int(bins[-1]) + 1 if len(bins) else 0
+        nu = settings.cosines(moments.n)
+        shares, projection = bin_projections(bins[_numbers(filled, known)], max(n_bins, 1), moments, nu)
+        covariance = independent = np.diag(shares) - np.outer(shares, shares)
+        if nu:
+            covariance = never_too_steady(projection.T @ projection / nu, np.diagonal(independent))
+        return cls(name, moments.n, known, bins, shares, covariance, nu)
+
+    def test(self, values: pl.Series, moments: Moments, settings: TestSettings) -> tuple[ColumnDrift, DistributionPair | None]:
+        """A window's categories in order of time; ``q_value`` is left open."""
+        n = moments.n
+        if self.n_moments < FEWEST_REFERENCE or n < FEWEST_WINDOW:
+            short = (
+                f"{self.n_moments} moments of reference and {n} of window, {FEWEST_REFERENCE} and {FEWEST_WINDOW} are needed"
+            )
+            return ColumnDrift(self.name, "category", note=short), None
+        filled = values.fill_null(MISSING)
+        number = _numbers(filled, self.known)
+        seen = number >= 0
+        weights = moments.weights()
+        observed = (
+            np.bincount(self.bins[number[seen]], None if weights is None else weights[seen], minlength=len(self.shares)) / n
+        )
+        found, notes = self._test_shares(observed, n, settings)
+        unseen = UnseenValues.of(~seen, moments, n_reference=self.n_moments)
+        if unseen.moments:
+            new = filled.filter(~seen).unique(maintain_order=True).to_list()
+            shown = ", ".join(f"'{name}'" for name in new[:_NAMED]) + (
+                f" and {len(new) - _NAMED} more" if len(new) > _NAMED else ""
+            )
+            notes.append(f"never seen in the reference: {shown}, {unseen.share:.1%} of the window")
+            found["drifted"] = unseen.plain
+            found["p_value"] = min(1.0, 2.0 * min(found.get("p_value", 1.0), unseen.p_value))
+        names = self._bin_names()
+        place = np.arange(len(names), dtype=np.float64)
+        pair = DistributionPair(
+            self.name, place, np.cumsum(self.shares), np.cumsum(observed), None, names, self.shares, observed
+        )
+        return ColumnDrift(self.name, "category", note="; ".join(notes), **found), pair
+
+    def _test_shares(self, observed: NDArray[np.float64], n: int, settings: TestSettings) -> tuple[dict[str, Any], list[str]]:
+        """Chi-square of bins that hold enough separate events; the others are one."""
+        spread = self.shares * (1.0 - self.shares)
+        inflation = np.divide(np.diagonal(self.covariance), spread, out=np.ones_like(spread), where=spread > 0)
+        few = n * self.shares / np.maximum(inflation, 1.0) < _FEWEST_EXPECTED
+        few[self.shares.argmax()] = False
+        if few.sum() == 1 and len(few) > 2:  # one rare bin joins the rarest of the others
+            few[np.where(few, np.inf, self.shares).argmin()] = True
+        group = np.cumsum(~few) - 1
+        group[few] = int((~few).sum())
+        joined = np.eye(int(group.max()) + 1)[group]
+        expected, seen, covariance = self.shares @ joined, observed @ joined, joined.T @ self.covariance @ joined
+        if len(expected) < 2:
+            return {}, ["one category holds nearly all of the reference; there is no share to test"]
+        independent = QuadraticForm.independent(len(expected))
+        null = independent
+        if settings.n_cosines:
+            null = QuadraticForm.estimated(expected, covariance, self.n_cosines, n)
+        square = float(((seen - expected) ** 2 / expected).sum()) / (1.0 / n + 1.0 / self.n_moments)
+        told: dict[str, Any] = {"statistic": square, "p_value": null.p_value(square), "n_eff": null.effective(n, len(expected))}
+        return told | stability(expected, seen, n, self.n_moments, null, settings.alpha), []
+
+    def _bin_names(self) -> tuple[str, ...]:
+        if len(self.known) > _MOST:
+            return (*self.known[: _MOST - 1], _OTHERS)
+        return self.known
+
+
+def _numbers(values: pl.Series, known: tuple[str, ...]) -> NDArray[np.intp]:
+    """Place of each value among the known, -1 for none."""
+    place = values.replace_strict(list(known), list(range(len(known))), default=-1, return_dtype=pl.Int64)
+    return place.to_numpy().astype(np.intp)

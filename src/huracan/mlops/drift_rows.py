@@ -1,0 +1,166 @@
+"""What a drift check is given: columns in order of time, and which rows are of one moment."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from huracan.dataset import TrainingSet
+from huracan.errors import DataError, nearest_name
+from huracan.mlops.drift_report import ColumnKind
+from huracan.statistics.moments import Moments
+
+__all__ = ["KEYS", "DriftRows", "read_rows"]
+
+KEYS = ("symbol", "ts", "segment")
+"""Columns that say whose row it is and when; never tested."""
+
+
+@dataclass(frozen=True, eq=False)
+class DriftRows:
+    """Columns of one table, in order of time.
+
+    Attributes
+    ----------
+    columns : by name: numbers as float arrays, NaN where missing; categories as polars Series of text, null where missing.
+    moments : which rows are of one moment. span : first and last time, where there are times.
+    recipe_hash : of the recipe the columns were made by, where it is known.
+    """
+
+    columns: Mapping[str, NDArray[np.floating] | pl.Series]
+    moments: Moments
+    span: tuple[str, str] | None = None
+    recipe_hash: str | None = None
+
+    def kind(self, name: str) -> ColumnKind:
+        """Whether a column holds numbers or categories."""
+        return "category" if isinstance(self.columns[name], pl.Series) else "number"
+
+
+def read_rows(X: Any, columns: Sequence[str] | None = None, *, what: str = "the window") -> DriftRows:
+    """From a ``TrainingSet``, a polars or pandas frame, a mapping of columns, or a matrix (its columns are x0, x1, ...).
+
+    Rows are in order of time; those of a frame with ``symbol`` and ``ts`` are put in it. Numbers are whatever is numeric,
+    categories are text, truth values, and columns declared as such (``Categorical``, ``Enum``); nothing is guessed from how
+    many values a column has.
+
+    Parameters
+    ----------
+    columns : those wanted; None for all but ``symbol``, ``ts`` and ``segment``.
+    what : what error messages call the table.
+
+    Raises
+    ------
+    DataError : no table, a name twice, a column that holds neither numbers nor categories, or rows that go back in time.
+    UnknownName : a column asked for is not there.
+
+    Examples
+    --------
+    >>> rows = read_rows(pl.DataFrame({"symbol": ["B", "A"], "ts": [1, 1], "x": [1.0, None], "side": ["up", "down"]}))
+    >>> rows.moments.n, rows.kind("x"), rows.kind("side")
+    (1, 'number', 'category')
+    """
+    if isinstance(X, TrainingSet):
+        _require_known(columns, X.feature_names)
+        values = np.ascontiguousarray(X.X.T)
+        named = {name: row for name, row in zip(X.feature_names, values, strict=True) if columns is None or name in columns}
+        times = X.decision_time
+        span = (str(times[0]), str(times[-1])) if len(X) else None
+        return DriftRows(named, Moments.of(times), span, X.recipe_hash)
+    if isinstance(X, np.ndarray) and X.dtype.names is None:
+        return _of_matrix(X, columns, what)
+    return _of_frame(_as_polars(X, what), columns, what)
+
+
+def _of_matrix(X: NDArray[Any], columns: Sequence[str] | None, what: str) -> DriftRows:
+    if X.ndim != 2 or X.dtype.kind not in "fiub":
+        raise DataError(f"{what} is an array of shape {X.shape} and type {X.dtype}; a matrix of numbers was expected.")
+    values = np.ascontiguousarray(X.T) if X.dtype in (np.float32, np.float64) else np.ascontiguousarray(X.T, np.float64)
+    named = {f"x{i}": row for i, row in enumerate(values)}
+    _require_known(columns, tuple(named))
+    chosen = named if columns is None else {name: row for name, row in named.items() if name in columns}
+    return DriftRows(chosen, Moments.each_row(len(X)))
+
+
+def _as_polars(X: Any, what: str) -> pl.DataFrame:
+    if isinstance(X, pl.DataFrame):
+        return X
+    if isinstance(X, pl.LazyFrame):
+        return X.collect()
+    if hasattr(X, "iloc") and hasattr(X, "columns"):
+        names = [str(name) for name in X.columns]
+        twice = next((name for name, times in Counter(names).items() if times > 1), None)
+        if twice is not None:
+            raise DataError(f"{what} has {names.count(twice)} columns named '{twice}'; each name once was expected.")
+        frame = pl.from_pandas(X.rename(columns=str), nan_to_null=False)
+        if "ts" not in names and getattr(getattr(X.index, "dtype", None), "kind", "") == "M":
+            frame = frame.with_columns(pl.Series("ts", X.index.to_numpy()))
+        return frame
+    if isinstance(X, Mapping):
+        try:
+            return pl.DataFrame(dict(X))
+        except (pl.exceptions.PolarsError, TypeError, ValueError) as error:
+            raise DataError(f"{what} is a mapping that makes no table: {error}.") from error
+    raise DataError(f"{what} is a {type(X).__name__}; a TrainingSet, a frame, columns by name, or a matrix was expected.")
+
+
+def _of_frame(frame: pl.DataFrame, columns: Sequence[str] | None, what: str) -> DriftRows:
+    _require_known(columns, tuple(frame.columns))
+    order, moments, span = _in_time(frame, what)
+    named: dict[str, NDArray[np.floating] | pl.Series] = {}
+    for name in frame.columns:
+        if (columns is None and name in KEYS) or (columns is not None and name not in columns):
+            continue
+        values = _column(frame[name], what)
+        named[name] = values if order is None else values[order]
+    return DriftRows(named, moments, span)
+
+
+def _in_time(frame: pl.DataFrame, what: str) -> tuple[NDArray[np.intp] | None, Moments, tuple[str, str] | None]:
+    """The order that puts rows by time, None where they are; their moments; the first and last time."""
+    if "ts" not in frame.columns:
+        return None, Moments.each_row(frame.height), None
+    column = frame["ts"]
+    if missing := column.null_count():
+        raise DataError(f"{what} has no time (ts) in {missing:,} of {frame.height:,} rows; one in every row was expected.")
+    times = column.to_physical().to_numpy()
+    order = None
+    if "symbol" in frame.columns and np.any(times[1:] < times[:-1]):
+        order = np.argsort(times, kind="stable")
+    span = (str(column.min()), str(column.max())) if frame.height else None
+    try:
+        return order, Moments.of(times if order is None else times[order]), span
+    except DataError:
+        row = int(np.argmax(times[1:] < times[:-1])) + 1
+        raise DataError(
+            f"row {row} of {what} is of {column[row]}, before the row above it ({column[row - 1]}); rows go by time."
+        ) from None
+
+
+def _column(values: pl.Series, what: str) -> NDArray[np.floating] | pl.Series:
+    kind = values.dtype
+    if kind == pl.Null:
+        return np.full(len(values), np.nan)
+    if kind.is_numeric():
+        floats = values if kind in (pl.Float32, pl.Float64) else values.cast(pl.Float64)
+        return (floats.fill_null(np.nan) if floats.null_count() else floats).to_numpy()
+    if kind in (pl.String, pl.Boolean, pl.Categorical, pl.Enum):
+        return values.cast(pl.String)
+    if kind == pl.Object:
+        return pl.Series(values.name, [None if value is None else str(value) for value in values], dtype=pl.String)
+    raise DataError(
+        f"column '{values.name}' of {what} is {kind}; numbers or categories were expected. "
+        "Leave it out by naming the others (columns=)."
+    )
+
+
+def _require_known(columns: Sequence[str] | None, known: Sequence[str]) -> None:
+    for name in columns or ():
+        if name not in known:
+            raise nearest_name(name, known, kind="column")

@@ -1,0 +1,20 @@
+"""Loops that numba compiles, where it is installed (extra ``fast``); their modules cannot be imported without it."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__all__ = ["compiled_loops"]
+
+
+def compiled_loops(module: str) -> Any:
+    """The module of this name, such as ``huracan.statistics.kolmogorov_smirnov_kernels``; None without numba.
+
+    >>> compiled_loops("huracan.statistics.no_such_kernels") is None
+    True
+    """
+    try:
+        return import_module(module)
+    except ImportError:
+        return None

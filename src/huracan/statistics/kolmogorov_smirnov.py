@@ -1,0 +1,209 @@
+"""The two-sample test of Kolmogorov and Smirnov for independent rows: the statistic and its exact probability."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import gcd, lcm
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from huracan.errors import DataError
+from huracan.statistics.compiled import compiled_loops
+from huracan.statistics.sample_checks import as_sample, never_zero
+
+__all__ = ["KolmogorovSmirnov", "kolmogorov_smirnov", "largest_gap", "lattice_p_value"]
+
+_EXACT_ROWS = 10_000
+_EXACT_PRODUCT = 100_000_000
+_KERNELS = "huracan.statistics.kolmogorov_smirnov_kernels"
+_TAIL = 1e-8
+
+
+@dataclass(frozen=True)
+class KolmogorovSmirnov:
+    """Result of :func:`kolmogorov_smirnov`.
+
+    Attributes
+    ----------
+    statistic : largest distance of the two empirical distribution functions. at : a value of the second sample at which, or
+        just before which, it is reached.
+    p_value : two-sided, of independent rows without ties; with ties it errs on the safe side.
+    exact : whether the p-value is exact, or that of the limiting distribution.
+    """
+
+    statistic: float
+    p_value: float
+    at: float
+    exact: bool
+
+
+def kolmogorov_smirnov(
+    a: ArrayLike, b: ArrayLike, *, compiled: bool | None = None, sorted_already: bool = False, statistic_only: bool = False
+) -> KolmogorovSmirnov:
+    """Compare the distributions of two independent samples.
+
+    The p-value counts lattice paths (exact, equal to scipy's) where both samples have at most 10,000 rows, and takes the
+    limiting distribution beyond. It supposes that **rows are independent**: on windows of a market it alarms nearly always
+    (see :class:`huracan.mlops.DriftDetector`).
+
+    Parameters
+    ----------
+    a, b : samples, finite.
+    compiled : use numba; None where it is installed. The statistic is the same to the bit, the p-value to 1e-12.
+    sorted_already : both ascend, and were checked to hold no NaN.
+    statistic_only : leave the p-value NaN.
+
+    Raises
+    ------
+    DataError : a value is not finite, a sample is empty, or numba is asked for and not installed.
+
+    References
+    ----------
+    Hodges (1958), "The significance probability of the Smirnov two-sample test", Arkiv för Matematik 3.
+
+    Examples
+    --------
+    >>> found = kolmogorov_smirnov([1.0, 2.0, 3.0, 4.0], [3.5, 4.5, 5.5, 6.5])
+    >>> found.statistic, found.at, round(found.p_value, 6), found.exact
+    (0.75, 3.5, 0.228571, True)
+    """
+    first, second = (
+        (np.asarray(a), np.asarray(b))
+        if sorted_already
+        else (np.sort(as_sample(x, name, minimum=1, purpose="the test of two samples")) for x, name in ((a, "a"), (b, "b")))
+    )
+    kernels = _kernels(compiled)
+    steps, at = largest_gap(first, second, kernels=kernels)
+    m, n = len(first), len(second)
+    whole = lcm(m, n)
+    exact = max(m, n) <= _EXACT_ROWS and m * n <= _EXACT_PRODUCT
+    if statistic_only:
+        return KolmogorovSmirnov(steps / whole, float("nan"), at, exact)
+    p_value = lattice_p_value(steps, m, n, kernels=kernels) if exact else limiting_p_value(steps / whole, m, n)
+    return KolmogorovSmirnov(steps / whole, float(never_zero(p_value)), at, exact)
+
+
+def largest_gap(a: NDArray[np.floating], b: NDArray[np.floating], *, kernels: Any = None) -> tuple[int, float]:
+    """The statistic of two ascending samples as a whole number of steps of 1 / lcm(m, n), and the value of b where it is.
+
+    At that value, or just before it, the distance is reached.
+
+    Examples
+    --------
+    >>> largest_gap(np.array([1.0, 2.0]), np.array([2.0, 3.0, 4.0]))
+    (4, 2.0)
+    """
+    if kernels is not None:
+        steps, place = kernels.largest_gap(a, b)
+        return int(steps), float(b[place])
+    m, n = len(a), len(b)
+    common = gcd(m, n)
+    rise_a, rise_b = n // common, m // common
+    number = np.arange(1, n + 1, dtype=np.int64)
+    up_to = np.searchsorted(a, b, side="right")
+    before = up_to.copy()
+    touching = np.flatnonzero((up_to > 0) & (a[np.maximum(up_to, 1) - 1] == b))
+    before[touching] = np.searchsorted(a, b[touching], side="left")
+    last, first = number, number - 1
+    if np.any(b[1:] == b[:-1]):
+        last, first = np.searchsorted(b, b, side="right"), np.searchsorted(b, b, side="left")
+    apart = np.maximum(np.abs(up_to * rise_a - last * rise_b), np.abs(before * rise_a - first * rise_b))
+    place = int(apart.argmax())
+    return int(apart[place]), float(b[place])
+
+
+def lattice_p_value(steps: int, m: int, n: int, *, kernels: Any = None) -> float:
+    """Probability that a path of m steps to the right and n up, all equally likely, leaves the band of the statistic.
+
+    Parameters
+    ----------
+    steps : statistic in units of 1 / lcm(m, n).
+
+    Examples
+    --------
+    >>> lattice_p_value(0, 3, 4), round(lattice_p_value(12, 3, 4), 6)  # both of the two extreme orders of 35
+    (1.0, 0.057143)
+    """
+    if steps <= 0:
+        return 1.0
+    if kernels is not None:
+        return min(1.0, float(kernels.leaving(steps, m, n)))
+    p = 1.0 - _staying(steps, m, n)
+    return min(1.0, p if p > _TAIL else _leaving(steps, m, n))
+
+
+def limiting_p_value(distance: float, m: int, n: int) -> float:
+    """That of one sample of ``m n / (m + n)`` rows, as large samples are judged by scipy too."""
+    from scipy.stats import kstwo
+
+    return float(np.clip(kstwo.sf(distance, np.round(m * n / (m + n))), 0.0, 1.0))
+
+
+def _staying(steps: int, m: int, n: int) -> float:
+    """Share of paths that stay strictly inside, row by row: the paths to a point are those to its left and below it.
+
+    Counts at i are weighted by ``tilt**(i - m)``, which keeps those near the diagonal in reach of each other, and each row is
+    divided by how the number of all paths grows, ``(m + j) / j``: at the end stands the share itself.
+    """
+    from scipy.signal import lfilter  # half a second to import
+
+    if m < n:
+        m, n = n, m
+    common = gcd(m, n)
+    rise, run = n // common, m // common
+    parts = max(1, round(256 * m / (m + n)))
+    tilt = parts / 256
+    whole = parts**m  # exact, where a power of a float would lose digits
+    shift = max(0, whole.bit_length() - 64)
+    exponent = 8 * m - shift - 64
+    low, high = 0, min(m, (steps - 1) // rise)
+    ways = tilt ** np.arange(high - low + 1) * (2.0**64 / (whole >> shift))
+    for j in range(1, n + 1):
+        centre = j * run
+        new_low, new_high = max(0, -(-(centre - steps + 1) // rise)), min(m, (centre + steps - 1) // rise)
+        if new_low > new_high:
+            return 0.0
+        row = np.zeros(new_high - new_low + 1)
+        shared = ways[new_low - low :]
+        row[: len(shared)] = shared
+        ways = lfilter([j / (m + j)], [1.0, -tilt], row)
+        largest = ways.max()
+        if largest == 0.0:
+            return 0.0
+        if not 1e-60 < largest < 1e60:
+            move = int(np.frexp(largest)[1])
+            ways, exponent = np.ldexp(ways, -move), exponent + move
+        low, high = new_low, new_high
+    return float(np.ldexp(ways[-1], exponent)) if high == m else 0.0
+
+
+def _leaving(steps: int, m: int, n: int) -> float:
+    """Share of paths that leave, where it is small: by diagonals, summing what leaves, so that no digit is lost."""
+    common = gcd(m, n)
+    rise, run = n // common, m // common
+    i, mass, left = np.array([0]), np.array([1.0]), 0.0
+    for done in range(m + n):
+        ahead = m + n - done
+        up = mass * ((n - (done - i)) / ahead)
+        right = mass * ((m - i) / ahead)
+        i = np.append(i, i[-1] + 1)
+        mass = np.append(up, 0.0)
+        mass[1:] += right
+        outside = np.abs(i * rise - (done + 1 - i) * run) >= steps
+        left += float(mass[outside].sum())
+        inside = ~outside
+        i, mass = i[inside], mass[inside]
+        if not len(i):
+            break
+    return left
+
+
+def _kernels(compiled: bool | None) -> Any:
+    if compiled is False:
+        return None
+    kernels = compiled_loops(_KERNELS)
+    if kernels is None and compiled:
+        raise DataError("compiled=True, and numba is not installed; `pip install huracan[fast]` brings it.")
+    return kernels

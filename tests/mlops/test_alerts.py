@@ -1,0 +1,226 @@
+"""Alerts: told once, again when it matters, and never lost while nobody could be reached."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+
+from huracan.errors import ConfigError, DataError
+from huracan.mlops import AlertLevel, Alerts, WebhookChannel
+from huracan.mlops.alert_channels import NotSent
+from huracan.storage import Database
+
+HOUR = 3_600_000
+ERROR, WARNING, INFO = AlertLevel.ERROR, AlertLevel.WARNING, AlertLevel.INFO
+
+
+class Kept:
+    """A channel that keeps what it gets, and can be down."""
+
+    def __init__(self) -> None:
+        self.got: list[dict[str, Any]] = []
+        self.tries = 0
+        self.down = False
+
+    def send(self, message: dict[str, Any]) -> None:
+        self.tries += 1
+        if self.down:
+            raise NotSent("nobody is there.")
+        self.got.append(message)
+
+    @property
+    def said(self) -> list[tuple[str, str]]:
+        return [(message["id"], message["state"]) for message in self.got]
+
+
+@pytest.fixture
+def database() -> Iterator[Database]:
+    database = Database("sqlite://")
+    database.upgrade()
+    yield database
+    database.close()
+
+
+class Told:
+    """Alerts at hours, sent at the end of each."""
+
+    def __init__(self, database: Database, *channels: Kept) -> None:
+        self.database = database
+        self.alerts = Alerts("btc", channels, repeat=6 * HOUR)
+
+    def tick(self, hour: int, *raised: tuple[str, AlertLevel, str], resolved: str = "") -> int:
+        with self.database.transaction() as connection:
+            for id, level, sentence in raised:
+                self.alerts.raise_(connection, id, level, sentence, tick=hour * HOUR)
+            if resolved:
+                self.alerts.resolve(connection, resolved, tick=hour * HOUR)
+        return self.alerts.send(self.database, tick=hour * HOUR)
+
+
+OUTAGE = ("outage:BTC", WARNING, "no candle of BTC.")
+
+
+def test_what_holds_is_told_once_and_again_after_the_time_to_repeat(database: Database) -> None:
+    channel = Kept()
+    told = Told(database, channel)
+    assert [told.tick(hour, OUTAGE) for hour in range(13)] == [1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1]
+    assert channel.said == [("outage:BTC", "raised"), ("outage:BTC", "holds"), ("outage:BTC", "holds")]
+    assert channel.got[1]["text"] == "btc: no candle of BTC. (7 ticks, since 1970-01-01 00:00)"
+    assert channel.got[2]["count"] == 13
+
+
+def test_what_becomes_more_urgent_is_told_at_once_and_less_urgent_is_not(database: Database) -> None:
+    channel = Kept()
+    told = Told(database, channel)
+    levels = [INFO, INFO, ERROR, WARNING, ERROR]
+    assert [told.tick(hour, ("a", level, "x.")) for hour, level in enumerate(levels)] == [1, 0, 1, 0, 1]
+    assert [message["level"] for message in channel.got] == ["info", "error", "error"]
+
+
+def test_the_end_is_told_once_and_what_comes_back_is_new(database: Database) -> None:
+    channel = Kept()
+    told = Told(database, channel)
+    told.tick(0, OUTAGE)
+    assert told.tick(1, resolved="outage:BTC") == 1
+    assert [told.tick(2, resolved="outage:BTC"), told.tick(3, resolved="never:raised"), told.tick(4)] == [0, 0, 0]
+    assert told.tick(5, OUTAGE) == 1
+    assert channel.said == [("outage:BTC", "raised"), ("outage:BTC", "resolved"), ("outage:BTC", "raised")]
+    assert channel.got[1]["text"] == "btc: over: no candle of BTC."
+    assert channel.got[2]["first"] == "1970-01-01 05:00"
+
+
+def test_twice_at_a_tick_is_once(database: Database) -> None:
+    told = Told(database, Kept())
+    told.tick(0, OUTAGE, OUTAGE)
+    told.tick(0, OUTAGE)
+    (alert,) = database.read(told.alerts.holding)
+    assert (alert.count, alert.first_tick, alert.last_tick) == (1, 0, 0)
+
+
+def test_while_a_channel_is_down_alerts_stay_due_and_the_others_do_not_hear_them_twice(database: Database) -> None:
+    up, down = Kept(), Kept()
+    down.down = True
+    told = Told(database, up, down)
+    assert [told.tick(0, OUTAGE, ("artifact:BTC", ERROR, "v3 is damaged.")), told.tick(1, OUTAGE), told.tick(2)] == [0, 0, 0]
+    assert down.tries == 3  # once a tick, however many are due
+    assert up.said == [("artifact:BTC", "raised"), ("outage:BTC", "raised")]
+    down.down = False
+    assert told.tick(3) == 2
+    assert down.said == [("artifact:BTC", "raised"), ("outage:BTC", "holds")]
+    assert len(up.got) == 2
+    assert told.tick(4) == 0
+
+
+def test_what_ended_before_it_could_be_told_is_told_as_ended(database: Database) -> None:
+    channel = Kept()
+    channel.down = True
+    told = Told(database, channel)
+    told.tick(0, OUTAGE)
+    told.tick(1, resolved="outage:BTC")
+    channel.down = False
+    assert told.tick(2) == 1 and channel.said == [("outage:BTC", "resolved")] and told.tick(3) == 0
+
+
+def test_after_a_restart_what_was_told_is_not_told_again_and_what_is_due_is(database: Database) -> None:
+    first, second = Kept(), Kept()
+    Told(database, first).tick(0, OUTAGE)
+    first.down = True
+    Told(database, first).tick(1, OUTAGE, ("artifact:BTC", ERROR, "v3 is damaged."))
+    assert Told(database, second).tick(2, OUTAGE) == 1
+    assert second.said == [("artifact:BTC", "raised")]
+
+
+def test_raising_goes_with_its_transaction(database: Database) -> None:
+    alerts = Alerts("btc", [])
+
+    def interrupted(connection: Any) -> None:
+        alerts.raise_(connection, *OUTAGE, tick=0)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        database.run(interrupted)
+    assert database.read(alerts.due) == ()
+
+
+def test_names_do_not_hear_each_other_and_the_urgent_come_first(database: Database) -> None:
+    told = Told(database, Kept())
+    told.tick(0, OUTAGE, ("note", INFO, "x."), ("artifact:BTC", ERROR, "y."))
+    assert [alert.id for alert in database.read(told.alerts.holding)] == ["artifact:BTC", "outage:BTC", "note"]
+    assert database.read(Alerts("eth").holding) == () == database.read(Alerts("eth").due)
+
+
+def test_postgresql_keeps_them_as_well(database_url: str) -> None:
+    database = Database(database_url)
+    database.upgrade()
+    channel = Kept()
+    told = Told(database, channel)
+    assert [told.tick(0, OUTAGE), told.tick(1, OUTAGE), told.tick(2, resolved="outage:BTC"), told.tick(3)] == [1, 0, 1, 0]
+    database.close()
+
+
+def test_a_time_to_repeat_below_zero_is_refused() -> None:
+    with pytest.raises(DataError, match="repeated after -1 ms"):
+        Alerts("btc", repeat=-1)
+
+
+class Hook(BaseHTTPRequestHandler):
+    """A webhook that answers as its server was told."""
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.got.append((self.headers["Content-Type"], json.loads(body)))  # type: ignore[attr-defined]
+        self.send_response(self.server.answer)  # type: ignore[attr-defined]
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def hook() -> Iterator[Any]:
+    server: Any = HTTPServer(("127.0.0.1", 0), Hook)
+    server.got, server.answer = [], 204
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_webhook_gets_json(hook: Any) -> None:
+    hook.got.clear()
+    hook.answer = 204
+    WebhookChannel(f"http://127.0.0.1:{hook.server_port}/secret").send({"text": "btc: ärger", "count": 1})
+    assert hook.got == [("application/json; charset=utf-8", {"text": "btc: ärger", "count": 1})]
+
+
+def test_a_webhook_that_refuses_is_a_sentence_without_the_secret(hook: Any) -> None:
+    hook.answer = 503
+    with pytest.raises(NotSent, match=r"the webhook at 127\.0\.0\.1 answered 503 .*stays due") as told:
+        WebhookChannel(f"http://127.0.0.1:{hook.server_port}/secret").send({"text": "x"})
+    assert "secret" not in str(told.value)
+
+
+def test_a_webhook_that_is_down_or_silent_is_a_sentence_in_time() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        port = silent.getsockname()[1]
+        with pytest.raises(NotSent, match="could not be reached"):
+            WebhookChannel(f"http://127.0.0.1:{port}/secret").send({"text": "x"})
+        silent.listen()
+        with pytest.raises(NotSent, match="could not be reached") as told:
+            WebhookChannel(f"http://127.0.0.1:{port}/secret", timeout=0.05).send({"text": "x"})
+    assert "secret" not in str(told.value)
+
+
+@pytest.mark.parametrize("url", ["", "hooks.example.com/x", "file:///etc/passwd", "ftp://example.com", "http://[broken"])
+def test_an_address_that_is_none_is_refused_without_repeating_it(url: str) -> None:
+    with pytest.raises(ConfigError, match="the webhook's address is none") as told:
+        WebhookChannel(url)
+    assert not url or url not in str(told.value)

@@ -1,0 +1,98 @@
+"""Drift of categories: shares, dependence, categories that are rare, missing or new."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+from scipy.stats import chi2_contingency
+
+from huracan.mlops import DriftDetector, Reference
+
+M, N = 3_000, 400
+
+
+def drawn(rng: np.random.Generator, n: int, shares: tuple[float, ...] = (0.5, 0.3, 0.2)) -> pl.DataFrame:
+    return pl.DataFrame({"side": rng.choice(["up", "down", "flat"], n, p=shares)})
+
+
+def lasting(rng: np.random.Generator, n: int, stays: float) -> pl.DataFrame:
+    """A chain that keeps its state with probability ``stays`` and else draws one of three."""
+    fresh = rng.random(n) > stays
+    fresh[0] = True
+    states = rng.integers(0, 3, n)
+    return pl.DataFrame({"regime": np.array(["a", "b", "c"])[states[np.maximum.accumulate(np.where(fresh, np.arange(n), 0))]]})
+
+
+def test_without_memory_it_is_the_test_of_two_samples() -> None:
+    """With both samples' shares known the reference's alone are pooled: equal to scipy's up to the sampling error of that."""
+    rng = np.random.default_rng(0)
+    before, now = drawn(rng, 20_000), drawn(rng, N, (0.45, 0.3, 0.25))
+    made = DriftDetector(dependence="independent").fit(before).detect(now).column("side")
+    names = ["up", "down", "flat"]
+    table = [[int((frame["side"] == name).sum()) for name in names] for frame in (before, now)]
+    assert made.statistic == pytest.approx(chi2_contingency(table)[0], rel=0.1)
+    assert made.kind == "category" and made.psi is not None
+
+
+def test_states_that_last_do_not_alarm_and_do_without_it() -> None:
+    rng = np.random.default_rng(1)
+    robust = naive = 0
+    for _ in range(60):
+        both = lasting(rng, M + N, 0.95)
+        robust += DriftDetector().fit(both[:M]).detect(both[M:]).columns[0].p_value <= 0.05
+        naive += DriftDetector(dependence="independent").fit(both[:M]).detect(both[M:]).columns[0].p_value <= 0.05
+    assert robust <= 9 and naive >= 30  # 9 is exceeded with probability .001 at 6 %
+
+
+def test_a_share_that_changed_is_found() -> None:
+    rng = np.random.default_rng(2)
+    report = DriftDetector().fit(drawn(rng, M)).detect(drawn(rng, N, (0.3, 0.3, 0.4)))
+    assert report.drifted_features == ("side",)
+
+
+def test_a_category_never_seen_is_named() -> None:
+    rng = np.random.default_rng(3)
+    now = drawn(rng, N).with_columns(side=pl.when(pl.int_range(pl.len()) % 40 == 0).then(pl.lit("halt")).otherwise("side"))
+    column = DriftDetector().fit(drawn(rng, M)).detect(now).column("side")
+    assert column.drifted and column.note == "never seen in the reference: 'halt', 2.5% of the window"
+
+
+def test_one_row_of_a_new_category_is_told_and_is_no_drift() -> None:
+    rng = np.random.default_rng(4)
+    now = drawn(rng, N)
+    now[7, "side"] = "halt"
+    column = DriftDetector().fit(drawn(rng, M)).detect(now).column("side")
+    assert not column.drifted and "'halt'" in column.note
+
+
+def test_missing_is_a_category() -> None:
+    rng = np.random.default_rng(5)
+    now = drawn(rng, N).with_columns(side=pl.when(pl.int_range(pl.len()) % 5 == 0).then(None).otherwise("side"))
+    column = DriftDetector().fit(drawn(rng, M)).detect(now).column("side")
+    assert column.drifted and "(missing)" in column.note
+
+
+def test_many_rare_categories_share_a_bin_and_come_back_from_bytes() -> None:
+    rng = np.random.default_rng(6)
+    before = pl.DataFrame({"id": [f"k{i}" for i in rng.zipf(1.3, M)]})
+    now = pl.DataFrame({"id": [f"k{i}" for i in rng.zipf(1.3, N)]})
+    made = DriftDetector().fit(before)
+    report = made.detect(now)
+    again = DriftDetector.from_reference(Reference.from_bytes(made.reference_.to_bytes())).detect(now)
+    assert again.columns == report.columns and len(report.pairs("id").edges) == 50
+    assert report.pairs("id").reference_bins.sum() == pytest.approx(1.0)
+
+
+def test_declared_kinds_are_categories_and_whole_numbers_are_not() -> None:
+    rng = np.random.default_rng(7)
+    codes = rng.integers(0, 3, M)
+    frame = pl.DataFrame({"number": codes, "flag": codes == 1, "kind": [str(c) for c in codes]}).cast({"kind": pl.Categorical})
+    report = DriftDetector().fit(frame).detect(frame[:N])
+    assert [column.kind for column in report.columns] == ["number", "category", "category"]
+
+
+def test_one_category_leaves_nothing_to_test() -> None:
+    made = DriftDetector().fit(pl.DataFrame({"venue": ["x"] * M}))
+    column = made.detect(pl.DataFrame({"venue": ["x"] * N})).column("venue")
+    assert column.p_value is None and not column.drifted and "no share to test" in column.note
