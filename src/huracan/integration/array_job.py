@@ -22,10 +22,11 @@ from huracan.integration.array_judging import (
     train,
 )
 from huracan.integration.array_rows import ArrayRows, read_labels, read_parts
+from huracan.integration.drift_stage import drift_of_arrays
 from huracan.integration.ensemble_candidates import ensembles_of
 from huracan.integration.judging import BASELINE
 from huracan.integration.model_comparison import add_accounts
-from huracan.integration.results import NotRun, PipelineResult, not_run
+from huracan.integration.results import NotRun, PipelineResult
 from huracan.logs import stage
 
 __all__ = ["run_on_arrays"]
@@ -75,7 +76,6 @@ def run_on_arrays(
     champion = decision if decision in judged else None
     net = accounts.table() if isinstance(accounts, ArrayAccounts) else accounts
     verdict = _verdict(comparison, champion)
-    later = "drift detection and the feedback loop are not part of this version"
     return PipelineResult(
         stages={
             "preprocessing": {
@@ -97,9 +97,7 @@ def run_on_arrays(
             "evaluation": {"leaderboard": board, "net": net},
             "ab_testing": comparison,
             "predictions": _predictions(rows, judged, champion, labels.classes, constant, accounts),
-            "drift_detection": not_run(later),
-            "should_retrain": not_run(later),
-            "feedback": not_run(later),
+            **drift_of_arrays(config, rows.train, rows.test),
             "performance_report": {"verdict": verdict, "leaderboard": board},
         },
         verdict=verdict,

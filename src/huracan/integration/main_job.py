@@ -18,13 +18,14 @@ from huracan.config import HuracanConfig
 from huracan.integration import closing as ending
 from huracan.integration.candidates import check_candidates
 from huracan.integration.closing import Accounts, HoldOutLook
+from huracan.integration.drift_stage import drift_stages
 from huracan.integration.evidence import Evidence, Progress, RunFacts, gather_evidence, run_key
 from huracan.integration.kept_run import count_the_look, kept_run
 from huracan.integration.model_comparison import add_accounts
 from huracan.integration.out_of_fold import FittedLearner
 from huracan.integration.plan import Plan, make_plan
 from huracan.integration.preparation import Prepared, prepare, read_source
-from huracan.integration.registration import Registered, learner_cards, register_outcome, retain_after_run
+from huracan.integration.registration import Registered, learner_cards, register_outcome, registered_name, retain_after_run
 from huracan.integration.reporting import Verdict, leaderboard, report_content, verdict
 from huracan.integration.results import PipelineResult, not_run
 from huracan.integration.run_folder import RunFolder
@@ -102,6 +103,10 @@ class _Run:
         cards = learner_cards(config, evidence, table)
         with stage("registration"):
             registered = self._register(evidence, accounts, fitted, cards, look, outcome)
+        with stage("drift"):
+            name = registered_name(config, prepared)
+            split = int(self.plan.where[-1]) + 1
+            since = drift_stages(config, self.registry, name, self.plan.rows, split)
         content = report_content(
             config,
             prepared,
@@ -116,6 +121,7 @@ class _Run:
             created_at=datetime.now(UTC),
             run_id=self.folder.run_id,
             registered=registered.sentence,
+            since=since,
         )
         report = self.folder.path / "report.html"
         with stage("report"):
@@ -132,7 +138,7 @@ class _Run:
         self.folder.finish({"verdict": outcome.sentence, "result_hash": result_hash})
         retain_after_run(self.registry, config)
         return PipelineResult(
-            stages=_stages(prepared, evidence, look, table, predictions, content, report),
+            stages=_stages(prepared, evidence, look, table, predictions, content, report, since),
             verdict=outcome.sentence,
             champion=evidence.champion,
             deserves_money=outcome.deserves_money,
@@ -189,8 +195,8 @@ def _stages(
     predictions: pl.DataFrame,
     content: ReportContent,
     report: Path,
+    since: Mapping[str, Any],
 ) -> dict[str, Any]:
-    not_built = not_run("drift detection and the feedback loop are not part of this version")
     no_look = "no hold-out was set aside" if evidence.plan.hold_out is None else "no learner said anything but a constant"
     return {
         "preprocessing": {
@@ -214,9 +220,7 @@ def _stages(
         },
         "ab_testing": content.ab_test or not_run("every learner said a constant"),
         "predictions": predictions,
-        "drift_detection": not_built,
-        "should_retrain": not_built,
-        "feedback": not_built,
+        **since,
         "performance_report": {"verdict": content.verdict, "leaderboard": table, "path": report, "content": content},
     }
 

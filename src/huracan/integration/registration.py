@@ -24,14 +24,14 @@ from huracan.integration.candidates import candidates_of
 from huracan.integration.closing import HoldOutLook, fit_baseline
 from huracan.integration.evidence import Evidence, RunFacts
 from huracan.integration.preparation import Prepared
-from huracan.integration.serving_facts import attached_sketch, probe_rows, serving_signature
+from huracan.integration.serving_facts import attached_files, probe_rows, serving_signature
 from huracan.integration.symbol_evidence import SymbolEvidence
 from huracan.logs import logger
 from huracan.model_info import ModelInfo
 from huracan.model_registry import ModelRegistry
 from huracan.registry.records import ModelKind, ModelVersion, Provenance, RetentionPolicy, RetentionReport
 
-__all__ = ["Registered", "learner_cards", "provenance_of", "register_outcome", "retain_after_run"]
+__all__ = ["Registered", "learner_cards", "provenance_of", "register_outcome", "registered_name", "retain_after_run"]
 
 _CHAMPION = "champion"
 _MEASURED = (
@@ -82,6 +82,11 @@ def learner_cards(config: HuracanConfig, evidence: Evidence, leaderboard: pl.Dat
     return cards
 
 
+def registered_name(config: HuracanConfig, prepared: Prepared) -> str:
+    """What a run's models are registered under: those of a simulated market under a name of their own."""
+    return f"{config.registry.model_name}.simulated" if prepared.source.truth is not None else config.registry.model_name
+
+
 def register_outcome(
     registry: ModelRegistry,
     config: HuracanConfig,
@@ -115,8 +120,7 @@ def register_outcome(
         was measured of it. What was measured of all together (``cards``, the hold-out, ``deserves_money``) is on none of them.
     """
     rows, champion = evidence.development, evidence.champion
-    simulated = prepared.source.truth is not None
-    prefix = f"{config.registry.model_name}.simulated" if simulated else config.registry.model_name
+    prefix = registered_name(config, prepared)
     shared = {
         # where the run was at home and how it reached its database say nothing about the model
         "config": config.told(),
@@ -129,7 +133,7 @@ def register_outcome(
         "recipe_hash": prepared.recipe.hash,
         "seed": facts.seed,
         "versions": dict(facts.versions),
-        "simulated": simulated,
+        "simulated": prepared.source.truth is not None,
     }
 
     def crowned(name: str, model: Any, mine: TrainingSet, symbol: str | None) -> _Kept:
@@ -150,7 +154,7 @@ def register_outcome(
         measured = {"performance_metrics": metrics, "regime_evidence": regimes}
         info = model.model_info().model_copy(update={"signature": signature, **measured})
         provenance = provenance_of(model, mine, origin)
-        entry = _Entry(name, model, info, "challenger", kept, provenance, extras, mine, config.serving.outside_share)
+        entry = _Entry(name, model, info, "challenger", kept, provenance, extras, mine, config)
         return _keep_crowned(registry, entry, why)
 
     def baseline(name: str, mine: TrainingSet, why: str) -> _Kept:
@@ -164,7 +168,7 @@ def register_outcome(
         info = model.model_info().model_copy(update={"signature": signature})
         extras = {**shared, "deserves_money": False}
         figures = {"deserves_money": 0.0}
-        entry = _Entry(name, model, info, "baseline", figures, provenance, extras, learned, config.serving.outside_share)
+        entry = _Entry(name, model, info, "baseline", figures, provenance, extras, learned, config)
         return _keep_baseline(registry, entry, reason, why=why)
 
     def keep(name: str, symbol: str | None) -> _Kept:
@@ -192,7 +196,7 @@ class _Entry:
     provenance: Provenance
     extras: Mapping[str, Any]
     rows: TrainingSet
-    outside_share: float
+    config: HuracanConfig
 
 
 @dataclass(frozen=True)
@@ -258,7 +262,7 @@ def _register(registry: ModelRegistry, entry: _Entry) -> int:
         provenance=entry.provenance,
         kind=entry.kind,
         extras=entry.extras,
-        attachments=attached_sketch(entry.model, entry.rows, outside_share=entry.outside_share),
+        attachments=attached_files(entry.config, entry.model, entry.rows),
         probe=probe_rows(entry.model, entry.rows),
     )
 

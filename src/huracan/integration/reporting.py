@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,6 +17,7 @@ from huracan.baselines.comparing import written_p
 from huracan.config import HuracanConfig
 from huracan.integration.candidates import candidates_of
 from huracan.integration.closing import Accounts, HoldOutLook
+from huracan.integration.drift_stage import told_since
 from huracan.integration.evidence import Evidence, RunFacts
 from huracan.integration.forecast_intervals import forecast_intervals
 from huracan.integration.judging import Judged
@@ -171,8 +173,12 @@ def report_content(
     created_at: datetime,
     run_id: str,
     registered: str,
+    since: Mapping[str, Any],
 ) -> ReportContent:
-    """Everything the report shows."""
+    """Everything the report shows.
+
+    since : ``drift_detection``, ``should_retrain`` and ``feedback`` of :func:`~huracan.integration.drift_stage.drift_stages`.
+    """
     candles, rows = prepared.source.candles, prepared.rows
     shown = evidence.finalist or next(iter(evidence.judged))
     one = evidence.judged[shown]
@@ -262,7 +268,7 @@ def report_content(
         planted=planted_edge(prepared, evidence),
         ab_test=ab_test,
         intervals=forecast_intervals(evidence, shown),
-        not_run={"drift detection": "not part of this version", "feedback loop": "not part of this version"},
+        since=told_since(since),
     )
 
 

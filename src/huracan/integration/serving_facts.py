@@ -11,13 +11,15 @@ from huracan.config import HuracanConfig
 from huracan.dataset import TrainingSet
 from huracan.ensembles import AdaptiveConformal
 from huracan.errors import NotEnoughData
+from huracan.integration.drift_stage import drift_detector, newest_stretch
 from huracan.integration.judging import Judged
 from huracan.integration.plan import Plan
+from huracan.mlops.reference import REFERENCE_FILE
 from huracan.model_info import FeatureSignature
 from huracan.serving import SKETCH_FILE, TrainingSketch
 from huracan.statistics.spread_rows import spread_rows
 
-__all__ = ["attached_sketch", "outlook_facts", "probe_rows", "serving_signature"]
+__all__ = ["attached_files", "attached_reference", "attached_sketch", "outlook_facts", "probe_rows", "serving_signature"]
 
 _BEYOND = 3.0
 _RECENT_MOMENTS = 250
@@ -35,6 +37,25 @@ def serving_signature(model: Any, rows: TrainingSet, recipe_hash: str | None) ->
         window=int(getattr(model, "history_bars", 0)) + 1,
         bar_length_ms=int(rows.bar_length / np.timedelta64(1, "ms")),
     )
+
+
+def attached_files(config: HuracanConfig, model: Any, rows: TrainingSet) -> dict[str, bytes]:
+    """What is kept with a model of the rows it was trained on: the sketch that knows what is far from them, and the reference
+    that later windows are held against.
+    """
+    return {
+        **attached_sketch(model, rows, outside_share=config.serving.outside_share),
+        **attached_reference(config, rows),
+    }
+
+
+def attached_reference(config: HuracanConfig, rows: TrainingSet) -> dict[str, bytes]:
+    """The reference of drift checks, of the newest ``drift.reference`` of the rows; none of fewer than 200 moments."""
+    try:
+        fitted = drift_detector(config).fit(newest_stretch(rows, config.drift.reference))
+    except NotEnoughData:
+        return {}
+    return {REFERENCE_FILE: fitted.reference_.to_bytes()}
 
 
 def attached_sketch(model: Any, rows: TrainingSet, *, outside_share: float) -> dict[str, bytes]:

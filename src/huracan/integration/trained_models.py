@@ -16,7 +16,7 @@ from huracan.errors import RegistryError
 from huracan.integration.preparation import Prepared, prepare, read_source
 from huracan.integration.registered_models import named_version, own_levels, own_recipe
 from huracan.integration.registration import provenance_of
-from huracan.integration.serving_facts import attached_sketch, probe_rows, serving_signature
+from huracan.integration.serving_facts import attached_files, probe_rows, serving_signature
 from huracan.market import candles_hash
 from huracan.model_info import FeatureSignature
 from huracan.model_registry import ModelRegistry
@@ -64,7 +64,7 @@ class TrainedOn:
                 "config": config.told(),
                 "recipe": prepared.recipe.to_json(),
             },
-            attachments=attached_sketch(model, rows, outside_share=config.serving.outside_share),
+            attachments=attached_files(config, model, rows),
             probe=probe_rows(model, rows),
         )
 

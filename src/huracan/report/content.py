@@ -71,7 +71,8 @@ class ReportContent:
         None or no rows where it forecasts no label.
     tried : label -> number or sentence: how many learners, folds, position policies, rows and caps.
     provenance : label -> hash or version. planted : on a simulated market only.
-    not_run : stage -> reason. ab_test : the learners compared by their losses; None where they were not.
+    not_run : stage -> reason. since : question -> sentence, what the newest bars say of the champion.
+    ab_test : the learners compared by their losses; None where they were not.
     """
 
     title: str
@@ -99,5 +100,6 @@ class ReportContent:
     provenance: Mapping[str, str]
     planted: PlantedEdge | None = None
     not_run: Mapping[str, str] = field(default_factory=dict)
+    since: Mapping[str, str] = field(default_factory=dict)
     ab_test: ABTestResult | None = None
     intervals: pl.DataFrame | None = None

@@ -1,0 +1,143 @@
+"""What a run says of the newest bars: drift of features since the training, and whether that asks for another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from huracan.mlops.drift_detector import DriftDetector
+from huracan.mlops.drift_report import ColumnDrift, DriftReport, JointDrift
+from huracan.mlops.reference import REFERENCE_FILE, Reference
+
+from huracan import UnifiedMLPipeline
+from huracan.config import HuracanConfig
+from huracan.dataset import TrainingSet
+from huracan.integration import PipelineResult
+from huracan.integration.drift_stage import drift_evidence, drift_of_arrays, drift_stages, newest_stretch
+from huracan.storage.tables import metadata
+
+NAME = "champion.simulated"
+SmallRun = tuple[UnifiedMLPipeline, PipelineResult]
+RIDGE = {"profile": "one", "profiles": {"one": {"n_splits": 2, "learners": {"ridge": {}}}}}
+
+
+def test_a_run_holds_the_newest_week_against_the_four_before_it_and_answers_in_a_sentence(small_run: SmallRun) -> None:
+    _, result = small_run
+    drift, asked = result["drift_detection"], result["should_retrain"]
+    assert isinstance(drift, DriftReport)
+    assert (drift.n_current, drift.n_reference) == (7 * 24, 28 * 24)
+    assert [column.feature for column in drift.columns] == list(result["preprocessing"]["columns"])
+    assert asked["reason"].endswith(".")
+    assert asked["decision"] in ("keep", "wait", "retrain_full", "retrain_warm")
+    assert "huracan mechanic" in result["feedback"]["reason"]
+    page = Path(str(result.report_path)).read_text()
+    assert asked["reason"].replace("'", "&#39;") in page
+
+
+def test_the_reference_kept_with_a_version_tests_as_the_run_did(small_run: SmallRun) -> None:
+    pipeline, result = small_run
+    kept = Reference.from_bytes(pipeline.registry.attachments(NAME, 1)[REFERENCE_FILE])
+    drift = result["drift_detection"]
+    assert kept.n_moments == drift.n_reference
+    assert list(kept.columns) == [column.feature for column in drift.columns]
+    assert kept.recipe_hash == result["preprocessing"]["recipe_hash"]
+    again = DriftDetector.from_reference(kept)
+    assert again.reference_.to_bytes() == kept.to_bytes()
+
+
+def test_a_champion_that_lived_is_told_with_its_figures(small_config: Callable[..., Any], tmp_path: Path) -> None:
+    pipeline = UnifiedMLPipeline(small_config(tmp_path, **RIDGE))
+    pipeline.run()
+    [version] = pipeline.registry.find(name=NAME, stage=None)
+    sums = {"n": 10, "hits": 6, "answered": 10, "vetoed": 0, "payoff_squared": 1.0, "squared": 1.0, "log_loss": 6.0}
+    lived = {"version_id": version.id, "symbol": "SIM01-USD", "regime": "", "bucket": 1_700_000_000_000, "payoff": 0.5}
+    with pipeline.registry.database.transaction() as connection:
+        connection.execute(
+            metadata.tables["live_buckets"].insert().values({**sums, **lived, "gross": 0.02, "cost": 0.01, "net": 0.01})
+        )
+    rows = _rows(600)
+    told = drift_stages(pipeline.config, pipeline.registry, NAME, rows, len(rows))["feedback"]
+    assert (told["outcomes"], told["mean_payoff"], told["net_return"]) == (10, 0.05, 0.01)
+    assert "10 outcomes since 2023-11-14" in told["sentence"]
+
+
+def test_drift_alone_keeps_the_champion_and_age_retrains_it(small_run: SmallRun) -> None:
+    """The champion of the run is of 2024, the rows are of 2026."""
+    pipeline, _ = small_run
+    rows = _rows(900, shift=3.0)
+    told = drift_stages(pipeline.config, pipeline.registry, NAME, rows, len(rows))
+    assert told["drift_detection"].drifted
+    assert told["should_retrain"]["decision"] == "retrain_full"
+    assert "bars old" in told["should_retrain"]["reason"]
+    young = pipeline.config.model_copy(update={"retrain": pipeline.config.retrain.model_copy(update={"max_age": None})})
+    asked = drift_stages(young, pipeline.registry, NAME, rows, len(rows))["should_retrain"]
+    assert asked["decision"] == "keep"
+    assert "does not ask for a retraining by itself" in asked["reason"]
+    nobody = drift_stages(pipeline.config, pipeline.registry, "nobody", rows, len(rows))
+    assert "nobody is champion of 'nobody'" in nobody["should_retrain"]["reason"]
+
+
+@pytest.mark.parametrize(("shift", "drifted"), [(0.0, False), (1.0, True)])
+def test_ready_features_of_test_are_held_against_those_of_train(shift: float, drifted: bool) -> None:
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((1_200, 3))
+    X[900:, 1] += shift
+    y = X[:, 0] + rng.standard_normal(1_200)
+    parts = {"train": slice(0, 600), "val": slice(600, 900), "test": slice(900, 1_200)}
+    given = {f"{letter}_{part}": values[rows] for part, rows in parts.items() for letter, values in (("X", X), ("y", y))}
+    result = UnifiedMLPipeline(RIDGE).run_complete_pipeline(**given)
+    drift = result["drift_detection"]
+    assert drift.n_current == 300
+    assert ("x1" in drift.drifted_features) == drifted
+    assert result["should_retrain"]["decision"] == "keep"
+    assert result["should_retrain"]["reason"]
+    assert not result["feedback"]
+
+
+def test_too_short_a_part_is_no_error() -> None:
+    told = drift_of_arrays(HuracanConfig(), _rows(150), _rows(60))
+    assert "150 moments; at least 200" in told["drift_detection"]["reason"]
+    assert told["should_retrain"]["reason"] == told["drift_detection"]["reason"]
+    few = drift_of_arrays(HuracanConfig(), _rows(300), _rows(10))
+    assert "10 moments; at least 20" in few["drift_detection"]["reason"]
+
+
+def test_a_report_becomes_evidence_of_its_kinds() -> None:
+    told: dict[str, Any] = {"n_reference": 900, "n_current": 90, "alpha": 0.05, "correction": "fdr_by", "dependence": "auto"}
+    told |= {"assumption": "", "missing": (), "new": (), "renamed": {}, "joint": None}
+    quiet = DriftReport(columns=(ColumnDrift("a", "number", q_value=0.5),), **told)
+    assert drift_evidence(quiet, name="m", tick=5) == ()
+    gone = ColumnDrift("gone", "number", drifted=True, note="missing in the window")
+    moved = (
+        ColumnDrift("a", "number", q_value=0.01, drifted=True),
+        ColumnDrift("b", "number", q_value=0.001, drifted=True),
+        gone,
+    )
+    loud = replace(quiet, columns=moved, missing=("gone",), joint=JointDrift(0.02, True, "distance from the centre"))
+    data, joint, columns = drift_evidence(loud, name="m", tick=5, version_id=7)
+    assert (data.id, data.q_value, data.strong, data.version_id) == ("m:*:*:data:5", 0.001, False, 7)
+    assert (joint.kind, joint.p_value) == ("joint", 0.02)
+    assert columns.strong and "gone" in columns.sentence
+    only_gone = replace(quiet, columns=(gone,), missing=("gone",))
+    assert [one.kind for one in drift_evidence(only_gone, name="m", tick=5)] == ["columns"]
+
+
+def test_the_newest_stretch_counts_time_and_not_rows() -> None:
+    rows = _rows(100)
+    holed = rows.take(np.r_[0:60, 90:100])
+    assert len(newest_stretch(holed, "24h")) == 10
+    assert len(newest_stretch(rows, "24h")) == 24
+    assert len(newest_stretch(rows, "900d")) == 100
+    assert len(newest_stretch(rows.take(slice(0, 0)), "1d")) == 0
+
+
+def _rows(n: int, shift: float = 0.0) -> TrainingSet:
+    rng = np.random.default_rng(n)
+    X = rng.standard_normal((n, 2))
+    X[-168:, 0] += shift
+    ts = np.datetime64("2026-01-01") + np.arange(n) * np.timedelta64(1, "h")
+    return TrainingSet.from_arrays(X, rng.standard_normal(n), ts=ts)
