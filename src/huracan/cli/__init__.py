@@ -1,7 +1,7 @@
 """``huracan``: the command line, a thin face over the library; one file a command.
 
 Exit codes: 0 done, 2 bad input or environment (one sentence on standard error), 3 defects that ``check``
-or ``db check`` found, 130 stopped by Ctrl-C, 1 a defect of ours.
+or ``db check`` found, or drift that ``drift`` did, 130 stopped by Ctrl-C, 1 a defect of ours.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from huracan.cli.checking import check
 from huracan.cli.comparing import compare
 from huracan.cli.configuring import config_app
 from huracan.cli.database import database_app
+from huracan.cli.drift import drift
 from huracan.cli.fetching import fetch
 from huracan.cli.models import models_app
 from huracan.cli.options import STOPPED_BY_HAND
@@ -44,6 +45,7 @@ app.command()(train)
 app.command()(fetch)
 app.command()(check)
 app.command()(compare)
+app.command()(drift)
 app.command()(predict)
 app.add_typer(models_app, name="models")
 app.add_typer(rl_app, name="rl")

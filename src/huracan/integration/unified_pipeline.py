@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from huracan.baselines.ab_result import ABTestResult
     from huracan.integration.automl_job import AutoMLResult
+    from huracan.integration.drift_check import DriftCheck
     from huracan.integration.regime_evidence import RegimeModel
     from huracan.integration.rl_evaluation_job import EvaluatedAgent
     from huracan.integration.rl_job import TrainedAgent
@@ -221,6 +222,22 @@ class UnifiedMLPipeline:
         from huracan.integration.registered_models import compare_registered
 
         return compare_registered(self.config, self.registry, models, candles)
+
+    def check_drift(self, reference: Any, current: Any) -> DriftCheck:
+        """Say which columns of ``current`` are distributed unlike those of ``reference``, under ``drift`` of the configuration.
+
+        Parameters
+        ----------
+        reference : file, folder or frame of candles or features; or a registered model (``name``, ``name@alias``, ``name@3``),
+            which stands for the rows it learned from. current : file, folder or frame.
+
+        Raises
+        ------
+        HuracanError : what cannot be read or compared, in one sentence.
+        """
+        from huracan.integration.drift_check import check_drift
+
+        return check_drift(self.config, lambda: self.registry, reference, current)
 
     def forecast(self, model: str, candles: Any) -> pl.DataFrame:
         """What a registered model says of every bar of candles: its last row of a symbol is what it says now.

@@ -11,7 +11,12 @@ from numpy.typing import NDArray
 
 from huracan.mlops.drift_report import ColumnDrift, DriftReport
 
-__all__ = ["DriftContent"]
+__all__ = ["DriftContent", "by_strength"]
+
+
+def by_strength(report: DriftReport) -> list[ColumnDrift]:
+    """Columns, strongest evidence first; those that could not be tested last."""
+    return sorted(report.columns, key=lambda c: (not c.drifted, 2.0 if c.q_value is None else c.q_value, c.feature))
 
 
 @dataclass(frozen=True)
@@ -38,8 +43,8 @@ class DriftContent:
 
     @property
     def strongest(self) -> list[ColumnDrift]:
-        """Columns of the report, strongest evidence first; those that could not be tested last."""
-        return sorted(self.report.columns, key=lambda c: (not c.drifted, 2.0 if c.q_value is None else c.q_value, c.feature))
+        """Columns of the report, strongest evidence first."""
+        return by_strength(self.report)
 
     def q_values(self, features: list[str]) -> NDArray[np.float64]:
         """(features, windows) q-values of the dated windows; nan where one could not be tested."""

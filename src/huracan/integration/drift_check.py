@@ -1,0 +1,143 @@
+"""Is what is in one file still what was in another, or what a registered model learned from: ``huracan drift``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from huracan.config import HuracanConfig, milliseconds
+from huracan.dataset import TrainingSet
+from huracan.errors import CandleError, NotEnoughData, RegistryError
+from huracan.integration.drift_stage import drift_detector
+from huracan.integration.preparation import prepare, read_source
+from huracan.integration.registered_models import named_version, own_recipe
+from huracan.market.sources import open_tables
+from huracan.mlops.drift_detector import DriftDetector
+from huracan.mlops.drift_report import DriftReport
+from huracan.mlops.reference import REFERENCE_FILE, Reference
+from huracan.model_registry import ModelRegistry
+from huracan.preprocessing import FeatureRecipe
+
+__all__ = ["DriftCheck", "check_drift"]
+
+_PRICES = frozenset(("open", "high", "low", "close", "volume"))
+_MOST_WINDOWS = 400
+
+
+@dataclass(frozen=True)
+class DriftCheck:
+    """A file held against another, or against a model.
+
+    Attributes
+    ----------
+    report : of all of it. windows : of its stretches of ``drift.window``, in order; none where rows have no times, or all fit
+        into one. facts : label -> value: what was compared.
+    """
+
+    report: DriftReport
+    windows: tuple[DriftReport, ...] = ()
+    facts: dict[str, str] = field(default_factory=dict)
+
+
+def check_drift(config: HuracanConfig, registry: Callable[[], ModelRegistry], reference: Any, current: Any) -> DriftCheck:
+    """Hold ``current`` against ``reference`` under ``drift`` of the configuration.
+
+    Parameters
+    ----------
+    registry : asked for where the reference is a model.
+    reference : a file, folder or frame; or ``name`` (its champion), ``name@alias``, ``name@3`` of a registered model, which
+        stands for the rows that were kept with it.
+    current : a file, folder or frame. Candles become the features of the model's recipe, or of the configured one, without rows
+        that lack one; any other table is compared column by column, as it is.
+
+    Raises
+    ------
+    CandleError, DataError : what cannot be read or compared. NotEnoughData : which of the two is too short, and for what.
+    RegistryError : no such model, or none that keeps a reference.
+    SignatureError : the model's features are made by another recipe than it says.
+    """
+    if _is_a_model(reference):
+        detector, recipe, told = _of_model(config, registry(), str(reference))
+    else:
+        recipe, told = None, _named(reference)
+        detector = drift_detector(config).fit(_rows(config, reference, None))
+    rows = _rows(config, current, recipe)
+    report = detector.detect(rows)
+    windows = tuple(
+        found for part in _cut(rows, milliseconds(config.drift.window)) if (found := _seen(detector, part)) is not None
+    )
+    facts = {
+        "reference": f"{told}, {report.n_reference:,} moments",
+        "compared with it": f"{_named(current)}, {report.n_current:,} moments",
+        "columns": f"{len(report.columns):,}",
+        "windows": f"{len(windows)} of {config.drift.window}",
+    }
+    return DriftCheck(report, windows if len(windows) > 1 else (), facts)
+
+
+def _is_a_model(reference: Any) -> bool:
+    return isinstance(reference, str | Path) and not Path(reference).exists() and not Path(reference).suffix
+
+
+def _of_model(config: HuracanConfig, registry: ModelRegistry, spec: str) -> tuple[DriftDetector, FeatureRecipe, str]:
+    version = named_version(registry, spec)
+    kept = registry.attachments(version.name, version.version).get(REFERENCE_FILE)
+    if kept is None:
+        raise RegistryError(
+            f"'{spec}' keeps no reference for drift; a model registered by this version of Huracan, on 200 moments at least, "
+            "was expected."
+        )
+    settings = config.drift
+    detector = DriftDetector.from_reference(
+        Reference.from_bytes(kept), alpha=settings.alpha, correction=settings.correction, multivariate=settings.multivariate
+    )
+    return detector, own_recipe(spec, version), f"what {version.model_id} learned from"
+
+
+def _rows(config: HuracanConfig, source: Any, recipe: FeatureRecipe | None) -> TrainingSet | pl.DataFrame:
+    """Features of candles, or a table as it is."""
+    tables = list(open_tables(source))
+    if all({name.lower() for name in table.frame.columns} >= _PRICES for table in tables):
+        return prepare(config, read_source(config, source), recipe).everything
+    if recipe is not None:
+        raise CandleError(
+            f"{_named(source)} holds no candles; those of a model's features are needed to compare it with the model."
+        )
+    if len(tables) != 1:
+        raise CandleError(f"{_named(source)} holds {len(tables)} tables without prices; one table, or candles, was expected.")
+    frame = tables[0].frame
+    if "ts" in frame.columns and frame["ts"].dtype == pl.String:
+        frame = frame.with_columns(pl.col("ts").str.to_datetime(time_zone="UTC", strict=False))
+    return frame.sort("ts") if "ts" in frame.columns and frame["ts"].null_count() == 0 else frame
+
+
+def _cut(rows: TrainingSet | pl.DataFrame, length: int) -> Iterator[TrainingSet | pl.DataFrame]:
+    """The newest stretches of so many milliseconds, in order of time."""
+    if isinstance(rows, TrainingSet):
+        times = rows.decision_time.astype("datetime64[ms]").astype(np.int64)
+    elif "ts" in rows.columns and isinstance(rows["ts"].dtype, pl.Datetime) and rows.height:
+        times = rows["ts"].dt.epoch("ms").to_numpy()
+    else:
+        return
+    number = (times[-1] - times) // length
+    for k in range(min(int(number[0]), _MOST_WINDOWS - 1), -1, -1):
+        first, last = (int(np.searchsorted(-number, -k, side=side)) for side in ("left", "right"))
+        if last > first:
+            yield rows.take(slice(first, last)) if isinstance(rows, TrainingSet) else rows.slice(first, last - first)
+
+
+def _seen(detector: DriftDetector, rows: TrainingSet | pl.DataFrame) -> DriftReport | None:
+    """None where a stretch is too short to be compared."""
+    try:
+        return detector.detect(rows)
+    except NotEnoughData:
+        return None
+
+
+def _named(source: Any) -> str:
+    return Path(source).name or str(source) if isinstance(source, str | Path) else "a frame"

@@ -1,0 +1,113 @@
+"""``huracan drift``: drift has an exit code, everything is said in a table, a page and JSON, bad input is one sentence."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from huracan.market import simulate_market
+
+Drift = Callable[..., subprocess.CompletedProcess[str]]
+QUICK = "{profile: one, profiles: {one: {n_splits: 2, learners: {ridge: {}}}}, features: {recipe: minimal}, "
+
+
+@pytest.fixture
+def drift(huracan: Callable[..., subprocess.CompletedProcess[str]]) -> Drift:
+    return partial(huracan, "drift")
+
+
+def features(n: int, *, seed: int, shift: float = 0.0, first: int = 0) -> pl.DataFrame:
+    rng = np.random.default_rng(seed)
+    start = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=first)
+    return pl.DataFrame(
+        {
+            "ts": [start + timedelta(hours=i) for i in range(n)],
+            "spread": rng.standard_normal(n) + shift,
+            "depth": rng.standard_normal(n),
+            "venue": rng.choice(["spot", "perpetual"], n),
+        }
+    )
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    features(1_500, seed=0).write_parquet(tmp_path / "reference.parquet")
+    features(500, seed=1, first=1_500).write_csv(tmp_path / "same.csv")
+    features(500, seed=2, shift=0.6, first=1_500).write_parquet(tmp_path / "other.parquet")
+    return tmp_path
+
+
+def test_what_did_not_drift_exits_with_0_and_what_did_with_3(drift: Drift, files: Path) -> None:
+    same = drift("reference.parquet", "same.csv")
+    assert (same.returncode, same.stderr) == (0, "")
+    assert same.stdout.startswith("none of 3 columns drifted")
+    other = drift("reference.parquet", "other.parquet")
+    assert (other.returncode, other.stderr) == (3, "")
+    assert other.stdout.startswith("1 of 3 columns drifted (spread)")
+    assert "of its 3 windows drifted" in other.stdout  # 500 hours are two weeks and the end of another
+
+
+def test_page_and_json_say_the_same_as_the_table(drift: Drift, files: Path) -> None:
+    done = drift("reference.parquet", "other.parquet", "--html", "page.html", "--json", "found.json")
+    found = json.loads((files / "found.json").read_text())
+    assert found["drifted"]
+    assert [column["feature"] for column in found["columns"] if column["drifted"]] == ["spread"]
+    assert len(found["windows"]) == 3
+    # whole weeks back from the last hour, 25 March 07:00; the first row is of 4 March 12:00
+    begins = ["2026-03-04 12", "2026-03-11 08", "2026-03-18 08"]
+    assert [window["span"][0][:13] for window in found["windows"]] == begins
+    page = (files / "page.html").read_text()
+    assert found["sentence"][1:] in page and 'id="when"' in page
+    assert done.stdout.count("Written: ") == 2
+    printed = drift("reference.parquet", "other.parquet", "--json", "-")
+    assert json.loads(printed.stdout) == found
+
+
+def test_candles_become_features_and_a_model_stands_for_what_it_learned_from(
+    drift: Drift, huracan: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    market = simulate_market(n_bars=1_600, n_symbols=2, seed=0).candles
+    cut = market["ts"].unique().sort()[1_300]
+    before, after = market.filter(pl.col("ts") < cut), market.filter(pl.col("ts") >= cut - timedelta(days=5))
+    before.write_parquet(tmp_path / "before.parquet")
+    wilder = ("open", "high", "low", "close")
+    calm = pl.col("close").mean().over("symbol")
+    after.with_columns((pl.col(price) / calm) ** 3 * calm for price in wilder).write_parquet(tmp_path / "wild.parquet")
+    (tmp_path / "c.yaml").write_text(QUICK + "validation: {hold_out_share: 0.0}}")
+    files = drift("before.parquet", "wild.parquet", "--config", "c.yaml", "--json", "-")
+    assert files.returncode in (0, 3), files.stderr
+    columns = {column["feature"] for column in json.loads(files.stdout)["columns"]}
+    assert "volatility_ratio_realised_12_48" in columns
+    assert huracan("run", "before.parquet", "--config", "c.yaml").returncode == 0
+    model = drift("champion", "wild.parquet", "--config", "c.yaml", "--json", "-")
+    assert {column["feature"] for column in json.loads(model.stdout)["columns"]} == columns
+    nobody = drift("champion@9", "wild.parquet", "--config", "c.yaml")
+    assert nobody.returncode == 2 and "9" in nobody.stderr
+    table = drift("champion", "nothing.csv", "--config", "c.yaml")
+    assert table.returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("reference.parquet", "short.parquet"), "the window has 12 moments; at least 20 are needed"),
+        (("short.parquet", "same.csv"), "the reference has 12 moments; at least 200 are needed"),
+        (("nowhere.parquet", "same.csv"), "nowhere.parquet"),
+        (("reference.parquet", "nowhere.csv"), "nowhere.csv"),
+        (("reference.parquet", "same.csv", "--html", "no/folder.html"), "a file in a folder that exists"),
+    ],
+)
+def test_what_cannot_be_compared_is_one_sentence(drift: Drift, files: Path, words: tuple[str, ...], said: str) -> None:
+    features(12, seed=3).write_parquet(files / "short.parquet")
+    done = drift(*words)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
