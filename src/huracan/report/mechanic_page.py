@@ -98,8 +98,7 @@ def _tiles(content: MechanicContent) -> list[dict[str, str]]:
         {
             "name": "Challengers",
             "value": count(len(states)),
-            "note": f"{states.count('promoted')} promoted, {states.count('rejected')} rejected, {states.count('expired')} expired, "
-            f"{states.count('failed')} failed",
+            "note": ", ".join(f"{states.count(state)} {state}" for state in ("promoted", "rejected", "expired", "failed")),
         }
     )
     back = sum(event.kind == "minus" for event in content.events)

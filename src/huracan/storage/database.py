@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -32,7 +32,7 @@ _FIRST_PAUSE = 0.1  # seconds before the second attempt of a transaction; four t
 class Database:
     """A SQLite file or a PostgreSQL database that holds registry, runs and audit.
 
-    SQLite runs in WAL mode with foreign keys, ``synchronous=FULL`` and a busy timeout; a writing transaction takes the
+    SQLite runs in WAL mode with foreign keys, ``synchronous`` and a busy timeout; a writing transaction takes the
     write lock when it begins, so two processes queue instead of failing half-way.
 
     Parameters
@@ -40,6 +40,8 @@ class Database:
     url : ``sqlite:///relative.db``, ``sqlite:////absolute.db``, ``sqlite://`` (in memory) or
         ``postgresql+psycopg://user:password@host/name``.
     busy_timeout : seconds to wait for a lock before giving up.
+    synchronous : of SQLite: ``full``, or ``normal``, with which a power cut may undo what was last kept (a killed process does
+        not), for what can be done again.
 
     Raises
     ------
@@ -55,7 +57,7 @@ class Database:
     0
     """
 
-    def __init__(self, url: str, *, busy_timeout: float = 30.0) -> None:
+    def __init__(self, url: str, *, busy_timeout: float = 30.0, synchronous: Literal["full", "normal"] = "full") -> None:
         try:
             parsed = sa.make_url(url)
         except sa.exc.ArgumentError as error:
@@ -71,6 +73,7 @@ class Database:
             )
         self.url = parsed
         self.busy_timeout = busy_timeout
+        self.synchronous = synchronous
 
     def __repr__(self) -> str:
         return f"Database({self.where!r})"
@@ -236,7 +239,11 @@ class Database:
 
     def _prepare_sqlite(self, raw: Any, _record: Any) -> None:
         raw.isolation_level = None  # the "begin" event says BEGIN; sqlite3's own guess would split transactions
-        for pragma in ("foreign_keys = ON", f"busy_timeout = {int(self.busy_timeout * 1000)}", "synchronous = FULL"):
+        for pragma in (
+            "foreign_keys = ON",
+            f"busy_timeout = {int(self.busy_timeout * 1000)}",
+            f"synchronous = {self.synchronous}",
+        ):
             raw.execute(f"PRAGMA {pragma}")
         if not self._in_memory:
             schema.use_write_ahead_log(raw, self.busy_timeout)

@@ -1,0 +1,178 @@
+"""A life with the Mechanic over history: the same stages, turn after turn, with a clock that waits for nobody.
+
+Nothing in a stage knows that it is replayed. A replay has a folder of its own under ``home/replays`` with database, artifacts
+and published files; one that was killed goes on there when it is asked for again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from huracan.config import HuracanConfig, feedback_hash, milliseconds
+from huracan.errors import NotEnoughData
+from huracan.integration.feedback.clock import SimulatedClock
+from huracan.integration.feedback.feeds import FrameFeed
+from huracan.integration.feedback.mechanic_report import MechanicReport
+from huracan.integration.feedback.tick_log import last_tick
+from huracan.integration.mechanic import Mechanic
+from huracan.integration.preparation import Source, read_source
+from huracan.integration.unified_pipeline import UnifiedMLPipeline
+from huracan.market import candles_hash
+from huracan.market.schema import written_time
+from huracan.model_registry import ModelRegistry
+from huracan.storage import Database
+from huracan.storage.folder_lock import held
+from huracan.storage.manifests import library_versions
+from huracan.version import source_hash
+
+__all__ = ["Replay", "Told", "replay"]
+
+Told = Callable[[str, float], None]
+"""Hears what was done and the share of all that is done by now."""
+
+_FOLDER = "replays"
+_LEAST_SHARE = 3
+"""Of candles shorter than so many times ``mechanic.train`` the first part of as many is learned from before the first turn."""
+_FOR_EVER = "36500d"
+
+
+@dataclass(frozen=True, eq=False)
+class Replay:
+    """A life that was replayed to its end.
+
+    Attributes
+    ----------
+    pipeline : with the registry of the replay, whose ``config.home`` is its folder. name : of the models. source : the candles.
+    bar, every : milliseconds. first, last : of the turns, milliseconds UTC.
+    """
+
+    pipeline: UnifiedMLPipeline
+    name: str
+    source: Source
+    bar: int
+    every: int
+    first: int
+    last: int
+
+    @property
+    def folder(self) -> Path:
+        """Where all of it is kept."""
+        return self.pipeline.config.home
+
+    @property
+    def candles(self) -> pl.DataFrame:
+        """Those that were lived through, and those before."""
+        return self.source.candles
+
+
+def replay(
+    config: HuracanConfig,
+    candles: Any = None,
+    *,
+    every: str | None = None,
+    start: int | None = None,
+    until: int | None = None,
+    folder: Path | None = None,
+    told: Told = lambda said, share: None,
+) -> Replay:
+    """Live through candles with the Mechanic, from nobody being champion.
+
+    At each turn only bars that were closed by then are seen. Single predictions are kept for as long as the replay lasts,
+    whatever ``mechanic.keep_raw`` says; that changes no decision.
+
+    Parameters
+    ----------
+    candles : as of :meth:`UnifiedMLPipeline.run`; None takes ``data.source``, and without that a simulated market.
+    every : time between turns, ``mechanic.every`` by default; a multiple of a bar is taken.
+    start, until : of the first and the last turn, milliseconds UTC; by default after ``mechanic.train``, or a third of shorter
+        candles, and the close of the last bar.
+    folder : in which to live; by default one under ``home`` that is known by data, settings and code.
+    told : hears each turn that did something beside predicting.
+
+    Raises
+    ------
+    NotEnoughData : the candles are too short for a single turn. FolderInUse : another process replays this.
+    HuracanError : what is wrong with data, configuration or environment, in one sentence.
+    """
+    source = _watched(read_source(config, candles), config)
+    feed = FrameFeed(source.candles)
+    step = milliseconds(every or config.mechanic.every)
+    step += -step % feed.bar
+    first, last = _span(config, source.candles, feed, step, start, until)
+    home = folder or config.home / _FOLDER / _key(config, source.candles, step, first, last)[:16]
+    with held(home):
+        pipeline = _pipeline(config, home)
+        clock = SimulatedClock(first)
+        mechanic = Mechanic(pipeline, source=feed, clock=clock)
+        with mechanic.working():
+            for moment, share in _turns(pipeline.registry.database, mechanic.name, first, last, step):
+                clock.set(moment)
+                report = mechanic.tick()
+                if _is_worth_telling(report):
+                    told(report.sentence, share)
+    return Replay(pipeline, mechanic.name, source, feed.bar, step, first, last)
+
+
+def _turns(database: Database, name: str, first: int, last: int, step: int) -> Iterator[tuple[int, float]]:
+    """Moments of the turns that are still to be done, each with the share that is done after it."""
+    before = last_tick(database, name)
+    begin = first if before is None else max(first, before[0])
+    for moment in range(begin, last + 1, step):
+        yield moment, (moment - first + step) / (last - first + step)
+
+
+def _is_worth_telling(report: MechanicReport) -> bool:
+    return bool(report.done and (report.challengers or report.trials or report.trouble or report.refused))
+
+
+def _watched(source: Source, config: HuracanConfig) -> Source:
+    wanted = config.mechanic.symbols
+    if not wanted:
+        return source
+    kept = source.candles.filter(pl.col("symbol").is_in(wanted))
+    there = kept["symbol"].unique().to_list()
+    if missing := [symbol for symbol in wanted if symbol not in there]:
+        raise NotEnoughData(f"mechanic.symbols names {', '.join(missing)}, of which {source.name} has no candle.")
+    return Source(kept, source.name, source.notes, source.truth, source.cleaning, source.filled)
+
+
+def _span(
+    config: HuracanConfig, candles: pl.DataFrame, feed: FrameFeed, step: int, start: int | None, until: int | None
+) -> tuple[int, int]:
+    """First and last turn, on the grid of ``step`` since 1970."""
+    opens = candles["ts"].dt.epoch("ms")
+    oldest, newest = int(opens.min()), int(opens.max()) + feed.bar  # type: ignore[arg-type]
+    warm = min(milliseconds(config.mechanic.train), (newest - oldest) // _LEAST_SHARE)
+    first = max(oldest + warm if start is None else start, oldest + feed.bar)
+    first += -first % step
+    last = newest if until is None else min(until, newest)
+    last -= last % step
+    if last < first:
+        raise NotEnoughData(
+            f"the candles reach from {written_time(oldest)} to {written_time(newest)}: no turn lies between "
+            f"{written_time(first)} and {written_time(last)}; longer candles, or an earlier start, were expected."
+        )
+    return first, last
+
+
+def _key(config: HuracanConfig, candles: pl.DataFrame, step: int, first: int, last: int) -> str:
+    """By data, settings, turns and code."""
+    told = [candles_hash(candles), feedback_hash(config), step, first, last, source_hash(), library_versions()]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def _pipeline(config: HuracanConfig, home: Path) -> UnifiedMLPipeline:
+    """The configuration at home in the folder of the replay, with a database and artifacts of its own."""
+    mechanic = config.mechanic.model_copy(update={"keep_raw": _FOR_EVER, "webhook_url": None, "metrics_port": None})
+    registry = config.registry.model_copy(update={"url": None})
+    pipeline = UnifiedMLPipeline(config.model_copy(update={"home": home, "mechanic": mechanic, "registry": registry}))
+    database = Database(f"sqlite:///{home / 'huracan.db'}", synchronous=config.mechanic.replay_synchronous)
+    pipeline.registry = ModelRegistry(database, artifacts=home / "artifacts")
+    return pipeline
