@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from huracan.mlops.drift_detector import DriftDetector
-from huracan.mlops.drift_report import ColumnDrift, DriftReport, JointDrift
-from huracan.mlops.reference import REFERENCE_FILE, Reference
 
 from huracan import UnifiedMLPipeline
 from huracan.config import HuracanConfig
 from huracan.dataset import TrainingSet
 from huracan.integration import PipelineResult
 from huracan.integration.drift_stage import drift_evidence, drift_of_arrays, drift_stages, newest_stretch
+from huracan.mlops.drift_detector import DriftDetector
+from huracan.mlops.drift_report import ColumnDrift, DriftReport, JointDrift
+from huracan.mlops.reference import REFERENCE_FILE, Reference
 from huracan.storage.tables import metadata
 
 NAME = "champion.simulated"

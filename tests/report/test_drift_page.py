@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from huracan.mlops.drift_report import ColumnDrift, DistributionPair, DriftReport, JointDrift
 
+from huracan.mlops.drift_report import ColumnDrift, DistributionPair, DriftReport, JointDrift
 from huracan.report.charts.distribution_pair import bin_shares_chart, distribution_pair_chart
 from huracan.report.charts.psi_bars import psi_bars
 from huracan.report.charts.q_value_map import q_value_map

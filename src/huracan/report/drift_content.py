@@ -39,7 +39,7 @@ class DriftContent:
     @property
     def spans(self) -> list[tuple[datetime, datetime]]:
         """First and last time of each window that has them."""
-        return [(_time(w.span[0]), _time(w.span[1])) for w in self._dated]
+        return [(_time(w.span[0]), _time(w.span[1])) for w in self._dated if w.span is not None]
 
     @property
     def strongest(self) -> list[ColumnDrift]:

@@ -42,7 +42,7 @@ _P, _O = live_predictions.c, live_outcomes.c
 def positions_of(database: Database, name: str) -> pl.DataFrame:
     """``[symbol, ts, target]``: the position that whoever answered said of each bar."""
     answered = sa.select(_P.symbol, _P.ts, _P.position).where(_P.role == ANSWERED, _P.version_id.in_(_versions(name)))
-    schema = {"symbol": pl.String, "ts": pl.Int64, "target": pl.Float64}
+    schema: dict[str, Any] = {"symbol": pl.String, "ts": pl.Int64, "target": pl.Float64}
     found = _by_stretch(database, answered, _P.tick, live_predictions, schema)
     return found.with_columns(pl.col("ts").cast(_TIME)).sort("symbol", "ts")
 
@@ -89,9 +89,9 @@ def challengers_of(database: Database, name: str) -> pl.DataFrame:
         }
         for row in rows
     ]
-    times = {"requested": _TIME, "decided": _TIME}
-    texts = dict.fromkeys(("scope", "kind", "asked", "state", "reason"), pl.String)
-    schema = {**times, **texts, "version": pl.Int64}
+    times: dict[str, Any] = {"requested": _TIME, "decided": _TIME}
+    texts: dict[str, Any] = dict.fromkeys(("scope", "kind", "asked", "state", "reason"), pl.String)
+    schema: dict[str, Any] = {**times, **texts, "version": pl.Int64}
     order = ("requested", "scope", "kind", "asked", "state", "decided", "version", "reason")
     return pl.DataFrame(told, schema={column: schema[column] for column in order})
 
@@ -108,7 +108,13 @@ def trials_of(database: Database, name: str) -> pl.DataFrame:
         }
         for row in rows
     ]
-    schema = {"since": _TIME, "scope": pl.String, "version": pl.Int64, "before_version": pl.Int64, "state": pl.String}
+    schema: dict[str, Any] = {
+        "since": _TIME,
+        "scope": pl.String,
+        "version": pl.Int64,
+        "before_version": pl.Int64,
+        "state": pl.String,
+    }
     return pl.DataFrame(told, schema={**schema, "reason": pl.String})
 
 
@@ -122,7 +128,7 @@ def decisions_of(database: Database, name: str) -> pl.DataFrame:
             why = sa.select(c.reason).where(c.name == name, c.decision == decision, c.tick == last).limit(1)
             reason = connection.execute(why.order_by(c.symbol, c.regime)).scalar_one()
             told.append({"decision": decision, "times": times, "last": _moment(last), "reason": reason})
-    schema = {"decision": pl.String, "times": pl.Int64, "last": _TIME, "reason": pl.String}
+    schema: dict[str, Any] = {"decision": pl.String, "times": pl.Int64, "last": _TIME, "reason": pl.String}
     return pl.DataFrame(told, schema=schema).sort("times", "decision", descending=[True, False])
 
 
@@ -140,7 +146,7 @@ def evidence_of(database: Database, name: str) -> pl.DataFrame:
         }
         for row in _rows(database, wanted.order_by(c.tick, c.id))
     ]
-    schema = {"tick": _TIME, "kind": pl.String, "scope": pl.String, "strong": pl.Boolean, "sentence": pl.String}
+    schema: dict[str, Any] = {"tick": _TIME, "kind": pl.String, "scope": pl.String, "strong": pl.Boolean, "sentence": pl.String}
     return pl.DataFrame(told, schema=schema)
 
 
@@ -157,7 +163,7 @@ def alerts_of(database: Database, name: str) -> pl.DataFrame:
         }
         for row in _rows(database, sa.select(alerts).where(c.name == name).order_by(c.last_tick.desc(), c.id))
     ]
-    schema = {"level": pl.String, "sentence": pl.String, "first": _TIME, "last": _TIME, "count": pl.Int64}
+    schema: dict[str, Any] = {"level": pl.String, "sentence": pl.String, "first": _TIME, "last": _TIME, "count": pl.Int64}
     return pl.DataFrame(told, schema=schema)
 
 

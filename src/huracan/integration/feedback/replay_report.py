@@ -219,7 +219,7 @@ def skill_bands(payoffs: pl.DataFrame) -> pl.DataFrame:
 
     Bands are 95 % intervals that allow for dependence; null where a stretch is too short for one.
     """
-    schema = {"ts": payoffs.schema["ts"], "value": pl.Float64, "low": pl.Float64, "high": pl.Float64}
+    schema: dict[str, Any] = {"ts": payoffs.schema["ts"], "value": pl.Float64, "low": pl.Float64, "high": pl.Float64}
     if payoffs.is_empty():
         return pl.DataFrame(schema=schema)
     size = max(-(-payoffs.height // _STRETCHES), min(_FEWEST, payoffs.height))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -53,7 +54,7 @@ def accounts_chart(accounts: Sequence[tuple[str, pl.DataFrame]], events: Sequenc
         marks += polyline(points, f"curve {style}")
     ends = {name: _last(value) - 1.0 for name, (_, value) in curves.items()}
     place = (base - start) / span
-    series = {name: _short(np.interp(place, at, value)) for name, (at, value) in curves.items()}
+    series: dict[str, Sequence[Any]] = {name: _short(np.interp(place, at, value)) for name, (at, value) in curves.items()}
     keys = Markup("").join(
         Markup(
             '<li><svg viewBox="0 0 28 8" aria-hidden="true"><path class="curve {}" d="M0 4H28"/></svg>{} <b>{}</b></li>'
