@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
+
 import polars as pl
 import sqlalchemy as sa
 
 from huracan.errors import DataError
-from huracan.mlops.performance import writing
+from huracan.mlops.live_expectation import EXPECTATION, LiveExpectation
+from huracan.mlops.performance import reading, writing
+from huracan.mlops.performance.against_backtest import beside_backtest
+from huracan.mlops.performance.engine_tables import EngineRows, read_equity, read_trades
+from huracan.mlops.performance.reading import LiveMetric
 from huracan.mlops.performance.rows import Rows
+from huracan.mlops.performance.summary import summary
 from huracan.mlops.performance.writing import Received
+from huracan.statistics.sample_checks import check_open_unit
 from huracan.storage import Database
+from huracan.storage.tables import model_versions
 
 __all__ = ["PerformanceStore"]
 
@@ -123,3 +133,91 @@ class PerformanceStore:
         How many outcomes went, each with its prediction.
         """
         return writing.forget(connection, before, at_most)
+
+    def rolling(
+        self,
+        metric: LiveMetric | str,
+        window: int,
+        *,
+        by: Sequence[str] = ("version_id", "symbol", "regime"),
+        since: int = 0,
+        confidence: float = 0.95,
+    ) -> pl.DataFrame:
+        """A metric in moving windows, each ending with a bucket, with bands.
+
+        The bands are equal-weighted-cosine intervals (:func:`huracan.statistics.ewc_t_test`) over the buckets of the window, in
+        time order, so autocorrelation widens them. At each moment they hold for all groups together with the chance
+        ``confidence`` (Bonferroni); windows of one group overlap, so its band is not one for all moments together.
+
+        Parameters
+        ----------
+        metric : of :class:`LiveMetric`. window : milliseconds. by : groups; a scope that is left out is added up.
+        since : buckets from this time on.
+
+        Returns
+        -------
+        ``by``, then ``from`` and ``until`` (milliseconds UTC), ``value``, ``low``, ``high`` (null with fewer than 20 buckets,
+        or where they do not vary) and ``n``, the outcomes that the mean is of.
+
+        Raises
+        ------
+        UnknownName : there is no such metric.
+        DataError : the window is shorter than a bucket, or ``by`` names no scope.
+        """
+        check_open_unit(confidence, "confidence")
+        buckets = self.database.read(lambda connection: reading.read_buckets(connection, self.name, since=since))
+        return reading.rolling(buckets, metric, window, self.bucket, by=by, confidence=confidence)
+
+    def against_backtest(
+        self, version_id: int, *, since: int = 0, confidence: float = 0.95, promised: LiveExpectation | None = None
+    ) -> pl.DataFrame:
+        """Live skill and net return a bar of a version beside what it promised, and whether they differ.
+
+        Both are means of dependent series, so each has the error that its cosines give; the difference is tested with a t whose
+        degrees come from both (Satterthwaite), adjusted for the two figures (Holm).
+
+        Parameters
+        ----------
+        version_id : id of the version. since : buckets from this time on.
+        promised : by default what the version keeps under ``live_expectation``.
+
+        Returns
+        -------
+        Two rows, ``skill`` and ``net``: ``figure, live, live_low, live_high, promised, promised_low, promised_high, difference,
+        low, high, p_value, p_adjusted, n, note``; ``note`` says why something could not be tested.
+        """
+        check_open_unit(confidence, "confidence")
+
+        def look(connection: sa.Connection) -> tuple[pl.DataFrame, LiveExpectation | None]:
+            extras = connection.execute(sa.select(model_versions.c.extras).where(model_versions.c.id == version_id)).scalar()
+            kept = (extras or {}).get(EXPECTATION)
+            buckets = reading.read_buckets(connection, self.name, since=since)
+            return buckets.filter(pl.col("version_id") == version_id), None if kept is None else LiveExpectation.from_dict(kept)
+
+        buckets, kept = self.database.read(look)
+        return beside_backtest(buckets, promised or kept, confidence=confidence)
+
+    def summary(self) -> pl.DataFrame:
+        """What there is of each version, symbol and regime.
+
+        Returns
+        -------
+        ``version_id, symbol, regime``; of all outcomes ever ``n, answered, vetoed, skill, hit_rate, net, cost``; of rows that
+        are still kept how many are ``pending``, ``never`` came, or were ``revised``.
+        """
+        return self.database.read(lambda connection: summary(connection, self.name))
+
+    def trades(self, since: datetime | None = None) -> EngineRows:
+        """The trading bot's trades, as its table ``live_trades`` holds them; rows that cannot be used are counted."""
+        return self.database.read(lambda connection: read_trades(connection, since))
+
+    def equity(self) -> EngineRows:
+        """The account's worth by day, as the bot's table ``daily_equity`` holds it; rows that cannot be used are counted."""
+        return self.database.read(read_equity)
+
+    def frames(self, window: int) -> dict[str, pl.DataFrame]:
+        """What a report shows: ``summary``, ``skill`` and ``net`` by version in moving windows, ``trades``, ``equity``."""
+        moving = {
+            str(metric): self.rolling(metric, window, by=("version_id",)) for metric in (LiveMetric.SKILL, LiveMetric.NET)
+        }
+        return {"summary": self.summary(), **moving, "trades": self.trades().frame, "equity": self.equity().frame}

@@ -1,0 +1,95 @@
+"""The bot's tables as they are: what can be used is used, what is rubbish is counted, nothing is written."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from huracan.mlops import PerformanceStore
+from huracan.storage.tables import daily_equity, live_trades
+
+TRADE = ("trade_id", "time", "symbol", "side", "size", "entry", "exit", "fees", "net_pnl", "model_id")
+
+
+def insert(store: PerformanceStore, table: str, **values: Any) -> None:
+    names = ", ".join(values)
+    marks = ", ".join(f":{name}" for name in values)
+    with store.database.transaction() as connection:
+        connection.execute(sa.text(f"insert into {table} ({names}) values ({marks})"), values)
+
+
+def test_trades_and_equity_are_read_as_the_bot_writes_them(any_store: PerformanceStore) -> None:
+    with any_store.database.transaction() as connection:
+        day = datetime(2025, 11, 11, 12, tzinfo=UTC)
+        values = dict(zip(TRADE, ("t1", day, "BTC-USD", "BUY", 0.5, 100.0, 101.0, 0.1, 0.4, "m")))
+        connection.execute(sa.insert(live_trades).values(**values))
+        connection.execute(sa.insert(live_trades).values(trade_id="t0", time=day.replace(hour=3), symbol="ETH-USD"))
+        connection.execute(sa.insert(daily_equity).values(date=date(2025, 11, 12), nav=1010.0, max_dd=0.02))
+        connection.execute(sa.insert(daily_equity).values(date=date(2025, 11, 11), nav=1000.0))
+    trades, equity = any_store.trades(), any_store.equity()
+    assert trades.frame.rows()[1] == ("t1", day, "BTC-USD", "long", 0.5, 100.0, 101.0, 0.1, 0.4, "m")
+    assert trades.frame["trade_id"].to_list() == ["t0", "t1"] and trades.sentence == "All 2 rows of live_trades can be used."
+    assert equity.frame.rows() == [
+        (date(2025, 11, 11), 1000.0, None, None, None),
+        (date(2025, 11, 12), 1010.0, 0.02, None, None),
+    ]
+    assert any_store.trades(since=day).frame["trade_id"].to_list() == ["t1"]
+
+
+def test_rubbish_of_every_kind_is_counted_and_the_rest_is_used(store: PerformanceStore) -> None:
+    good = {"time": "2025-11-11 12:00:00", "symbol": "BTC-USD", "net_pnl": 1.0}
+    bad: list[dict[str, Any]] = [
+        {"time": "yesterday"}, {"time": 1e300}, {"time": None}, {"symbol": "  "}, {"symbol": None}, {"side": "sideways"},
+        {"size": "much"}, {"entry": -5.0}, {"exit": 0.0}, {"fees": float("inf")}, {"net_pnl": b"\xff\xfe"}, {"trade_id": " "},
+        {"time": b"\xff\x00"},
+    ]  # fmt: skip
+    for number, change in enumerate(bad):
+        insert(store, "live_trades", **{"trade_id": f"b{number}", **good, **change})
+    fine: list[dict[str, Any]] = [
+        {}, {"time": "2025-11-11T14:00:00+02:00"}, {"time": "2025-11-11"}, {"size": "0.25"}, {"model_id": b"\xffm"},
+    ]  # fmt: skip
+    for number, change in enumerate(fine):
+        insert(store, "live_trades", **{"trade_id": f"a{number}", **good, **change})
+    trades = store.trades()
+    assert trades.frame["trade_id"].to_list() == ["a2", "a0", "a1", "a3", "a4"]
+    assert trades.frame["time"][1] == trades.frame["time"][2] == datetime(2025, 11, 11, 12, tzinfo=UTC)
+    assert sum(trades.refused.values()) == len(bad)
+    assert trades.refused["time is no time"] == 3 and trades.refused["symbol is missing"] == 2
+    said = {"entry is not above 0", "exit is not above 0", "fees is not finite", "size is no number", "net_pnl is no number"}
+    assert said < set(trades.refused)
+    assert trades.sentence.startswith("13 of 18 rows of live_trades cannot be used: time is no time (3), symbol is")
+
+
+def test_text_that_is_no_text_does_not_stop_the_reading(store: PerformanceStore) -> None:
+    with store.database.transaction() as connection:
+        for what in (
+            "live_trades (trade_id, time, symbol) values ('a', '2025-11-11', cast(x'ff42' as text))",
+            "daily_equity (date, nav) values (cast(x'ff' as text), 5), ('2025-11-11', 'all'), ('2025-11-12', 7)",
+        ):
+            connection.exec_driver_sql(f"insert into {what}")
+    assert store.trades().frame["symbol"].to_list() == ["\ufffdB"]
+    equity = store.equity()
+    assert equity.frame["nav"].to_list() == [7.0] and equity.refused == {"date is no date": 1, "nav is no number": 1}
+
+
+def test_times_without_end_of_postgresql_are_counted(any_store: PerformanceStore) -> None:
+    endless = "infinity" if not any_store.database.is_sqlite else "never"
+    insert(any_store, "live_trades", trade_id="t", time=endless, symbol="BTC-USD")
+    insert(any_store, "daily_equity", date=endless, nav=1.0)
+    insert(any_store, "daily_equity", date="2025-11-11", nav=float("nan") if not any_store.database.is_sqlite else "nan")
+    assert any_store.trades().refused == {"time is no time": 1}
+    assert set(any_store.equity().refused) <= {"date is no date", "nav is not finite"}
+    assert sum(any_store.equity().refused.values()) == 2
+
+
+def test_reading_writes_nothing(store: PerformanceStore) -> None:
+    insert(store, "live_trades", trade_id="t", time="never", symbol="x")
+    said: list[str] = []
+    sa.event.listen(store.database.engine, "before_cursor_execute", lambda *call: said.append(call[2]))
+    store.trades()
+    store.equity()
+    with store.database.reading() as connection:
+        assert connection.execute(sa.text("select count(*) from live_trades")).scalar_one() == 1
+    assert all(text.lower().startswith("select") for text in said)
