@@ -21,6 +21,7 @@ from huracan.cli.configuring import config_app
 from huracan.cli.database import database_app
 from huracan.cli.drift import drift
 from huracan.cli.fetching import fetch
+from huracan.cli.mechanic import mechanic_app
 from huracan.cli.models import models_app
 from huracan.cli.options import STOPPED_BY_HAND
 from huracan.cli.predicting import predict
@@ -47,6 +48,7 @@ app.command()(check)
 app.command()(compare)
 app.command()(drift)
 app.command()(predict)
+app.add_typer(mechanic_app, name="mechanic")
 app.add_typer(models_app, name="models")
 app.add_typer(rl_app, name="rl")
 app.add_typer(database_app, name="db")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from huracan.baselines.ab_result import ABTestResult
     from huracan.integration.automl_job import AutoMLResult
     from huracan.integration.drift_check import DriftCheck
+    from huracan.integration.feedback.replay_report import ReplayResult
     from huracan.integration.regime_evidence import RegimeModel
     from huracan.integration.rl_evaluation_job import EvaluatedAgent
     from huracan.integration.rl_job import TrainedAgent
@@ -238,6 +239,34 @@ class UnifiedMLPipeline:
         from huracan.integration.drift_check import check_drift
 
         return check_drift(self.config, lambda: self.registry, reference, current)
+
+    def replay_mechanic(
+        self,
+        candles: Any = None,
+        *,
+        every: str | None = None,
+        start: int | None = None,
+        until: int | None = None,
+        progress: Progress | None = None,
+    ) -> ReplayResult:
+        """Live through candles with the :class:`~huracan.integration.mechanic.Mechanic`, turn after turn, as lived.
+
+        It begins with nobody being champion, in a folder of its own under ``home/replays``; nothing else is touched. A replay
+        that was killed goes on where it stopped when it is asked for again.
+
+        Parameters
+        ----------
+        candles : as of :meth:`run`. every : time between turns (``1h``), ``mechanic.every`` by default.
+        start, until : of the first and the last turn, milliseconds UTC. progress : called after each turn.
+
+        Raises
+        ------
+        HuracanError : what is wrong with data, configuration or environment, in one sentence.
+        """
+        from huracan.integration.feedback.replay import replay
+        from huracan.integration.feedback.replay_report import ReplayResult
+
+        return ReplayResult(replay(self.config, candles, every=every, start=start, until=until, progress=progress))
 
     def forecast(self, model: str, candles: Any) -> pl.DataFrame:
         """What a registered model says of every bar of candles: its last row of a symbol is what it says now.

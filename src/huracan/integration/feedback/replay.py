@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import polars as pl
 
 from huracan.config import HuracanConfig, feedback_hash, milliseconds
 from huracan.errors import NotEnoughData
+from huracan.integration.evidence import Progress
 from huracan.integration.feedback.clock import SimulatedClock
 from huracan.integration.feedback.feeds import FrameFeed
 from huracan.integration.feedback.mechanic_report import MechanicReport
@@ -32,10 +33,7 @@ from huracan.storage.folder_lock import held
 from huracan.storage.manifests import library_versions
 from huracan.version import source_hash
 
-__all__ = ["Replay", "Told", "replay"]
-
-Told = Callable[[str, float], None]
-"""Hears what was done and the share of all that is done by now."""
+__all__ = ["Replay", "replay"]
 
 _FOLDER = "replays"
 _LEAST_SHARE = 3
@@ -80,7 +78,8 @@ def replay(
     start: int | None = None,
     until: int | None = None,
     folder: Path | None = None,
-    told: Told = lambda said, share: None,
+    progress: Progress | None = None,
+    told: Callable[[str], None] = lambda sentence: None,
 ) -> Replay:
     """Live through candles with the Mechanic, from nobody being champion.
 
@@ -94,7 +93,8 @@ def replay(
     start, until : of the first and the last turn, milliseconds UTC; by default after ``mechanic.train``, or a third of shorter
         candles, and the close of the last bar.
     folder : in which to live; by default one under ``home`` that is known by data, settings and code.
-    told : hears each turn that did something beside predicting.
+    progress : called after each turn with its time and its share of the work.
+    told : hears the sentence of each turn that did something beside predicting.
 
     Raises
     ------
@@ -112,20 +112,17 @@ def replay(
         clock = SimulatedClock(first)
         mechanic = Mechanic(pipeline, source=feed, clock=clock)
         with mechanic.working():
-            for moment, share in _turns(pipeline.registry.database, mechanic.name, first, last, step):
+            before = last_tick(pipeline.registry.database, mechanic.name)
+            begin = first if before is None else max(first, before[0])
+            turns = range(begin, last + 1, step)
+            for moment in turns:
                 clock.set(moment)
                 report = mechanic.tick()
+                if progress is not None:
+                    progress(written_time(moment), 1.0 / len(turns))
                 if _is_worth_telling(report):
-                    told(report.sentence, share)
+                    told(report.sentence)
     return Replay(pipeline, mechanic.name, source, feed.bar, step, first, last)
-
-
-def _turns(database: Database, name: str, first: int, last: int, step: int) -> Iterator[tuple[int, float]]:
-    """Moments of the turns that are still to be done, each with the share that is done after it."""
-    before = last_tick(database, name)
-    begin = first if before is None else max(first, before[0])
-    for moment in range(begin, last + 1, step):
-        yield moment, (moment - first + step) / (last - first + step)
 
 
 def _is_worth_telling(report: MechanicReport) -> bool:

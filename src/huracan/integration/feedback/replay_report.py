@@ -184,8 +184,8 @@ class ReplayResult:
         moved = self.lived.positions
         return {
             "turns": f"{(replay.last - replay.first) // replay.every + 1:,}, every {written_length(replay.every)}",
-            "from": f"{written_time(replay.first)} UTC",
-            "to": f"{written_time(replay.last)} UTC",
+            "from": written_time(replay.first),
+            "to": written_time(replay.last),
             "symbols": f"{replay.candles['symbol'].n_unique()}",
             "bars": f"{moved.height:,} of {written_length(replay.bar)} answered",
             "folder": str(replay.folder),

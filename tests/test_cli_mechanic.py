@@ -1,0 +1,102 @@
+"""``huracan mechanic``: a thin face; words that name no command are the work, and every refusal is one sentence."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from huracan.market import simulate_market
+
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+QUICK = """
+features: {recipe: minimal}
+data: {simulation: {n_bars: 700, n_symbols: 1}}
+mechanic: {learners: [ridge], train: 10d}
+"""
+
+
+@pytest.fixture
+def mechanic(huracan: Cli, tmp_path: Path) -> Cli:
+    (tmp_path / "c.yaml").write_text(QUICK)
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return huracan("mechanic", *words, "--config", "c.yaml")
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def candles() -> pl.DataFrame:
+    return simulate_market(n_bars=300, n_symbols=1, seed=0).candles
+
+
+def test_one_turn_on_a_file_and_how_it_stands_then(mechanic: Cli, tmp_path: Path, candles: pl.DataFrame) -> None:
+    candles.write_parquet(tmp_path / "candles.parquet")
+    before = mechanic("status")
+    assert before.returncode == 0
+    assert "No turn was finished yet." in before.stdout
+    done = mechanic("candles.parquet", "--once")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Mechanic 'champion' at 2024-01-13 12:00 UTC: ")
+    again = mechanic("candles.parquet", "--once")
+    assert "nothing was to be done" in again.stdout
+    told = json.loads(mechanic("status", "--json").stdout)
+    assert told["last"]["bars"].keys() == {"SIM01-USD"}
+    assert told["working"] is None
+
+
+def test_promotions_are_frozen_and_thawed_with_a_reason(mechanic: Cli) -> None:
+    assert mechanic("freeze", "the exchange migrates").stdout.endswith("are frozen: the exchange migrates.\n")
+    assert "frozen" in mechanic("status").stdout
+    assert "the exchange migrates" in mechanic("status").stdout
+    assert mechanic("thaw", "done").returncode == 0
+    assert "frozen" not in mechanic("status").stdout
+    unsaid = mechanic("freeze", " ")
+    assert unsaid.returncode == 2
+    assert "reason" in unsaid.stderr
+
+
+def test_a_replay_leaves_a_page_and_the_models_there_are_alone(mechanic: Cli, tmp_path: Path) -> None:
+    done = mechanic("replay", "--every", "24h", "--from", "2024-01-20", "--to", "2024-01-25")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("In 5 days the Mechanic asked for ")
+    page = Path(done.stdout.splitlines()[-1].removeprefix("Report: "))
+    assert page.read_text().rstrip().endswith("</html>")
+    assert page.parent.parent == tmp_path / "replays"
+    assert not (tmp_path / "huracan.db").exists()
+    told = mechanic("replay", "--every", "24h", "--from", "2024-01-20", "--to", "2024-01-25", "--json", "-")
+    found = json.loads(told.stdout)
+    assert found["last"] - found["first"] == 5 * 86_400_000
+    assert len(found["content_hash"]) == 64
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("candles.parquet",), "either --once or --every"),
+        (("--once", "--every", "1h"), "either --once or --every"),
+        (("--every", "1x"), "--every is '1x'"),
+        (("nothing.parquet", "--once"), "nothing.parquet does not exist"),
+        (("replay", "--from", "yesterday"), "--from is 'yesterday'"),
+        (("replay", "--from", "2030-01-01"), "no turn lies between"),
+        (("replay", "--html", "no/folder.html"), "a file in a folder that exists"),
+        (("freeze",), "reason"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(mechanic: Cli, words: tuple[str, ...], said: str) -> None:
+    done = mechanic(*words)
+    assert done.returncode == 2
+    assert said.lower() in done.stderr.lower()
+    assert "Traceback" not in done.stderr
+
+
+def test_help_names_the_commands(huracan: Cli) -> None:
+    for words in ((), ("--help",)):
+        done = partial(huracan, "mechanic")(*words)
+        assert all(name in done.stdout + done.stderr for name in ("status", "freeze", "thaw", "replay"))
