@@ -26,21 +26,20 @@ from huracan.accounting import CostModel, PositionPolicy
 from huracan.automl import AutoMLEngine
 from huracan.config import HuracanConfig
 from huracan.dataset import TrainingSet
-from huracan.errors import ConfigError, ModelError, NotEnoughData, UnknownName
+from huracan.errors import ConfigError, ModelError, UnknownName
 from huracan.integration import closing as ending
-from huracan.integration import judging
 from huracan.integration.closing import HoldOutLook
 from huracan.integration.evidence import Evidence, Progress, RunFacts, run_key
 from huracan.integration.kept_run import count_the_look, kept_run
-from huracan.integration.out_of_fold import FittedLearner, run_out_of_fold, training_level
+from huracan.integration.out_of_fold import FittedLearner, training_level
 from huracan.integration.plan import Plan, make_plan
 from huracan.integration.preparation import Prepared, prepare, read_source
+from huracan.integration.ready_models import judged_alone, service_extras
 from huracan.integration.refitting import Refitting
 from huracan.integration.registration import Registered, register_outcome
 from huracan.integration.run_folder import RunFolder
 from huracan.integration.search_progress import SearchTold
 from huracan.integration.search_reporting import Found, earned, search_content
-from huracan.integration.serving_facts import outlook_facts
 from huracan.logs import kept_events, stage
 from huracan.model_registry import ModelRegistry
 from huracan.report import SearchContent, render_search_page
@@ -234,19 +233,14 @@ class _Search:
     ) -> tuple[Evidence, HoldOutLook | None, str]:
         """A policy from the last two folds, and the account of the hold-out; or why there is none."""
         config, plan = self.config, self.plan
-        costs, template = CostModel(**config.costs.model_dump()), PositionPolicy(**config.policy.model_dump())
+        costs = CostModel(**config.costs.model_dump())
         recent = replace(plan, folds=plan.folds[-2:], spans=plan.spans[-2:])
         refitted = {NAME: Refitting(NAME, fitted.models[None])}
-        run = run_out_of_fold(recent, refitted, per_symbol=False, seed=config.seed, n_jobs=config.training.n_jobs)[NAME]
-        evidence = Evidence(recent, {NAME: run}, {}, None, champion, NAME, {}, {}, config.comparison.alpha)
-        if run.failure is not None:
-            return evidence, None, f"what was chosen cannot be fitted on earlier rows alone: {run.failure}"
-        if run.constant:
-            return evidence, None, "what was chosen says the same about every bar"
-        try:
-            judged = judging.judge(recent, run, costs, template, horizon=config.labels.horizon)
-        except NotEnoughData as error:
-            return evidence, None, f"no position policy could be chosen: {error}"
+        entrant = judged_alone(config, recent, refitted, seed=config.seed, n_jobs=config.training.n_jobs)[NAME]
+        evidence = Evidence(recent, {NAME: entrant.run}, {}, None, champion, NAME, {}, {}, config.comparison.alpha)
+        judged = entrant.judged
+        if judged is None:
+            return evidence, None, f"what was chosen {entrant.why}"
         evidence = replace(evidence, judged={NAME: judged})
         look = ending.account_of_hold_out(
             self.prepared.source.candles,
@@ -270,9 +264,7 @@ class _Search:
             },
         }
         if evidence.judged:
-            judged = evidence.judged[NAME]
-            extras |= {"policy": judged.policy.to_dict(), "scale": vars(judged.scale)}
-            extras |= outlook_facts(self.config, evidence.plan, judged)
+            extras |= service_extras(self.config, evidence.plan, evidence.judged[NAME], fitted)
         return register_outcome(
             self.registry,
             self.config,

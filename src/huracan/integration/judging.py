@@ -11,7 +11,7 @@ autocorrelation.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,15 +100,35 @@ class Judged:
     n_policies: int
 
 
-def judge(plan: Plan, run: LearnerRun, costs: CostModel, template: PositionPolicy, *, horizon: int) -> Judged:
-    """Judge one learner on folds 1, 2, ..., each with what the folds before it taught."""
+def judge(
+    plan: Plan,
+    run: LearnerRun,
+    costs: CostModel,
+    template: PositionPolicy,
+    *,
+    horizon: int,
+    policy_of: Callable[[Scale], PositionPolicy] | None = None,
+) -> Judged:
+    """Judge one learner on folds 1, 2, ..., each with what the folds before it taught.
+
+    Parameters
+    ----------
+    policy_of : gives the position policy of scores that lie so, where none shall be tuned.
+
+    Raises
+    ------
+    NotEnoughData : too few moments to tune a policy on.
+    """
     rows = plan.times
     z, payoff, probability, decided = (np.zeros(len(rows)) for _ in range(4))
     n_policies = 0
     for k in range(1, len(plan.folds) + 1):
         before = plan.known_before(k)
         scale = Scale.learn(run.score[before], rows.y[before] > 0, center=0.0)
-        policy = tune(rows.take(before), run.score[before], costs, template, horizon=horizon)
+        if policy_of is None:
+            policy = tune(rows.take(before), run.score[before], costs, template, horizon=horizon)
+        else:
+            policy = policy_of(scale)
         n_policies += policy.n_tried
         if k == len(plan.folds):
             break

@@ -25,11 +25,11 @@ from huracan.integration.model_comparison import add_accounts
 from huracan.integration.out_of_fold import FittedLearner
 from huracan.integration.plan import Plan, make_plan
 from huracan.integration.preparation import Prepared, prepare, read_source
+from huracan.integration.ready_models import service_extras
 from huracan.integration.registration import Registered, learner_cards, register_outcome, registered_name, retain_after_run
 from huracan.integration.reporting import Verdict, leaderboard, report_content, verdict
 from huracan.integration.results import PipelineResult, not_run
 from huracan.integration.run_folder import RunFolder
-from huracan.integration.serving_facts import outlook_facts
 from huracan.integration.symbol_evidence import SymbolEvidence, evidence_by_symbol
 from huracan.logs import kept_events, stage
 from huracan.model_info import ModelInfo
@@ -163,13 +163,8 @@ class _Run:
             by_symbol = evidence_by_symbol(evidence, accounts.by_learner[evidence.champion])
         if fitted is not None and evidence.champion is not None:
             champion = evidence.judged[evidence.champion]
-            levels = {symbol or "all": level for symbol, level in fitted.levels.items()}
-            extras = {
-                "policy": champion.policy.to_dict(),
-                "scale": vars(champion.scale),
-                "levels": levels,
-                **outlook_facts(self.config, evidence.plan, champion),
-            }
+            earned = accounts.by_learner[evidence.champion].returns
+            extras = service_extras(self.config, evidence.plan, champion, fitted, net=earned)
         return register_outcome(
             self.registry,
             self.config,
