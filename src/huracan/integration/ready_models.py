@@ -24,7 +24,7 @@ from huracan.integration.out_of_fold import FittedLearner, LearnerRun, fit_learn
 from huracan.integration.plan import Plan, make_plan
 from huracan.integration.preparation import Prepared
 from huracan.integration.registration import provenance_of
-from huracan.integration.serving_facts import attached_sketch, outlook_facts, probe_rows, serving_signature
+from huracan.integration.serving_facts import attached_files, outlook_facts, probe_rows, serving_signature
 from huracan.mlops.live_expectation import EXPECTATION, LiveExpectation
 from huracan.model_info import ModelInfo
 from huracan.model_registry import ModelRegistry
@@ -240,7 +240,7 @@ def fit_for_service(
         metrics=metrics,
         provenance=provenance_of(model, plan.development, origin),
         extras=extras,
-        attachments=attached_sketch(model, plan.development, outside_share=config.serving.outside_share),
+        attachments=attached_files(config, model, plan.development),
         probe=probe_rows(model, plan.development),
         rows=plan.development,
         skill=skill,
@@ -265,7 +265,7 @@ def baseline_for_service(
         metrics={},
         provenance=provenance_of(model, learned, origin),
         extras=extras,
-        attachments=attached_sketch(model, learned, outside_share=config.serving.outside_share),
+        attachments=attached_files(config, model, learned),
         probe=probe_rows(model, learned),
         rows=learned,
     )
