@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter
 
 from huracan.errors import DataError, NotEnoughData
-from huracan.mlops import EvidenceKind, LiveExpectation, SkillMonitor
+from huracan.mlops import Cusum, EvidenceKind, LiveExpectation, SkillMonitor
 from huracan.mlops.live_expectation import PromisedMean
 from huracan.mlops.skill_monitor import alarm_threshold
 
@@ -76,6 +76,16 @@ def test_the_sum_alarms_where_pages_does_and_dates_the_change_to_its_last_zero()
     assert watch.fallen and watch.changed_at == (zeros[-1] + 1) * HOUR
     assert watch.missing == pytest.approx(expected[first], abs=1e-9)
     assert 430 <= watch.changed_at / HOUR <= 530 < first < 600
+
+
+def test_its_first_alarm_is_that_of_the_streaming_cusum() -> None:
+    draw = np.random.default_rng(12)
+    for _ in range(20):
+        payoff = draw.standard_normal(2_000) - 0.05
+        watch = SkillMonitor(expected=0.3, spread=1.25, run_length=200)
+        twin = Cusum(target=0.3, slack=0.15 / 1.25, threshold=watch.threshold, scale=1.25, mode="down")
+        first = twin.replay(payoff)[0]
+        assert not fed(watch, payoff[:first]).fallen and fed(watch, payoff[first : first + 1], first).fallen
 
 
 def test_evidence_stands_while_what_was_lost_is_not_made_up_for() -> None:

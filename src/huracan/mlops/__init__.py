@@ -13,6 +13,7 @@ _HOME: dict[str, str] = {
     "Alert": "huracan.mlops.alerts",
     "AlertLevel": "huracan.mlops.alerts",
     "Alerts": "huracan.mlops.alerts",
+    "CalibrationDrift": "huracan.mlops.calibration_drift",
     "ColumnDrift": "huracan.mlops.drift_report",
     "Cusum": "huracan.mlops.streaming",
     "DDM": "huracan.mlops.streaming",
@@ -29,6 +30,7 @@ _HOME: dict[str, str] = {
     "PageHinkley": "huracan.mlops.streaming",
     "PerformanceStore": "huracan.mlops.performance.store",
     "PolicyHistory": "huracan.mlops.policy_history",
+    "PredictionDrift": "huracan.mlops.prediction_drift",
     "REFERENCE_FILE": "huracan.mlops.reference",
     "Reference": "huracan.mlops.reference",
     "RetrainDecision": "huracan.mlops.retraining",
@@ -36,6 +38,9 @@ _HOME: dict[str, str] = {
     "SkillMonitor": "huracan.mlops.skill_monitor",
     "StreamingDetector": "huracan.mlops.streaming",
     "WebhookChannel": "huracan.mlops.alert_channels",
+    "detect_calibration_drift": "huracan.mlops.calibration_drift",
+    "detect_prediction_drift": "huracan.mlops.prediction_drift",
+    "score_reference": "huracan.mlops.prediction_drift",
 }
 
 __all__ = sorted(_HOME)
