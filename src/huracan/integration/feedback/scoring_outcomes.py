@@ -123,39 +123,43 @@ def scored(rubric: Rubric, said: pl.DataFrame, before: Floats, told: LabelSlice,
     Columns of ``live_outcomes``. ``payoff``, ``squared`` and ``log_loss`` are null where the model gave no score or advised
     against acting on it; ``turnover``, ``cost`` and ``net_return`` (fractions of equity) where it has no position policy.
     """
-    at = _places(said, told)
-    there = at >= 0
-    at[~there] = 0
-    label = np.where(there, told.label[at], np.nan) if len(told) else np.full(len(said), np.nan)
-    known = np.flatnonzero(np.isfinite(label))
-    said, at, label, before = said[known], at[known], label[known], before[known]
-    number = {name: said[name].cast(pl.Float64).fill_null(np.nan).to_numpy() for name in ("score", "forecast", "probability")}
-    position = said["position"].cast(pl.Float64).fill_null(np.nan).to_numpy()
-    acted = said["vetoes"].to_numpy() == 0
-    columns = {
-        "payoff": _payoff(rubric, said["symbol"], number["score"], label, acted),
-        "squared": np.where(acted, (number["forecast"] - label) ** 2, np.nan),
-        "log_loss": np.where(acted, _log_loss(number["probability"], label > 0), np.nan),
-        **_account(rubric.costs, position, before, told.bar_return[at], told.bars[at]),
-    }
-    frame = said.select("version_id", "symbol", "ts").with_columns(
-        state=pl.lit("known"),
-        label_end=pl.Series(told.label_end[at]),
-        label=pl.Series(label),
-        execution_return=pl.Series(told.execution_return[at]),
-        **{name: pl.Series(values, dtype=pl.Float64).fill_nan(None) for name, values in columns.items()},
-        tick=pl.lit(tick, pl.Int64),
-    )
-    return frame.select(OUTCOMES)
-
-
-def _places(said: pl.DataFrame, told: LabelSlice) -> NDArray[np.int64]:
-    """Row of ``told`` of each prediction's bar; -1 where it is not there."""
-    code = {symbol: i for i, symbol in enumerate(told.symbols)}
-    mine = said["symbol"].replace_strict(code, default=-1, return_dtype=pl.Int64).to_numpy()
+    symbol = said["symbol"].to_list()
     ts = said["ts"].to_numpy()
+    at = _places(symbol, ts, told)
+    known = np.flatnonzero(at >= 0)
+    known = known[np.isfinite(told.label[at[known]])]
+    at, symbol = at[known], [symbol[i] for i in known.tolist()]
+    label = told.label[at]
+    score, forecast, probability, position = (
+        _numbers(said[name])[known] for name in ("score", "forecast", "probability", "position")
+    )
+    acted = said["vetoes"].to_numpy()[known] == 0
+    numbers = {
+        "label": label,
+        "execution_return": told.execution_return[at],
+        "payoff": _payoff(rubric, symbol, score, label, acted),
+        "squared": np.where(acted, (forecast - label) ** 2, np.nan),
+        "log_loss": np.where(acted, _log_loss(probability, label > 0), np.nan),
+        **_account(rubric.costs, position, before[known], told.bar_return[at], told.bars[at]),
+    }
+    columns = {
+        "version_id": said["version_id"].to_numpy()[known],
+        "symbol": symbol,
+        "ts": ts[known],
+        "state": ["known"] * len(known),
+        "label_end": told.label_end[at],
+        **{name: pl.Series(values, dtype=pl.Float64, nan_to_null=True) for name, values in numbers.items()},
+        "tick": np.full(len(known), tick, np.int64),
+    }
+    return pl.DataFrame({name: columns[name] for name in OUTCOMES}, schema=_SCHEMA)
+
+
+def _places(symbol: Sequence[str], ts: NDArray[np.int64], told: LabelSlice) -> NDArray[np.int64]:
+    """Row of ``told`` of each prediction's bar; -1 where it is not there."""
     if not len(told):
-        return np.full(len(said), -1)
+        return np.full(len(ts), -1)
+    code = {name: i for i, name in enumerate(told.symbols)}
+    mine = np.array([code.get(name, -1) for name in symbol], np.int64)
     shift = np.int64(max(int(told.ts.max()), int(ts.max(initial=0))) + 1)
     keys, wanted = told.code.astype(np.int64) * shift + told.ts, mine * shift + ts
     at = np.searchsorted(keys, wanted)
@@ -163,13 +167,18 @@ def _places(said: pl.DataFrame, told: LabelSlice) -> NDArray[np.int64]:
     return np.where((keys[at] == wanted) & (mine >= 0), at, -1)
 
 
-def _payoff(rubric: Rubric, symbol: pl.Series, score: Floats, label: Floats, acted: NDArray[np.bool_]) -> Floats:
+def _numbers(column: pl.Series) -> Floats:
+    """Float64, NaN for null."""
+    return np.asarray(column.cast(pl.Float64).to_numpy(), np.float64)
+
+
+def _payoff(rubric: Rubric, symbol: Sequence[str], score: Floats, label: Floats, acted: NDArray[np.bool_]) -> Floats:
     if rubric.baseline:
         return np.zeros(len(label))
     payoff = np.full(len(label), np.nan)
     if rubric.spread is None:
         return payoff
-    mean = symbol.replace_strict(dict(rubric.mean_label), default=0.0, return_dtype=pl.Float64).to_numpy()
+    mean = np.array([rubric.mean_label.get(name, 0.0) for name in symbol])
     at = np.flatnonzero(acted & np.isfinite(score))
     if len(at):
         payoff[at] = directional_payoff(score[at], label[at] - mean[at], center=rubric.center, spread=rubric.spread)
