@@ -65,7 +65,7 @@ CASES: dict[str, tuple[dict[str, Any], list[Evidence], PolicyHistory, str, tuple
         history(looks=TWICE),
         "retrain_full",
         (),
-        f"Retrain {FROM}: the skill of btc fell (2 looks in a row); 400 labelled rows since.",
+        f"Retrain {FROM}: the skill of btc fell, 2 looks in a row; 400 labelled rows since.",
     ),
     "skill fell, seen once": (
         {},
@@ -81,7 +81,7 @@ CASES: dict[str, tuple[dict[str, Any], list[Evidence], PolicyHistory, str, tuple
         history(looks=TWICE, can_go_on=True),
         "retrain_warm",
         (),
-        f"Train on {FROM}: the skill of btc fell (2 looks in a row); 400 labelled rows since.",
+        f"Train on {FROM}: the skill of btc fell, 2 looks in a row; 400 labelled rows since.",
     ),
     "no skill does not wait to persist": (
         {},
@@ -121,7 +121,7 @@ CASES: dict[str, tuple[dict[str, Any], list[Evidence], PolicyHistory, str, tuple
         history(looks=TWICE),
         "retrain_full",
         (),
-        f"Retrain {FROM}: 4 of 40 features of btc drifted and the scores with it (2 looks in a row); 400 labelled rows since.",
+        f"Retrain {FROM}: 4 of 40 features of btc drifted and the scores with it, 2 looks in a row; 400 labelled rows since.",
     ),
     "data with the scores, the scores once": (
         {},
@@ -145,7 +145,7 @@ CASES: dict[str, tuple[dict[str, Any], list[Evidence], PolicyHistory, str, tuple
         history(looks=TWICE),
         "retrain_full",
         (),
-        f"Retrain {FROM}: the features of btc drifted together (2 looks in a row); 400 labelled rows since.",
+        f"Retrain {FROM}: the features of btc drifted together, 2 looks in a row; 400 labelled rows since.",
     ),
     "data never counts where asked": (
         {"data_drift": "never"},
@@ -169,7 +169,7 @@ CASES: dict[str, tuple[dict[str, Any], list[Evidence], PolicyHistory, str, tuple
         history(looks=TWICE),
         "wait",
         ("new_rows",),
-        "Wait, although the skill of btc fell (2 looks in a row): 120 of 250 labelled rows since 1970-02-06 16:00 are there.",
+        "Wait, although the skill of btc fell, 2 looks in a row: 120 of 250 labelled rows since 1970-02-06 16:00 are there.",
     ),
     "too few new rows without a change": (
         {},
@@ -185,7 +185,7 @@ CASES: dict[str, tuple[dict[str, Any], list[Evidence], PolicyHistory, str, tuple
         history(looks=TWICE, rows_since=lambda moment: 30),
         "wait",
         ("new_rows",),
-        "Wait, although the skill of btc fell (2 looks in a row): 30 of 250 labelled rows since 1970-01-26 00:00 are there.",
+        "Wait, although the skill of btc fell, 2 looks in a row: 30 of 250 labelled rows since 1970-01-26 00:00 are there.",
     ),
     "cool-down": (
         {},
@@ -193,7 +193,7 @@ CASES: dict[str, tuple[dict[str, Any], list[Evidence], PolicyHistory, str, tuple
         history(looks=TWICE, requests=(900 * HOUR,)),
         "wait",
         ("cool_down",),
-        "Wait, although the skill of btc fell (2 looks in a row): 100 of 250 bars have passed since the last retraining was "
+        "Wait, although the skill of btc fell, 2 looks in a row: 100 of 250 bars have passed since the last retraining was "
         "asked for.",
     ),
     "no skill overrides the cool-down": (
@@ -234,7 +234,7 @@ CASES: dict[str, tuple[dict[str, Any], list[Evidence], PolicyHistory, str, tuple
         history(looks=TWICE, requests=(950 * HOUR,)),
         "wait",
         ("new_rows", "cool_down", "budget"),
-        "Wait, although the skill of btc fell (2 looks in a row): 10 of 250 labelled rows since 1970-02-11 06:00 are there, "
+        "Wait, although the skill of btc fell, 2 looks in a row: 10 of 250 labelled rows since 1970-02-11 06:00 are there, "
         "50 of 250 bars have passed since the last retraining was asked for and 1 of 1 retrainings of the last 10000 bars are "
         "used up.",
     ),

@@ -113,7 +113,7 @@ class RetrainPolicy:
     >>> str(decision.decision), decision.train_from == 600 * hour
     ('retrain_full', True)
     >>> decision.reason
-    'Retrain on rows from 1970-01-26 00:00 on: the skill of btc fell (2 looks in a row); 300 labelled rows since.'
+    'Retrain on rows from 1970-01-26 00:00 on: the skill of btc fell, 2 looks in a row; 300 labelled rows since.'
     """
 
     skill: bool = True
@@ -167,7 +167,7 @@ class RetrainPolicy:
         seen = none + lasting
         if not seen:
             return None
-        looks = "" if none else f" ({_looks(history.looks[EvidenceKind.SKILL_FALL])} in a row)"
+        looks = "" if none else f", {_looks(history.looks[EvidenceKind.SKILL_FALL])} in a row"
         return self._change([*none, *fell], seen[0], looks, history, hurries=bool(none))
 
     def _drift(self, evidence: Sequence[Evidence], history: PolicyHistory) -> _Cause | None:
@@ -178,7 +178,7 @@ class RetrainPolicy:
         scores = _of(evidence, EvidenceKind.PREDICTION)
         if not data:
             return None
-        looks = f" ({_looks(history.looks[data[0].kind])} in a row)"
+        looks = f", {_looks(history.looks[data[0].kind])} in a row"
         if self.data_drift == "alone":
             return self._change(data, data[0], looks, history)
         if not scores or history.looks.get(EvidenceKind.PREDICTION, 0) < self.persistence:
