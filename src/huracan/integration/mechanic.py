@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -30,10 +30,14 @@ from huracan.integration.feedback.seeing import see
 from huracan.integration.feedback.switch import Switch
 from huracan.integration.feedback.taking_candles import take_candles
 from huracan.integration.feedback.tick_log import OpenTick, TickLog, Write, last_tick
+from huracan.integration.feedback.training import train
 from huracan.integration.feedback.turn import Turn, Works
 from huracan.integration.feedback.verdicts import judge
 from huracan.logs import logger, stage
 from huracan.market.schema import written_time
+from huracan.mlops.alert_channels import Channel, LogChannel, WebhookChannel
+from huracan.mlops.alerts import Alerts
+from huracan.mlops.metrics import Metrics
 from huracan.mlops.performance import PerformanceStore
 from huracan.registry.scopes import Scope
 
@@ -49,6 +53,7 @@ STAGES: tuple[tuple[str, Callable[[Turn], Write | None]], ...] = (
     ("outcomes", score_outcomes),
     ("evidence", see),
     ("decision", decide),
+    ("training", train),
     ("verdicts", judge),
     ("promotion", promote),
     ("rollback", roll_back),
@@ -71,6 +76,7 @@ class Mechanic:
     pipeline : its configuration, registry and home folder are used. name : of the models; by default ``mechanic.name``, else
         ``registry.model_name``, with ``.simulated`` where no candles are configured and a simulated market stands in.
     source : where candles come from; by default as ``mechanic.source`` says. clock : what time it is; the host's by default.
+    channels : who is told of alerts; by default the log, and ``mechanic.webhook_url``.
 
     Examples
     --------
@@ -91,9 +97,13 @@ class Mechanic:
         name: str | None = None,
         source: CandleFeed | None = None,
         clock: Clock | None = None,
+        channels: Sequence[Channel] | None = None,
     ) -> None:
         self.pipeline = pipeline
         self._name, self._source, self._clock = name, source, clock
+        url = pipeline.config.mechanic.webhook_url
+        usual = (LogChannel(), *(() if url is None else (WebhookChannel(url),)))
+        self._channels: tuple[Channel, ...] = usual if channels is None else tuple(channels)
         self._given = False
 
     def __repr__(self) -> str:
@@ -127,6 +137,8 @@ class Mechanic:
             open_feed=self._open_feed,
             store=PerformanceStore(registry.database, self.name),
             switch=Switch(registry.database, self.name, config.home),
+            alerts=Alerts(self.name, self._channels, repeat=milliseconds(config.mechanic.repeat_alerts)),
+            metrics=Metrics(self.name),
         )
 
     @cached_property
@@ -202,6 +214,7 @@ class Mechanic:
         last = last_tick(works.database, name)
         with works.database.reading(one_moment=True) as connection:
             now = int(works.database.now(connection).timestamp() * 1_000)
+            holding = works.alerts.holding(connection)
             under_way = challengers_in(connection, name, AT_WORK)
             trials = trials_in(connection, name)
         return MechanicStatus(
@@ -213,6 +226,7 @@ class Mechanic:
             champions={scope.written("champion"): version for scope, version in works.bench.holders().items()},
             challengers=under_way,
             trials=trials,
+            alerts=[(str(one.level), one.sentence) for one in holding],
         )
 
     def freeze(self, reason: str, *, actor: str) -> None:
@@ -284,9 +298,14 @@ class Mechanic:
                 continue
             if stop():
                 raise Stopped
-            with stage(name, mechanic=self.name, tick=tick):
-                row.done(number, do(turn))
+            with stage(name, mechanic=self.name, tick=tick), self.works.metrics.stage(name):
+                write = do(turn)
+                if write is not None and name == "candles" and turn.intake.quiet:
+                    row.later(number, write)
+                else:
+                    row.done(number, write)
         report = self._finish(turn, row)
+        self.works.alerts.send(self.works.database, tick=tick)
         self.works.bench.forget({*turn.lineup.served, *(one.version for one in turn.shadows())})
         return self._publish(turn.lineup, report)
 

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
+from huracan.integration.feedback.alerting import settle_alerts
 from huracan.integration.feedback.lineup import Lineup
 from huracan.integration.feedback.loop_state import put_state
 from huracan.integration.feedback.predicting import Predictions, predict
 from huracan.integration.feedback.shadows import Shadow
 from huracan.integration.feedback.tick_log import Write
 from huracan.integration.feedback.turn import CURSOR, Turn
+from huracan.mlops.alerts import AlertLevel
 from huracan.model_info import MarketRegime
 from huracan.serving.placing import DOES_NOT_FIT
 from huracan.serving.served import Served
@@ -51,12 +53,14 @@ def ask_versions(turn: Turn) -> Write:
                 there = {symbol for symbol in said.symbols if symbol in asked.get(shadow.version, ())}
                 fresh = ~np.isin(said.code, [said.symbols.index(symbol) for symbol in there])
                 rows += said.take(fresh).rows(role=SHADOWED, tick=turn.tick)
+    troubles = {str(version): (AlertLevel.ERROR, why) for version, why in turn.lineup.trouble.items()}
     cursor = dict(sorted({**kept, **{symbol: max(after[symbol], ts) for symbol, ts in newest.items()}}.items()))
 
     def write(connection: sa.Connection) -> None:
         if rows:
             works.store.predicted(connection, rows)
         put_state(connection, works.name, {CURSOR: cursor}, turn.tick)
+        settle_alerts(connection, works.alerts, "artifact", troubles, tick=turn.tick)
 
     return write
 

@@ -34,6 +34,11 @@ class Intake:
     revised: Mapping[str, int] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def quiet(self) -> bool:
+        """Whether taking again tells the same: nothing was late, revised or refused, which a store tells once."""
+        return not (self.late or self.revised or self.refused)
+
     def with_earlier(self, earlier: Intake) -> Intake:
         """What both tell, where the newest bars are these."""
         late, revised = ({**b, **{s: n + b.get(s, 0) for s, n in a.items()}} for a, b in self._counts(earlier))

@@ -6,6 +6,8 @@ wrote them leaves the same files once they are written again. The heartbeat is w
 
 from __future__ import annotations
 
+import os
+import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -16,13 +18,14 @@ import sqlalchemy as sa
 
 from huracan.accounting import CostModel
 from huracan.config import HuracanConfig
+from huracan.errors import StorageError
 from huracan.integration.feedback.lineup import Lineup
 from huracan.integration.feedback.tick_log import last_tick
 from huracan.model_registry import ModelRegistry
 from huracan.registry.statements import parsed
 from huracan.storage import from_json, to_json
 from huracan.storage.feedback_tables import challengers, drift_evidence, policy_decisions
-from huracan.storage.whole_files import put_file
+from huracan.storage.whole_files import make_folder, put_file, refusal
 from huracan.version import __version__
 
 __all__ = ["OUTBOX", "publish", "published_tick"]
@@ -32,6 +35,7 @@ OUTBOX = "outbox"
 
 _HEARTBEAT = Path("heartbeats") / "mechanic.json"
 _DAY = 86_400_000
+_TIMES = ("date", "updated_at")
 
 
 def published_tick(outbox: Path) -> int | None:
@@ -55,13 +59,15 @@ def publish(registry: ModelRegistry, config: HuracanConfig, name: str, outbox: P
     day = _day(tick)
     files: dict[Path, dict[str, Any]] = {}
     pointer = _pointer(registry, config, tick, lineup)
-    if pointer is not None and not _same_but(outbox / "champion" / "latest.json", pointer, ("date", "updated_at")):
+    if pointer is not None:
         files[Path("champion") / "latest.json"] = pointer
     with registry.database.reading(one_moment=True) as connection:
         files |= _drift_files(connection, name, tick, day)
-        files[Path(day) / "manifest.json"] = _manifest(connection, name, tick, report, sorted(files))
-    files[_HEARTBEAT] = {"name": name, "tick": tick, "at": _written(tick), "version": __version__, "report": dict(report)}
-    return sum(_put(outbox / path, content) for path, content in files.items())
+        files[Path(day) / "manifest.json"] = _manifest(connection, name, tick, report)
+    written = sum(_put(outbox / path, content) for path, content in files.items())
+    heartbeat = {"name": name, "tick": tick, "at": _written(tick), "version": __version__, "report": dict(report)}
+    _give_sign(outbox / _HEARTBEAT, to_json(heartbeat, indent=1).encode())
+    return written + 1
 
 
 def _pointer(registry: ModelRegistry, config: HuracanConfig, tick: int, lineup: Lineup) -> dict[str, Any] | None:
@@ -88,7 +94,7 @@ def _pointer(registry: ModelRegistry, config: HuracanConfig, tick: int, lineup: 
     }
 
 
-def _manifest(connection: sa.Connection, name: str, tick: int, report: Mapping[str, Any], files: list[Path]) -> dict[str, Any]:
+def _manifest(connection: sa.Connection, name: str, tick: int, report: Mapping[str, Any]) -> dict[str, Any]:
     """What was decided on the day of the turn, up to it."""
     first = tick - tick % _DAY
     decisions, c = policy_decisions.c, challengers.c
@@ -107,7 +113,6 @@ def _manifest(connection: sa.Connection, name: str, tick: int, report: Mapping[s
             for row in connection.execute(decided.order_by(decisions.tick, decisions.symbol, decisions.regime))
         ],
         "challengers": [dict(row._mapping) for row in connection.execute(worked.order_by(c.requested, c.id))],
-        "files": [str(path) for path in files],
     }
 
 
@@ -125,20 +130,27 @@ def _drift_files(connection: sa.Connection, name: str, tick: int, day: str) -> d
 
 
 def _put(path: Path, content: Mapping[str, Any]) -> bool:
-    data = to_json(content, indent=1).encode()
-    with suppress(OSError):
-        if path.read_bytes() == data:
+    """Write a file, unless it is there and says the same at another time; whether it was written."""
+    with suppress(OSError, StorageError, AttributeError):
+        there = from_json(path.read_bytes())
+        if {**there, **dict.fromkeys(_TIMES)} == {**content, **dict.fromkeys(_TIMES)}:
             return False
-    put_file(path, data)
+    put_file(path, to_json(content, indent=1).encode())
     return True
 
 
-def _same_but(path: Path, content: Mapping[str, Any], keys: tuple[str, ...]) -> bool:
-    """Whether a file says the same, keys aside that only tell the time."""
-    with suppress(OSError, ValueError, AttributeError):
-        there = from_json(path.read_bytes())
-        return bool(there.keys() == content.keys() and all(there[key] == content[key] for key in content if key not in keys))
-    return False
+def _give_sign(path: Path, data: bytes) -> None:
+    """Write the heartbeat whole, but not flushed to the disk: after a power cut it is old, which is what it says then."""
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}.aside")
+    try:
+        make_folder(path.parent)
+        aside.write_bytes(data)
+        os.replace(aside, path)
+    except OSError as error:
+        raise refusal(path, "written", error) from error
+    finally:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
 
 
 def _file_name(symbol: str) -> str:

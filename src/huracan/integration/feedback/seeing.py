@@ -6,12 +6,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from huracan.integration.feedback.alerting import settle_alerts
 from huracan.integration.feedback.aliases import CHAMPION
+from huracan.integration.feedback.drift_looks import DRIFT_KINDS, drift_is_due, drift_key, look_for_drift
 from huracan.integration.feedback.evidence_log import put_evidence
 from huracan.integration.feedback.loop_state import put_state
 from huracan.integration.feedback.tick_log import Write
 from huracan.integration.feedback.turn import Turn
-from huracan.integration.feedback.watching import monitor_key, monitor_of
+from huracan.integration.feedback.watching import monitor_of
+from huracan.mlops.alerts import AlertLevel
 from huracan.mlops.evidence import Evidence, EvidenceKind
 from huracan.mlops.policy_history import looks_in_a_row
 from huracan.registry.scopes import Scope
@@ -34,12 +37,18 @@ def see(turn: Turn) -> Write | None:
     works, lineup, state = turn.works, turn.lineup, turn.state()
     seen: list[Evidence] = []
     counted: dict[str, Any] = {}
+    lost: dict[str, list[str]] = {}
     for scope, version in lineup.able.items():
         served = lineup.served.get(version)
-        if served is None or served.baseline or monitor_key(scope) not in state:
+        if served is None or served.baseline:
             continue
         found = list(_skill(turn, state, scope, served))
+        lost[scope.written(CHAMPION)] = [one.sentence for one in found if one.kind is EvidenceKind.NO_SKILL]
         looked_for = list(_SKILL)
+        if drift_is_due(turn, state, scope, served):
+            found += look_for_drift(turn, scope, served)
+            looked_for += DRIFT_KINDS
+            counted[drift_key(scope)] = {"version": version, "tick": turn.tick}
         seen += found
         before = state.get(looks_key(scope), {"version": version, "counts": {}})
         counts = before["counts"] if before["version"] == version else {}
@@ -49,10 +58,12 @@ def see(turn: Turn) -> Write | None:
             counted[looks_key(scope)] = told
     if not seen and not counted:
         return None
+    alarms = {scope: (AlertLevel.ERROR, sentences[0]) for scope, sentences in lost.items() if sentences}
 
     def write(connection: sa.Connection) -> None:
         put_evidence(connection, works.name, turn.tick, seen)
         put_state(connection, works.name, counted, turn.tick)
+        settle_alerts(connection, works.alerts, "skill", alarms, tick=turn.tick)
 
     return write
 

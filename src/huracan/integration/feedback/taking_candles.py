@@ -6,11 +6,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from huracan.integration.feedback.alerting import settle_alerts
 from huracan.integration.feedback.evidence_log import put_evidence
 from huracan.integration.feedback.loop_state import put_state
 from huracan.integration.feedback.tick_log import Write
 from huracan.integration.feedback.turn import INTAKE, Turn
 from huracan.market.schema import written_time
+from huracan.mlops.alerts import AlertLevel
 from huracan.mlops.evidence import Evidence, EvidenceKind
 
 __all__ = ["SILENT_BARS", "take_candles"]
@@ -28,6 +30,8 @@ def take_candles(turn: Turn) -> Write:
     now = {symbol: ts for symbol, ts in taken.newest.items() if turn.tick - ts > (1 + SILENT_BARS) * turn.bar}
     fell_silent = [symbol for symbol in sorted(now) if symbol not in before]
     seen = [_outage(turn, symbol, now[symbol]) for symbol in fell_silent]
+    silent = {symbol: (AlertLevel.WARNING, f"{symbol} has no candle since {written_time(ts)}.") for symbol, ts in now.items()}
+    refused = {what: (AlertLevel.ERROR, f"candles of {what} were not taken: {why}") for what, why in taken.refused.items()}
     kept: dict[str, Any] = {
         "newest": dict(taken.newest),
         "late": dict(taken.late),
@@ -38,6 +42,8 @@ def take_candles(turn: Turn) -> Write:
     def write(connection: sa.Connection) -> None:
         put_state(connection, turn.works.name, {INTAKE: kept, _SILENT: dict(sorted(now.items()))}, turn.tick)
         put_evidence(connection, turn.works.name, turn.tick, seen)
+        settle_alerts(connection, turn.works.alerts, "outage", silent, tick=turn.tick)
+        settle_alerts(connection, turn.works.alerts, "refused", refused, tick=turn.tick)
 
     return write
 

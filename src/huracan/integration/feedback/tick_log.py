@@ -90,6 +90,7 @@ class OpenTick:
 
     def __init__(self, log: TickLog, tick: int, stage: int, started: int) -> None:
         self.log, self.tick, self.stage, self.started = log, tick, stage, started
+        self._waiting: list[Write] = []
 
     def done(self, stage: int, write: Write | None) -> None:
         """A stage is done: what it writes and its number are kept as one; a quiet stage's number waits for the next.
@@ -99,6 +100,20 @@ class OpenTick:
         if write is not None:
             self._keep(stage, write, lambda connection: _GO_ON.write(connection, **self._key, number=stage))
         self.stage = stage
+
+    def later(self, stage: int, write: Write) -> None:
+        """A stage is done that can be done again: what it writes waits for the next that is kept, and is kept with it."""
+        self._waiting.append(write)
+        self.stage = stage
+
+    def keep(self, write: Write) -> None:
+        """Keep a part of a stage that goes on; it may be kept again where the stage is begun again, and has to bear that."""
+
+        def work(connection: sa.Connection) -> None:
+            self.log.require(connection)
+            write(connection)
+
+        self.log.database.run(work)
 
     def finish(self, stage: int, write: Write | None, *, finished: int, report: Mapping[str, Any]) -> None:
         """The last stage is done, and with it the turn."""
@@ -129,10 +144,12 @@ class OpenTick:
                     "fence": self.log.fence,
                 }
                 connection.execute(sa.insert(mechanic_ticks).values(**values))
-            write(connection)
+            for each in (*self._waiting, write):
+                each(connection)
             number(connection)
 
         self.log.database.run(work)
+        self._waiting.clear()
 
 
 def last_tick(database: Database, name: str) -> tuple[int, Mapping[str, Any]] | None:

@@ -17,6 +17,8 @@ from huracan.integration.feedback.loop_state import read_state
 from huracan.integration.feedback.shadows import Shadow, shadows_of
 from huracan.integration.feedback.switch import Switch
 from huracan.integration.feedback.tick_log import OpenTick
+from huracan.mlops.alerts import Alerts
+from huracan.mlops.metrics import Metrics
 from huracan.mlops.performance import PerformanceStore
 from huracan.mlops.retraining import RetrainPolicy
 from huracan.model_registry import ModelRegistry
@@ -39,8 +41,9 @@ class Works:
 
     Attributes
     ----------
-    name : of the models it looks after. store : of predictions and outcomes. switch : that stops promotions. feed : where
-        candles come from. bench : loaded versions. policy : that says when to retrain.
+    name : of the models it looks after. store : of predictions and outcomes. switch : that stops promotions.
+    alerts, metrics : who hears of it. feed : where candles come from. bench : loaded versions. policy : that says when to
+        retrain.
     """
 
     config: HuracanConfig
@@ -49,6 +52,8 @@ class Works:
     open_feed: Callable[[], CandleFeed]
     store: PerformanceStore
     switch: Switch
+    alerts: Alerts
+    metrics: Metrics
     _features: FeatureFeed | None = field(default=None, repr=False)
 
     @property

@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from huracan.errors import DataError
 from huracan.integration.feedback.aliases import let_challenger_go
 from huracan.integration.feedback.challenger_log import (
     Challenger,
@@ -105,7 +106,10 @@ def _short_of(turn: Turn, champion: int, one: Challenger) -> float:
 
 def _expected(extras: Mapping[str, Any]) -> float | None:
     kept = extras.get(EXPECTATION)
-    return None if kept is None else LiveExpectation.from_dict(kept).expected
+    try:
+        return None if kept is None else LiveExpectation.from_dict(kept).expected
+    except DataError:  # too little was judged out of fold for a promise
+        return None
 
 
 def _of_trial(turn: Turn, trial: Trial, seen: list[Evidence]) -> Verdict | None:

@@ -71,5 +71,5 @@ def _promised(served: Served) -> LiveExpectation | None:
         return None
     try:
         return LiveExpectation.from_dict(kept)
-    except DataError:  # kept by another version of Huracan in a form of its own
+    except DataError:  # too little was judged out of fold for a promise
         return None
