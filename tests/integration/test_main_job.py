@@ -19,6 +19,7 @@ import yaml
 from huracan import MarketRegime, UnifiedMLPipeline
 from huracan.integration import PipelineResult
 from huracan.integration.results import STAGES
+from huracan.mlops.live_expectation import EXPECTATION, LiveExpectation
 from huracan.serving import Champions
 from huracan.storage import RunLog, RunStatus
 
@@ -134,6 +135,8 @@ def test_one_model_a_symbol_is_served_by_symbol_with_its_own_evidence(tmp_path: 
     skills = [one.metrics["skill"] for one in kept]
     assert len({*skills, together}) == 3, "each has its own, and neither that of all"
     assert np.mean(skills) == pytest.approx(together, rel=0.05), "which is about their mean"
+    promised = [LiveExpectation.from_dict(one.extras[EXPECTATION]) for one in kept]
+    assert [one.skill.mean for one in promised] == pytest.approx(skills), "what it promises of its life is its own too"
     assert kept[0].info.regime_evidence != kept[1].info.regime_evidence
     assert all("deserves_money" not in one.metrics for one in kept)
     with Champions.from_registry(registry, "champion.simulated", symbols=symbols, refresh=None) as champions:

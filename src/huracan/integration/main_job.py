@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from huracan.integration.candidates import check_candidates
 from huracan.integration.closing import Accounts, HoldOutLook
 from huracan.integration.drift_stage import drift_stages
 from huracan.integration.evidence import Evidence, Progress, RunFacts, gather_evidence, run_key
+from huracan.integration.expectations import live_expectation
 from huracan.integration.kept_run import count_the_look, kept_run
 from huracan.integration.model_comparison import add_accounts
 from huracan.integration.out_of_fold import FittedLearner
@@ -160,7 +161,11 @@ class _Run:
         extras: dict[str, Any] = {}
         by_symbol: dict[str, SymbolEvidence] = {}
         if evidence.champion is not None and self.config.training.pooling == "per_symbol":
-            by_symbol = evidence_by_symbol(evidence, accounts.by_learner[evidence.champion])
+            crowned = evidence.judged[evidence.champion]
+            by_symbol = {
+                symbol: replace(own, expected=live_expectation(evidence.plan, crowned, symbol=symbol))
+                for symbol, own in evidence_by_symbol(evidence, accounts.by_learner[evidence.champion]).items()
+            }
         if fitted is not None and evidence.champion is not None:
             champion = evidence.judged[evidence.champion]
             earned = accounts.by_learner[evidence.champion].returns

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from numpy.typing import ArrayLike
@@ -16,20 +16,21 @@ from threadpoolctl import threadpool_limits
 from huracan.accounting import CostModel, PositionPolicy, backtest, targets_frame
 from huracan.config import HuracanConfig
 from huracan.dataset import TrainingSet
-from huracan.errors import DataError, ModelError, NotEnoughData
+from huracan.errors import ModelError, NotEnoughData
 from huracan.integration.candidates import Candidate
 from huracan.integration.closing import fit_baseline
+from huracan.integration.expectations import live_expectation
 from huracan.integration.judging import BASELINE, Judged, Scale, Skill, judge, skill_of
 from huracan.integration.out_of_fold import FittedLearner, LearnerRun, fit_learner, run_out_of_fold
 from huracan.integration.plan import Plan, make_plan
 from huracan.integration.preparation import Prepared
 from huracan.integration.registration import provenance_of
 from huracan.integration.serving_facts import attached_files, outlook_facts, probe_rows, serving_signature
-from huracan.mlops.live_expectation import EXPECTATION, LiveExpectation
+from huracan.mlops.live_expectation import EXPECTATION
 from huracan.model_info import ModelInfo
 from huracan.model_registry import ModelRegistry
 from huracan.registry.records import ModelKind, Provenance
-from huracan.statistics import adjust_p_values, average_by_time
+from huracan.statistics import adjust_p_values
 
 __all__ = [
     "Entrant",
@@ -37,7 +38,6 @@ __all__ = [
     "baseline_for_service",
     "fit_for_service",
     "judged_alone",
-    "live_expectation",
     "service_extras",
 ]
 
@@ -89,7 +89,7 @@ class ReadyModel:
 
     @property
     def expected(self) -> Mapping[str, Any]:
-        """What it promises, see :func:`live_expectation`; empty where it promises nothing."""
+        """What it promises, see :func:`~huracan.integration.expectations.live_expectation`; empty where it promises nothing."""
         return self.extras.get(EXPECTATION, {})
 
     def register(self, registry: ModelRegistry, name: str, *, parent: int | None = None) -> int:
@@ -106,30 +106,6 @@ class ReadyModel:
             attachments=self.attachments,
             probe=self.probe,
         )
-
-
-def live_expectation(plan: Plan, judged: Judged, *, net: ArrayLike | None = None) -> dict[str, Any]:
-    """What the figures out of fold promise of life, to be kept as extras: ``{live_expectation: {...}}``.
-
-    Beside the values of :class:`~huracan.mlops.LiveExpectation` there is ``mean_label``, symbol -> mean label in training,
-    which live payoffs are less. Where too few moments were judged, or their payoff remembers too long to be judged, nothing
-    else is promised.
-
-    Parameters
-    ----------
-    net : (m,) net returns a bar of the positions out of fold, in time order.
-    """
-    symbols = plan.rows.symbols
-    told: dict[str, Any] = {"mean_label": dict(zip(symbols, map(float, plan.mean_label(len(plan.folds)))))}
-    try:
-        promised = LiveExpectation.of(average_by_time(judged.payoff, plan.times.decision_time[plan.judged])[1], net=net)
-    except DataError:  # a constant payoff, or too few
-        return {EXPECTATION: told}
-    if not math.isfinite(promised.skill.error):
-        return {EXPECTATION: told}
-    if promised.net is not None and not math.isfinite(promised.net.error):
-        promised = replace(promised, net=None)
-    return {EXPECTATION: {**told, **promised.to_dict()}}
 
 
 def service_extras(

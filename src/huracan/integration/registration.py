@@ -151,6 +151,7 @@ def register_outcome(
             own = (by_symbol or {}).get(symbol, SymbolEvidence())
             metrics, regimes, why = dict(own.metrics), own.regimes, f"{reason} That is of all symbols together; {own.sentence}"
             kept, extras["evidence"] = metrics, own.sentence
+            extras |= own.expected
         measured = {"performance_metrics": metrics, "regime_evidence": regimes}
         info = model.model_info().model_copy(update={"signature": signature, **measured})
         provenance = provenance_of(model, mine, origin)

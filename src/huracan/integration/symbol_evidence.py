@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -30,11 +31,13 @@ class SymbolEvidence:
     ----------
     metrics : out of fold, those of a learner's card. Empty where the symbol was judged at fewer than 100 moments.
     regimes : skill within each regime. sentence : how sure its skill is, or why nothing was measured.
+    expected : what its own figures promise, see :func:`~huracan.integration.expectations.live_expectation`.
     """
 
     metrics: Mapping[str, float] = field(default_factory=dict)
     regimes: tuple[RegimeSkill, ...] = ()
     sentence: str = f"nothing was measured of this symbol alone; {_TOGETHER}."
+    expected: Mapping[str, Any] = field(default_factory=dict)
 
 
 def evidence_by_symbol(evidence: Evidence, account: BacktestResult) -> dict[str, SymbolEvidence]:
