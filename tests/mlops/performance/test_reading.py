@@ -112,6 +112,14 @@ def test_an_interval_covers_a_mean_of_dependent_payoffs_of_which_not_all_are_ans
     assert 0.91 <= share <= 0.98  # 95 % but for 400 repetitions
 
 
+def test_fewer_windows_are_some_of_all_and_the_newest_is_among_them() -> None:
+    sums = buckets_of(np.random.default_rng(4).standard_normal(476))
+    every_one = rolling(sums, "skill", 10 * DAY, BUCKET, by=("symbol",), confidence=0.9)
+    daily = rolling(sums, "skill", 10 * DAY, BUCKET, by=("symbol",), confidence=0.9, every=DAY)
+    assert daily["until"].to_list() == [day * DAY for day in range(1, 20)] + [119 * BUCKET]
+    assert daily.equals(every_one.filter(pl.col("until").is_in(daily["until"].to_list())))
+
+
 def test_windows_that_do_not_vary_have_a_value_and_no_band() -> None:
     flat = buckets_of(np.concatenate([np.full(160, 0.5), np.random.default_rng(0).standard_normal(160)]))
     found = rolling(flat, "skill", 100 * HOUR, BUCKET, by=(), confidence=0.95)
@@ -133,6 +141,8 @@ def test_what_cannot_be_asked_is_a_sentence(store: PerformanceStore) -> None:
         store.rolling("skill", DAY, by=("model",))
     with pytest.raises(DataError, match=f"the window is {HOUR} ms long; at least one bucket of {BUCKET} ms"):
         store.rolling("skill", HOUR)
+    with pytest.raises(DataError, match=f"windows are to end every {HOUR} ms; at least one bucket of {BUCKET} ms"):
+        store.rolling("skill", DAY, every=HOUR)
     with pytest.raises(DataError, match="confidence"):
         store.rolling("skill", DAY, confidence=95)
 

@@ -80,7 +80,14 @@ def sum_and_count(metric: LiveMetric | str) -> tuple[str, str]:
 
 
 def rolling(
-    buckets: pl.DataFrame, metric: LiveMetric | str, window: int, length: int, *, by: Sequence[str], confidence: float
+    buckets: pl.DataFrame,
+    metric: LiveMetric | str,
+    window: int,
+    length: int,
+    *,
+    by: Sequence[str],
+    confidence: float,
+    every: int | None = None,
 ) -> pl.DataFrame:
     """A metric in moving windows that end with each bucket; see :meth:`huracan.mlops.PerformanceStore.rolling`.
 
@@ -94,12 +101,14 @@ def rolling(
         raise DataError(f"'{unknown[0]}' is no scope; some of {', '.join(_SCOPE)} were expected.")
     if window < length:
         raise DataError(f"the window is {window} ms long; at least one bucket of {length} ms was expected.")
+    if every is not None and every < length:
+        raise DataError(f"windows are to end every {every} ms; at least one bucket of {length} ms was expected.")
     sums = (pl.col(total).sum().cast(pl.Float64).alias("sum"), pl.col(count).sum().alias("count"))
     summed = buckets.group_by(*by, "bucket").agg(sums).sort(*by, "bucket")
     groups = summed.partition_by(*by, maintain_order=True) if by else [summed]
     alone = 1.0 - (1.0 - confidence) / max(1, len(groups))  # Bonferroni: together at the level asked for
-    parts = [group.select(*by, *_rolled(group, window, length, alone)) for group in groups]
-    return pl.concat(parts) if parts else summed.clear().select(*by, *_rolled(summed.clear(), window, length, alone))
+    parts = [_rolled(group, by, window, length, alone, every or length) for group in groups or [summed]]
+    return pl.concat(parts)
 
 
 def mean_in_time(sums: NDArray[np.float64], counts: NDArray[np.float64], confidence: float = 0.95) -> EwcTest | None:
@@ -128,14 +137,16 @@ def mean_in_time(sums: NDArray[np.float64], counts: NDArray[np.float64], confide
         return None
 
 
-def _rolled(group: pl.DataFrame, window: int, length: int, confidence: float) -> list[pl.Series]:
-    """One group's windows: from, until, value, low, high, n."""
-    until = group["bucket"].to_numpy() + length
+def _rolled(group: pl.DataFrame, by: Sequence[str], window: int, length: int, confidence: float, every: int) -> pl.DataFrame:
+    """One group's windows; of the buckets between two ends of ``every`` only the last has one, and the newest always."""
+    starts = group["bucket"].to_numpy()
     sums, counts = group["sum"].to_numpy(), group["count"].to_numpy().astype(np.float64)
-    first = np.searchsorted(group["bucket"].to_numpy(), until - window, side="left")
-    over = np.arange(len(until)) - first + 1
+    last = np.flatnonzero(np.diff((starts + length - 1) // every, append=np.iinfo(np.int64).max))
+    until = starts[last] + length
+    first = np.searchsorted(starts, until - window, side="left")
+    ends = last + 1
+    over = ends - first
     total, count = (np.concatenate([[0.0], np.cumsum(values)]) for values in (sums, counts))
-    ends = np.arange(len(until)) + 1
     n = count[ends] - count[first]
     value = np.divide(total[ends] - total[first], n, out=np.full(len(n), np.nan), where=n > 0)
     low, high = np.full(len(n), np.nan), np.full(len(n), np.nan)
@@ -147,7 +158,8 @@ def _rolled(group: pl.DataFrame, window: int, length: int, confidence: float) ->
     banded = np.isfinite(low) & np.isfinite(high)
     low, high = np.where(banded, low, np.nan), np.where(banded, high, np.nan)
     columns = {"from": until - window, "until": until, "value": value, "low": low, "high": high, "n": n.astype(np.int64)}
-    return pl.DataFrame(columns).with_columns(pl.col("value", "low", "high").fill_nan(None)).get_columns()
+    found = pl.DataFrame(columns).with_columns(pl.col("value", "low", "high").fill_nan(None))
+    return pl.DataFrame([*group[last].select(by).get_columns(), *found.get_columns()])
 
 
 def _tested(

@@ -60,24 +60,27 @@ def as_rows(rows: Rows, table: sa.Table) -> pl.DataFrame:
         frame = _columns(rows, schema, table)
     else:
         frame = _tuples(rows, schema, table)
-    numbers = [name for name, kind in schema.items() if kind == pl.Float64]
-    frame = frame.with_columns(pl.when(pl.col(numbers).is_finite()).then(pl.col(numbers)))
-    needed = [column.name for column in table.columns if not column.nullable]
-    empty = [name for name, count in zip(needed, frame.select(needed).null_count().row(0)) if count]
-    if empty:
-        raise DataError(f"column '{empty[0]}' of rows for {table.name} has no value in a row; it needs one in each.")
+    numbers = [name for name, kind in schema.items() if kind == pl.Float64 and not frame[name].is_finite().all()]
+    if numbers:
+        frame = frame.with_columns(pl.when(pl.col(numbers).is_finite()).then(pl.col(numbers)))
+    for column in table.columns:
+        if not column.nullable and frame[column.name].null_count():
+            raise DataError(f"column '{column.name}' of rows for {table.name} has no value in a row; it needs one in each.")
     return frame
 
 
 def _columns(rows: pl.DataFrame, schema: dict[str, Any], table: sa.Table) -> pl.DataFrame:
-    missing = [column.name for column in table.columns if column.name not in rows.columns and not column.nullable]
+    given = rows.schema
+    if list(given) == list(schema) and all(given[name] == kind for name, kind in schema.items()):
+        return rows
+    missing = [column.name for column in table.columns if column.name not in given and not column.nullable]
     if missing:
         raise DataError(f"rows for {table.name} have no column '{missing[0]}'; given are {', '.join(rows.columns)}.")
     columns = []
     for name, kind in schema.items():
-        if name not in rows.columns:
+        if name not in given:
             columns.append(pl.lit(None, dtype=kind).alias(name))
-        elif isinstance(rows.schema[name], pl.Datetime):
+        elif isinstance(given[name], pl.Datetime):
             columns.append(pl.col(name).dt.epoch("ms"))
         else:
             columns.append(pl.col(name).cast(kind))

@@ -141,6 +141,7 @@ class PerformanceStore:
         *,
         by: Sequence[str] = ("version_id", "symbol", "regime"),
         since: int = 0,
+        every: int | None = None,
         confidence: float = 0.95,
     ) -> pl.DataFrame:
         """A metric in moving windows, each ending with a bucket, with bands.
@@ -152,7 +153,7 @@ class PerformanceStore:
         Parameters
         ----------
         metric : of :class:`LiveMetric`. window : milliseconds. by : groups; a scope that is left out is added up.
-        since : buckets from this time on.
+        since : buckets from this time on. every : milliseconds between the ends of windows; None for each bucket.
 
         Returns
         -------
@@ -166,7 +167,7 @@ class PerformanceStore:
         """
         check_open_unit(confidence, "confidence")
         buckets = self.database.read(lambda connection: reading.read_buckets(connection, self.name, since=since))
-        return reading.rolling(buckets, metric, window, self.bucket, by=by, confidence=confidence)
+        return reading.rolling(buckets, metric, window, self.bucket, by=by, confidence=confidence, every=every)
 
     def against_backtest(
         self, version_id: int, *, since: int = 0, confidence: float = 0.95, promised: LiveExpectation | None = None

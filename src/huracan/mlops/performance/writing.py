@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import polars as pl
@@ -21,6 +22,7 @@ __all__ = ["PENDING_SCHEMA", "Received", "forget", "give_up", "pending", "write_
 
 _KEY = ("version_id", "symbol", "ts")
 _TRUTH = ("label", "label_end", "execution_return")
+_truth = itemgetter(*(OUTCOME_COLUMNS.index(name) for name in _TRUTH))
 PENDING_SCHEMA = schema_of(live_predictions.columns)
 """Columns of predictions without an outcome."""
 
@@ -45,9 +47,11 @@ _THERE = Statement(
     .where(_said.version_id == sa.bindparam("version_id"), _said.symbol == sa.bindparam("symbol"))
     .where(_said.ts.between(sa.bindparam("first", type_=sa.BigInteger), sa.bindparam("last", type_=sa.BigInteger)))
 )
-_THERE_SCHEMA = {
-    **schema_of([*live_predictions.primary_key.columns, _said.regime, _said.vetoes]),
-    **{f"{name}_there": kind for name, kind in schema_of([_came.state, *(_came[name] for name in _TRUTH)]).items()},
+_STATE = 2  # of what _THERE gives behind the key: regime, vetoes, state, and the truth
+_REVISED_SCHEMA: dict[str, Any] = {
+    **schema_of(live_outcomes.primary_key.columns),
+    "label_before": pl.Float64,
+    "label": pl.Float64,
 }
 _waiting = (
     sa.and_(sa.bindparam("version_id") == _OF_VERSION, _said.ts < sa.bindparam("before", type_=sa.BigInteger)),
@@ -68,12 +72,22 @@ _GIVEN_UP = Statement(
         .where(*_waiting),
     )
 )
-_REVISED = Statement(
-    sa.update(live_outcomes)
-    .values(state="revised")
-    .where(_came.version_id == sa.bindparam("of_version"), _came.symbol == sa.bindparam("of_symbol"))
-    .where(_came.ts == sa.bindparam("of_ts", type_=sa.BigInteger))
+_OLDEST = Statement(
+    sa.select(*(_came[name] for name in _KEY))
+    .where(_came.tick < sa.bindparam("before", type_=sa.BigInteger))
+    .order_by(_came.tick, *(_came[name] for name in _KEY))
+    .limit(sa.bindparam("at_most", type_=sa.Integer))
 )
+_OF_KEY = ("of_version", "of_symbol", "of_ts")
+
+
+def _of_key(table: sa.Table) -> sa.ColumnElement[bool]:
+    kinds = (sa.BigInteger, sa.Text, sa.BigInteger)
+    return sa.and_(*(table.c[name] == sa.bindparam(of, type_=kind) for name, of, kind in zip(_KEY, _OF_KEY, kinds)))
+
+
+_GONE = [Statement(sa.delete(table).where(_of_key(table))) for table in (live_predictions, live_outcomes)]
+_REVISED = Statement(sa.update(live_outcomes).values(state="revised").where(_of_key(live_outcomes)))
 
 
 @dataclass(frozen=True)
@@ -92,12 +106,6 @@ class Received:
     revised: pl.DataFrame
     too_late: int
     without_prediction: int
-
-    def and_then(self, later: Received) -> Received:
-        """Both together."""
-        known, revised = pl.concat([self.known, later.known]), pl.concat([self.revised, later.revised])
-        too_late, without = self.too_late + later.too_late, self.without_prediction + later.without_prediction
-        return Received(known, self.same + later.same, revised, too_late, without)
 
     def evidence(self, name: str, tick: int) -> tuple[Evidence, ...]:
         """One :class:`Evidence` for each symbol whose outcomes were revised."""
@@ -132,40 +140,36 @@ def write_predictions(connection: sa.Connection, rows: Rows) -> int:
 def write_outcomes(connection: sa.Connection, rows: Rows, bucket: int) -> Received:
     """Keep what came of it, each once, and add what is new to its bucket."""
     given = as_rows(rows, live_outcomes)
-    first = given.select(_KEY).is_duplicated()
-    if not first.any():
-        return _write_outcomes(connection, given, bucket)
-    first = given.select(pl.struct(_KEY).is_first_distinct()).to_series()
-    received = _write_outcomes(connection, given.filter(first), bucket)
-    return received.and_then(write_outcomes(connection, given.filter(~first), bucket))
-
-
-def _write_outcomes(connection: sa.Connection, given: pl.DataFrame, bucket: int) -> Received:
-    """The same for outcomes of different bars."""
-    joined = given.join(_there(connection, given), on=_KEY, how="left", maintain_order="left")
-    nothing_said = joined["vetoes"].is_null()
-    before = joined["state_there"]
-    fresh = joined
-    if nothing_said.any() or before.null_count() < len(joined):
-        fresh = joined.filter(~nothing_said & before.is_null())
-    known = fresh.select(*OUTCOME_COLUMNS, "regime", "vetoes")
-    _KNOWN[connection.dialect.name].write_rows(connection, known.select(OUTCOME_COLUMNS).rows(), OUTCOME_COLUMNS)
+    outcomes = given.rows()
+    there = _there(connection, outcomes)
+    new: list[int] = []
+    revised: list[tuple[Any, ...]] = []
+    same = too_late = without = 0
+    for number, outcome in enumerate(outcomes):
+        key = outcome[: len(_KEY)]
+        before = there.get(key)
+        if before is None:
+            without += 1
+        elif before[_STATE] is None:
+            new.append(number)
+            there[key] = (*before[:_STATE], outcome[len(_KEY)], *_truth(outcome))
+        elif before[_STATE] == "never":
+            too_late += 1
+        elif before[_STATE + 1 :] == _truth(outcome):
+            same += 1
+        else:
+            revised.append((*key, before[_STATE + 1], _truth(outcome)[0]))
+    known = given if len(new) == len(outcomes) else given[new]
+    facts = [there[outcomes[number][: len(_KEY)]] for number in new]
+    known = known.hstack([pl.Series("regime", [fact[0] for fact in facts], pl.String)])
+    known = known.hstack([pl.Series("vetoes", [fact[1] for fact in facts], pl.Int64)])
+    _KNOWN[connection.dialect.name].write_rows(connection, [outcomes[number] for number in new], OUTCOME_COLUMNS)
     arrived = known if (known["state"] == "known").all() else known.filter(pl.col("state") == "known")
     if not arrived.is_empty():
         add_to_buckets(connection, arrived, bucket)
-    again = joined.clear() if fresh is joined else joined.filter(before.is_not_null())
-    return _received(connection, known, again, int(nothing_said.sum()))
-
-
-def _received(connection: sa.Connection, known: pl.DataFrame, again: pl.DataFrame, without_prediction: int) -> Received:
-    """What became of the new ones, and of those that came before; of the latter, others than before are marked."""
-    given_up = pl.col("state_there") == "never"
-    same = pl.all_horizontal(pl.col(name).eq_missing(pl.col(f"{name}_there")) for name in _TRUTH)
-    late, equal = (0, 0) if again.is_empty() else again.select(late=given_up.sum(), equal=(~given_up & same).sum()).row(0)
-    revised = again.filter(~given_up & ~same).select(*_KEY, pl.col("label_there").alias("label_before"), "label")
-    revised = revised.sort("symbol", "ts", "version_id")
-    _REVISED.write_rows(connection, revised.select(_KEY).rows(), ("of_version", "of_symbol", "of_ts"))
-    return Received(known, equal, revised, late, without_prediction)
+    _REVISED.write_rows(connection, [row[: len(_KEY)] for row in revised], _OF_KEY)
+    others = pl.DataFrame(revised, schema=_REVISED_SCHEMA, orient="row").sort("symbol", "ts", "version_id")
+    return Received(known, same, others, too_late, without)
 
 
 def pending(connection: sa.Connection, version_id: int, before: int, since: int) -> pl.DataFrame:
@@ -181,20 +185,22 @@ def give_up(connection: sa.Connection, version_id: int, before: int, tick: int, 
 
 def forget(connection: sa.Connection, before: int, at_most: int) -> int:
     """Delete predictions and outcomes that were settled at ticks before ``before``, oldest first; how many outcomes went."""
-    oldest = sa.select(*(_came[name] for name in _KEY)).where(_came.tick < before)
-    oldest = oldest.order_by(_came.tick, *(_came[name] for name in _KEY)).limit(at_most)
-    for table in (live_predictions, live_outcomes):  # outcomes last: they say which
-        gone = connection.execute(sa.delete(table).where(sa.tuple_(*(table.c[name] for name in _KEY)).in_(oldest)))
-    return int(gone.rowcount)
+    keys = [tuple(row) for row in _OLDEST(connection, before=before, at_most=at_most)]
+    for statement in _GONE:
+        statement.write_rows(connection, keys, _OF_KEY)
+    return len(keys)
 
 
-def _there(connection: sa.Connection, given: pl.DataFrame) -> pl.DataFrame:
-    """What was said of the bars of these outcomes, and what had come of it already, if anything."""
-    spans = given.group_by("version_id", "symbol", maintain_order=True).agg(first=pl.col("ts").min(), last=pl.col("ts").max())
-    rows: list[Any] = []
-    for span in spans.iter_rows(named=True):
-        rows += _THERE(connection, **span)
-    return pl.DataFrame(rows, schema=_THERE_SCHEMA, orient="row")
+def _there(connection: sa.Connection, outcomes: Sequence[tuple[Any, ...]]) -> dict[tuple[Any, ...], tuple[Any, ...]]:
+    """By bar: regime and vetoes of what was said, and state and truth of what had come of it already, if anything."""
+    spans: dict[tuple[int, str], list[int]] = {}
+    for version_id, symbol, ts, *_ in outcomes:
+        spans.setdefault((version_id, symbol), []).append(ts)
+    found: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+    for (version_id, symbol), moments in spans.items():
+        rows = _THERE(connection, version_id=version_id, symbol=symbol, first=min(moments), last=max(moments))
+        found.update({row[: len(_KEY)]: row[len(_KEY) :] for row in rows})
+    return found
 
 
 def _number(value: float | None) -> str:
