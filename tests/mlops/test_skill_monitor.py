@@ -94,7 +94,7 @@ def test_evidence_stands_while_what_was_lost_is_not_made_up_for() -> None:
     (seen,) = watch.evidence(name="btc", tick=60 * HOUR, symbol="BTC", version_id=7)
     assert (seen.kind, seen.strong, seen.since, seen.version_id) == (EvidenceKind.SKILL_FALL, True, 0, 7)
     assert seen.sentence == (
-        "the skill of btc v3 fell: 0.2 a moment was promised, since 1970-01-01 00:00 it is -0.5 over 60 moments "
+        "the skill of btc v3 fell: 0.2 a moment was to be expected, since 1970-01-01 00:00 it is -0.5 over 60 moments "
         "(one such alarm in 1000 moments is false)."
     )
     assert seen.details["n"] == 60 and seen.details["mean"] == -0.5
@@ -123,11 +123,48 @@ def test_both_looks_may_speak() -> None:
     assert "no skill" in watch.sentence and "fell" in watch.sentence
 
 
+def test_what_is_expected_follows_what_is_earned_while_nothing_is_missing() -> None:
+    payoff = 0.3 + np.random.default_rng(6).standard_normal(1_500)
+    watch = SkillMonitor(expected=0.05, spread=1.0, skill=(0.1, 160))
+    for bar, value in enumerate(payoff.tolist()):
+        before = watch.expected
+        watch.update(value, moment=bar * HOUR)
+        if watch.expected != before:
+            assert watch.missing == 0.0
+            together = (160 * 0.1 + payoff[: bar + 1].sum()) / (160 + bar + 1)
+            assert watch.expected == pytest.approx(together - 0.67449 / math.sqrt(161 + bar), abs=1e-5)
+    assert 0.22 < watch.expected < 0.3 and watch.threshold == alarm_threshold(watch.expected / 2, 20_000)
+    fell = fed(watch, np.full(40, -1.0), 1_500)
+    assert fell.fallen and fell.expected == watch.expected
+
+
+def test_a_version_of_unknown_skill_is_watched_once_it_earned_some() -> None:
+    watch = SkillMonitor(expected=0.0, spread=1.0, skill=(0.01, 100))
+    assert watch.threshold == math.inf
+    fed(watch, 0.3 + np.random.default_rng(6).standard_normal(1_000))
+    assert watch.expected > 0.15 and watch.threshold < 40
+
+
+def test_a_flip_of_a_version_that_was_judged_on_few_rows_is_found_in_time() -> None:
+    draw = np.random.default_rng(20)
+    late = early = 0
+    for _ in range(40):
+        watch = SkillMonitor.of(LiveExpectation.of(0.2 + draw.standard_normal(165)))
+        payoff = draw.standard_normal(1_250) + np.where(np.arange(1_250) < 1_000, 0.2, -0.2)
+        first = next((bar for bar, value in enumerate(payoff) if watch.update(value, moment=bar).fallen), None)
+        early += first is not None and first < 1_000
+        late += first is None
+    assert early <= 6 and late <= 4
+
+
 @pytest.mark.parametrize("cut", [0, 1, 130, 299])
 def test_it_goes_on_from_json_to_the_same_bits(cut: int) -> None:
     payoff = np.random.default_rng(2).standard_normal(300) - 0.2
-    whole = fed(SkillMonitor(expected=0.25, spread=1.1, run_length=100, name="v"), payoff)
-    begun = fed(SkillMonitor(expected=0.25, spread=1.1, run_length=100, name="v"), payoff[:cut])
+    settings: dict[str, Any] = {"expected": 0.25, "spread": 1.1, "run_length": 100, "skill": (0.2, 50), "name": "v"}
+    payoff[:200] += 0.4
+    whole = fed(SkillMonitor(**settings), payoff)
+    assert whole.expected != 0.25
+    begun = fed(SkillMonitor(**settings), payoff[:cut])
     went_on = fed(SkillMonitor.from_json(begun.to_json()), payoff[cut:], cut)
     assert went_on.to_json() == whole.to_json()
 
@@ -161,6 +198,8 @@ def test_what_cannot_be_taken_changes_nothing() -> None:
         ({"expected": 0.1, "spread": 0.0}, "spread is 0.0; a number above 0"),
         ({"expected": 0.1, "spread": 1.0, "run_length": 5}, "run_length is 5; a number above 19"),
         ({"expected": 0.1, "spread": 1.0, "alpha": 2}, "alpha is 2"),
+        ({"expected": 0.1, "spread": 1.0, "skill": (math.nan, 5)}, r"skill is \(nan, 5\); a finite mean and the number"),
+        ({"expected": 0.1, "spread": 1.0, "skill": (0.1, 0)}, r"skill is \(0.1, 0\)"),
     ],
 )
 def test_settings_out_of_bounds_are_refused(settings: dict[str, Any], said: str) -> None:

@@ -8,12 +8,14 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtrit
 
 from huracan.errors import DataError, NotEnoughData
 from huracan.statistics.ewc import ewc_t_test
+from huracan.statistics.persistence import fit_autoregression
 from huracan.statistics.sequential_input import as_values
+from huracan.statistics.spectrum import autocovariances, cosine_projections, gathered
 
 __all__ = ["EXPECTATION", "LiveExpectation", "PromisedMean"]
 
@@ -101,8 +103,7 @@ class LiveExpectation:
         values = as_values(payoff, "the payoff out of fold")
         skill = PromisedMean.of(values, "the payoff out of fold")
         deviation = float(values.std())
-        spread = skill.error * math.sqrt(skill.n) if math.isfinite(skill.error) else deviation * math.sqrt(skill.n)
-        return cls(skill, deviation, spread, None if net is None else _mean_or_none(net))
+        return cls(skill, deviation, _long_run(values), None if net is None else _mean_or_none(net))
 
     @property
     def expected(self) -> float:
@@ -133,6 +134,17 @@ class LiveExpectation:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             reason = f"{type(error).__name__}: {error}"
             raise DataError(f"this is no live expectation ({reason}); what its to_dict wrote was expected.") from error
+
+
+def _long_run(values: NDArray[np.float64]) -> float:
+    """Long-run standard deviation by an autoregression: of few and nearly independent payoffs surer than cosines are."""
+    n = len(values)
+    power = gathered(cosine_projections(values[None]))
+    covariance = autocovariances(power, n, max(1, min(int(10 * math.log10(n)), n // 5)))
+    phi = fit_autoregression(covariance, n)[0]
+    shocks = float(covariance[0, 0] - phi @ covariance[0, 1:])
+    most = math.sqrt(n * float(covariance[0, 0]))  # of a series that never leaves its side
+    return min(math.sqrt(max(shocks, 0.0)) / max(1.0 - float(phi.sum()), 1e-6), most)
 
 
 def _mean_or_none(values: ArrayLike) -> PromisedMean | None:

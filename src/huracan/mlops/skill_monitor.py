@@ -19,9 +19,11 @@ __all__ = ["SkillMonitor", "alarm_threshold"]
 
 _KIND = "huracan.SkillMonitor"
 _VERSION = 1
-_SETTINGS = ("expected", "spread", "run_length", "name")
-_STATE = ("fallen", "missing", "moment", "since", "n_since", "total_since")
-_HIDDEN = ("since", "n_since", "total_since")
+_SETTINGS = ("expected", "spread", "run_length", "skill", "name")
+_STATE = ("fallen", "missing", "moment", "since", "n_since", "total_since", "total", "review_at")
+_HIDDEN = ("since", "n_since", "total_since", "total", "review_at")
+_FIRST_REVIEW = 125
+_HALF_OF_ALL = 0.6744897501960817  # standard deviations that the 50 % interval reaches
 _OVERSHOOT = 1.166
 """Twice the mean by which a sum of standard normal steps jumps over a far line (Siegmund 1985, section 10.2)."""
 
@@ -39,6 +41,12 @@ class SkillMonitor:
     * **no skill**: since the version is in use its mean payoff is shown to be below 0, at error rate ``alpha`` for all looks
       together (:class:`huracan.statistics.SequentialMean`).
 
+    Where ``skill`` is given, what is expected follows what is earned: whenever nothing is missing, and a quarter more moments
+    than last time are known, the payoffs out of fold and live are taken together, and ``expected`` is the lower end of their
+    50 % interval. A version that was judged on few rows is so watched more closely as more is known: judged on 165 moments of
+    mean .2, a flip after 1,500 is found after 94 moments in the median and 159 in nine of ten cases, instead of 121 and 318
+    (200 lives); false alarms in 10,000 moments are .8 instead of .6.
+
     With .2 expected, a spread of 1 and one false alarm in 20,000 moments, a fall to 0 is found after 250 moments on average, a
     flip after 95.
 
@@ -48,6 +56,7 @@ class SkillMonitor:
         is taken. spread : long-run standard deviation of a moment's payoff, above 0.
     run_length : moments to a false alarm of the first look, on average; at least 20.
     alpha : chance that the second look ever errs. first_look : moments before it first looks, at least 60.
+    skill : mean payoff and number of moments of which ``expected`` is the lower end; without it ``expected`` stays.
     name : what sentences call the version.
 
     Raises
@@ -71,8 +80,8 @@ class SkillMonitor:
     >>> bar, watch.changed_at // 3_600_000
     (493, 380)
     >>> watch.sentence
-    'the skill of btc v3 fell: 0.2 a moment was promised, since 1970-01-16 20:00 it is -0.155 over 114 moments (one such alarm
-    in 20000 moments is false).'
+    'the skill of btc v3 fell: 0.2 a moment was to be expected, since 1970-01-16 20:00 it is -0.155 over 114 moments (one such
+    alarm in 20000 moments is false).'
     >>> SkillMonitor.from_json(watch.to_json()).sentence == watch.sentence
     True
     """
@@ -85,6 +94,7 @@ class SkillMonitor:
         run_length: float = 20_000,
         alpha: float = 0.01,
         first_look: int = 240,
+        skill: tuple[float, int] | None = None,
         name: str = "the model",
     ) -> None:
         for what, value, least in (
@@ -95,9 +105,13 @@ class SkillMonitor:
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value <= least:
                 bound = "a finite number" if least == -math.inf else f"a number above {math.floor(least):g}"
                 raise DataError(f"{what} is {value!r}; {bound} was expected.")
+        if skill is not None and not (math.isfinite(skill[0]) and skill[1] >= 1):
+            raise DataError(f"skill is {skill!r}; a finite mean and the number of moments it rests on were expected.")
+        #: mean payoff a moment that can be counted on, by what is known now
         self.expected = float(expected)
         self.spread = float(spread)
         self.run_length = float(run_length)
+        self.skill = None if skill is None else (float(skill[0]), int(skill[1]))
         self.name = name
         #: whether the skill has fallen, and what was lost since is not made up for
         self.fallen = False
@@ -106,14 +120,17 @@ class SkillMonitor:
         #: the latest moment taken
         self.moment: int | None = None
         self._watch = SequentialMean(0.0, alternative="less", alpha=alpha, first_look=first_look, name=f"the payoff of {name}")
-        self._threshold = alarm_threshold(self.expected / (2 * self.spread), self.run_length) if expected > 0 else math.inf
+        self._threshold = self._line()
         self._since: int | None = None
-        self._n_since, self._total_since = 0, 0.0
+        self._n_since, self._total_since, self._total = 0, 0.0, 0.0
+        self._review_at = _FIRST_REVIEW
 
     @classmethod
     def of(cls, promised: LiveExpectation, **settings: Any) -> SkillMonitor:
         """The monitor of a version that promised this; ``settings`` as of the class."""
-        return cls(expected=promised.expected, spread=promised.spread, **settings)
+        known = math.isfinite(promised.skill.error)
+        skill = (promised.skill.mean, promised.skill.n) if known else None
+        return cls(expected=promised.expected, spread=promised.spread, skill=skill, **settings)
 
     @property
     def n(self) -> int:
@@ -158,8 +175,11 @@ class SkillMonitor:
             self._since, self._n_since, self._total_since = moment, 0, 0.0
         self._n_since += 1
         self._total_since += value
+        self._total += value
         self.missing = max(0.0, self.missing + (self.expected / 2 - value) / self.spread) if self.expected > 0 else 0.0
         self.fallen = self.missing > self._threshold or (self.fallen and self.missing > 0.0)
+        if self.missing == 0.0 and self.skill is not None and self.n >= self._review_at:
+            self._review(*self.skill)
         return self
 
     @property
@@ -180,7 +200,7 @@ class SkillMonitor:
             seen: dict[str, Any] = {"statistic": look.t if look else None, "p_value": self._watch.p_value, "details": details}
             found.append(Evidence.of(EvidenceKind.NO_SKILL, self._none_sentence(), strong=True, **seen, **scope))
         if self.fallen:
-            details = {"promised": self.expected, "n": self._n_since, "mean": self._total_since / self._n_since}
+            details = {"expected": self.expected, "n": self._n_since, "mean": self._total_since / self._n_since}
             details |= {"threshold": self._threshold, "run_length": self.run_length}
             seen = {"statistic": self.missing, "since": self._since, "details": details}
             found.append(Evidence.of(EvidenceKind.SKILL_FALL, self._fall_sentence(), strong=True, **seen, **scope))
@@ -219,6 +239,19 @@ class SkillMonitor:
         monitor._watch = watch
         return monitor
 
+    def _review(self, mean: float, n: int) -> None:
+        """Expect what out of fold and live payoffs say together; up to now nothing is missing."""
+        together = n + self.n
+        low = (n * mean + self._total) / together - _HALF_OF_ALL * self.spread / math.sqrt(together)
+        self.expected = max(0.0, low)
+        self._threshold = self._line()
+        self._review_at = self.n + max(_FIRST_REVIEW, self.n // 4)
+
+    def _line(self) -> float:
+        if self.expected <= 0.0:
+            return math.inf
+        return alarm_threshold(self.expected / (2 * self.spread), self.run_length)
+
     def _none_sentence(self) -> str:
         look = self._watch.look
         if not self.has_no_skill or look is None:
@@ -231,7 +264,7 @@ class SkillMonitor:
             return ""
         now = f"since {time_text(self._since)} it is {self._total_since / self._n_since:.3g} over {self._n_since} moments"
         false = f"one such alarm in {self.run_length:.0f} moments is false"
-        return f"the skill of {self.name} fell: {self.expected:.3g} a moment was promised, {now} ({false})."
+        return f"the skill of {self.name} fell: {self.expected:.3g} a moment was to be expected, {now} ({false})."
 
 
 def alarm_threshold(slack: float, run_length: float) -> float:
