@@ -167,8 +167,8 @@ def fit_for_service(
 ) -> ReadyModel:
     """Judge candidates on the newest rows out of fold, and fit the one with the largest skill on all of them.
 
-    Three folds are cut from the rows, nothing is held out: what follows is life itself. Every fit runs on one core, so the same
-    rows and seed give the same bits.
+    Three folds are cut from the rows, nothing is held out: what follows is life itself. Every fit runs on one core, several of
+    them side by side (``training.n_jobs``), so the same rows and seed give the same bits.
 
     Parameters
     ----------
@@ -186,7 +186,7 @@ def fit_for_service(
     everything = prepared.everything if rows is None else rows
     settings = config.model_copy(update={"validation": config.validation.model_copy(update={"hold_out_share": 0.0})})
     plan = make_plan(settings, everything, n_splits=_JUDGED_FOLDS)
-    entrants = judged_alone(settings, plan, candidates, seed=seed, policy_of=policy_of)
+    entrants = judged_alone(settings, plan, candidates, seed=seed, n_jobs=config.training.n_jobs, policy_of=policy_of)
     able = {name: (one.judged, one.skill) for name, one in entrants.items() if one.judged is not None and one.skill is not None}
     if not able:
         raise ModelError("; ".join(f"{name} {one.why}" for name, one in entrants.items()))
