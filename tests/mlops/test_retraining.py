@@ -179,6 +179,14 @@ CASES: dict[str, tuple[dict[str, Any], list[Evidence], PolicyHistory, str, tuple
         ("new_rows",),
         "Wait, although btc has no skill: 100 of 250 labelled rows since 1970-02-07 12:00 are there.",
     ),
+    "the champion learned from rows after the change": (
+        {},
+        seen(KIND.SKILL_FALL),
+        history(looks=TWICE, trained_until=900 * HOUR),
+        "wait",
+        ("new_rows",),
+        "Wait, although the skill of btc fell, 2 looks in a row: 100 of 250 labelled rows since 1970-02-07 12:00 are there.",
+    ),
     "bars are missing": (
         {},
         seen(KIND.SKILL_FALL),

@@ -95,7 +95,7 @@ class RetrainPolicy:
     data_drift : ``"never"``, ``"with_prediction"`` (only together with drift of the scores), or ``"alone"``.
     persistence : looks in a row that must see fallen skill or drift, at least 1.
     cool_down_bars : bars between two requests, at least.
-    min_new_rows : labelled moments since the change (without one: since the champion's newest row), at least.
+    min_new_rows : labelled moments since the change, or since the champion's newest row where that is later, at least.
     budget, budget_window_bars : requests in so many bars, at most.
     max_age_bars : bars since the champion's newest row after which it is trained again; ``None``: never for age.
     doubling : train again each time the rows since the last change have doubled.
@@ -195,7 +195,7 @@ class RetrainPolicy:
             sentence=first.sentence.rstrip(".") + rest,
             evidence=_ids(found),
             train_from=since,
-            rows_from=history.trained_until if since is None else since,
+            rows_from=max(history.trained_until, since or 0),  # rows it learned from are not new, change or not
             decision=Decision.RETRAIN_WARM if warm else Decision.RETRAIN_FULL,
             hurries=hurries,
         )

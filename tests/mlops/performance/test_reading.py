@@ -112,6 +112,13 @@ def test_an_interval_covers_a_mean_of_dependent_payoffs_of_which_not_all_are_ans
     assert 0.91 <= share <= 0.98  # 95 % but for 400 repetitions
 
 
+def test_a_version_without_probabilities_has_no_log_loss(store: PerformanceStore) -> None:
+    kept(store, 48, version=1)
+    kept(store, 48, version=2, log_loss=0.5)
+    found = store.rolling("log_loss", DAY, by=("version_id",))
+    assert set(found["version_id"]) == {2} and found["value"].to_list()[-1] == 0.5
+
+
 def test_fewer_windows_are_some_of_all_and_the_newest_is_among_them() -> None:
     sums = buckets_of(np.random.default_rng(4).standard_normal(476))
     every_one = rolling(sums, "skill", 10 * DAY, BUCKET, by=("symbol",), confidence=0.9)

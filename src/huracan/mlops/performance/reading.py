@@ -103,6 +103,8 @@ def rolling(
         raise DataError(f"the window is {window} ms long; at least one bucket of {length} ms was expected.")
     if every is not None and every < length:
         raise DataError(f"windows are to end every {every} ms; at least one bucket of {length} ms was expected.")
+    if metric in (LiveMetric.SQUARED, LiveMetric.LOG_LOSS):
+        buckets = buckets.filter(pl.col(total) > 0.0)  # a sum of 0 is that of a version without forecast or probability
     sums = (pl.col(total).sum().cast(pl.Float64).alias("sum"), pl.col(count).sum().alias("count"))
     summed = buckets.group_by(*by, "bucket").agg(sums).sort(*by, "bucket")
     groups = summed.partition_by(*by, maintain_order=True) if by else [summed]
