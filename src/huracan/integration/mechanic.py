@@ -10,6 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import sqlalchemy as sa
+
 from huracan.config.section import milliseconds
 from huracan.errors import ConfigError, LeaseLost, StorageError
 from huracan.integration.feedback.asking import ask_versions
@@ -22,6 +24,7 @@ from huracan.integration.feedback.feeds import StoreFeed
 from huracan.integration.feedback.lease import Lease, lease_holder
 from huracan.integration.feedback.lineup import Lineup
 from huracan.integration.feedback.looping import Stopped, work_on
+from huracan.integration.feedback.measuring import measure
 from huracan.integration.feedback.mechanic_report import MechanicReport, MechanicStatus, told_of
 from huracan.integration.feedback.promoting import promote, roll_back
 from huracan.integration.feedback.publishing import OUTBOX, publish, published_tick
@@ -306,6 +309,7 @@ class Mechanic:
                     row.done(number, write)
         report = self._finish(turn, row)
         self.works.alerts.send(self.works.database, tick=tick)
+        measure(turn, report)
         self.works.bench.forget({*turn.lineup.served, *(one.version for one in turn.shadows())})
         return self._publish(turn.lineup, report)
 
@@ -326,7 +330,9 @@ class Mechanic:
             frozen=works.switch.state().reason if works.switch.state().frozen else "",
             **told,
         )
-        row.finish(len(STAGES) + 1, None, finished=self.clock.now(), report=report.to_dict())
+        before = tick - milliseconds(works.config.mechanic.keep_raw)
+        forget = (lambda connection: _forget(works, connection, before)) if before > 0 else None
+        row.finish(len(STAGES) + 1, forget, finished=self.clock.now(), report=report.to_dict())
         return report
 
     def _publish(self, lineup: Lineup, report: MechanicReport | None = None) -> MechanicReport:
@@ -360,6 +366,11 @@ def _slices(last: int | None, until: int, most: int) -> Iterator[int]:
         moment += most
         yield moment
     yield until
+
+
+def _forget(works: Works, connection: sa.Connection, before: int) -> None:
+    """Let rows go that were settled long ago; their sums stay."""
+    works.store.forget(connection, before)
 
 
 def _by_text(item: tuple[Scope, int]) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -10,12 +11,17 @@ import polars as pl
 
 from huracan.errors import CandleError, NotEnoughData
 from huracan.integration.feedback.candle_window import CandleWindow
-from huracan.market import ingest_candles, written_length
-from huracan.market.sources import CandleSource
+from huracan.market import written_length
+from huracan.market.interpretation import canonical_table
+from huracan.market.schema import CANDLE_SCHEMA
+from huracan.market.segments import steps_of
+from huracan.market.sources import CandleSource, open_tables
 from huracan.market.store import AppendReport, CandleStore
 from huracan.market.store.moments import utc
 
 __all__ = ["CandleFeed", "Intake", "append_candles"]
+
+_ENOUGH_STEPS = 3
 
 
 @dataclass(frozen=True)
@@ -91,14 +97,32 @@ def append_candles(store: CandleStore, source: CandleSource, bar: int | None, *,
 
 def _appended(store: CandleStore, source: CandleSource, bar: int | None, named: str) -> Intake:
     label = None if bar is None else written_length(bar)
-    candles = ingest_candles(source, bar=label, on_unsorted="sort", on_duplicate="drop_exact").candles
-    if "funding_rate" in candles.columns:
-        candles = candles.drop("funding_rate")
+    candles = _canonical(source)
+    if bar is not None:
+        _require_length(candles, bar)
     before = _newest_of(store, candles["symbol"].unique().to_list(), label)
     late = _behind(candles, before)
     known = _stored(store, late, label)
     report = store.append(candles, bar=label, source=named)
-    return Intake({}, _counts(late.join(known, on=["symbol", "ts"], how="anti")), _revised(report))
+    return Intake({}, _counts(late.join(known, on=["symbol", "ts"], how="anti").unique()), _revised(report))
+
+
+def _canonical(source: CandleSource) -> pl.DataFrame:
+    """Candles as the store takes them; a single bar is enough, and the store refuses what cannot be a candle."""
+    now = dt.datetime.now(dt.UTC)
+    parts = [canonical_table(table, symbol=None, now=now)[0] for table in open_tables(source)]
+    return pl.concat(parts, how="diagonal").select(CANDLE_SCHEMA.names()) if parts else pl.DataFrame(schema=CANDLE_SCHEMA)
+
+
+def _require_length(candles: pl.DataFrame, bar: int) -> None:
+    """Refuse bars of another length, as far as their times tell: on the grid of shorter ones they look like holes."""
+    steps = steps_of(candles.sort("symbol", "ts")).filter(pl.col("step") > 0)
+    told = steps.group_by("symbol", maintain_order=True).agg(pl.len().alias("n"), pl.col("step").min())
+    for symbol, n, step in told.iter_rows():
+        if n >= _ENOUGH_STEPS and step > bar:
+            raise CandleError(
+                f"{symbol}: these are bars of {written_length(step)}; bars of {written_length(bar)} were expected."
+            )
 
 
 def _newest_of(store: CandleStore, symbols: Sequence[str], label: str | None) -> dict[str, int]:

@@ -9,12 +9,14 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from huracan.integration.feedback.loop_state import put_state, read_state
 from huracan.registry.scopes import Scope
 from huracan.registry.statements import Statement, parsed
 from huracan.storage.feedback_tables import challengers, champion_trials
 
 __all__ = [
     "AT_WORK",
+    "TRIALS_TOLD",
     "Challenger",
     "ChallengerState",
     "Trial",
@@ -26,6 +28,7 @@ __all__ = [
     "change_trial",
     "put_trial",
     "requests_of",
+    "tell_trial",
     "trials_in",
 ]
 
@@ -48,6 +51,8 @@ class ChallengerState(StrEnum):
     CONFLICT = "conflict"
 
 
+TRIALS_TOLD = "trials_told"
+"""Key under which is kept what became of trials at the newest turn at which one was decided."""
 AT_WORK = (ChallengerState.REQUESTED, ChallengerState.SHADOW, ChallengerState.TO_PROMOTE)
 """States of a challenger that is under way: no other is asked for in its scope meanwhile."""
 
@@ -67,7 +72,7 @@ class Challenger:
 
     Attributes
     ----------
-    id : see :func:`challenger_id`; also the ``run_id`` of the version it became. kind : ``first`` where nobody was champion,
+    id : see :func:`challenger_id`; also the ``run_id`` of the version it became. kind : ``first`` where nobody could answer,
         ``full`` or ``warm``. parent_version : of the champion it was asked for against, and that it has to take over from.
     version, version_id : what it became. rows_from, rows_until : of what it learned. requested, shadow_from, decided : ticks.
     comparison : state of its comparison with the champion. expected : what it promises (``live_expectation``).
@@ -191,6 +196,16 @@ def put_trial(connection: sa.Connection, trial: Trial) -> None:
     key = (_T.name == trial.name, _T.symbol == trial.symbol, _T.regime == trial.regime, _T.version == trial.version)
     connection.execute(sa.delete(champion_trials).where(*key))
     connection.execute(sa.insert(champion_trials).values(**{**vars(trial), "monitor": dict(trial.monitor)}))
+
+
+def tell_trial(connection: sa.Connection, trial: Trial, tick: int, state: TrialState, reason: str) -> None:
+    """Decide a trial, and keep that it was at this turn, for the report."""
+    change_trial(connection, trial, state=state.value, reason=reason)
+    before = read_state(connection, trial.name).get(TRIALS_TOLD, {"tick": tick, "told": {}})
+    told = before["told"] if before["tick"] == tick else {}
+    said = f"version {trial.version} {state.value.replace('_', ' ')}: {reason}"
+    told = {**told, trial.scope.written("champion"): said}
+    put_state(connection, trial.name, {TRIALS_TOLD: {"tick": tick, "told": told}}, tick)
 
 
 def change_trial(connection: sa.Connection, trial: Trial, **values: Any) -> None:

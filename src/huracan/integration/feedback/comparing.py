@@ -36,7 +36,7 @@ def compare(connection: sa.Connection, turn: Turn, known: pl.DataFrame) -> None:
     name = turn.works.name
     for one in challengers_in(connection, name, [ChallengerState.SHADOW]):
         champion = turn.lineup.able.get(one.scope)
-        if champion is not None and one.version is not None:
+        if champion is not None and one.version is not None and champion != one.version:
             kept = dict(one.comparison or {})
             match = match_of(turn, kept, champion, one.version)
             _take(turn, match, known, one, champion, one.version, since=one.shadow_from or 0)

@@ -91,6 +91,7 @@ def _history(turn: Turn, connection: sa.Connection, state: Mapping[str, Any], sc
         requests=requests_of(connection, name, scope),
         looks={EvidenceKind(kind): int(n) for kind, n in looks.items()},
         under_way=under_way[0] if under_way else "",
+        can_go_on="warm_start" in served.version.info.hyperparameters,
     )
 
 
@@ -143,7 +144,7 @@ def _asked_for(turn: Turn, scope: Scope, answer: RetrainDecision, served: Served
         state=ChallengerState.REQUESTED,
         requested=turn.tick,
         reason=answer.reason,
-        parent_version=None if served is None else served.version.version,
+        parent_version=turn.lineup.held.get(scope) if served is None else served.version.version,
         rows_from=answer.train_from,
         comparison={"scheduled": served is not None and not answer.evidence},
     )

@@ -123,7 +123,8 @@ class StoreFeed:
 
     def append(self, candles: CandleSource, *, named: str = "tick") -> Intake:
         """Store candles in whatever order they come; what was late, revised or refused is told at the next take, too."""
-        done = append_candles(self.store, candles, self._bar, named=named)
+        bar = self.bar if self._bar is not None or self.store.bars() else None
+        done = append_candles(self.store, candles, bar, named=named)
         self.revision += 1
         self._told = done.with_earlier(self._told)
         return done

@@ -8,9 +8,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from huracan.integration.feedback.challenger_log import Challenger, Trial
+from huracan.integration.feedback.challenger_log import TRIALS_TOLD, Challenger, Trial
 from huracan.integration.feedback.evidence_log import evidence_at
 from huracan.integration.feedback.lease import LeaseHolder
+from huracan.integration.feedback.loop_state import read_state
 from huracan.integration.feedback.switch import Frozen
 from huracan.market.schema import written_time
 from huracan.registry.scopes import Scope
@@ -160,6 +161,8 @@ def told_of(connection: sa.Connection, name: str, tick: int) -> dict[str, Any]:
         Scope(row.symbol, row.regime).written("champion"): f"version {row.version}: {row.reason}"
         for row in _TRIED(connection, of=name, at=tick)
     }
+    decided_trials = read_state(connection, name).get(TRIALS_TOLD, {})
+    tried |= decided_trials["told"] if decided_trials.get("tick") == tick else {}
     return {
         "predictions": int(_SAID.one(connection, of=name, at=tick)[0]),
         "outcomes": int(_CAME.one(connection, of=name, at=tick)[0]),

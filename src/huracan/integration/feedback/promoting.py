@@ -12,8 +12,8 @@ from huracan.integration.feedback.challenger_log import (
     TrialState,
     challengers_in,
     change_challenger,
-    change_trial,
     put_trial,
+    tell_trial,
     trials_in,
 )
 from huracan.integration.feedback.tick_log import Write
@@ -61,10 +61,10 @@ def roll_back(turn: Turn) -> Write | None:
     def write(connection: sa.Connection) -> None:
         for trial, moved in done:
             if moved.done:
-                change_trial(connection, trial, state=TrialState.ROLLED_BACK.value)
+                tell_trial(connection, trial, turn.tick, TrialState.ROLLED_BACK, trial.reason)
             else:
                 reason = f"{trial.reason} It was left as it is: {moved.why}"
-                change_trial(connection, trial, state=TrialState.SETTLED.value, reason=reason)
+                tell_trial(connection, trial, turn.tick, TrialState.SETTLED, reason)
 
     return write
 

@@ -11,6 +11,7 @@ from huracan.integration.feedback.aliases import CHAMPION
 from huracan.integration.feedback.drift_looks import DRIFT_KINDS, drift_is_due, drift_key, look_for_drift
 from huracan.integration.feedback.evidence_log import put_evidence
 from huracan.integration.feedback.loop_state import put_state
+from huracan.integration.feedback.score_looks import SCORE_KINDS, look_at_scores
 from huracan.integration.feedback.tick_log import Write
 from huracan.integration.feedback.turn import Turn
 from huracan.integration.feedback.watching import monitor_of
@@ -46,8 +47,8 @@ def see(turn: Turn) -> Write | None:
         lost[scope.written(CHAMPION)] = [one.sentence for one in found if one.kind is EvidenceKind.NO_SKILL]
         looked_for = list(_SKILL)
         if drift_is_due(turn, state, scope, served):
-            found += look_for_drift(turn, scope, served)
-            looked_for += DRIFT_KINDS
+            found += [*look_for_drift(turn, scope, served), *look_at_scores(turn, scope, served)]
+            looked_for += [*DRIFT_KINDS, *SCORE_KINDS]
             counted[drift_key(scope)] = {"version": version, "tick": turn.tick}
         seen += found
         before = state.get(looks_key(scope), {"version": version, "counts": {}})

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
 
 from huracan.integration.feedback.alerting import settle_alerts
+from huracan.integration.feedback.candle_intake import Intake
 from huracan.integration.feedback.evidence_log import put_evidence
 from huracan.integration.feedback.loop_state import put_state
 from huracan.integration.feedback.tick_log import Write
@@ -24,7 +26,7 @@ _SILENT = "silent"
 
 def take_candles(turn: Turn) -> Write:
     """Take what is closed by the turn's moment. Symbols whose candles stopped coming are evidence of an outage, once."""
-    taken = turn.works.feed.take(turn.tick)
+    taken = _wanted(turn, turn.works.feed.take(turn.tick))
     turn.intake = taken
     before: dict[str, int] = dict(turn.state().get(_SILENT, {}))
     now = {symbol: ts for symbol, ts in taken.newest.items() if turn.tick - ts > (1 + SILENT_BARS) * turn.bar}
@@ -46,6 +48,21 @@ def take_candles(turn: Turn) -> Write:
         settle_alerts(connection, turn.works.alerts, "refused", refused, tick=turn.tick)
 
     return write
+
+
+def _wanted(turn: Turn, taken: Intake) -> Intake:
+    """Of the symbols that are looked after; one that has no candles at all is told."""
+    wanted = turn.works.config.mechanic.symbols
+    if not wanted:
+        return taken
+    newest = {symbol: ts for symbol, ts in taken.newest.items() if symbol in wanted}
+    there = ", ".join(taken.newest) or "none of any symbol"
+    unknown = {
+        symbol: f"mechanic.symbols names it, and there are no candles of it; there are {there}."
+        for symbol in wanted
+        if symbol not in newest
+    }
+    return replace(taken, newest=newest, refused={**taken.refused, **unknown})
 
 
 def _outage(turn: Turn, symbol: str, newest: int) -> Evidence:

@@ -28,7 +28,7 @@ def train(turn: Turn) -> None:
             one.name,
             one.kind,
             one.requested,
-            parent=one.parent_version,
+            parent=None if one.kind == "first" else one.parent_version,
             symbols=(one.symbol,) if one.symbol else turn.symbols,
             train_from=one.rows_from,
         )

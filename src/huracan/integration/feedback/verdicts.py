@@ -16,7 +16,7 @@ from huracan.integration.feedback.challenger_log import (
     TrialState,
     challengers_in,
     change_challenger,
-    change_trial,
+    tell_trial,
     trials_in,
 )
 from huracan.integration.feedback.comparing import match_of
@@ -63,7 +63,7 @@ def judge(turn: Turn) -> Write | None:
         for trial, verdict in tried:
             rolls = verdict.outcome is Outcome.ROLL_BACK
             state = TrialState.TO_ROLL_BACK if rolls else TrialState.SETTLED
-            change_trial(connection, trial, state=state.value, reason=verdict.sentence)
+            tell_trial(connection, trial, turn.tick, state, verdict.sentence)
 
     return write
 
@@ -85,9 +85,11 @@ def _of_challenger(turn: Turn, one: Challenger) -> Verdict | None:
         turn.works.bench.served(one.version)
     except DOES_NOT_FIT as error:
         return Verdict(Outcome.REJECT, f"It cannot be served: {error}")
+    if turn.lineup.held.get(one.scope) == one.version:
+        return Verdict(Outcome.PROMOTE, "It is champion already: somebody promoted it.")
     champion = turn.lineup.able.get(one.scope)
     if champion is None:
-        return Verdict(Outcome.PROMOTE, "Nobody is champion any more that could be compared with it.")
+        return Verdict(Outcome.PROMOTE, "Nobody is champion any more that it could be compared with.")
     kept = one.comparison or {}
     match = match_of(turn, kept, champion, one.version)
     bars = (turn.tick - one.shadow_from) // turn.bar

@@ -1,0 +1,369 @@
+"""Turns over a small run's champion: what is predicted, scored, compared, decided, and what is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+from tests.integration.feedback.living import HOUR, NAME, SmallRun, alive, opposite, rows, same_again, turn
+
+from huracan.errors import ConfigError, LeaseHeld, StorageError
+from huracan.integration.feedback import publishing
+from huracan.integration.feedback.challenger_log import (
+    Challenger,
+    ChallengerState,
+    Trial,
+    TrialState,
+    add_challenger,
+    challengers_in,
+    put_trial,
+)
+from huracan.integration.mechanic import Mechanic
+from huracan.registry.scopes import ALL
+from huracan.storage import from_json
+
+SAID = "select symbol, ts, role, regime, score, position, vetoes from live_predictions order by version_id, symbol, ts"
+
+
+def test_what_is_said_of_a_bar_does_not_depend_on_how_turns_cut_the_time(champion: SmallRun, tmp_path: Path) -> None:
+    often, rarely = alive(champion, tmp_path / "a"), alive(champion, tmp_path / "b")
+    turn(often, champion, 0)
+    turn(rarely, champion, 0)
+    for bars in range(1, 25):
+        turn(often, champion, bars)
+    turn(rarely, champion, 24)
+    one, other = pl.DataFrame(rows(often, SAID), orient="row"), pl.DataFrame(rows(rarely, SAID), orient="row")
+    assert one.height == 2 * 25
+    assert_frame_equal(one, other, abs_tol=1e-12)
+    scored = "select symbol, ts, label, payoff, net_return from live_outcomes order by symbol, ts"
+    came = [pl.DataFrame(rows(mechanic, scored), orient="row") for mechanic in (often, rarely)]
+    assert_frame_equal(*came, abs_tol=1e-12)
+
+
+def test_a_turn_is_done_once_and_a_clock_that_goes_back_changes_nothing(champion: SmallRun, tmp_path: Path) -> None:
+    mechanic = alive(champion, tmp_path / "home")
+    turn(mechanic, champion, 0)
+    assert turn(mechanic, champion, 10).predictions == 20
+    again, back = turn(mechanic, champion, 10), turn(mechanic, champion, 4)
+    assert not again.done and "is finished." in again.sentence
+    assert not back.done and "only" in back.sentence
+    assert len(rows(mechanic, SAID)) == 22
+    assert turn(mechanic, champion, 11).predictions == 2
+
+
+def test_a_clock_that_jumps_ahead_is_worked_off_in_pieces(
+    champion: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huracan.integration.mechanic._MOST_BARS", 50)
+    mechanic = alive(champion, tmp_path / "home")
+    turn(mechanic, champion, 0)
+    turn(mechanic, champion, 120)
+    ticks = [row[0] for row in rows(mechanic, "select tick from mechanic_ticks order by tick")]
+    assert [(tick - champion.end_of_training) // HOUR for tick in ticks] == [0, 50, 100, 120]
+    assert len(rows(mechanic, SAID)) == 2 * 121
+
+
+def test_every_outcome_is_scored_once_its_label_is_known(champion: SmallRun, tmp_path: Path) -> None:
+    mechanic = alive(champion, tmp_path / "home")
+    for bars in (0, 24, 48):
+        turn(mechanic, champion, bars)
+    waiting = "select count(*) from live_predictions p where not exists (select 1 from live_outcomes o where o.ts = p.ts)"
+    horizon = champion.config.labels.horizon
+    assert rows(mechanic, waiting) == [(2 * (horizon + 1),)]  # the exit's open is known once its bar is closed
+    late = "select max(label_end - tick) from live_outcomes"
+    assert rows(mechanic, late)[0][0] <= -HOUR
+
+
+def test_the_answer_comes_from_the_champion_of_the_regime_and_others_are_asked_beside(
+    champion: SmallRun, tmp_path: Path
+) -> None:
+    mechanic = alive(champion, tmp_path / "home")
+    registry = mechanic.works.registry
+    second = opposite(registry, NAME, 1)
+    registry.promote(NAME, second, regime="volatile", reason="for storms")
+    for bars in (0, 200):
+        turn(mechanic, champion, bars)
+    roles = rows(mechanic, "select v.version, p.regime, p.role, count(*) from live_predictions p join model_versions v "
+                 "on v.id = p.version_id group by 1, 2, 3 order by 1, 2, 3")  # fmt: skip
+    told = {(version, regime): role for version, regime, role, _ in roles}
+    assert len(told) == len(roles)
+    for regime in {regime for _, regime in told}:
+        assert told[1, regime] == ("beside" if regime == "volatile" else "champion")
+        assert told[second, regime] == ("champion" if regime == "volatile" else "beside")
+    assert "volatile" in {regime for _, regime in told}
+    keys = {key for (key,) in rows(mechanic, "select key from mechanic_state where key like 'monitor:%'")}
+    assert keys == {"monitor:champion", "monitor:champion@*/volatile"}
+
+
+def _shadow(mechanic: Mechanic, version: int, run: SmallRun, **values: object) -> Challenger:
+    """A challenger in shadow, as if it had been trained at the end of training."""
+    settings = {"reason": "asked for by hand.", "parent_version": 1, "shadow_from": run.end_of_training, **values}
+    made = Challenger(
+        "by hand",
+        NAME,
+        "",
+        "",
+        "full",
+        ChallengerState.SHADOW,
+        run.end_of_training,
+        version=version,
+        version_id=mechanic.works.bench.id_of(version),
+        **settings,
+    )
+    mechanic.works.database.run(lambda connection: add_challenger(connection, made))
+    return made
+
+
+def _challenger(mechanic: Mechanic) -> Challenger:
+    found = mechanic.works.database.read(lambda connection: challengers_in(connection, NAME))
+    assert len(found) == 1
+    return found[0]
+
+
+def _worse_champion(mechanic: Mechanic) -> int:
+    """The opposite of version 1 is champion."""
+    second = opposite(mechanic.works.registry, NAME, 1)
+    mechanic.works.registry.promote(NAME, second, expected=1, reason="by mistake")
+    return second
+
+
+def test_a_challenger_that_is_better_on_the_same_bars_takes_over_and_is_on_trial(champion: SmallRun, tmp_path: Path) -> None:
+    mechanic = alive(champion, tmp_path / "home")
+    worse = _worse_champion(mechanic)
+    _shadow(mechanic, 1, champion, parent_version=worse)
+    for bars in range(0, 400, 48):
+        report = turn(mechanic, champion, bars)
+        if _challenger(mechanic).state is ChallengerState.PROMOTED:
+            break
+    assert mechanic.works.bench.holders() == {ALL: 1}
+    assert "is better than" in _challenger(mechanic).reason
+    assert "version 1: it is on trial." in report.trials["champion"]
+    asked = turn(mechanic, champion, bars + 8)
+    assert asked.predictions == 2 * 2 * 8  # the champion before is asked, too
+    history = mechanic.works.registry.history(NAME).filter(action="promote").tail(1)
+    assert from_json(history["evidence"][0]) == ["by hand"]
+
+
+def test_a_new_champion_that_is_worse_than_the_one_before_is_rolled_back(champion: SmallRun, tmp_path: Path) -> None:
+    mechanic = alive(champion, tmp_path / "home", retrain={"skill": False, "max_age": None})
+    worse = _worse_champion(mechanic)
+    since = champion.end_of_training
+    trial = Trial(NAME, "", "", worse, since, 1, TrialState.ON_TRIAL, "it is on trial.")
+    mechanic.works.database.run(lambda connection: put_trial(connection, trial))
+    for bars in range(0, 400, 48):
+        report = turn(mechanic, champion, bars)
+        if mechanic.works.bench.holders() == {ALL: 1}:
+            break
+    assert mechanic.works.bench.holders() == {ALL: 1}
+    assert "rolled back" in report.trials["champion"] and "better" in report.trials["champion"]
+    assert rows(mechanic, "select state from champion_trials") == [("rolled_back",)]
+
+
+def test_equal_ones_expire_or_settle(champion: SmallRun, tmp_path: Path) -> None:
+    limits = {"shadow_bars": 60, "trial_bars": 60}
+    mechanic = alive(champion, tmp_path / "home", mechanic=limits)
+    _shadow(mechanic, same_again(mechanic.works.registry, NAME, 1), champion)
+    for bars in (0, 30, 59):
+        turn(mechanic, champion, bars)
+    assert _challenger(mechanic).state is ChallengerState.SHADOW
+    turn(mechanic, champion, 60)
+    assert _challenger(mechanic).state is ChallengerState.EXPIRED
+
+
+def test_a_challenger_that_a_person_promoted_is_champion_and_done_with(champion: SmallRun, tmp_path: Path) -> None:
+    mechanic = alive(champion, tmp_path / "home")
+    second = opposite(mechanic.works.registry, NAME, 1)
+    _shadow(mechanic, second, champion)
+    mechanic.works.registry.promote(NAME, second, reason="by hand")
+    turn(mechanic, champion, 30)
+    assert _challenger(mechanic).state is ChallengerState.PROMOTED
+
+
+def test_while_promotions_are_frozen_intentions_wait_and_are_looked_at_anew(champion: SmallRun, tmp_path: Path) -> None:
+    mechanic = alive(champion, tmp_path / "home")
+    registry = mechanic.works.registry
+    second = opposite(registry, NAME, 1)
+    made = Challenger(
+        "by hand", NAME, "", "", "full", ChallengerState.TO_PROMOTE, 0, "it won.", parent_version=1, version=second
+    )
+    mechanic.works.database.run(lambda connection: add_challenger(connection, made))
+    mechanic.freeze("exchange migrates", actor="ann")
+    report = turn(mechanic, champion, 0)
+    assert report.frozen == "exchange migrates" and "promotions are frozen" in report.sentence
+    assert _challenger(mechanic).state is ChallengerState.TO_PROMOTE and registry.holder(NAME)[0] == 1
+    third = opposite(registry, NAME, second)
+    registry.promote(NAME, third, expected=1, reason="by a person, meanwhile")
+    mechanic.thaw("done", actor="ann")
+    turn(mechanic, champion, 1)
+    assert _challenger(mechanic).state is ChallengerState.CONFLICT
+    assert "Somebody else moved the alias first" in _challenger(mechanic).reason
+    assert registry.holder(NAME)[0] == third
+
+
+def test_a_promotion_that_was_frozen_is_done_when_nothing_changed(champion: SmallRun, tmp_path: Path) -> None:
+    mechanic = alive(champion, tmp_path / "home")
+    second = opposite(mechanic.works.registry, NAME, 1)
+    made = Challenger(
+        "by hand", NAME, "", "", "full", ChallengerState.TO_PROMOTE, 0, "it won.", parent_version=1, version=second
+    )
+    mechanic.works.database.run(lambda connection: add_challenger(connection, made))
+    (mechanic.pipeline.config.home / "FREEZE").write_text("no database here")
+    assert turn(mechanic, champion, 0).frozen == "no database here"
+    (mechanic.pipeline.config.home / "FREEZE").unlink()
+    turn(mechanic, champion, 1)
+    assert mechanic.works.registry.holder(NAME)[0] == second
+
+
+def test_a_challenger_that_cannot_be_trained_leaves_the_champion_and_its_reason(champion: SmallRun, tmp_path: Path) -> None:
+    mechanic = alive(champion, tmp_path / "home")
+    made = Challenger(
+        "by hand",
+        NAME,
+        "",
+        "",
+        "full",
+        ChallengerState.REQUESTED,
+        champion.end_of_training,
+        "asked for by hand.",
+        parent_version=1,
+        rows_from=champion.end_of_training - 30 * HOUR,
+    )
+    mechanic.works.database.run(lambda connection: add_challenger(connection, made))
+    report = turn(mechanic, champion, 0)
+    failed = _challenger(mechanic)
+    assert failed.state is ChallengerState.FAILED and "could not be trained" in failed.reason
+    assert report.champions == {"champion": 1} and "could not be trained" in report.challengers["by hand"]
+    assert any("could not be trained" in sentence for _, sentence in mechanic.status().alerts)
+
+
+def _damage(mechanic: Mechanic, version: int) -> None:
+    registry = mechanic.works.registry
+    folder = registry.artifacts.path(registry.get(NAME, version=version).digest)
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        file.chmod(0o600)
+        file.write_bytes(b"damaged" + file.read_bytes())
+
+
+def test_where_a_champions_files_are_damaged_the_one_before_answers_and_somebody_is_told(
+    champion: SmallRun, tmp_path: Path
+) -> None:
+    mechanic = alive(champion, tmp_path / "home")
+    second = _worse_champion(mechanic)
+    turn(mechanic, champion, 0)
+    _damage(mechanic, second)
+    for restarted in (alive(champion, tmp_path / "home"), alive(champion, tmp_path / "home")):
+        last = rows(restarted, "select max(tick) from mechanic_ticks")[0][0]
+        report = turn(restarted, champion, (last - champion.end_of_training) // HOUR + 3)
+        assert report.champions == {"champion": 1} and report.predictions == 6
+        assert "Version 1 answers instead." in report.trouble[str(second)]
+    held = dict(mechanic.status().alerts)
+    assert "is not served" in held["error"]
+
+
+def test_where_nobody_before_can_answer_either_nobody_does_and_another_is_trained(champion: SmallRun, tmp_path: Path) -> None:
+    mechanic = alive(champion, tmp_path / "home", mechanic={"learners": ["ridge"], "train": "60d"})
+    _damage(mechanic, 1)
+    report = turn(mechanic, champion, 0)
+    assert report.predictions == 0
+    assert "There is none before it" in dict(mechanic.status().alerts)["error"]
+    assert "Train a first champion" in report.decisions["champion"]
+    assert mechanic.works.bench.holders() == {ALL: 2}
+    assert turn(mechanic, champion, 5).predictions == 10
+
+
+def test_one_works_at_a_time(champion: SmallRun, tmp_path: Path) -> None:
+    one, other = alive(champion, tmp_path / "home"), alive(champion, tmp_path / "home")
+    with one.working():
+        turn(one, champion, 0)
+        with pytest.raises(LeaseHeld, match="works as Mechanic"):
+            turn(other, champion, 0)
+        assert other.status().working is not None
+    assert turn(other, champion, 2).predictions == 4
+    assert one.status().working is None
+
+
+def test_a_loop_stops_between_two_stages_and_the_next_turn_goes_on_there(champion: SmallRun, tmp_path: Path) -> None:
+    mechanic = alive(champion, tmp_path / "home")
+    turn(mechanic, champion, 0)
+    asked = iter([False] * 4 + [True] * 100)
+    heard: list[str] = []
+    mechanic.clock.set(champion.end_of_training + 8 * HOUR)  # type: ignore[attr-defined]
+    mechanic.run(stop=lambda: next(asked), told=heard.append)
+    assert heard == ["stopped between two stages; the next turn goes on there."]
+    assert mechanic.status().unfinished == champion.end_of_training + 8 * HOUR
+    assert mechanic.status().working is None
+    report = turn(mechanic, champion, 8)
+    assert report.done and report.predictions == 16
+    assert mechanic.status().unfinished is None
+
+
+def test_a_loop_goes_on_after_what_passes_by_itself(
+    champion: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mechanic = alive(champion, tmp_path / "home", mechanic={"every": "4h"})
+    heard: list[str] = []
+    fails = iter([False, True, False, False])
+    begun = Mechanic._turn
+
+    def sometimes(self: Mechanic, *given: object) -> object:
+        if next(fails):
+            raise StorageError("the database went away.")
+        return begun(self, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Mechanic, "_turn", sometimes)
+    mechanic.run(stop=lambda: len(heard) > 2, told=heard.append)
+    assert heard[1] == "the turn was not finished: the database went away."
+    assert "predictions" in heard[0] and "predictions" in heard[2]
+
+
+def test_files_are_written_at_each_turn_and_written_again_where_that_failed(
+    champion: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mechanic = alive(champion, tmp_path / "home")
+    outbox = tmp_path / "home" / "outbox"
+
+    def full(path: Path, data: bytes) -> None:
+        raise StorageError("the disk is full.")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(publishing, "put_file", full)
+        report = turn(mechanic, champion, 0)
+    assert report.done and report.note == "its files were not written: the disk is full."
+    assert not (outbox / "heartbeats").exists()
+    assert not turn(mechanic, champion, 0).done
+    pointer = from_json((outbox / "champion" / "latest.json").read_text())
+    assert set(pointer) == {"date", "run_id", "models", "default_costs_bps", "code_hash", "updated_at"}
+    assert list(pointer["models"]) == ["SIM01-USD", "SIM02-USD"]
+    assert (tmp_path / "home" / pointer["models"]["SIM01-USD"]).is_dir()
+    heartbeat = from_json((outbox / "heartbeats" / "mechanic.json").read_text())
+    assert heartbeat["tick"] == champion.end_of_training and heartbeat["report"]["predictions"] == 2
+    assert len(list(outbox.glob("*/manifest.json"))) == 1
+    before = (outbox / "champion" / "latest.json").stat().st_mtime_ns
+    turn(mechanic, champion, 1)
+    assert (outbox / "champion" / "latest.json").stat().st_mtime_ns == before
+
+
+def test_raw_rows_go_and_their_sums_stay(champion: SmallRun, tmp_path: Path) -> None:
+    mechanic = alive(champion, tmp_path / "home", mechanic={"keep_raw": "2d"})
+    for bars in range(0, 121, 24):
+        turn(mechanic, champion, bars)
+    oldest = rows(mechanic, "select min(tick) from live_outcomes")[0][0]
+    assert oldest >= champion.end_of_training + 72 * HOUR
+    assert rows(mechanic, "select sum(n) from live_buckets")[0][0] > rows(mechanic, "select count(*) from live_outcomes")[0][0]
+
+
+def test_a_mechanic_with_a_source_of_its_own_takes_no_candles(champion: SmallRun, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="has a source of its own"):
+        alive(champion, tmp_path / "home").tick(champion.candles)
+
+
+def test_a_status_is_plain_json_and_disturbs_nobody(champion: SmallRun, tmp_path: Path) -> None:
+    mechanic = alive(champion, tmp_path / "home")
+    turn(mechanic, champion, 0)
+    with mechanic.working():
+        status = alive(champion, tmp_path / "home").status()
+    assert status.champions == {"champion": 1} and status.last is not None and status.last.predictions == 2
+    plain = status.to_dict()
+    assert plain["last"]["tick"] == champion.end_of_training and plain["working"]["name"] == NAME
