@@ -6,11 +6,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from huracan.config import LabelConfig
+from huracan.config import HuracanConfig, LabelConfig
 from huracan.errors import DataError
 from huracan.integration.feedback.candle_window import FrameWindow
 from huracan.integration.feedback.feature_feed import FeatureFeed
-from huracan.integration.preparation import labels_of
+from huracan.integration.preparation import labels_of, prepare, read_source
 from huracan.market import simulate_market
 from huracan.preprocessing import FeatureRecipe
 from huracan.regimes import RegimeClassifier
@@ -184,3 +184,21 @@ def test_unknown_symbols_and_empty_spans_have_no_rows(candles: pl.DataFrame, ope
 def test_a_chunk_is_whole_bars(candles: pl.DataFrame) -> None:
     with pytest.raises(DataError, match=r"chunk is 90m; a whole number of bars of 1h was expected"):
         FeatureFeed(FrameWindow(candles, HOUR), ["A"], chunk=HOUR * 3 // 2)
+
+
+def test_what_is_read_live_is_what_is_learned_from(candles: pl.DataFrame, opens: np.ndarray) -> None:
+    """No skew: the rows of a training on candles that begin elsewhere, but for what fading averages remember of that (1e-4)."""
+    config = HuracanConfig.model_validate({"features": {"recipe": "minimal"}, "labels": LABELS.model_dump()})
+    learned = prepare(config, read_source(config, candles.filter(pl.col("ts").dt.epoch("ms") >= int(opens[150])))).everything
+    rows = feed_of(candles).at(RECIPE, symbols_of(candles), int(opens[300]), int(opens[600]))
+    told = feed_of(candles).labels(LABELS, symbols_of(candles), int(opens[300]), int(opens[600]))
+    whole = np.isfinite(rows.X).all(axis=1)
+    mine = {(rows.symbols[c], int(ts)): i for i, (c, ts) in enumerate(zip(rows.code, rows.ts)) if whole[i]}
+    theirs = {(s, int(ts)): i for i, (s, ts) in enumerate(zip(learned.symbol, learned.ts.astype(np.int64)))}
+    both = sorted(mine.keys() & theirs.keys())
+    assert len(both) == len(mine) > 800
+    at, there = [mine[key] for key in both], [theirs[key] for key in both]
+    scale = learned.X.std(axis=0)
+    np.testing.assert_allclose(rows.X[at] / scale, learned.X[there] / scale, rtol=1e-4, atol=1e-4)
+    known = np.isfinite(told.label[at])
+    np.testing.assert_allclose(told.label[at][known], learned.y[there][known], rtol=1e-3)
