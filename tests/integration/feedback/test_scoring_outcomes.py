@@ -34,6 +34,15 @@ def connection() -> Iterator[sa.Connection]:
         yield connection
 
 
+@pytest.fixture
+def either(database_url: str) -> Iterator[sa.Connection]:
+    """A connection to SQLite, and to PostgreSQL."""
+    database = Database(database_url)
+    database.upgrade()
+    with database.transaction() as connection:
+        yield connection
+
+
 def feed_of(candles: pl.DataFrame, symbols: list[str]) -> FeatureFeed:
     return FeatureFeed(FrameWindow(candles, HOUR), symbols, chunk=500 * HOUR)
 
@@ -147,16 +156,16 @@ def test_a_label_that_is_not_there_yet_is_waited_for(
     assert outcomes_of(connection, rubric, pending.clear(), feed, until=at, tick=at).columns == list(OUTCOMES)
 
 
-def test_positions_over_a_gap_and_after_others_answered(champion, connection: sa.Connection, rubric: Rubric) -> None:
+def test_positions_over_a_gap_and_after_others_answered(champion, either: sa.Connection, rubric: Rubric) -> None:
     """Over missing candles a position was held; where candles passed of which the version said nothing, it held none."""
     symbol, at = champion.symbols[0], champion.end_of_training
     gone = pl.col("ts").dt.epoch("ms").is_between(at + 10 * HOUR, at + 14 * HOUR)
     candles = champion.candles.filter(~gone)
     rows = [(3, symbol, at + i * HOUR, "champion", 0, "", 0.1, 0.0, 0.5, 0.5, 0.01, 0) for i in (*range(8, 10), 15, 16, 40)]
     said = frame_of(rows)
-    keep(connection, said)
+    keep(either, said)
     short = replace(rubric, labels=LabelConfig(horizon=1, volatility_scaled=False))
-    came = outcomes_of(connection, short, said, feed_of(candles, champion.symbols), until=at + 60 * HOUR, tick=0)
+    came = outcomes_of(either, short, said, feed_of(candles, champion.symbols), until=at + 60 * HOUR, tick=0)
     turned = dict(zip(((came["ts"] - at) // HOUR).to_list(), came["turnover"].to_list()))
     assert turned == {15: 0.0, 16: 0.0, 40: 0.5}  # 8 and 9 have no label: the series breaks off behind them
 
