@@ -1,7 +1,8 @@
-"""What would have come of another way to live through the same bars: the first champion alone, never trained again."""
+"""What would have come of other ways to live through the same bars: never training again, or always, at once in use."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,14 +10,17 @@ import polars as pl
 
 from huracan.accounting import CostModel
 from huracan.config import milliseconds
+from huracan.integration.feedback.challengers import Order, train_challenger
 from huracan.integration.feedback.feature_feed import FeatureFeed
 from huracan.integration.feedback.feeds import FrameFeed
 from huracan.integration.feedback.lineup import Bench
 from huracan.integration.feedback.predicting import Predictions, predict
 from huracan.integration.feedback.replay import Replay
 from huracan.integration.feedback.scoring_outcomes import Rubric, scored
+from huracan.model_registry import ModelRegistry
+from huracan.storage import Database
 
-__all__ = ["Way", "alone"]
+__all__ = ["Way", "alone", "retrained_always"]
 
 _TIME = pl.Datetime("ms", "UTC")
 
@@ -39,31 +43,85 @@ def alone(lived: Replay, version: int, first: int, last: int) -> Way:
 
     Computed a chunk after the other, by the functions of the turns, with the labels that were known at the end.
     """
-    pipeline, bar = lived.pipeline, lived.bar
-    config = pipeline.config
-    ageless = config.model_copy(update={"serving": config.serving.model_copy(update={"max_age_days": None})})
-    bench = Bench(pipeline.registry, ageless, lived.name)
-    served = bench.served(version)
-    feed = FrameFeed(lived.candles)
-    symbols = tuple(sorted(lived.candles["symbol"].unique().to_list()))
-    chunk = milliseconds(config.mechanic.chunk)
-    chunk += -chunk % bar
-    features = FeatureFeed(feed, symbols, chunk=chunk)
-    rubric = Rubric.of(served, CostModel(**config.costs.model_dump()), config.labels)
-    until = int(lived.candles["ts"].dt.epoch("ms").max()) + bar  # type: ignore[arg-type]
-    positions, outcomes = [], []
-    for begin in range(first, last + 1, chunk):
-        end = min(begin + chunk, last + bar)
-        said = _frame(predict(served, features, symbols, begin, end, version_id=bench.id_of(version)))
-        told = features.labels(rubric.labels, symbols, begin, until)
+    asked = _Asked(lived, lived.pipeline.registry)
+    chunk = asked.chunk
+    return _joined([asked.about(version, begin, min(begin + chunk, last + lived.bar)) for begin in range(first, last + 1, chunk)])
+
+
+def retrained_always(
+    lived: Replay,
+    first: int,
+    last: int,
+    *,
+    every: int,
+    reach: int | None = None,
+    progress: Callable[[str], None] = lambda said: None,
+) -> Way:
+    """A new model every ``every`` bars from the best of ``mechanic.learners``, in use at once, on bars from ``first`` to ``last``.
+
+    Models are made as challengers are, and kept in a registry of their own in the replay's folder, so that asking again trains
+    nothing twice. One that cannot be trained leaves the one before in its place.
+
+    Parameters
+    ----------
+    first, last : opens of bars, milliseconds UTC. reach : bars that each learns from; None for all there are before it.
+    progress : hears what each came to.
+    """
+    config, bar = lived.pipeline.config, lived.bar
+    where = lived.folder / f"always-{every}-{reach or 'all'}"
+    registry = ModelRegistry(Database(f"sqlite:///{where / 'huracan.db'}", synchronous="normal"), artifacts=where / "artifacts")
+    oldest = int(lived.candles["ts"].dt.epoch("ms").min())  # type: ignore[arg-type]
+    longest = config.mechanic.model_copy(update={"train": f"{(last - oldest) // 1_000 + 1}s"})
+    settings = config.model_copy(update={"mechanic": longest})
+    asked, feed, parts = _Asked(lived, registry), FrameFeed(lived.candles), []
+    current: int | None = None
+    for begin in range(first, last + 1, every * bar):
+        train_from = None if reach is None else begin - reach * bar
+        order = Order(f"always:{begin}", lived.name, "first", begin, symbols=asked.symbols, train_from=train_from)
+        trained = train_challenger(registry, settings, feed, order)
+        progress(trained.reason)
+        current = current if trained.version is None else trained.version
+        if current is not None:
+            parts.append(asked.about(current, begin, min(begin + every * bar, last + bar)))
+    return _joined(parts)
+
+
+class _Asked:
+    """Versions of a registry, asked about the bars of a replay."""
+
+    def __init__(self, lived: Replay, registry: ModelRegistry) -> None:
+        config = lived.pipeline.config
+        ageless = config.model_copy(update={"serving": config.serving.model_copy(update={"max_age_days": None})})
+        self.bench = Bench(registry, ageless, lived.name)
+        self.symbols = tuple(sorted(lived.candles["symbol"].unique().to_list()))
+        self.chunk = milliseconds(config.mechanic.chunk)
+        self.chunk += -self.chunk % lived.bar
+        self._features = FeatureFeed(FrameFeed(lived.candles), self.symbols, chunk=self.chunk)
+        self._costs, self._labels = CostModel(**config.costs.model_dump()), config.labels
+        self._until = int(lived.candles["ts"].dt.epoch("ms").max()) + lived.bar  # type: ignore[arg-type]
+
+    def about(self, version: int, first: int, until: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Positions and single payoffs of the bars that open from ``first`` on and are closed by ``until``."""
+        served = self.bench.served(version)
+        rubric = Rubric.of(served, self._costs, self._labels)
+        said = _frame(predict(served, self._features, self.symbols, first, until, version_id=self.bench.id_of(version)))
+        told = self._features.labels(rubric.labels, self.symbols, first, self._until)
         before = said.select(pl.col("position").shift(1).over("symbol").fill_null(0.0))["position"].to_numpy()
-        outcomes.append(scored(rubric, said, before, told, tick=last).select("ts", "payoff"))
-        positions.append(said.select("symbol", pl.col("ts").cast(_TIME), target="position"))
-    payoffs = pl.concat(outcomes).drop_nulls().group_by("ts").agg(pl.col("payoff").mean()).sort("ts")
-    return Way(pl.concat(positions).sort("symbol", "ts"), payoffs.with_columns(pl.col("ts").cast(_TIME)))
+        positions = said.select("symbol", pl.col("ts").cast(_TIME), target="position")
+        return positions, scored(rubric, said, before, told, tick=until).select("ts", "payoff")
+
+
+def _joined(parts: list[tuple[pl.DataFrame, pl.DataFrame]]) -> Way:
+    if not parts:
+        none = pl.DataFrame(schema={"symbol": pl.String, "ts": _TIME, "target": pl.Float64})
+        return Way(none, pl.DataFrame(schema={"ts": _TIME, "payoff": pl.Float64}))
+    single = pl.concat([outcomes for _, outcomes in parts]).drop_nulls()
+    payoffs = single.group_by("ts").agg(pl.col("payoff").mean()).sort("ts").with_columns(pl.col("ts").cast(_TIME))
+    return Way(pl.concat([positions for positions, _ in parts]).sort("symbol", "ts"), payoffs)
 
 
 def _frame(said: Predictions) -> pl.DataFrame:
+    """Columns of ``live_predictions`` that scoring reads."""
     numbers = {name: getattr(said, name) for name in ("score", "forecast", "probability", "position")}
     frame = pl.DataFrame(
         {
