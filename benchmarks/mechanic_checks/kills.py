@@ -1,0 +1,140 @@
+"""``kill -9`` at random moments of a miniature life: what is left at its end is what an undisturbed one leaves."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks import markdown_table
+from benchmarks.mechanic_checks import Section
+
+__all__ = ["Killed", "check", "kill_lives"]
+
+KILLS, A_LIFE = 200, 4
+"""Deaths in all, and how often one life is killed before it may end."""
+_BY_COMMIT = 0.4
+_EXPECTED = ({"failed", "promoted"}, {"rolled_back"})
+
+
+@dataclass
+class Killed:
+    """What lives that were killed left.
+
+    Attributes
+    ----------
+    deaths : kind of moment -> how often. lives : that were lived to their end. survived : deaths that came too late.
+    hash, commits, seconds : of the undisturbed one. other : hashes that were not its. defects : what else went wrong.
+    """
+
+    deaths: Counter[str] = field(default_factory=Counter)
+    lives: int = 0
+    survived: int = 0
+    hash: str = ""
+    commits: int = 0
+    seconds: float = 0.0
+    other: list[str] = field(default_factory=list)
+    defects: list[str] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        """Deaths in all."""
+        return sum(self.deaths.values())
+
+
+def kill_lives(folder: Path, kills: int, *, a_life: int = A_LIFE, seed: int = 0) -> Killed:
+    """Live again and again, each life killed ``a_life`` times, until so many were: at times, and on both sides of commits.
+
+    Times and commits are uniform over what is left of a life, judged by the undisturbed one.
+    """
+    rng, found = random.Random(seed), Killed()
+    with _Nursery() as nursery:
+        found.hash, found.commits, found.seconds, states = _told(nursery.life(folder / "undisturbed", "never"))
+        missing = [want - have for want, have in zip(_EXPECTED, states)]
+        found.defects += [f"the undisturbed life never came to {sorted(lacking)}" for lacking in missing if lacking]
+        while found.count < kills and len(found.defects) < 10:
+            home = folder / f"life-{found.lives}"
+            for death in range(a_life):
+                if found.count >= kills:
+                    break
+                _die_once(nursery, home, found, rng, share=1.0 / (a_life - death))
+            said = nursery.life(home, "never")
+            found.lives += 1
+            if not said.startswith("lived"):
+                found.defects.append(f"life {found.lives} could not be ended: {said}")
+            elif (told := _told(said)[0]) != found.hash:
+                found.other.append(told)
+    return found
+
+
+def check(kills: int = KILLS) -> Section:
+    """The figures as a part of the page."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = kill_lives(Path(folder), kills)
+    short = list(found.defects)
+    if found.other:
+        short.append(
+            f"{len(found.other)} of {found.lives} lives that were killed left another content than the undisturbed one"
+        )
+    if found.count < kills:
+        short.append(f"{found.count} deaths, {kills} were asked")
+    text = (
+        f"A life of {found.commits} commits and {found.seconds:.1f} s: a first champion, an edge that turns, a freeze, a "
+        f"challenger that takes over, one that cannot be trained, a rollback. Each life was killed {A_LIFE} times before it "
+        f"was let to its end; {found.survived} deaths came too late. The hash is that of all tables and published files, "
+        "without clocks, hosts and row numbers.\n\n"
+    )
+    rows = [(kind, count) for kind, count in sorted(found.deaths.items())]
+    rows += [("in all", found.count), ("lives", found.lives), ("left another hash", len(found.other))]
+    return Section("Killed at random moments", text + markdown_table(("deaths", "count"), rows), tuple(short))
+
+
+def _die_once(nursery: _Nursery, home: Path, found: Killed, rng: random.Random, *, share: float) -> None:
+    if rng.random() < _BY_COMMIT:
+        side = rng.choice(("before", "after"))
+        death, kind = f"{side}:{1 + rng.randrange(max(1, round(share * found.commits)))}", f"{side} a commit"
+    else:
+        death, kind = f"{rng.uniform(0.01, share * found.seconds):.4f}", "at any time"
+    said = nursery.life(home, death)
+    if said == "killed":
+        found.deaths[kind] += 1
+    elif said.startswith("lived"):
+        found.survived += 1
+    else:
+        found.defects.append(f"a life that was to die {kind} ({death}): {said}")
+
+
+def _told(said: str) -> tuple[str, int, float, tuple[set[str], set[str]]]:
+    word, told, commits, seconds, asked, trials = said.split(" ", 5)
+    if word != "lived":
+        raise AssertionError(f"the undisturbed life did not end: {said}")
+    return told, int(commits), float(seconds), (set(asked.split(",")), set(trials.split(",")))
+
+
+class _Nursery:
+    """The process that starts lives, with everything imported."""
+
+    def __enter__(self) -> _Nursery:
+        command = [sys.executable, "-m", "benchmarks.mechanic_checks.mini_life"]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(timeout=60)
+
+    def life(self, home: Path, death: str) -> str:
+        """What became of a life at ``home``."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{home} {death}\n")
+        self._process.stdin.flush()
+        said = self._process.stdout.readline().strip()
+        if not said:
+            raise AssertionError("the process that starts lives has ended.")
+        return said

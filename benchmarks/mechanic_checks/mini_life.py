@@ -1,0 +1,173 @@
+"""A miniature life that goes through every step of the Mechanic, and a process that lets such lives be killed.
+
+``python -m benchmarks.mechanic_checks.mini_life`` reads lines ``HOME DEATH`` from standard input and starts a process for each
+from what is imported already. ``DEATH`` is ``never``, ``before:N`` or ``after:N`` (on that side of its N-th commit it kills
+itself), or ``SECONDS`` after which it is killed. It answers ``killed``, or ``lived HASH COMMITS SECONDS``.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from benchmarks.mechanic_checks.markets import HOUR, flipping_candles
+from huracan import UnifiedMLPipeline
+from huracan.config import load_config
+from huracan.integration.feedback.challenger_log import (
+    Challenger,
+    ChallengerState,
+    TrialState,
+    add_challenger,
+    challengers_in,
+    change_trial,
+    trials_in,
+)
+from huracan.integration.feedback.clock import SimulatedClock
+from huracan.integration.feedback.content_hash import content_hash
+from huracan.integration.feedback.feeds import FrameFeed
+from huracan.integration.feedback.publishing import OUTBOX
+from huracan.integration.mechanic import Mechanic
+from huracan.storage import Database
+
+__all__ = ["live", "states_of"]
+
+_BARS = range(312, 790, 24)
+_FLIP, _EDGE, _LEARNS_FROM = 420, 0.6, 900
+_FAILS, _FREEZES, _THAWS, _ROLLS_BACK = _BARS[3], _BARS[12], _BARS[14], _BARS[17]
+_SIDES = ("before", "after")
+_USED = ("onnx", "onnxruntime", "skl2onnx", "skops.io", "huracan.registry.exports", "huracan.serving")
+
+
+def live(home: Path) -> Mechanic:
+    """All turns from where an earlier process stopped: a first champion, an edge that turns, a challenger that takes over after
+    a freeze, one that cannot be trained, and a champion that is rolled back.
+    """
+    candles = flipping_candles(_LEARNS_FROM, [_FLIP], edge=_EDGE)
+    begin = int(candles["ts"].dt.epoch("ms")[0])
+    told = {
+        "home": str(home),
+        "features": {"recipe": "minimal"},
+        "mechanic": {"learners": ["ridge"], "train": "40d", "shadow_bars": 300, "trial_bars": 300},
+        "retrain": {"min_new_rows": 72, "cool_down": "1d", "max_age": None},
+    }
+    clock = SimulatedClock(begin)
+    mechanic = Mechanic(UnifiedMLPipeline(load_config(told, environ={})), source=FrameFeed(candles), clock=clock)
+    for bar in _BARS:
+        moment = begin + bar * HOUR
+        before = mechanic.status()
+        done = -1 if before.last is None else before.last.tick
+        if done > moment:
+            continue
+        clock.set(moment)
+        if done < moment and before.unfinished is None:
+            _meddle(mechanic, bar)
+        mechanic.tick()
+    return mechanic
+
+
+def states_of(mechanic: Mechanic) -> tuple[set[str], set[str]]:
+    """What became of challengers, and of trials."""
+    with mechanic.pipeline.registry.database.reading() as connection:
+        asked = {str(one.state) for one in challengers_in(connection, mechanic.name)}
+        return asked, {str(one.state) for one in trials_in(connection, mechanic.name)}
+
+
+def _meddle(mechanic: Mechanic, bar: int) -> None:
+    """What people do meanwhile; doing it again after a death does nothing more."""
+    if bar == _FREEZES:
+        mechanic.freeze("the exchange migrates", actor="ann")
+    if bar == _THAWS:
+        mechanic.thaw("done", actor="ann")
+    name, database = mechanic.name, mechanic.pipeline.registry.database
+    if bar == _ROLLS_BACK:
+        wanted = {"state": TrialState.TO_ROLL_BACK.value, "reason": "it is not trusted."}
+        for trial in database.read(lambda connection: trials_in(connection, name)):
+            if trial.state is TrialState.ON_TRIAL:
+                database.run(lambda connection, trial=trial: change_trial(connection, trial, **wanted))  # type: ignore[misc]
+    if bar == _FAILS:
+        known = {one.id for one in database.read(lambda connection: challengers_in(connection, name))}
+        state, reason = ChallengerState.REQUESTED, "asked for by hand."
+        made = Challenger("by hand", name, "M01-USD", "", "full", state, 1, reason, parent_version=99)
+        if made.id not in known:
+            database.run(lambda connection: add_challenger(connection, made))
+
+
+class _Commits:
+    """Counts commits, and ends the process on one side of one of them."""
+
+    def __init__(self, side: str = "", number: int = 0) -> None:
+        self.side, self.number, self.count = side, number, 0
+
+    @contextmanager
+    def around(self, begun: Callable[[Database], Iterator[sa.Connection]], database: Database) -> Iterator[sa.Connection]:
+        with begun(database) as connection:  # type: ignore[attr-defined]
+            yield connection
+            self.count += 1
+            if (self.side, self.number) == ("before", self.count):
+                _die()
+        if (self.side, self.number) == ("after", self.count):
+            _die()
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(60.0)
+
+
+def _child(home: Path, death: str, answer: int) -> None:
+    side, _, number = death.partition(":")
+    commits = _Commits(side, int(number)) if side in _SIDES else _Commits()
+    begun = Database.transaction
+    Database.transaction = lambda self: commits.around(begun, self)  # type: ignore[assignment, method-assign]
+    started = time.monotonic()
+    mechanic = live(home)
+    told = content_hash(mechanic.pipeline.registry.database, home / OUTBOX)
+    asked, trials = (",".join(sorted(states)) for states in states_of(mechanic))
+    os.write(answer, f"lived {told} {commits.count} {time.monotonic() - started:.3f} {asked} {trials}".encode())
+    os._exit(0)
+
+
+def _one(home: Path, death: str) -> str:
+    heard, answer = os.pipe()
+    process = os.fork()
+    if process == 0:
+        os.close(heard)
+        try:
+            _child(home, death, answer)
+        except BaseException as error:  # noqa: BLE001 - the parent is told whatever it was
+            os.write(answer, f"failed {type(error).__name__}: {error}".replace("\n", " ").encode())
+        finally:
+            os._exit(1)
+    os.close(answer)
+    timer = None
+    if death.replace(".", "", 1).isdigit():
+        timer = threading.Timer(float(death), os.kill, (process, signal.SIGKILL))
+        timer.start()
+    with os.fdopen(heard) as pipe:
+        said = pipe.read()
+    _, status = os.waitpid(process, 0)  # the dead are buried before the next one looks whether they live
+    if timer is not None:
+        timer.cancel()
+    return said or ("killed" if os.WIFSIGNALED(status) else f"failed without a word, status {status}")
+
+
+def main() -> None:
+    """Serve lives until standard input ends."""
+    for name in _USED:  # a life of seconds should not spend them on importing
+        import_module(name)
+    for line in sys.stdin:
+        home, death = line.split()
+        print(_one(Path(home), death), flush=True)
+
+
+if __name__ == "__main__":
+    main()
