@@ -37,6 +37,7 @@ from huracan.integration.feedback.feeds import FrameFeed
 from huracan.integration.feedback.publishing import OUTBOX
 from huracan.integration.mechanic import Mechanic
 from huracan.storage import Database
+from huracan.storage.feedback_tables import champion_trials
 
 __all__ = ["live", "states_of"]
 
@@ -44,7 +45,7 @@ _BARS = range(312, 790, 24)
 _FLIP, _EDGE, _LEARNS_FROM = 420, 0.6, 900
 _FAILS, _FREEZES, _THAWS, _ROLLS_BACK = _BARS[3], _BARS[12], _BARS[14], _BARS[17]
 _SIDES = ("before", "after")
-_USED = ("onnx", "onnxruntime", "skl2onnx", "skops.io", "huracan.registry.exports", "huracan.serving")
+_USED = ("onnx", "onnxruntime", "skops.io", "huracan.registry.exports", "huracan.serving")
 
 
 def live(home: Path) -> Mechanic:
@@ -78,7 +79,7 @@ def states_of(mechanic: Mechanic) -> tuple[set[str], set[str]]:
     """What became of challengers, and of trials."""
     with mechanic.pipeline.registry.database.reading() as connection:
         asked = {str(one.state) for one in challengers_in(connection, mechanic.name)}
-        return asked, {str(one.state) for one in trials_in(connection, mechanic.name)}
+        return asked, set(connection.execute(sa.select(champion_trials.c.state)).scalars())
 
 
 def _meddle(mechanic: Mechanic, bar: int) -> None:
