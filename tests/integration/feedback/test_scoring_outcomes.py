@@ -17,6 +17,7 @@ from huracan.integration.feedback.feature_feed import FeatureFeed
 from huracan.integration.feedback.predicting import predict
 from huracan.integration.feedback.scoring_outcomes import OUTCOMES, Rubric, outcomes_of
 from huracan.integration.preparation import labels_of
+from huracan.serving.signal import VetoKind
 from huracan.storage import Database
 from huracan.storage.feedback_tables import live_outcomes, live_predictions
 from huracan.validation.metrics import classification_metrics, directional_payoff
@@ -186,3 +187,20 @@ def test_rows_fit_the_table(champion, connection: sa.Connection, rubric: Rubric,
     came = outcomes_of(connection, rubric, said, feed, until=champion.end, tick=5)
     connection.execute(sa.insert(live_outcomes), came.to_dicts())
     assert connection.execute(sa.select(sa.func.count()).select_from(live_outcomes)).scalar() == len(came)
+
+
+def test_an_expired_model_is_scored_and_one_that_is_unsure_of_its_input_is_not(
+    champion, connection: sa.Connection, rubric: Rubric, feed: FeatureFeed, said: pl.DataFrame
+) -> None:
+    """Else nothing could ever be shown to be better than a champion that grew too old."""
+    told = {name: 1 << list(VetoKind).index(name) for name in (VetoKind.EXPIRED, VetoKind.OUT_OF_RANGE)}
+    fresh = said.with_columns(vetoes=pl.lit(0, pl.Int64))
+    payoffs = [
+        outcomes_of(connection, rubric, fresh.with_columns(vetoes=pl.lit(mask, pl.Int64)), feed, until=champion.end, tick=1)[
+            "payoff"
+        ]
+        for mask in (0, told[VetoKind.EXPIRED], told[VetoKind.OUT_OF_RANGE], sum(told.values()))
+    ]
+    assert payoffs[0].null_count() == 0
+    assert payoffs[1].equals(payoffs[0])
+    assert payoffs[2].null_count() == payoffs[3].null_count() == len(payoffs[0])

@@ -45,7 +45,9 @@ def alone(lived: Replay, version: int, first: int, last: int) -> Way:
     """
     asked = _Asked(lived, lived.pipeline.registry)
     chunk = asked.chunk
-    return _joined([asked.about(version, begin, min(begin + chunk, last + lived.bar)) for begin in range(first, last + 1, chunk)])
+    return _joined(
+        [asked.about(version, begin, min(begin + chunk, last + lived.bar)) for begin in range(first, last + 1, chunk)]
+    )
 
 
 def retrained_always(
@@ -57,7 +59,7 @@ def retrained_always(
     reach: int | None = None,
     progress: Callable[[str], None] = lambda said: None,
 ) -> Way:
-    """A new model every ``every`` bars from the best of ``mechanic.learners``, in use at once, on bars from ``first`` to ``last``.
+    """A new model every so many bars from the best of ``mechanic.learners``, in use at once, on bars from ``first`` to ``last``.
 
     Models are made as challengers are, and kept in a registry of their own in the replay's folder, so that asking again trains
     nothing twice. One that cannot be trained leaves the one before in its place.

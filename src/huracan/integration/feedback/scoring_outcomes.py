@@ -21,6 +21,7 @@ from huracan.config import LabelConfig
 from huracan.integration.feedback.feature_feed import FeatureFeed, LabelSlice
 from huracan.registry.statements import Statement
 from huracan.serving.served import Served
+from huracan.serving.signal import VetoKind
 from huracan.storage.feedback_tables import live_outcomes, live_predictions
 from huracan.validation.metrics import directional_payoff
 
@@ -31,6 +32,7 @@ OUTCOMES: tuple[str, ...] = tuple(column.name for column in live_outcomes.column
 """Columns of outcomes, in order."""
 
 _SMALLEST = 1e-12
+_EXPIRED = 1 << list(VetoKind).index(VetoKind.EXPIRED)
 _SCHEMA = {
     "version_id": pl.Int64,
     "symbol": pl.String,
@@ -121,7 +123,8 @@ def scored(rubric: Rubric, said: pl.DataFrame, before: Floats, told: LabelSlice,
     Returns
     -------
     Columns of ``live_outcomes``. ``payoff``, ``squared`` and ``log_loss`` are null where the model gave no score or advised
-    against acting on it; ``turnover``, ``cost`` and ``net_return`` (fractions of equity) where it has no position policy.
+    against acting on it, for another reason than its age: only while an expired champion is scored can a newer model be shown
+    to be better. ``turnover``, ``cost`` and ``net_return`` (fractions of equity) where it has no position policy.
     """
     symbol = said["symbol"].to_list()
     ts = said["ts"].to_numpy()
@@ -133,7 +136,7 @@ def scored(rubric: Rubric, said: pl.DataFrame, before: Floats, told: LabelSlice,
     score, forecast, probability, position = (
         _numbers(said[name])[known] for name in ("score", "forecast", "probability", "position")
     )
-    acted = said["vetoes"].to_numpy()[known] == 0
+    acted = (said["vetoes"].to_numpy()[known] & ~_EXPIRED) == 0
     numbers = {
         "label": label,
         "execution_return": told.execution_return[at],
