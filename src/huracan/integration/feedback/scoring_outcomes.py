@@ -197,7 +197,7 @@ def _account(costs: CostModel, position: Floats, before: Floats, bar_return: Flo
     """One bar of a position: what changing it turned over and cost, and what is left of what it earned."""
     turnover = np.abs(position - before)
     cost = turnover * costs.per_side_rate + np.maximum(-position, 0.0) * costs.borrow_rate * bars
-    return {"turnover": turnover, "cost": cost, "net_return": position * bar_return - cost}
+    return {"turnover": turnover, "cost": cost, "net_return": position * bar_return - cost + 0.0}  # SQLite keeps no -0.0
 
 
 def _positions_before(connection: sa.Connection, pending: pl.DataFrame, feed: FeatureFeed) -> Floats:
