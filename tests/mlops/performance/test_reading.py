@@ -211,11 +211,11 @@ def test_live_beside_backtest_says_what_differs(any_store: PerformanceStore) -> 
 def test_a_version_that_keeps_its_promise_is_called_different_as_rarely_as_it_should() -> None:
     draw = np.random.default_rng(10)
     called = 0
-    for _ in range(200):
+    for _ in range(100):
         noise = lfilter([1.0], [1.0, -0.5], draw.standard_normal(1_500))
         table = beside_backtest(buckets_of(0.2 + noise[1_000:]), LiveExpectation.of(0.2 + noise[:900]))
         called += table["p_value"].fill_null(1.0)[0] < 0.05
-    assert called <= 21  # 5 % of 200, and three standard errors
+    assert called <= 11  # 5 % of 100, and three standard errors
 
 
 def test_what_cannot_be_compared_says_why() -> None:
