@@ -90,6 +90,19 @@ class MechanicConfig(Section):
         min_length=1,
         description="Learners tried where there is no champion yet, or none that can be trained anew; the best one is taken.",
     )
+    alpha: float = Field(
+        0.05,
+        gt=0.0,
+        lt=0.5,
+        description="Chance that a challenger that is no better, or worse, is ever called better, or worse.",
+    )
+    alpha_after_loss: float = Field(
+        0.25,
+        gt=0.0,
+        lt=0.5,
+        description="The same where the champion is shown to have lost its skill: waiting costs more then, and who takes over "
+        "by chance is on trial.",
+    )
     shadow_bars: int = Field(500, ge=60, le=100_000_000, description="Bars after which an undecided challenger expires.")
     trial_bars: int = Field(500, ge=60, le=100_000_000, description="Bars for which the old champion is kept beside a new one.")
     margin: float = Field(

@@ -49,11 +49,16 @@ def compare(connection: sa.Connection, turn: Turn, known: pl.DataFrame) -> None:
 
 
 def match_of(turn: Turn, kept: Mapping[str, Any], champion: int, shadow: int) -> ShadowMatch:
-    """The comparison as it is kept; a new one where it was with another champion."""
+    """The comparison as it is kept; a new one where it was with another champion.
+
+    A challenger that was asked for since the champion lost its skill needs less proof: the champion is shown to be bad.
+    """
     if kept.get("champion") == champion and "state" in kept:
         return ShadowMatch.from_json(kept["state"])
-    name = turn.works.name
-    return ShadowMatch(f"{name}/{champion}", f"{name}/{shadow}", horizon=turn.works.config.labels.horizon)
+    name, settings = turn.works.name, turn.works.config.mechanic
+    alpha = settings.alpha if kept.get("scheduled", True) else settings.alpha_after_loss
+    horizon = turn.works.config.labels.horizon
+    return ShadowMatch(f"{name}/{champion}", f"{name}/{shadow}", horizon=horizon, alpha=alpha)
 
 
 def _take(

@@ -59,14 +59,15 @@ def retrained_always(
     reach: int | None = None,
     progress: Callable[[str], None] = lambda said: None,
 ) -> Way:
-    """A new model every so many bars from the best of ``mechanic.learners``, in use at once, on bars from ``first`` to ``last``.
+    """A new model every so many bars from the best of ``mechanic.learners``, in use at once.
 
     Models are made as challengers are, and kept in a registry of their own in the replay's folder, so that asking again trains
     nothing twice. One that cannot be trained leaves the one before in its place.
 
     Parameters
     ----------
-    first, last : opens of bars, milliseconds UTC. reach : bars that each learns from; None for all there are before it.
+    first, last : opens of the bars that are asked about, milliseconds UTC.
+    reach : bars that each learns from; None for all there are before it.
     progress : hears what each came to.
     """
     config, bar = lived.pipeline.config, lived.bar

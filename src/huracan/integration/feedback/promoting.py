@@ -33,7 +33,7 @@ def promote(turn: Turn) -> Write | None:
     waiting = works.database.read(lambda connection: challengers_in(connection, works.name, [ChallengerState.TO_PROMOTE]))
     if not waiting or works.switch.state().frozen:
         return None
-    works.database.run(turn.row.log.require)
+    turn.row.settle()
     done = [(one, _take_over(turn, one)) for one in waiting]
     turn.moved()
 
@@ -51,7 +51,7 @@ def roll_back(turn: Turn) -> Write | None:
     waiting = [trial for trial in trials if trial.state is TrialState.TO_ROLL_BACK]
     if not waiting or works.switch.state().frozen:
         return None
-    works.database.run(turn.row.log.require)
+    turn.row.settle()
     done = []
     for trial in waiting:
         assert trial.before_version is not None  # one that had nobody before it has no trial

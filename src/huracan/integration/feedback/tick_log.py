@@ -115,6 +115,18 @@ class OpenTick:
 
         self.log.database.run(work)
 
+    def settle(self) -> None:
+        """Keep that all stages so far are done, quiet ones too, before anything outside of the database is changed.
+
+        Else, after a death between that change and its row, a stage that had nothing to write would see the change, and do
+        something else than it did.
+        """
+        self._keep(
+            self.stage,
+            lambda connection: None,
+            lambda connection: _GO_ON.write(connection, **self._key, number=self.stage),
+        )
+
     def finish(self, stage: int, write: Write | None, *, finished: int, report: Mapping[str, Any]) -> None:
         """The last stage is done, and with it the turn."""
         told = to_json(dict(report), where="report")

@@ -22,7 +22,7 @@ def train(turn: Turn) -> None:
     """
     works = turn.works
     for one in works.database.read(lambda connection: challengers_in(connection, works.name, [ChallengerState.REQUESTED])):
-        works.database.run(turn.row.log.require)
+        turn.row.settle()
         order = Order(
             one.id,
             one.name,

@@ -52,7 +52,7 @@ def judge(turn: Turn) -> Write | None:
     tried = [(one, verdict) for one in trials if (verdict := _of_trial(turn, one, seen)) is not None]
     if not decided and not tried:
         return None
-    works.database.run(turn.row.log.require)
+    turn.row.settle()
     for one, verdict in decided:
         if verdict.outcome is not Outcome.PROMOTE and one.version is not None:
             let_challenger_go(works.registry, works.name, one.version, one.scope)
