@@ -6,15 +6,18 @@ import math
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+import polars as pl
 from numpy.typing import ArrayLike
 
 from huracan.errors import DataError
 from huracan.integration.judging import Judged
 from huracan.integration.plan import Plan
 from huracan.mlops.live_expectation import EXPECTATION, LiveExpectation
+from huracan.mlops.prediction_drift import SCORES_FILE, score_reference
 from huracan.statistics import average_by_time
 
-__all__ = ["live_expectation"]
+__all__ = ["attached_scores", "live_expectation"]
 
 
 def live_expectation(plan: Plan, judged: Judged, *, symbol: str | None = None, net: ArrayLike | None = None) -> dict[str, Any]:
@@ -41,3 +44,22 @@ def live_expectation(plan: Plan, judged: Judged, *, symbol: str | None = None, n
     if promised.net is not None and not math.isfinite(promised.net.error):
         promised = replace(promised, net=None)
     return {EXPECTATION: {**told, **promised.to_dict()}}
+
+
+def attached_scores(plan: Plan, judged: Judged, *, symbol: str | None = None) -> dict[str, bytes]:
+    """How the scores out of fold were distributed, as a file to keep with the model; none of fewer than 200 moments.
+
+    Parameters
+    ----------
+    symbol : whose scores; those of all where None.
+    """
+    at = plan.known_before(len(plan.folds))
+    rows = plan.times.take(at)
+    names = np.asarray(rows.symbols, dtype=object)[rows.symbol_code]
+    said = pl.DataFrame({"symbol": names.tolist(), "ts": rows.ts, "score": judged.run.score[at]})
+    if symbol is not None:
+        said = said.filter(pl.col("symbol") == symbol)
+    try:
+        return {SCORES_FILE: score_reference(said).to_bytes()}
+    except DataError:  # too few moments, or scores that do not vary
+        return {}

@@ -19,7 +19,7 @@ from huracan.dataset import TrainingSet
 from huracan.errors import ModelError, NotEnoughData
 from huracan.integration.candidates import Candidate
 from huracan.integration.closing import fit_baseline
-from huracan.integration.expectations import live_expectation
+from huracan.integration.expectations import attached_scores, live_expectation
 from huracan.integration.judging import BASELINE, Judged, Scale, Skill, judge, skill_of
 from huracan.integration.out_of_fold import FittedLearner, LearnerRun, fit_learner, run_out_of_fold
 from huracan.integration.plan import Plan, make_plan
@@ -216,7 +216,7 @@ def fit_for_service(
         metrics=metrics,
         provenance=provenance_of(model, plan.development, origin),
         extras=extras,
-        attachments=attached_files(config, model, plan.development),
+        attachments={**attached_files(config, model, plan.development), **attached_scores(plan, judged)},
         probe=probe_rows(model, plan.development),
         rows=plan.development,
         skill=skill,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,6 +23,7 @@ from huracan.errors import PromotionConflict
 from huracan.integration.candidates import candidates_of
 from huracan.integration.closing import HoldOutLook, fit_baseline
 from huracan.integration.evidence import Evidence, RunFacts
+from huracan.integration.expectations import attached_scores
 from huracan.integration.preparation import Prepared
 from huracan.integration.serving_facts import attached_files, probe_rows, serving_signature
 from huracan.integration.symbol_evidence import SymbolEvidence
@@ -155,7 +156,9 @@ def register_outcome(
         measured = {"performance_metrics": metrics, "regime_evidence": regimes}
         info = model.model_info().model_copy(update={"signature": signature, **measured})
         provenance = provenance_of(model, mine, origin)
-        entry = _Entry(name, model, info, "challenger", kept, provenance, extras, mine, config)
+        judged = evidence.judged.get(str(champion))
+        scores = {} if judged is None else attached_scores(evidence.plan, judged, symbol=symbol)
+        entry = _Entry(name, model, info, "challenger", kept, provenance, extras, mine, config, scores)
         return _keep_crowned(registry, entry, why)
 
     def baseline(name: str, mine: TrainingSet, why: str) -> _Kept:
@@ -187,7 +190,7 @@ def register_outcome(
 
 @dataclass(frozen=True)
 class _Entry:
-    """One model with all that is registered of it; it learned from ``rows``."""
+    """One model with all that is registered of it; it learned from ``rows``. ``scores`` : see :func:`attached_scores`."""
 
     name: str
     model: Any
@@ -198,6 +201,7 @@ class _Entry:
     extras: Mapping[str, Any]
     rows: TrainingSet
     config: HuracanConfig
+    scores: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -263,7 +267,7 @@ def _register(registry: ModelRegistry, entry: _Entry) -> int:
         provenance=entry.provenance,
         kind=entry.kind,
         extras=entry.extras,
-        attachments=attached_files(entry.config, entry.model, entry.rows),
+        attachments={**attached_files(entry.config, entry.model, entry.rows), **entry.scores},
         probe=probe_rows(entry.model, entry.rows),
     )
 
