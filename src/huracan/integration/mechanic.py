@@ -77,7 +77,8 @@ class Mechanic:
     Parameters
     ----------
     pipeline : its configuration, registry and home folder are used. name : of the models; by default ``mechanic.name``, else
-        ``registry.model_name``, with ``.simulated`` where no candles are configured and a simulated market stands in.
+        ``registry.model_name``, with ``.simulated`` where no candles are configured and a simulated market stands in, and with
+        the symbol where each has models of its own.
     source : where candles come from; by default as ``mechanic.source`` says. clock : what time it is; the host's by default.
     channels : who is told of alerts; by default the log, and ``mechanic.webhook_url``.
 
@@ -118,7 +119,15 @@ class Mechanic:
         config = self.pipeline.config
         if self._name is not None or config.mechanic.name is not None:
             return self._name or str(config.mechanic.name)
-        return f"{config.registry.model_name}.simulated" if self._stands_in else config.registry.model_name
+        name = f"{config.registry.model_name}.simulated" if self._stands_in else config.registry.model_name
+        if config.training.pooling == "pooled":
+            return name
+        if len(config.mechanic.symbols) != 1:
+            raise ConfigError(
+                "training.pooling is per_symbol: each symbol's models have a name of their own, and a Mechanic looks after one "
+                "name. Set mechanic.symbols to one symbol, and start one for each; or mechanic.name."
+            )
+        return f"{name}.{config.mechanic.symbols[0]}"
 
     @cached_property
     def clock(self) -> Clock:

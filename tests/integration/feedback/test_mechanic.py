@@ -9,8 +9,9 @@ import pytest
 from polars.testing import assert_frame_equal
 from tests.integration.feedback.living import HOUR, NAME, SmallRun, alive, opposite, rows, same_again, turn
 
+from huracan import UnifiedMLPipeline
 from huracan.errors import ConfigError, LeaseHeld, StorageError
-from huracan.integration.feedback import publishing
+from huracan.integration.feedback import asking, publishing
 from huracan.integration.feedback.challenger_log import (
     Challenger,
     ChallengerState,
@@ -20,8 +21,10 @@ from huracan.integration.feedback.challenger_log import (
     challengers_in,
     put_trial,
 )
+from huracan.integration.feedback.feeds import FrameFeed
 from huracan.integration.mechanic import Mechanic
 from huracan.registry.scopes import ALL
+from huracan.serving.served import Served
 from huracan.storage import from_json
 
 SAID = "select symbol, ts, role, regime, score, position, vetoes from live_predictions order by version_id, symbol, ts"
@@ -367,3 +370,49 @@ def test_a_status_is_plain_json_and_disturbs_nobody(champion: SmallRun, tmp_path
     assert status.champions == {"champion": 1} and status.last is not None and status.last.predictions == 2
     plain = status.to_dict()
     assert plain["last"]["tick"] == champion.end_of_training and plain["working"]["name"] == NAME
+
+
+def test_a_champion_made_for_other_labels_is_not_used(champion: SmallRun, tmp_path: Path) -> None:
+    mechanic = alive(champion, tmp_path / "home")
+    registry = mechanic.works.registry
+    found, model = registry.get(NAME, version=1), registry.load(NAME, version=1)
+    config = {**found.extras["config"], "labels": {**found.extras["config"]["labels"], "horizon": 9}}
+    other = registry.register(
+        model, found.info, name=NAME, provenance=found.provenance, extras={**found.extras, "config": config}
+    )
+    registry.promote(NAME, other, expected=1, reason="by mistake")
+    report = turn(mechanic, champion, 0)
+    assert report.champions == {"champion": 1} and report.predictions == 2
+    assert "labels with horizon 9; 2 was expected." in report.trouble[str(other)]
+
+
+def test_a_version_that_fails_at_a_bar_says_nothing_of_it_and_the_turn_goes_on(
+    champion: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mechanic = alive(champion, tmp_path / "home")
+    registry = mechanic.works.registry
+    second = opposite(registry, NAME, 1)
+    registry.promote(NAME, second, symbol="SIM02-USD", reason="by itself")
+    turn(mechanic, champion, 0)
+    asked = asking.predict
+
+    def fails(served: Served, *given: object, **rest: object) -> object:
+        if served.version.version == second:
+            raise FloatingPointError("overflow in a product")
+        return asked(served, *given, **rest)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as failing:
+        failing.setattr(asking, "predict", fails)
+        assert turn(mechanic, champion, 3).predictions == 3  # of the other symbol, by the other version
+    assert "failed to answer: FloatingPointError" in dict(mechanic.status().alerts)["error"]
+    turn(mechanic, champion, 4)
+    assert list(mechanic.status().alerts) == []
+
+
+def test_with_a_name_a_symbol_a_mechanic_looks_after_one(champion: SmallRun, tmp_path: Path) -> None:
+    told = champion.config.model_dump(mode="json") | {"home": str(tmp_path)}
+    told["training"] |= {"pooling": "per_symbol"}
+    with pytest.raises(ConfigError, match="to one symbol, and start one for each"):
+        _ = Mechanic(UnifiedMLPipeline(told), source=FrameFeed(champion.candles)).name
+    told["mechanic"] |= {"symbols": ["SIM01-USD"]}
+    assert Mechanic(UnifiedMLPipeline(told), source=FrameFeed(champion.candles)).name == "champion.SIM01-USD"

@@ -145,3 +145,17 @@ def test_outcomes_that_never_arrive_are_waited_for_only_so_long(champion: SmallR
     assert (ONE, "never", horizon + 1) in states
     assert [row for row in states if row[1] == "never" and row[0] == OTHER] == []
     assert rows(mechanic, "select sum(n) from live_buckets")[0][0] == sum(n for _, state, n in states if state == "known")
+
+
+def test_a_symbol_whose_stored_files_are_damaged_is_left_out_and_the_other_goes_on(champion: SmallRun, tmp_path: Path) -> None:
+    mechanic = _stored(champion, tmp_path / "home")
+    mechanic.tick(_until(champion, 3, 0))
+    damaged = list((tmp_path / "candles" / "symbols" / ONE).rglob("*.parquet"))
+    for file in damaged:
+        file.chmod(0o600)
+        file.write_bytes(b"no parquet")
+    mechanic.works.feed.append(_until(champion, 6, 3).filter(pl.col("symbol") == OTHER))  # type: ignore[attr-defined]
+    mechanic.clock.set(champion.end_of_training + 6 * HOUR)  # type: ignore[attr-defined]
+    report = mechanic.tick()
+    assert damaged and list(report.bars) == [OTHER] and report.predictions == 3
+    assert list(report.refused) == [ONE]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
+from huracan.errors import StorageError
 from huracan.integration.feedback.alerting import settle_alerts
 from huracan.integration.feedback.lineup import Lineup
 from huracan.integration.feedback.loop_state import put_state
@@ -37,23 +38,24 @@ def ask_versions(turn: Turn) -> Write:
     after = {symbol: kept.get(symbol, ts - turn.bar) for symbol, ts in newest.items()}
     due = tuple(symbol for symbol in turn.symbols if newest[symbol] > after[symbol])
     rows: list[tuple[Any, ...]] = []
+    troubles = {str(version): (AlertLevel.ERROR, why) for version, why in turn.lineup.trouble.items()}
     if due:
         lineup = turn.lineup
         asked = lineup.answering()
         for version, symbols in asked.items():
-            said = _said(turn, lineup.served[version], symbols, due, after)
+            said = _said(turn, lineup.served[version], symbols, due, after, troubles)
             if said is None:
                 continue
             answers = said.within(_answers(lineup, version))
             rows += said.take(answers).rows(role=ANSWERED, tick=turn.tick)
             rows += said.take(~answers).rows(role=BESIDE, tick=turn.tick)
         for shadow, served in _shadows(turn, asked):
-            said = _said(turn, served, shadow.symbols(turn.symbols), due, after)
+            said = _said(turn, served, shadow.symbols(turn.symbols), due, after, troubles)
             if said is not None:
                 there = {symbol for symbol in said.symbols if symbol in asked.get(shadow.version, ())}
                 fresh = ~np.isin(said.code, [said.symbols.index(symbol) for symbol in there])
                 rows += said.take(fresh).rows(role=SHADOWED, tick=turn.tick)
-    troubles = {str(version): (AlertLevel.ERROR, why) for version, why in turn.lineup.trouble.items()}
+    refused = {symbol: (AlertLevel.WARNING, f"{symbol}: {why}") for symbol, why in turn.features.refused.items()}
     cursor = dict(sorted({**kept, **{symbol: max(after[symbol], ts) for symbol, ts in newest.items()}}.items()))
 
     def write(connection: sa.Connection) -> None:
@@ -61,27 +63,33 @@ def ask_versions(turn: Turn) -> Write:
             works.store.predicted(connection, rows)
         put_state(connection, works.name, {CURSOR: cursor}, turn.tick)
         settle_alerts(connection, works.alerts, "artifact", troubles, tick=turn.tick)
+        settle_alerts(connection, works.alerts, "features", refused, tick=turn.tick)
 
     return write
 
 
 def _said(
-    turn: Turn, served: Served, symbols: Sequence[str], due: Sequence[str], after: Mapping[str, int]
+    turn: Turn,
+    served: Served,
+    symbols: Sequence[str],
+    due: Sequence[str],
+    after: Mapping[str, int],
+    troubles: dict[str, tuple[AlertLevel, str]],
 ) -> Predictions | None:
-    """What a version says of the bars that are due of some symbols."""
+    """What a version says of the bars that are due of some symbols; one that fails says nothing of them, which is told."""
     wanted = [symbol for symbol in symbols if symbol in due]
     if not wanted:
         return None
     first = min(after[symbol] for symbol in wanted) + turn.bar
-    said = predict(
-        served,
-        turn.features,
-        wanted,
-        first,
-        turn.tick,
-        version_id=turn.works.bench.id_of(served.version.version),
-        rules=turn.rules,
-    )
+    version = served.version.version
+    id = turn.works.bench.id_of(version)
+    try:
+        said = predict(served, turn.features, wanted, first, turn.tick, version_id=id, rules=turn.rules)
+    except StorageError:  # candles cannot be read at present: the turn is begun again
+        raise
+    except DOES_NOT_FIT as error:
+        troubles[str(version)] = (AlertLevel.ERROR, f"'{served.model_id}' failed to answer: {type(error).__name__}: {error}")
+        return None
     behind = np.array([after[symbol] for symbol in said.symbols], np.int64)
     return said.take(said.ts > behind[said.code]) if len(said) else said
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from huracan.errors import CandleError, HuracanError, NotEnoughData
+from huracan.errors import ArtifactError, CandleError, HuracanError, NotEnoughData
 from huracan.integration.feedback.candle_intake import Intake, append_candles
 from huracan.integration.feedback.candle_window import FrameWindow
 from huracan.market import bar_length, written_length
@@ -73,7 +73,8 @@ class StoreFeed:
     Parameters
     ----------
     store : the store, or its folder. bar : length of a bar, milliseconds; None takes the one that is stored.
-    symbols : those that are looked after; None takes all there are.
+    symbols : those that are looked after; None takes all there are. One whose files are damaged is left out, with the reason in
+        the next intake.
 
     Examples
     --------
@@ -141,7 +142,19 @@ class StoreFeed:
         """See :class:`~huracan.integration.feedback.candle_window.CandleWindow`."""
         there = self._names()
         wanted = there if symbols is None else sorted(set(symbols) & set(there))
-        return self.store.read(wanted, bar=written_length(self.bar), start=_moment(first), end=_moment(last + 1))
+        try:
+            return self._read(wanted, first, last)
+        except ArtifactError:
+            parts = []
+            for symbol in wanted:
+                try:
+                    parts.append(self._read([symbol], first, last))
+                except ArtifactError as error:
+                    self._told = Intake({}, refused={symbol: str(error)}).with_earlier(self._told)
+            return pl.concat(parts) if parts else self._read([], first, last)
+
+    def _read(self, symbols: Sequence[str], first: int, last: int) -> pl.DataFrame:
+        return self.store.read(symbols, bar=written_length(self.bar), start=_moment(first), end=_moment(last + 1))
 
     def _names(self) -> list[str]:
         there = self.store.symbols(written_length(self.bar))
@@ -149,12 +162,24 @@ class StoreFeed:
 
     def _newest(self) -> dict[str, int]:
         label = written_length(self.bar)
-        last = {symbol: self.store.last_time(symbol, label) for symbol in self._names()}
-        return {symbol: round(moment.timestamp() * 1_000) for symbol, moment in last.items() if moment is not None}
+        newest = {}
+        for symbol in self._names():
+            try:
+                last = self.store.last_time(symbol, label)
+            except ArtifactError as error:
+                self._told = Intake({}, refused={symbol: str(error)}).with_earlier(self._told)
+                continue
+            if last is not None:
+                newest[symbol] = round(last.timestamp() * 1_000)
+        return newest
 
     def _newest_before(self, symbol: str, last: int) -> int | None:
         label = written_length(self.bar)
-        opens = self.store.read([symbol], bar=label, end=_moment(last + 1))["ts"]
+        try:
+            opens = self.store.read([symbol], bar=label, end=_moment(last + 1))["ts"]
+        except ArtifactError as error:
+            self._told = Intake({}, refused={symbol: str(error)}).with_earlier(self._told)
+            return None
         return int(opens.dt.epoch("ms")[-1]) if len(opens) else None
 
 
