@@ -63,6 +63,7 @@ def test_a_champion_that_lived_is_told_with_its_figures(small_config: Callable[.
     told = drift_stages(pipeline.config, pipeline.registry, NAME, rows, len(rows))["feedback"]
     assert (told["outcomes"], told["mean_payoff"], told["net_return"]) == (10, 0.05, 0.01)
     assert "10 outcomes since 2023-11-14" in told["sentence"]
+    assert told["against_backtest"]["figure"].to_list() == ["skill", "net"]
 
 
 def test_drift_alone_keeps_the_champion_and_age_retrains_it(small_run: SmallRun) -> None:

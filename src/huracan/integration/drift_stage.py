@@ -15,6 +15,7 @@ from huracan.integration.results import NotRun, not_run
 from huracan.mlops.drift_detector import DriftDetector
 from huracan.mlops.drift_report import DriftReport
 from huracan.mlops.evidence import Evidence, EvidenceKind
+from huracan.mlops.performance import PerformanceStore
 from huracan.mlops.policy_history import PolicyHistory, time_text
 from huracan.mlops.retraining import RetrainDecision, RetrainPolicy
 from huracan.model_registry import ModelRegistry
@@ -164,11 +165,17 @@ def _lived(registry: ModelRegistry, held: ModelVersion) -> Mapping[str, Any]:
     """What outcomes have said of a version since a Mechanic lets it live."""
     sums, versions = live_buckets.c, model_versions.c
     query = (
-        sa.select(sa.func.sum(sums.n), sa.func.sum(sums.payoff), sa.func.sum(sums.net), sa.func.min(sums.bucket))
+        sa.select(
+            sa.func.sum(sums.n),
+            sa.func.sum(sums.payoff),
+            sa.func.sum(sums.net),
+            sa.func.min(sums.bucket),
+            sa.func.min(versions.id),
+        )
         .join(model_versions, versions.id == sums.version_id)
         .where(versions.name == held.name, versions.version == held.version)
     )
-    n, payoff, net, first = registry.database.read(lambda connection: connection.execute(query).one())
+    n, payoff, net, first, row = registry.database.read(lambda connection: connection.execute(query).one())
     who = f"version {held.version} of '{held.name}'"
     if not n:
         return not_run(f"no outcome of {who} is known yet; huracan mechanic looks after it")
@@ -180,6 +187,7 @@ def _lived(registry: ModelRegistry, held: ModelVersion) -> Mapping[str, Any]:
         "mean_payoff": payoff / n,
         "net_return": net,
         "since": first,
+        "against_backtest": PerformanceStore(registry.database, held.name).against_backtest(row),
         "sentence": f"{said}, {net:+.2%} net of costs, summed over symbols.",
     }
 

@@ -107,7 +107,10 @@ def test_it_tells_what_was_done_and_what_was_earned(lived: Replay) -> None:
     told = result.to_dict()
     assert told["content_hash"] == result.content_hash
     assert [one["state"] for one in told["challengers"]] == ["promoted", "promoted"]
-    assert result.content().sentence.startswith("In 17 days the Mechanic asked for 2 challengers, promoted 2 and rolled 0 back")
+    content = result.content()
+    assert content.expected is not None
+    assert content.expected.low < content.expected.value < content.expected.high
+    assert content.sentence.startswith("In 17 days the Mechanic asked for 2 challengers, promoted 2 and rolled 0 back")
 
 
 def test_another_setting_is_another_replay_and_what_only_surrounds_it_is_not(

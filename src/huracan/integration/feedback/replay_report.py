@@ -20,6 +20,7 @@ from huracan.integration.feedback.publishing import OUTBOX
 from huracan.integration.feedback.replay import Replay
 from huracan.market import written_length
 from huracan.market.schema import written_time
+from huracan.mlops.live_expectation import EXPECTATION, LiveExpectation
 from huracan.report.charts.live_bands import Event, Expected
 from huracan.report.mechanic_content import Account, Difference, MechanicContent
 from huracan.statistics import ewc_t_test
@@ -197,9 +198,12 @@ class ReplayResult:
         first = kept.first_champion(self.replay.pipeline.registry.database, self.replay.name)
         if first is None:
             return None
-        told = self.replay.pipeline.registry.get(self.replay.name, version=first[0]).extras.get("live_expectation") or {}
-        skill, low, high = (told.get(key) for key in ("skill", "ci_low", "ci_high"))
-        return None if skill is None or low is None or high is None else Expected(float(skill), float(low), float(high))
+        told = self.replay.pipeline.registry.get(self.replay.name, version=first[0]).extras.get(EXPECTATION)
+        try:
+            skill = None if told is None else LiveExpectation.from_dict(told).skill
+        except DataError:  # too little was judged for a promise
+            return None
+        return None if skill is None or not np.isfinite(skill.error) else Expected(skill.mean, *skill.interval())
 
     def _events(self) -> tuple[Event, ...]:
         made = []
