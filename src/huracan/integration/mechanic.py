@@ -17,7 +17,7 @@ from huracan.errors import ConfigError, LeaseLost, StorageError
 from huracan.integration.feedback.asking import ask_versions
 from huracan.integration.feedback.candle_intake import CandleFeed
 from huracan.integration.feedback.challenger_log import AT_WORK, challengers_in, trials_in
-from huracan.integration.feedback.clock import Clock, SimulatedClock, SystemClock
+from huracan.integration.feedback.clock import Clock, StandingClock, SystemClock
 from huracan.integration.feedback.configured_feed import CANDLES, feed_of, is_simulated
 from huracan.integration.feedback.deciding import decide
 from huracan.integration.feedback.feeds import StoreFeed
@@ -135,7 +135,7 @@ class Mechanic:
         if self._clock is not None:
             return self._clock
         if self._stands_in and (newest := self.works.feed.newest) is not None:
-            return SimulatedClock(newest + self.works.feed.bar)
+            return StandingClock(newest + self.works.feed.bar)
         return SystemClock()
 
     @cached_property

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-__all__ = ["Clock", "SimulatedClock", "SystemClock"]
+__all__ = ["Clock", "SimulatedClock", "StandingClock", "SystemClock"]
 
 _NAP = 0.2  # seconds between two looks at whether to stop
 
@@ -64,3 +64,26 @@ class SimulatedClock:
         """Be at ``moment``, unless it is over or ``stop()`` is true."""
         if not stop():
             self._now = max(self._now, moment)
+
+
+class StandingClock:
+    """A clock that stands for ever, where there will be no further candles; waiting takes its time all the same.
+
+    >>> clock = StandingClock(3_600_000)
+    >>> clock.sleep_until(3_600_050, lambda: False)
+    >>> clock.now()
+    3600000
+    """
+
+    def __init__(self, moment: int) -> None:
+        self._moment = moment
+
+    def now(self) -> int:
+        """Milliseconds UTC."""
+        return self._moment
+
+    def sleep_until(self, moment: int, stop: Callable[[], bool]) -> None:
+        """Come back after as long as it would take from here to ``moment``, or soon after ``stop()`` has become true."""
+        end = time.monotonic() + (moment - self._moment) / 1_000.0
+        while not stop() and (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, _NAP))
