@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from huracan.config.section import milliseconds
-from huracan.errors import ConfigError, LeaseLost, StorageError
+from huracan.errors import ConfigError, LeaseLost, NotEnoughData, StorageError
 from huracan.integration.feedback.asking import ask_versions
 from huracan.integration.feedback.candle_intake import CandleFeed
 from huracan.integration.feedback.challenger_log import AT_WORK, challengers_in, trials_in
@@ -196,14 +196,17 @@ class Mechanic:
         every : time between turns; ``mechanic.every`` by default. told : hears each turn's sentence, and what is waited for.
         """
         step = every or timedelta(milliseconds=milliseconds(self.pipeline.config.mechanic.every))
-        if not self.lease.wait(stop, told=told):
-            return
-        try:
-            work_on(lambda: told(self._work_off(self._moment(False), stop).sentence), step, self.clock, stop, told=told)
-        except Stopped:
-            told("stopped between two stages; the next turn goes on there.")
-        finally:
-            self.lease.release()
+        while self.lease.wait(stop, told=told):
+            try:
+                work_on(lambda: told(self._work_off(self._moment(False), stop).sentence), step, self.clock, stop, told=told)
+                return
+            except LeaseLost as error:  # as after a machine that slept: somebody else works, and is waited for
+                told(str(error))
+            except Stopped:
+                told("stopped between two stages; the next turn goes on there.")
+                return
+            finally:
+                self.lease.release()
 
     @contextmanager
     def working(self) -> Iterator[None]:
@@ -277,7 +280,9 @@ class Mechanic:
         feed = self.works.feed
         if of_candles:
             newest = feed.newest
-            assert newest is not None  # they were just stored
+            if newest is None:
+                watched = ", ".join(self.pipeline.config.mechanic.symbols)
+                raise NotEnoughData(f"none of the candles is of a symbol that is looked after ({watched}).")
             return newest + feed.bar
         return self.clock.now() // feed.bar * feed.bar
 

@@ -10,7 +10,7 @@ from polars.testing import assert_frame_equal
 from tests.integration.feedback.living import HOUR, NAME, SmallRun, alive, opposite, rows, same_again, turn
 
 from huracan import UnifiedMLPipeline
-from huracan.errors import ConfigError, LeaseHeld, StorageError
+from huracan.errors import ConfigError, LeaseHeld, LeaseLost, NotEnoughData, StorageError
 from huracan.integration.feedback import asking, publishing
 from huracan.integration.feedback.challenger_log import (
     Challenger,
@@ -21,7 +21,7 @@ from huracan.integration.feedback.challenger_log import (
     challengers_in,
     put_trial,
 )
-from huracan.integration.feedback.feeds import FrameFeed
+from huracan.integration.feedback.feeds import FrameFeed, StoreFeed
 from huracan.integration.mechanic import Mechanic
 from huracan.registry.scopes import ALL
 from huracan.serving.served import Served
@@ -416,3 +416,39 @@ def test_with_a_name_a_symbol_a_mechanic_looks_after_one(champion: SmallRun, tmp
         _ = Mechanic(UnifiedMLPipeline(told), source=FrameFeed(champion.candles)).name
     told["mechanic"] |= {"symbols": ["SIM01-USD"]}
     assert Mechanic(UnifiedMLPipeline(told), source=FrameFeed(champion.candles)).name == "champion.SIM01-USD"
+
+
+def test_what_was_said_before_a_long_absence_is_scored_after_it(champion: SmallRun, tmp_path: Path) -> None:
+    mechanic = alive(champion, tmp_path / "home", mechanic={"patience_bars": 2})
+    turn(mechanic, champion, 0)
+    turn(mechanic, champion, 4)
+    turn(mechanic, champion, 300)
+    known = "select state, count(*) from live_outcomes where ts < :end group by 1"
+    states = rows(mechanic, known, end=champion.end_of_training + 200 * HOUR)
+    assert states == [("known", 2 * 201)]
+
+
+def test_who_lost_the_lease_waits_for_who_took_it(champion: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mechanic = alive(champion, tmp_path / "home", mechanic={"every": "4h"})
+    heard: list[str] = []
+    fails = iter([False, True, False, False])
+    begun = Mechanic._turn
+
+    def sometimes(self: Mechanic, *given: object) -> object:
+        if next(fails):  # as if it had been stopped for so long that another took over, and ended
+            raise LeaseLost("this process is not Mechanic 'x' any more.")
+        return begun(self, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Mechanic, "_turn", sometimes)
+    mechanic.run(stop=lambda: len(heard) > 2, told=heard.append)
+    assert heard[1] == "this process is not Mechanic 'x' any more."
+    assert "predictions" in heard[0] and "predictions" in heard[2]
+    fences = rows(mechanic, "select fence from mechanic_leases")
+    assert fences == [(2,)]  # it was let go and taken again
+
+
+def test_candles_of_none_that_is_looked_after_are_told(champion: SmallRun, tmp_path: Path) -> None:
+    store = StoreFeed(tmp_path / "candles", symbols=["NOPE-USD"])
+    mechanic = alive(champion, tmp_path / "home", source=store, mechanic={"symbols": ["NOPE-USD"]})
+    with pytest.raises(NotEnoughData, match=r"none of the candles is of a symbol that is looked after \(NOPE-USD\)"):
+        mechanic.tick(champion.candles)

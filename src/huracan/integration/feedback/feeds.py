@@ -17,6 +17,8 @@ from huracan.market.bar_lengths import length_in_ms
 from huracan.market.fetching import fetch_candles
 from huracan.market.sources import CandleSource
 from huracan.market.store import CandleStore
+from huracan.market.store.many import symbols_in
+from huracan.market.store.partition import FUNDING
 
 __all__ = ["FetchFeed", "FolderFeed", "FrameFeed", "StoreFeed"]
 
@@ -154,7 +156,9 @@ class StoreFeed:
             return pl.concat(parts) if parts else self._read([], first, last)
 
     def _read(self, symbols: Sequence[str], first: int, last: int) -> pl.DataFrame:
-        return self.store.read(symbols, bar=written_length(self.bar), start=_moment(first), end=_moment(last + 1))
+        span = {"start": _moment(first), "end": _moment(last + 1)}
+        rates = bool(symbols_in(self.store.root, FUNDING))
+        return self.store.read(symbols, bar=written_length(self.bar), funding=rates, **span)
 
     def _names(self) -> list[str]:
         there = self.store.symbols(written_length(self.bar))

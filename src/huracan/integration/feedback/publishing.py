@@ -26,7 +26,7 @@ from huracan.registry.statements import parsed
 from huracan.storage import from_json, to_json
 from huracan.storage.feedback_tables import challengers, drift_evidence, policy_decisions
 from huracan.storage.whole_files import make_folder, put_file, refusal
-from huracan.version import __version__
+from huracan.version import __version__, source_hash
 
 __all__ = ["OUTBOX", "publish", "published_tick"]
 
@@ -74,14 +74,13 @@ def _pointer(registry: ModelRegistry, config: HuracanConfig, tick: int, lineup: 
     """The champion pointer as the Engine writes it; None while nobody is champion of any symbol."""
     models: dict[str, str] = {}
     run_id = None
-    code: str | None = None
     for symbol, route in sorted(lineup.routes.items()):
         if None not in route.answers and not route.answers:
             continue
         version, _ = route.answers.get(None) or next(iter(route.answers.values()))
         found = lineup.served[version].version
         models[symbol] = str(registry.artifacts.path(found.digest).relative_to(registry.artifacts.folder.parent))
-        run_id, code = found.run_id, found.digest
+        run_id = found.run_id
     if not models:
         return None
     return {
@@ -89,7 +88,7 @@ def _pointer(registry: ModelRegistry, config: HuracanConfig, tick: int, lineup: 
         "run_id": run_id,
         "models": models,
         "default_costs_bps": CostModel(**config.costs.model_dump()).per_side_rate * 20_000.0,
-        "code_hash": code,
+        "code_hash": source_hash(),
         "updated_at": _written(tick),
     }
 

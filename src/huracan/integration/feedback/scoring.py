@@ -11,7 +11,7 @@ from huracan.accounting import CostModel
 from huracan.integration.feedback.comparing import compare
 from huracan.integration.feedback.evidence_log import put_evidence
 from huracan.integration.feedback.scoring_outcomes import Rubric, outcomes_of
-from huracan.integration.feedback.tick_log import Write
+from huracan.integration.feedback.tick_log import Write, last_tick
 from huracan.integration.feedback.turn import Turn
 from huracan.integration.feedback.watching import watch
 from huracan.registry.statements import Statement
@@ -41,7 +41,8 @@ def score_outcomes(turn: Turn) -> Write | None:
     works = turn.works
     labels = works.config.labels
     waited = (labels.horizon + 2 + works.config.mechanic.patience_bars) * turn.bar
-    since = turn.tick - 2 * waited
+    before = last_tick(works.database, works.name)
+    since = (turn.tick if before is None else before[0]) - 2 * waited  # after an absence what was said before it waits, too
     costs = CostModel(**works.config.costs.model_dump())
     lately = works.database.read(lambda connection: _LATELY(connection, of=works.name, since=since))
     rows, overdue = [], []

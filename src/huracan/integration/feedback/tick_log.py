@@ -12,7 +12,7 @@ from huracan.registry.statements import Statement, parsed
 from huracan.storage import Database, to_json
 from huracan.storage.feedback_tables import mechanic_ticks
 
-__all__ = ["OpenTick", "TickLog", "Write"]
+__all__ = ["OpenTick", "TickLog", "Write", "last_tick"]
 
 Write = Callable[[sa.Connection], None]
 """What a stage writes, given the connection of the transaction that also keeps the stage's number."""
