@@ -17,7 +17,7 @@ def test_the_example_on_the_page_does_what_its_comments_say(capsys: pytest.Captu
     names: dict[str, object] = {}
     for block in blocks:
         exec(compile(block, str(PAGE), "exec"), names)
-    first, later, same = capsys.readouterr().out.splitlines()
+    first, later, same, *_ = capsys.readouterr().out.splitlines()
     assert (
         first.startswith("Mechanic 'champion' at ") and "0 predictions, 0 outcomes; champion: Train a first champion" in first
     )
