@@ -94,7 +94,7 @@ def test_an_outage_of_hours_is_told_once_and_ends(champion: SmallRun, tmp_path: 
     ts = pl.col("ts").dt.epoch("ms") - champion.end_of_training
     silent = given.filter((pl.col("symbol") == OTHER) | (ts < 2 * HOUR) | (ts >= 20 * HOUR))
     seen = []
-    for bars in range(1, 30):
+    for bars in (1, 2, 5, 6, 12, 20, 21, 29):
         report = mechanic.tick(silent.filter(ts < bars * HOUR))
         seen += report.evidence
         alerts = [sentence for _, sentence in mechanic.status().alerts if ONE in sentence]
