@@ -10,6 +10,8 @@ from huracan.config.section import Duration, Rows, Section, UserPath, millisecon
 
 __all__ = ["DriftConfig", "MechanicConfig", "RetrainConfig"]
 
+_WATCHED, _FEWEST_WATCHED = 14 * 86_400_000, 500
+
 
 class DriftConfig(Section):
     """When features count as drifted: the newest window against the reference kept with a model."""
@@ -103,8 +105,18 @@ class MechanicConfig(Section):
         description="The same where the champion is shown to have lost its skill: waiting costs more then, and who takes over "
         "by chance is on trial.",
     )
-    shadow_bars: int = Field(500, ge=60, le=100_000_000, description="Bars after which an undecided challenger expires.")
-    trial_bars: int = Field(500, ge=60, le=100_000_000, description="Bars for which the old champion is kept beside a new one.")
+    shadow_bars: int | None = Field(
+        None,
+        ge=60,
+        le=100_000_000,
+        description="Bars after which an undecided challenger expires; none takes two weeks, and 500 bars at least.",
+    )
+    trial_bars: int | None = Field(
+        None,
+        ge=60,
+        le=100_000_000,
+        description="Bars for which the old champion is kept beside a new one; none takes two weeks, and 500 bars at least.",
+    )
     margin: float = Field(
         0.25,
         ge=0.0,
@@ -125,6 +137,21 @@ class MechanicConfig(Section):
         "full",
         description="How SQLite writes in a replay: full outlives a power cut, normal is faster and outlives a kill.",
     )
+
+    def watched_bars(self, bar: int, *, on_trial: bool = False) -> int:
+        """For how many bars a challenger is in shadow, or a new champion on trial.
+
+        Parameters
+        ----------
+        bar : length of a bar, in milliseconds.
+
+        Examples
+        --------
+        >>> MechanicConfig().watched_bars(3_600_000), MechanicConfig().watched_bars(60_000)
+        (500, 20160)
+        """
+        set_to = self.trial_bars if on_trial else self.shadow_bars
+        return max(_FEWEST_WATCHED, _WATCHED // bar) if set_to is None else set_to
 
     @field_validator("symbols", "learners")
     @classmethod

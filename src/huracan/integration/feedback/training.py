@@ -8,6 +8,7 @@ from huracan.integration.feedback.aliases import keep_challenger
 from huracan.integration.feedback.challenger_log import Challenger, ChallengerState, challengers_in, change_challenger
 from huracan.integration.feedback.challengers import Order, Trained, train_challenger
 from huracan.integration.feedback.turn import Turn
+from huracan.memory import give_back_freed_memory
 from huracan.mlops.alerts import AlertLevel
 from huracan.mlops.metrics import Metric
 
@@ -37,6 +38,7 @@ def train(turn: Turn) -> None:
         if trained.version is not None:
             keep_challenger(works.registry, works.name, trained.version, one.scope)
         _keep(turn, one, trained)
+        give_back_freed_memory()  # else what each training freed would stay beside what the next one needs
 
 
 def _keep(turn: Turn, one: Challenger, trained: Trained) -> None:

@@ -94,7 +94,7 @@ def _of_challenger(turn: Turn, one: Challenger) -> Verdict | None:
     match = match_of(turn, kept, champion, one.version)
     bars = (turn.tick - one.shadow_from) // turn.bar
     short_of = _short_of(turn, champion, one) if kept.get("scheduled") else None
-    return match.verdict(bars=bars, bars_allowed=turn.works.config.mechanic.shadow_bars, short_of=short_of)
+    return match.verdict(bars=bars, bars_allowed=turn.works.config.mechanic.watched_bars(turn.bar), short_of=short_of)
 
 
 def _short_of(turn: Turn, champion: int, one: Challenger) -> float:
@@ -125,4 +125,4 @@ def _of_trial(turn: Turn, trial: Trial, seen: list[Evidence]) -> Verdict | None:
             return Verdict(Outcome.ROLL_BACK, one.sentence)
     match = match_of(turn, trial.monitor, trial.version, trial.before_version)
     bars = (turn.tick - trial.since) // turn.bar
-    return match.trial(bars=bars, bars_allowed=turn.works.config.mechanic.trial_bars)
+    return match.trial(bars=bars, bars_allowed=turn.works.config.mechanic.watched_bars(turn.bar, on_trial=True))
