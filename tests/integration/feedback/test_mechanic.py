@@ -452,3 +452,15 @@ def test_candles_of_none_that_is_looked_after_are_told(champion: SmallRun, tmp_p
     mechanic = alive(champion, tmp_path / "home", source=store, mechanic={"symbols": ["NOPE-USD"]})
     with pytest.raises(NotEnoughData, match=r"none of the candles is of a symbol that is looked after \(NOPE-USD\)"):
         mechanic.tick(champion.candles)
+
+
+def test_what_turns_do_is_measured(champion: SmallRun, tmp_path: Path) -> None:
+    pytest.importorskip("prometheus_client")
+    mechanic = alive(champion, tmp_path / "home")
+    for bars in (0, 6):
+        turn(mechanic, champion, bars)
+    text = mechanic.works.metrics.text()
+    assert f'huracan_ticks_total{{name="{NAME}",result="finished"}} 2.0' in text
+    assert f'huracan_predictions_total{{name="{NAME}",role="champion",symbol="SIM01-USD"}} 7.0' in text
+    assert f'huracan_stage_seconds_count{{name="{NAME}",stage="predictions"}} 2.0' in text
+    assert f'huracan_frozen{{name="{NAME}"}} 0.0' in text
