@@ -1,0 +1,17 @@
+"""``kill -9`` at random moments of processes that live with the Mechanic: they end as one that nobody killed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from benchmarks.mechanic_checks.kills import kill_lives
+
+
+@pytest.mark.slow
+def test_processes_that_were_killed_leave_what_an_undisturbed_one_leaves(tmp_path: Path) -> None:
+    found = kill_lives(tmp_path, 6, a_life=3, seed=1)
+    assert found.defects == []
+    assert found.count == 6
+    assert found.lives >= 2
+    assert found.other == [], f"the undisturbed one left {found.hash}"
