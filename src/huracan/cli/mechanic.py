@@ -67,8 +67,14 @@ def work(
     if once:
         typer.echo(mechanic.tick(candles).sentence)
         return
-    with stop_on_signals() as stop:
-        mechanic.run(step, stop=stop, told=typer.echo)
+    port = mechanic.pipeline.config.mechanic.metrics_port
+    if port is not None:
+        typer.echo(f"Metrics: http://127.0.0.1:{mechanic.works.metrics.serve(port)}/metrics")
+    try:
+        with stop_on_signals() as stop:
+            mechanic.run(step, stop=stop, told=typer.echo)
+    finally:
+        mechanic.works.metrics.close()
 
 
 @mechanic_app.command()
