@@ -63,7 +63,7 @@ def paused(place: str, url: str, home: Path) -> Succession:
         ended = time.time()
         seconds = second.until("Mechanic '") - ended
         first.process.send_signal(signal.SIGCONT)
-        said = first.until("ended: LeaseLost", or_end=True)
+        said = first.until("this process is not Mechanic")
         return Succession(place, "paused", SHORT_LEASE, waited, seconds, silent=said > 0.0)
 
 
@@ -110,15 +110,13 @@ class _Worker:
         self._said: queue.Queue[str | None] = queue.Queue()
         threading.Thread(target=self._listen, daemon=True).start()
 
-    def until(self, begin: str, *, or_end: bool = False) -> float:
-        """Time of the first sentence that begins so; 0 where the process ended before, and that is allowed."""
+    def until(self, begin: str) -> float:
+        """Time of the first sentence that begins so."""
         deadline = time.monotonic() + _PATIENCE
         while time.monotonic() < deadline:
             with suppress(queue.Empty):
                 line = self._said.get(timeout=0.2)
                 if line is None:
-                    if or_end:
-                        return 0.0
                     raise AssertionError(f"a Mechanic ended before it said '{begin}'.")
                 at, _, sentence = line.partition(" ")
                 if sentence.startswith(begin):

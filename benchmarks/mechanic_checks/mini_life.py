@@ -42,7 +42,7 @@ from huracan.storage.feedback_tables import champion_trials
 __all__ = ["live", "states_of"]
 
 _BARS = range(312, 790, 24)
-_FLIP, _EDGE, _LEARNS_FROM = 420, 0.6, 900
+_FLIP, _EDGE, _N_BARS = 420, 0.6, 900
 _FAILS, _FREEZES, _THAWS, _ROLLS_BACK = _BARS[3], _BARS[12], _BARS[14], _BARS[17]
 _SIDES = ("before", "after")
 _USED = ("onnx", "onnxruntime", "skops.io", "huracan.registry.exports", "huracan.serving")
@@ -52,7 +52,7 @@ def live(home: Path) -> Mechanic:
     """All turns from where an earlier process stopped: a first champion, an edge that turns, a challenger that takes over after
     a freeze, one that cannot be trained, and a champion that is rolled back.
     """
-    candles = flipping_candles(_LEARNS_FROM, [_FLIP], edge=_EDGE)
+    candles = flipping_candles(_N_BARS, [_FLIP], edge=_EDGE)
     begin = int(candles["ts"].dt.epoch("ms")[0])
     told = {
         "home": str(home),
