@@ -27,6 +27,7 @@ from huracan.integration.preparation import Source, read_source
 from huracan.integration.unified_pipeline import UnifiedMLPipeline
 from huracan.market import candles_hash
 from huracan.market.schema import written_time
+from huracan.memory import give_back_freed_memory
 from huracan.model_registry import ModelRegistry
 from huracan.storage import Database
 from huracan.storage.folder_lock import held
@@ -39,6 +40,8 @@ _FOLDER = "replays"
 _LEAST_SHARE = 3
 """Of candles shorter than so many times ``mechanic.train`` the first part of as many is learned from before the first turn."""
 _FOR_EVER = "36500d"
+_TIDIED = 24
+"""Turns after which memory that was freed and kept is given back, so that a long life needs no more than a short one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +118,9 @@ def replay(
             before = last_tick(pipeline.registry.database, mechanic.name)
             begin = first if before is None else max(first, before[0])
             turns = range(begin, last + 1, step)
-            for moment in turns:
+            for number, moment in enumerate(turns):
+                if number % _TIDIED == 0:
+                    give_back_freed_memory()
                 clock.set(moment)
                 report = mechanic.tick()
                 if progress is not None:
