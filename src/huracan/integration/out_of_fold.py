@@ -49,6 +49,7 @@ class LearnerRun:
     constant : whether it says the same about every row of each fold: a constant prediction, which is the baseline itself.
     unserved : symbols that had too little history in some fold; their rows score 0.
     left_out : of an ensemble, member -> why it was none in some fold.
+    train_spread : fold -> standard deviation of its scores on its own training rows; empty for one model a symbol.
     failure : why it could not be trained, None when it could.
     """
 
@@ -62,6 +63,7 @@ class LearnerRun:
     left_out: dict[str, str] = field(default_factory=dict)
     train_rows: int = 0
     fit_seconds: float = 0.0
+    train_spread: dict[int, float] = field(default_factory=dict)
     failure: str | None = None
 
     @property
@@ -78,13 +80,14 @@ class FittedLearner:
 
     Attributes
     ----------
-    models : symbol -> model; the one key None where a model serves all symbols. levels : the same keys -> mean score on
-        training rows. unserved : symbols with too little history to fit.
+    models : symbol -> model; the one key None where a model serves all symbols. levels, spreads : the same keys -> mean and
+        standard deviation of scores on training rows. unserved : symbols with too little history to fit.
     """
 
     models: Mapping[str | None, Any]
     levels: Mapping[str | None, float]
     unserved: tuple[str, ...] = ()
+    spreads: Mapping[str | None, float] = field(default_factory=dict)
 
     @property
     def left_out(self) -> dict[str, str]:
@@ -135,16 +138,22 @@ def fit_learner(candidate: Candidate, rows: TrainingSet, *, seed: int, per_symbo
             raise NotEnoughData(f"no symbol has {_FEWEST_ROWS} training rows; one model a symbol needs at least that.")
     models: dict[str | None, Any] = {}
     levels: dict[str | None, float] = {}
+    spreads: dict[str | None, float] = {}
     for symbol, past in groups.items():
         models[symbol] = candidate.fit(past, seed=seed)
-        levels[symbol] = training_level(models[symbol], past)
-    return FittedLearner(models, levels, unserved)
+        scores = _training_scores(models[symbol], past)
+        levels[symbol], spreads[symbol] = float(np.mean(scores)), float(np.std(scores))
+    return FittedLearner(models, levels, unserved, spreads)
 
 
 def training_level(model: Any, past: TrainingSet) -> float:
     """Mean score on training rows; of a long past on rows drawn from all of it, each with the bars before it."""
+    return float(np.mean(_training_scores(model, past)))
+
+
+def _training_scores(model: Any, past: TrainingSet) -> NDArray[np.float64]:
     sample = spread_rows(len(past), _LEVEL_ROWS)
-    return float(np.mean(signal_score(model, past) if sample is None else score_rows(model, past, sample)))
+    return signal_score(model, past) if sample is None else score_rows(model, past, sample)
 
 
 def run_out_of_fold(
@@ -231,6 +240,7 @@ def _one_fold(
         "constant": bool(np.ptp(score) <= _ROUNDING * np.abs(raw).max(initial=0.0)),
         "unserved": list(fitted.unserved),
         "left_out": fitted.left_out,
+        "train_spread": fitted.spreads.get(None),
     }
     logger().debug(
         "learner scored a fold",
@@ -256,6 +266,8 @@ def _take_in(run: LearnerRun, k: int, span: slice, arrays: dict[str, NDArray[Any
     run.train_rows = max(run.train_rows, facts["train_rows"])
     run.fit_seconds += facts["seconds"]
     run.importance_by_fold[k] = facts["importance"]
+    if facts["train_spread"] is not None:
+        run.train_spread[k] = facts["train_spread"]
 
 
 def _next(jobs: Iterator[tuple[int, str]], n: int) -> Iterator[tuple[int, str]]:

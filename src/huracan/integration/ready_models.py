@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 from threadpoolctl import threadpool_limits
 
@@ -31,6 +32,7 @@ from huracan.model_info import ModelInfo
 from huracan.model_registry import ModelRegistry
 from huracan.registry.records import ModelKind, Provenance
 from huracan.statistics import adjust_p_values
+from huracan.validation.metrics import directional_payoff
 
 __all__ = [
     "Entrant",
@@ -187,7 +189,7 @@ def fit_for_service(
     settings = config.model_copy(update={"validation": config.validation.model_copy(update={"hold_out_share": 0.0})})
     plan = make_plan(settings, everything, n_splits=_JUDGED_FOLDS)
     entrants = judged_alone(settings, plan, candidates, seed=seed, n_jobs=config.training.n_jobs, policy_of=policy_of)
-    able = {name: (one.judged, one.skill) for name, one in entrants.items() if one.judged is not None and one.skill is not None}
+    able = {name: _in_units_of_each_fold(plan, one.judged) for name, one in entrants.items() if one.judged is not None}
     if not able:
         raise ModelError("; ".join(f"{name} {one.why}" for name, one in entrants.items()))
     adjusted = dict(zip(able, adjust_p_values([skill.p_value for _, skill in able.values()], method="holm").tolist()))
@@ -197,6 +199,7 @@ def fit_for_service(
     with threadpool_limits(limits=1):
         fitted = fit_learner(chosen, plan.development, seed=seed)
     model = fitted.models[None]
+    judged = _in_final_units(plan, judged, fitted)
     span = plan.times.take(plan.judged_span)
     account = backtest(prepared.source.candles, targets_frame(span, judged.target), CostModel(**config.costs.model_dump()))
     measured = {"skill": skill.mean, "ci_low": skill.ci_low, "ci_high": skill.ci_high}
@@ -222,6 +225,43 @@ def fit_for_service(
         skill=skill,
         p_adjusted=adjusted[best],
         passed_over={name: one.why for name, one in entrants.items() if name not in able},
+    )
+
+
+def _in_units_of_each_fold(plan: Plan, judged: Judged) -> tuple[Judged, Skill]:
+    """Payoffs of each fold in units of the spread of its own scores, and the skill of these; see :func:`_in_final_units`."""
+    rows, run = plan.times, judged.run
+    payoff = np.zeros(len(rows))
+    for k in range(1, len(plan.folds)):
+        tested = plan.tested(k)
+        label = rows.y[tested] - plan.mean_label(k)[rows.symbol_code[tested]]
+        spread = float(np.std(run.score[tested]))
+        payoff[tested] = directional_payoff(run.score[tested], label, center=0.0, spread=spread)
+    judged = replace(judged, payoff=payoff[plan.judged])
+    return judged, skill_of(judged.payoff, rows.decision_time[plan.judged])
+
+
+def _in_final_units(plan: Plan, judged: Judged, fitted: FittedLearner) -> Judged:
+    """Scale and positions for scores that are as wide as those of the final fit.
+
+    The fewer rows a model learned from, the more it is shrunk: scores of the first folds may be a fraction as wide as those of
+    the final fit. By their spread it would hold positions several times as large as another model of equal skill, and be called
+    better for it. How wide scores out of fold are beside those on the rows each fold learned from tells how wide those of the
+    final fit will be beside those on its own.
+    """
+    run, scale, policy = judged.run, judged.scale, judged.policy
+    spreads = run.train_spread
+    if len(spreads) < len(plan.folds) or min(spreads.values()) == 0.0:
+        return judged
+    ratio = float(np.median([np.std(run.score[plan.tested(k)]) / spreads[k] for k in range(len(plan.folds))]))
+    final = ratio * fitted.spreads[None]
+    if not (final > 0.0 and scale.spread > 0.0):
+        return judged
+    wider = final / scale.spread
+    return replace(
+        judged,
+        scale=replace(scale, spread=final, slope=scale.slope * wider),
+        policy=replace(policy, center=policy.center * wider, spread=policy.spread * wider),
     )
 
 

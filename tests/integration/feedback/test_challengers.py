@@ -16,6 +16,8 @@ from huracan.errors import StorageError
 from huracan.integration.feedback.before_use import require_usable
 from huracan.integration.feedback.candle_window import FrameWindow
 from huracan.integration.feedback.challengers import Order, Trained, train_challenger
+from huracan.integration.feedback.feature_feed import FeatureFeed
+from huracan.integration.feedback.predicting import predict
 from huracan.market import simulate_market
 from huracan.mlops.live_expectation import EXPECTATION, LiveExpectation
 from huracan.registry.kept_facts import read_facts
@@ -156,6 +158,23 @@ def test_after_a_change_few_rows_keep_the_policy_of_the_parent(
         before.policy.threshold,
         before.policy.scale,
     )
+
+
+@pytest.mark.parametrize("bars", [160, 600, 1_500])
+def test_scores_are_as_wide_live_as_their_scale_says(
+    desk: Callable[[], ModelRegistry], market: pl.DataFrame, end: int, bars: int
+) -> None:
+    """However much few rows shrink it: else it would be taken for better, or worse, than another of equal skill. Within what 480
+    scores of two symbols in other volatility may differ."""
+    registry = desk()
+    until = end - 240 * HOUR
+    parent = with_champion(registry, market, until)
+    trained(registry, market, Order(ID, NAME, "full", until, parent=parent, train_from=until - bars * HOUR))
+    served = load_served(registry, registry.get(NAME, version=2), alias=None, generation=0)
+    window = FrameWindow(market, HOUR)
+    said = predict(served, FeatureFeed(window, window.symbols, chunk=720 * HOUR), window.symbols, until, end, version_id=2)
+    assert served.outlook is not None
+    assert np.nanstd(said.score) == pytest.approx(served.outlook.spread, rel=0.25)
 
 
 def test_what_cannot_be_trained_leaves_a_reason_and_nothing_else(
