@@ -164,8 +164,8 @@ def test_after_a_change_few_rows_keep_the_policy_of_the_parent(
 def test_scores_are_as_wide_live_as_their_scale_says(
     desk: Callable[[], ModelRegistry], market: pl.DataFrame, end: int, bars: int
 ) -> None:
-    """However much few rows shrink it: else it would be taken for better, or worse, than another of equal skill. Within what 480
-    scores of two symbols in other volatility may differ."""
+    """However much few rows shrink it: else it would be taken for better, or worse, than another of equal skill. Within what
+    480 scores of two symbols in other volatility may differ."""
     registry = desk()
     until = end - 240 * HOUR
     parent = with_champion(registry, market, until)

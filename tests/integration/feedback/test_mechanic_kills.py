@@ -32,7 +32,7 @@ from huracan.storage import Database
 from huracan.storage.feedback_tables import champion_trials, mechanic_leases
 
 BARS = tuple(range(304, 740, 24))
-FAILING, FROZEN, THAWED, ROLLED = BARS[3], BARS[12], BARS[14], BARS[16]
+FAILING, FROZEN, THAWED, ROLLED = BARS[3], BARS[12], BARS[14], BARS[18]
 BEFORE, AFTER = "before", "after"
 PLAN = {1: BEFORE, 2: AFTER, 6: BEFORE, 7: AFTER, 15: AFTER, 16: BEFORE}
 """On each way to a commit: the how manieth time it is killed, and on which side of it."""
