@@ -19,7 +19,7 @@ from huracan.integration.feedback.replay_report import LIVED, NEVER, ReplayResul
 from huracan.storage.feedback_tables import challengers, live_predictions
 from huracan.storage.folder_lock import held
 
-FLIP, FIRST, LAST = 420, 312, 720
+FLIP, FIRST, LAST = 420, 312, 912
 TURNS = {"every": "24h", "start": START + FIRST * HOUR, "until": START + LAST * HOUR}
 
 
@@ -33,7 +33,7 @@ def config(home: Path, **changes: Any) -> HuracanConfig:
 
 @pytest.fixture(scope="module")
 def candles() -> pl.DataFrame:
-    return edge_market(800, [FLIP], strength=0.6)
+    return edge_market(1_000, [FLIP], strength=0.8)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_one_that_is_killed_goes_on_and_ends_the_same(lived: Replay, candles: pl
 
 def test_what_comes_after_a_turn_changes_nothing_of_it(lived: Replay, candles: pl.DataFrame, tmp_path: Path) -> None:
     """Bars after the turn drawn anew, or cut away: every row until then is the same, that of the challenger included."""
-    end = START + 648 * HOUR
+    end = START + 744 * HOUR
     turns = {**TURNS, "until": end}
     rng = np.random.default_rng(1)
     after = pl.col("ts").dt.epoch("ms") >= end
