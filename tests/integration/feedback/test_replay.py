@@ -110,7 +110,7 @@ def test_it_tells_what_was_done_and_what_was_earned(lived: Replay) -> None:
     content = result.content()
     assert content.expected is not None
     assert content.expected.low < content.expected.value < content.expected.high
-    assert content.sentence.startswith("In 17 days the Mechanic asked for 2 challengers, promoted 2 and rolled 0 back")
+    assert content.sentence.startswith("In 25 days the Mechanic asked for 2 challengers, promoted 2 and rolled 0 back")
 
 
 def test_another_setting_is_another_replay_and_what_only_surrounds_it_is_not(
@@ -127,7 +127,7 @@ def test_another_setting_is_another_replay_and_what_only_surrounds_it_is_not(
 
 def test_what_cannot_be_replayed_is_said(candles: pl.DataFrame, tmp_path: Path) -> None:
     with pytest.raises(NotEnoughData, match="no turn lies between"):
-        replay(config(tmp_path), candles, every="24h", start=START + 900 * HOUR)
+        replay(config(tmp_path), candles, every="24h", start=START + 1_100 * HOUR)
     with pytest.raises(NotEnoughData, match=r"mechanic\.symbols names X-USD"):
         replay(config(tmp_path, mechanic={"symbols": ["X-USD"]}), candles, **TURNS)
     with held(tmp_path / "mine"), pytest.raises(FolderInUse):
