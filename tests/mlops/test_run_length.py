@@ -54,7 +54,7 @@ def test_what_is_simulated_alarms_when_the_detector_does(trial: StreamingDetecto
 @pytest.mark.parametrize("rho", [0.0, 0.9])
 @pytest.mark.parametrize(
     ("kind", "wanted", "settings"),
-    [(PageHinkley, 150, {}), (Adwin, 800, {"clock": 8}), (Cusum, 150, {})],
+    [(PageHinkley, 150, {}), pytest.param(Adwin, 800, {"clock": 8}, marks=pytest.mark.slow), (Cusum, 150, {})],
     ids=["page-hinkley", "adwin", "cusum"],
 )
 def test_the_run_length_is_about_what_was_wanted(kind: type[StreamingDetector], wanted: int, settings: Any, rho: float) -> None:
