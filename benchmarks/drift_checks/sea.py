@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold, cross_val_predict
 
-from benchmarks import market_data, markdown_table
+from benchmarks import markdown_table, market_data
 from benchmarks.drift_checks import Section
 from huracan.mlops import DDM, Cusum, PageHinkley, StreamingDetector
 
@@ -23,7 +23,6 @@ __all__ = ["check", "watched"]
 DRIFTS = (12_500, 25_000, 37_500)
 LONGEST_DELAY, MOST_FALSE = 1_500, 1
 LEARNED_ON, CALIBRATED_ON, RUN_LENGTH = 1_000, 5_000, 100_000
-
 
 
 def _cusum(losses: NDArray[np.float64]) -> StreamingDetector:
@@ -41,11 +40,12 @@ WATCHES: dict[str, Callable[[NDArray[np.float64]], StreamingDetector]] = {
 
 _SAID = """
 50,000 rows, the rule changes at rows 12,500, 25,000 and 37,500, one label in ten is wrong. A logistic regression learns from
-{learned:,} rows; its losses (0 or 1) on the next {calibrated:,} calibrate the detector to one false alarm in {run_length:,}; then it watches.
-After an alarm the next {learned:,} rows are learned from, the next {calibrated:,} calibrate, and so on: about 25,000 losses are watched.
-The bar is held by Cusum, its slack chosen for what is looked for: a rise of the rate of errors by 6 points from 10 % (0.2 standard
-deviations). Rows learned and calibrated on were chosen on simulated streams of this kind, twelve with the rules in random order:
-six false alarms in all, and what was missed are rules that differ by half a unit. The others are shown beside it.
+{learned:,} rows. Its out-of-fold losses (0 or 1) on them calibrate the detector to one false alarm in {run_length:,}, so it
+watches at once; after {calibrated:,} rows it is calibrated anew on the losses of these. After an alarm {learned:,} new rows
+are learned from, and so on. The bar is held by Cusum: slack 0.1 for what is looked for, a rise of the rate of errors by 6
+points from 10 % (0.2 standard deviations), and as target one standard error more than the rate that was seen, since a rate seen
+too low by luck would alarm again and again. How many rows to learn and to calibrate on was tried on simulated streams of this
+kind with the rules in random order, not on this one. The others are shown beside it.
 
 {table}
 """.strip()
@@ -85,9 +85,7 @@ def check() -> Section:
     header = ["detector", *(f"rows to drift {i} (bar: <= 1,500)" for i in (1, 2, 3)), "false alarms (bar: <= 1)", "errors"]
     fixed = watched(X, y, None)
     rows.append(["never learned anew", "", "", "", "", f"{fixed.error_rate:.2%}"])
-    text = _SAID.format(
-        learned=LEARNED_ON, calibrated=CALIBRATED_ON, run_length=RUN_LENGTH, table=markdown_table(header, rows)
-    )
+    text = _SAID.format(learned=LEARNED_ON, calibrated=CALIBRATED_ON, run_length=RUN_LENGTH, table=markdown_table(header, rows))
     return Section("SEA: drifts found on a learner's losses", text, tuple(short))
 
 

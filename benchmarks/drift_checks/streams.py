@@ -43,8 +43,8 @@ gives the same bits.
 
 {rates}
 
-Wanted: one false alarm in {wanted:,}. {references} references of {rows:,} numbers each, {paths} fresh streams a reference, each watched
-until its first alarm, at most {longest:,} numbers; mean = numbers watched over alarms. The band is two standard errors over references.
+Wanted: one false alarm in {wanted:,}. {references} references of {rows:,} numbers each, {paths} fresh streams a reference, each
+watched until its first alarm, at most {longest:,} numbers; mean = numbers watched over alarms.
 
 {lengths}
 
@@ -97,7 +97,10 @@ def _rates(river: dict[str, float]) -> tuple[str, list[str]]:
     rows, short = [], []
     for kind in plain:
         floor = FLOORS.get(kind)
-        said = [f"{fast[kind]:,.0f}" if fast else "numba is not installed", f"{river[kind]:,.0f}" if kind in river else "has none"]
+        said = [
+            f"{fast[kind]:,.0f}" if fast else "numba is not installed",
+            f"{river[kind]:,.0f}" if kind in river else "has none",
+        ]
         rows.append([kind, f">= {floor:,}" if floor else "", f"{plain[kind]:,.0f}", *said])
         best = max(plain[kind], fast.get(kind, 0.0))
         if floor and best < floor:
