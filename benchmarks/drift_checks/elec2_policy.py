@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.drift_checks.elec2_rows import DAY, FIRST, Elec2
-from benchmarks.drift_checks.elec2_versions import Version, Vote, train
+from benchmarks.drift_checks.elec2_versions import Following, Version, train
 from huracan.mlops import Cusum, Evidence, EvidenceKind, PolicyHistory, RetrainPolicy
 
 __all__ = ["Lived", "live"]
@@ -62,8 +62,8 @@ def live(task: Elec2, policy: RetrainPolicy = POLICY) -> Lived:
     """Forecast every row from the first on; once a day look at what has become known, and train when the policy says so."""
     n = len(task.y)
     forecast, losses = np.full(n, np.nan), np.full(n, np.nan)
-    votes, version = Vote(task), train(task, FIRST)
-    votes.take(version)
+    weighed, version = Following(task), train(task, FIRST)
+    weighed.take(version)
     skill, change, moved_at = _Skill(FIRST), None, None
     trainings = [(FIRST, "the first")]
     for row in range(FIRST, n):
@@ -85,10 +85,10 @@ def live(task: Elec2, policy: RetrainPolicy = POLICY) -> Lived:
                 since = [one.since for one in evidence if one.since is not None]
                 change = max(since) // BAR if since else change
                 version = train(task, row)
-                votes.take(version)
+                weighed.take(version)
                 skill, moved_at = _Skill(row), None
                 trainings.append((row, decision.reason))
-        forecast[row] = votes.forecast(row)
+        forecast[row] = weighed.forecast(row)
         losses[row] = (forecast[row] - task.y[row]) ** 2
     return Lived(forecast, tuple(trainings))
 

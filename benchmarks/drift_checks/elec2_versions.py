@@ -11,16 +11,17 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from benchmarks.drift_checks.elec2_rows import FIRST, Elec2
-from huracan.ensembles import Hedge
+from benchmarks.drift_checks.elec2_rows import DAY, FIRST, Elec2
 
-__all__ = ["Version", "Vote", "boosting", "by_the_clock", "train"]
+__all__ = ["Following", "Version", "boosting", "by_the_clock", "train"]
 
-RECENT = 90 * 48
+RECENT = 90 * DAY
 """Rows of a season, for the member that forgets."""
 
-KEPT = 3
-"""Versions that vote: the newest and two before it."""
+FORGETS = 14 * DAY
+"""Rows after which a label counts half in the weights of the members."""
+
+_MEMBERS = 3
 
 
 def boosting(task: Elec2, first: int, last: int, begin: int, end: int) -> NDArray[np.float64]:
@@ -67,49 +68,62 @@ def train(task: Elec2, row: int) -> Version:
     return Version(row, forecasts, constant)
 
 
-class Vote:
-    """Forecasts of the last versions, weighed by what their squared errors were, as late as labels are.
+class Following:
+    """What the members of the newest version say, weighed row by row: recursive least squares that forgets.
 
-    A version that knew a column as constant has no vote once one is there that saw it move.
+    The chance of a rise is a linear function of one, of the members' forecasts, and of how often the same half-hour rose in the
+    last week and in the last four. It begins as the mean of the members; each label that becomes known moves it, and after
+    ``FORGETS`` rows a label counts half. Nothing is trained again by that: a handful of weights follow.
     """
 
     def __init__(self, task: Elec2) -> None:
         self._task = task
-        self._versions: list[Version] = []
-        self._known: list[int] = []
+        rises = task.y.astype(np.float64)
+        self._rates = [_same_half_hour(rises, days) for days in (7, 28)]
+        self._inputs = np.full((len(rises), _MEMBERS + 3), np.nan)
+        self._weights = np.array([0.0, *[1.0 / _MEMBERS] * _MEMBERS, 0.0, 0.0])
+        self._spread = np.eye(len(self._weights))
+        self._learned = FIRST
 
     def take(self, version: Version) -> None:
-        """A new version joins, the oldest leaves, and weights begin anew."""
-        self._versions = [kept for kept in [*self._versions, version] if _sees(kept, version)][-KEPT:]
-        self._forecasts = np.concatenate([kept.forecasts for kept in self._versions])
-        self._hedge = Hedge(len(self._forecasts), delay=self._task.late - 1)
-        self._begin = version.row
+        """A new version speaks from now on."""
+        self._version = version
 
     def forecast(self, row: int) -> float:
-        """Chance of a rise in ``row``; to be asked row by row."""
-        known = row - self._task.late
-        if known >= self._begin:
-            self._hedge.update((self._forecasts[:, known] - self._task.y[known]) ** 2)
-        return float(self._hedge.weights @ self._forecasts[:, row])
+        """Chance of a rise in ``row``; to be asked row by row from the first on."""
+        self._inputs[row] = [1.0, *self._version.forecasts[:, row], *(rates[row] for rates in self._rates)]
+        while self._learned < self._task.known(row):
+            self._learn(self._learned)
+            self._learned += 1
+        return float(np.clip(self._weights @ self._inputs[row], 0.0, 1.0))
+
+    def _learn(self, row: int) -> None:
+        given, kept = self._inputs[row], 0.5 ** (1.0 / FORGETS)
+        gain = self._spread @ given / (kept + given @ self._spread @ given)
+        self._weights = self._weights + gain * (self._task.y[row] - self._weights @ given)
+        self._spread = (self._spread - np.outer(gain, given @ self._spread)) / kept
 
 
-def _sees(version: Version, newer: Version) -> bool:
-    """Whether it saw all columns move that the newer one saw move."""
-    return not (~np.isnan(version.constant) & np.isnan(newer.constant)).any()
+def _same_half_hour(rises: NDArray[np.float64], days: int) -> NDArray[np.float64]:
+    """How often the same half-hour of the last ``days`` days rose, as far as there were so many; known a day before the row."""
+    total = np.zeros(len(rises))
+    for day in range(1, days + 1):
+        total[day * DAY :] += rises[: -day * DAY]
+    return total / np.clip(np.arange(len(rises)) // DAY, 1, days)
 
 
-def by_the_clock(task: Elec2, count: int, *, vote: bool) -> NDArray[np.float64]:
+def by_the_clock(task: Elec2, count: int, *, following: bool) -> NDArray[np.float64]:
     """Train ``count`` times, evenly spaced from the first row on: chance of a rise, NaN before that row.
 
-    ``vote``: with the members and the vote of :class:`Vote`; otherwise the newest boosting on all rows alone.
+    ``following``: with the members and the weights of :class:`Following`; otherwise the newest boosting on all rows alone.
     """
     n = len(task.y)
     rows = sorted({int(FIRST + i * (n - FIRST) / count) for i in range(count)})
-    forecast, votes = np.full(n, np.nan), Vote(task)
+    forecast, weighed = np.full(n, np.nan), Following(task)
     for row, end in zip(rows, [*rows[1:], n], strict=True):
-        if vote:
-            votes.take(train(task, row))
-            forecast[row:end] = [votes.forecast(at) for at in range(row, end)]
+        if following:
+            weighed.take(train(task, row))
+            forecast[row:end] = [weighed.forecast(at) for at in range(row, end)]
         else:
             forecast[row:end] = boosting(task, 0, task.known(row), row, end)
     return forecast
