@@ -27,7 +27,6 @@ FEWEST_REFERENCE, FEWEST_WINDOW = 200, 20
 
 _LEVELS = np.linspace(0.0, 1.0, 401)
 _DRAWN = 4
-_TAIL_EVENTS = 3.0
 _FEWEST_EVENTS = 1.5
 _EXACT = 10_000
 
@@ -40,6 +39,7 @@ class TestSettings:
     n_thresholds: int
     psi_bins: int
     alpha: float
+    tail_events: float = 2.5
 
     def cosines(self, n_moments: int) -> int:
         """Cosines for a reference of so many moments: as asked, at least 8, at most a tenth of the moments."""
@@ -136,7 +136,7 @@ class NumberReference:
             return self._test_constant(values, moments, notes), None
         current = WeightedSample.of(values, None if moments.even else moments.weights())
         shares = current.share(self.indicators.thresholds)
-        found = _strongest(self.indicators, shares, n)
+        found = _strongest(self.indicators, shares, n, settings.tail_events)
         statistic, exact_p = self._largest_distance(current, n, settings, notes)
         found["statistic"] = statistic
         if not settings.n_cosines:
@@ -233,11 +233,11 @@ class NumberReference:
         ratio = self.missing_variance / (self.missing_share * (1.0 - self.missing_share))
         t = (share - self.missing_share) / np.sqrt(self.missing_variance * (1.0 / n + 1.0 / m))
         events = n * min(self.missing_share, 1.0 - self.missing_share) / ratio
-        degrees = max(_FEWEST_EVENTS, min(settings.cosines(m) or np.inf, _TAIL_EVENTS * events))
+        degrees = max(_FEWEST_EVENTS, min(settings.cosines(m) or np.inf, settings.tail_events * events))
         return float(never_zero(2.0 * stdtr(degrees, -abs(t)))), share == 1.0, said
 
 
-def _strongest(indicators: QuantileIndicators, shares: NDArray[np.float64], n: int) -> dict[str, Any]:
+def _strongest(indicators: QuantileIndicators, shares: NDArray[np.float64], n: int, tail_events: float) -> dict[str, Any]:
     """p-value of the largest studentised distance at the thresholds, where it is, and what the window is worth."""
     F, variance = indicators.shares, np.diagonal(indicators.covariance)
     m, nu = indicators.n_moments, indicators.n_cosines
@@ -246,7 +246,7 @@ def _strongest(indicators: QuantileIndicators, shares: NDArray[np.float64], n: i
     t = (shares - F) / np.sqrt(variance * (1.0 / n + 1.0 / m))
     if nu:
         events = n * np.minimum(F, 1.0 - F) / inflation
-        degrees = np.clip(_TAIL_EVENTS * events, _FEWEST_EVENTS, nu)
+        degrees = np.clip(tail_events * events, _FEWEST_EVENTS, nu)
         each = 2.0 * stdtr(degrees, -np.abs(t))
         strongest = int(each.argmin())
         beside = np.diagonal(indicators.covariance, 1) / np.sqrt(variance[1:] * variance[:-1])

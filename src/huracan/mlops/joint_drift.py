@@ -18,19 +18,21 @@ __all__ = ["JointReference"]
 _MOST_ROWS = 50_000
 _FEWEST_ROWS = 100
 _CLIP = 8.0
-_ENDS = 4
+_ENDS = 2
 _APART = 0.01
 _SHOWN = 3
+_TAIL_EVENTS = 1.0  # several tests share alpha, and each looks further into the tail
 
 
 @dataclass(frozen=True, eq=False)
 class JointReference:
     """Directions in which a window is compared with the reference.
 
-    Robustly standardised columns are projected on the leading and the trailing four principal axes, and their distance from the
-    centre is taken in the metric of the shrunk covariance. A correlation that changes shows in the trailing axes, a structure
+    Robustly standardised columns are projected on the two leading and the two trailing principal axes, and their distance
+    from the centre is taken in the metric of the shrunk covariance. A correlation that changes shows in the trailing axes, a structure
     that is lost in the distance. Axes are learned from the **older half** of the reference and the projections of the newer
-    half are what a window is compared with: rows that made a covariance lie nearer to it than any others.
+    half are what a window is compared with: rows that made a covariance lie nearer to it than any others. Measured alarms at
+    5 %, 5,000 moments against 500, 10 and 50 columns: independent 6 %, AR(.9) 3 to 5 %, AR(.98) 1 to 3 %, GARCH 5 to 6 %.
 
     Attributes
     ----------
@@ -87,7 +89,8 @@ class JointReference:
         if kept.n < FEWEST_WINDOW:
             short = f"{kept.n} moments of the window have all columns; {FEWEST_WINDOW} are needed"
             return JointDrift(None, False, n_rows=len(rows), left_out=left_out, note=short)
-        found = [test.test(score, kept, settings)[0] for test, score in zip(self.tests, self._scores(rows), strict=True)]
+        strict = replace(settings, tail_events=_TAIL_EVENTS)
+        found = [test.test(score, kept, strict)[0] for test, score in zip(self.tests, self._scores(rows), strict=True)]
         told = [(column.p_value, i) for i, column in enumerate(found) if column.p_value is not None]
         if not told:
             return JointDrift(None, False, n_rows=len(rows), left_out=left_out, note="no direction varies in the reference")

@@ -13,6 +13,7 @@ from huracan.statistics.sample_checks import never_zero
 __all__ = ["QuadraticForm"]
 
 _FEWEST_EVENTS = 1.5
+_EVENTS = 2.0
 _MANY = 1e8
 
 
@@ -65,7 +66,7 @@ class QuadraticForm:
         numerator = first**2 / second
         inflation = np.diagonal(covariance) / (shares * (1.0 - shares))
         events = float(np.mean(n * shares / np.maximum(inflation, 1e-12)))
-        return cls(first, numerator, max(_FEWEST_EVENTS, min(nu * numerator, 3.0 * events)))
+        return cls(first, numerator, max(_FEWEST_EVENTS, min(nu * numerator, _EVENTS * events)))
 
     def p_value(self, statistic: float) -> float:
         """Probability of a sum as large as this."""
