@@ -12,10 +12,11 @@ from scipy.special import stdtr
 
 from huracan.mlops.drift_report import ColumnDrift, DistributionPair
 from huracan.mlops.unseen_values import UnseenValues
-from huracan.statistics.kolmogorov_smirnov import kolmogorov_smirnov, lattice_p_value, limiting_p_value
+from huracan.statistics.kolmogorov_limits import limiting_p_value
+from huracan.statistics.kolmogorov_smirnov import kolmogorov_smirnov, lattice_p_value
 from huracan.statistics.moments import Moments
 from huracan.statistics.quadratic_forms import QuadraticForm
-from huracan.statistics.quantile_indicators import QuantileIndicators, bin_projections
+from huracan.statistics.quantile_indicators import QuantileIndicators, between, bin_projections
 from huracan.statistics.sample_checks import never_zero
 from huracan.statistics.supremum import supremum_p_value
 from huracan.statistics.weighted_sample import WeightedSample
@@ -74,17 +75,19 @@ class NumberReference:
     @classmethod
     def of(cls, name: str, values: NDArray[np.floating], moments: Moments, settings: TestSettings) -> NumberReference:
         """From values in order of time, NaN where missing."""
-        gone, n_all = np.isnan(values), moments.n
-        share = variance = 0.0
-        if gone.any():
+        n_all, share, variance = moments.n, 0.0, 0.0
+        ordered = _in_order(values, moments)
+        if ordered is None:
+            gone = np.isnan(values)
             share, variance = _missing(gone, moments, settings)
             values, moments = values[~gone], moments.kept(~gone)
+            ordered = _in_order(values, moments)
         n = moments.n
         empty = np.zeros(0, np.intp)
         if n < FEWEST_REFERENCE:
             return cls(name, n, n_all, None, empty, np.zeros(0), None, share, variance)
-        sample = WeightedSample.of(values, None if moments.even else moments.weights())
-        quantiles = sample.quantiles(_LEVELS)
+        assert ordered is not None
+        sample, quantiles = ordered, ordered.quantiles(_LEVELS)
         if sample.values[0] == sample.values[-1]:
             return cls(name, n, n_all, None, empty, quantiles, float(sample.values[0]), share, variance, sample)
         indicators = QuantileIndicators.of(
@@ -108,14 +111,17 @@ class NumberReference:
         self, values: NDArray[np.floating], moments: Moments, settings: TestSettings
     ) -> tuple[ColumnDrift, DistributionPair | None]:
         """A window's values in order of time, NaN where missing; ``q_value`` is left open."""
-        gone = np.isnan(values)
         notes: list[str] = []
         missing_p, plain = None, False
-        if gone.any() or self.missing_share:
+        current = _in_order(values, moments)
+        if current is None or self.missing_share:
+            gone = np.isnan(values)
             missing_p, plain, said = self._test_missing(gone, moments, settings)
             notes.append(said)
             values, moments = values[~gone], moments.kept(~gone)
-        found, pair = self._test_values(values, moments, settings, notes)
+            current = _in_order(values, moments)
+        assert current is not None
+        found, pair = self._test_values(values, current, moments, settings, notes)
         p_value = found.get("p_value")
         if missing_p is not None and (p_value is not None or self.n_moments >= FEWEST_REFERENCE):
             found["p_value"] = missing_p if p_value is None else min(1.0, 2.0 * min(p_value, missing_p))
@@ -123,7 +129,12 @@ class NumberReference:
         return ColumnDrift(self.name, "number", note="; ".join(notes), **found), pair
 
     def _test_values(
-        self, values: NDArray[np.floating], moments: Moments, settings: TestSettings, notes: list[str]
+        self,
+        values: NDArray[np.floating],
+        current: WeightedSample,
+        moments: Moments,
+        settings: TestSettings,
+        notes: list[str],
     ) -> tuple[dict[str, Any], DistributionPair | None]:
         n = moments.n
         if self.n_moments < FEWEST_REFERENCE:
@@ -134,7 +145,6 @@ class NumberReference:
             return {"drifted": n == 0}, None
         if self.indicators is None:
             return self._test_constant(values, moments, notes), None
-        current = WeightedSample.of(values, None if moments.even else moments.weights())
         shares = current.share(self.indicators.thresholds)
         found = _strongest(self.indicators, shares, n, settings.tail_events)
         statistic, exact_p = self._largest_distance(current, n, settings, notes)
@@ -191,7 +201,7 @@ class NumberReference:
     ) -> tuple[dict[str, float], tuple[NDArray[np.float64], NDArray[np.float64]]]:
         assert self.indicators is not None
         expected = self.indicators.bin_shares(self.deciles)
-        observed = np.diff(shares[self.deciles], prepend=0.0, append=1.0)
+        observed = between(shares[self.deciles])
         if len(expected) < 2:
             return {}, (expected, observed)
         if settings.n_cosines:
@@ -279,6 +289,12 @@ def stability(
     psi = float(((held - expected) * np.log(held / expected)).sum())
     error = 1.0 / n + 1.0 / m
     return {"psi": psi, "psi_p_value": null.p_value(psi / error), "psi_critical": null.critical(alpha) * error}
+
+
+def _in_order(values: NDArray[np.floating], moments: Moments) -> WeightedSample | None:
+    """The sample; None where a value is missing: NaN comes last in order."""
+    sample = WeightedSample.of(values, None if moments.even else moments.weights())
+    return None if len(values) and np.isnan(sample.values[-1]) else sample
 
 
 def _missing(gone: NDArray[np.bool_], moments: Moments, settings: TestSettings) -> tuple[float, float]:

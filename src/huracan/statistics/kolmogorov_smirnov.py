@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from huracan.errors import DataError
 from huracan.statistics.compiled import compiled_loops
+from huracan.statistics.kolmogorov_limits import limiting_p_value
 from huracan.statistics.sample_checks import as_sample, never_zero
 
 __all__ = ["KolmogorovSmirnov", "kolmogorov_smirnov", "largest_gap", "lattice_p_value"]
@@ -132,13 +133,6 @@ def lattice_p_value(steps: int, m: int, n: int, *, kernels: Any = None) -> float
         return min(1.0, float(kernels.leaving(steps, m, n)))
     p = 1.0 - _staying(steps, m, n)
     return min(1.0, p if p > _TAIL else _leaving(steps, m, n))
-
-
-def limiting_p_value(distance: float, m: int, n: int) -> float:
-    """That of one sample of ``m n / (m + n)`` rows, as large samples are judged by scipy too."""
-    from scipy.stats import kstwo
-
-    return float(np.clip(kstwo.sf(distance, np.round(m * n / (m + n))), 0.0, 1.0))
 
 
 def _staying(steps: int, m: int, n: int) -> float:

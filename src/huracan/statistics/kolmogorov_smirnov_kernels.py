@@ -17,9 +17,12 @@ def _merged(a: Any, b: Any, rise_a: int, rise_b: int) -> tuple[int, int]:
     i = j = gap = largest = place = 0
     while j < n:
         value = b[j]
+        start = i
+        while i + 8 < m and a[i + 8] < value:
+            i += 8
         while i < m and a[i] < value:
             i += 1
-            gap += rise_a
+        gap += (i - start) * rise_a
         if abs(gap) > largest:
             largest, place = abs(gap), j
         while i < m and a[i] == value:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from huracan.statistics.moments import Moments
 from huracan.statistics.weighted_sample import WeightedSample
 
-__all__ = ["QuantileIndicators", "bin_projections", "quantile_thresholds"]
+__all__ = ["QuantileIndicators", "between", "bin_projections", "never_too_steady", "quantile_thresholds"]
 
 _BLOCKS = 1_000
 _STEADIEST = 0.25
@@ -90,7 +90,7 @@ class QuantileIndicators:
 
     def bin_shares(self, at: NDArray[np.intp]) -> NDArray[np.float64]:
         """Shares of the bins between the thresholds numbered ``at``, the outer ones open: (len(at) + 1,)."""
-        return np.diff(self.shares[at], prepend=0.0, append=1.0)
+        return between(self.shares[at])
 
     def bin_covariance(self, at: NDArray[np.intp]) -> NDArray[np.float64]:
         """Long-run covariance of those shares."""
@@ -166,6 +166,13 @@ def bin_projections(
         weights = None if weights is None else weights[first:]
     table = np.bincount(cell, weights, minlength=blocks * n_bins).reshape(blocks, n_bins) / length
     return share, _cosines(blocks, n_cosines) @ (table - share) * np.sqrt(length)
+
+
+def between(shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Shares of the bins between shares at or below their bounds, the outer bins open."""
+    bounds = np.empty(len(shares) + 2)
+    bounds[0], bounds[1:-1], bounds[-1] = 0.0, shares, 1.0
+    return bounds[1:] - bounds[:-1]
 
 
 def independent_covariance(shares: NDArray[np.float64]) -> NDArray[np.float64]:

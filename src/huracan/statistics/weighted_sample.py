@@ -43,6 +43,8 @@ class WeightedSample:
 
     def share(self, at: NDArray[np.floating], side: Literal["left", "right"] = "right") -> NDArray[np.float64]:
         """Share of the weight at or below each value, or strictly below (``side="left"``)."""
+        if at.dtype != self.values.dtype and np.array_equal(exact := at.astype(self.values.dtype), at):
+            at = exact  # numpy would copy all values into the wider type
         place = np.searchsorted(self.values, at, side=side)
         if self.cumulative is None:
             return place / len(self.values)
