@@ -42,7 +42,7 @@ def many_features() -> Section:
             short.append(f"AR({rho:g}): {share:.1%} of the drifted columns found, bar {least:.0%}")
     header = ["columns", "false claims (bar 5 %)", "bar", "drifted columns found", "any claim where nothing drifted"]
     text = (
-        f"{FEATURES} columns with correlation .5, {DRIFTED} of them moved by one standard deviation, {REPETITIONS} tables a row; "
-        "q-values of Benjamini and Yekutieli at 5 %.\n\n" + markdown_table(header, rows)
+        f"{FEATURES} columns with correlation .5, {DRIFTED} of them moved by one standard deviation, {REPETITIONS} tables a "
+        "row; q-values of Benjamini and Yekutieli at 5 %.\n\n" + markdown_table(header, rows)
     )
     return Section("Many features", text, tuple(short))

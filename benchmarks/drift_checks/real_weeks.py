@@ -55,8 +55,8 @@ def real_weeks() -> Section:
     header = ["feature", "alarms at 5 %", "naive", "at 1 %", "naive", "claims (5 %, corrected)"]
     text = (
         f"{len(pairs)} weeks of {len(calm)} symbols without the event, in them or in their reference; each week of {WEEK:,} "
-        f"minutes against the {WEEKS} weeks before it. Weeks of a market do differ, in volatility above all: that is no error of the "
-        "test.\n\n"
+        f"minutes against the {WEEKS} weeks before it. Weeks of a market do differ, in volatility above all: that is no error "
+        "of the test.\n\n"
         + markdown_table(header, rows)
         + "\n\nThe week of 9 October 2025:\n\n"
         + markdown_table(["symbol", "columns that drifted", "smallest q"], found)

@@ -76,8 +76,8 @@ def sizes() -> Section:
             short.append(f"{name}: alarms on {found.robust:.1%} of unchanged windows, bar {MOST:.0%}")
     header = ["nothing changed", "bar", "alarms at 5 %", "naive KS", "at 0.1 %", "PSI's p at 5 %", "PSI > .1"]
     text = (
-        f"{REPETITIONS:,} series a row, one standard error is .5 points at 5 %; references of {REFERENCE:,}, windows of {WINDOW}. "
-        'The naive test is `dependence="independent"`, equal to scipy\'s.\n\n' + markdown_table(header, rows)
+        f"{REPETITIONS:,} series a row, one standard error is .5 points at 5 %; references of {REFERENCE:,}, windows of "
+        f'{WINDOW}. The naive test is `dependence="independent"`, equal to scipy\'s.\n\n' + markdown_table(header, rows)
     )
     return Section("False alarms", text, tuple(short))
 

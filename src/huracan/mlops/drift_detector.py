@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -22,6 +23,8 @@ from huracan.statistics.sample_checks import check_open_unit
 __all__ = ["Dependence", "DriftDetector"]
 
 Dependence = Literal["auto", "independent"]
+
+T = TypeVar("T")
 
 _ALIKE = 0.05
 _ASSUMPTIONS = {
@@ -55,6 +58,7 @@ class DriftDetector:
     multivariate : whether all numeric columns are also tested together.
     psi_bins : reference quantile bins of the population stability index.
     min_share : share of the columns that must drift before ``DriftReport.drifted`` is true by columns alone.
+    n_jobs : threads over columns; the result is the same.
 
     Attributes
     ----------
@@ -89,6 +93,7 @@ class DriftDetector:
         multivariate: bool = True,
         psi_bins: int = 10,
         min_share: float = 0.0,
+        n_jobs: int = 1,
     ) -> None:
         self.alpha = alpha
         self.correction: Correction = correction
@@ -98,6 +103,7 @@ class DriftDetector:
         self.multivariate = multivariate
         self.psi_bins = psi_bins
         self.min_share = min_share
+        self.n_jobs = n_jobs
 
     def fit(self, reference: Any, *, columns: Sequence[str] | None = None, recipe_hash: str | None = None) -> DriftDetector:
         """Learn what later windows are compared with.
@@ -119,12 +125,14 @@ class DriftDetector:
             raise DataError("the reference has no column to test; at least one besides symbol, ts and segment was expected.")
         if rows.moments.n < FEWEST_REFERENCE:
             raise NotEnoughData(f"the reference has {rows.moments.n} moments; at least {FEWEST_REFERENCE} are needed.")
-        made: dict[str, ReferenceColumn] = {}
-        for name, values in rows.columns.items():
+
+        def made_of(name: str) -> ReferenceColumn:
+            values = rows.columns[name]
             if isinstance(values, np.ndarray):
-                made[name] = NumberReference.of(name, values, rows.moments, settings)
-            else:
-                made[name] = CategoryReference.of(name, values, rows.moments, settings)
+                return NumberReference.of(name, values, rows.moments, settings)
+            return CategoryReference.of(name, values, rows.moments, settings)
+
+        made = dict(zip(rows.columns, self._each(made_of, list(rows.columns)), strict=True))
         joint = JointReference.of(_numbers(rows), rows.moments, settings) if self.multivariate else None
         self.reference_ = Reference(
             columns=made,
@@ -203,21 +211,26 @@ class DriftDetector:
     def _columns(
         self, rows: DriftRows, match: ColumnMatch, settings: TestSettings
     ) -> tuple[list[ColumnDrift], dict[str, DistributionPair]]:
-        found: list[ColumnDrift] = []
-        pairs: dict[str, DistributionPair] = {}
         kinds = self.reference_.kinds()
-        for name in self.reference_.columns:
-            if name in match.missing:
-                found.append(ColumnDrift(name, kinds[name], drifted=True, note="missing in the window"))
-            elif name in match.other_kind:
+        missing, other_kind = set(match.missing), set(match.other_kind)
+
+        def found_of(name: str) -> tuple[ColumnDrift, DistributionPair | None]:
+            if name in missing:
+                return ColumnDrift(name, kinds[name], drifted=True, note="missing in the window"), None
+            if name in other_kind:
                 note = f"a {kinds[name]} in the reference and a {rows.kind(name)} in the window"
-                found.append(ColumnDrift(name, kinds[name], drifted=True, note=note))
-            else:
-                column, pair = self._test(name, name, rows, settings)
-                found.append(column)
-                if pair is not None:
-                    pairs[name] = pair
-        return found, pairs
+                return ColumnDrift(name, kinds[name], drifted=True, note=note), None
+            return self._test(name, name, rows, settings)
+
+        found = self._each(found_of, list(self.reference_.columns))
+        return [column for column, _ in found], {pair.feature: pair for _, pair in found if pair is not None}
+
+    def _each(self, work: Callable[[str], T], names: list[str]) -> list[T]:
+        """Work on every column, by threads where they were asked for; in order."""
+        if self.n_jobs == 1 or len(names) < 2:
+            return [work(name) for name in names]
+        with ThreadPoolExecutor(self.n_jobs) as threads:
+            return list(threads.map(work, names))
 
     def _test(
         self, name: str, called: str, rows: DriftRows, settings: TestSettings
@@ -275,7 +288,7 @@ class DriftDetector:
             raise DataError(f"correction is {self.correction!r}; one of {', '.join(CORRECTIONS)} was expected.")
         if self.dependence not in _ASSUMPTIONS:
             raise DataError(f"dependence is {self.dependence!r}; 'auto' or 'independent' was expected.")
-        for name, least in (("n_cosines", 8), ("n_thresholds", 1), ("psi_bins", 2)):
+        for name, least in (("n_cosines", 8), ("n_thresholds", 1), ("psi_bins", 2), ("n_jobs", 1)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
                 raise DataError(f"{name} is {value!r}; a whole number of at least {least} was expected.")

@@ -29,10 +29,11 @@ class JointReference:
     """Directions in which a window is compared with the reference.
 
     Robustly standardised columns are projected on the two leading and the two trailing principal axes, and their distance
-    from the centre is taken in the metric of the shrunk covariance. A correlation that changes shows in the trailing axes, a structure
-    that is lost in the distance. Axes are learned from the **older half** of the reference and the projections of the newer
-    half are what a window is compared with: rows that made a covariance lie nearer to it than any others. Measured alarms at
-    5 %, 5,000 moments against 500, 10 and 50 columns: independent 6 %, AR(.9) 3 to 5 %, AR(.98) 1 to 3 %, GARCH 5 to 6 %.
+    from the centre is taken in the metric of the shrunk covariance. A correlation that changes shows in the trailing axes, a
+    structure that is lost in the distance. Axes are learned from the **older half** of the reference and the projections of
+    the newer half are what a window is compared with: rows that made a covariance lie nearer to it than any others. Alarms
+    at a nominal 5 %, 5,000 moments against 500, 10 to 50 columns: independent 6 %, AR(.9) 3 to 5 %, AR(.98) 1 to 3 %, GARCH
+    5 to 6 %.
 
     Attributes
     ----------

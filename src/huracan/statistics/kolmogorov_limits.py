@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from math import exp, pi, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,17 +44,23 @@ def limiting_p_value(distance: float, m: int, n: int) -> float:
 
 def _pelz_good(n: int, distance: float) -> float:
     """``P(D_n <= distance)`` by the four leading terms in powers of ``n ** -0.5``."""
-    z = n**0.5 * distance
-    terms = np.arange(1, int(16 * z / np.pi) + 3)
-    a, b = ((2 * terms - 1) * np.pi / 2) ** 2, (terms * np.pi) ** 2
-    odd, even = np.exp(-a / (2 * z**2)), np.exp(-b / (2 * z**2))
-    first = odd.sum() / z
-    second = ((a - z**2) * odd).sum() / (6 * z**4)
-    third = ((6 * z**6 + 2 * z**4 + (2 * z**4 - 5 * z**2) * a + (1 - 2 * z**2) * a**2) * odd).sum() / (72 * z**7)
-    third -= (b * even).sum() / (36 * z**3)
-    cubic = (5 - 30 * z**2) * a**3 + (212 * z**4 - 60 * z**2) * a**2 + (135 * z**4 - 96 * z**6) * a - 30 * z**6 - 90 * z**8
-    fourth = (cubic * odd).sum() / (6480 * z**10) + ((3 * z**2 - b) * b * even).sum() / (216 * z**6)
-    return float((2 * np.pi) ** 0.5 * (first + second / n**0.5 + third / n + fourth / n**1.5))
+    z2 = n * distance * distance
+    z = sqrt(z2)
+    z4, z6 = z2 * z2, z2**3
+    first = second = third = fourth = beside_third = beside_fourth = 0.0
+    for k in range(int(16 * z / pi) + 2, 0, -1):
+        a, b = ((2 * k - 1) * pi / 2) ** 2, (k * pi) ** 2
+        odd, even = exp(-a / (2 * z2)), b * exp(-b / (2 * z2))
+        first += odd
+        second += (a - z2) * odd
+        third += (6 * z6 + 2 * z4 + (2 * z4 - 5 * z2) * a + (1 - 2 * z2) * a * a) * odd
+        cubic = (5 - 30 * z2) * a * a + (212 * z4 - 60 * z2) * a + 135 * z4 - 96 * z6
+        fourth += (cubic * a - 30 * z6 - 90 * z4 * z4) * odd
+        beside_third += even
+        beside_fourth += (3 * z2 - b) * even
+    third = third / (72 * z6 * z) - beside_third / (36 * z2 * z)
+    fourth = fourth / (6480 * z6 * z4) + beside_fourth / (216 * z6)
+    return sqrt(2 * pi) * (first / z + second / (6 * z4) / sqrt(n) + third / n + fourth / n**1.5)
 
 
 def _one_sided(n: int, distance: float) -> float:

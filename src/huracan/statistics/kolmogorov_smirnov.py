@@ -14,11 +14,12 @@ from huracan.statistics.compiled import compiled_loops
 from huracan.statistics.kolmogorov_limits import limiting_p_value
 from huracan.statistics.sample_checks import as_sample, never_zero
 
-__all__ = ["KolmogorovSmirnov", "kolmogorov_smirnov", "largest_gap", "lattice_p_value"]
+__all__ = ["KERNELS", "KolmogorovSmirnov", "kolmogorov_smirnov", "largest_gap", "lattice_p_value"]
 
 _EXACT_ROWS = 10_000
 _EXACT_PRODUCT = 100_000_000
-_KERNELS = "huracan.statistics.kolmogorov_smirnov_kernels"
+KERNELS = "huracan.statistics.kolmogorov_smirnov_kernels"
+"""What numba compiles, where it is installed."""
 _TAIL = 1e-8
 
 
@@ -197,7 +198,7 @@ def _leaving(steps: int, m: int, n: int) -> float:
 def _kernels(compiled: bool | None) -> Any:
     if compiled is False:
         return None
-    kernels = compiled_loops(_KERNELS)
+    kernels = compiled_loops(KERNELS)
     if kernels is None and compiled:
         raise DataError("compiled=True, and numba is not installed; `pip install huracan[fast]` brings it.")
     return kernels

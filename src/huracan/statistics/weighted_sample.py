@@ -54,10 +54,10 @@ class WeightedSample:
         """The smallest value at or below which lies at least the share asked for; the smallest of all at 0."""
         n = len(self.values)
         if self.cumulative is None:
-            place = np.ceil(levels * n - 1e-9).astype(np.intp) - 1
+            place = np.maximum(np.ceil(levels * n - 1e-9), 1.0).astype(np.intp) - 1
         else:
-            place = np.searchsorted(self.cumulative, levels - 1e-12, side="left")
-        return self.values[np.clip(place, 0, n - 1)].astype(np.float64)
+            place = np.minimum(np.searchsorted(self.cumulative, levels - 1e-12, side="left"), n - 1)
+        return self.values[place].astype(np.float64)
 
     def gap(self, other: WeightedSample) -> tuple[float, float]:
         """The largest distance of the two distribution functions, and a value where it is reached."""
@@ -78,7 +78,8 @@ class WeightedSample:
             if len(a) < len(b):
                 a, b = b, a
             if len(a) % len(b) == 0:
-                return float(np.abs(a.reshape(len(b), -1) - b[:, None]).mean(dtype=np.float64))
+                apart = a.reshape(len(b), -1) - b[:, None]
+                return float(np.abs(apart, out=apart).mean())
             i, j, width = _merged_levels(len(a), len(b))
             return float(np.abs(a[i] - b[j]) @ width)
         points = np.sort(np.concatenate([a, b]))

@@ -1,0 +1,34 @@
+"""Drift of data: how rarely it is seen where there is none, how surely where there is some, and how fast.
+
+Every table has the naive test beside: the one that supposes independent rows. On a market it alarms on nearly every window, and
+whoever believes it retrains for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from benchmarks import ShortOfBar
+from benchmarks.drift_checks import Section
+from benchmarks.drift_checks.exactness import exactness
+from benchmarks.drift_checks.many_features import many_features
+from benchmarks.drift_checks.power import power
+from benchmarks.drift_checks.psi import psi
+from benchmarks.drift_checks.real_weeks import real_weeks
+from benchmarks.drift_checks.sizes import sizes
+from benchmarks.drift_checks.speed import speed
+
+__all__ = ["SECTIONS", "main"]
+
+SECTIONS: tuple[Callable[[], Section], ...] = (exactness, sizes, power, psi, many_features, real_weeks, speed)
+"""Equality first, time last."""
+
+
+def main() -> str:
+    """All sections, one page."""
+    found = [section() for section in SECTIONS]
+    page = "\n\n".join(["# Drift", *(f"## {section.title}\n\n{section.text}" for section in found)])
+    short = [sentence for section in found for sentence in section.short]
+    if short:
+        raise ShortOfBar(short, page)
+    return page
