@@ -343,3 +343,8 @@ def test_the_documented_path_gives_the_very_same_class() -> None:
     from src.cloud.training.ml_framework.mlops.drift_detector import DriftDetector as module_level
 
     assert exported is DriftDetector and module_level is DriftDetector
+
+
+def test_threads_change_nothing(reference: dict[str, NDArray[np.float64]], fitted: DriftDetector) -> None:
+    report = DriftDetector(n_jobs=2).fit(reference).detect(window())
+    assert report == fitted.detect(window())

@@ -6,10 +6,11 @@ from math import comb
 
 import numpy as np
 import pytest
-from scipy.stats import ks_2samp
+from scipy.stats import ks_2samp, kstwo
 
 from huracan.errors import DataError, NotEnoughData
 from huracan.statistics.compiled import compiled_loops
+from huracan.statistics.kolmogorov_limits import limiting_p_value
 from huracan.statistics.kolmogorov_smirnov import kolmogorov_smirnov, lattice_p_value
 
 KERNELS = compiled_loops("huracan.statistics.kolmogorov_smirnov_kernels")
@@ -55,6 +56,16 @@ def test_compiled_and_plain_count_the_same_paths() -> None:
         steps = round(distance * m * n / np.gcd(m, n))
         plain, compiled = lattice_p_value(steps, m, n), lattice_p_value(steps, m, n, kernels=KERNELS)
         assert plain == pytest.approx(compiled, abs=1e-12) and plain == pytest.approx(compiled, rel=1e-6)
+
+
+def test_the_limit_is_scipys_in_every_case() -> None:
+    rng = np.random.default_rng(2)
+    for _ in range(400):
+        m, n = (int(rows) for rows in rng.integers(150, 60_000, 2))
+        rows = round(m * n / (m + n))
+        distance = min(float(rng.uniform(0.2, 20.0) / rows**0.5), 0.99)
+        expected = float(kstwo.sf(distance, rows))
+        assert limiting_p_value(distance, m, n) == pytest.approx(expected, abs=1e-13, rel=1e-8)
 
 
 def test_what_is_no_sample_is_refused() -> None:
