@@ -30,6 +30,7 @@ _LEVELS = np.linspace(0.0, 1.0, 401)
 _DRAWN = 4
 _FEWEST_EVENTS = 1.5
 _EXACT = 10_000
+_SMALLEST_SPREAD = 1e-300
 
 
 @dataclass(frozen=True)
@@ -104,8 +105,10 @@ class NumberReference:
 
     @property
     def spread(self) -> float:
-        """Robust standard deviation; 0 where at least half of the values are one."""
-        return float(self.quantiles[300] - self.quantiles[100]) / 1.349 if len(self.quantiles) else 0.0
+        """Robust standard deviation; 0 where at least half of the values are one, or not finite."""
+        if not len(self.quantiles) or not np.isfinite(self.quantiles[[100, 300]]).all():
+            return 0.0
+        return float(self.quantiles[300] / 1.349 - self.quantiles[100] / 1.349)
 
     def test(
         self, values: NDArray[np.floating], moments: Moments, settings: TestSettings
@@ -165,7 +168,7 @@ class NumberReference:
             return {}
         unseen = UnseenValues.of(other, moments, n_reference=self.n_moments)
         notes.append(f"stood still at {self.constant:g} in the reference and is another value at {unseen.moments} moments")
-        direction = "higher" if float(np.mean(values)) > self.constant else "lower"
+        direction = "higher" if np.count_nonzero(values > self.constant) * 2 >= np.count_nonzero(other) else "lower"
         told = {"p_value": unseen.p_value, "drifted": unseen.plain, "direction": direction, "at": self.constant}
         return {"statistic": float(other.mean()), **told}
 
@@ -214,17 +217,20 @@ class NumberReference:
 
     def _moved(self, current: WeightedSample, notes: list[str]) -> float | None:
         """Wasserstein's distance in units of the spread."""
-        if self.spread == 0.0:
+        if self.spread < _SMALLEST_SPREAD:
             return None
         reference = self.sample or WeightedSample(self.quantiles)
         ends = (reference.values[0], reference.values[-1], current.values[0], current.values[-1])
         if not np.isfinite(ends).all():
             notes.append("holds infinite values, which count as beyond every threshold")
             return None
-        if self.sample is None:
-            apart = np.abs(self.quantiles - current.quantiles(_LEVELS))
-            return float((apart[1:] + apart[:-1]).mean() / 2) / self.spread
-        return reference.wasserstein(current) / self.spread
+        with np.errstate(over="ignore"):
+            if self.sample is None:
+                apart = np.abs(self.quantiles - current.quantiles(_LEVELS))
+                moved = float((apart[1:] + apart[:-1]).mean() / 2) / self.spread
+            else:
+                moved = reference.wasserstein(current) / self.spread
+        return moved if np.isfinite(moved) else None
 
     def _test_missing(
         self, gone: NDArray[np.bool_], moments: Moments, settings: TestSettings
@@ -232,11 +238,12 @@ class NumberReference:
         """p-value of the share of missing values, whether it is a change by itself, and what to say."""
         n = moments.n
         weights = moments.weights()
-        share = float(gone.mean()) if weights is None else float(weights @ gone) / n
+        every = bool(gone.all())
+        share = 1.0 if every else float(gone.mean()) if weights is None else float(weights @ gone) / n
         said = f"missing: {share:.1%} of the window, {self.missing_share:.1%} of the reference"
         m = self.n_all
         if self.missing_share == 1.0:
-            return None, share < 1.0, said
+            return None, not every, said
         if self.missing_share == 0.0:
             unseen = UnseenValues.of(gone, moments, n_reference=m)
             return unseen.p_value, unseen.plain, said
@@ -244,7 +251,7 @@ class NumberReference:
         t = (share - self.missing_share) / np.sqrt(self.missing_variance * (1.0 / n + 1.0 / m))
         events = n * min(self.missing_share, 1.0 - self.missing_share) / ratio
         degrees = max(_FEWEST_EVENTS, min(settings.cosines(m) or np.inf, settings.tail_events * events))
-        return float(never_zero(2.0 * stdtr(degrees, -abs(t)))), share == 1.0, said
+        return float(never_zero(2.0 * stdtr(degrees, -abs(t)))), every, said
 
 
 def _strongest(indicators: QuantileIndicators, shares: NDArray[np.float64], n: int, tail_events: float) -> dict[str, Any]:
@@ -299,6 +306,8 @@ def _in_order(values: NDArray[np.floating], moments: Moments) -> WeightedSample 
 
 def _missing(gone: NDArray[np.bool_], moments: Moments, settings: TestSettings) -> tuple[float, float]:
     """Share of missing values, and its long-run variance."""
+    if gone.all():
+        return 1.0, 0.0
     share, projection = bin_projections(gone.astype(np.intp), 2, moments, settings.cosines(moments.n))
     independent = float(share[0] * share[1])
     estimated = float((projection[:, 1] ** 2).mean()) if len(projection) else independent

@@ -18,6 +18,7 @@ __all__ = ["JointReference"]
 _MOST_ROWS = 50_000
 _FEWEST_ROWS = 100
 _CLIP = 8.0
+_LARGEST = 1e100  # squares and products of these are finite
 _ENDS = 2
 _APART = 0.01
 _SHOWN = 3
@@ -66,7 +67,7 @@ class JointReference:
             return f"{kept.n} moments of the reference have all columns; {needed} are needed"
         quarter, median, three = np.percentile(older, [25, 50, 75], axis=0)
         spread = (three - quarter) / 1.349
-        deviation = np.clip((older - median), -1e150, 1e150).std(axis=0)
+        deviation = older.std(axis=0)
         spread = np.where(spread > 1e-3 * deviation, spread, deviation)
         unit = np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 1e-9 * (np.abs(median) + 1e-12))
         values, vectors = principal_axes(np.clip((older - median) * unit, -_CLIP, _CLIP))
@@ -123,7 +124,8 @@ def _varies(values: NDArray[np.floating]) -> bool:
 
 
 def _rows(columns: list[NDArray[np.floating]]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Rows without a missing value (n, d), and which rows those are."""
+    """Rows without a missing value (n, d), the infinite and nearly so brought near, and which rows those are."""
     matrix: NDArray[np.float64] = np.column_stack(columns).astype(np.float64, copy=False)
+    matrix = np.clip(matrix, -_LARGEST, _LARGEST)
     whole: NDArray[np.bool_] = np.logical_not(np.isnan(matrix).any(axis=1))
     return (matrix if whole.all() else matrix[whole]), whole
