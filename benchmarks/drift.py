@@ -17,10 +17,11 @@ from benchmarks.drift_checks.psi import psi
 from benchmarks.drift_checks.real_weeks import real_weeks
 from benchmarks.drift_checks.sizes import sizes
 from benchmarks.drift_checks.speed import speed
+from benchmarks.drift_checks.together import together
 
 __all__ = ["SECTIONS", "main"]
 
-SECTIONS: tuple[Callable[[], Section], ...] = (exactness, sizes, power, psi, many_features, real_weeks, speed)
+SECTIONS: tuple[Callable[[], Section], ...] = (exactness, sizes, power, psi, many_features, together, real_weeks, speed)
 """Equality first, time last."""
 
 

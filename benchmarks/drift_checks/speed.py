@@ -27,7 +27,7 @@ __all__ = ["speed"]
 
 COLUMNS = (50, 200)
 REFERENCE, WINDOW = 50_000, 5_000
-ROUNDS, PEER_ROUNDS = 9, 2
+ROUNDS, PEER_ROUNDS = 9, 1
 THREADS = 2
 LEAST = {"plain": 5.0, "fast": 15.0, "Evidently": 100.0}
 EQUAL = 1e-9

@@ -30,6 +30,7 @@ _LEVELS = np.linspace(0.0, 1.0, 401)
 _DRAWN = 4
 _FEWEST_EVENTS = 1.5
 _EXACT = 10_000
+_FEW_WORTH = 40.0
 _SMALLEST_SPREAD = 1e-300
 
 
@@ -152,6 +153,11 @@ class NumberReference:
         found = _strongest(self.indicators, shares, n, settings.tail_events)
         statistic, exact_p = self._largest_distance(current, n, settings, notes)
         found["statistic"] = statistic
+        worth = found["n_eff"] * self.n_moments / n
+        if worth < _FEW_WORTH:
+            notes.append(
+                f"remembers long: the whole reference is worth {worth:.0f} independent moments, p-values err to be small"
+            )
         if not settings.n_cosines:
             found["p_value"] = exact_p
         psi, bins = self._stability(shares, n, settings)

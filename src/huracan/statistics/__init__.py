@@ -2,8 +2,9 @@
 
 Means over time and their tests (``ewc``, ``all_pairs``), many models (``romano_wolf``, ``superior_ability``,
 ``confidence_set``, ``simultaneous``), decisions while data arrives (``sequential``), forecasts and Sharpe ratios
-(``forecast_comparison``, ``sharpe_difference``), the block bootstrap, runs on tasks (``interquartile``), and
-the textbook tests for independent observations (``two_samples``, ``effect_sizes``, ``power``).
+(``forecast_comparison``, ``sharpe_difference``), the block bootstrap, runs on tasks (``interquartile``), distributions of a window and a
+reference (``quantile_indicators``, ``supremum``, ``quadratic_forms``), and the textbook tests for independent observations
+(``two_samples``, ``kolmogorov_smirnov``, ``effect_sizes``, ``power``).
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from huracan.statistics.interquartile import (
     probability_of_improvement,
     stratified_bootstrap_interval,
 )
+from huracan.statistics.kolmogorov_smirnov import KolmogorovSmirnov, kolmogorov_smirnov
 from huracan.statistics.loss_path import LossPath, loss_path
 from huracan.statistics.multiple_testing import CORRECTIONS, Correction, adjust_p_values
 from huracan.statistics.persistence import choose_n_cosines, default_n_cosines
@@ -55,6 +57,7 @@ __all__ = [
     "EffectSize",
     "EwcTest",
     "GiacominiWhite",
+    "KolmogorovSmirnov",
     "LossPath",
     "MannWhitney",
     "ModelConfidenceSet",
@@ -87,6 +90,7 @@ __all__ = [
     "giacomini_white",
     "hedges_g",
     "interquartile_mean",
+    "kolmogorov_smirnov",
     "loss_path",
     "mann_whitney",
     "mann_whitney_power",
