@@ -2,9 +2,9 @@
 
 Means over time and their tests (``ewc``, ``all_pairs``), many models (``romano_wolf``, ``superior_ability``,
 ``confidence_set``, ``simultaneous``), decisions while data arrives (``sequential``), forecasts and Sharpe ratios
-(``forecast_comparison``, ``sharpe_difference``), the block bootstrap, runs on tasks (``interquartile``), distributions of a window and a
-reference (``quantile_indicators``, ``supremum``, ``quadratic_forms``), and the textbook tests for independent observations
-(``two_samples``, ``kolmogorov_smirnov``, ``effect_sizes``, ``power``).
+(``forecast_comparison``, ``sharpe_difference``), the block bootstrap, runs on tasks (``interquartile``), distributions of a
+window and of a reference (``quantile_indicators``, ``supremum``, ``quadratic_forms``), and the textbook tests for independent
+observations (``two_samples``, ``kolmogorov_smirnov``, ``effect_sizes``, ``power``).
 """
 
 from __future__ import annotations
