@@ -60,8 +60,8 @@ def test_compiled_and_plain_count_the_same_paths() -> None:
 
 def test_the_limit_is_scipys_in_every_case() -> None:
     rng = np.random.default_rng(2)
-    for _ in range(400):
-        m, n = (int(rows) for rows in rng.integers(150, 60_000, 2))
+    for _ in range(40):
+        m, n = (int(rows) for rows in rng.integers(150, 20_000, 2))
         rows = round(m * n / (m + n))
         distance = min(float(rng.uniform(0.2, 20.0) / rows**0.5), 0.99)
         expected = float(kstwo.sf(distance, rows))
