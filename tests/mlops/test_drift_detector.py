@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+
 import numpy as np
 import polars as pl
 import pytest
@@ -185,6 +188,33 @@ def test_what_is_no_reference_is_refused(content: bytes) -> None:
         Reference.from_bytes(content)
 
 
+@pytest.mark.parametrize("value", [None, -1, 1.5, "", "x", [], {}, True, "AAAAAAAA8D8="])
+def test_a_damaged_reference_is_refused_or_still_tests(value: object) -> None:
+    """Whatever part of it is replaced by whatever: one sentence, or a report; never another exception."""
+    rng = np.random.default_rng(8)
+    frame = pl.DataFrame({"x": rng.standard_normal(450), "y": rng.standard_normal(450), "k": ["a", "b", "b"] * 150})
+    whole = DriftDetector().fit(frame).reference_.to_bytes()
+    for path in _paths(json.loads(whole)):
+        damaged = json.loads(whole)
+        holder = damaged
+        for step in path[:-1]:
+            holder = holder[step]
+        holder[path[-1]] = value
+        try:
+            with np.errstate(all="ignore"):
+                DriftDetector.from_reference(Reference.from_bytes(json.dumps(damaged).encode())).detect(frame[:40])
+        except (ArtifactError, DataError):
+            continue
+
+
+def _paths(told: object, above: tuple[object, ...] = ()) -> Iterator[tuple[object, ...]]:
+    """Parts of a document, of each list the first alone."""
+    parts = told.items() if isinstance(told, dict) else list(enumerate(told))[:1] if isinstance(told, list) else ()
+    for name, part in parts:
+        yield (*above, name)
+        yield from _paths(part, (*above, name))
+
+
 def test_a_reference_says_what_it_was_made_with(fitted: DriftDetector) -> None:
     with pytest.raises(DataError, match="n_cosines is 20, and the reference was made with 28; fit anew for another"):
         DriftDetector.from_reference(fitted.reference_, n_cosines=20)
@@ -295,6 +325,18 @@ def test_rows_that_go_back_in_time_are_refused(fitted: DriftDetector) -> None:
     frame = pl.DataFrame(window()).with_columns(ts=pl.Series([*range(N - 1), 5]))
     with pytest.raises(DataError, match=r"row 199 of the window is of 5, before the row above it \(198\)"):
         fitted.detect(frame)
+
+
+def test_columns_that_are_not_tested_may_hold_anything(fitted: DriftDetector) -> None:
+    frame = pl.DataFrame(window()).with_columns(label_end=pl.date(2025, 1, 1), parts=pl.concat_list("a", "b"))
+    assert fitted.detect(frame).new == ("label_end", "parts") and not fitted.detect(frame).drifted
+
+
+def test_symbols_without_times_are_refused(fitted: DriftDetector) -> None:
+    one = pl.DataFrame(window()).with_columns(symbol=pl.lit("A"))
+    assert fitted.detect(one).n_current == N
+    with pytest.raises(DataError, match="the window has 2 symbols and no times; a column ts was expected"):
+        fitted.detect(pl.concat([one, one.with_columns(symbol=pl.lit("B"))]))
 
 
 def test_tables_that_are_none_and_unknown_columns_are_refused(fitted: DriftDetector) -> None:

@@ -21,12 +21,17 @@ from huracan.statistics.sample_checks import never_zero
 from huracan.statistics.supremum import supremum_p_value
 from huracan.statistics.weighted_sample import WeightedSample
 
-__all__ = ["FEWEST_REFERENCE", "FEWEST_WINDOW", "NumberReference", "TestSettings"]
+__all__ = ["FEWEST_COSINES", "FEWEST_REFERENCE", "FEWEST_WINDOW", "LEVELS", "NumberReference", "TestSettings"]
 
 FEWEST_REFERENCE, FEWEST_WINDOW = 200, 20
 """Moments that a reference and a window need at least."""
 
-_LEVELS = np.linspace(0.0, 1.0, 401)
+FEWEST_COSINES = 8
+"""That a long-run covariance is averaged over."""
+LEVELS = 401
+"""Quantiles that are kept of a reference."""
+
+_LEVELS = np.linspace(0.0, 1.0, LEVELS)
 _DRAWN = 4
 _FEWEST_EVENTS = 1.5
 _EXACT = 10_000
@@ -46,7 +51,7 @@ class TestSettings:
 
     def cosines(self, n_moments: int) -> int:
         """Cosines for a reference of so many moments: as asked, at least 8, at most a tenth of the moments."""
-        return 0 if not self.n_cosines else max(8, min(self.n_cosines, n_moments // 10))
+        return 0 if not self.n_cosines else max(FEWEST_COSINES, min(self.n_cosines, n_moments // 10))
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ import numpy as np
 
 from huracan.errors import DataError, NotEnoughData
 from huracan.mlops.categories import CategoryReference
-from huracan.mlops.column_tests import FEWEST_REFERENCE, FEWEST_WINDOW, NumberReference, TestSettings
+from huracan.mlops.column_tests import FEWEST_COSINES, FEWEST_REFERENCE, FEWEST_WINDOW, NumberReference, TestSettings
 from huracan.mlops.drift_columns import ColumnMatch, matched_columns, perhaps_renamed, require_same_recipe
 from huracan.mlops.drift_report import ColumnDrift, DistributionPair, DriftReport, JointDrift
 from huracan.mlops.drift_rows import DriftRows, read_rows
@@ -183,7 +183,7 @@ class DriftDetector:
         if not hasattr(self, "reference_"):
             raise DataError("this DriftDetector has no reference yet; call fit, or make it by from_reference.")
         settings, reference = self._settings(), self.reference_
-        rows = read_rows(current)
+        rows = read_rows(current, needed=reference.columns)
         require_same_recipe(reference.recipe_hash, recipe_hash if recipe_hash is not None else rows.recipe_hash)
         if rows.moments.n < FEWEST_WINDOW:
             raise NotEnoughData(f"the window has {rows.moments.n} moments; at least {FEWEST_WINDOW} are needed to compare it.")
@@ -288,7 +288,7 @@ class DriftDetector:
             raise DataError(f"correction is {self.correction!r}; one of {', '.join(CORRECTIONS)} was expected.")
         if self.dependence not in _ASSUMPTIONS:
             raise DataError(f"dependence is {self.dependence!r}; 'auto' or 'independent' was expected.")
-        for name, least in (("n_cosines", 8), ("n_thresholds", 1), ("psi_bins", 2), ("n_jobs", 1)):
+        for name, least in (("n_cosines", FEWEST_COSINES), ("n_thresholds", 1), ("psi_bins", 2), ("n_jobs", 1)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
                 raise DataError(f"{name} is {value!r}; a whole number of at least {least} was expected.")

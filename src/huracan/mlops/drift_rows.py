@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,7 +43,9 @@ class DriftRows:
         return "category" if isinstance(self.columns[name], pl.Series) else "number"
 
 
-def read_rows(X: Any, columns: Sequence[str] | None = None, *, what: str = "the window") -> DriftRows:
+def read_rows(
+    X: Any, columns: Sequence[str] | None = None, *, needed: Collection[str] | None = None, what: str = "the window"
+) -> DriftRows:
     """From a ``TrainingSet``, a polars or pandas frame, a mapping of columns, or a matrix (its columns are x0, x1, ...).
 
     Rows are in order of time; those of a frame with ``symbol`` and ``ts`` are put in it. Numbers are whatever is numeric,
@@ -53,6 +55,7 @@ def read_rows(X: Any, columns: Sequence[str] | None = None, *, what: str = "the 
     Parameters
     ----------
     columns : those wanted; None for all but ``symbol``, ``ts`` and ``segment``.
+    needed : those that must hold numbers or categories; None for all. Others that hold neither are there without values.
     what : what error messages call the table.
 
     Raises
@@ -75,7 +78,7 @@ def read_rows(X: Any, columns: Sequence[str] | None = None, *, what: str = "the 
         return DriftRows(named, Moments.of(times), span, X.recipe_hash)
     if isinstance(X, np.ndarray) and X.dtype.names is None:
         return _of_matrix(X, columns, what)
-    return _of_frame(_as_polars(X, what), columns, what)
+    return _of_frame(_as_polars(X, what), columns, needed, what)
 
 
 def _of_matrix(X: NDArray[Any], columns: Sequence[str] | None, what: str) -> DriftRows:
@@ -110,14 +113,14 @@ def _as_polars(X: Any, what: str) -> pl.DataFrame:
     raise DataError(f"{what} is a {type(X).__name__}; a TrainingSet, a frame, columns by name, or a matrix was expected.")
 
 
-def _of_frame(frame: pl.DataFrame, columns: Sequence[str] | None, what: str) -> DriftRows:
+def _of_frame(frame: pl.DataFrame, columns: Sequence[str] | None, needed: Collection[str] | None, what: str) -> DriftRows:
     _require_known(columns, tuple(frame.columns))
     order, moments, span = _in_time(frame, what)
     named: dict[str, NDArray[np.floating] | pl.Series] = {}
     for name in frame.columns:
         if (columns is None and name in KEYS) or (columns is not None and name not in columns):
             continue
-        values = _column(frame[name], what)
+        values = _column(frame[name], needed is None or name in needed, what)
         named[name] = values if order is None else values[order]
     return DriftRows(named, moments, span)
 
@@ -125,6 +128,11 @@ def _of_frame(frame: pl.DataFrame, columns: Sequence[str] | None, what: str) -> 
 def _in_time(frame: pl.DataFrame, what: str) -> tuple[NDArray[np.intp] | None, Moments, tuple[str, str] | None]:
     """The order that puts rows by time, None where they are; their moments; the first and last time."""
     if "ts" not in frame.columns:
+        if "symbol" in frame.columns and frame["symbol"].n_unique() > 1:
+            raise DataError(
+                f"{what} has {frame['symbol'].n_unique()} symbols and no times; a column ts was expected, to know which rows "
+                "are of one moment."
+            )
         return None, Moments.each_row(frame.height), None
     column = frame["ts"]
     if missing := column.null_count():
@@ -143,7 +151,7 @@ def _in_time(frame: pl.DataFrame, what: str) -> tuple[NDArray[np.intp] | None, M
         ) from None
 
 
-def _column(values: pl.Series, what: str) -> NDArray[np.floating] | pl.Series:
+def _column(values: pl.Series, needed: bool, what: str) -> NDArray[np.floating] | pl.Series:
     kind = values.dtype
     if kind == pl.Null:
         return np.full(len(values), np.nan)
@@ -154,6 +162,8 @@ def _column(values: pl.Series, what: str) -> NDArray[np.floating] | pl.Series:
         return values.cast(pl.String)
     if kind == pl.Object:
         return pl.Series(values.name, [None if value is None else str(value) for value in values], dtype=pl.String)
+    if not needed:
+        return pl.Series(values.name, [None] * len(values), dtype=pl.String)
     raise DataError(
         f"column '{values.name}' of {what} is {kind}; numbers or categories were expected. "
         "Leave it out by naming the others (columns=)."

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from huracan.errors import ArtifactError
 from huracan.mlops.categories import CategoryReference
-from huracan.mlops.column_tests import NumberReference
+from huracan.mlops.column_tests import FEWEST_COSINES, LEVELS, NumberReference
 from huracan.mlops.drift_report import ColumnKind
 from huracan.mlops.joint_drift import JointReference
 from huracan.statistics.quantile_indicators import QuantileIndicators
@@ -85,6 +85,8 @@ class Reference:
                 raise ValueError(f"format {told['format']} is not {_FORMAT}")
             columns = [_column_read(column) for column in told["columns"]]
             joint = told["joint"]
+            if joint is not None and not isinstance(joint, dict | str):
+                raise ValueError(f"the joint reference is a {type(joint).__name__}")
             return cls(
                 columns={column.name: column for column in columns},
                 joint=_joint_read(joint) if isinstance(joint, dict) else joint,
@@ -96,7 +98,7 @@ class Reference:
                 n_thresholds=int(told["n_thresholds"]),
                 psi_bins=int(told["psi_bins"]),
             )
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
             raise ArtifactError(f"{REFERENCE_FILE} is no reference of drift checks: {error}.") from error
 
 
@@ -132,29 +134,50 @@ def _column_told(column: ReferenceColumn) -> dict[str, Any]:
 def _column_read(told: dict[str, Any]) -> ReferenceColumn:
     name, n_moments = str(told["name"]), int(told["n_moments"])
     if told["kind"] == "category":
-        shares = _unpacked(told["shares"])
-        covariance = _unpacked(told["covariance"]).reshape(len(shares), len(shares))
-        bins = np.array(told["bins"], np.intp)
-        known = tuple(str(value) for value in told["known"])
-        if len(bins) != len(known) or np.any((bins < 0) | (bins >= len(shares))):
-            raise ValueError(f"column '{name}' has {len(known)} categories in {len(shares)} bins")
-        return CategoryReference(name, n_moments, known, bins, shares, covariance, int(told["n_cosines"]))
+        return _categories_read(name, n_moments, told)
     share, variance = map(float, told["missing"])
     constant = None if told["constant"] is None else float(_unpacked(told["constant"])[0])
-    deciles = np.array(told["deciles"], np.intp)
-    indicators = None
-    if "indicators" in told:
-        found = told["indicators"]
-        thresholds, shares, upper = (_unpacked(found[part]) for part in ("thresholds", "shares", "covariance"))
-        size = len(shares)
-        if len(thresholds) != size or len(upper) != size * (size + 1) // 2 or not size or np.any(deciles >= size):
-            raise ValueError(f"column '{name}' has {len(thresholds)} thresholds, {size} shares and {len(upper)} covariances")
-        covariance = np.zeros((size, size))
-        covariance[np.triu_indices(size)] = upper
-        covariance += np.triu(covariance, 1).T
-        indicators = QuantileIndicators(thresholds, shares, covariance, int(found["n_cosines"]), int(found["n_moments"]))
     quantiles = _unpacked(told["quantiles"])
+    indicators = _indicators_read(name, told["indicators"]) if "indicators" in told else None
+    deciles = np.array(told["deciles"], np.intp)
+    last = 0 if indicators is None else len(indicators.shares)
+    if deciles.ndim != 1 or np.any((deciles < 0) | (deciles >= last)):
+        raise ValueError(f"column '{name}' has deciles beyond its {last} thresholds")
+    if len(quantiles) != (0 if indicators is None and constant is None else LEVELS):
+        raise ValueError(f"column '{name}' has {len(quantiles)} quantiles, {LEVELS} were expected")
+    if not 0.0 <= share <= 1.0 or not (variance > 0.0 or share in (0.0, 1.0)):
+        raise ValueError(f"column '{name}' misses a share of {share:g} of its values with variance {variance:g}")
     return NumberReference(name, n_moments, int(told["n_all"]), indicators, deciles, quantiles, constant, share, variance)
+
+
+def _categories_read(name: str, n_moments: int, told: dict[str, Any]) -> CategoryReference:
+    shares = _unpacked(told["shares"])
+    covariance = _unpacked(told["covariance"]).reshape(len(shares), len(shares))
+    bins = np.array(told["bins"], np.intp)
+    known = tuple(str(value) for value in told["known"])
+    if len(set(known)) != len(known) or bins.shape != (len(known),) or np.any((bins < 0) | (bins >= len(shares))):
+        raise ValueError(f"column '{name}' has {len(known)} categories in {len(shares)} bins")
+    return CategoryReference(name, n_moments, known, bins, shares, covariance, _cosines_read(name, told))
+
+
+def _indicators_read(name: str, told: dict[str, Any]) -> QuantileIndicators:
+    thresholds, shares, upper = (_unpacked(told[part]) for part in ("thresholds", "shares", "covariance"))
+    size = len(shares)
+    if len(thresholds) != size or len(upper) != size * (size + 1) // 2 or not size:
+        raise ValueError(f"column '{name}' has {len(thresholds)} thresholds, {size} shares and {len(upper)} covariances")
+    covariance = np.zeros((size, size))
+    covariance[np.triu_indices(size)] = upper
+    covariance += np.triu(covariance, 1).T
+    if not np.all((shares > 0) & (shares < 1)) or not np.all(np.diagonal(covariance) > 0):
+        raise ValueError(f"column '{name}' has shares or variances that are none")
+    return QuantileIndicators(thresholds, shares, covariance, _cosines_read(name, told), int(told["n_moments"]))
+
+
+def _cosines_read(name: str, told: dict[str, Any]) -> int:
+    cosines = int(told["n_cosines"])
+    if cosines != 0 and cosines < FEWEST_COSINES:
+        raise ValueError(f"column '{name}' rests on {cosines} cosines, none or {FEWEST_COSINES} at least were expected")
+    return cosines
 
 
 def _joint_told(joint: JointReference) -> dict[str, Any]:
