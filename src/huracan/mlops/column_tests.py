@@ -206,8 +206,7 @@ class NumberReference:
         return distance, limiting_p_value(distance, m, n)
 
     def _share(self, at: NDArray[np.float64]) -> NDArray[np.float64]:
-        if self.sample is not None:
-            return self.sample.share(at)
+        """Reference share at or below each value, to a 400th."""
         return np.maximum(np.searchsorted(self.quantiles, at, side="right") - 1, 0) / (len(self.quantiles) - 1)
 
     def _stability(

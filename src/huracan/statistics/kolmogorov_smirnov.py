@@ -21,6 +21,7 @@ _EXACT_PRODUCT = 100_000_000
 KERNELS = "huracan.statistics.kolmogorov_smirnov_kernels"
 """What numba compiles, where it is installed."""
 _TAIL = 1e-8
+_COARSE = 16
 
 
 @dataclass(frozen=True)
@@ -100,20 +101,46 @@ def largest_gap(a: NDArray[np.floating], b: NDArray[np.floating], *, kernels: An
     if kernels is not None:
         steps, place = kernels.largest_gap(a, b)
         return int(steps), float(b[place])
+    n = len(b)
+    if n < _COARSE * _COARSE:
+        row = np.arange(n)
+        apart = _around(a, b, row)[0]
+    else:
+        row, apart = _likely_rows(a, b)
+    place = int(apart.argmax())
+    return int(apart[place]), float(b[row[place]])
+
+
+def _likely_rows(a: NDArray[np.floating], b: NDArray[np.floating]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+    """The rows of b that can hold the largest distance, and the distance at each.
+
+    Both distribution functions rise, so between two rows the distance is at most that from the upper end of one to the lower
+    end of the other.
+    """
+    coarse = np.append(np.arange(0, len(b) - 1, _COARSE), len(b) - 1)
+    apart, low_a, high_a, low_b, high_b = _around(a, b, coarse)
+    most = np.maximum(high_a[1:] - low_b[:-1], high_b[1:] - low_a[:-1])
+    between = np.flatnonzero(most >= apart.max())
+    row = (coarse[between][:, None] + np.arange(_COARSE + 1)).ravel()
+    row = np.unique(np.append(row[row < len(b)], coarse[apart.argmax()]))
+    return row, _around(a, b, row)[0]
+
+
+def _around(a: NDArray[np.floating], b: NDArray[np.floating], row: NDArray[np.intp]) -> tuple[NDArray[np.int64], ...]:
+    """The distance at or just before rows of b, and both functions just before and at them, in steps of 1 / lcm(m, n)."""
     m, n = len(a), len(b)
     common = gcd(m, n)
-    rise_a, rise_b = n // common, m // common
-    number = np.arange(1, n + 1, dtype=np.int64)
-    up_to = np.searchsorted(a, b, side="right")
+    at = b[row]
+    up_to = np.searchsorted(a, at, side="right")
     before = up_to.copy()
-    touching = np.flatnonzero((up_to > 0) & (a[np.maximum(up_to, 1) - 1] == b))
-    before[touching] = np.searchsorted(a, b[touching], side="left")
-    last, first = number, number - 1
+    touching = np.flatnonzero((up_to > 0) & (a[np.maximum(up_to, 1) - 1] == at))
+    before[touching] = np.searchsorted(a, at[touching], side="left")
+    first, last = row, row + 1
     if np.any(b[1:] == b[:-1]):
-        last, first = np.searchsorted(b, b, side="right"), np.searchsorted(b, b, side="left")
-    apart = np.maximum(np.abs(up_to * rise_a - last * rise_b), np.abs(before * rise_a - first * rise_b))
-    place = int(apart.argmax())
-    return int(apart[place]), float(b[place])
+        first, last = np.searchsorted(b, at, side="left"), np.searchsorted(b, at, side="right")
+    low_a, high_a = before * (n // common), up_to * (n // common)
+    low_b, high_b = first * (m // common), last * (m // common)
+    return np.maximum(np.abs(high_a - high_b), np.abs(low_a - low_b)), low_a, high_a, low_b, high_b
 
 
 def lattice_p_value(steps: int, m: int, n: int, *, kernels: Any = None) -> float:
