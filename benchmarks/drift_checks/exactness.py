@@ -22,7 +22,7 @@ def exactness() -> Section:
     """Random sizes, with and without ties, exact and limiting."""
     rng = np.random.default_rng(0)
     modes = {"plain": False}
-    if compiled_loops("huracan.statistics.kolmogorov_smirnov_kernels") is not None:
+    if compiled_loops("huracan.statistics.two_sample_kernels") is not None:
         modes["fast"] = True
     apart = {mode: [0.0, 0.0] for mode in modes}
     with warnings.catch_warnings():

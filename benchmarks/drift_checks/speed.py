@@ -20,8 +20,7 @@ from benchmarks import markdown_table
 from benchmarks.drift_checks import Section
 from benchmarks.peers import peer_python, run_peer
 from huracan.mlops import DriftDetector, DriftReport
-from huracan.statistics.compiled import compiled_loops
-from huracan.statistics.kolmogorov_smirnov import KERNELS
+from huracan.statistics.compiled import KERNELS, compiled_loops
 
 __all__ = ["speed"]
 
@@ -113,7 +112,11 @@ def _ours(before: Table, now: Table, threads: int) -> DriftReport:
 
 def _plainly(before: Table, now: Table) -> DriftReport:
     """As where numba is not installed."""
-    with patch("huracan.statistics.kolmogorov_smirnov.compiled_loops", lambda module: None):
+    none = {"new": lambda module: None}
+    with (
+        patch("huracan.statistics.kolmogorov_smirnov.compiled_loops", **none),
+        patch("huracan.statistics.weighted_sample.compiled_loops", **none),
+    ):
         return _ours(before, now, 1)
 
 

@@ -13,7 +13,7 @@ from huracan.statistics.compiled import compiled_loops
 from huracan.statistics.kolmogorov_limits import limiting_p_value
 from huracan.statistics.kolmogorov_smirnov import kolmogorov_smirnov, lattice_p_value
 
-KERNELS = compiled_loops("huracan.statistics.kolmogorov_smirnov_kernels")
+KERNELS = compiled_loops("huracan.statistics.two_sample_kernels")
 COMPILED = [False, pytest.param(True, marks=pytest.mark.skipif(KERNELS is None, reason="numba is not installed"))]
 
 

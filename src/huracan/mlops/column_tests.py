@@ -31,7 +31,6 @@ FEWEST_COSINES = 8
 LEVELS = 401
 """Quantiles that are kept of a reference."""
 
-_LEVELS = np.linspace(0.0, 1.0, LEVELS)
 _DRAWN = 4
 _FEWEST_EVENTS = 1.5
 _EXACT = 10_000
@@ -94,7 +93,7 @@ class NumberReference:
         if n < FEWEST_REFERENCE:
             return cls(name, n, n_all, None, empty, np.zeros(0), None, share, variance)
         assert ordered is not None
-        sample, quantiles = ordered, ordered.quantiles(_LEVELS)
+        sample, quantiles = ordered, ordered.quantiles(LEVELS - 1)
         if sample.values[0] == sample.values[-1]:
             return cls(name, n, n_all, None, empty, quantiles, float(sample.values[0]), share, variance, sample)
         indicators = QuantileIndicators.of(
@@ -104,9 +103,7 @@ class NumberReference:
             n_cosines=settings.cosines(n),
             sample=sample,
         )
-        wanted = sample.quantiles(np.arange(1, settings.psi_bins) / settings.psi_bins)
-        place = np.searchsorted(indicators.thresholds, wanted, side="left")
-        deciles = np.unique(place[place < len(indicators.thresholds)])
+        deciles = _bounds(sample.quantiles(settings.psi_bins)[1:-1], indicators.thresholds)
         return cls(name, n, n_all, indicators, deciles, quantiles, None, share, variance, sample)
 
     @property
@@ -236,7 +233,7 @@ class NumberReference:
             return None
         with np.errstate(over="ignore"):
             if self.sample is None:
-                apart = np.abs(self.quantiles - current.quantiles(_LEVELS))
+                apart = np.abs(self.quantiles - current.quantiles(LEVELS - 1))
                 moved = float((apart[1:] + apart[:-1]).mean() / 2) / self.spread
             else:
                 moved = reference.wasserstein(current) / self.spread
@@ -306,6 +303,14 @@ def stability(
     psi = float(((held - expected) * np.log(held / expected)).sum())
     error = 1.0 / n + 1.0 / m
     return {"psi": psi, "psi_p_value": null.p_value(psi / error), "psi_critical": null.critical(alpha) * error}
+
+
+def _bounds(wanted: NDArray[np.float64], thresholds: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Numbers of the thresholds that bound bins, each once."""
+    place = np.searchsorted(thresholds, wanted, side="left")
+    new = place < len(thresholds)
+    new[1:] &= place[1:] > place[:-1]
+    return place[new]
 
 
 def _in_order(values: NDArray[np.floating], moments: Moments) -> WeightedSample | None:

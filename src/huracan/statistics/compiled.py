@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from typing import Any
 
-__all__ = ["compiled_loops"]
+__all__ = ["KERNELS", "compiled_loops"]
+
+KERNELS = "huracan.statistics.two_sample_kernels"
+"""Loops over two ascending samples."""
 
 
+@cache
 def compiled_loops(module: str) -> Any:
-    """The module of this name, such as ``huracan.statistics.kolmogorov_smirnov_kernels``; None without numba.
+    """The module of this name, such as ``huracan.statistics.two_sample_kernels``; None without numba.
 
     >>> compiled_loops("huracan.statistics.no_such_kernels") is None
     True

@@ -10,16 +10,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from huracan.errors import DataError
-from huracan.statistics.compiled import compiled_loops
+from huracan.statistics.compiled import KERNELS, compiled_loops
 from huracan.statistics.kolmogorov_limits import limiting_p_value
 from huracan.statistics.sample_checks import as_sample, never_zero
 
-__all__ = ["KERNELS", "KolmogorovSmirnov", "kolmogorov_smirnov", "largest_gap", "lattice_p_value"]
+__all__ = ["KolmogorovSmirnov", "kolmogorov_smirnov", "largest_gap", "lattice_p_value"]
 
 _EXACT_ROWS = 10_000
 _EXACT_PRODUCT = 100_000_000
-KERNELS = "huracan.statistics.kolmogorov_smirnov_kernels"
-"""What numba compiles, where it is installed."""
 _TAIL = 1e-8
 _COARSE = 16
 

@@ -115,7 +115,7 @@ def quantile_thresholds(sample: WeightedSample, n_thresholds: int) -> NDArray[np
     >>> len(quantile_thresholds(WeightedSample(np.ones(10)), 3))
     0
     """
-    drawn = sample.quantiles(np.arange(1, n_thresholds + 1) / (n_thresholds + 1))
+    drawn = sample.quantiles(n_thresholds + 1)[1:-1]
     if np.all(drawn[1:] > drawn[:-1]) and drawn[-1] < sample.values[-1]:
         return drawn
     distinct = np.unique(drawn)

@@ -9,6 +9,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from huracan.statistics.compiled import KERNELS, compiled_loops
+
 __all__ = ["WeightedSample"]
 
 
@@ -23,7 +25,7 @@ class WeightedSample:
     Examples
     --------
     >>> sample = WeightedSample.of(np.array([3.0, 1.0, 2.0]), np.array([0.5, 0.25, 0.25]))
-    >>> sample.share(np.array([1.0, 2.5])).tolist(), sample.quantiles(np.array([0.0, 0.5, 1.0])).tolist()
+    >>> sample.share(np.array([1.0, 2.5])).tolist(), sample.quantiles(2).tolist()
     ([0.25, 0.5], [1.0, 2.0, 3.0])
     >>> sample.wasserstein(WeightedSample.of(np.array([2.0, 3.0, 4.0]), np.array([0.25, 0.25, 0.5])))
     1.0
@@ -50,13 +52,13 @@ class WeightedSample:
             return place / len(self.values)
         return np.concatenate([[0.0], self.cumulative])[place]
 
-    def quantiles(self, levels: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The smallest value at or below which lies at least the share asked for; the smallest of all at 0."""
+    def quantiles(self, parts: int) -> NDArray[np.float64]:
+        """At shares 0, 1 / parts, ... 1: the smallest value at or below which lies as much, at 0 the smallest of all."""
         n = len(self.values)
         if self.cumulative is None:
-            place = np.maximum(np.ceil(levels * n - 1e-9), 1.0).astype(np.intp) - 1
+            place = _places(n, parts)
         else:
-            place = np.minimum(np.searchsorted(self.cumulative, levels - 1e-12, side="left"), n - 1)
+            place = np.minimum(np.searchsorted(self.cumulative, np.arange(parts + 1) / parts - 1e-12, side="left"), n - 1)
         return self.values[place].astype(np.float64)
 
     def gap(self, other: WeightedSample) -> tuple[float, float]:
@@ -78,6 +80,9 @@ class WeightedSample:
             if len(a) < len(b):
                 a, b = b, a
             if len(a) % len(b) == 0:
+                kernels = compiled_loops(KERNELS)
+                if kernels is not None and a.dtype == b.dtype:
+                    return float(kernels.summed_moves(a, b)) / len(a)
                 apart = a.reshape(len(b), -1) - b[:, None]
                 return float(np.abs(apart, out=apart).mean())
             i, j, width = _merged_levels(len(a), len(b))
@@ -85,6 +90,12 @@ class WeightedSample:
         points = np.sort(np.concatenate([a, b]))
         apart = np.abs(self.share(points[:-1]) - other.share(points[:-1]))
         return float(apart @ np.diff(points))
+
+
+@lru_cache(maxsize=64)
+def _places(n: int, parts: int) -> NDArray[np.intp]:
+    """Rows of the quantiles of n ascending values of equal weight."""
+    return np.maximum(-(-np.arange(parts + 1) * n // parts), 1) - 1
 
 
 @lru_cache(maxsize=8)

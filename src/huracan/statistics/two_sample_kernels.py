@@ -1,4 +1,4 @@
-"""Loops of the two-sample Kolmogorov-Smirnov test, compiled; importing this needs numba."""
+"""Loops over two ascending samples, for Kolmogorov and Smirnov's test and for moved mass, compiled; this needs numba."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-__all__ = ["largest_gap", "leaving"]
+__all__ = ["largest_gap", "leaving", "summed_moves"]
 
 
 _STEP = 32
@@ -111,3 +111,16 @@ def leaving(steps: int, m: int, n: int) -> float:
     """Share of paths that leave the band."""
     common = gcd(m, n)
     return _leaving(steps, m, n, n // common, m // common)
+
+
+@njit(nogil=True, cache=True, fastmath={"reassoc", "nsz"})
+def summed_moves(a: Any, b: Any) -> float:
+    """Sum of the distances of each value of ``a`` to the value of ``b`` at its place; ``a`` is a multiple as long."""
+    each = len(a) // len(b)
+    total = 0.0
+    for j in range(len(b)):
+        value, moved, start = b[j], a.dtype.type(0.0), j * each
+        for i in range(each):
+            moved += abs(a[start + i] - value)
+        total += moved
+    return total
