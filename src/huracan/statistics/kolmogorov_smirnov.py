@@ -19,7 +19,7 @@ __all__ = ["KolmogorovSmirnov", "kolmogorov_smirnov", "largest_gap", "lattice_p_
 _EXACT_ROWS = 10_000
 _EXACT_PRODUCT = 100_000_000
 _TAIL = 1e-8
-_COARSE = 16
+_COARSE = 8
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from numba import njit
 __all__ = ["largest_gap", "leaving", "summed_moves"]
 
 
-_STEP = 32
+_STEP = 16
 
 
 @njit(nogil=True, cache=True)
@@ -40,7 +40,7 @@ def _up_to(values: Any, value: float, low: int, high: int) -> int:
 
 @njit(nogil=True, cache=True)
 def _largest(a: Any, b: Any, rise_a: int, rise_b: int) -> tuple[int, int]:
-    """By steps of 32 rows of b first; between two of them the distance is at most from one's upper to the other's lower end."""
+    """By steps of 16 rows of b first; between two of them the distance is at most from one's upper to the other's lower end."""
     m, n = len(a), len(b)
     points = (n - 1) // _STEP + 2
     low_a, high_a = np.empty(points, np.int64), np.empty(points, np.int64)
