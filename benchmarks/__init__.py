@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["ShortOfBar", "markdown_table", "market_data", "write_result"]
+__all__ = ["Section", "ShortOfBar", "markdown_table", "market_data", "page_of", "write_result"]
 
 _HERE = Path(__file__).resolve().parent
 
@@ -22,6 +23,35 @@ class ShortOfBar(AssertionError):
     def __init__(self, short: Sequence[str], page: str) -> None:
         super().__init__("; ".join(short))
         self.page = f"{page.rstrip()}\n\nShort of its bar: {'; '.join(short)}."
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of a page.
+
+    Attributes
+    ----------
+    title, text : heading, and what was done with the table in it. short : what falls short of its bar.
+    """
+
+    title: str
+    text: str
+    short: tuple[str, ...] = ()
+
+
+def page_of(title: str, checks: Sequence[Callable[[], Section]]) -> str:
+    """Run the checks in turn and put what they found on one page.
+
+    Raises
+    ------
+    ShortOfBar : a figure misses its bar.
+    """
+    found = [check() for check in checks]
+    page = "\n\n".join([f"# {title}", *(f"## {section.title}\n\n{section.text.strip()}" for section in found)])
+    short = [said for section in found for said in section.short]
+    if short:
+        raise ShortOfBar(short, page)
+    return page
 
 
 def market_data() -> Path:

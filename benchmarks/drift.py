@@ -6,10 +6,7 @@ whoever believes it retrains for ever.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from benchmarks import ShortOfBar
-from benchmarks.drift_checks import Section
+from benchmarks import page_of
 from benchmarks.drift_checks.exactness import exactness
 from benchmarks.drift_checks.many_features import many_features
 from benchmarks.drift_checks.power import power
@@ -19,17 +16,12 @@ from benchmarks.drift_checks.sizes import sizes
 from benchmarks.drift_checks.speed import speed
 from benchmarks.drift_checks.together import together
 
-__all__ = ["SECTIONS", "main"]
+__all__ = ["main"]
 
-SECTIONS: tuple[Callable[[], Section], ...] = (exactness, sizes, power, psi, many_features, together, real_weeks, speed)
+_CHECKS = (exactness, sizes, power, psi, many_features, together, real_weeks, speed)
 """Equality first, time last."""
 
 
 def main() -> str:
-    """All sections, one page."""
-    found = [section() for section in SECTIONS]
-    page = "\n\n".join(["# Drift", *(f"## {section.title}\n\n{section.text}" for section in found)])
-    short = [sentence for section in found for sentence in section.short]
-    if short:
-        raise ShortOfBar(short, page)
-    return page
+    """All parts, one page."""
+    return page_of("Drift", _CHECKS)

@@ -9,8 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from benchmarks import markdown_table, market_data
-from benchmarks.drift_checks import Section
+from benchmarks import Section, markdown_table, market_data
 from benchmarks.drift_checks.elec2_policy import live
 from benchmarks.drift_checks.elec2_rows import DAY, FIRST, Elec2, as_task
 from benchmarks.drift_checks.elec2_versions import by_the_clock

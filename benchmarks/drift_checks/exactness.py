@@ -7,8 +7,7 @@ import warnings
 import numpy as np
 from scipy.stats import ks_2samp
 
-from benchmarks import markdown_table
-from benchmarks.drift_checks import Section
+from benchmarks import Section, markdown_table
 from huracan.statistics.compiled import compiled_loops
 from huracan.statistics.kolmogorov_smirnov import kolmogorov_smirnov
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks import markdown_table
-from benchmarks.drift_checks import Section
+from benchmarks import Section, markdown_table
 from benchmarks.drift_checks.processes import autoregression, garch, independent
 from benchmarks.drift_checks.sizes import MARKET, WINDOW, checked, columns_of, drawn
 from huracan.mlops import DriftDetector

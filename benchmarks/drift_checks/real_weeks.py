@@ -9,8 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from benchmarks import markdown_table, market_data
-from benchmarks.drift_checks import Section
+from benchmarks import Section, markdown_table, market_data
 from huracan.mlops import DriftDetector, DriftReport
 
 __all__ = ["minute_features", "real_weeks"]

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold, cross_val_predict
 
-from benchmarks import markdown_table, market_data
-from benchmarks.drift_checks import Section
+from benchmarks import Section, markdown_table, market_data
 from huracan.mlops import DDM, Cusum, PageHinkley, StreamingDetector
 
 __all__ = ["check", "watched"]

@@ -8,8 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import markdown_table
-from benchmarks.drift_checks import Section
+from benchmarks import Section, markdown_table
 from benchmarks.drift_checks.processes import (
     Process,
     absolute,

@@ -16,8 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.stats import ks_2samp
 
-from benchmarks import markdown_table
-from benchmarks.drift_checks import Section
+from benchmarks import Section, markdown_table
 from benchmarks.peers import peer_python, run_peer
 from huracan.mlops import DriftDetector, DriftReport
 from huracan.statistics.compiled import KERNELS, compiled_loops

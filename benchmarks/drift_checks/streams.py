@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
-from benchmarks import markdown_table
-from benchmarks.drift_checks import Section
+from benchmarks import Section, markdown_table
 from benchmarks.peers import peer_python, run_peer
 from benchmarks.peers.alarm_streams import streams
 from huracan.mlops import DDM, Adwin, Cusum, PageHinkley, StreamingDetector
