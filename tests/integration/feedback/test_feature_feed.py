@@ -12,7 +12,8 @@ from huracan.integration.feedback.candle_window import FrameWindow
 from huracan.integration.feedback.feature_feed import FeatureFeed
 from huracan.integration.preparation import labels_of, prepare, read_source
 from huracan.market import simulate_market
-from huracan.preprocessing import FeatureRecipe
+from huracan.preprocessing import FeatureRecipe, feature, indicator
+from huracan.preprocessing.indicators import Bars, registry
 from huracan.regimes import RegimeClassifier
 
 HOUR = 3_600_000
@@ -162,6 +163,35 @@ def test_a_symbol_that_cannot_be_read_is_left_out_with_the_reason(candles: pl.Da
     alone = feed_of(candles.filter(pl.col("symbol") != name)).at(RECIPE, feed.symbols, first, until, rules=RULES)
     np.testing.assert_array_equal(rows.X, alone.X)
     np.testing.assert_array_equal(rows.regime, alone.regime)
+
+
+def test_a_candle_that_is_refused_changes_nothing_that_was_told_before_it(
+    candles: pl.DataFrame, opens: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, at = symbols_of(candles)[1], int(opens[500])
+    hit = (pl.col("symbol") == name) & (pl.col("ts").dt.epoch("ms") == at)
+    broken = candles.with_columns(volume=pl.when(hit).then(0.0).otherwise("volume"))
+    monkeypatch.setattr(registry, "_REGISTER", dict(registry._REGISTER))
+
+    @indicator(family="test", lookback=lambda: 0, formula="1 / volume")
+    def per_unit(bars: Bars) -> np.ndarray:
+        with np.errstate(divide="ignore"):
+            return 1.0 / bars.volume
+
+    recipe = FeatureRecipe([feature("per_unit"), *RECIPE.features])
+    lived, knows = feed_of(broken.filter(pl.col("ts").dt.epoch("ms") < at)), feed_of(broken)
+    first, second = (feed.at(recipe, feed.symbols, int(opens[450]), at) for feed in (lived, knows))
+    np.testing.assert_array_equal(first.X, second.X)
+    assert not lived.refused and not knows.refused
+    after = knows.at(recipe, knows.symbols, at, at + 10 * HOUR, rules=RULES, volatility_span=20)
+    others = [symbol for symbol in knows.symbols if symbol != name]
+    alone = feed_of(candles.filter(pl.col("symbol") != name)).at(
+        recipe, others, at, at + 10 * HOUR, rules=RULES, volatility_span=20
+    )
+    np.testing.assert_array_equal(after.volatility, alone.volatility)
+    np.testing.assert_array_equal(after.regime, alone.regime)
+    assert set(knows.refused) == {name} and "'per_unit' is infinite" in knows.refused[name]
+    assert set(after.code) == {0, 2}
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 5])

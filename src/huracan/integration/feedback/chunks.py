@@ -53,12 +53,12 @@ class Gathered:
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """A quantity in one chunk; ``rows`` says where each symbol's are, ``refused`` why a symbol has none."""
+    """A quantity in one chunk: where the rows of each symbol are, since which candle one is refused, and why."""
 
     rows: Mapping[str, slice]
     ts: NDArray[np.int64]
     values: Arrays
-    refused: Mapping[str, str]
+    refused: Mapping[str, tuple[int, str]]
 
 
 class Chunks:
@@ -71,7 +71,8 @@ class Chunks:
 
     Attributes
     ----------
-    refused : symbol -> why it has no rows, in what was asked for since :meth:`begin`.
+    refused : symbol -> why it has no rows from some candle on, in what was asked for since :meth:`begin`. What was told of it
+        before that candle came stays.
 
     Raises
     ------
@@ -113,6 +114,8 @@ class Chunks:
         """Rows of bars that open from ``first`` on and are closed by ``until``, milliseconds UTC."""
         last = until - self._candles.bar
         parts = [self._part(kind, k) for k in range(first // self._chunk, last // self._chunk + 1)] if last >= first else []
+        for part in parts:
+            self.refused.update({symbol: why for symbol, (since, why) in part.refused.items() if since <= last})
         code: list[NDArray[np.int32]] = []
         where: list[tuple[_Part, slice]] = []
         for i, symbol in enumerate(symbols):
@@ -138,16 +141,13 @@ class Chunks:
         known[k] = part  # what was used last goes last
         for old in list(known)[: -self._kept]:
             del known[old]
-        self.refused.update(part.refused)
         return part
 
     def _computed(self, kind: Kind, k: int) -> _Part:
         bar, start = self._candles.bar, k * self._chunk
         stop = start + self._chunk
         candles = self._candles.bars(start - kind.history * bar, stop - bar + kind.ahead * bar, self._symbols)
-        values, refused = self._values(kind, candles)
-        if refused:
-            candles = candles.filter(~pl.col("symbol").is_in(list(refused)))
+        candles, values, refused = self._values(kind, candles)
         ts = candles["ts"].dt.epoch("ms").to_numpy()
         inside = (ts >= start) & (ts < stop)
         rows, first = {}, 0
@@ -159,22 +159,46 @@ class Chunks:
         kept = {name: slice(int(before[a]), int(before[b])) for name, (a, b) in rows.items()}
         return _Part(kept, ts[inside], {name: array[inside] for name, array in values.items()}, refused)
 
-    def _values(self, kind: Kind, candles: pl.DataFrame) -> tuple[Arrays, dict[str, str]]:
-        """Of all symbols that give any; where one is refused, of the others without it."""
+    def _values(self, kind: Kind, candles: pl.DataFrame) -> tuple[pl.DataFrame, Arrays, dict[str, tuple[int, str]]]:
+        """Of all candles where that can be computed; where a symbol is refused, of its candles before the one that does it.
+
+        So a chunk that knows the future, as one of a replay does, tells before that candle what was told when it had not come.
+        """
         bar = self._candles.bar
         try:
-            return _of_candles(kind, candles, bar), {}
+            return candles, _of_candles(kind, candles, bar), {}
         except HuracanError as together:
             refused = {}
             for (symbol,), own in candles.group_by("symbol", maintain_order=True):
-                try:
-                    _of_candles(kind, own, bar)
-                except HuracanError as error:
-                    refused[str(symbol)] = str(error)
+                if (found := _refusal(kind, own, bar)) is not None:
+                    refused[str(symbol)] = found
             if not refused:
-                refused = {str(symbol): str(together) for symbol in candles["symbol"].unique()}
-        left = candles.filter(~pl.col("symbol").is_in(list(refused)))
-        return _of_candles(kind, left, bar), refused
+                first = int(candles["ts"].dt.epoch("ms").min())  # type: ignore[arg-type]
+                refused = {str(symbol): (first, str(together)) for symbol in candles["symbol"].unique()}
+        since = pl.col("symbol").replace_strict({symbol: at for symbol, (at, _) in refused.items()}, default=None)
+        left = candles.filter(since.is_null() | (pl.col("ts").dt.epoch("ms") < since))
+        return left, _of_candles(kind, left, bar), refused
+
+
+def _refusal(kind: Kind, candles: pl.DataFrame, bar: int) -> tuple[int, str] | None:
+    """The open of the candle with which those of a symbol are refused, found by halving, and why; ``None`` where none is."""
+
+    def why(n: int) -> str | None:
+        try:
+            _of_candles(kind, candles[:n], bar)
+        except HuracanError as error:
+            return str(error)
+        return None
+
+    reason = why(candles.height)
+    if reason is None:
+        return None
+    good, bad = 0, candles.height
+    while bad - good > 1:
+        middle = (good + bad) // 2
+        told = why(middle)
+        good, bad, reason = (middle, bad, reason) if told is None else (good, middle, told)
+    return int(candles["ts"].dt.epoch("ms")[bad - 1]), reason
 
 
 def _of_candles(kind: Kind, candles: pl.DataFrame, bar: int) -> Arrays:

@@ -293,11 +293,14 @@ def _segments(rows: Gathered, bar: int) -> NDArray[np.int32]:
 
 
 def _placed(rows: Gathered | FeatureSlice, given: Gathered, name: str, missing: float) -> NDArray:
-    """A quantity at the rows of another, of which its own chunks may have refused some."""
+    """A quantity at the rows of another, where it has them: each may have been refused for other symbols."""
     values = given.values[name]
-    if len(given) == len(rows):
+    if np.array_equal(given.code, rows.code) and np.array_equal(given.ts, rows.ts):
         return values
-    placed = np.full(len(rows), missing, values.dtype)
     shift = np.int64(1) + max(rows.ts.max(initial=0), given.ts.max(initial=0))
-    placed[np.isin(rows.code * shift + rows.ts, given.code * shift + given.ts)] = values
+    asked, there = rows.code * shift + rows.ts, given.code * shift + given.ts  # both ascend
+    at = np.searchsorted(there, asked)
+    hit = np.append(there, -1)[at] == asked
+    placed = np.full(len(rows), missing, values.dtype)
+    placed[hit] = values[at[hit]]
     return placed
