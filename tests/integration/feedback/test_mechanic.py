@@ -217,6 +217,9 @@ def test_a_promotion_that_was_frozen_is_done_when_nothing_changed(champion: Smal
     (mechanic.pipeline.config.home / "FREEZE").unlink()
     turn(mechanic, champion, 1)
     assert mechanic.works.registry.holder(NAME)[0] == second
+    if mechanic.works.metrics.kept:
+        for kind in ("held_back", "promoted"):
+            assert f'huracan_promotions_total{{kind="{kind}",name="{NAME}"}} 1.0' in mechanic.works.metrics.text()
 
 
 def test_a_challenger_that_cannot_be_trained_leaves_the_champion_and_its_reason(champion: SmallRun, tmp_path: Path) -> None:
@@ -464,3 +467,12 @@ def test_what_turns_do_is_measured(champion: SmallRun, tmp_path: Path) -> None:
     assert f'huracan_predictions_total{{name="{NAME}",role="champion",symbol="SIM01-USD"}} 7.0' in text
     assert f'huracan_stage_seconds_count{{name="{NAME}",stage="predictions"}} 2.0' in text
     assert f'huracan_frozen{{name="{NAME}"}} 0.0' in text
+    assert f'huracan_bars_total{{name="{NAME}",state="taken",symbol="SIM01-USD"}} 7.0' in text
+    [(known,)] = rows(mechanic, "select count(*) from live_outcomes where state = 'known'")
+    [(said,)] = rows(mechanic, "select count(*) from live_predictions")
+    assert f'huracan_outcomes_total{{name="{NAME}",state="known"}} {known}.0' in text
+    assert f'huracan_pending_outcomes{{name="{NAME}",role="champion"}} {said - known}.0' in text
+    regime, skill = rows(
+        mechanic, "select regime, sum(payoff) / sum(answered) from live_buckets where symbol = 'SIM01-USD' group by 1"
+    )[0]
+    assert f'huracan_skill{{name="{NAME}",regime="{regime}",symbol="SIM01-USD"}} {skill}' in text

@@ -15,6 +15,7 @@ from huracan.logs import logger
 from huracan.mlops.drift_detector import DriftDetector
 from huracan.mlops.drift_report import DriftReport
 from huracan.mlops.evidence import Evidence, EvidenceKind
+from huracan.mlops.metrics import Metric
 from huracan.mlops.reference import REFERENCE_FILE, Reference
 from huracan.registry.scopes import Scope
 from huracan.serving.served import Served
@@ -50,6 +51,7 @@ def look_for_drift(turn: Turn, scope: Scope, served: Served) -> list[Evidence]:
     except DataError as error:
         logger().info("features were not looked at", mechanic=turn.works.name, version=served.model_id, reason=str(error))
         return []
+    turn.works.metrics.set(Metric.DRIFT_SHARE, report.share, symbol=scope.symbol)
     return _evidence(turn, scope, served, report) if report.drifted else []
 
 

@@ -3,31 +3,57 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
+from huracan.config.section import milliseconds
+from huracan.integration.feedback.asking import ANSWERED, BESIDE, SHADOWED
 from huracan.integration.feedback.challenger_log import challengers_in
 from huracan.integration.feedback.evidence_log import evidence_at
 from huracan.integration.feedback.mechanic_report import MechanicReport
+from huracan.integration.feedback.predicting import vetoes_in
+from huracan.integration.feedback.scoring import longest_wait
 from huracan.integration.feedback.turn import Turn
 from huracan.mlops.alerts import AlertLevel
-from huracan.mlops.metrics import Metric
+from huracan.mlops.metrics import Metric, Metrics
 from huracan.registry.statements import Statement
-from huracan.storage.feedback_tables import live_predictions, policy_decisions
+from huracan.storage.feedback_tables import live_buckets, live_outcomes, live_predictions, policy_decisions
+from huracan.storage.tables import model_versions
 
 __all__ = ["measure"]
 
-_P, _D = live_predictions.c, policy_decisions.c
+_P, _O, _B, _D = live_predictions.c, live_outcomes.c, live_buckets.c, policy_decisions.c
+_AT, _OF = sa.bindparam("at", type_=sa.BigInteger), sa.bindparam("of", type_=sa.Text)
+_MINE = sa.select(model_versions.c.id).where(model_versions.c.name == _OF)
 _SAID = Statement(
-    sa.select(_P.symbol, _P.role, sa.func.count().label("n"))
-    .where(_P.tick == sa.bindparam("at", type_=sa.BigInteger))
-    .group_by(_P.symbol, _P.role)
+    sa.select(_P.symbol, _P.role, _P.vetoes, sa.func.count().label("n"), sa.func.count(_P.ts.distinct()).label("bars"))
+    .where(_P.tick == _AT, _P.version_id.in_(_MINE))
+    .group_by(_P.symbol, _P.role, _P.vetoes)
 )
-_DECIDED = Statement(
-    sa.select(_D.decision).where(
-        _D.name == sa.bindparam("of", type_=sa.Text), _D.tick == sa.bindparam("at", type_=sa.BigInteger)
+_CAME = Statement(
+    sa.select(_O.state, sa.func.count().label("n")).where(_O.tick == _AT, _O.version_id.in_(_MINE)).group_by(_O.state)
+)
+_KNOWN = sa.exists().where(_O.version_id == _P.version_id, _O.symbol == _P.symbol, _O.ts == _P.ts)
+_PENDING = Statement(
+    sa.select(_P.role, sa.func.count().label("n"))
+    .where(_P.tick >= sa.bindparam("since", type_=sa.BigInteger), _P.version_id.in_(_MINE), ~_KNOWN)
+    .group_by(_P.role)
+)
+_LIVE = Statement(
+    sa.select(
+        _B.symbol,
+        _B.regime,
+        *(sa.func.sum(column).label(column.name) for column in (_B.n, _B.answered, _B.payoff, _B.net)),
     )
+    .where(
+        _B.version_id == sa.bindparam("version_id", type_=sa.BigInteger),
+        _B.bucket >= sa.bindparam("since", type_=sa.BigInteger),
+    )
+    .group_by(_B.symbol, _B.regime)
 )
+_DECIDED = Statement(sa.select(_D.decision).where(_D.name == _OF, _D.tick == _AT))
 
 
 def measure(turn: Turn, report: MechanicReport) -> None:
@@ -36,20 +62,34 @@ def measure(turn: Turn, report: MechanicReport) -> None:
     metrics = works.metrics
     if not metrics.kept:
         return
-    name, tick = works.name, turn.tick
+    name, tick, lineup = works.name, turn.tick, turn.lineup
+    window = milliseconds(works.config.drift.window)
     with works.database.reading(one_moment=True) as connection:
-        said, decided = _SAID(connection, at=tick), _DECIDED(connection, of=name, at=tick)
+        said, decided = _SAID(connection, of=name, at=tick), _DECIDED(connection, of=name, at=tick)
+        came = _CAME(connection, of=name, at=tick)
+        pending = _PENDING(connection, of=name, since=tick - longest_wait(works.config, turn.bar))
+        ids = sorted({works.bench.id_of(version) for version in lineup.served})
+        live = [row for one in ids for row in _LIVE(connection, version_id=one, since=tick - window)]
         seen = evidence_at(connection, name, tick)
         states = Counter(str(one.state) for one in challengers_in(connection, name))
         alarms = Counter(str(one.level) for one in works.alerts.holding(connection))
     metrics.add(Metric.TICKS, result="finished")
     metrics.set(Metric.LAST_TICK, tick / 1_000.0)
-    for state, counts in (("late", report.late), ("revised", report.revised)):
-        for symbol, n in counts.items():
-            metrics.add(Metric.BARS, n, symbol=symbol, state=state)
+    _count_bars(metrics, said, report)
     for row in said:
         metrics.add(Metric.PREDICTIONS, row.n, symbol=row.symbol, role=row.role)
-    metrics.add(Metric.OUTCOMES, report.outcomes, state="known")
+        for kind in vetoes_in(row.vetoes):
+            metrics.add(Metric.VETOES, row.n, kind=str(kind))
+    for row in came:
+        metrics.add(Metric.OUTCOMES, row.n, state=row.state)
+    waiting = Counter({row.role: row.n for row in pending})
+    for role in (ANSWERED, BESIDE, SHADOWED):
+        metrics.set(Metric.PENDING, waiting[role], role=role)
+    for row in live:
+        if row.answered:
+            metrics.set(Metric.SKILL, row.payoff / row.answered, symbol=row.symbol, regime=row.regime)
+        if row.n:
+            metrics.set(Metric.NET, row.net / row.n, symbol=row.symbol, regime=row.regime)
     for one in seen:
         metrics.add(Metric.EVIDENCE, kind=str(one.kind))
     for row in decided:
@@ -60,3 +100,14 @@ def measure(turn: Turn, report: MechanicReport) -> None:
         metrics.set(Metric.ALERTS, alarms[str(level)], level=str(level))
     metrics.set(Metric.LEASE_HELD, 1.0)
     metrics.set(Metric.FROZEN, float(bool(report.frozen)))
+
+
+def _count_bars(metrics: Metrics, said: Sequence[Any], report: MechanicReport) -> None:
+    """Bars that champions were asked about, and what came late, was revised or refused."""
+    taken: Counter[str] = Counter()
+    for row in said:
+        taken[row.symbol] += row.bars if row.role == ANSWERED else 0
+    refused = dict.fromkeys(report.refused, 1)
+    for state, counts in (("taken", taken), ("late", report.late), ("revised", report.revised), ("refused", refused)):
+        for symbol, n in counts.items():
+            metrics.add(Metric.BARS, n, symbol=symbol, state=state)

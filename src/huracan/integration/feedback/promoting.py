@@ -18,6 +18,7 @@ from huracan.integration.feedback.challenger_log import (
 )
 from huracan.integration.feedback.tick_log import Write
 from huracan.integration.feedback.turn import Turn
+from huracan.mlops.metrics import Metric
 
 __all__ = ["promote", "roll_back"]
 
@@ -31,10 +32,12 @@ def promote(turn: Turn) -> Write | None:
     """
     works = turn.works
     waiting = works.database.read(lambda connection: challengers_in(connection, works.name, [ChallengerState.TO_PROMOTE]))
-    if not waiting or works.switch.state().frozen:
+    if not waiting or _held_back(turn, len(waiting)):
         return None
     turn.row.settle()
     done = [(one, _take_over(turn, one)) for one in waiting]
+    for _, moved in done:
+        works.metrics.add(Metric.PROMOTIONS, kind="promoted" if moved.done else "conflict")
     turn.moved()
 
     def write(connection: sa.Connection) -> None:
@@ -49,13 +52,14 @@ def roll_back(turn: Turn) -> Write | None:
     works = turn.works
     trials = works.database.read(lambda connection: trials_in(connection, works.name))
     waiting = [trial for trial in trials if trial.state is TrialState.TO_ROLL_BACK]
-    if not waiting or works.switch.state().frozen:
+    if not waiting or _held_back(turn, len(waiting)):
         return None
     turn.row.settle()
     done = []
     for trial in waiting:
         assert trial.before_version is not None  # one that had nobody before it has no trial
         done.append((trial, _give_back(turn, trial, trial.before_version)))
+        works.metrics.add(Metric.PROMOTIONS, kind="rolled_back" if done[-1][1].done else "conflict")
     turn.moved()
 
     def write(connection: sa.Connection) -> None:
@@ -67,6 +71,15 @@ def roll_back(turn: Turn) -> Write | None:
                 tell_trial(connection, trial, turn.tick, TrialState.SETTLED, reason)
 
     return write
+
+
+def _held_back(turn: Turn, n: int) -> bool:
+    """Whether so many moves wait because promotions are frozen."""
+    works = turn.works
+    if not works.switch.state().frozen:
+        return False
+    works.metrics.add(Metric.PROMOTIONS, n, kind="held_back")
+    return True
 
 
 def _take_over(turn: Turn, one: Challenger) -> Moved:

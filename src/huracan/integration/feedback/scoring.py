@@ -8,6 +8,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from huracan.accounting import CostModel
+from huracan.config import HuracanConfig
 from huracan.integration.feedback.comparing import compare
 from huracan.integration.feedback.evidence_log import put_evidence
 from huracan.integration.feedback.scoring_outcomes import Rubric, outcomes_of
@@ -20,7 +21,7 @@ from huracan.serving.served import Served
 from huracan.storage.feedback_tables import live_predictions
 from huracan.storage.tables import model_versions
 
-__all__ = ["score_outcomes"]
+__all__ = ["longest_wait", "score_outcomes"]
 
 _P, _V = live_predictions.c, model_versions.c
 _LATELY = Statement(
@@ -39,8 +40,7 @@ def score_outcomes(turn: Turn) -> Write | None:
     What champions and challengers are held against counts each moment once, in the same transaction as its outcomes.
     """
     works = turn.works
-    labels = works.config.labels
-    waited = (labels.horizon + 2 + works.config.mechanic.patience_bars) * turn.bar
+    labels, waited = works.config.labels, longest_wait(works.config, turn.bar)
     before = last_tick(works.database, works.name)
     since = (turn.tick if before is None else before[0]) - 2 * waited  # after an absence what was said before it waits, too
     costs = CostModel(**works.config.costs.model_dump())
@@ -62,6 +62,11 @@ def score_outcomes(turn: Turn) -> Write | None:
     if (came is None or came.is_empty()) and not overdue:
         return None
     return _write(turn, came, overdue, turn.tick - waited, since)
+
+
+def longest_wait(config: HuracanConfig, bar: int) -> int:
+    """For how many milliseconds an outcome is waited for."""
+    return (config.labels.horizon + 2 + config.mechanic.patience_bars) * bar
 
 
 def _write(turn: Turn, came: pl.DataFrame | None, overdue: Sequence[int], before: int, since: int) -> Write:
