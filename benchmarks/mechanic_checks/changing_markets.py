@@ -19,8 +19,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from benchmarks import markdown_table
-from benchmarks.mechanic_checks import Section
+from benchmarks import Section, markdown_table
 from benchmarks.mechanic_checks.markets import HOUR, ChangingMarket, changing_market
 from huracan.accounting import CostModel, backtest
 from huracan.config import HuracanConfig, load_config

@@ -10,8 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import markdown_table
-from benchmarks.mechanic_checks import Section
+from benchmarks import Section, markdown_table
 
 __all__ = ["Killed", "check", "kill_lives"]
 

@@ -15,9 +15,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import markdown_table
+from benchmarks import Section, markdown_table
 from benchmarks.automl_checks.own_postgresql import NoPostgreSQL, new_database, own_postgresql
-from benchmarks.mechanic_checks import Section
 
 __all__ = ["Succession", "check", "killed", "paused"]
 

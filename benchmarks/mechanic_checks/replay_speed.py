@@ -9,8 +9,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import markdown_table, market_data
-from benchmarks.mechanic_checks import Section
+from benchmarks import Section, markdown_table, market_data
 
 __all__ = ["Speed", "check", "measured"]
 
