@@ -43,6 +43,7 @@ from huracan.mlops.alerts import Alerts
 from huracan.mlops.metrics import Metrics
 from huracan.mlops.performance import PerformanceStore
 from huracan.registry.scopes import Scope
+from huracan.storage.whole_files import remove_left
 
 if TYPE_CHECKING:
     from huracan.integration.unified_pipeline import UnifiedMLPipeline
@@ -294,7 +295,8 @@ class Mechanic:
         while (begun := log.unfinished()) is not None:
             report = self._turn(log, begun, stop)
         last = log.last()
-        if last is not None and published_tick(self._outbox) != last[0]:
+        if last is not None and published_tick(self._outbox, self.name) != last[0]:
+            remove_left(self._outbox, self.name)
             self._publish(works.bench.lineup(self._symbols_of(last[1])))
         if last is not None and until <= last[0]:
             if report is not None:

@@ -26,6 +26,7 @@ from huracan.integration.mechanic import Mechanic
 from huracan.registry.scopes import ALL
 from huracan.serving.served import Served
 from huracan.storage import from_json
+from huracan.storage.whole_files import aside_of
 
 SAID = "select symbol, ts, role, regime, score, position, vetoes from live_predictions order by version_id, symbol, ts"
 
@@ -324,13 +325,30 @@ def test_a_loop_goes_on_after_what_passes_by_itself(
     assert "predictions" in heard[0] and "predictions" in heard[2]
 
 
+def test_files_of_a_killed_turn_are_written_anew_and_what_it_left_half_written_goes(champion: SmallRun, tmp_path: Path) -> None:
+    mechanic = alive(champion, tmp_path / "home")
+    turn(mechanic, champion, 0)
+    outbox = tmp_path / "home" / "outbox"
+    whole = {file: file.read_bytes() for file in outbox.rglob("*") if file.is_file()}
+    heartbeat = outbox / "heartbeats" / "mechanic.json"
+    assert publishing.published_tick(outbox, mechanic.name) == champion.end_of_training
+    assert publishing.published_tick(outbox, "another") is None
+    of_another, pointer = aside_of(heartbeat, "another"), outbox / "champion" / "latest.json"
+    for left in (aside_of(heartbeat, mechanic.name), aside_of(pointer, mechanic.name), of_another):
+        left.write_bytes(b"{")
+    heartbeat.unlink()
+    assert not turn(mechanic, champion, 0).done
+    of_another.unlink()
+    assert {file: file.read_bytes() for file in outbox.rglob("*") if file.is_file()} == whole
+
+
 def test_files_are_written_at_each_turn_and_written_again_where_that_failed(
     champion: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mechanic = alive(champion, tmp_path / "home")
     outbox = tmp_path / "home" / "outbox"
 
-    def full(path: Path, data: bytes) -> None:
+    def full(path: Path, data: bytes, *, by: str) -> None:
         raise StorageError("the disk is full.")
 
     with monkeypatch.context() as broken:

@@ -1,7 +1,10 @@
-"""Killed before and after its commits, on every way that leads to one, a Mechanic leaves what an undisturbed one leaves."""
+"""Killed before and after its commits and while it writes files, on every way that leads there, a Mechanic leaves what an
+undisturbed one leaves.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections import Counter
@@ -106,8 +109,15 @@ def killer(monkeypatch: pytest.MonkeyPatch) -> Killer:
     for name in ("put_file", "_give_sign"):
         write = getattr(publishing, name)
         monkeypatch.setattr(
-            publishing, name, lambda path, data, write=write: killer.around(lambda: write(path, data), path.name)
+            publishing,
+            name,
+            lambda path, data, write=write, **told: killer.around(lambda: write(path, data, **told), path.name),
         )
+    replace, unlink = os.replace, Path.unlink
+    monkeypatch.setattr(
+        os, "replace", lambda aside, path, **told: killer.around(lambda: replace(aside, path, **told), f"to {Path(path).name}")
+    )
+    monkeypatch.setattr(Path, "unlink", lambda path, **told: killer.around(lambda: unlink(path, **told), "removal"))
     return killer
 
 

@@ -1,13 +1,13 @@
 """What a turn leaves for others as files: that it lives, who is champion, what was decided today, what drifted.
 
 Files are made from the database's rows alone and from the turn's own time, so that a turn that was killed before or while it
-wrote them leaves the same files once they are written again. The heartbeat is written last: what it names is all there.
+wrote them leaves the same files once they are written again. The heartbeat is written last: what it names is all there. Each is
+written aside under the Mechanic's name first; what a killed one left there is removed before the next writes.
 """
 
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -25,7 +25,7 @@ from huracan.model_registry import ModelRegistry
 from huracan.registry.statements import parsed
 from huracan.storage import from_json, to_json
 from huracan.storage.feedback_tables import challengers, drift_evidence, policy_decisions
-from huracan.storage.whole_files import make_folder, put_file, refusal
+from huracan.storage.whole_files import aside_of, make_folder, put_file, refusal
 from huracan.version import __version__, source_hash
 
 __all__ = ["OUTBOX", "publish", "published_tick"]
@@ -38,10 +38,11 @@ _DAY = 86_400_000
 _TIMES = ("date", "updated_at")
 
 
-def published_tick(outbox: Path) -> int | None:
-    """The turn whose files are there; None where none are, or they cannot be read."""
+def published_tick(outbox: Path, name: str) -> int | None:
+    """The turn whose files are there; None where none are, they cannot be read, or another Mechanic wrote last."""
     with suppress(OSError, ValueError, TypeError, KeyError):
-        return int(from_json((outbox / _HEARTBEAT).read_bytes())["tick"])
+        told = from_json((outbox / _HEARTBEAT).read_bytes())
+        return int(told["tick"]) if told["name"] == name else None
     return None
 
 
@@ -64,9 +65,9 @@ def publish(registry: ModelRegistry, config: HuracanConfig, name: str, outbox: P
     with registry.database.reading(one_moment=True) as connection:
         files |= _drift_files(connection, name, tick, day)
         files[Path(day) / "manifest.json"] = _manifest(connection, name, tick, report)
-    written = sum(_put(outbox / path, content) for path, content in files.items())
+    written = sum(_put(outbox / path, content, name) for path, content in files.items())
     heartbeat = {"name": name, "tick": tick, "at": _written(tick), "version": __version__, "report": dict(report)}
-    _give_sign(outbox / _HEARTBEAT, to_json(heartbeat, indent=1).encode())
+    _give_sign(outbox / _HEARTBEAT, to_json(heartbeat, indent=1).encode(), by=name)
     return written + 1
 
 
@@ -128,19 +129,19 @@ def _drift_files(connection: sa.Connection, name: str, tick: int, day: str) -> d
     }
 
 
-def _put(path: Path, content: Mapping[str, Any]) -> bool:
+def _put(path: Path, content: Mapping[str, Any], name: str) -> bool:
     """Write a file, unless it is there and says the same at another time; whether it was written."""
     with suppress(OSError, StorageError, AttributeError):
         there = from_json(path.read_bytes())
         if {**there, **dict.fromkeys(_TIMES)} == {**content, **dict.fromkeys(_TIMES)}:
             return False
-    put_file(path, to_json(content, indent=1).encode())
+    put_file(path, to_json(content, indent=1).encode(), by=name)
     return True
 
 
-def _give_sign(path: Path, data: bytes) -> None:
+def _give_sign(path: Path, data: bytes, *, by: str) -> None:
     """Write the heartbeat whole, but not flushed to the disk: after a power cut it is old, which is what it says then."""
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}.aside")
+    aside = aside_of(path, by)
     try:
         make_folder(path.parent)
         aside.write_bytes(data)
