@@ -7,16 +7,18 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks import Section, markdown_table
+from huracan.storage import from_json
 
 __all__ = ["Killed", "check", "kill_lives"]
 
 KILLS, A_LIFE = 200, 4
 """Deaths in all, and how often one life is killed before it may end."""
-_BY_COMMIT = 0.4
+_BY_TIME, _BY_COMMIT = 0.5, 0.4
 _EXPECTED = ({"failed", "promoted"}, {"rolled_back"})
 
 
@@ -27,16 +29,18 @@ class Killed:
     Attributes
     ----------
     deaths : kind of moment -> how often. lives : that were lived to their end. survived : deaths that came too late.
-    hash, commits, seconds : of the undisturbed one. other : hashes that were not its. defects : what else went wrong.
+    digests, commits, files, seconds : of the undisturbed one, whose digests are the parts of its content hash.
+    other : home of a life that left another content -> tables and files that differ. defects : what else went wrong.
     """
 
     deaths: Counter[str] = field(default_factory=Counter)
     lives: int = 0
     survived: int = 0
-    hash: str = ""
+    digests: Mapping[str, str] = field(default_factory=dict)
     commits: int = 0
+    files: int = 0
     seconds: float = 0.0
-    other: list[str] = field(default_factory=list)
+    other: dict[str, tuple[str, ...]] = field(default_factory=dict)
     defects: list[str] = field(default_factory=list)
 
     @property
@@ -46,13 +50,14 @@ class Killed:
 
 
 def kill_lives(folder: Path, kills: int, *, a_life: int = A_LIFE, seed: int = 0) -> Killed:
-    """Live again and again, each life killed ``a_life`` times, until so many were: at times, and on both sides of commits.
+    """Live again and again, each life killed ``a_life`` times, until so many were: at times, on both sides of commits, and
+    with files half-way to their names.
 
-    Times and commits are uniform over what is left of a life, judged by the undisturbed one.
+    Times, commits and files are uniform over what is left of a life, judged by the undisturbed one.
     """
     rng, found = random.Random(seed), Killed()
     with _Nursery() as nursery:
-        found.hash, found.commits, found.seconds, states = _told(nursery.life(folder / "undisturbed", "never"))
+        found.digests, found.commits, found.files, found.seconds, states = _told(nursery.life(folder / "undisturbed", "never"))
         missing = [want - have for want, have in zip(_EXPECTED, states)]
         found.defects += [f"the undisturbed life never came to {sorted(lacking)}" for lacking in missing if lacking]
         while found.count < kills and len(found.defects) < 10:
@@ -65,8 +70,9 @@ def kill_lives(folder: Path, kills: int, *, a_life: int = A_LIFE, seed: int = 0)
             found.lives += 1
             if not said.startswith("lived"):
                 found.defects.append(f"life {found.lives} could not be ended: {said}")
-            elif (told := _told(said)[0]) != found.hash:
-                found.other.append(told)
+            elif (told := _told(said)[0]) != found.digests:
+                differ = (name for name in sorted({*told, *found.digests}) if told.get(name) != found.digests.get(name))
+                found.other[home.name] = tuple(differ)
     return found
 
 
@@ -76,16 +82,17 @@ def check(kills: int = KILLS) -> Section:
         found = kill_lives(Path(folder), kills)
     short = list(found.defects)
     if found.other:
+        where = ", ".join(sorted({name for names in found.other.values() for name in names}))
         short.append(
-            f"{len(found.other)} of {found.lives} lives that were killed left another content than the undisturbed one"
+            f"{len(found.other)} of {found.lives} lives that were killed left another content than the undisturbed one: {where}"
         )
     if found.count < kills:
         short.append(f"{found.count} deaths, {kills} were asked")
     text = (
-        f"A life of {found.commits} commits and {found.seconds:.1f} s: a first champion, an edge that turns, a freeze, a "
-        f"challenger that takes over, one that cannot be trained, a rollback. Each life was killed {A_LIFE} times before it "
-        f"was let to its end; {found.survived} deaths came too late. The hash is that of all tables and published files, "
-        "without clocks, hosts and row numbers.\n\n"
+        f"A life of {found.commits} commits, {found.files} files and {found.seconds:.1f} s: a first champion, an "
+        "edge that turns, a freeze, a challenger that takes over, one that cannot be trained, a rollback. Each life was killed "
+        f"{A_LIFE} times before it was let to its end; {found.survived} deaths came too late. The hash is that of all tables "
+        "and published files, without clocks, hosts and row numbers.\n\n"
     )
     rows = [(kind, count) for kind, count in sorted(found.deaths.items())]
     rows += [("in all", found.count), ("lives", found.lives), ("left another hash", len(found.other))]
@@ -93,11 +100,14 @@ def check(kills: int = KILLS) -> Section:
 
 
 def _die_once(nursery: _Nursery, home: Path, found: Killed, rng: random.Random, *, share: float) -> None:
-    if rng.random() < _BY_COMMIT:
+    drawn = rng.random()
+    if drawn < _BY_TIME:
+        death, kind = f"{rng.uniform(0.01, share * found.seconds):.4f}", "at any time"
+    elif drawn < _BY_TIME + _BY_COMMIT:
         side = rng.choice(("before", "after"))
         death, kind = f"{side}:{1 + rng.randrange(max(1, round(share * found.commits)))}", f"{side} a commit"
     else:
-        death, kind = f"{rng.uniform(0.01, share * found.seconds):.4f}", "at any time"
+        death, kind = f"aside:{1 + rng.randrange(max(1, round(share * found.files)))}", "before a file has its name"
     said = nursery.life(home, death)
     if said == "killed":
         found.deaths[kind] += 1
@@ -107,11 +117,11 @@ def _die_once(nursery: _Nursery, home: Path, found: Killed, rng: random.Random, 
         found.defects.append(f"a life that was to die {kind} ({death}): {said}")
 
 
-def _told(said: str) -> tuple[str, int, float, tuple[set[str], set[str]]]:
-    word, told, commits, seconds, asked, trials = said.split(" ", 5)
+def _told(said: str) -> tuple[dict[str, str], int, int, float, tuple[set[str], set[str]]]:
+    word, commits, files, seconds, asked, trials, digests = said.split(" ", 6)
     if word != "lived":
         raise AssertionError(f"the undisturbed life did not end: {said}")
-    return told, int(commits), float(seconds), (set(asked.split(",")), set(trials.split(",")))
+    return from_json(digests), int(commits), int(files), float(seconds), (set(asked.split(",")), set(trials.split(",")))
 
 
 class _Nursery:

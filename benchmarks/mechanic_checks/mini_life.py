@@ -2,7 +2,9 @@
 
 ``python -m benchmarks.mechanic_checks.mini_life`` reads lines ``HOME DEATH`` from standard input and starts a process for each
 from what is imported already. ``DEATH`` is ``never``, ``before:N`` or ``after:N`` (on that side of its N-th commit it kills
-itself), or ``SECONDS`` after which it is killed. It answers ``killed``, or ``lived HASH COMMITS SECONDS``.
+itself), ``aside:N`` (before the N-th file that it wrote aside gets its name), or ``SECONDS`` after which it is killed. It
+answers ``killed``, or ``lived COMMITS FILES SECONDS CHALLENGERS TRIALS DIGESTS``: what states challengers and trials came to,
+separated by commas, and the parts of the content hash as JSON.
 """
 
 from __future__ import annotations
@@ -14,8 +16,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -32,11 +36,11 @@ from huracan.integration.feedback.challenger_log import (
     trials_in,
 )
 from huracan.integration.feedback.clock import SimulatedClock
-from huracan.integration.feedback.content_hash import content_hash
+from huracan.integration.feedback.content_hash import content_digests
 from huracan.integration.feedback.feeds import FrameFeed
 from huracan.integration.feedback.publishing import OUTBOX
 from huracan.integration.mechanic import Mechanic
-from huracan.storage import Database
+from huracan.storage import Database, to_json
 from huracan.storage.feedback_tables import champion_trials
 
 __all__ = ["live", "states_of"]
@@ -44,7 +48,7 @@ __all__ = ["live", "states_of"]
 _BARS = range(312, 790, 24)
 _FLIP, _EDGE, _N_BARS = 420, 0.6, 900
 _FAILS, _FREEZES, _THAWS, _ROLLS_BACK = _BARS[3], _BARS[12], _BARS[14], _BARS[17]
-_SIDES = ("before", "after")
+_MOMENTS = ("before", "after", "aside")
 _USED = ("onnx", "onnxruntime", "skops.io", "huracan.registry.exports", "huracan.serving")
 
 
@@ -102,21 +106,28 @@ def _meddle(mechanic: Mechanic, bar: int) -> None:
             database.run(lambda connection: add_challenger(connection, made))
 
 
-class _Commits:
-    """Counts commits, and ends the process on one side of one of them."""
+class _Moments:
+    """Counts commits and files that get their name, and ends the process at one of them."""
 
-    def __init__(self, side: str = "", number: int = 0) -> None:
-        self.side, self.number, self.count = side, number, 0
+    def __init__(self, moment: str = "", number: int = 0) -> None:
+        self.last = (moment, number)
+        self.commits = self.files = 0
 
     @contextmanager
     def around(self, begun: Callable[[Database], Iterator[sa.Connection]], database: Database) -> Iterator[sa.Connection]:
         with begun(database) as connection:  # type: ignore[attr-defined]
             yield connection
-            self.count += 1
-            if (self.side, self.number) == ("before", self.count):
+            self.commits += 1
+            if self.last == ("before", self.commits):
                 _die()
-        if (self.side, self.number) == ("after", self.count):
+        if self.last == ("after", self.commits):
             _die()
+
+    def named(self, rename: Callable[..., None], *paths: Any, **folders: Any) -> None:
+        self.files += 1
+        if self.last == ("aside", self.files):
+            _die()
+        rename(*paths, **folders)
 
 
 def _die() -> None:
@@ -125,15 +136,18 @@ def _die() -> None:
 
 
 def _child(home: Path, death: str, answer: int) -> None:
-    side, _, number = death.partition(":")
-    commits = _Commits(side, int(number)) if side in _SIDES else _Commits()
+    moment, _, number = death.partition(":")
+    moments = _Moments(moment, int(number)) if moment in _MOMENTS else _Moments()
     begun = Database.transaction
-    Database.transaction = lambda self: commits.around(begun, self)  # type: ignore[assignment, method-assign]
+    Database.transaction = lambda self: moments.around(begun, self)  # type: ignore[assignment, method-assign]
+    for name in ("rename", "replace"):  # of files, and of artifacts' folders
+        setattr(os, name, partial(moments.named, getattr(os, name)))
     started = time.monotonic()
     mechanic = live(home)
-    told = content_hash(mechanic.pipeline.registry.database, home / OUTBOX)
+    told = to_json(content_digests(mechanic.pipeline.registry.database, home / OUTBOX))
     asked, trials = (",".join(sorted(states)) for states in states_of(mechanic))
-    os.write(answer, f"lived {told} {commits.count} {time.monotonic() - started:.3f} {asked} {trials}".encode())
+    seconds = time.monotonic() - started
+    os.write(answer, f"lived {moments.commits} {moments.files} {seconds:.3f} {asked} {trials} {told}".encode())
     os._exit(0)
 
 
