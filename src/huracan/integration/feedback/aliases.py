@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import polars as pl
+
 from huracan.errors import PromotionConflict, RegistryError
 from huracan.model_registry import ModelRegistry
 from huracan.registry.scopes import Scope
@@ -64,9 +66,9 @@ def take_over(
 
 
 def give_back(registry: ModelRegistry, name: str, version: int, before: int, scope: Scope, *, reason: str) -> Moved:
-    """Give a scope back from ``version`` to ``before``, that held it."""
+    """Give a scope back from ``version`` to ``before``, that held it, or to one further back where that cannot be promoted."""
     holder = holder_of(registry, name, CHAMPION, scope)
-    if holder == before:
+    if holder == before or _was_given_back(registry, name, version, scope):
         return Moved(True)
     if holder != version:
         return Moved(False, _SOMEBODY)
@@ -78,6 +80,17 @@ def give_back(registry: ModelRegistry, name: str, version: int, before: int, sco
     except RegistryError as error:  # of those before it none can be promoted any more
         return Moved(False, str(error))
     return Moved(True)
+
+
+def _was_given_back(registry: ModelRegistry, name: str, version: int, scope: Scope) -> bool:
+    """Whether the newest move of a scope's champion was that it was given back from ``version``, to whomever."""
+    history = registry.history(name)
+    moves = history.filter(
+        pl.col("alias") == CHAMPION,
+        pl.col("symbol").fill_null("") == scope.symbol,
+        pl.col("regime").fill_null("") == scope.regime,
+    )
+    return moves.select("action", "from_version").tail(1).rows() == [("rollback", version)]
 
 
 def keep_challenger(registry: ModelRegistry, name: str, version: int, scope: Scope) -> None:
