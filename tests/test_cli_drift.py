@@ -93,6 +93,31 @@ def test_candles_become_features_and_a_model_stands_for_what_it_learned_from(
     assert nobody.returncode == 2 and "9" in nobody.stderr
     table = drift("champion", "nothing.csv", "--config", "c.yaml")
     assert table.returncode == 2
+    nameless = drift("challenger.x", "wild.parquet", "--config", "c.yaml")
+    assert nameless.returncode == 2
+    assert (
+        "'challenger.x' is no file or folder that exists, and no registered model; registered are champion" in nameless.stderr
+    )
+    with_minutes = after.with_columns(ts=pl.col("ts").min() + (pl.col("ts") - pl.col("ts").min()) / 60)
+    with_minutes.write_parquet(tmp_path / "minutes.parquet")
+    minutes = drift("champion", "minutes.parquet", "--config", "c.yaml")
+    assert minutes.returncode == 2
+    assert "the candles are bars of 1m; 'champion/1' was trained on bars of 1h" in minutes.stderr
+    other_bars = drift("before.parquet", "minutes.parquet", "--config", "c.yaml")
+    assert other_bars.returncode == 2
+    assert "of bars of 1m, the reference's of bars of 1h" in other_bars.stderr
+
+
+def test_a_name_with_a_point_is_a_model_where_no_such_file_is(
+    drift: Drift, huracan: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    (tmp_path / "c.yaml").write_text(QUICK + "data: {simulation: {n_bars: 1200, n_symbols: 2}}}")
+    assert huracan("run", "--config", "c.yaml").returncode == 0  # without candles, champion.simulated is registered
+    later = simulate_market(n_bars=600, n_symbols=2, seed=5).candles.with_columns(pl.col("ts") + timedelta(days=900))
+    later.write_parquet(tmp_path / "later.parquet")
+    for spec in ("champion.simulated", "champion.simulated@1", "champion.simulated@champion"):
+        done = drift(spec, "later.parquet", "--config", "c.yaml")
+        assert done.returncode in (0, 3), done.stderr
 
 
 @pytest.mark.parametrize(

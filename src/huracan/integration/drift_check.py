@@ -12,16 +12,18 @@ import polars as pl
 
 from huracan.config import HuracanConfig, milliseconds
 from huracan.dataset import TrainingSet
-from huracan.errors import CandleError, NotEnoughData, RegistryError
+from huracan.errors import CandleError, NotEnoughData, RegistryError, SignatureError
 from huracan.integration.drift_stage import drift_detector
 from huracan.integration.preparation import prepare, read_source
-from huracan.integration.registered_models import named_version, own_recipe
-from huracan.market.sources import open_tables
+from huracan.integration.registered_models import name_and_pointer, named_version, own_recipe
+from huracan.market import bar_length, written_length
+from huracan.market.sources import named_as_table, open_tables
 from huracan.mlops.drift_detector import DriftDetector
 from huracan.mlops.drift_report import DriftReport
 from huracan.mlops.reference import REFERENCE_FILE, Reference
 from huracan.model_registry import ModelRegistry
 from huracan.preprocessing import FeatureRecipe
+from huracan.registry.records import ModelVersion
 
 __all__ = ["DriftCheck", "check_drift"]
 
@@ -51,7 +53,7 @@ def check_drift(config: HuracanConfig, registry: Callable[[], ModelRegistry], re
     ----------
     registry : asked for where the reference is a model.
     reference : a file, folder or frame; or ``name`` (its champion), ``name@alias``, ``name@3`` of a registered model, which
-        stands for the rows that were kept with it.
+        stands for the rows that were kept with it. A path that exists, or ends as tables do, is one; anything else is a model.
     current : a file, folder or frame. Candles become the features of the model's recipe, or of the configured one, without rows
         that lack one; any other table is compared column by column, as it is.
 
@@ -59,14 +61,16 @@ def check_drift(config: HuracanConfig, registry: Callable[[], ModelRegistry], re
     ------
     CandleError, DataError : what cannot be read or compared. NotEnoughData : which of the two is too short, and for what.
     RegistryError : no such model, or none that keeps a reference.
-    SignatureError : the model's features are made by another recipe than it says.
+    SignatureError : candles of another bar length; the model's features are made by another recipe than it says.
     """
     if _is_a_model(reference):
-        detector, recipe, told = _of_model(config, registry(), str(reference))
+        version = _version(registry(), str(reference))
+        detector, recipe = _of_model(config, registry(), str(reference), version), own_recipe(str(reference), version)
+        told = f"what {version.model_id} learned from"
     else:
-        recipe, told = None, _named(reference)
-        detector = drift_detector(config).fit(_rows(config, reference, None))
-    rows = _rows(config, current, recipe)
+        version, recipe, told = None, None, _named(reference)
+        detector = drift_detector(config).fit(_rows(config, reference))
+    rows = _rows(config, current, recipe, version)
     report = detector.detect(rows)
     windows = tuple(
         found for part in _cut(rows, milliseconds(config.drift.window)) if (found := _seen(detector, part)) is not None
@@ -81,11 +85,18 @@ def check_drift(config: HuracanConfig, registry: Callable[[], ModelRegistry], re
 
 
 def _is_a_model(reference: Any) -> bool:
-    return isinstance(reference, str | Path) and not Path(reference).exists() and not Path(reference).suffix
+    return isinstance(reference, str | Path) and not Path(reference).exists() and not named_as_table(reference)
 
 
-def _of_model(config: HuracanConfig, registry: ModelRegistry, spec: str) -> tuple[DriftDetector, FeatureRecipe, str]:
-    version = named_version(registry, spec)
+def _version(registry: ModelRegistry, spec: str) -> ModelVersion:
+    names = registry.names()
+    if name_and_pointer(registry, spec)[0] not in names:
+        known = f"registered are {', '.join(names)}" if names else "none is registered here"
+        raise RegistryError(f"'{spec}' is no file or folder that exists, and no registered model; {known}.")
+    return named_version(registry, spec)
+
+
+def _of_model(config: HuracanConfig, registry: ModelRegistry, spec: str, version: ModelVersion) -> DriftDetector:
     kept = registry.attachments(version.name, version.version).get(REFERENCE_FILE)
     if kept is None:
         raise RegistryError(
@@ -93,17 +104,31 @@ def _of_model(config: HuracanConfig, registry: ModelRegistry, spec: str) -> tupl
             "was expected."
         )
     settings = config.drift
-    detector = DriftDetector.from_reference(
+    return DriftDetector.from_reference(
         Reference.from_bytes(kept), alpha=settings.alpha, correction=settings.correction, multivariate=settings.multivariate
     )
-    return detector, own_recipe(spec, version), f"what {version.model_id} learned from"
 
 
-def _rows(config: HuracanConfig, source: Any, recipe: FeatureRecipe | None) -> TrainingSet | pl.DataFrame:
+def _refuse_other_bars(version: ModelVersion, candles: pl.DataFrame) -> None:
+    theirs = (version.provenance.model_extra or {}).get("bar_length_ms")
+    mine = int(bar_length(candles).total_seconds() * 1_000)
+    if theirs is not None and int(theirs) != mine:
+        raise SignatureError(
+            f"the candles are bars of {written_length(mine)}; '{version.model_id}' was trained on bars of "
+            f"{written_length(int(theirs))}."
+        )
+
+
+def _rows(
+    config: HuracanConfig, source: Any, recipe: FeatureRecipe | None = None, version: ModelVersion | None = None
+) -> TrainingSet | pl.DataFrame:
     """Features of candles, or a table as it is."""
     tables = list(open_tables(source))
     if all({name.lower() for name in table.frame.columns} >= _PRICES for table in tables):
-        return prepare(config, read_source(config, source), recipe).everything
+        read = read_source(config, source)
+        if version is not None:
+            _refuse_other_bars(version, read.candles)
+        return prepare(config, read, recipe).everything
     if recipe is not None:
         raise CandleError(
             f"{_named(source)} holds no candles; those of a model's features are needed to compare it with the model."

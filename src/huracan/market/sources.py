@@ -81,6 +81,15 @@ def open_tables(source: Any, *, bar: str | dt.timedelta | None = None, symbol: s
         )
 
 
+def named_as_table(path: str | Path) -> bool:
+    """Whether a file so named would be read as a table.
+
+    >>> named_as_table("btc_1h.parquet"), named_as_table("champion.simulated")
+    (True, False)
+    """
+    return _suffix(Path(path)) in _READERS
+
+
 def symbol_of_file(path: str | Path) -> str:
     """The symbol a file name gives: what stands before the length of the bars, else the whole stem.
 

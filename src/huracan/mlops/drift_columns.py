@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from huracan.errors import SignatureError
+from huracan.market import written_length
 from huracan.mlops.drift_report import ColumnKind
 
-__all__ = ["ColumnMatch", "matched_columns", "perhaps_renamed", "require_same_recipe"]
+__all__ = ["ColumnMatch", "matched_columns", "perhaps_renamed", "require_same_bars", "require_same_recipe"]
 
 _ALIKE = 0.5
 
@@ -67,6 +68,20 @@ def perhaps_renamed(missing: Sequence[str], new: Sequence[str], alike: Callable[
                 found[name] = other
                 break
     return found
+
+
+def require_same_bars(reference: int | None, window: int | None) -> None:
+    """Refuse to compare features of bars of one length (milliseconds) with those of another; what is not known is not compared.
+
+    Raises
+    ------
+    SignatureError : both are known and differ.
+    """
+    if reference is not None and window is not None and reference != window:
+        raise SignatureError(
+            f"the window's features are of bars of {written_length(window)}, the reference's of bars of "
+            f"{written_length(reference)}; bars of one length were expected."
+        )
 
 
 def require_same_recipe(reference: str | None, window: str | None) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from huracan.errors import DataError, NotEnoughData
 from huracan.mlops.categories import CategoryReference
 from huracan.mlops.column_tests import FEWEST_COSINES, FEWEST_REFERENCE, FEWEST_WINDOW, NumberReference, TestSettings
-from huracan.mlops.drift_columns import ColumnMatch, matched_columns, perhaps_renamed, require_same_recipe
+from huracan.mlops.drift_columns import ColumnMatch, matched_columns, perhaps_renamed, require_same_bars, require_same_recipe
 from huracan.mlops.drift_report import ColumnDrift, DistributionPair, DriftReport, JointDrift
 from huracan.mlops.drift_rows import DriftRows, read_rows
 from huracan.mlops.joint_drift import JointReference
@@ -144,6 +144,7 @@ class DriftDetector:
             n_cosines=settings.n_cosines,
             n_thresholds=self.n_thresholds,
             psi_bins=self.psi_bins,
+            bar_ms=rows.bar_ms,
         )
         return self
 
@@ -178,13 +179,15 @@ class DriftDetector:
 
         Raises
         ------
-        NotEnoughData : fewer than 20 moments. SignatureError : of another recipe. DataError : unfitted, or unusable columns.
+        NotEnoughData : fewer than 20 moments. SignatureError : of another recipe or bar length. DataError : unfitted, or
+            unusable columns.
         """
         if not hasattr(self, "reference_"):
             raise DataError("this DriftDetector has no reference yet; call fit, or make it by from_reference.")
         settings, reference = self._settings(), self.reference_
         rows = read_rows(current, needed=reference.columns)
         require_same_recipe(reference.recipe_hash, recipe_hash if recipe_hash is not None else rows.recipe_hash)
+        require_same_bars(reference.bar_ms, rows.bar_ms)
         if rows.moments.n < FEWEST_WINDOW:
             raise NotEnoughData(f"the window has {rows.moments.n} moments; at least {FEWEST_WINDOW} are needed to compare it.")
         match = matched_columns(reference.kinds(), {name: rows.kind(name) for name in rows.columns})

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from huracan.dataset import TrainingSet
+from huracan.dataset import TimeSource, TrainingSet
 from huracan.errors import DataError, nearest_name
 from huracan.mlops.drift_report import ColumnKind
 from huracan.statistics.moments import Moments
@@ -30,13 +30,15 @@ class DriftRows:
     ----------
     columns : by name: numbers as float arrays, NaN where missing; categories as polars Series of text, null where missing.
     moments : which rows are of one moment. span : first and last time, where there are times.
-    recipe_hash : of the recipe the columns were made by, where it is known.
+    recipe_hash : of the recipe the columns were made by, where it is known. bar_ms : length of the bars that the rows were made
+        of, in milliseconds, where they were made of candles.
     """
 
     columns: Mapping[str, NDArray[np.floating] | pl.Series]
     moments: Moments
     span: tuple[str, str] | None = None
     recipe_hash: str | None = None
+    bar_ms: int | None = None
 
     def kind(self, name: str) -> ColumnKind:
         """Whether a column holds numbers or categories."""
@@ -75,7 +77,8 @@ def read_rows(
         named = {name: row for name, row in zip(X.feature_names, values, strict=True) if columns is None or name in columns}
         times = X.decision_time
         span = (str(times[0]), str(times[-1])) if len(X) else None
-        return DriftRows(named, Moments.of(times), span, X.recipe_hash)
+        bar = int(X.bar_length.astype("m8[ms]").astype(np.int64)) if X.time_source is TimeSource.CANDLES else None
+        return DriftRows(named, Moments.of(times), span, X.recipe_hash, bar)
     if isinstance(X, np.ndarray) and X.dtype.names is None:
         return _of_matrix(X, columns, what)
     return _of_frame(_as_polars(X, what), columns, needed, what)

@@ -37,7 +37,7 @@ class Reference:
     columns : in the order of the table. joint : of all numeric columns, or the sentence why there is none.
     recipe_hash : of the recipe the columns were made by, where known. n_rows, n_moments : of the reference.
     span : its first and last time, where it has times. n_cosines : asked for; 0 where rows were taken as independent.
-    n_thresholds, psi_bins : as asked.
+    n_thresholds, psi_bins : as asked. bar_ms : length of the bars it is of, where it was made of candles.
 
     Examples
     --------
@@ -57,6 +57,7 @@ class Reference:
     n_cosines: int
     n_thresholds: int
     psi_bins: int
+    bar_ms: int | None = None
 
     def kinds(self) -> dict[str, ColumnKind]:
         """Whether each column holds numbers or categories."""
@@ -65,7 +66,7 @@ class Reference:
     def to_bytes(self) -> bytes:
         """As JSON, arrays as base64 of little-endian float64: what is read back tests to the same bits."""
         told: dict[str, Any] = {"format": _FORMAT}
-        for name in ("recipe_hash", "n_rows", "n_moments", "span", "n_cosines", "n_thresholds", "psi_bins"):
+        for name in ("recipe_hash", "n_rows", "n_moments", "span", "n_cosines", "n_thresholds", "psi_bins", "bar_ms"):
             told[name] = getattr(self, name)
         told["columns"] = [_column_told(column) for column in self.columns.values()]
         told["joint"] = _joint_told(self.joint) if isinstance(self.joint, JointReference) else self.joint
@@ -97,6 +98,7 @@ class Reference:
                 n_cosines=int(told["n_cosines"]),
                 n_thresholds=int(told["n_thresholds"]),
                 psi_bins=int(told["psi_bins"]),
+                bar_ms=None if told.get("bar_ms") is None else int(told["bar_ms"]),
             )
         except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
             raise ArtifactError(f"{REFERENCE_FILE} is no reference of drift checks: {error}.") from error
