@@ -42,6 +42,7 @@ from huracan.integration.feedback.publishing import OUTBOX
 from huracan.integration.mechanic import Mechanic
 from huracan.storage import Database, to_json
 from huracan.storage.feedback_tables import champion_trials
+from huracan.version import source_hash
 
 __all__ = ["live", "states_of"]
 
@@ -179,6 +180,7 @@ def main() -> None:
     """Serve lives until standard input ends."""
     for name in _USED:  # a life of seconds should not spend them on importing
         import_module(name)
+    source_hash()  # of what was imported, for all lives, whatever is edited meanwhile
     for line in sys.stdin:
         home, death = line.split()
         print(_one(Path(home), death), flush=True)
