@@ -120,6 +120,15 @@ def test_a_name_with_a_point_is_a_model_where_no_such_file_is(
         assert done.returncode in (0, 3), done.stderr
 
 
+def test_columns_that_seem_renamed_and_new_ones_are_named(drift: Drift, files: Path) -> None:
+    other = pl.read_csv(files / "same.csv").rename({"spread": "Spread"}).with_columns(funding=pl.lit(0.1))
+    other.write_csv(files / "renamed.csv")
+    done = drift("reference.parquet", "renamed.csv")
+    assert done.returncode == 3
+    assert "Perhaps renamed: spread is missing, and Spread is distributed like it." in done.stdout
+    assert "New, held against nothing: funding." in done.stdout
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -128,10 +137,19 @@ def test_a_name_with_a_point_is_a_model_where_no_such_file_is(
         (("nowhere.parquet", "same.csv"), "nowhere.parquet"),
         (("reference.parquet", "nowhere.csv"), "nowhere.csv"),
         (("reference.parquet", "same.csv", "--html", "no/folder.html"), "a file in a folder that exists"),
+        (("reference.parquet", "candles.parquet"), "candles.parquet holds candles and reference.parquet holds none"),
+        (("candles.parquet", "same.csv"), "candles.parquet holds candles and same.csv holds none"),
+        (
+            ("reference.parquet", "strange.csv"),
+            "none of the columns of reference.parquet: level, where spread, depth, venue were",
+        ),
     ],
 )
 def test_what_cannot_be_compared_is_one_sentence(drift: Drift, files: Path, words: tuple[str, ...], said: str) -> None:
     features(12, seed=3).write_parquet(files / "short.parquet")
+    features(300, seed=3).select("ts", level=pl.col("spread") + 1_000).write_csv(files / "strange.csv")
+    if "candles.parquet" in words:
+        simulate_market(n_bars=500, n_symbols=1, seed=0).candles.write_parquet(files / "candles.parquet")
     done = drift(*words)
     assert done.returncode == 2
     assert said in done.stderr

@@ -78,6 +78,12 @@ def _print(found: DriftCheck) -> None:
     print_table(header, rows[:_SHOWN])
     if len(rows) > _SHOWN:
         typer.echo(f"and {len(rows) - _SHOWN:,} more columns with weaker evidence; --json and --html have them all.")
+    for before, after in found.report.renamed.items():
+        typer.echo(f"Perhaps renamed: {before} is missing, and {after} is distributed like it.")
+    unknown = [name for name in found.report.new if name not in found.report.renamed.values()]
+    if unknown:
+        rest = f" and {len(unknown) - _SHOWN:,} more" if len(unknown) > _SHOWN else ""
+        typer.echo(f"New, held against nothing: {', '.join(unknown[:_SHOWN])}{rest}.")
     if found.windows:
         drifted = sum(window.drifted for window in found.windows)
         typer.echo(f"{drifted} of its {len(found.windows)} windows drifted, each looked at by itself.")

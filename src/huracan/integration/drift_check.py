@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import polars as pl
 
 from huracan.config import HuracanConfig, milliseconds
 from huracan.dataset import TrainingSet
-from huracan.errors import CandleError, NotEnoughData, RegistryError, SignatureError
+from huracan.errors import CandleError, DataError, NotEnoughData, RegistryError, SignatureError
 from huracan.integration.drift_stage import drift_detector
 from huracan.integration.preparation import prepare, read_source
 from huracan.integration.registered_models import name_and_pointer, named_version, own_recipe
@@ -29,6 +29,7 @@ __all__ = ["DriftCheck", "check_drift"]
 
 _PRICES = frozenset(("open", "high", "low", "close", "volume"))
 _MOST_WINDOWS = 400
+_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,8 @@ def check_drift(config: HuracanConfig, registry: Callable[[], ModelRegistry], re
 
     Raises
     ------
-    CandleError, DataError : what cannot be read or compared. NotEnoughData : which of the two is too short, and for what.
+    CandleError, DataError : what cannot be read or compared, such as candles with a table of features.
+    NotEnoughData : which of the two is too short, and for what.
     RegistryError : no such model, or none that keeps a reference.
     SignatureError : candles of another bar length; the model's features are made by another recipe than it says.
     """
@@ -69,9 +71,17 @@ def check_drift(config: HuracanConfig, registry: Callable[[], ModelRegistry], re
         told = f"what {version.model_id} learned from"
     else:
         version, recipe, told = None, None, _named(reference)
-        detector = drift_detector(config).fit(_rows(config, reference))
+        learned = _rows(config, reference)
+        detector = drift_detector(config).fit(learned)
     rows = _rows(config, current, recipe, version)
+    if version is None:
+        _refuse_two_kinds(reference, learned, current, rows)
     report = detector.detect(rows)
+    if len(report.missing) == len(report.columns) and not report.renamed:
+        raise DataError(
+            f"{_named(current)} has none of the columns of {_named(reference)}: {_few(report.new)}, where "
+            f"{_few(report.missing)} were expected."
+        )
     windows = tuple(
         found for part in _cut(rows, milliseconds(config.drift.window)) if (found := _seen(detector, part)) is not None
     )
@@ -139,6 +149,20 @@ def _rows(
     if "ts" in frame.columns and frame["ts"].dtype == pl.String:
         frame = frame.with_columns(pl.col("ts").str.to_datetime(time_zone="UTC", strict=False))
     return frame.sort("ts") if "ts" in frame.columns and frame["ts"].null_count() == 0 else frame
+
+
+def _refuse_two_kinds(
+    reference: Any, learned: TrainingSet | pl.DataFrame, current: Any, rows: TrainingSet | pl.DataFrame
+) -> None:
+    if isinstance(learned, TrainingSet) != isinstance(rows, TrainingSet):
+        candles, table = (reference, current) if isinstance(learned, TrainingSet) else (current, reference)
+        raise CandleError(
+            f"{_named(candles)} holds candles and {_named(table)} holds none; two of candles, or two tables, were expected."
+        )
+
+
+def _few(names: Sequence[str]) -> str:
+    return (", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")) or "nothing"
 
 
 def _cut(rows: TrainingSet | pl.DataFrame, length: int) -> Iterator[TrainingSet | pl.DataFrame]:

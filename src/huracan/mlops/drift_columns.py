@@ -51,6 +51,8 @@ def matched_columns(reference: Mapping[str, ColumnKind], window: Mapping[str, Co
 def perhaps_renamed(missing: Sequence[str], new: Sequence[str], alike: Callable[[str, str], bool]) -> dict[str, str]:
     """For each missing column the new one of similar name whose values look like its own: a hint for a person.
 
+    Names are compared without regard to case and punctuation.
+
     Parameters
     ----------
     alike : whether the values of a new column (second) could be those of a missing one (first).
@@ -59,15 +61,25 @@ def perhaps_renamed(missing: Sequence[str], new: Sequence[str], alike: Callable[
     --------
     >>> perhaps_renamed(["rsi_14", "volume"], ["rsi14", "spread"], lambda missing, new: True)
     {'rsi_14': 'rsi14'}
+    >>> perhaps_renamed(["RSI"], ["rsi"], lambda missing, new: True)
+    {'RSI': 'rsi'}
     """
     found: dict[str, str] = {}
     for name in missing:
-        free = [other for other in new if other not in found.values()]
-        for other in difflib.get_close_matches(name, free, n=3, cutoff=_ALIKE):
-            if alike(name, other):
-                found[name] = other
-                break
+        free: dict[str, list[str]] = {}
+        for other in new:
+            if other not in found.values():
+                free.setdefault(_bare(other), []).append(other)
+        near = difflib.get_close_matches(_bare(name), free, n=3, cutoff=_ALIKE)
+        chosen = next((other for bare in near for other in free[bare] if alike(name, other)), None)
+        if chosen is not None:
+            found[name] = chosen
     return found
+
+
+def _bare(name: str) -> str:
+    """A name without case and punctuation; as it is where it has nothing else."""
+    return "".join(letter for letter in name.casefold() if letter.isalnum()) or name
 
 
 def require_same_bars(reference: int | None, window: int | None) -> None:
