@@ -79,20 +79,71 @@ def test_what_becomes_more_urgent_is_told_at_once_and_less_urgent_is_not(databas
     channel = Kept()
     told = Told(database, channel)
     levels = [INFO, INFO, ERROR, WARNING, ERROR]
-    assert [told.tick(hour, ("a", level, "x.")) for hour, level in enumerate(levels)] == [1, 0, 1, 0, 1]
-    assert [message["level"] for message in channel.got] == ["info", "error", "error"]
+    assert [told.tick(hour, ("a", level, "x.")) for hour, level in enumerate(levels)] == [1, 0, 1, 0, 0]
+    assert [message["level"] for message in channel.got] == ["info", "error"]
 
 
-def test_the_end_is_told_once_and_what_comes_back_is_new(database: Database) -> None:
+def test_levels_that_alternate_are_told_as_often_as_what_holds(database: Database) -> None:
+    channel = Kept()
+    told = Told(database, channel)
+    for hour in range(24):
+        told.tick(hour, ("a", ERROR if hour % 2 == 0 else WARNING, "x."))
+    assert [message["last"][11:13] for message in channel.got] == ["00", "06", "12", "18"]
+
+
+def test_the_end_is_told_once_and_what_comes_back_later_is_new(database: Database) -> None:
     channel = Kept()
     told = Told(database, channel)
     told.tick(0, OUTAGE)
     assert told.tick(1, resolved="outage:BTC") == 1
     assert [told.tick(2, resolved="outage:BTC"), told.tick(3, resolved="never:raised"), told.tick(4)] == [0, 0, 0]
-    assert told.tick(5, OUTAGE) == 1
+    assert told.tick(7, OUTAGE) == 1
     assert channel.said == [("outage:BTC", "raised"), ("outage:BTC", "resolved"), ("outage:BTC", "raised")]
     assert channel.got[1]["text"] == "btc: over: no candle of BTC."
-    assert channel.got[2]["first"] == "1970-01-01 05:00"
+    assert channel.got[2]["first"] == "1970-01-01 07:00"
+
+
+def test_what_comes_and_goes_is_one_alert_and_over_only_once_it_stays_away(database: Database) -> None:
+    channel = Kept()
+    told = Told(database, channel)
+    for hour in range(48):
+        told.tick(hour, OUTAGE) if hour % 2 == 0 else told.tick(hour, resolved="outage:BTC")
+    states = [message["state"] for message in channel.got]
+    assert states[:3] == ["raised", "resolved", "holds"] and set(states[3:]) == {"holds"}
+    assert len(states) == 3 + 7  # it came back at 2, and was repeated each six hours
+    assert channel.got[2]["text"] == "btc: no candle of BTC. (2 ticks, since 1970-01-01 00:00)"
+    assert [told.tick(hour) for hour in range(48, 56)] == [0, 0, 0, 0, 0, 1, 0, 0]  # the end was at 47
+    assert channel.said[-1] == ("outage:BTC", "resolved")
+
+
+def test_a_clock_that_was_ahead_silences_nothing(database: Database) -> None:
+    channel = Kept()
+    told = Told(database, channel)
+    for id in ("held", "over"):
+        told.tick(1_000_000, (id, ERROR, "x."))
+    channel.got.clear()
+    assert told.tick(0, resolved="over") == 1
+    assert sum(told.tick(hour, ("held", ERROR, "x.")) for hour in range(24)) == 3
+    assert [message["last"] for message in channel.got[1:]] == ["1970-01-01 06:00", "1970-01-01 12:00", "1970-01-01 18:00"]
+
+
+def test_while_a_channel_is_down_the_others_hear_everything_and_the_urgent_first(database: Database) -> None:
+    up, down = Kept(), Kept()
+    down.down = True
+    many = [(f"outage:S{number:03d}", WARNING, "no candle.") for number in range(60)]
+    Told(database, up, down).tick(0, *many)
+    assert len(up.got) == 50
+    for hour in range(1, 5):  # each in a process of its own
+        Told(database, up, down).tick(hour, ("artifact:BTC", ERROR, "v2 answers."))
+    assert up.said[50] == ("artifact:BTC", "raised")
+    assert len(up.got) == len(set(up.said)) == 61
+
+
+def test_a_level_that_there_is_not_is_refused_and_stops_nothing(database: Database) -> None:
+    told = Told(database, Kept())
+    with pytest.raises(DataError, match="the level of an alert is 'fatal'; info, warning, error are there"):
+        told.tick(0, ("z", "fatal", "z."))  # type: ignore[arg-type]
+    assert told.tick(0, OUTAGE) == 1
 
 
 def test_twice_at_a_tick_is_once(database: Database) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -31,6 +32,7 @@ class AlertLevel(StrEnum):
 
 
 _RANK = {level: rank for rank, level in enumerate(AlertLevel)}
+_FACTS = ("last_tick", "count", "resolved_tick")
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Alert:
     id : what it is about, such as ``artifact:BTC``. level, sentence : of the latest time it was raised.
     first_tick, last_tick : when it was first and last raised; ``count`` ticks raised it. Milliseconds UTC.
     sent_tick : when it was last sent, ``None`` while that is due. resolved_tick : when it ended, ``None`` while it holds.
+    returns : how often it came back soon after its end. heard : by channel, at what tick it last heard of it, of what level,
+        and whether as ended.
     """
 
     id: str
@@ -52,6 +56,8 @@ class Alert:
     count: int
     sent_tick: int | None = None
     resolved_tick: int | None = None
+    returns: int = 0
+    heard: Mapping[str, tuple[int, str, bool]] = field(default_factory=dict)
 
     def message(self, name: str) -> dict[str, Any]:
         """What is sent: ``text`` for people, the rest for programs.
@@ -114,28 +120,42 @@ class Alerts:
         self.name = name
         self.channels: tuple[Channel, ...] = (LogChannel(),) if channels is None else tuple(channels)
         self.repeat = repeat
-        self._told: set[tuple[object, ...]] = set()  # by this process: what a channel has, though others do not
 
     def raise_(self, connection: sa.Connection, id: str, level: AlertLevel, sentence: str, *, tick: int) -> None:
         """Say that something holds at this tick; raising it twice at a tick is raising it once.
 
         It is due to be sent when it is new, comes back after its end, becomes more urgent, or was last sent ``repeat`` ago.
+        What comes back within ``repeat`` of its end is the same alert, not a new one. A time later than ``tick``, of a
+        clock that was wrong, counts as ``tick``.
+
+        Raises
+        ------
+        DataError : there is no such level.
         """
+        level = _level(level)
         before = self._one(connection, id)
-        if before is None or before.resolved_tick is not None:
+        if before is None or (before.resolved_tick is not None and tick - before.resolved_tick >= self.repeat):
             new: dict[str, Any] = {"level": level, "sentence": sentence, "first_tick": tick, "last_tick": tick, "count": 1}
-            self._write(connection, id, {**new, "sent_tick": None, "resolved_tick": None}, there=before is not None)
+            new |= {"sent_tick": None, "resolved_tick": None, "returns": 0, "heard": {}}
+            self._write(connection, id, new, there=before is not None)
             return
-        again = before.sent_tick is None or tick - before.sent_tick >= self.repeat or _RANK[level] > _RANK[before.level]
-        grown = before.count + (tick > before.last_tick)
-        now = {"level": level, "sentence": sentence, "last_tick": max(tick, before.last_tick), "count": grown}
-        self._write(connection, id, {**now, "sent_tick": None if again else before.sent_tick}, there=True)
+        back = before.resolved_tick is not None
+        sent = None if before.sent_tick is None else min(before.sent_tick, tick)
+        again = back or sent is None or tick - sent >= self.repeat or _RANK[level] > _RANK[before.level]
+        now = {"level": level, "sentence": sentence, "first_tick": min(before.first_tick, tick), "last_tick": tick}
+        now |= {"count": before.count + (tick != before.last_tick), "sent_tick": None if again else sent}
+        now |= {"resolved_tick": None, "returns": before.returns + back}
+        now |= {"heard": {channel: [min(at, tick), *rest] for channel, (at, *rest) in before.heard.items()}}
+        self._write(connection, id, now, there=True)
 
     def resolve(self, connection: sa.Connection, id: str, *, tick: int) -> None:
-        """Say that it holds no longer, which is due to be sent too; does nothing where it did not hold."""
+        """Say that it holds no longer, which is due to be sent too; does nothing where it did not hold.
+
+        The end of what came back before is only sent after ``repeat`` without it, so that one to and fro is not many messages.
+        """
         before = self._one(connection, id)
         if before is not None and before.resolved_tick is None:
-            self._write(connection, id, {"resolved_tick": tick}, there=True)
+            self._write(connection, id, {"resolved_tick": tick, "sent_tick": None}, there=True)
 
     def holding(self, connection: sa.Connection) -> tuple[Alert, ...]:
         """Alerts that hold, most urgent first, then the oldest."""
@@ -143,39 +163,55 @@ class Alerts:
         return tuple(sorted(map(_alert, found), key=lambda one: (-_RANK[one.level], one.first_tick, one.id)))
 
     def due(self, connection: sa.Connection) -> tuple[Alert, ...]:
-        """Alerts that are to be sent, the oldest first: never sent since something about them changed, or ended since."""
-        unsaid = sa.or_(table.c.sent_tick.is_(None), table.c.sent_tick < table.c.resolved_tick)
-        found = connection.execute(sa.select(table).where(table.c.name == self.name, unsaid))
-        return tuple(sorted(map(_alert, found), key=lambda one: (one.first_tick, one.id)))
+        """Alerts that some channel may have to hear of: the most urgent first, then the oldest."""
+        found = connection.execute(sa.select(table).where(table.c.name == self.name, table.c.sent_tick.is_(None)))
+        return tuple(sorted(map(_alert, found), key=lambda one: (-_RANK[one.level], one.first_tick, one.id)))
 
     def send(self, database: Database, *, tick: int) -> int:
-        """Send what is due, outside of any transaction, and write what was sent; how many that were.
+        """Send what is due, outside of any transaction, and write who heard it; how many alerts every channel has by that.
 
-        A channel that fails is not tried again at this tick, so that a webhook that is down costs one timeout. What it did not
-        take stays due, and other channels do not get it again from this process.
+        The most urgent go first, at most 50 to each channel. A channel that fails is not tried again at this tick, so that a
+        webhook that is down costs one timeout. What it did not take stays due, and the other channels, which are known by their
+        places and kinds, do not hear it again for that, from another process neither.
         """
-        due = database.read(self.due)[:_MOST_AT_ONCE]
-        failed: set[int] = set()
-        sent = []
-        for alert in due:
-            message = alert.message(self.name)
-            missed = False
+        failed: set[str] = set()
+        given: Counter[str] = Counter()
+        done: list[tuple[Alert, dict[str, Any], bool]] = []
+        count = 0
+        for alert in database.read(self.due):
+            heard: dict[str, Any] = dict(alert.heard)
+            missed = told = False
             for number, channel in enumerate(self.channels):
-                told = (number, alert.id, alert.level, alert.first_tick, alert.resolved_tick)
-                if told in self._told:
-                    continue
-                if number not in failed and self._sent(channel, message):
-                    self._told.add(told)
-                else:
-                    failed.add(number)
-                    missed = True
-            if not missed:
-                sent.append(alert)
-        if sent:
-            database.run(lambda connection: self._mark(connection, sent, tick))
-            gone = {alert.id for alert in sent}
-            self._told = {told for told in self._told if told[1] not in gone}
-        return len(sent)
+                key = f"{number}:{type(channel).__name__}"
+                wants = self._wants(alert, heard.get(key), tick)
+                if wants and key not in failed and given[key] < _MOST_AT_ONCE:
+                    if self._sent(channel, alert.message(self.name)):
+                        heard[key] = (tick, alert.level, alert.resolved_tick is not None)
+                        given[key] += 1
+                        told, wants = True, False
+                    else:
+                        failed.add(key)
+                missed |= wants
+            missed |= self._waits(alert, tick)
+            if told or not missed:
+                done.append((alert, heard, missed))
+            count += told and not missed
+        if done:
+            database.run(lambda connection: self._mark(connection, done, tick))
+        return count
+
+    def _wants(self, alert: Alert, heard: tuple[int, str, bool] | None, tick: int) -> bool:
+        """Whether a channel that heard this last is to hear of the alert now."""
+        ended = alert.resolved_tick is not None
+        if ended and self._waits(alert, tick):
+            return False
+        if heard is None or ended != heard[2]:
+            return True
+        return not ended and (tick - heard[0] >= self.repeat or _RANK[alert.level] > _RANK[AlertLevel(heard[1])])
+
+    def _waits(self, alert: Alert, tick: int) -> bool:
+        """Whether the end is not told yet, since it came back before."""
+        return alert.resolved_tick is not None and alert.returns > 0 and 0 <= tick - alert.resolved_tick < self.repeat
 
     def _sent(self, channel: Channel, message: dict[str, Any]) -> bool:
         try:
@@ -185,11 +221,12 @@ class Alerts:
             return False
         return True
 
-    def _mark(self, connection: sa.Connection, sent: Sequence[Alert], tick: int) -> None:
-        for alert in sent:
-            as_it_was = sa.and_(table.c.last_tick == alert.last_tick, table.c.count == alert.count)
-            at = max(tick, alert.resolved_tick or tick)
-            connection.execute(sa.update(table).where(self._is(alert.id), as_it_was).values(sent_tick=at))
+    def _mark(self, connection: sa.Connection, done: Sequence[tuple[Alert, dict[str, Any], bool]], tick: int) -> None:
+        for alert, heard, missed in done:
+            as_it_was = sa.and_(*(table.c[name].is_not_distinct_from(getattr(alert, name)) for name in _FACTS))
+            first = min((heard[key][0] for key in heard), default=tick)
+            values = {"heard": {key: list(one) for key, one in heard.items()}, "sent_tick": None if missed else first}
+            connection.execute(sa.update(table).where(self._is(alert.id), as_it_was).values(**values))
 
     def _one(self, connection: sa.Connection, id: str) -> Alert | None:
         row = connection.execute(sa.select(table).where(self._is(id))).one_or_none()
@@ -207,4 +244,12 @@ class Alerts:
 
 def _alert(row: Any) -> Alert:
     values = {key: value for key, value in row._mapping.items() if key != "name"}
-    return Alert(**{**values, "level": AlertLevel(values["level"])})
+    heard = {channel: tuple(one) for channel, one in values["heard"].items()}
+    return Alert(**{**values, "level": AlertLevel(values["level"]), "heard": heard})
+
+
+def _level(level: AlertLevel | str) -> AlertLevel:
+    try:
+        return AlertLevel(level)
+    except ValueError:
+        raise DataError(f"the level of an alert is {level!r}; {', '.join(AlertLevel)} are there.") from None

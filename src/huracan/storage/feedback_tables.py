@@ -193,6 +193,8 @@ alerts = sa.Table(
     *(_time(name) for name in ("first_tick", "last_tick")),
     _count("count"),
     *(_time(name, given=False) for name in ("sent_tick", "resolved_tick")),
+    _count("returns"),
+    _json("heard"),
 )
 FEEDBACK_TABLES: tuple[sa.Table, ...] = (
     live_predictions,

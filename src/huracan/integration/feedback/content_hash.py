@@ -78,7 +78,7 @@ CONTENT: Mapping[str, TableContent] = {
     "mechanic_ticks": _all_but("started", "finished", "fence"),
     "mechanic_state": _all_but(),
     "mechanic_switches": _all_but("actor", "at"),
-    "alerts": _all_but("sent_tick"),
+    "alerts": _all_but("sent_tick", "heard"),
 }
 """The tables that tell what a feedback loop did, and what of their rows does not count."""
 

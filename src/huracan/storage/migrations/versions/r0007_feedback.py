@@ -157,6 +157,8 @@ def upgrade() -> None:
         _text("name id level sentence"),
         _whole("first_tick last_tick count"),
         _whole("sent_tick resolved_tick", given=False),
+        _whole("returns"),
+        _json("heard"),
     )
 
 
