@@ -98,6 +98,17 @@ def test_files_that_appear_or_grow_are_taken_and_one_that_cannot_be_read_is_name
     assert list(taken.refused) == ["broken.csv"]
 
 
+def test_a_folder_is_read_before_its_bars_are_asked_for(candles: pl.DataFrame, tmp_path: Path) -> None:
+    folder = tmp_path / "incoming"
+    folder.mkdir()
+    (folder / "broken.csv").write_text("a,b\n1,2\n")
+    feed = FolderFeed(folder, tmp_path / "candles")
+    with pytest.raises(NotEnoughData, match=r"incoming holds no candles yet; .*broken\.csv was not taken"):
+        _ = feed.bar
+    candles.write_parquet(folder / "candles.parquet")
+    assert feed.bar == HOUR
+
+
 def test_an_exchange_is_asked_for_what_is_missing_and_its_silence_is_told(candles: pl.DataFrame, tmp_path: Path) -> None:
     asked: list[Any] = []
 

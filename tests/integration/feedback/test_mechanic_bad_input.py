@@ -8,8 +8,9 @@ import polars as pl
 import pytest
 from tests.integration.feedback.living import HOUR, SmallRun, alive, rows
 
-from huracan import Mechanic
+from huracan import Mechanic, UnifiedMLPipeline
 from huracan.errors import CandleError
+from huracan.integration.feedback.clock import SimulatedClock
 from huracan.integration.feedback.feeds import StoreFeed
 
 ONE, OTHER = "SIM01-USD", "SIM02-USD"
@@ -159,3 +160,19 @@ def test_a_symbol_whose_stored_files_are_damaged_is_left_out_and_the_other_goes_
     report = mechanic.tick()
     assert damaged and list(report.bars) == [OTHER] and report.predictions == 3
     assert list(report.refused) == [ONE]
+
+
+@pytest.mark.parametrize("told", ["mechanic.folder", "data.source"])
+def test_a_loop_over_a_folder_begins_in_a_home_that_holds_nothing(champion: SmallRun, tmp_path: Path, told: str) -> None:
+    folder = tmp_path / "incoming"
+    folder.mkdir()
+    _until(champion, -1_900).write_parquet(folder / "candles.parquet")
+    where = {"mechanic": {"source": "folder", "folder": str(folder)}, "data": {}}
+    if told == "data.source":
+        where = {"mechanic": {}, "data": {"source": str(folder)}}
+    clock = SimulatedClock(champion.end_of_training - 1_900 * HOUR)
+    mechanic = Mechanic(UnifiedMLPipeline({"home": str(tmp_path / "home"), **where}), clock=clock, channels=())
+    said: list[str] = []
+    mechanic.run(stop=lambda: bool(said), told=said.append)
+    assert "was not finished" not in said[0]
+    assert len(rows(mechanic, "select tick from mechanic_ticks")) == 1

@@ -203,6 +203,22 @@ class FolderFeed(StoreFeed):
         self._seen: dict[Path, tuple[int, int]] = {}
 
     @property
+    def bar(self) -> int:
+        """Length of a bar, milliseconds; of the files there are where nothing is stored yet.
+
+        Raises
+        ------
+        NotEnoughData : no candles are there yet, neither stored nor in files that can be read. CandleError : as
+            :class:`StoreFeed`'s.
+        """
+        if self._bar is None and not self.store.bars():
+            refused = self.look()
+            if not self.store.bars():
+                why = "".join(f" {name} was not taken: {reason}" for name, reason in refused.items())
+                raise NotEnoughData(f"{self.folder} holds no candles yet; files of candles were expected there.{why}")
+        return super().bar
+
+    @property
     def newest(self) -> int | None:
         """Open of the newest bar of any symbol, files that have appeared since included."""
         self.look()
