@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import socket
 import threading
+import urllib.error
 from collections.abc import Iterator
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
@@ -270,8 +273,40 @@ def test_a_webhook_that_is_down_or_silent_is_a_sentence_in_time() -> None:
     assert "secret" not in str(told.value)
 
 
-@pytest.mark.parametrize("url", ["", "hooks.example.com/x", "file:///etc/passwd", "ftp://example.com", "http://[broken"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("", "hooks.example.com/x", "file:///etc/passwd", "ftp://example.com", "http://[broken"),
+        *("https://hooks.example.com/T0/my secret", "https://hooks.example.com/T0/secret\n", "http://example.com/Geheimniß"),
+        *("https://hooks.example.com:port/T0/secret", "https://example.com:99999/secret", "https://me:secret@example.com/x"),
+    ],
+)
 def test_an_address_that_is_none_is_refused_without_repeating_it(url: str) -> None:
     with pytest.raises(ConfigError, match="the webhook's address is none") as told:
         WebhookChannel(url)
     assert not url or url not in str(told.value)
+    assert "secret" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ValueError("URL can't contain control characters. '/T0/secret'"), "ValueError"),
+        (http.client.InvalidURL("nonnumeric port: 'secret'"), "InvalidURL"),
+        (http.client.BadStatusLine("HTTP/1.1 /T0/secret"), "BadStatusLine"),
+        (urllib.error.URLError("unknown url type: /T0/secret"), "URLError"),
+        (urllib.error.URLError(ConnectionRefusedError(111, "Connection refused")), "Connection refused"),
+        (TimeoutError("timed out"), "TimeoutError"),
+        (urllib.error.HTTPError("https://x/secret", 404, "no /T0/secret here", Message(), None), "404 Not Found"),
+        (urllib.error.HTTPError("https://x/secret", 599, "no /T0/secret here", Message(), None), "599"),
+    ],
+)
+def test_no_failure_repeats_the_address(error: Exception, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("urllib.request.urlopen", fails)
+    with pytest.raises(NotSent) as told:
+        WebhookChannel("https://hooks.example.com/T0/secret").send({"text": "x"})
+    assert said in str(told.value) and "hooks.example.com" in str(told.value)
+    assert "secret" not in str(told.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http
 import http.client
 import json
 import urllib.error
@@ -48,7 +49,8 @@ class WebhookChannel:
 
     Raises
     ------
-    ConfigError : the address is none of the web.
+    ConfigError : the address is none of the web: no such scheme, no host, a port that is no number, a user before the host, or
+        blanks and letters that have to be written as ``%20`` and the like.
 
     Examples
     --------
@@ -57,12 +59,8 @@ class WebhookChannel:
     """
 
     def __init__(self, url: str, *, timeout: float = 3.0) -> None:
-        try:
-            parts = urlsplit(url)
-            host = parts.hostname
-        except ValueError:
-            host = None
-        if host is None or parts.scheme not in ("http", "https"):
+        host = _host(url)
+        if host is None:
             raise ConfigError("the webhook's address is none; an address like https://hooks.example.com/... was expected.")
         self.host = host
         self.timeout = timeout
@@ -85,7 +83,29 @@ class WebhookChannel:
             with urllib.request.urlopen(request, timeout=self.timeout) as answer:
                 answer.read(1)
         except urllib.error.HTTPError as error:
-            raise NotSent(f"the webhook at {self.host} answered {error.code} {error.reason}; the alert stays due.") from None
+            raise NotSent(f"the webhook at {self.host} answered {_status(error.code)}; the alert stays due.") from None
         except (OSError, ValueError, http.client.HTTPException) as error:  # unreachable, too slow, no such host, not HTTP
-            reason = getattr(error, "reason", error)
-            raise NotSent(f"the webhook at {self.host} could not be reached ({reason}); the alert stays due.") from None
+            raise NotSent(f"the webhook at {self.host} could not be reached ({_kind(error)}); the alert stays due.") from None
+
+
+def _host(url: str) -> str | None:
+    """Host of an address that can be posted to, None where it cannot."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
+    usable = url.isascii() and url.isprintable() and " " not in url and "@" not in parts.netloc and port != 0
+    return parts.hostname if usable and parts.scheme in ("http", "https") else None
+
+
+def _status(code: int) -> str:
+    """A status by its number and usual name: what the other side calls it may repeat the address."""
+    return f"{code} {http.HTTPStatus(code).phrase}" if code in set(http.HTTPStatus) else str(code)
+
+
+def _kind(error: Exception) -> str:
+    """What kind of failure it was, in words of the operating system or of Python: the error's own may repeat the address."""
+    reason = getattr(error, "reason", error)
+    said = reason.strerror if isinstance(reason, OSError) else None
+    return said or type(reason if isinstance(reason, Exception) else error).__name__
