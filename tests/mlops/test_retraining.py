@@ -305,6 +305,33 @@ CASES: dict[str, tuple[dict[str, Any], list[Evidence], PolicyHistory, str, tuple
         (),
         "Keep: nothing speaks against the champion.",
     ),
+    "a clock that was ahead": (
+        {"budget": 1},
+        seen(KIND.SKILL_FALL),
+        history(looks=TWICE, requests=(9_760 * HOUR,)),
+        "retrain_full",
+        (),
+        f"Retrain {FROM}: the skill of btc fell, 2 looks in a row; 400 labelled rows since "
+        "(1 asked for at a later time than now, by a clock that was wrong, not counted).",
+    ),
+    "a clock that was ahead, and asked since": (
+        {},
+        seen(KIND.SKILL_FALL),
+        history(looks=TWICE, requests=(9_760 * HOUR, 900 * HOUR)),
+        "wait",
+        ("cool_down",),
+        "Wait, although the skill of btc fell, 2 looks in a row: 100 of 250 bars have passed since the last retraining was "
+        "asked for (1 asked for at a later time than now, by a clock that was wrong, not counted).",
+    ),
+    "rows doubled, asked by a clock that was ahead as well": (
+        {"doubling": True, "min_new_rows": 200, "cool_down_bars": 200},
+        [],
+        history(last_change=CHANGE * HOUR, requests=(800 * HOUR, 9_760 * HOUR), trained_until=800 * HOUR),
+        "retrain_full",
+        (),
+        f"Retrain {FROM}: the 400 labelled rows since the change of 1970-01-26 00:00 are at least twice the 200 of last time; "
+        "200 labelled rows since (1 asked for at a later time than now, by a clock that was wrong, not counted).",
+    ),
     "evidence about another version": (
         {},
         seen(KIND.NO_SKILL),
@@ -330,6 +357,7 @@ def test_each_answer_has_its_decision_what_blocks_it_and_its_sentence(case: str)
     [
         ({}, seen(KIND.SKILL_FALL, since=880), history(looks=TWICE)),
         ({}, seen(KIND.SKILL_FALL), history(looks=TWICE, requests=(900 * HOUR,))),
+        ({}, seen(KIND.SKILL_FALL), history(looks=TWICE, requests=(900 * HOUR, 99_999 * HOUR))),
         ({"budget": 2, "budget_window_bars": 500}, seen(KIND.NO_SKILL), history(requests=(600 * HOUR, 700 * HOUR, 900 * HOUR))),
     ],
 )

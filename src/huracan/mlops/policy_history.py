@@ -55,6 +55,14 @@ class PolicyHistory:
         if self.bar <= 0:
             raise DataError(f"a bar is {self.bar} ms long; a length above 0 was expected.")
 
+    def requested_by(self, tick: int) -> tuple[int, ...]:
+        """Ticks up to ``tick`` at which a retraining was asked for, in order; later ones are of a clock that was ahead.
+
+        >>> PolicyHistory(bar=1, requests=(9, 2, 5)).requested_by(5)
+        (2, 5)
+        """
+        return tuple(sorted(at for at in self.requests if at <= tick))
+
     def labelled_since(self, moment: int) -> int:
         """Moments after ``moment`` whose label is known."""
         if self.rows_since is not None:

@@ -87,7 +87,8 @@ class RetrainPolicy:
     3. ``doubling``: the rows since the last change are twice those there were when a retraining was last asked for.
     4. The champion is older than ``max_age_bars``.
 
-    No retraining goes beyond the budget. All but one for want of any skill observe the cool-down.
+    No retraining goes beyond the budget. All but one for want of any skill observe the cool-down. Requests at a later time than
+    ``tick`` were made by a clock that was ahead: nobody knows when, so neither counts them, and the reason says so.
 
     Parameters
     ----------
@@ -152,7 +153,7 @@ class RetrainPolicy:
             reason = f"Wait: challenger {history.under_way} is under way."
             return RetrainDecision(Decision.WAIT, reason, _ids(heard), ("challenger",), next_look=tick + history.bar)
         cause = self._lost_skill(heard, history) or self._drift(heard, history)
-        cause = cause or self._doubled(history) or self._age(history, tick)
+        cause = cause or self._doubled(history, tick) or self._age(history, tick)
         if cause is not None:
             return self._allowed(cause, history, tick)
         return self._unmoved(heard, history, tick)
@@ -200,13 +201,13 @@ class RetrainPolicy:
             hurries=hurries,
         )
 
-    def _doubled(self, history: PolicyHistory) -> _Cause | None:
+    def _doubled(self, history: PolicyHistory, tick: int) -> _Cause | None:
         """Twice as many rows since the last change as when a retraining was last asked for."""
-        change = history.last_change
-        if not self.doubling or change is None or history.trained_until is None or max(history.requests, default=0) < change:
+        change, asked = history.last_change, max(history.requested_by(tick), default=0)
+        if not self.doubling or change is None or history.trained_until is None or asked < change:
             return None
         now = history.labelled_since(change)
-        before = now - history.labelled_since(max(history.requests))
+        before = now - history.labelled_since(asked)
         if now < 2 * before:
             return None
         sentence = (
@@ -232,7 +233,9 @@ class RetrainPolicy:
         if rows < self.min_new_rows:
             what = f"{rows} of {self.min_new_rows} labelled rows since {time_text(cause.rows_from)} are there"
             blocked["new_rows"] = (what, tick + (self.min_new_rows - rows) * history.bar)
-        past = sorted(history.requests)
+        past = history.requested_by(tick)
+        ahead = len(history.requests) - len(past)
+        clock = f" ({ahead} asked for at a later time than now, by a clock that was wrong, not counted)" if ahead else ""
         if past and not cause.hurries:
             until = past[-1] + self.cool_down_bars * history.bar
             if tick < until:
@@ -246,12 +249,12 @@ class RetrainPolicy:
             free = spent[len(spent) - self.budget] + window if self.budget else tick + window
             blocked["budget"] = (what, free)
         if blocked:
-            reason = f"Wait, although {cause.sentence}: {_joined(what for what, _ in blocked.values())}."
+            reason = f"Wait, although {cause.sentence}: {_joined(what for what, _ in blocked.values())}{clock}."
             until = max(at for _, at in blocked.values())
             return RetrainDecision(Decision.WAIT, reason, cause.evidence, tuple(blocked), cause.train_from, until)
         what = "Train on" if cause.decision is Decision.RETRAIN_WARM else "Retrain"
         rows_used = "" if cause.train_from is None else f" on rows from {time_text(cause.train_from)} on"
-        reason = f"{what}{rows_used}: {cause.sentence}; {rows} labelled rows since."
+        reason = f"{what}{rows_used}: {cause.sentence}; {rows} labelled rows since{clock}."
         return RetrainDecision(cause.decision, reason, cause.evidence, (), cause.train_from, tick + history.bar)
 
     def _unmoved(self, evidence: Sequence[Evidence], history: PolicyHistory, tick: int) -> RetrainDecision:

@@ -100,7 +100,7 @@ def _first(turn: Turn, connection: sa.Connection) -> RetrainDecision:
     name, config = turn.works.name, turn.works.config
     if any(one.scope == ALL for one in challengers_in(connection, name, AT_WORK)):
         return RetrainDecision(Decision.WAIT, f"Wait: a first champion of '{name}' is under way.", (), ("challenger",))
-    past = requests_of(connection, name, ALL)
+    past = [at for at in requests_of(connection, name, ALL) if at <= turn.tick]  # later ones are of a clock that was ahead
     if past and turn.tick < (until := past[-1] + milliseconds(config.retrain.cool_down)):
         reason = f"Wait: nobody is champion of '{name}'; after the last attempt the next may be made at {written_time(until)}."
         return RetrainDecision(Decision.WAIT, reason, (), ("cool_down",), next_look=until)
