@@ -81,6 +81,9 @@ class MechanicConfig(Section):
     )
     folder: UserPath | None = Field(None, description="The folder, for source folder.")
     exchange: str | None = Field(None, min_length=1, description="The exchange, as in huracan fetch, for source exchange.")
+    bar: Duration | None = Field(
+        None, description="Length of the bars it looks after; none is that of what is stored, of an exchange else every."
+    )
     every: Duration = Field("1h", description="Time between ticks; ticks fall on multiples of it since 1970, UTC.")
     chunk: Duration = Field(
         "30d", description="Features are computed in stretches of this length, so that a restart computes the same bits."

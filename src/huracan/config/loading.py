@@ -25,7 +25,17 @@ __all__ = ["config_hash", "feedback_hash", "load_config"]
 _PREFIX = "HURACAN__"
 _Path = tuple[str, ...]
 _FEEDBACK = {"drift", "retrain", "mechanic"}
-_ONLY_RUNS = {"lease_seconds", "webhook_url", "metrics_port", "source", "folder", "exchange", "every", "replay_synchronous"}
+_ONLY_RUNS = {
+    "lease_seconds",
+    "webhook_url",
+    "metrics_port",
+    "source",
+    "folder",
+    "exchange",
+    "bar",
+    "every",
+    "replay_synchronous",
+}
 """What a Mechanic is told of its surroundings, which changes nothing that it decides."""
 
 

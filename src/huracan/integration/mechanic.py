@@ -18,7 +18,7 @@ from huracan.integration.feedback.asking import ask_versions
 from huracan.integration.feedback.candle_intake import CandleFeed
 from huracan.integration.feedback.challenger_log import AT_WORK, challengers_in, trials_in
 from huracan.integration.feedback.clock import Clock, StandingClock, SystemClock
-from huracan.integration.feedback.configured_feed import CANDLES, feed_of, is_simulated
+from huracan.integration.feedback.configured_feed import CANDLES, bar_wanted, feed_of, is_simulated
 from huracan.integration.feedback.deciding import decide
 from huracan.integration.feedback.feeds import StoreFeed
 from huracan.integration.feedback.lease import Lease, lease_holder
@@ -263,7 +263,7 @@ class Mechanic:
         if self._source is not None:
             return self._source
         if self._given and is_simulated(config):
-            return StoreFeed(config.home / CANDLES, symbols=config.mechanic.symbols)
+            return StoreFeed(config.home / CANDLES, bar_wanted(config), config.mechanic.symbols)
         return feed_of(config)
 
     def _append(self, candles: CandleSource) -> None:

@@ -10,7 +10,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from huracan.errors import CandleError, ExchangeError, NotEnoughData
+from huracan.config import HuracanConfig
+from huracan.errors import CandleError, DataError, ExchangeError, NotEnoughData, UnknownName
+from huracan.integration.feedback.configured_feed import feed_of
 from huracan.integration.feedback.feeds import FetchFeed, FolderFeed, FrameFeed, StoreFeed
 from huracan.market import simulate_market
 
@@ -118,14 +120,53 @@ def test_an_exchange_is_asked_for_what_is_missing_and_its_silence_is_told(candle
             raise ExchangeError("binance cannot be reached.")
         store.append(candles.filter(pl.col("ts") < until), bar=bar, source=exchange)
 
-    feed = FetchFeed("binance", tmp_path / "c", HOUR, ("A", "B"), since=dt.timedelta(days=3), fetch=fetch)
+    feed = FetchFeed("binance", tmp_path / "c", HOUR, ("SIM01-USD", "SIM02-USD"), since=dt.timedelta(days=3), fetch=fetch)
     first = _first(candles)
     assert feed.take(first + 50 * HOUR).newest["SIM01-USD"] == first + 49 * HOUR
-    assert asked[0][:3] == ("binance", ("A", "B"), "1h") and asked[0][3] is not None
+    assert asked[0][:3] == ("binance", ("SIM01-USD", "SIM02-USD"), "1h") and asked[0][3] is not None
     silent = feed.take(first + 60 * HOUR)
     assert silent.refused == {"*": "binance cannot be reached."} and silent.newest["SIM02-USD"] == first + 49 * HOUR
     assert feed.take(first + 70 * HOUR).newest["SIM02-USD"] == first + 69 * HOUR
     assert asked[2][3] is None
+
+
+def _exchange_of(candles: pl.DataFrame, asked: list[tuple[str, ...]]) -> Any:
+    """An exchange that has these candles, and refuses as :func:`huracan.market.fetch_candles` does."""
+
+    def fetch(store: Any, exchange: str, symbols: Any, bar: str, *, since: Any, until: dt.datetime) -> None:
+        asked.append(tuple(symbols))
+        for symbol in symbols:
+            rows = candles.filter(pl.col("symbol") == symbol, pl.col("ts") < until)
+            if rows.is_empty():
+                raise UnknownName(f"unknown symbol '{symbol}'.")
+            if since is None and symbol not in store.symbols(bar):
+                raise DataError(f"{store.root} holds no {bar} bars of {symbol} to go on from; since must say from when.")
+        for symbol in symbols:
+            store.append(candles.filter(pl.col("symbol") == symbol, pl.col("ts") < until), bar=bar, source=exchange)
+
+    return fetch
+
+
+def test_a_symbol_that_is_added_is_filled_and_the_others_go_on(candles: pl.DataFrame, tmp_path: Path) -> None:
+    asked: list[tuple[str, ...]] = []
+    fetch = _exchange_of(candles, asked)
+    first, days = _first(candles), dt.timedelta(days=3)
+    FetchFeed("binance", tmp_path / "c", HOUR, ("SIM01-USD",), since=days, fetch=fetch).take(first + 50 * HOUR)
+    both = FetchFeed("binance", tmp_path / "c", HOUR, ("SIM01-USD", "SIM02-USD"), since=days, fetch=fetch)
+    taken = both.take(first + 60 * HOUR)
+    assert taken.newest == {"SIM01-USD": first + 59 * HOUR, "SIM02-USD": first + 59 * HOUR} and not taken.refused
+    both.take(first + 61 * HOUR)
+    assert asked[-1] == ("SIM01-USD", "SIM02-USD")
+
+
+def test_a_symbol_that_the_exchange_does_not_have_stops_no_other(candles: pl.DataFrame, tmp_path: Path) -> None:
+    written = ("SIM01-USD", "NONE-USD", "SIM02-USD")
+    feed = FetchFeed("binance", tmp_path / "c", HOUR, written, since=dt.timedelta(days=3), fetch=_exchange_of(candles, []))
+    first = _first(candles)
+    for n in (50, 60):
+        taken = feed.take(first + n * HOUR)
+        assert taken.newest == dict.fromkeys(("SIM01-USD", "SIM02-USD"), first + (n - 1) * HOUR)
+        assert taken.refused == {"NONE-USD": "unknown symbol 'NONE-USD'."}
 
 
 def test_a_store_is_read_anew_each_turn(candles: pl.DataFrame, tmp_path: Path) -> None:
@@ -136,3 +177,16 @@ def test_a_store_is_read_anew_each_turn(candles: pl.DataFrame, tmp_path: Path) -
         store.take(_first(candles) + n * HOUR)
         seen.add(store.revision)
     assert len(seen) == 4 and np.all(np.diff(sorted(seen)) > 0)
+
+
+def test_bars_that_are_fetched_are_not_bound_to_the_time_between_turns(tmp_path: Path) -> None:
+    told = {"source": "exchange", "exchange": "binance", "symbols": ["BTC/USDT"], "every": "1h"}
+    lengths = [feed_of(HuracanConfig(home=tmp_path, mechanic=told | more)).bar for more in ({}, {"bar": "1m"})]
+    assert lengths == [HOUR, 60_000]
+
+
+def test_of_bars_of_several_lengths_the_configuration_names_one(candles: pl.DataFrame, tmp_path: Path) -> None:
+    store = StoreFeed(tmp_path / "candles").store
+    store.append(candles, bar="1h")
+    store.append(candles.head(1), bar="1m")
+    assert feed_of(HuracanConfig(home=tmp_path, mechanic={"bar": "1m"})).bar == 60_000

@@ -13,7 +13,7 @@ from huracan.integration.preparation import read_source
 from huracan.market.bar_lengths import length_in_ms
 from huracan.market.store import CandleStore, is_store
 
-__all__ = ["CANDLES", "feed_of", "is_simulated"]
+__all__ = ["CANDLES", "bar_wanted", "feed_of", "is_simulated"]
 
 CANDLES = "candles"
 """Folder of the candle store under home."""
@@ -27,6 +27,15 @@ def is_simulated(config: HuracanConfig) -> bool:
     return wanted.source == "store" and config.data.source is None and empty
 
 
+def bar_wanted(config: HuracanConfig) -> int | None:
+    """``mechanic.bar``, milliseconds; None where it is not set.
+
+    >>> bar_wanted(HuracanConfig(mechanic={"bar": "1m"}))
+    60000
+    """
+    return None if config.mechanic.bar is None else milliseconds(config.mechanic.bar)
+
+
 def feed_of(config: HuracanConfig) -> CandleFeed:
     """Where candles come from: ``mechanic.source``; for the store, ``data.source`` is one of its own, or goes into it.
 
@@ -34,28 +43,28 @@ def feed_of(config: HuracanConfig) -> CandleFeed:
     ------
     StorageError, CandleError : the store cannot be used.
     """
-    wanted, home = config.mechanic, config.home / CANDLES
+    wanted, home, bar = config.mechanic, config.home / CANDLES, bar_wanted(config)
     if is_simulated(config):
         return FrameFeed(read_source(config).candles)
     if wanted.source == "folder":
         assert wanted.folder is not None  # the configuration has made sure
-        return FolderFeed(wanted.folder, home, symbols=wanted.symbols)
+        return FolderFeed(wanted.folder, home, bar, wanted.symbols)
     if wanted.source == "exchange":
         assert wanted.exchange is not None
         since = dt.timedelta(milliseconds=milliseconds(wanted.train) + milliseconds(wanted.chunk))
-        return FetchFeed(wanted.exchange, home, _bar_of(config), wanted.symbols, since=since)
+        return FetchFeed(wanted.exchange, home, bar or _bar_of(config), wanted.symbols, since=since)
     given = config.data.source
     if given is None:
-        return StoreFeed(home, symbols=wanted.symbols)
+        return StoreFeed(home, bar, wanted.symbols)
     if is_store(given):
-        return StoreFeed(given, symbols=wanted.symbols)
+        return StoreFeed(given, bar, wanted.symbols)
     if not given.exists():
         raise ConfigError(f"data.source is {given}, which does not exist; a file, a folder or a store of candles was expected.")
-    return FolderFeed(given, home, symbols=wanted.symbols)
+    return FolderFeed(given, home, bar, wanted.symbols)
 
 
 def _bar_of(config: HuracanConfig) -> int:
-    """Bars that are fetched: of the length that is stored already, else of ``mechanic.every``."""
+    """Bars that are fetched where no length is set: of the one that is stored already, else of ``mechanic.every``."""
     store = config.home / CANDLES
     held = CandleStore(store).bars() if is_store(store) else []
     return length_in_ms(held[0]) if held else milliseconds(config.mechanic.every)

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from huracan.errors import ArtifactError, CandleError, HuracanError, NotEnoughData
+from huracan.errors import ArtifactError, CandleError, ExchangeError, HuracanError, NotEnoughData
 from huracan.integration.feedback.candle_intake import Intake, append_candles
 from huracan.integration.feedback.candle_window import FrameWindow
 from huracan.market import bar_length, written_length
@@ -111,8 +111,8 @@ class StoreFeed:
                 raise NotEnoughData(f"{self.store.root} holds no candles yet; candles, or a source of some, were expected.")
             if len(held) > 1:
                 raise CandleError(
-                    f"{self.store.root} holds bars of {' and '.join(held)}; a Mechanic looks after one length: give it a store "
-                    "of its own, or candles of one length."
+                    f"{self.store.root} holds bars of {' and '.join(held)}; a Mechanic looks after one length: "
+                    "name it by mechanic.bar, or give it a store of its own."
                 )
             self._bar = length_in_ms(held[0])
         return self._bar
@@ -254,7 +254,8 @@ class FetchFeed(StoreFeed):
 
     Parameters
     ----------
-    exchange : ccxt's id. symbols : as users write them. since : how far back a store that is empty is filled.
+    exchange : ccxt's id. symbols : as they are stored, in ccxt's unified spelling. since : how far back a symbol is
+        filled of which nothing is stored.
     fetch : for an exchange of one's own; takes what :func:`huracan.market.fetch_candles` takes.
     """
 
@@ -273,15 +274,33 @@ class FetchFeed(StoreFeed):
 
     def take(self, until: int) -> Intake:
         """Fetch what is missing up to ``until``; an exchange that cannot be reached is told, and what is stored is taken."""
-        refused = {}
-        label = written_length(self.bar)
-        since = _moment(until - round(self.since.total_seconds() * 1_000)) if not self.store.symbols(label) else None
-        try:
-            self._fetch(self.store, self.exchange, self.written, label, since=since, until=_moment(until))
-        except HuracanError as error:
-            refused["*"] = str(error)
+        refused = self._bring_up_to(until)
         taken = super().take(until)
         return Intake(taken.newest, taken.late, taken.revised, {**taken.refused, **refused})
+
+    def _bring_up_to(self, until: int) -> dict[str, str]:
+        """Go on from what is stored; symbols of which nothing is are filled from ``since`` on. Symbol -> why it was not."""
+        there = set(self.store.symbols(written_length(self.bar)))
+        stored = [symbol for symbol in self.written if symbol in there]
+        empty = [symbol for symbol in self.written if symbol not in there]
+        since = _moment(until - round(self.since.total_seconds() * 1_000))
+        refused: dict[str, str] = {}
+        for symbols, start in ((stored, None), (empty, since)):
+            if symbols:
+                refused |= self._ask(symbols, start, until)
+        return refused
+
+    def _ask(self, symbols: Sequence[str], since: dt.datetime | None, until: int) -> dict[str, str]:
+        """Fetch symbols together; where one of them stands against it, each by itself, so that the others go on."""
+        try:
+            self._fetch(self.store, self.exchange, symbols, written_length(self.bar), since=since, until=_moment(until))
+        except ExchangeError as error:  # it cannot be reached, or refuses: asking again and again at once helps nobody
+            return {"*" if len(symbols) == len(self.written) else ", ".join(symbols): str(error)}
+        except HuracanError as error:
+            if len(symbols) == 1:
+                return {symbols[0]: str(error)}
+            return {what: why for symbol in symbols for what, why in self._ask([symbol], since, until).items()}
+        return {}
 
 
 def _moment(milliseconds: int) -> dt.datetime:
