@@ -19,6 +19,7 @@ __all__ = [
     "champion_trials",
     "drift_evidence",
     "live_buckets",
+    "live_forgotten",
     "live_outcomes",
     "live_predictions",
     "mechanic_leases",
@@ -103,6 +104,15 @@ live_buckets = sa.Table(
     sqlite_with_rowid=False,
 )
 """Sums over the known outcomes of a stretch of time, which stay when the rows go."""
+
+live_forgotten = sa.Table(
+    "live_forgotten",
+    metadata,
+    _key("version_id", sa.BigInteger),
+    _key("symbol"),
+    _time("ts"),
+)
+"""The newest bar of a version and symbol whose rows went: what is said of it or before it again is in the sums already."""
 
 drift_evidence = sa.Table(
     "drift_evidence",
@@ -200,6 +210,7 @@ FEEDBACK_TABLES: tuple[sa.Table, ...] = (
     live_predictions,
     live_outcomes,
     live_buckets,
+    live_forgotten,
     drift_evidence,
     policy_decisions,
     challengers,

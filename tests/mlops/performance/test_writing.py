@@ -172,6 +172,24 @@ def test_forgotten_rows_leave_their_sums_and_what_is_pending(any_store: Performa
     assert kept["live_buckets"] == before
 
 
+def test_what_was_forgotten_counts_no_second_time(any_store: PerformanceStore) -> None:
+    with any_store.database.transaction() as connection:
+        any_store.predicted(connection, pl.concat([predictions(20), predictions(20, symbol="ETH")]))
+        any_store.known(connection, pl.concat([outcomes(10), outcomes(20, symbol="ETH")]))
+        assert any_store.forget(connection, 8 * HOUR) == 12  # six bars of each symbol
+        any_store.forget(connection, 5 * HOUR)
+    before, summed = content(any_store), any_store.summary()
+    with any_store.database.transaction() as connection:
+        assert any_store.predicted(connection, pl.concat([predictions(20), predictions(20, symbol="ETH")])) == 0
+        received = any_store.known(connection, pl.concat([outcomes(10), outcomes(20, symbol="ETH")]))
+        assert any_store.predicted(connection, predictions(10, version=2)) == 10  # of another version nothing was forgotten
+        assert any_store.predicted(connection, predictions(1, first=20)) == 1
+    assert (received.known.height, received.same, received.too_late, received.without_prediction) == (0, 18, 12, 0)
+    after = content(any_store)
+    assert after["live_outcomes"] == before["live_outcomes"] and after["live_buckets"] == before["live_buckets"]
+    assert any_store.summary().filter(pl.col("version_id") == 1)["n"].to_list() == summed["n"].to_list()
+
+
 def test_what_is_written_goes_with_the_transaction(any_store: PerformanceStore) -> None:
     def interrupted(connection: sa.Connection) -> None:
         any_store.predicted(connection, predictions(5))

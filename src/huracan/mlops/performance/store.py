@@ -69,7 +69,7 @@ class PerformanceStore:
         self.bucket = bucket
 
     def predicted(self, connection: sa.Connection, rows: Rows) -> int:
-        """Keep what versions said of bars, each once.
+        """Keep what versions said of bars, each once; what was forgotten (:meth:`forget`), or is older, is not kept again.
 
         Parameters
         ----------
@@ -127,6 +127,9 @@ class PerformanceStore:
 
     def forget(self, connection: sa.Connection, before: int, *, at_most: int = 50_000) -> int:
         """Delete rows that were settled at ticks before ``before``, oldest first; their sums stay in the buckets.
+
+        Up to which bar is kept by version and symbol: what is given again of it, or of a bar before it, is in the sums already
+        and counts no second time.
 
         Returns
         -------

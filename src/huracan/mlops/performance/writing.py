@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
@@ -13,6 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from huracan.mlops.evidence import Evidence, EvidenceKind
 from huracan.mlops.performance.buckets import add_to_buckets
+from huracan.mlops.performance.forgotten import Scope, forgotten_until, remember
 from huracan.mlops.performance.rows import OUTCOME_COLUMNS, PREDICTION_COLUMNS, Rows, as_rows, schema_of
 from huracan.mlops.policy_history import time_text
 from huracan.registry.statements import Statement
@@ -98,7 +99,8 @@ class Received:
     ----------
     known : those that are new, with ``regime`` and ``vetoes`` of their predictions. same : came before and were equal.
     revised : came before and were others: version_id, symbol, ts, ``label_before``, ``label``; the first ones stay.
-    too_late : their wait had been given up. without_prediction : nobody had said anything of that bar.
+    too_late : their wait had been given up, or their rows were forgotten.
+    without_prediction : nobody had said anything of that bar.
     """
 
     known: pl.DataFrame
@@ -133,8 +135,11 @@ class Received:
 
 def write_predictions(connection: sa.Connection, rows: Rows) -> int:
     """Keep what was said, each once; how many were new."""
-    frame = as_rows(rows, live_predictions)
-    return _PREDICTED[connection.dialect.name].write_rows(connection, frame.rows(), PREDICTION_COLUMNS)
+    said = as_rows(rows, live_predictions).rows()
+    gone = forgotten_until(connection, (row[0] for row in said))
+    if gone:
+        said = [row for row in said if not _is_gone(row, gone)]
+    return _PREDICTED[connection.dialect.name].write_rows(connection, said, PREDICTION_COLUMNS)
 
 
 def write_outcomes(connection: sa.Connection, rows: Rows, bucket: int) -> Received:
@@ -144,12 +149,15 @@ def write_outcomes(connection: sa.Connection, rows: Rows, bucket: int) -> Receiv
     there = _there(connection, outcomes)
     new: list[int] = []
     revised: list[tuple[Any, ...]] = []
+    gone: dict[Scope, int] | None = None
     same = too_late = without = 0
     for number, outcome in enumerate(outcomes):
         key = outcome[: len(_KEY)]
         before = there.get(key)
         if before is None:
-            without += 1
+            gone = forgotten_until(connection, given["version_id"].unique()) if gone is None else gone
+            late = _is_gone(outcome, gone)
+            too_late, without = too_late + late, without + (not late)
         elif before[_STATE] is None:
             new.append(number)
             there[key] = (*before[:_STATE], outcome[len(_KEY)], *_truth(outcome))
@@ -186,9 +194,16 @@ def give_up(connection: sa.Connection, version_id: int, before: int, tick: int, 
 def forget(connection: sa.Connection, before: int, at_most: int) -> int:
     """Delete predictions and outcomes that were settled at ticks before ``before``, oldest first; how many outcomes went."""
     keys = [tuple(row) for row in _OLDEST(connection, before=before, at_most=at_most)]
+    remember(connection, keys)
     for statement in _GONE:
         statement.write_rows(connection, keys, _OF_KEY)
     return len(keys)
+
+
+def _is_gone(row: Sequence[Any], gone: Mapping[Scope, int]) -> bool:
+    """Whether a row is of a bar that was forgotten, or of one before it."""
+    until = gone.get((row[0], row[1]))
+    return until is not None and row[2] <= until
 
 
 def _there(connection: sa.Connection, outcomes: Sequence[tuple[Any, ...]]) -> dict[tuple[Any, ...], tuple[Any, ...]]:

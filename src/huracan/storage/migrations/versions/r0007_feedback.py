@@ -13,8 +13,8 @@ branch_labels = None
 depends_on = None
 
 _TABLES = (
-    *("live_predictions", "live_outcomes", "live_buckets", "drift_evidence", "policy_decisions", "challengers"),
-    *("champion_trials", "mechanic_ticks", "mechanic_state", "mechanic_leases", "mechanic_switches", "alerts"),
+    *("live_predictions", "live_outcomes", "live_buckets", "live_forgotten", "drift_evidence", "policy_decisions"),
+    *("challengers", "champion_trials", "mechanic_ticks", "mechanic_state", "mechanic_leases", "mechanic_switches", "alerts"),
 )
 
 
@@ -49,7 +49,7 @@ def _create(table: str, key: str, *columns: list[sa.Column[Any]], dense: bool = 
 
 
 def upgrade() -> None:
-    """Create the twelve tables."""
+    """Create the thirteen tables."""
     row = "version_id symbol ts"
     _create(
         "live_predictions",
@@ -87,6 +87,7 @@ def upgrade() -> None:
         _number("payoff payoff_squared squared log_loss gross cost net", given=True),
         dense=True,
     )
+    _create("live_forgotten", "version_id symbol", _whole("version_id"), _text("symbol"), _whole("ts"))
     _create(
         "drift_evidence",
         "id",
