@@ -55,6 +55,14 @@ def test_what_did_not_drift_exits_with_0_and_what_did_with_3(drift: Drift, files
     assert "of its 3 windows drifted" in other.stdout  # 500 hours are two weeks and the end of another
 
 
+def test_a_window_that_overlaps_the_reference_is_said_to(drift: Drift, files: Path) -> None:
+    features(1_500, seed=0).tail(400).write_csv(files / "inside.csv")
+    inside = drift("reference.parquet", "inside.csv")
+    assert inside.returncode == 0
+    assert "the window and the reference overlap in time, from 2026-02-15 20:00:00" in inside.stdout
+    assert "overlap" not in drift("reference.parquet", "same.csv").stdout
+
+
 def test_page_and_json_say_the_same_as_the_table(drift: Drift, files: Path) -> None:
     done = drift("reference.parquet", "other.parquet", "--html", "page.html", "--json", "found.json")
     found = json.loads((files / "found.json").read_text())
@@ -89,6 +97,13 @@ def test_candles_become_features_and_a_model_stands_for_what_it_learned_from(
     assert huracan("run", "before.parquet", "--config", "c.yaml").returncode == 0
     model = drift("champion", "wild.parquet", "--config", "c.yaml", "--json", "-")
     assert {column["feature"] for column in json.loads(model.stdout)["columns"]} == columns
+    itself = drift("champion", "before.parquet", "--config", "c.yaml")
+    assert itself.returncode == 2
+    assert "until when champion/1 learned; at least 20 are needed" in itself.stderr
+    market.write_parquet(tmp_path / "whole.parquet")
+    whole = json.loads(drift("champion", "whole.parquet", "--config", "c.yaml", "--json", "-").stdout)
+    assert 300 <= whole["n_current"] <= 304  # the bars after the cut, and before it those whose label was not known
+    assert "learned from, and were left out" in whole["notes"][0]
     nobody = drift("champion@9", "wild.parquet", "--config", "c.yaml")
     assert nobody.returncode == 2 and "9" in nobody.stderr
     table = drift("champion", "nothing.csv", "--config", "c.yaml")

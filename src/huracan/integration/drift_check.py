@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from huracan.integration.preparation import prepare, read_source
 from huracan.integration.registered_models import name_and_pointer, named_version, own_recipe
 from huracan.market import bar_length, written_length
 from huracan.market.sources import named_as_table, open_tables
+from huracan.mlops.column_tests import FEWEST_WINDOW
 from huracan.mlops.drift_detector import DriftDetector
 from huracan.mlops.drift_report import DriftReport
 from huracan.mlops.reference import REFERENCE_FILE, Reference
@@ -56,7 +57,8 @@ def check_drift(config: HuracanConfig, registry: Callable[[], ModelRegistry], re
     reference : a file, folder or frame; or ``name`` (its champion), ``name@alias``, ``name@3`` of a registered model, which
         stands for the rows that were kept with it. A path that exists, or ends as tables do, is one; anything else is a model.
     current : a file, folder or frame. Candles become the features of the model's recipe, or of the configured one, without rows
-        that lack one; any other table is compared column by column, as it is.
+        that lack one; any other table is compared column by column, as it is. What a model learned from is not held against it:
+        of its candles those after its reference count, and the report's notes say how many did not.
 
     Raises
     ------
@@ -76,7 +78,13 @@ def check_drift(config: HuracanConfig, registry: Callable[[], ModelRegistry], re
     rows = _rows(config, current, recipe, version)
     if version is None:
         _refuse_two_kinds(reference, learned, current, rows)
+    left_out = 0
+    if version is not None:
+        rows, left_out = _after(detector.reference_, rows, current, version)
     report = detector.detect(rows)
+    if left_out:
+        said = f"{left_out:,} rows of {_named(current)} are no later than {told}, and were left out"
+        report = replace(report, notes=(said, *report.notes))
     if len(report.missing) == len(report.columns) and not report.renamed:
         raise DataError(
             f"{_named(current)} has none of the columns of {_named(reference)}: {_few(report.new)}, where "
@@ -149,6 +157,22 @@ def _rows(
     if "ts" in frame.columns and frame["ts"].dtype == pl.String:
         frame = frame.with_columns(pl.col("ts").str.to_datetime(time_zone="UTC", strict=False))
     return frame.sort("ts") if "ts" in frame.columns and frame["ts"].null_count() == 0 else frame
+
+
+def _after(
+    learned: Reference, rows: TrainingSet | pl.DataFrame, current: Any, version: ModelVersion
+) -> tuple[TrainingSet | pl.DataFrame, int]:
+    """The rows that were decided after a model's reference ends, and how many were not."""
+    if learned.span is None or not isinstance(rows, TrainingSet) or not len(rows):
+        return rows, 0
+    before = int(np.searchsorted(rows.decision_time, np.datetime64(learned.span[1]), side="right"))
+    moments = len(np.unique(rows.decision_time[before:]))
+    if moments < FEWEST_WINDOW:
+        raise NotEnoughData(
+            f"{_named(current)} has {moments} moments after {learned.span[1]} UTC, until when {version.model_id} learned; at "
+            f"least {FEWEST_WINDOW} are needed to compare them."
+        )
+    return rows.take(slice(before, None)), before
 
 
 def _refuse_two_kinds(

@@ -17,6 +17,7 @@ from huracan.mlops.drift_report import ColumnDrift, DistributionPair, DriftRepor
 from huracan.mlops.drift_rows import DriftRows, read_rows
 from huracan.mlops.joint_drift import JointReference
 from huracan.mlops.reference import Reference, ReferenceColumn
+from huracan.mlops.time_spans import common_span
 from huracan.statistics.multiple_testing import CORRECTIONS, Correction, adjust_p_values
 from huracan.statistics.sample_checks import check_open_unit
 
@@ -282,6 +283,12 @@ class DriftDetector:
             notes.append(
                 f"the window ({rows.moments.n:,} moments) is longer than the reference ({self.reference_.n_moments:,}), "
                 "whose memory is less certain"
+            )
+        shared = common_span(self.reference_.span, rows.span)
+        if shared is not None:
+            notes.append(
+                f"the window and the reference overlap in time, from {shared[0]} to {shared[1]}: what is in both is held "
+                "against itself, and its drift is not seen"
             )
         return notes
 

@@ -29,7 +29,7 @@ class DriftRows:
     Attributes
     ----------
     columns : by name: numbers as float arrays, NaN where missing; categories as polars Series of text, null where missing.
-    moments : which rows are of one moment. span : first and last time, where there are times.
+    moments : which rows are of one moment. span : first and last time, where there are times; numbers of rows are none.
     recipe_hash : of the recipe the columns were made by, where it is known. bar_ms : length of the bars that the rows were made
         of, in milliseconds, where they were made of candles.
     """
@@ -76,7 +76,8 @@ def read_rows(
         values = np.ascontiguousarray(X.X.T)
         named = {name: row for name, row in zip(X.feature_names, values, strict=True) if columns is None or name in columns}
         times = X.decision_time
-        span = (str(times[0]), str(times[-1])) if len(X) else None
+        dated = len(X) and X.time_source is not TimeSource.ROW_ORDER
+        span = (str(times[0]), str(times[-1])) if dated else None
         bar = int(X.bar_length.astype("m8[ms]").astype(np.int64)) if X.time_source is TimeSource.CANDLES else None
         return DriftRows(named, Moments.of(times), span, X.recipe_hash, bar)
     if isinstance(X, np.ndarray) and X.dtype.names is None:
