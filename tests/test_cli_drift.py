@@ -144,6 +144,18 @@ def test_columns_that_seem_renamed_and_new_ones_are_named(drift: Drift, files: P
     assert "New, held against nothing: funding." in done.stdout
 
 
+def test_times_of_a_table_are_read_as_those_of_candles_are(drift: Drift, files: Path) -> None:
+    """A day before or after its month is not guessed; row and value are told."""
+    given = pl.read_csv(files / "same.csv")
+    for name, bad in (("wrong", "2024-13-99 99:00"), ("other", "02/06/2024 10:00")):
+        given.with_columns(ts=pl.when(pl.int_range(pl.len()) == 7).then(pl.lit(bad)).otherwise("ts")).write_csv(
+            files / f"{name}.csv"
+        )
+        done = drift("reference.parquet", f"{name}.csv")
+        assert done.returncode == 2
+        assert bad in done.stderr and "7" in done.stderr.replace(bad, "")
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -321,6 +321,21 @@ def test_a_column_of_another_kind_is_a_change(fitted: DriftDetector) -> None:
     assert column.drifted and column.note == "a number in the reference and a category in the window"
 
 
+@pytest.mark.parametrize("dtype", [pl.Null, pl.String, pl.Float64])
+def test_a_column_without_a_value_is_of_the_kind_of_the_reference(dtype: type[pl.DataType]) -> None:
+    """An empty column of a CSV is read as text, of a frame as nothing at all."""
+    rng = np.random.default_rng(0)
+    detector = DriftDetector().fit({"number": rng.standard_normal(500), "word": rng.choice(["x", "y"], 500)})
+    empty = pl.Series([None] * 100, dtype=dtype)
+    report = detector.detect({"number": empty, "word": empty})
+    for column in report.columns:
+        assert column.drifted and "missing" in column.note and "100.0% of the window" in column.note
+    assert not report.missing
+    never = DriftDetector().fit({"a": pl.Series([None] * 500, dtype=dtype), "b": rng.standard_normal(500)})
+    column = never.detect({"a": ["x"] * 100, "b": rng.standard_normal(100)}).column("a")
+    assert column.drifted and column.note == "no value at all in the reference and a category in the window"
+
+
 def test_features_of_another_recipe_are_refused(reference: dict[str, NDArray[np.float64]]) -> None:
     X = np.column_stack(list(reference.values()))
     rows = TrainingSet.from_arrays(X, np.zeros(M), label_horizon=1)

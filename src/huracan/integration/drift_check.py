@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from huracan.integration.preparation import prepare, read_source
 from huracan.integration.registered_models import name_and_pointer, named_version, own_recipe
 from huracan.market import bar_length, written_length
 from huracan.market.sources import named_as_table, open_tables
+from huracan.market.timestamps import read_times
 from huracan.mlops.column_tests import FEWEST_WINDOW
 from huracan.mlops.drift_detector import DriftDetector
 from huracan.mlops.drift_report import DriftReport
@@ -155,7 +157,7 @@ def _rows(
         raise CandleError(f"{_named(source)} holds {len(tables)} tables without prices; one table, or candles, was expected.")
     frame = tables[0].frame
     if "ts" in frame.columns and frame["ts"].dtype == pl.String:
-        frame = frame.with_columns(pl.col("ts").str.to_datetime(time_zone="UTC", strict=False))
+        frame = frame.with_columns(ts=read_times(frame["ts"], now=datetime.now(UTC), file=tables[0].file).times)
     return frame.sort("ts") if "ts" in frame.columns and frame["ts"].null_count() == 0 else frame
 
 

@@ -186,7 +186,7 @@ class DriftDetector:
         if not hasattr(self, "reference_"):
             raise DataError("this DriftDetector has no reference yet; call fit, or make it by from_reference.")
         settings, reference = self._settings(), self.reference_
-        rows = read_rows(current, needed=reference.columns)
+        rows = read_rows(current, needed=reference.kinds())
         require_same_recipe(reference.recipe_hash, recipe_hash if recipe_hash is not None else rows.recipe_hash)
         require_same_bars(reference.bar_ms, rows.bar_ms)
         if rows.moments.n < FEWEST_WINDOW:
@@ -222,7 +222,10 @@ class DriftDetector:
             if name in missing:
                 return ColumnDrift(name, kinds[name], drifted=True, note="missing in the window"), None
             if name in other_kind:
-                note = f"a {kinds[name]} in the reference and a {rows.kind(name)} in the window"
+                reference = self.reference_.columns[name]
+                empty = isinstance(reference, NumberReference) and reference.missing_share == 1.0
+                known = "no value at all" if empty else f"a {kinds[name]}"
+                note = f"{known} in the reference and a {rows.kind(name)} in the window"
                 return ColumnDrift(name, kinds[name], drifted=True, note=note), None
             return self._test(name, name, rows, settings)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +46,7 @@ class DriftRows:
 
 
 def read_rows(
-    X: Any, columns: Sequence[str] | None = None, *, needed: Collection[str] | None = None, what: str = "the window"
+    X: Any, columns: Sequence[str] | None = None, *, needed: Mapping[str, ColumnKind] | None = None, what: str = "the window"
 ) -> DriftRows:
     """From a ``TrainingSet``, a polars or pandas frame, a mapping of columns, or a matrix (its columns are x0, x1, ...).
 
@@ -57,7 +57,8 @@ def read_rows(
     Parameters
     ----------
     columns : those wanted; None for all but ``symbol``, ``ts`` and ``segment``.
-    needed : those that must hold numbers or categories; None for all. Others that hold neither are there without values.
+    needed : those that must hold numbers or categories, and which; None for all. Others that hold neither are there without
+        values. A column without a single value is of the kind that is needed, numbers where none is.
     what : what error messages call the table.
 
     Raises
@@ -117,14 +118,19 @@ def _as_polars(X: Any, what: str) -> pl.DataFrame:
     raise DataError(f"{what} is a {type(X).__name__}; a TrainingSet, a frame, columns by name, or a matrix was expected.")
 
 
-def _of_frame(frame: pl.DataFrame, columns: Sequence[str] | None, needed: Collection[str] | None, what: str) -> DriftRows:
+def _of_frame(
+    frame: pl.DataFrame, columns: Sequence[str] | None, needed: Mapping[str, ColumnKind] | None, what: str
+) -> DriftRows:
     _require_known(columns, tuple(frame.columns))
     order, moments, span = _in_time(frame, what)
     named: dict[str, NDArray[np.floating] | pl.Series] = {}
     for name in frame.columns:
         if (columns is None and name in KEYS) or (columns is not None and name not in columns):
             continue
-        values = _column(frame[name], needed is None or name in needed, what)
+        if frame[name].null_count() == frame.height > 0:
+            values = _without_values(name, frame.height, "number" if needed is None else needed.get(name, "number"))
+        else:
+            values = _column(frame[name], needed is None or name in needed, what)
         named[name] = values if order is None else values[order]
     return DriftRows(named, moments, span)
 
@@ -153,6 +159,10 @@ def _in_time(frame: pl.DataFrame, what: str) -> tuple[NDArray[np.intp] | None, M
         raise DataError(
             f"row {row} of {what} is of {column[row]}, before the row above it ({column[row - 1]}); rows go by time."
         ) from None
+
+
+def _without_values(name: str, n: int, kind: ColumnKind) -> NDArray[np.floating] | pl.Series:
+    return np.full(n, np.nan) if kind == "number" else pl.Series(name, [None] * n, dtype=pl.String)
 
 
 def _column(values: pl.Series, needed: bool, what: str) -> NDArray[np.floating] | pl.Series:
