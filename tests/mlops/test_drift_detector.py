@@ -414,3 +414,15 @@ def test_the_documented_path_gives_the_very_same_class() -> None:
 def test_threads_change_nothing(reference: dict[str, NDArray[np.float64]], fitted: DriftDetector) -> None:
     report = DriftDetector(n_jobs=2).fit(reference).detect(window())
     assert report == fitted.detect(window())
+
+
+def test_what_nests_too_deep_or_rests_on_no_moments_is_no_reference(fitted: DriftDetector) -> None:
+    deep = "[" * 100_000
+    with pytest.raises(ArtifactError, match="no reference of drift checks"):
+        Reference.from_bytes(deep.encode())
+    with pytest.raises(DataError, match="no drift report"):
+        DriftReport.from_json(deep)
+    told = json.loads(fitted.reference_.to_bytes())
+    for moments in (0, -5, 199, told["n_rows"] + 1):
+        with pytest.raises(ArtifactError, match=f"{moments} moments of"):
+            Reference.from_bytes(json.dumps(told | {"n_moments": moments}).encode())

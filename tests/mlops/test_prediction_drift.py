@@ -67,3 +67,13 @@ def test_too_few_scores_are_said_with_their_number() -> None:
         detect_prediction_drift(score_reference(scores(200, 1)), scores(19, 2))
     with pytest.raises(DataError, match="one called 'score' was expected"):
         score_reference(pl.DataFrame({"ts": [1], "forecast": [0.5]}))
+
+
+def test_frames_of_pandas_and_columns_by_name_are_frames_and_what_is_none_is_one_sentence() -> None:
+    frame = panel(400, 1, "BTC", "ETH")
+    expected = score_reference(frame).to_bytes()
+    assert score_reference(frame.to_pandas()).to_bytes() == expected
+    assert score_reference(frame.to_dict(as_series=False)).to_bytes() == expected
+    for wrong, said in ((["a"] * 300, "no numbers"), (np.zeros((300, 2)), "one number a row"), ({"score": ["a"]}, "String")):
+        with pytest.raises(DataError, match=said):
+            score_reference(wrong)

@@ -235,7 +235,7 @@ class DriftReport:
                 span=None if span is None else (str(span[0]), str(span[1])),
                 **told,
             )
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise DataError(f"this is no drift report: {error}.") from error
 
     def _unknown(self, feature: str) -> UnknownName:

@@ -16,7 +16,7 @@ from huracan.errors import DataError, nearest_name
 from huracan.mlops.drift_report import ColumnKind
 from huracan.statistics.moments import Moments
 
-__all__ = ["KEYS", "DriftRows", "read_rows"]
+__all__ = ["KEYS", "DriftRows", "as_polars", "read_rows"]
 
 KEYS = ("symbol", "ts", "segment")
 """Columns that say whose row it is and when; never tested."""
@@ -83,7 +83,7 @@ def read_rows(
         return DriftRows(named, Moments.of(times), span, X.recipe_hash, bar)
     if isinstance(X, np.ndarray) and X.dtype.names is None:
         return _of_matrix(X, columns, what)
-    return _of_frame(_as_polars(X, what), columns, needed, what)
+    return _of_frame(as_polars(X, what), columns, needed, what)
 
 
 def _of_matrix(X: NDArray[Any], columns: Sequence[str] | None, what: str) -> DriftRows:
@@ -96,7 +96,13 @@ def _of_matrix(X: NDArray[Any], columns: Sequence[str] | None, what: str) -> Dri
     return DriftRows(chosen, Moments.each_row(len(X)))
 
 
-def _as_polars(X: Any, what: str) -> pl.DataFrame:
+def as_polars(X: Any, what: str) -> pl.DataFrame:
+    """A polars or pandas frame, or a mapping of columns, as a polars frame; times in a pandas index become ``ts``.
+
+    Raises
+    ------
+    DataError : it is no table; ``what`` is how the sentence calls it.
+    """
     if isinstance(X, pl.DataFrame):
         return X
     if isinstance(X, pl.LazyFrame):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ import polars as pl
 from huracan.errors import DataError
 from huracan.mlops.drift_detector import DriftDetector
 from huracan.mlops.drift_report import ColumnDrift, DriftReport
+from huracan.mlops.drift_rows import as_polars
 from huracan.mlops.evidence import Evidence, EvidenceKind
 from huracan.mlops.reference import Reference
 
@@ -70,12 +72,12 @@ def score_reference(scores: Any) -> Reference:
 
     Parameters
     ----------
-    scores : frame with ``score``, and ``ts`` and ``symbol`` where there are several symbols; or (n,) in order of time. At
-        least 200 moments; rows without a score are left out.
+    scores : frame or columns by name, with ``score``, and ``ts`` and ``symbol`` where there are several symbols; or (n,) in
+        order of time. At least 200 moments; rows without a score are left out.
 
     Raises
     ------
-    NotEnoughData : fewer than 200 moments. DataError : no column ``score``.
+    NotEnoughData : fewer than 200 moments. DataError : no column ``score``, or one of no numbers.
     """
     rows, _ = _answered(scores)
     return DriftDetector(multivariate=False).fit(rows, columns=[_SCORE]).reference_
@@ -93,7 +95,7 @@ def detect_prediction_drift(reference: Reference, scores: Any, *, alpha: float =
 
     Raises
     ------
-    NotEnoughData : fewer than 20 moments. DataError : no column ``score``.
+    NotEnoughData : fewer than 20 moments. DataError : no column ``score``, or one of no numbers.
 
     Examples
     --------
@@ -109,11 +111,26 @@ def detect_prediction_drift(reference: Reference, scores: Any, *, alpha: float =
     return PredictionDrift(detector.detect(rows), unanswered)
 
 
+def _as_frame(scores: Any) -> pl.DataFrame:
+    """A frame as it is, of polars or pandas, or columns by name; (n,) numbers as the column of scores."""
+    if isinstance(scores, Mapping | pl.LazyFrame) or hasattr(scores, "columns"):
+        return as_polars(scores, "the table of scores")
+    try:
+        values = np.asarray(scores, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"scores are no numbers: {error}.") from error
+    if values.ndim != 1:
+        raise DataError(f"scores are an array of shape {values.shape}; one number a row was expected.")
+    return pl.DataFrame({_SCORE: values})
+
+
 def _answered(scores: Any) -> tuple[pl.DataFrame, int]:
     """The rows that have a score, and how many have none."""
-    frame = scores if isinstance(scores, pl.DataFrame) else pl.DataFrame({_SCORE: np.asarray(scores, dtype=np.float64)})
+    frame = _as_frame(scores)
     if _SCORE not in frame.columns:
         raise DataError(f"scores have the columns {', '.join(frame.columns)}; one called '{_SCORE}' was expected.")
     kept = [name for name in ("symbol", "ts", _SCORE) if name in frame.columns]
+    if not frame[_SCORE].dtype.is_numeric() and frame[_SCORE].dtype != pl.Null:
+        raise DataError(f"scores are {frame[_SCORE].dtype}; numbers were expected.")
     rows = frame.select(kept).filter(pl.col(_SCORE).is_finite())  # null is none either
     return rows, len(frame) - len(rows)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from huracan.errors import ArtifactError
 from huracan.mlops.categories import CategoryReference
-from huracan.mlops.column_tests import FEWEST_COSINES, LEVELS, NumberReference
+from huracan.mlops.column_tests import FEWEST_COSINES, FEWEST_REFERENCE, LEVELS, NumberReference
 from huracan.mlops.drift_report import ColumnKind
 from huracan.mlops.joint_drift import JointReference
 from huracan.statistics.quantile_indicators import QuantileIndicators
@@ -88,6 +88,11 @@ class Reference:
             joint = told["joint"]
             if joint is not None and not isinstance(joint, dict | str):
                 raise ValueError(f"the joint reference is a {type(joint).__name__}")
+            if int(told["n_moments"]) < FEWEST_REFERENCE or int(told["n_rows"]) < int(told["n_moments"]):
+                raise ValueError(
+                    f"{told['n_moments']} moments of {told['n_rows']} rows are none that a reference is made of, which are "
+                    f"{FEWEST_REFERENCE} at least"
+                )
             return cls(
                 columns={column.name: column for column in columns},
                 joint=_joint_read(joint) if isinstance(joint, dict) else joint,
@@ -100,7 +105,7 @@ class Reference:
                 psi_bins=int(told["psi_bins"]),
                 bar_ms=None if told.get("bar_ms") is None else int(told["bar_ms"]),
             )
-        except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
+        except (AttributeError, IndexError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
             raise ArtifactError(f"{REFERENCE_FILE} is no reference of drift checks: {error}.") from error
 
 
