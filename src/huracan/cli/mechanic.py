@@ -23,6 +23,7 @@ __all__ = ["mechanic_app"]
 
 _WORK = "work"
 _Every = Annotated[str | None, typer.Option(help="Time between turns, such as 1h; mechanic.every by default.")]
+_Name = Annotated[str | None, typer.Option(help="Of one Mechanic; every Mechanic of the database without it.")]
 _Reason = Annotated[str, typer.Argument(help="Why, in words.")]
 
 
@@ -88,23 +89,17 @@ def status(as_json: AsJson = False, config: ConfigFile = None, home: Home = None
 
 
 @mechanic_app.command()
-def freeze(reason: _Reason, config: ConfigFile = None, home: Home = None) -> None:
-    """Stop promotions and rollbacks; predicting, scoring and training go on."""
-    from huracan.registry.audit_chain import this_actor
-
-    mechanic = _mechanic(config, home)
-    mechanic.freeze(reason, actor=this_actor())
-    typer.echo(f"Promotions and rollbacks of '{mechanic.name}' are frozen: {reason.rstrip('.')}.")
+def freeze(reason: _Reason, name: _Name = None, config: ConfigFile = None, home: Home = None) -> None:
+    """Stop promotions and rollbacks of every Mechanic, or of one; predicting, scoring and training go on."""
+    typer.echo(
+        f"Promotions and rollbacks of {_switch(name, config, home, reason, freeze=True)} are frozen: {reason.rstrip('.')}."
+    )
 
 
 @mechanic_app.command()
-def thaw(reason: _Reason, config: ConfigFile = None, home: Home = None) -> None:
+def thaw(reason: _Reason, name: _Name = None, config: ConfigFile = None, home: Home = None) -> None:
     """Let promotions and rollbacks go on; what waited is looked at anew at the next turn."""
-    from huracan.registry.audit_chain import this_actor
-
-    mechanic = _mechanic(config, home)
-    mechanic.thaw(reason, actor=this_actor())
-    typer.echo(f"Promotions and rollbacks of '{mechanic.name}' go on: {reason.rstrip('.')}.")
+    typer.echo(f"Promotions and rollbacks of {_switch(name, config, home, reason, freeze=False)} go on: {reason.rstrip('.')}.")
 
 
 @mechanic_app.command()
@@ -149,6 +144,19 @@ def replay(
         return
     _print_replay(result)
     typer.echo(f"Report: {page.resolve()}")
+
+
+def _switch(name: str | None, config: Path | None, home: Path | None, reason: str, *, freeze: bool) -> str:
+    """Freeze or thaw; in words, whom. No name is guessed: that of the next turn may depend on the candles it is given."""
+    from huracan.integration.feedback.clock import SystemClock
+    from huracan.integration.feedback.switch import EVERY_NAME, Switch
+    from huracan.integration.unified_pipeline import UnifiedMLPipeline
+    from huracan.registry.audit_chain import this_actor
+
+    pipeline = UnifiedMLPipeline(load(config, home=home))
+    switch = Switch(pipeline.registry.database, name or EVERY_NAME, pipeline.config.home)
+    (switch.freeze if freeze else switch.thaw)(reason, actor=this_actor(), at=SystemClock().now())
+    return "every Mechanic" if name is None else f"'{name}'"
 
 
 def _mechanic(config: Path | None, home: Path | None, candles: Path | None = None, metrics_port: int | None = None) -> Mechanic:

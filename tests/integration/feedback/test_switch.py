@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from huracan.errors import StorageError
-from huracan.integration.feedback.switch import Frozen, Switch
+from huracan.integration.feedback.switch import EVERY_NAME, Frozen, Switch
 from huracan.storage import Database
 
 
@@ -47,3 +47,15 @@ def test_an_empty_file_freezes_too(tmp_path: Path) -> None:
 def test_a_reason_is_needed(tmp_path: Path, reason: str) -> None:
     with pytest.raises(StorageError, match="need a reason in words"):
         _switch(tmp_path).freeze(reason, actor="ann", at=0)
+
+
+def test_every_mechanic_is_frozen_at_once_whatever_its_name_will_be(tmp_path: Path) -> None:
+    switch = _switch(tmp_path)
+    every = Switch(switch.database, EVERY_NAME, tmp_path)
+    every.freeze("not yet", actor="ann", at=5)
+    assert switch.state() == Switch(switch.database, "not there yet").state() == Frozen(True, "not yet", "ann", 5)
+    with pytest.raises(StorageError, match="still frozen together with every other one"):
+        switch.thaw("mine", actor="bob", at=6)
+    switch.freeze("mine", actor="bob", at=7)
+    every.thaw("now", actor="ann", at=8)
+    assert not switch.state().frozen and not Switch(switch.database, "not there yet").state().frozen

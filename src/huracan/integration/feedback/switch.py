@@ -13,10 +13,13 @@ from huracan.registry.statements import Statement
 from huracan.storage import Database
 from huracan.storage.feedback_tables import mechanic_switches
 
-__all__ = ["FREEZE_FILE", "Frozen", "Switch"]
+__all__ = ["EVERY_NAME", "FREEZE_FILE", "Frozen", "Switch"]
 
 FREEZE_FILE = "FREEZE"
 """A file of this name in the home folder freezes as well, for who cannot reach the database; its first line is the reason."""
+
+EVERY_NAME = "*"
+"""The name of a switch that holds for every Mechanic of the database, also for those that have not worked yet."""
 
 _C = mechanic_switches.c
 _STATE = Statement(sa.select(_C.frozen, _C.reason, _C.actor, _C.at).where(_C.name == sa.bindparam("of", type_=sa.Text)))
@@ -37,7 +40,8 @@ class Switch:
 
     Parameters
     ----------
-    name : of the Mechanic. home : folder in which a file ``FREEZE`` counts as well; None looks for none.
+    name : of the Mechanic; ``EVERY_NAME`` for all of them. home : folder in which a file ``FREEZE`` counts as well; None looks
+        for none.
 
     Examples
     --------
@@ -60,13 +64,15 @@ class Switch:
         self._set(True, reason, actor, at)
 
     def thaw(self, reason: str, *, actor: str, at: int) -> None:
-        """Let them go on; what waited is looked at anew.
+        """Let them go on; what waited is looked at anew. ``EVERY_NAME`` thaws all that were frozen by their own names, too.
 
         Raises
         ------
-        StorageError : a file ``FREEZE`` still freezes; it has to be removed.
+        StorageError : a file ``FREEZE``, or the switch of every Mechanic, still freezes.
         """
         self._set(False, reason, actor, at)
+        if self.name != EVERY_NAME and self.database.read(lambda connection: _frozen(connection, EVERY_NAME)) is not None:
+            raise StorageError(f"Mechanic '{self.name}' is still frozen together with every other one; thaw without a name.")
         if (held := self._file()) is not None:
             raise StorageError(f"{held} still freezes Mechanic '{self.name}'; remove the file.")
 
@@ -74,12 +80,14 @@ class Switch:
         """What holds now; within ``connection``'s transaction where one is given."""
         if (file := self._file()) is not None:
             return Frozen(True, _first_line(file), f"the file {file.name}")
-        row = self.database.read(self._row) if connection is None else self._row(connection)
-        return Frozen(False) if row is None else Frozen(bool(row[0]), row[1], row[2], row[3])
+        return self.database.read(self._row) if connection is None else self._row(connection)
 
-    def _row(self, connection: sa.Connection) -> tuple[bool, str, str, int] | None:
+    def _row(self, connection: sa.Connection) -> Frozen:
+        of_all = _frozen(connection, EVERY_NAME)
+        if of_all is not None:
+            return of_all
         row = _STATE.one(connection, of=self.name)
-        return None if row is None else tuple(row)
+        return Frozen(False) if row is None else Frozen(bool(row[0]), row[1], row[2], row[3])
 
     def _file(self) -> Path | None:
         file = None if self.home is None else self.home / FREEZE_FILE
@@ -94,8 +102,16 @@ class Switch:
         def write(connection: sa.Connection) -> None:
             if not self.database.insert_new(connection, mechanic_switches, {"name": self.name, **values}):
                 connection.execute(sa.update(mechanic_switches).where(_C.name == self.name).values(**values))
+            if self.name == EVERY_NAME and not frozen:
+                connection.execute(sa.update(mechanic_switches).where(_C.frozen).values(**values))
 
         self.database.run(write)
+
+
+def _frozen(connection: sa.Connection, name: str) -> Frozen | None:
+    """What a name's own row says where it freezes."""
+    row = _STATE.one(connection, of=name)
+    return None if row is None or not row[0] else Frozen(True, row[1], row[2], row[3])
 
 
 def _first_line(file: Path) -> str:
