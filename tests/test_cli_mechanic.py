@@ -62,6 +62,21 @@ def test_promotions_are_frozen_and_thawed_with_a_reason(mechanic: Cli) -> None:
     assert "reason" in unsaid.stderr
 
 
+def test_what_is_frozen_before_the_first_turn_is_frozen_at_it(mechanic: Cli, tmp_path: Path, candles: pl.DataFrame) -> None:
+    candles.write_parquet(tmp_path / "candles.parquet")
+    assert mechanic("freeze", "not yet").returncode == 0
+    assert "promotions are frozen" in mechanic("candles.parquet", "--once").stdout
+
+
+def test_a_misspelt_learner_is_refused_before_anything_is_trained(huracan: Cli, tmp_path: Path, candles: pl.DataFrame) -> None:
+    candles.write_parquet(tmp_path / "candles.parquet")
+    (tmp_path / "c.yaml").write_text(QUICK.replace("[ridge]", "[rigde]"))
+    for words in (("mechanic", "candles.parquet", "--once"), ("mechanic", "candles.parquet", "--every", "1h")):
+        refused = huracan(*words, "--config", "c.yaml")
+        assert refused.returncode == 2
+        assert "mechanic.learners.rigde: unknown learner 'rigde'; did you mean 'ridge'?" in refused.stderr
+
+
 def test_a_replay_leaves_a_page_and_the_models_there_are_alone(mechanic: Cli, tmp_path: Path) -> None:
     done = mechanic("replay", "--every", "24h", "--from", "2024-01-20", "--to", "2024-01-25")
     assert done.returncode == 0, done.stderr

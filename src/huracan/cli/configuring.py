@@ -25,12 +25,14 @@ def validate(file: Annotated[Path, typer.Argument(help="Configuration file.")]) 
 
     settings = load_config(file)
     from huracan.catalogue import check_learners  # what is loaded from here on takes seconds; a key is not worth them
+    from huracan.config import LearnerConfig
     from huracan.integration.candidates import check_candidates
     from huracan.integration.preparation import load_recipe
     from huracan.storage import Database
 
     for name, profile in settings.profiles.items():
         check_learners(profile.learners, where=f"profiles.{name}.learners")
+    check_learners({name: LearnerConfig() for name in settings.mechanic.learners}, where="mechanic.learners")
     check_candidates(settings)
     if settings.automl != AutoMLConfig():
         from huracan.integration.automl_job import check_learners_of_search

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from huracan.catalogue import check_learners
+from huracan.config import LearnerConfig
 from huracan.config.section import milliseconds
 from huracan.errors import ConfigError, LeaseLost, NotEnoughData, StorageError
 from huracan.integration.feedback.asking import ask_versions
@@ -141,8 +143,16 @@ class Mechanic:
 
     @cached_property
     def works(self) -> Works:
-        """Everything it works with; opened when first used."""
+        """Everything it works with; opened when first used.
+
+        Raises
+        ------
+        UnknownName, ModelError : ``mechanic.learners`` names one that there is not, or that cannot be trained.
+        """
         config, registry = self.pipeline.config, self.pipeline.registry
+        known = config.active_profile.learners
+        tried = {name: known.get(name, LearnerConfig()) for name in config.mechanic.learners}
+        check_learners(tried, where="mechanic.learners")
         return Works(
             config=config,
             registry=registry,
