@@ -225,6 +225,12 @@ def test_tuples_are_taken_as_frames_are(store: PerformanceStore) -> None:
     [
         (predictions(2).drop("regime"), "rows for live_predictions have no column 'regime'; given are ts, tick, score"),
         (predictions(2, regime=[None, "trending"]), "column 'regime' of rows for live_predictions has no value in a row"),
+        (
+            predictions(2, role="king"),
+            "role 'king' in rows for live_predictions is none; champion, beside, challenger are there",
+        ),
+        (predictions(2, tick=-HOUR), "a row for live_predictions of BTC has tick -3600000 before its ts 0"),
+        (predictions(2).to_dict(), "rows for live_predictions are a dict; a polars frame or plain tuples were expected"),
         (predictions(2, vetoes="many"), "rows for live_predictions cannot be read: conversion from `str` to `i64` failed"),
         ([(1, "BTC", 0)], "a row for live_predictions has 3 values; 12 were expected: version_id, symbol, ts"),
         ([("one", "BTC", 0, "", 0, "", None, None, None, None, None, 0)], "rows for live_predictions cannot be read"),
@@ -233,6 +239,27 @@ def test_tuples_are_taken_as_frames_are(store: PerformanceStore) -> None:
 def test_rows_that_cannot_be_kept_are_refused_in_a_sentence(store: PerformanceStore, rows: object, said: str) -> None:
     with pytest.raises(DataError, match=said), store.database.transaction() as connection:
         store.predicted(connection, rows)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (outcomes(2, state="bogus"), "state 'bogus' in rows for live_outcomes is none; known, never are there"),
+        (
+            outcomes(2, label_end=1_000 * HOUR),
+            "a row for live_outcomes of BTC has tick 7200000 before its label_end 3600000000",
+        ),
+        (outcomes(2, label_end=None, tick=0), "a row for live_outcomes of BTC has tick 0 before its ts 3600000"),
+    ],
+)
+def test_outcomes_that_cannot_be_are_refused_and_count_nowhere(store: PerformanceStore, rows: pl.DataFrame, said: str) -> None:
+    def written(connection: sa.Connection) -> None:
+        store.predicted(connection, predictions(2))
+        store.known(connection, rows)
+
+    with pytest.raises(DataError, match=said):
+        store.database.run(written)
+    assert not any(content(store).values())
 
 
 def test_a_bucket_without_length_is_refused() -> None:

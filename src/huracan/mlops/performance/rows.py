@@ -22,6 +22,10 @@ PREDICTION_COLUMNS: tuple[str, ...] = tuple(column.name for column in live_predi
 OUTCOME_COLUMNS: tuple[str, ...] = tuple(column.name for column in live_outcomes.columns)
 """Order of the values of an outcome: that of the table ``live_outcomes``."""
 
+_WORDS: dict[str, tuple[str, tuple[str, ...]]] = {
+    live_predictions.name: ("role", ("champion", "beside", "challenger")),
+    live_outcomes.name: ("state", ("known", "never")),
+}
 _KINDS: dict[type[Any], Any] = {
     sa.BigInteger: pl.Int64,
     sa.Integer: pl.Int64,
@@ -46,7 +50,8 @@ def as_rows(rows: Rows, table: sa.Table) -> pl.DataFrame:
 
     Raises
     ------
-    DataError : a column is missing, of another kind, or has no value where it needs one.
+    DataError : a column is missing, of another kind, or has no value where it needs one; a role or state that there is not; a
+        bar that was not there yet at its tick, or an outcome whose label had not ended.
 
     Examples
     --------
@@ -58,15 +63,39 @@ def as_rows(rows: Rows, table: sa.Table) -> pl.DataFrame:
     schema = schema_of(table.columns)
     if isinstance(rows, pl.DataFrame):
         frame = _columns(rows, schema, table)
-    else:
+    elif isinstance(rows, Sequence) and not isinstance(rows, str):
         frame = _tuples(rows, schema, table)
+    else:
+        raise DataError(f"rows for {table.name} are a {type(rows).__name__}; a polars frame or plain tuples were expected.")
     numbers = [name for name, kind in schema.items() if kind == pl.Float64 and not frame[name].is_finite().all()]
     if numbers:
         frame = frame.with_columns(pl.when(pl.col(numbers).is_finite()).then(pl.col(numbers)))
     for column in table.columns:
         if not column.nullable and frame[column.name].null_count():
             raise DataError(f"column '{column.name}' of rows for {table.name} has no value in a row; it needs one in each.")
+    _check_words(frame, table)
+    _check_times(frame, table)
     return frame
+
+
+def _check_words(frame: pl.DataFrame, table: sa.Table) -> None:
+    column, words = _WORDS[table.name]
+    strange = frame[column].filter(~frame[column].is_in(words))
+    if len(strange):
+        raise DataError(f"{column} '{strange[0]}' in rows for {table.name} is none; {', '.join(words)} are there.")
+
+
+def _check_times(frame: pl.DataFrame, table: sa.Table) -> None:
+    """Nobody says anything of a bar before it is there, nor knows what came of it before its label ends."""
+    for column in ("ts", "label_end"):
+        if column in frame.columns:
+            early = frame.filter(pl.col("tick") < pl.col(column))
+            if len(early):
+                row = early.row(0, named=True)
+                raise DataError(
+                    f"a row for {table.name} of {row['symbol']} has tick {row['tick']} before its {column} {row[column]} "
+                    "(milliseconds UTC); what is written at a tick is of a time before it."
+                )
 
 
 def _columns(rows: pl.DataFrame, schema: dict[str, Any], table: sa.Table) -> pl.DataFrame:
