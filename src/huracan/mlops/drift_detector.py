@@ -12,7 +12,14 @@ import numpy as np
 from huracan.errors import DataError, NotEnoughData
 from huracan.mlops.categories import CategoryReference
 from huracan.mlops.column_tests import FEWEST_COSINES, FEWEST_REFERENCE, FEWEST_WINDOW, NumberReference, TestSettings
-from huracan.mlops.drift_columns import ColumnMatch, matched_columns, perhaps_renamed, require_same_bars, require_same_recipe
+from huracan.mlops.drift_columns import (
+    ColumnMatch,
+    matched_columns,
+    other_symbols,
+    perhaps_renamed,
+    require_same_bars,
+    require_same_recipe,
+)
 from huracan.mlops.drift_report import ColumnDrift, DistributionPair, DriftReport, JointDrift
 from huracan.mlops.drift_rows import DriftRows, read_rows
 from huracan.mlops.joint_drift import JointReference
@@ -146,6 +153,7 @@ class DriftDetector:
             n_thresholds=self.n_thresholds,
             psi_bins=self.psi_bins,
             bar_ms=rows.bar_ms,
+            symbols=rows.symbols,
         )
         return self
 
@@ -287,6 +295,8 @@ class DriftDetector:
                 f"the window ({rows.moments.n:,} moments) is longer than the reference ({self.reference_.n_moments:,}), "
                 "whose memory is less certain"
             )
+        if self.reference_.symbols and rows.symbols:
+            notes += other_symbols(self.reference_.symbols, rows.symbols)
         shared = common_span(self.reference_.span, rows.span)
         if shared is not None:
             notes.append(

@@ -31,7 +31,7 @@ class DriftRows:
     columns : by name: numbers as float arrays, NaN where missing; categories as polars Series of text, null where missing.
     moments : which rows are of one moment. span : first and last time, where there are times; numbers of rows are none.
     recipe_hash : of the recipe the columns were made by, where it is known. bar_ms : length of the bars that the rows were made
-        of, in milliseconds, where they were made of candles.
+        of, in milliseconds, where they were made of candles. symbols : whose rows these are, sorted, where it is said.
     """
 
     columns: Mapping[str, NDArray[np.floating] | pl.Series]
@@ -39,6 +39,7 @@ class DriftRows:
     span: tuple[str, str] | None = None
     recipe_hash: str | None = None
     bar_ms: int | None = None
+    symbols: tuple[str, ...] = ()
 
     def kind(self, name: str) -> ColumnKind:
         """Whether a column holds numbers or categories."""
@@ -80,7 +81,7 @@ def read_rows(
         dated = len(X) and X.time_source is not TimeSource.ROW_ORDER
         span = (str(times[0]), str(times[-1])) if dated else None
         bar = int(X.bar_length.astype("m8[ms]").astype(np.int64)) if X.time_source is TimeSource.CANDLES else None
-        return DriftRows(named, Moments.of(times), span, X.recipe_hash, bar)
+        return DriftRows(named, Moments.of(times), span, X.recipe_hash, bar, _symbols(X))
     if isinstance(X, np.ndarray) and X.dtype.names is None:
         return _of_matrix(X, columns, what)
     return _of_frame(as_polars(X, what), columns, needed, what)
@@ -138,7 +139,15 @@ def _of_frame(
         else:
             values = _column(frame[name], needed is None or name in needed, what)
         named[name] = values if order is None else values[order]
-    return DriftRows(named, moments, span)
+    known = frame["symbol"].drop_nulls().cast(pl.String).unique().sort().to_list() if "symbol" in frame.columns else ()
+    return DriftRows(named, moments, span, symbols=tuple(known))
+
+
+def _symbols(rows: TrainingSet) -> tuple[str, ...]:
+    """Those that have a row; none where the rows are of candles of nobody in particular."""
+    if rows.time_source is not TimeSource.CANDLES:
+        return ()
+    return tuple(sorted(rows.symbols[code] for code in np.unique(rows.symbol_code).tolist()))
 
 
 def _in_time(frame: pl.DataFrame, what: str) -> tuple[NDArray[np.intp] | None, Moments, tuple[str, str] | None]:

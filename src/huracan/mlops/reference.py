@@ -38,6 +38,7 @@ class Reference:
     recipe_hash : of the recipe the columns were made by, where known. n_rows, n_moments : of the reference.
     span : its first and last time, where it has times. n_cosines : asked for; 0 where rows were taken as independent.
     n_thresholds, psi_bins : as asked. bar_ms : length of the bars it is of, where it was made of candles.
+    symbols : whose rows it is of, sorted, where that was said.
 
     Examples
     --------
@@ -58,6 +59,7 @@ class Reference:
     n_thresholds: int
     psi_bins: int
     bar_ms: int | None = None
+    symbols: tuple[str, ...] = ()
 
     def kinds(self) -> dict[str, ColumnKind]:
         """Whether each column holds numbers or categories."""
@@ -65,8 +67,18 @@ class Reference:
 
     def to_bytes(self) -> bytes:
         """As JSON, arrays as base64 of little-endian float64: what is read back tests to the same bits."""
-        told: dict[str, Any] = {"format": _FORMAT}
-        for name in ("recipe_hash", "n_rows", "n_moments", "span", "n_cosines", "n_thresholds", "psi_bins", "bar_ms"):
+        told: dict[str, Any] = {"format": _FORMAT, "symbols": list(self.symbols)}
+        for name in (
+            "recipe_hash",
+            "n_rows",
+            "n_moments",
+            "span",
+            "n_cosines",
+            "n_thresholds",
+            "psi_bins",
+            "bar_ms",
+            "symbols",
+        ):
             told[name] = getattr(self, name)
         told["columns"] = [_column_told(column) for column in self.columns.values()]
         told["joint"] = _joint_told(self.joint) if isinstance(self.joint, JointReference) else self.joint
@@ -104,6 +116,7 @@ class Reference:
                 n_thresholds=int(told["n_thresholds"]),
                 psi_bins=int(told["psi_bins"]),
                 bar_ms=None if told.get("bar_ms") is None else int(told["bar_ms"]),
+                symbols=tuple(str(symbol) for symbol in told.get("symbols", ())),
             )
         except (AttributeError, IndexError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
             raise ArtifactError(f"{REFERENCE_FILE} is no reference of drift checks: {error}.") from error
