@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
@@ -19,9 +20,11 @@ from huracan.integration.feedback.challenger_log import (
     TrialState,
     add_challenger,
     challengers_in,
+    change_challenger,
     put_trial,
 )
 from huracan.integration.feedback.feeds import FrameFeed, StoreFeed
+from huracan.integration.feedback.shadowing import ShadowMatch
 from huracan.integration.mechanic import Mechanic
 from huracan.registry.scopes import ALL
 from huracan.serving.served import Served
@@ -204,6 +207,46 @@ def test_while_promotions_are_frozen_intentions_wait_and_are_looked_at_anew(cham
     assert _challenger(mechanic).state is ChallengerState.CONFLICT
     assert "Somebody else moved the alias first" in _challenger(mechanic).reason
     assert registry.holder(NAME)[0] == third
+
+
+def _won_by(mechanic: Mechanic, worse: int, run: SmallRun) -> None:
+    """``worse`` waits to be promoted in the place of version 1, against which it won by 100 bars before those of the run."""
+    match = ShadowMatch(f"{NAME}/1", f"{NAME}/{worse}", horizon=run.config.labels.horizon)
+    moments = run.end_of_training + np.arange(-100, 0) * HOUR
+    rng = np.random.default_rng(0)
+    match.update(moments, rng.standard_normal(100) - 0.5, rng.standard_normal(100) + 0.5)
+    assert match.verdict(bars=100, bars_allowed=500) is not None
+    kept = {"scheduled": False, "champion": 1, "state": match.to_json()}
+    _shadow(mechanic, worse, run, comparison=kept)
+    values = {"state": ChallengerState.TO_PROMOTE.value, "reason": "it won."}
+    mechanic.works.database.run(lambda connection: change_challenger(connection, "by hand", **values))
+
+
+def test_what_won_before_a_freeze_is_not_promoted_on_what_has_been_refuted_since(champion: SmallRun, tmp_path: Path) -> None:
+    mechanic = alive(champion, tmp_path / "home", mechanic={"shadow_bars": 300})
+    _won_by(mechanic, opposite(mechanic.works.registry, NAME, 1), champion)
+    mechanic.freeze("maintenance", actor="ann")
+    turn(mechanic, champion, 0)
+    assert _challenger(mechanic).state is ChallengerState.TO_PROMOTE
+    for bars in range(30, 400, 30):
+        turn(mechanic, champion, bars)
+    mechanic.thaw("done", actor="ann")
+    turn(mechanic, champion, 399)
+    assert _challenger(mechanic).state in (ChallengerState.EXPIRED, ChallengerState.REJECTED)
+    assert mechanic.works.registry.holder(NAME)[0] == 1
+
+
+def test_a_first_champion_that_waited_too_long_is_not_promoted(champion: SmallRun, tmp_path: Path) -> None:
+    mechanic = alive(champion, tmp_path / "home", mechanic={"shadow_bars": 60})
+    second = opposite(mechanic.works.registry, NAME, 1)
+    _shadow(mechanic, second, champion)
+    values = {"state": ChallengerState.TO_PROMOTE.value, "kind": "first"}
+    mechanic.works.database.run(lambda connection: change_challenger(connection, "by hand", **values))
+    mechanic.freeze("maintenance", actor="ann")
+    turn(mechanic, champion, 0)
+    assert _challenger(mechanic).state is ChallengerState.TO_PROMOTE
+    turn(mechanic, champion, 61)
+    assert _challenger(mechanic).state is ChallengerState.EXPIRED and "too old" in _challenger(mechanic).reason
 
 
 def test_a_promotion_that_was_frozen_is_done_when_nothing_changed(champion: SmallRun, tmp_path: Path) -> None:

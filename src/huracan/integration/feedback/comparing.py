@@ -29,13 +29,20 @@ __all__ = ["compare", "match_of"]
 def compare(connection: sa.Connection, turn: Turn, known: pl.DataFrame) -> None:
     """Let every comparison take the moments that have become known, each once; where the champion is another, it begins anew.
 
+    That of a challenger that won and waits for promotions to be thawed goes on, too, with the champion it won against.
+
     Parameters
     ----------
     known : new outcomes of all versions, as :class:`huracan.mlops.performance.PerformanceStore` received them.
     """
     name = turn.works.name
-    for one in challengers_in(connection, name, [ChallengerState.SHADOW]):
+    for one in challengers_in(connection, name, [ChallengerState.SHADOW, ChallengerState.TO_PROMOTE]):
+        waits = one.state is ChallengerState.TO_PROMOTE
+        if waits and "state" not in (one.comparison or {}):  # it won nothing that could be looked at anew
+            continue
         champion = turn.lineup.able.get(one.scope)
+        if waits and champion != (one.comparison or {}).get("champion"):
+            continue
         if champion is not None and one.version is not None and champion != one.version:
             kept = dict(one.comparison or {})
             match = match_of(turn, kept, champion, one.version)

@@ -37,20 +37,28 @@ _BECOMES = {
 }
 
 
+_ENDS = (Outcome.REJECT, Outcome.EXPIRE)
+
+
 def judge(turn: Turn) -> Write | None:
     """Decide about challengers in shadow and champions on trial, as far as anything is shown.
 
-    A challenger is to take over from who holds the alias now; one whose version cannot be loaded any more is rejected. A
+    A challenger is to take over from who holds the alias now; one whose version cannot be loaded any more is rejected. One that
+    won and waits, since promotions are frozen, is looked at anew with what has become known since. A
     champion on trial is rolled back where the one before is shown to be better, or where it is shown to have no skill.
     """
     works = turn.works
     with works.database.reading(one_moment=True) as connection:
         shadows = challengers_in(connection, works.name, [ChallengerState.SHADOW])
+        waiting = challengers_in(connection, works.name, [ChallengerState.TO_PROMOTE])
         trials = [one for one in trials_in(connection, works.name) if one.state is TrialState.ON_TRIAL]
         seen = evidence_at(connection, works.name, turn.tick) if trials else []
     decided = [(one, verdict) for one in shadows if (verdict := _of_challenger(turn, one)) is not None]
     tried = [(one, verdict) for one in trials if (verdict := _of_trial(turn, one, seen)) is not None]
-    if not decided and not tried:
+    anew = [(one, verdict) for one in waiting if (verdict := _of_waiting(turn, one)) is None or verdict.outcome in _ENDS]
+    decided += [(one, verdict) for one, verdict in anew if verdict is not None]
+    undecided = [one for one, verdict in anew if verdict is None]
+    if not decided and not tried and not undecided:
         return None
     turn.row.settle()
     for one, verdict in decided:
@@ -60,6 +68,9 @@ def judge(turn: Turn) -> Write | None:
     def write(connection: sa.Connection) -> None:
         for one, verdict in decided:
             _write_verdict(connection, turn, one, verdict)
+        for one in undecided:
+            reason = "It won, and by what has become known while promotions were frozen it is undecided again."
+            change_challenger(connection, one.id, state=ChallengerState.SHADOW.value, reason=reason)
         for trial, verdict in tried:
             rolls = verdict.outcome is Outcome.ROLL_BACK
             state = TrialState.TO_ROLL_BACK if rolls else TrialState.SETTLED
@@ -95,6 +106,25 @@ def _of_challenger(turn: Turn, one: Challenger) -> Verdict | None:
     bars = (turn.tick - one.shadow_from) // turn.bar
     short_of = _short_of(turn, champion, one) if kept.get("scheduled") else None
     return match.verdict(bars=bars, bars_allowed=turn.works.config.mechanic.watched_bars(turn.bar), short_of=short_of)
+
+
+def _of_waiting(turn: Turn, one: Challenger) -> Verdict | None:
+    """What is to be said now of one that won at an earlier turn and waits; None where it has to be compared further.
+
+    Without a comparison, as of a first champion, it waits as long as a challenger may be in shadow, and is too old then. One
+    whose champion is another by now is left to the promotion, which finds that somebody else moved the alias.
+    """
+    stands = Verdict(Outcome.PROMOTE, one.reason)
+    kept, champion = one.comparison or {}, turn.lineup.able.get(one.scope)
+    if one.shadow_from is None:
+        return stands
+    if "state" not in kept:
+        bars, allowed = (turn.tick - one.shadow_from) // turn.bar, turn.works.config.mechanic.watched_bars(turn.bar)
+        told = f"It waited {bars} bars of {allowed} allowed while promotions were frozen, and is too old now."
+        return Verdict(Outcome.EXPIRE, told) if bars >= allowed else stands
+    if kept.get("champion") != champion or one.parent_version != turn.lineup.held.get(one.scope):
+        return stands
+    return _of_challenger(turn, one)
 
 
 def _short_of(turn: Turn, champion: int, one: Challenger) -> float:
