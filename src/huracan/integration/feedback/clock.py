@@ -36,7 +36,8 @@ class SystemClock:
 
     def sleep_until(self, moment: int, stop: Callable[[], bool]) -> None:
         """Come back at ``moment``, or soon after ``stop()`` has become true; a clock that is set meanwhile is followed."""
-        while not stop() and (left := (moment - self.now()) / 1_000.0) > 0:
+        end = time.monotonic() + (moment - self.now()) / 1_000.0  # put back meanwhile, it would be waited for far too long
+        while not stop() and (left := min((moment - self.now()) / 1_000.0, end - time.monotonic())) > 0:
             time.sleep(min(left, _NAP))
 
 
