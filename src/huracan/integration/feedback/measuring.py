@@ -87,9 +87,9 @@ def measure(turn: Turn, report: MechanicReport) -> None:
         metrics.set(Metric.PENDING, waiting[role], role=role)
     for row in live:
         if row.answered:
-            metrics.set(Metric.SKILL, row.payoff / row.answered, symbol=row.symbol, regime=row.regime)
+            metrics.set(Metric.SKILL, row.payoff / int(row.answered), symbol=row.symbol, regime=row.regime)
         if row.n:
-            metrics.set(Metric.NET, row.net / row.n, symbol=row.symbol, regime=row.regime)
+            metrics.set(Metric.NET, row.net / int(row.n), symbol=row.symbol, regime=row.regime)
     for one in seen:
         metrics.add(Metric.EVIDENCE, kind=str(one.kind))
     for row in decided:
