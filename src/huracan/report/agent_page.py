@@ -15,8 +15,7 @@ from huracan.report.agent_learning import learned, mapped
 from huracan.report.agent_tables import figure_rows, lead_rows, regime_rows, symbol_rows, window_rows
 from huracan.report.charts.agents import capital_chart, depth_chart, profile_chart, strategy_legend
 from huracan.report.formatting import bounds, grown, number, p_value, percent, plural
-from huracan.report.page_parts import page_parts
-from huracan.storage.whole_files import put_file
+from huracan.report.page_parts import page_parts, write_page
 
 if TYPE_CHECKING:
     from huracan.reinforcement import WalkForwardEvaluation
@@ -112,7 +111,6 @@ def write_agent_page(
     ------
     StorageError : the file cannot be written.
     """
-    target = Path(path)
     page = render_agent_page(
         evaluation,
         title=title,
@@ -122,8 +120,7 @@ def write_agent_page(
         facts=facts,
         provenance=provenance,
     )
-    put_file(target, page.encode())
-    return target
+    return write_page(page, path)
 
 
 def _tiles(summary: pl.DataFrame, by_symbol: pl.DataFrame | None, evaluation: WalkForwardEvaluation) -> list[dict[str, str]]:

@@ -10,8 +10,7 @@ from types import MappingProxyType
 
 from huracan.baselines.ab_result import ABTestResult
 from huracan.report.comparison_view import comparison_view
-from huracan.report.page_parts import page_parts
-from huracan.storage.whole_files import put_file
+from huracan.report.page_parts import page_parts, write_page
 
 __all__ = ["render_comparison_page", "write_comparison_page"]
 
@@ -59,6 +58,4 @@ def write_comparison_page(
     ------
     StorageError : the file cannot be written.
     """
-    target = Path(path)
-    put_file(target, render_comparison_page(result, title=title, created_at=created_at, facts=facts).encode())
-    return target
+    return write_page(render_comparison_page(result, title=title, created_at=created_at, facts=facts), path)

@@ -15,8 +15,7 @@ from huracan.report.charts.psi_bars import psi_bars
 from huracan.report.charts.q_value_map import map_legend, q_value_map
 from huracan.report.drift_content import DriftContent
 from huracan.report.formatting import count, number, p_value, plural
-from huracan.report.page_parts import page_parts
-from huracan.storage.whole_files import put_file
+from huracan.report.page_parts import page_parts, write_page
 
 __all__ = ["render_drift_page", "write_drift_page"]
 
@@ -73,9 +72,7 @@ def write_drift_page(content: DriftContent, path: str | os.PathLike[str]) -> Pat
     ------
     StorageError : the file cannot be written.
     """
-    target = Path(path)
-    put_file(target, render_drift_page(content).encode())
-    return target
+    return write_page(render_drift_page(content), path)
 
 
 def _meaning(report: DriftReport) -> dict[str, str]:

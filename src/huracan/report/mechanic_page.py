@@ -10,8 +10,7 @@ from huracan.report.charts.accounts import accounts_chart
 from huracan.report.charts.live_bands import live_bands_chart
 from huracan.report.formatting import bounds, count, moment, number, p_value, percent
 from huracan.report.mechanic_content import Account, Difference, MechanicContent
-from huracan.report.page_parts import page_parts
-from huracan.storage.whole_files import put_file
+from huracan.report.page_parts import page_parts, write_page
 
 __all__ = ["render_mechanic_page", "write_mechanic_page"]
 
@@ -69,9 +68,7 @@ def write_mechanic_page(content: MechanicContent, path: str | os.PathLike[str]) 
     ------
     StorageError : the file cannot be written.
     """
-    target = Path(path)
-    put_file(target, render_mechanic_page(content).encode())
-    return target
+    return write_page(render_mechanic_page(content), path)
 
 
 def _tiles(content: MechanicContent) -> list[dict[str, str]]:

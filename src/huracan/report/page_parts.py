@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from huracan.report import formatting
+from huracan.storage.whole_files import put_file
 
-__all__ = ["PageParts", "page_parts"]
+__all__ = ["PageParts", "page_parts", "write_page"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,18 @@ def page_parts(template: str, *styles: str) -> PageParts:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     style = "".join(_read(name) for name in ("report.css", *styles))
     return PageParts(_environment().get_template(template), Markup(style), Markup(script), "sha256-" + digest)
+
+
+def write_page(page: str, path: str | os.PathLike[str]) -> Path:
+    """Write a page to ``path``, whole or not at all, and return the path.
+
+    Raises
+    ------
+    StorageError : the file cannot be written.
+    """
+    target = Path(path)
+    put_file(target, page.encode())
+    return target
 
 
 @cache

@@ -12,7 +12,7 @@ from huracan.config.section import milliseconds
 from huracan.integration.feedback.asking import ANSWERED, BESIDE, SHADOWED
 from huracan.integration.feedback.challenger_log import challengers_in
 from huracan.integration.feedback.evidence_log import evidence_at
-from huracan.integration.feedback.mechanic_report import MechanicReport
+from huracan.integration.feedback.mechanic_report import AT, MINE, OF, MechanicReport
 from huracan.integration.feedback.predicting import vetoes_in
 from huracan.integration.feedback.scoring import longest_wait
 from huracan.integration.feedback.turn import Turn
@@ -20,25 +20,22 @@ from huracan.mlops.alerts import AlertLevel
 from huracan.mlops.metrics import Metric, Metrics
 from huracan.registry.statements import Statement
 from huracan.storage.feedback_tables import live_buckets, live_outcomes, live_predictions, policy_decisions
-from huracan.storage.tables import model_versions
 
 __all__ = ["measure"]
 
 _P, _O, _B, _D = live_predictions.c, live_outcomes.c, live_buckets.c, policy_decisions.c
-_AT, _OF = sa.bindparam("at", type_=sa.BigInteger), sa.bindparam("of", type_=sa.Text)
-_MINE = sa.select(model_versions.c.id).where(model_versions.c.name == _OF)
 _SAID = Statement(
     sa.select(_P.symbol, _P.role, _P.vetoes, sa.func.count().label("n"), sa.func.count(_P.ts.distinct()).label("bars"))
-    .where(_P.tick == _AT, _P.version_id.in_(_MINE))
+    .where(_P.tick == AT, _P.version_id.in_(MINE))
     .group_by(_P.symbol, _P.role, _P.vetoes)
 )
 _CAME = Statement(
-    sa.select(_O.state, sa.func.count().label("n")).where(_O.tick == _AT, _O.version_id.in_(_MINE)).group_by(_O.state)
+    sa.select(_O.state, sa.func.count().label("n")).where(_O.tick == AT, _O.version_id.in_(MINE)).group_by(_O.state)
 )
 _KNOWN = sa.exists().where(_O.version_id == _P.version_id, _O.symbol == _P.symbol, _O.ts == _P.ts)
 _PENDING = Statement(
     sa.select(_P.role, sa.func.count().label("n"))
-    .where(_P.tick >= sa.bindparam("since", type_=sa.BigInteger), _P.version_id.in_(_MINE), ~_KNOWN)
+    .where(_P.tick >= sa.bindparam("since", type_=sa.BigInteger), _P.version_id.in_(MINE), ~_KNOWN)
     .group_by(_P.role)
 )
 _LIVE = Statement(
@@ -53,7 +50,7 @@ _LIVE = Statement(
     )
     .group_by(_B.symbol, _B.regime)
 )
-_DECIDED = Statement(sa.select(_D.decision).where(_D.name == _OF, _D.tick == _AT))
+_DECIDED = Statement(sa.select(_D.decision).where(_D.name == OF, _D.tick == AT))
 
 
 def measure(turn: Turn, report: MechanicReport) -> None:

@@ -20,7 +20,7 @@ from huracan.storage import to_json
 from huracan.storage.feedback_tables import challengers, champion_trials, live_outcomes, live_predictions, policy_decisions
 from huracan.storage.tables import model_versions
 
-__all__ = ["MechanicReport", "MechanicStatus", "told_of"]
+__all__ = ["AT", "MINE", "OF", "MechanicReport", "MechanicStatus", "told_of"]
 
 
 @dataclass(frozen=True)
@@ -133,22 +133,23 @@ class MechanicStatus:
 
 
 _P, _O, _D, _C, _T = live_predictions.c, live_outcomes.c, policy_decisions.c, challengers.c, champion_trials.c
-_AT = sa.bindparam("at", type_=sa.BigInteger)
-_OF = sa.bindparam("of", type_=sa.Text)
-_MINE = sa.select(model_versions.c.id).where(model_versions.c.name == _OF)
-_SAID = Statement(sa.select(sa.func.count()).select_from(live_predictions).where(_P.tick == _AT, _P.version_id.in_(_MINE)))
-_CAME = Statement(sa.select(sa.func.count()).select_from(live_outcomes).where(_O.tick == _AT, _O.version_id.in_(_MINE)))
+AT = sa.bindparam("at", type_=sa.BigInteger)
+OF = sa.bindparam("of", type_=sa.Text)
+MINE = sa.select(model_versions.c.id).where(model_versions.c.name == OF)
+"""Versions of the name ``OF``; beside ``AT``, the tick that rows are of, what statements about a turn ask for."""
+_SAID = Statement(sa.select(sa.func.count()).select_from(live_predictions).where(_P.tick == AT, _P.version_id.in_(MINE)))
+_CAME = Statement(sa.select(sa.func.count()).select_from(live_outcomes).where(_O.tick == AT, _O.version_id.in_(MINE)))
 _DECIDED = Statement(
-    sa.select(_D.symbol, _D.regime, _D.reason).where(_D.name == _OF, _D.tick == _AT).order_by(_D.symbol, _D.regime)
+    sa.select(_D.symbol, _D.regime, _D.reason).where(_D.name == OF, _D.tick == AT).order_by(_D.symbol, _D.regime)
 )
 _WORKED = Statement(
     sa.select(_C.id, _C.state, _C.reason)
-    .where(_C.name == _OF, sa.or_(_C.requested == _AT, _C.shadow_from == _AT, _C.decided == _AT))
+    .where(_C.name == OF, sa.or_(_C.requested == AT, _C.shadow_from == AT, _C.decided == AT))
     .order_by(_C.requested, _C.id)
 )
 _TRIED = Statement(
     sa.select(_T.symbol, _T.regime, _T.version, _T.reason)
-    .where(_T.name == _OF, _T.since == _AT)
+    .where(_T.name == OF, _T.since == AT)
     .order_by(_T.symbol, _T.regime, _T.version)
 )
 
