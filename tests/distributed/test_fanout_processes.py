@@ -186,13 +186,23 @@ def test_workers_that_never_become_ready_are_said(tmp_path, monkeypatch):
         FanoutExecutor(workers=1).run(deadly.task, [1])
 
 
-def test_what_tasks_print_is_not_lost_and_does_not_disturb(capfd):
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_what_tasks_print_comes_in_whole_lines(capfd, monkeypatch, unbuffered):
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+
+    class SlowlySaid(int):
+        def __str__(self):
+            time.sleep(0.001)  # the other worker prints meanwhile
+            return repr(int(self))
+
     def task(number):
-        print("line", number)
+        for repeat in range(20):
+            print("line", number, SlowlySaid(repeat))
         return number
 
     assert FanoutExecutor(workers=2).map(task, range(4)) == [0, 1, 2, 3]
-    assert sorted(capfd.readouterr().out.split("\n")) == ["", "line 0", "line 1", "line 2", "line 3"]
+    lines = [f"line {number} {repeat}" for number in range(4) for repeat in range(20)]
+    assert sorted(capfd.readouterr().out.split("\n")) == sorted(["", *lines])
 
 
 def test_large_tasks_and_results_travel_whole():

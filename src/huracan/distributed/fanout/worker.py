@@ -4,6 +4,7 @@ A thread reads the connection. Its end means that the process which started this
 whatever it started, even in the middle of a task.
 """
 
+import io
 import os
 import pickle
 import queue
@@ -17,6 +18,9 @@ __all__: list[str] = []
 
 
 def _main(connection: Connection) -> None:
+    for stream in (sys.stdout, sys.stderr):
+        assert isinstance(stream, io.TextIOWrapper)
+        stream.reconfigure(line_buffering=True, write_through=False)  # whole lines, even where Python writes unbuffered
     sys.path[:] = pickle.loads(connection.recv_bytes())  # noqa: S301 - from the process that started this one
     start = connection.recv_bytes()
     jobs: queue.SimpleQueue[bytes] = queue.SimpleQueue()
