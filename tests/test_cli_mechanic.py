@@ -40,23 +40,25 @@ def test_one_turn_on_a_file_and_how_it_stands_then(mechanic: Cli, tmp_path: Path
     candles.write_parquet(tmp_path / "candles.parquet")
     before = mechanic("status")
     assert before.returncode == 0
-    assert "No turn was finished yet." in before.stdout
+    assert before.stdout == f"No Mechanic has worked in {tmp_path} yet.\n"
+    assert not (tmp_path / "huracan.db").exists()  # who only looks leaves nothing
     done = mechanic("candles.parquet", "--once")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("Mechanic 'champion' at 2024-01-13 12:00 UTC: ")
     again = mechanic("candles.parquet", "--once")
     assert "nothing was to be done" in again.stdout
-    told = json.loads(mechanic("status", "--json").stdout)
+    [told] = json.loads(mechanic("status", "--json").stdout)
+    assert told["name"] == "champion"
     assert told["last"]["bars"].keys() == {"SIM01-USD"}
     assert told["working"] is None
 
 
 def test_promotions_are_frozen_and_thawed_with_a_reason(mechanic: Cli) -> None:
     assert mechanic("freeze", "the exchange migrates").stdout.endswith("are frozen: the exchange migrates.\n")
-    assert "frozen" in mechanic("status").stdout
+    assert "Promotions are frozen by " in mechanic("status").stdout
     assert "the exchange migrates" in mechanic("status").stdout
     assert mechanic("thaw", "done").returncode == 0
-    assert "frozen" not in mechanic("status").stdout
+    assert "are frozen" not in mechanic("status").stdout
     unsaid = mechanic("freeze", " ")
     assert unsaid.returncode == 2
     assert "reason" in unsaid.stderr
@@ -102,6 +104,7 @@ def test_a_replay_leaves_a_page_and_the_models_there_are_alone(mechanic: Cli, tm
         (("replay", "--from", "2030-01-01"), "no turn lies between"),
         (("replay", "--html", "no/folder.html"), "a file in a folder that exists"),
         (("freeze",), "reason"),
+        (("status", "--name", "btc"), "No Mechanic has worked in"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(mechanic: Cli, words: tuple[str, ...], said: str) -> None:

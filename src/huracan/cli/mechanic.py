@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from huracan.cli.options import STOPPED_BY_HAND, ConfigFile, load, require_folder
 from huracan.cli.progress import progress_on_terminal
-from huracan.cli.registries import AsJson, Home, print_json, print_table
+from huracan.cli.registries import AsJson, Home, database_and_artifacts, print_json, print_table
 
 if TYPE_CHECKING:
     from huracan.integration.feedback.mechanic_report import MechanicStatus
@@ -79,13 +79,21 @@ def work(
 
 
 @mechanic_app.command()
-def status(as_json: AsJson = False, config: ConfigFile = None, home: Home = None) -> None:
-    """Who works, what the last turn did, who is champion, what is under way, and whether promotions are frozen."""
-    found = _mechanic(config, home).status()
+def status(name: _Name = None, as_json: AsJson = False, config: ConfigFile = None, home: Home = None) -> None:
+    """Who works, what the last turn did, who is champion, what is under way, and whether promotions are frozen.
+
+    Of every Mechanic that ever worked on the database, or of one. Nothing is written.
+    """
+    found = _statuses(name, config, home)
     if as_json:
-        print_json(found.to_dict())
+        print_json([one.to_dict() for one in found])
         return
-    _print_status(found)
+    for number, one in enumerate(found):
+        if number:
+            typer.echo("")
+        _print_status(one)
+    if not found:
+        typer.echo(_nobody(config, home))
 
 
 @mechanic_app.command()
@@ -157,6 +165,46 @@ def _switch(name: str | None, config: Path | None, home: Path | None, reason: st
     switch = Switch(pipeline.registry.database, name or EVERY_NAME, pipeline.config.home)
     (switch.freeze if freeze else switch.thaw)(reason, actor=this_actor(), at=SystemClock().now())
     return "every Mechanic" if name is None else f"'{name}'"
+
+
+def _statuses(name: str | None, config: Path | None, home: Path | None) -> list[MechanicStatus]:
+    """How every Mechanic that ever worked stands, or one of them."""
+    from huracan.errors import RegistryError, nearest_name
+    from huracan.integration.feedback.lease import names_that_worked
+    from huracan.integration.mechanic import Mechanic
+    from huracan.integration.unified_pipeline import UnifiedMLPipeline
+
+    names: list[str] = []
+    pipeline = UnifiedMLPipeline(load(config, home=home))
+    if _is_there(config, home):
+        names = names_that_worked(pipeline.registry.database)
+    if name is not None and name not in names:
+        raise nearest_name(name, names, kind="Mechanic") if names else RegistryError(_nobody(config, home))
+    return [Mechanic(pipeline, name=one).status() for one in names if name in (None, one)]
+
+
+def _is_there(config: Path | None, home: Path | None) -> bool:
+    """Whether there is a database: who only looks makes none."""
+    from huracan.errors import RegistryError
+
+    try:
+        database_and_artifacts(config, home)[0].close()
+    except RegistryError:
+        return False
+    return True
+
+
+def _nobody(config: Path | None, home: Path | None) -> str:
+    """That no Mechanic has worked yet, and whether the first one may promote."""
+    from huracan.integration.feedback.switch import EVERY_NAME, Switch
+    from huracan.integration.unified_pipeline import UnifiedMLPipeline
+
+    pipeline = UnifiedMLPipeline(load(config, home=home))
+    said = f"No Mechanic has worked in {pipeline.config.home} yet."
+    if not _is_there(config, home):
+        return said
+    frozen = Switch(pipeline.registry.database, EVERY_NAME, pipeline.config.home).state()
+    return f"{said} Promotions are frozen by {frozen.actor}: {frozen.reason.rstrip('.')}." if frozen.frozen else said
 
 
 def _mechanic(config: Path | None, home: Path | None, candles: Path | None = None, metrics_port: int | None = None) -> Mechanic:

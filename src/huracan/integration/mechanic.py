@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
@@ -16,6 +16,7 @@ from huracan.catalogue import check_learners
 from huracan.config import LearnerConfig
 from huracan.config.section import milliseconds
 from huracan.errors import ConfigError, LeaseLost, NotEnoughData, StorageError
+from huracan.integration.feedback.answers import keep_answers
 from huracan.integration.feedback.asking import ask_versions
 from huracan.integration.feedback.candle_intake import CandleFeed
 from huracan.integration.feedback.challenger_log import AT_WORK, challengers_in, trials_in
@@ -24,7 +25,6 @@ from huracan.integration.feedback.configured_feed import CANDLES, bar_wanted, fe
 from huracan.integration.feedback.deciding import decide
 from huracan.integration.feedback.feeds import StoreFeed
 from huracan.integration.feedback.lease import Lease, lease_holder
-from huracan.integration.feedback.lineup import Lineup
 from huracan.integration.feedback.looping import Stopped, work_on
 from huracan.integration.feedback.measuring import measure
 from huracan.integration.feedback.mechanic_report import MechanicReport, MechanicStatus, told_of
@@ -307,7 +307,7 @@ class Mechanic:
         last = log.last()
         if last is not None and published_tick(self._outbox, self.name) != last[0]:
             remove_left(self._outbox, self.name)
-            self._publish(works.bench.lineup(self._symbols_of(last[1])))
+            self._publish()
         if last is not None and until <= last[0]:
             if report is not None:
                 return report
@@ -334,10 +334,11 @@ class Mechanic:
                 else:
                     row.done(number, write)
         report = self._finish(turn, row)
+        report = self._publish(report)
         self.works.alerts.send(self.works.database, tick=tick)
         measure(turn, report)
         self.works.bench.forget({*turn.lineup.served, *(one.version for one in turn.shadows())})
-        return self._publish(turn.lineup, report)
+        return report
 
     def _finish(self, turn: Turn, row: OpenTick) -> MechanicReport:
         """Keep the report, made of what the turn has left in the database."""
@@ -357,16 +358,21 @@ class Mechanic:
             **told,
         )
         before = tick - milliseconds(works.config.mechanic.keep_raw)
-        forget = (lambda connection: _forget(works, connection, before)) if before > 0 else None
-        row.finish(len(STAGES) + 1, forget, finished=self.clock.now(), report=report.to_dict())
+
+        def write(connection: sa.Connection) -> None:
+            keep_answers(connection, name, lineup, tick)
+            if before > 0:  # rows that were settled long ago go; their sums stay
+                works.store.forget(connection, before)
+
+        row.finish(len(STAGES) + 1, write, finished=self.clock.now(), report=report.to_dict())
         return report
 
-    def _publish(self, lineup: Lineup, report: MechanicReport | None = None) -> MechanicReport:
+    def _publish(self, report: MechanicReport | None = None) -> MechanicReport:
         """Write the files of the newest finished turn; where that fails the next turn does, and the report says why."""
         works = self.works
         report = report or MechanicReport(self.name, 0)
         try:
-            publish(works.registry, works.config, self.name, self._outbox, lineup)
+            publish(works.registry, works.config, self.name, self._outbox)
         except StorageError as error:
             logger().warning("files of the turn were not written", mechanic=self.name, reason=str(error))
             return replace(report, note=f"its files were not written: {error}")
@@ -375,10 +381,6 @@ class Mechanic:
     @property
     def _outbox(self) -> Path:
         return self.pipeline.config.home / OUTBOX
-
-    @staticmethod
-    def _symbols_of(told: Mapping[str, Any]) -> list[str]:
-        return sorted(told.get("bars", ()))
 
 
 def _slices(last: int | None, until: int, most: int) -> Iterator[int]:
@@ -392,11 +394,6 @@ def _slices(last: int | None, until: int, most: int) -> Iterator[int]:
         moment += most
         yield moment
     yield until
-
-
-def _forget(works: Works, connection: sa.Connection, before: int) -> None:
-    """Let rows go that were settled long ago; their sums stay."""
-    works.store.forget(connection, before)
 
 
 def _by_text(item: tuple[Scope, int]) -> tuple[str, str]:

@@ -373,7 +373,7 @@ def test_files_of_a_killed_turn_are_written_anew_and_what_it_left_half_written_g
     turn(mechanic, champion, 0)
     outbox = tmp_path / "home" / "outbox"
     whole = {file: file.read_bytes() for file in outbox.rglob("*") if file.is_file()}
-    heartbeat = outbox / "heartbeats" / "mechanic.json"
+    heartbeat = outbox / publishing.heartbeat_of(NAME)
     assert publishing.published_tick(outbox, mechanic.name) == champion.end_of_training
     assert publishing.published_tick(outbox, "another") is None
     of_another, pointer = aside_of(heartbeat, "another"), outbox / "champion" / "latest.json"
@@ -404,7 +404,7 @@ def test_files_are_written_at_each_turn_and_written_again_where_that_failed(
     assert set(pointer) == {"date", "run_id", "models", "default_costs_bps", "code_hash", "updated_at"}
     assert list(pointer["models"]) == ["SIM01-USD", "SIM02-USD"]
     assert (tmp_path / "home" / pointer["models"]["SIM01-USD"]).is_dir()
-    heartbeat = from_json((outbox / "heartbeats" / "mechanic.json").read_text())
+    heartbeat = from_json((outbox / publishing.heartbeat_of(NAME)).read_text())
     assert heartbeat["tick"] == champion.end_of_training and heartbeat["report"]["predictions"] == 2
     assert len(list(outbox.glob("*/manifest.json"))) == 1
     before = (outbox / "champion" / "latest.json").stat().st_mtime_ns

@@ -20,7 +20,7 @@ from huracan.storage import Database
 from huracan.storage.feedback_tables import mechanic_leases
 from huracan.storage.processes import is_alive, this_host
 
-__all__ = ["Lease", "LeaseHolder", "lease_holder"]
+__all__ = ["Lease", "LeaseHolder", "lease_holder", "names_that_worked"]
 
 _C = mechanic_leases.c
 _HOLDER = Statement(sa.select(mechanic_leases).where(_C.name == sa.bindparam("of", type_=sa.Text)))
@@ -69,6 +69,11 @@ class LeaseHolder:
 def lease_holder(database: Database, name: str) -> LeaseHolder | None:
     """Who works under ``name``, or the last who did; None where nobody ever did."""
     return database.read(lambda connection: _holder(connection, name))
+
+
+def names_that_worked(database: Database) -> list[str]:
+    """Every name that a Mechanic ever worked under, by the alphabet."""
+    return database.read(lambda connection: list(connection.execute(sa.select(_C.name).order_by(_C.name)).scalars()))
 
 
 class Lease:

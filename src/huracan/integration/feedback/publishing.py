@@ -1,8 +1,10 @@
 """What a turn leaves for others as files: that it lives, who is champion, what was decided today, what drifted.
 
 Files are made from the database's rows alone and from the turn's own time, so that a turn that was killed before or while it
-wrote them leaves the same files once they are written again. The heartbeat is written last: what it names is all there. Each is
-written aside under the Mechanic's name first; what a killed one left there is removed before the next writes.
+wrote them leaves the same files once they are written again. Who reads them need not know how many Mechanics there are: what is
+told of champions, of the day and of drift is told of all names of the database, written by whoever turned last, one at a time.
+Only signs of life are each Mechanic's own. The heartbeat is written last: what it names is all there. Each file is written
+aside under the Mechanic's name first; what a killed one left there is removed before the next writes.
 """
 
 from __future__ import annotations
@@ -13,77 +15,92 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy as sa
 
 from huracan.accounting import CostModel
 from huracan.config import HuracanConfig
-from huracan.errors import StorageError
-from huracan.integration.feedback.lineup import Lineup
+from huracan.errors import FolderInUse, StorageError
+from huracan.integration.feedback.answers import answers_there, names_since
 from huracan.integration.feedback.tick_log import last_tick
 from huracan.model_registry import ModelRegistry
 from huracan.registry.statements import parsed
 from huracan.storage import from_json, to_json
-from huracan.storage.feedback_tables import challengers, drift_evidence, policy_decisions
+from huracan.storage.feedback_tables import challengers, drift_evidence, mechanic_ticks, policy_decisions
+from huracan.storage.folder_lock import held
+from huracan.storage.tables import model_versions
 from huracan.storage.whole_files import aside_of, make_folder, put_file, refusal
 from huracan.version import __version__, source_hash
 
-__all__ = ["OUTBOX", "publish", "published_tick"]
+__all__ = ["OUTBOX", "heartbeat_of", "publish", "published_tick"]
 
 OUTBOX = "outbox"
 """Folder under home whose tree is the one that is shared."""
 
-_HEARTBEAT = Path("heartbeats") / "mechanic.json"
+_TURNS = ".publishing"
+"""Folder beside it by whose lock one Mechanic at a time writes."""
+_POINTER = Path("champion") / "latest.json"
 _DAY = 86_400_000
 _TIMES = ("date", "updated_at")
 
 
+def heartbeat_of(name: str) -> Path:
+    """Where a Mechanic gives its signs of life, from the outbox on; two names never share one.
+
+    >>> heartbeat_of("champion.BTC/USDT").as_posix()
+    'heartbeats/mechanic.champion.BTC%2FUSDT.json'
+    """
+    return Path("heartbeats") / f"mechanic.{quote(name, safe='')}.json"
+
+
 def published_tick(outbox: Path, name: str) -> int | None:
-    """The turn whose files are there; None where none are, they cannot be read, or another Mechanic wrote last."""
+    """The turn of a Mechanic whose files are there; None where none are, or they cannot be read."""
     with suppress(OSError, ValueError, TypeError, KeyError):
-        told = from_json((outbox / _HEARTBEAT).read_bytes())
+        told = from_json((outbox / heartbeat_of(name)).read_bytes())
         return int(told["tick"]) if told["name"] == name else None
     return None
 
 
-def publish(registry: ModelRegistry, config: HuracanConfig, name: str, outbox: Path, lineup: Lineup) -> int:
+def publish(registry: ModelRegistry, config: HuracanConfig, name: str, outbox: Path) -> int:
     """Write the files of the newest finished turn; how many were not there in this form before.
 
     Raises
     ------
-    StorageError : the disk is full, or the folder cannot be written; the next turn writes them again.
+    StorageError : the disk is full, or the folder cannot be written, or another Mechanic is writing for very long; the next
+        turn writes them again.
     """
     found = last_tick(registry.database, name)
     if found is None:
         return 0
     tick, report = found
-    day = _day(tick)
-    files: dict[Path, dict[str, Any]] = {}
-    pointer = _pointer(registry, config, tick, lineup)
-    if pointer is not None:
-        files[Path("champion") / "latest.json"] = pointer
-    with registry.database.reading(one_moment=True) as connection:
-        files |= _drift_files(connection, name, tick, day)
-        files[Path(day) / "manifest.json"] = _manifest(connection, name, tick, report)
-    written = sum(_put(outbox / path, content, name) for path, content in files.items())
+    try:
+        with held(outbox.with_name(_TURNS)):  # read under the lock: who writes last has seen what the others kept
+            with registry.database.reading(one_moment=True) as connection:
+                files = _drift_files(connection, name, tick)
+                files[Path(_day(tick)) / "manifest.json"] = _manifest(connection, tick)
+                pointer = _pointer(connection, registry, config, tick)
+            if pointer["models"] or (outbox / _POINTER).exists():
+                files[_POINTER] = pointer
+            written = sum(_put(outbox / path, content, name) for path, content in files.items())
+    except FolderInUse as error:
+        raise StorageError(f"another Mechanic writes to {outbox} and does not end.") from error
     heartbeat = {"name": name, "tick": tick, "at": _written(tick), "version": __version__, "report": dict(report)}
-    _give_sign(outbox / _HEARTBEAT, to_json(heartbeat, indent=1).encode(), by=name)
+    _give_sign(outbox / heartbeat_of(name), to_json(heartbeat, indent=1).encode(), by=name)
     return written + 1
 
 
-def _pointer(registry: ModelRegistry, config: HuracanConfig, tick: int, lineup: Lineup) -> dict[str, Any] | None:
-    """The champion pointer as the Engine writes it; None while nobody is champion of any symbol."""
+def _pointer(connection: sa.Connection, registry: ModelRegistry, config: HuracanConfig, tick: int) -> dict[str, Any]:
+    """The champion pointer as the Engine writes it: every symbol that some name's champion answers for, and no other."""
+    v = model_versions.c
     models: dict[str, str] = {}
     run_id = None
-    for symbol, route in sorted(lineup.routes.items()):
-        if None not in route.answers and not route.answers:
-            continue
-        version, _ = route.answers.get(None) or next(iter(route.answers.values()))
-        found = lineup.served[version].version
-        models[symbol] = str(registry.artifacts.path(found.digest).relative_to(registry.artifacts.folder.parent))
-        run_id = found.run_id
-    if not models:
-        return None
+    for symbol, (name, version) in sorted(answers_there(connection).items()):
+        find = sa.select(v.digest, v.run_id).where(v.name == name, v.version == version)
+        row = connection.execute(find).one_or_none()
+        if row is not None:
+            models[symbol] = str(registry.artifacts.path(row.digest).relative_to(registry.artifacts.folder.parent))
+            run_id = row.run_id
     return {
         "date": _day(tick),
         "run_id": run_id,
@@ -94,39 +111,49 @@ def _pointer(registry: ModelRegistry, config: HuracanConfig, tick: int, lineup: 
     }
 
 
-def _manifest(connection: sa.Connection, name: str, tick: int, report: Mapping[str, Any]) -> dict[str, Any]:
-    """What was decided on the day of the turn, up to it."""
-    first = tick - tick % _DAY
-    decisions, c = policy_decisions.c, challengers.c
-    decided = sa.select(decisions.tick, decisions.symbol, decisions.regime, decisions.decision, decisions.reason)
-    decided = decided.where(decisions.name == name, decisions.tick >= first, decisions.tick <= tick)
-    worked = sa.select(c.id, c.kind, c.state, c.version, c.reason).where(
-        c.name == name, sa.or_(c.decided.is_(None), c.decided >= first)
-    )
-    return {
-        "date": _day(tick),
-        "name": name,
-        "updated_at": _written(tick),
-        "champions": report.get("champions", {}),
-        "decisions": [
-            dict(row._mapping)
-            for row in connection.execute(decided.order_by(decisions.tick, decisions.symbol, decisions.regime))
-        ],
-        "challengers": [dict(row._mapping) for row in connection.execute(worked.order_by(c.requested, c.id))],
-    }
+def _manifest(connection: sa.Connection, tick: int) -> dict[str, Any]:
+    """What was decided on the day of the turn under every name that turned on it."""
+    t, d, c = mechanic_ticks.c, policy_decisions.c, challengers.c
+    first, last = _day_of(tick)
+    mechanics: dict[str, Any] = {}
+    for name in names_since(connection, first):
+        newest = sa.select(t.report).where(t.name == name, t.tick >= first, t.tick < last, t.finished.is_not(None))
+        report = connection.execute(newest.order_by(t.tick.desc()).limit(1)).scalar_one_or_none()
+        if report is None:
+            continue
+        decided = sa.select(d.tick, d.symbol, d.regime, d.decision, d.reason)
+        decided = decided.where(d.name == name, d.tick >= first, d.tick < last).order_by(d.tick, d.symbol, d.regime)
+        worked = sa.select(c.id, c.kind, c.state, c.version, c.reason)
+        worked = worked.where(c.name == name, sa.or_(c.decided.is_(None), c.decided >= first)).order_by(c.requested, c.id)
+        mechanics[name] = {
+            "champions": parsed(report).get("champions", {}),
+            "decisions": [dict(row._mapping) for row in connection.execute(decided)],
+            "challengers": [dict(row._mapping) for row in connection.execute(worked)],
+        }
+    return {"date": _day(tick), "updated_at": _written(tick), "mechanics": mechanics}
 
 
-def _drift_files(connection: sa.Connection, name: str, tick: int, day: str) -> dict[Path, dict[str, Any]]:
-    """What was seen at this turn, a file a symbol; ``ALL`` for what speaks of all of them."""
+def _drift_files(connection: sa.Connection, name: str, tick: int) -> dict[Path, dict[str, Any]]:
+    """What was seen, a file for each symbol of which something was at this turn; ``ALL`` for what speaks of all of them.
+
+    Each tells what every name saw of it last on the day.
+    """
     e = drift_evidence.c
-    seen: dict[str, list[dict[str, Any]]] = {}
-    for row in connection.execute(sa.select(drift_evidence).where(e.name == name, e.tick == tick).order_by(e.id)):
-        told = {key: value for key, value in row._mapping.items() if key not in ("name", "version_id")}
-        seen.setdefault(row.symbol or "ALL", []).append({**told, "details": parsed(told["details"])})
-    return {
-        Path("drift") / day / f"{_file_name(symbol)}.json": {"date": day, "tick": tick, "at": _written(tick), "evidence": rows}
-        for symbol, rows in seen.items()
-    }
+    first, last = _day_of(tick)
+    now = sa.select(e.symbol).where(e.name == name, e.tick == tick).distinct().order_by(e.symbol)
+    files: dict[Path, dict[str, Any]] = {}
+    for symbol in connection.execute(now).scalars().all():
+        seen: list[dict[str, Any]] = []
+        for each in names_since(connection, first):
+            mine = (e.name == each, e.symbol == symbol, e.tick >= first, e.tick < last)
+            newest = sa.select(sa.func.max(e.tick)).where(*mine).scalar_subquery()
+            rows = connection.execute(sa.select(drift_evidence).where(*mine, e.tick == newest).order_by(e.id))
+            for row in rows:
+                told = {key: value for key, value in row._mapping.items() if key != "version_id"}
+                seen.append({**told, "details": parsed(row.details)})
+        content = {"date": _day(tick), "tick": tick, "at": _written(tick), "evidence": seen}
+        files[Path("drift") / _day(tick) / f"{_file_name(symbol or 'ALL')}.json"] = content
+    return files
 
 
 def _put(path: Path, content: Mapping[str, Any], name: str) -> bool:
@@ -156,6 +183,12 @@ def _give_sign(path: Path, data: bytes, *, by: str) -> None:
 def _file_name(symbol: str) -> str:
     """A symbol as one name of a file: ``BTC/USDT`` is ``BTC-USDT``."""
     return "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in symbol).lstrip(".") or "-"
+
+
+def _day_of(tick: int) -> tuple[int, int]:
+    """Begin of the day of a moment and of the next one, UTC."""
+    first = tick - tick % _DAY
+    return first, first + _DAY
 
 
 def _day(tick: int) -> str:

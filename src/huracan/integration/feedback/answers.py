@@ -1,0 +1,69 @@
+"""Which version answers for which symbol, as the newest turn of each name kept it: what every reader of champions is told."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from huracan.integration.feedback.lineup import Lineup
+from huracan.integration.feedback.loop_state import put_state
+from huracan.registry.statements import parsed
+from huracan.storage.feedback_tables import mechanic_state
+
+__all__ = ["ANSWERS", "answers_of", "answers_there", "keep_answers", "names_since"]
+
+ANSWERS = "answers"
+"""Key under which a name keeps who answers for which symbol."""
+_SILENT = 7 * 86_400_000
+"""Milliseconds that a name's newest turn may lie behind that of another before nothing is told of it any more."""
+
+
+def answers_of(lineup: Lineup) -> dict[str, int]:
+    """Symbol -> version that answers for it where its regime is not known yet, or in the first regime that has a champion.
+
+    A symbol that nobody answers for is left out.
+    """
+    found = {}
+    for symbol, route in sorted(lineup.routes.items()):
+        if route.answers:
+            found[symbol] = (route.answers.get(None) or next(iter(route.answers.values())))[0]
+    return found
+
+
+def keep_answers(connection: sa.Connection, name: str, lineup: Lineup, tick: int) -> None:
+    """Keep who answers as of a turn."""
+    put_state(connection, name, {ANSWERS: answers_of(lineup)}, tick)
+
+
+def answers_there(connection: sa.Connection) -> dict[str, tuple[str, int]]:
+    """Symbol -> name and version that answers for it, over all names of the database.
+
+    Where several names answer for a symbol, the one of fewest symbols does, then the first by the alphabet: models of a symbol
+    go before those of all. A name whose newest turn lies a week behind that of another is not told any more, as one that was
+    given up, or that a simulated market stood in for.
+
+    Examples
+    --------
+    >>> from huracan.storage import Database
+    >>> database = Database("sqlite://")
+    >>> database.upgrade()
+    >>> with database.transaction() as connection:
+    ...     put_state(connection, "champion", {ANSWERS: {"BTC": 3, "ETH": 3}}, 0)
+    ...     put_state(connection, "champion.BTC", {ANSWERS: {"BTC": 8}}, 3_600_000)
+    ...     answers_there(connection)
+    {'BTC': ('champion.BTC', 8), 'ETH': ('champion', 3)}
+    """
+    c = mechanic_state.c
+    rows = connection.execute(sa.select(c.name, c.value, c.tick).where(c.key == ANSWERS)).all()
+    newest = max((row.tick for row in rows), default=0)
+    told = [(row.name, parsed(row.value)) for row in rows if newest - row.tick <= _SILENT]
+    found: dict[str, tuple[str, int]] = {}
+    for name, answers in sorted(told, key=lambda one: (len(one[1]), one[0])):
+        for symbol, version in answers.items():
+            found.setdefault(symbol, (name, int(version)))
+    return found
+
+
+def names_since(connection: sa.Connection, tick: int) -> list[str]:
+    """Names whose newest turn is not older than this, by the alphabet."""
+    c = mechanic_state.c
+    return list(connection.execute(sa.select(c.name).where(c.key == ANSWERS, c.tick >= tick).order_by(c.name)).scalars())

@@ -1,0 +1,117 @@
+"""What is published is of all names of a database, whoever turned last; signs of life are each Mechanic's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.integration.feedback.living import HOUR, NAME, SmallRun, alive
+
+from huracan import Mechanic, UnifiedMLPipeline
+from huracan.integration.feedback import publishing
+from huracan.integration.feedback.answers import ANSWERS, answers_there
+from huracan.integration.feedback.clock import SimulatedClock
+from huracan.integration.feedback.feeds import FrameFeed
+from huracan.integration.feedback.loop_state import put_state
+from huracan.storage import Database, from_json
+from huracan.storage.folder_lock import lock
+
+ONE, OTHER = "SIM01-USD", "SIM02-USD"
+
+
+def _of_one_symbol(run: SmallRun, home: Path, symbol: str) -> Mechanic:
+    """The Mechanic of one symbol's models, whose champion is that of the small run under a name of its own."""
+    told = run.config.model_dump(mode="json") | {"home": str(home)}
+    told["training"] |= {"pooling": "per_symbol"}
+    told["mechanic"] |= {"symbols": [symbol]}
+    told["retrain"] |= {"max_age": None}
+    pipeline = UnifiedMLPipeline(told)
+    mechanic = Mechanic(
+        pipeline,
+        name=f"{NAME}.{symbol}",
+        source=FrameFeed(run.candles),
+        clock=SimulatedClock(run.end_of_training),
+        channels=(),
+    )
+    registry = pipeline.registry
+    found, model = registry.get(NAME, version=1), registry.load(NAME, version=1)
+    kept = {"provenance": found.provenance, "extras": found.extras, "attachments": registry.attachments(NAME, 1)}
+    registry.register(model, found.info, name=mechanic.name, **kept)
+    registry.promote(mechanic.name, 1, reason="of its symbol")
+    return mechanic
+
+
+def _turn(mechanic: Mechanic, run: SmallRun, bars: int) -> Any:
+    assert isinstance(mechanic.clock, SimulatedClock)
+    mechanic.clock.set(run.end_of_training + bars * HOUR)
+    return mechanic.tick()
+
+
+def _read(home: Path, *names: str | Path) -> Any:
+    return from_json((home / "outbox").joinpath(*names).read_text())
+
+
+def test_of_several_names_each_symbols_champion_stays_in_the_pointer(champion: SmallRun, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    for_all = alive(champion, home)
+    _turn(for_all, champion, 0)
+    digest = for_all.pipeline.registry.get(NAME, version=1).digest
+    two = [_of_one_symbol(champion, home, symbol) for symbol in (ONE, OTHER)]
+    own = two[0].pipeline.registry.get(two[0].name, version=1).digest
+    assert own != digest
+    for bars in (1, 2):
+        for mechanic in two:
+            assert _turn(mechanic, champion, bars).predictions == 1
+            if bars == 2:
+                pointer = _read(home, "champion", "latest.json")["models"]
+                assert {symbol: path.endswith(own) for symbol, path in pointer.items()} == {ONE: True, OTHER: True}
+    _turn(for_all, champion, 3)  # its champion answers for all, and a symbol's own goes before it
+    assert all(path.endswith(own) for path in _read(home, "champion", "latest.json")["models"].values())
+    day = next((home / "outbox").glob("2*/manifest.json"))
+    assert list(from_json(day.read_text())["mechanics"]) == [NAME, f"{NAME}.{ONE}", f"{NAME}.{OTHER}"]
+    for mechanic, bars in ((for_all, 3), (two[0], 2), (two[1], 2)):
+        tick = champion.end_of_training + bars * HOUR
+        assert publishing.published_tick(home / "outbox", mechanic.name) == tick
+        assert _read(home, publishing.heartbeat_of(mechanic.name))["name"] == mechanic.name
+
+
+def test_a_name_whose_files_are_missing_writes_them_whatever_others_wrote(champion: SmallRun, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    for_all, one = alive(champion, home), None
+    _turn(for_all, champion, 0)
+    one = _of_one_symbol(champion, home, ONE)
+    _turn(one, champion, 0)
+    before = {file: file.read_bytes() for file in (home / "outbox").rglob("*") if file.is_file()}
+    (home / "outbox" / publishing.heartbeat_of(NAME)).unlink()
+    assert not _turn(for_all, champion, 0).done
+    assert {file: file.read_bytes() for file in (home / "outbox").rglob("*") if file.is_file()} == before
+
+
+def test_one_writes_at_a_time(champion: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huracan.storage.folder_lock.PATIENCE", 0.0)
+    mechanic = alive(champion, tmp_path / "home")
+    with lock(tmp_path / "home" / ".publishing"):
+        assert "another Mechanic writes to" in _turn(mechanic, champion, 0).note
+    _turn(mechanic, champion, 0)
+    assert publishing.published_tick(tmp_path / "home" / "outbox", NAME) == champion.end_of_training
+
+
+def test_a_name_that_was_given_up_is_not_told_any_more() -> None:
+    database, day = Database("sqlite://"), 24 * HOUR
+    database.upgrade()
+    with database.transaction() as connection:
+        put_state(connection, "old", {ANSWERS: {"BTC": 1, "ETH": 1}}, 0)
+        put_state(connection, "new", {ANSWERS: {"BTC": 2}}, 7 * day)
+        assert answers_there(connection) == {"BTC": ("new", 2), "ETH": ("old", 1)}
+        put_state(connection, "new", {ANSWERS: {"BTC": 2}}, 7 * day + HOUR)
+        assert answers_there(connection) == {"BTC": ("new", 2)}
+
+
+def test_what_nobody_answers_for_leaves_the_pointer(champion: SmallRun, tmp_path: Path) -> None:
+    mechanic = alive(champion, tmp_path / "home", mechanic={"train": "1d"})  # too little to train another one
+    _turn(mechanic, champion, 0)
+    assert list(_read(tmp_path / "home", "champion", "latest.json")["models"]) == [ONE, OTHER]
+    mechanic.pipeline.registry.withdraw(NAME, "champion", reason="none for now")
+    _turn(mechanic, champion, 1)
+    assert _read(tmp_path / "home", "champion", "latest.json")["models"] == {}
