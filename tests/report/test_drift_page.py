@@ -139,6 +139,18 @@ def test_windows_are_mapped_in_order_of_time_and_rows_in_that_of_the_reference()
     assert 'id="when"' not in page_of(report_of(), report_of())  # one window is no course of time
 
 
+def test_all_together_have_a_row_and_what_is_certain_is_drawn_though_it_has_no_q_value() -> None:
+    certain = ColumnDrift("gone", "number", drifted=True, note="missing in the window")
+    windows = [report_of(day=day, q=0.9, joint=JointDrift(0.2, False, "axis 1", q_value=0.8)) for day in range(3)]
+    windows[1] = replace(windows[1], columns=(*windows[1].columns[:2], certain))
+    content = DriftContent(replace(windows[1], alpha=0.05), "file", NOW, tuple(windows))
+    assert content.strongest[0] == certain and content.joint_q_values().tolist() == [0.8] * 3
+    assert np.array_equal(content.q_values(["gone"])[0], [np.nan, 0.0, np.nan], equal_nan=True)
+    page = render_drift_page(content)
+    assert "<li>all together</li>" in page and "1 column drifted in one of them" in page
+    assert "q = 0.8, p = 0.2, most in axis 1" in page
+
+
 def test_the_line_joins_both_curves_where_the_evidence_is_strongest() -> None:
     pair = pair_of("x", at=1.0)
     drawn = str(distribution_pair_chart(pair))

@@ -124,7 +124,9 @@ def drift_evidence(report: DriftReport, *, name: str, tick: int, version_id: int
         found.append(Evidence.of(EvidenceKind.DATA, report.sentence, q_value=least, **shared))
     if report.joint is not None and report.joint.drifted:
         sentence = f"all columns together are distributed unlike the reference, most in {report.joint.where}."
-        found.append(Evidence.of(EvidenceKind.JOINT, sentence, p_value=report.joint.p_value, **shared))
+        found.append(
+            Evidence.of(EvidenceKind.JOINT, sentence, p_value=report.joint.p_value, q_value=report.joint.q_value, **shared)
+        )
     if report.missing:
         found.append(
             Evidence.of(EvidenceKind.COLUMNS, f"columns are missing: {', '.join(report.missing)}.", strong=True, **shared)

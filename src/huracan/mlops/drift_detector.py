@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -24,8 +23,9 @@ from huracan.mlops.drift_report import ColumnDrift, DistributionPair, DriftRepor
 from huracan.mlops.drift_rows import DriftRows, read_rows
 from huracan.mlops.joint_drift import JointReference
 from huracan.mlops.reference import Reference, ReferenceColumn
+from huracan.mlops.shared_level import decided
 from huracan.mlops.time_spans import common_span
-from huracan.statistics.multiple_testing import CORRECTIONS, Correction, adjust_p_values
+from huracan.statistics.multiple_testing import CORRECTIONS, Correction
 from huracan.statistics.sample_checks import check_open_unit
 
 __all__ = ["Dependence", "DriftDetector"]
@@ -56,8 +56,9 @@ class DriftDetector:
 
     Parameters
     ----------
-    alpha : level of the corrected p-values.
-    correction : over columns; "fdr_by" holds the share of false claims under every dependence of the columns.
+    alpha : level of the whole report: of the q-values, and so, where nothing drifted, of ``DriftReport.drifted``.
+    correction : over columns; "fdr_by" holds the share of false claims under every dependence of the columns. Three quarters of
+        the level are for columns, one for all together (:func:`huracan.mlops.shared_level.decided`).
     dependence : "auto", or "independent" for the exact test of rows without memory.
     n_cosines : averaged in a long-run covariance, 8 to a tenth of the reference's moments. The mean of a window of n moments
         sees the spectrum up to about 1/n, which is cosine 2 m/n of a reference of m. More cosines find more and, where
@@ -200,11 +201,12 @@ class DriftDetector:
         if rows.moments.n < FEWEST_WINDOW:
             raise NotEnoughData(f"the window has {rows.moments.n} moments; at least {FEWEST_WINDOW} are needed to compare it.")
         match = matched_columns(reference.kinds(), {name: rows.kind(name) for name in rows.columns})
-        found, pairs = self._columns(rows, match, settings)
+        tested, pairs = self._columns(rows, match, settings)
+        columns, joint = decided(tested, self._joint(rows, settings), correction=self.correction, alpha=self.alpha)
         notes = self._notes(rows)
         return DriftReport(
-            columns=self._corrected(found),
-            joint=self._joint(rows, settings),
+            columns=columns,
+            joint=joint,
             missing=match.missing,
             new=match.new,
             renamed=self._renamed(rows, match, settings),
@@ -257,17 +259,6 @@ class DriftDetector:
             return reference.test(values, rows.moments, settings)
         assert not isinstance(values, np.ndarray)
         return reference.test(values, rows.moments, settings)
-
-    def _corrected(self, found: list[ColumnDrift]) -> tuple[ColumnDrift, ...]:
-        tested = [column.p_value for column in found if column.p_value is not None]
-        q_values = iter(adjust_p_values(tested, self.correction).tolist())
-        result = []
-        for column in found:
-            if column.p_value is not None:
-                q_value = next(q_values)
-                column = replace(column, q_value=q_value, drifted=column.drifted or q_value <= self.alpha)
-            result.append(column)
-        return tuple(result)
 
     def _joint(self, rows: DriftRows, settings: TestSettings) -> JointDrift | None:
         joint = self.reference_.joint

@@ -41,13 +41,16 @@ class ColumnDrift:
     ----------
     feature, kind : which column; "number" or "category".
     statistic : largest distance of the two distribution functions; of categories chi-square for independent rows.
-    p_value, q_value : of the null that nothing changed; the latter corrected over all columns.
+    p_value, q_value : of the null that nothing changed; the latter corrected over all columns. Of a column that drifted
+        without a test both are None.
     psi, psi_p_value, psi_critical : population stability index on reference deciles, its own p-value, and what it exceeds
         with probability alpha when nothing changed. They inform; ``q_value`` decides.
     wasserstein : average move in units of the reference's robust standard deviation, where it has one.
     n_eff : independent rows that the window's moments are worth, at the median.
     at : value at which the evidence is strongest. direction : "higher", "lower" or "", where the window lies.
     drifted : whether ``q_value`` is at most alpha, or the column changed in kind: gone, all missing, never seen values.
+    testable, needed : whether so many moments can show drift of this column at all, and about how many can; one that cannot
+        is left out of the correction.
     """
 
     feature: str
@@ -64,6 +67,8 @@ class ColumnDrift:
     direction: str = ""
     drifted: bool = False
     note: str = ""
+    testable: bool = True
+    needed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -73,8 +78,8 @@ class JointDrift:
     Attributes
     ----------
     p_value : of the smallest of all tests, times their number; None where the test was not run, and ``note`` says why.
-    drifted : whether it is at most alpha.
-    where : what moved most: "distance" from the centre, or an axis, with the columns that weigh most on it.
+    q_value : with the share of the level that it has beside the columns. drifted : whether it is at most alpha.
+    where : what moved most: how much columns go together, or an axis, with the columns that weigh most on it.
     n_rows, left_out : rows of the window tested, and those with a missing value.
     """
 
@@ -84,6 +89,7 @@ class JointDrift:
     n_rows: int = 0
     left_out: int = 0
     note: str = ""
+    q_value: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,6 +170,8 @@ class DriftReport:
             parts = [f"{len(found)} of {len(self.columns)} columns drifted ({shown})"]
         else:
             parts = [f"none of {len(self.columns)} columns drifted"]
+        if unseen := sum(not column.testable and not column.drifted for column in self.columns):
+            parts.append(f"of {unseen} so few moments cannot show it")
         if self.missing:
             parts.append(f"{len(self.missing)} missing ({', '.join(self.missing[:_NAMED])})")
         if self.joint is not None and self.joint.p_value is not None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from huracan.mlops.column_tests import FEWEST_REFERENCE, FEWEST_WINDOW, NumberReference, TestSettings
-from huracan.mlops.drift_report import JointDrift
+from huracan.mlops.drift_report import ColumnDrift, JointDrift
 from huracan.statistics.moments import Moments
 from huracan.statistics.whitening import principal_axes
 
@@ -19,10 +19,11 @@ _MOST_ROWS = 50_000
 _FEWEST_ROWS = 100
 _CLIP = 8.0
 _LARGEST = 1e100  # squares and products of these are finite
+_OLDER = 3
 _ENDS = 2
 _APART = 0.01
 _SHOWN = 3
-_TAIL_EVENTS = 1.0  # several tests share alpha, so each looks further into the tail,
+_TAIL_EVENTS = 1.0  # several tests share a part of alpha, so each looks further into the tail,
 _TAIL_ERROR = 1.5  # where those of clustered volatility alarm half as often again as they should: 1.5 % at 1 %
 
 
@@ -30,17 +31,23 @@ _TAIL_ERROR = 1.5  # where those of clustered volatility alarm half as often aga
 class JointReference:
     """Directions in which a window is compared with the reference.
 
-    Robustly standardised columns are projected on the two leading and the two trailing principal axes, and their distance
-    from the centre is taken in the metric of the shrunk covariance. A correlation that changes shows in the trailing axes, a
-    structure that is lost in the distance. Axes are learned from the **older half** of the reference and the projections of
-    the newer half are what a window is compared with: rows that made a covariance lie nearer to it than any others. Alarms
-    at a nominal 5 %, 5,000 moments against 500 of 10 columns: independent 3 %, AR(.9) 1 %, AR(.98) under 1 %, GARCH 7 %.
+    Robustly standardised columns are turned to the principal axes of their shrunk covariance, each axis in its own standard
+    deviation, and every row is brought to length 1 (its spatial sign): what is tested is the direction in which a row lies,
+    not how far out. A correlation that changes shows in the trailing axes and in the share of the length that lies along the
+    trailing half of all axes; a common move in the leading ones. Volatility that rises in all columns at once moves no
+    direction: that is for the tests of the columns, and its clustering would make distances alarm on 12 to 30 % of unchanged
+    windows of a quarter of their reference. Axes are learned from the **older third** of the reference, and the rows of the
+    newer two thirds are what a window is compared with: rows that made a covariance lie nearer to it than any others.
 
     Attributes
     ----------
-    columns : d names. median, unit : (d,) what standardises. turn : (d, d) rows are axes over their standard deviation.
-    axes : numbers of the rows of ``turn`` that are tested one by one.
-    tests : of the distance, then of each axis.
+    columns : d names. median, unit : (d,) what standardises. turn : (d, d) rows are axes over their standard deviation,
+        ascending in it. axes : numbers of the rows of ``turn`` that are tested one by one.
+    tests : of the trailing share, then of each axis.
+
+    References
+    ----------
+    Visuri, Koivunen and Oja (2000), "Sign and rank covariance matrices", J. Statistical Planning and Inference 91(2).
     """
 
     columns: tuple[str, ...]
@@ -58,12 +65,11 @@ class JointReference:
             return f"{len(names)} numeric column(s) that vary; two are needed"
         rows, whole = _rows([columns[name] for name in names])
         kept = moments.kept(whole)
-        half = kept.n // 2
-        newer, newer_moments = kept.newest(kept.n - half)
+        newer, newer_moments = kept.newest(kept.n - kept.n // _OLDER)
         start = int(newer.start)
         older = rows[max(0, start - _MOST_ROWS) : start - int(start * _APART)]
         if len(older) < _FEWEST_ROWS or newer_moments.n < FEWEST_REFERENCE:
-            needed = 2 * FEWEST_REFERENCE
+            needed = _OLDER * (_FEWEST_ROWS + 1)
             return f"{kept.n} moments of the reference have all columns; {needed} are needed"
         quarter, median, three = np.percentile(older, [25, 50, 75], axis=0)
         spread = (three - quarter) / 1.349
@@ -97,25 +103,35 @@ class JointReference:
         if not told:
             return JointDrift(None, False, n_rows=len(rows), left_out=left_out, note="no direction varies in the reference")
         smallest, which = min(told)
-        p_value = min(1.0, _TAIL_ERROR * smallest * len(told))
-        return JointDrift(p_value, p_value <= settings.alpha, self._where(which, found[which].direction), len(rows), left_out)
+        p_value = min(1.0, (_TAIL_ERROR if settings.n_cosines else 1.0) * smallest * len(told))
+        return JointDrift(p_value, p_value <= settings.alpha, self._where(which, found), len(rows), left_out)
 
     def test_names(self) -> tuple[str, ...]:
         """What the tests are called, in their order."""
-        return ("distance", *(f"axis {axis + 1}" for axis in self.axes))
+        return ("trailing share", *(f"axis {axis + 1}" for axis in self.axes))
 
     def _scores(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         turned = np.clip((rows - self.median) * self.unit, -_CLIP, _CLIP) @ self.turn.T
-        distance = np.sqrt((turned * turned).sum(axis=1))
-        return np.vstack([distance, turned[:, list(self.axes)].T])
+        length = np.sqrt((turned * turned).sum(axis=1))
+        turned *= np.divide(1.0, length, out=np.zeros_like(length), where=length > 0.0)[:, None]
+        trailing = turned[:, : max(1, len(self.columns) // 2)]
+        return np.vstack([(trailing * trailing).sum(axis=1), turned[:, list(self.axes)].T])
 
-    def _where(self, which: int, direction: str) -> str:
-        if which == 0:
-            return f"distance from the centre, {direction}" if direction else "distance from the centre"
-        weights = np.abs(self.turn[self.axes[which - 1]])
+    def _where(self, which: int, found: Sequence[ColumnDrift]) -> str:
+        if which:
+            return self._axis(which)
+        trailing = [i for i in range(1, len(found)) if self._is_trailing(i)]
+        strongest = min(trailing, key=lambda i: 1.0 if (p := found[i].p_value) is None else p, default=1)
+        way = "less" if found[0].direction == "higher" else "more"
+        return f"how columns go together, {way} than before, on the {self._axis(strongest)}"
+
+    def _axis(self, test: int) -> str:
+        weights = np.abs(self.turn[self.axes[test - 1]])
         heaviest = [self.columns[i] for i in np.argsort(-weights, kind="stable")[:_SHOWN]]
-        kind = "trailing" if self.axes[which - 1] < len(self.columns) - _ENDS else "leading"
-        return f"{kind} axis of {', '.join(heaviest)}"
+        return f"{'trailing' if self._is_trailing(test) else 'leading'} axis of {', '.join(heaviest)}"
+
+    def _is_trailing(self, test: int) -> bool:
+        return 2 * self.axes[test - 1] + 1 < len(self.columns)
 
 
 def _varies(values: NDArray[np.floating]) -> bool:

@@ -15,8 +15,13 @@ __all__ = ["DriftContent", "by_strength"]
 
 
 def by_strength(report: DriftReport) -> list[ColumnDrift]:
-    """Columns, strongest evidence first; those that could not be tested last."""
-    return sorted(report.columns, key=lambda c: (not c.drifted, 2.0 if c.q_value is None else c.q_value, c.feature))
+    """Columns, strongest evidence first: what drifted without a test before it, what could not be tested last."""
+
+    def strength(column: ColumnDrift) -> tuple[bool, float, str]:
+        untested = -1.0 if column.drifted else 2.0
+        return not column.drifted, untested if column.q_value is None else column.q_value, column.feature
+
+    return sorted(report.columns, key=strength)
 
 
 @dataclass(frozen=True)
@@ -47,14 +52,19 @@ class DriftContent:
         return by_strength(self.report)
 
     def q_values(self, features: list[str]) -> NDArray[np.float64]:
-        """(features, windows) q-values of the dated windows; nan where one could not be tested."""
+        """(features, windows) q-values of the dated windows: 0 of what drifted without a test, nan of what was not tested."""
         found = np.full((len(features), len(self._dated)), np.nan)
         place = {feature: i for i, feature in enumerate(features)}
         for column, window in enumerate(self._dated):
             for one in window.columns:
-                if one.feature in place and one.q_value is not None:
-                    found[place[one.feature], column] = one.q_value
+                if one.feature in place and (one.q_value is not None or one.drifted):
+                    found[place[one.feature], column] = one.q_value or 0.0
         return found
+
+    def joint_q_values(self) -> NDArray[np.float64]:
+        """(windows,) q-values of all columns together; nan where they could not be tested."""
+        joint = [None if window.joint is None else window.joint.q_value for window in self._dated]
+        return np.array([np.nan if q is None else q for q in joint], dtype=np.float64)
 
     @property
     def _dated(self) -> list[DriftReport]:

@@ -93,15 +93,13 @@ def _tiles(content: DriftContent) -> list[dict[str, str]]:
         },
         {
             "name": "Strongest evidence",
-            "value": top.feature if top is not None and top.q_value is not None else "none",
-            "note": "no column could be tested"
-            if top is None or top.q_value is None
-            else f"q = {p_value(top.q_value)}{f', {top.direction} now' if top.direction else ''}".replace("= <", "< "),
+            "value": top.feature if top is not None and (top.drifted or top.q_value is not None) else "none",
+            "note": "no column could be tested" if top is None else _evidence(top),
         },
         {
             "name": "All columns together",
-            "value": "not tested" if joint is None or joint.p_value is None else _equal_to(joint.p_value),
-            "note": "" if joint is None else joint.note if joint.p_value is None else f"most in {joint.where}",
+            "value": "not tested" if joint is None or joint.q_value is None else _equal_to(joint.q_value, "q"),
+            "note": "" if joint is None else joint.note if joint.q_value is None else f"most in {joint.where}",
         },
         {"name": "Moments", "value": count(report.n_current), "note": f"against {count(report.n_reference)} of the reference"},
     ]
@@ -117,12 +115,15 @@ def _map(content: DriftContent) -> dict[str, Any] | None:
     kept = np.sort(np.argsort(least, kind="stable")[:_MOST_ROWS])
     shown = [features[i] for i in kept]
     ever = int((least <= content.report.alpha).sum())
+    drawn, joint = q[kept], content.joint_q_values()
+    if np.isfinite(joint).any():
+        shown, drawn = [*shown, "all together"], np.vstack([drawn, joint])
     return {
-        "chart": q_value_map(shown, content.spans, q[kept], alpha=content.report.alpha),
+        "chart": q_value_map(shown, content.spans, drawn, alpha=content.report.alpha),
         "legend": map_legend(content.report.alpha),
         "n_windows": len(content.spans),
         "ever": plural(ever, "column"),
-        "left_out": len(features) - len(shown),
+        "left_out": len(features) - len(kept),
     }
 
 
@@ -130,7 +131,7 @@ def _pair(report: DriftReport, column: ColumnDrift) -> dict[str, Any] | None:
     pair = report.distributions.get(column.feature)
     if pair is None:
         return None
-    said = [] if column.q_value is None else [f"q = {p_value(column.q_value)}".replace("= <", "< ")]
+    said = [] if column.q_value is None else [_equal_to(column.q_value, "q")]
     if column.wasserstein is not None:
         said.append(f"moved by {number(column.wasserstein, 2)} sd")
     if column.n_eff is not None:
@@ -154,11 +155,18 @@ def _joint(report: DriftReport) -> str:
     left_out = f" ({plural(joint.left_out, 'row')} with a missing value left out)" if joint.left_out else ""
     drifted = "drifted" if joint.drifted else "are not shown to have drifted"
     where = f"most in {joint.where}, {count(joint.n_rows)} rows{left_out}"
-    return f"All columns together {drifted}: {_equal_to(joint.p_value)}, {where}."
+    q = "" if joint.q_value is None else f"{_equal_to(joint.q_value, 'q')}, "
+    return f"All columns together {drifted}: {q}{_equal_to(joint.p_value)}, {where}."
 
 
-def _equal_to(p: float) -> str:
-    return f"p = {p_value(p)}".replace("= <", "< ")
+def _evidence(column: ColumnDrift) -> str:
+    if column.q_value is None:
+        return column.note if column.drifted else "no column could be tested"
+    return f"{_equal_to(column.q_value, 'q')}{f', {column.direction} now' if column.direction else ''}"
+
+
+def _equal_to(p: float, name: str = "p") -> str:
+    return f"{name} = {p_value(p)}".replace("= <", "< ")
 
 
 def _row(column: ColumnDrift) -> dict[str, Any]:

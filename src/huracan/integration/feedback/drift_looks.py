@@ -101,7 +101,8 @@ def _evidence(turn: Turn, scope: Scope, served: Served, report: DriftReport) -> 
         figures: dict[str, Any] = {"statistic": worst.statistic, "p_value": worst.p_value, "q_value": worst.q_value}
         found.append(Evidence.of(EvidenceKind.DATA, said, strong=True, **figures, **about, details=from_json(report.to_json())))
     if report.joint is not None and report.joint.drifted:
-        joint: dict[str, Any] = {"p_value": report.joint.p_value, "details": {"where": report.joint.where}}
+        together = report.joint
+        joint: dict[str, Any] = {"p_value": together.p_value, "q_value": together.q_value, "details": {"where": together.where}}
         found.append(Evidence.of(EvidenceKind.JOINT, said, strong=True, **joint, **about))
     if report.missing:
         lacking: dict[str, Any] = {"details": {"missing": list(report.missing), "renamed": dict(report.renamed)}}
