@@ -11,13 +11,17 @@ import numpy as np
 import pytest
 
 from huracan import UnifiedMLPipeline
-from huracan.config import HuracanConfig
 from huracan.dataset import TrainingSet
 from huracan.integration import PipelineResult
-from huracan.integration.drift_stage import drift_evidence, drift_of_arrays, drift_stages, newest_stretch
+from huracan.integration.drift_stage import drift_evidence, drift_stages, newest_stretch
+from huracan.integration.feedback.evidence_log import put_evidence
+from huracan.integration.feedback.loop_state import put_state
+from huracan.integration.feedback.seeing import looks_key
 from huracan.mlops.drift_detector import DriftDetector
 from huracan.mlops.drift_report import ColumnDrift, DriftReport, JointDrift
+from huracan.mlops.evidence import Evidence, EvidenceKind
 from huracan.mlops.reference import REFERENCE_FILE, Reference
+from huracan.registry.scopes import ALL
 from huracan.storage.tables import metadata
 
 NAME = "champion.simulated"
@@ -100,11 +104,94 @@ def test_ready_features_of_test_are_held_against_those_of_train(shift: float, dr
 
 
 def test_too_short_a_part_is_no_error() -> None:
-    told = drift_of_arrays(HuracanConfig(), _rows(150), _rows(60))
-    assert "150 moments; at least 200" in told["drift_detection"]["reason"]
-    assert told["should_retrain"]["reason"] == told["drift_detection"]["reason"]
-    few = drift_of_arrays(HuracanConfig(), _rows(300), _rows(10))
-    assert "10 moments; at least 20" in few["drift_detection"]["reason"]
+    """Of 150 training rows features are not compared; payoffs are judged all the same."""
+    rng = np.random.default_rng(5)
+    X = rng.standard_normal((300, 2))
+    told = _ready(X, X[:, 0] + rng.standard_normal(300), (150, 240))
+    assert "144 moments; at least 200" in told["drift_detection"]["reason"]
+    assert told["should_retrain"]["looked_at"]["features"] == told["drift_detection"]["reason"]
+    assert "84 moments; at least 200" in told["should_retrain"]["looked_at"]["scores"]
+    assert told["should_retrain"]["decision"] == "keep"
+
+
+def test_a_relation_that_turned_its_sign_asks_for_a_retraining_and_says_of_which_rows() -> None:
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((1_200, 3))
+    y = X[:, 0] + rng.standard_normal(1_200)
+    y[900:] -= 2.0 * X[900:, 0]
+    asked = _ready(X, y, (600, 900))["should_retrain"]
+    assert asked["decision"] == "retrain_full"
+    assert "shown to have no skill" in asked["reason"] and "row 9" in asked["reason"]  # it turned at row 900
+    assert 895 <= asked["train_from"] <= 950
+    assert asked["next_look"] == 1_200  # the row after the last: there are no times
+    assert not asked["looked_at"]["features"].startswith("1 ")
+
+
+def test_drift_of_features_and_scores_together_asks_once_and_says_so() -> None:
+    """The label follows the features as before, so that skill alone would not ask."""
+    rng = np.random.default_rng(4)
+    X = rng.standard_normal((1_200, 2))
+    X[900:, 0] *= 3.0
+    asked = _ready(X, X[:, 0] + rng.standard_normal(1_200), (600, 900))["should_retrain"]
+    assert asked["decision"] == "retrain_full"
+    assert "and the scores with it, asked once (a Mechanic waits for 2 looks in a row)" in asked["reason"]
+    assert "Nothing speaks against the skill" in asked["looked_at"]["skill"]
+
+
+def test_times_that_were_given_are_told_as_times() -> None:
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((1_200, 3))
+    y = X[:, 0] + rng.standard_normal(1_200)
+    y[900:] -= 2.0 * X[900:, 0]
+    ts = np.datetime64("2026-01-01") + np.arange(1_200) * np.timedelta64(1, "h")
+    asked = _ready(X, y, (600, 900), ts)["should_retrain"]
+    assert asked["decision"] == "retrain_full"
+    assert "rows from 2026-02-" in asked["reason"]  # hour 900 is 2026-02-07 12:00
+
+
+def test_a_champion_whose_outcomes_show_no_skill_is_asked_to_be_trained_again(
+    small_config: Callable[..., Any], tmp_path: Path
+) -> None:
+    pipeline = UnifiedMLPipeline(small_config(tmp_path, **RIDGE))
+    pipeline.run()
+    [version] = pipeline.registry.find(name=NAME, stage=None)
+    rows = _rows(900)
+    begin = int(rows.decision_time[0].astype("datetime64[ms]").astype(np.int64))
+    _live(pipeline, version.id, begin, np.random.default_rng(0).normal(-2.0, 0.3, 200))
+    young = pipeline.config.model_copy(update={"retrain": pipeline.config.retrain.model_copy(update={"max_age": None})})
+    asked = drift_stages(young, pipeline.registry, NAME, rows, len(rows))["should_retrain"]
+    assert asked["decision"] == "retrain_full"
+    assert "is shown to have no skill: its mean payoff over 800 outcomes" in asked["reason"]
+    assert asked["looked_at"]["mechanic"].startswith("no Mechanic")
+
+
+def test_what_a_mechanic_saw_and_asked_for_is_heard(small_config: Callable[..., Any], tmp_path: Path) -> None:
+    """Its looks count as it counted them, and its last request holds the next one back."""
+    pipeline = UnifiedMLPipeline(small_config(tmp_path, **RIDGE))
+    pipeline.run()
+    [version] = pipeline.registry.find(name=NAME, stage=None)
+    rows = _rows(900)
+    tick = int(rows.decision_time[-1].astype("datetime64[ms]").astype(np.int64))
+    young = pipeline.config.model_copy(update={"retrain": pipeline.config.retrain.model_copy(update={"max_age": None})})
+
+    def asked(counts: dict[str, int]) -> dict[str, Any]:
+        with pipeline.registry.database.transaction() as connection:
+            put_state(connection, NAME, {looks_key(ALL): {"version": version.version, "counts": counts}}, tick)
+        found: dict[str, Any] = drift_stages(young, pipeline.registry, NAME, rows, len(rows))["should_retrain"]
+        return found
+
+    scope: dict[str, Any] = {"name": NAME, "tick": tick - 3_600_000, "version_id": version.id}
+    seen = [Evidence.of(kind, f"{kind} moved.", **scope) for kind in (EvidenceKind.DATA, EvidenceKind.PREDICTION)]
+    with pipeline.registry.database.transaction() as connection:
+        put_evidence(connection, NAME, tick - 3_600_000, seen)
+    once = asked({"data": 1, "prediction": 1})
+    assert (once["decision"], once["blocked_by"]) == ("wait", ["persistence"])
+    twice = asked({"data": 2, "prediction": 2})
+    assert twice["decision"] == "retrain_full"
+    assert "and the scores with it, 2 looks in a row" in twice["reason"]
+    over = asked({})
+    assert over["decision"] == "keep"
+    assert over["looked_at"]["mechanic"] == "nothing that a Mechanic saw stands."
 
 
 def test_a_report_becomes_evidence_of_its_kinds() -> None:
@@ -134,6 +221,26 @@ def test_the_newest_stretch_counts_time_and_not_rows() -> None:
     assert len(newest_stretch(rows, "24h")) == 24
     assert len(newest_stretch(rows, "900d")) == 100
     assert len(newest_stretch(rows.take(slice(0, 0)), "1d")) == 0
+
+
+def _ready(X: np.ndarray[Any, Any], y: np.ndarray[Any, Any], cuts: tuple[int, int], ts: Any = None) -> PipelineResult:
+    """A run of ridge on ready features, cut into train, validation and test."""
+    parts = {"train": slice(0, cuts[0]), "val": slice(*cuts), "test": slice(cuts[1], None)}
+    given = {f"{letter}_{part}": values[rows] for part, rows in parts.items() for letter, values in (("X", X), ("y", y))}
+    times = None if ts is None else {part: ts[rows] for part, rows in parts.items()}
+    return UnifiedMLPipeline(RIDGE).run_complete_pipeline(**given, ts=times)
+
+
+def _live(pipeline: UnifiedMLPipeline, version_id: int, begin: int, payoff: np.ndarray[Any, Any]) -> None:
+    """Sums of four outcomes each, in buckets of four hours."""
+    same = {"n": 4, "hits": 0, "answered": 4, "vetoed": 0, "payoff_squared": 1.0, "squared": 1.0, "log_loss": 2.0}
+    same |= {"gross": -0.04, "cost": 0.01, "net": -0.05}
+    rows = [
+        {**same, "version_id": version_id, "symbol": "SIM01-USD", "regime": "", "bucket": begin + k * 14_400_000, "payoff": one}
+        for k, one in enumerate(payoff.tolist())
+    ]
+    with pipeline.registry.database.transaction() as connection:
+        connection.execute(metadata.tables["live_buckets"].insert(), rows)
 
 
 def _rows(n: int, shift: float = 0.0) -> TrainingSet:

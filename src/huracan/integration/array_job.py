@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from huracan.baselines.ab_testing import ABTestResult
 from huracan.config import HuracanConfig
 from huracan.errors import DataError
+from huracan.integration.array_drift import drift_of_arrays
 from huracan.integration.array_judging import (
     ArrayAccounts,
     Forecasts,
@@ -22,7 +23,6 @@ from huracan.integration.array_judging import (
     train,
 )
 from huracan.integration.array_rows import ArrayRows, read_labels, read_parts
-from huracan.integration.drift_stage import drift_of_arrays
 from huracan.integration.ensemble_candidates import ensembles_of
 from huracan.integration.judging import BASELINE
 from huracan.integration.model_comparison import add_accounts
@@ -97,7 +97,7 @@ def run_on_arrays(
             "evaluation": {"leaderboard": board, "net": net},
             "ab_testing": comparison,
             "predictions": _predictions(rows, judged, champion, labels.classes, constant, accounts),
-            **drift_of_arrays(config, rows.train, rows.test),
+            **drift_of_arrays(config, rows, judged, champion, horizon=horizon),
             "performance_report": {"verdict": verdict, "leaderboard": board},
         },
         verdict=verdict,

@@ -11,19 +11,19 @@ import sqlalchemy as sa
 from huracan.config import HuracanConfig, milliseconds
 from huracan.dataset import TrainingSet
 from huracan.errors import NotEnoughData
+from huracan.integration.lived_evidence import lived_evidence
 from huracan.integration.results import NotRun, not_run
 from huracan.mlops.drift_detector import DriftDetector
 from huracan.mlops.drift_report import DriftReport
 from huracan.mlops.evidence import Evidence, EvidenceKind
 from huracan.mlops.performance import PerformanceStore
 from huracan.mlops.policy_history import PolicyHistory, time_text
-from huracan.mlops.retraining import RetrainDecision, RetrainPolicy
+from huracan.mlops.retraining import RetrainPolicy
 from huracan.model_registry import ModelRegistry
 from huracan.registry import ModelVersion
 from huracan.storage.feedback_tables import live_buckets
-from huracan.storage.tables import model_versions
 
-__all__ = ["drift_detector", "drift_evidence", "drift_of_arrays", "drift_stages", "newest_stretch", "told_since"]
+__all__ = ["detected", "drift_detector", "drift_evidence", "drift_stages", "in_ms", "newest_stretch", "told_since"]
 
 _CHAMPION = "champion"
 
@@ -60,7 +60,9 @@ def drift_stages(config: HuracanConfig, registry: ModelRegistry, name: str, rows
     """``drift_detection``, ``should_retrain`` and ``feedback`` of a run on candles.
 
     The newest ``drift.window`` of all rows is held against the newest ``drift.reference`` of the rows before it that models
-    were trained on. Whether to retrain is asked about who is champion now, by ``retrain`` of the configuration.
+    were trained on. Whether to retrain is asked about who is champion now, by ``retrain`` of the configuration: drift is
+    looked for this once; what its outcomes and a Mechanic say of it is read from the database, with the looks that a Mechanic
+    counted, the retrainings it asked for, and the challenger it is at work on. ``looked_at`` says what was seen of each.
 
     Parameters
     ----------
@@ -69,44 +71,31 @@ def drift_stages(config: HuracanConfig, registry: ModelRegistry, name: str, rows
     """
     window = newest_stretch(rows, config.drift.window)
     before = min(split, len(rows) - len(window))
-    found = _detected(config, newest_stretch(rows.take(slice(0, before)), config.drift.reference), window)
+    found = detected(config, newest_stretch(rows.take(slice(0, before)), config.drift.reference), window)
     held = _held(registry, name)
     if held is None:
         none = not_run(f"nobody is champion of '{name}'")
         return {"drift_detection": found, "should_retrain": none, "feedback": none}
-    tick, trained = _in_ms(rows.decision_time[-1]), held.provenance.trained_until
+    tick, trained = in_ms(rows.decision_time[-1]), held.provenance.trained_until
     known = rows.label_end[rows.labelled]
+    lived = lived_evidence(registry.database, held, tick=tick)
+    evidence = () if isinstance(found, NotRun) else drift_evidence(found, name=name, tick=tick, version_id=lived.version_id)
     history = PolicyHistory(
-        bar=_in_ms(rows.bar_length),
+        bar=in_ms(rows.bar_length),
         trained_until=None if trained is None else round(trained.timestamp() * 1_000),
-        labelled_until=_in_ms(known.max()) if len(known) else None,
-        looks={EvidenceKind.DATA: 1, EvidenceKind.JOINT: 1, EvidenceKind.COLUMNS: 1},
+        labelled_until=in_ms(known.max()) if len(known) else None,
+        version_id=lived.version_id,
+        last_change=lived.last_change,
+        requests=lived.requests,
+        looks=lived.looks,
+        under_way=lived.under_way,
+        asked_once=lived.asked_once.union(one.kind for one in evidence),
     )
-    evidence = () if isinstance(found, NotRun) else drift_evidence(found, name=name, tick=tick)
-    decision = RetrainPolicy(**config.retrain.in_bars(history.bar)).decide(evidence, history, tick=tick)
-    return {"drift_detection": found, "should_retrain": told_decision(decision), "feedback": _lived(registry, held)}
-
-
-def drift_of_arrays(config: HuracanConfig, train: TrainingSet, test: TrainingSet) -> dict[str, Any]:
-    """``drift_detection``, ``should_retrain`` and ``feedback`` of a run on ready features: test against train.
-
-    The features of test are all that is known after training, so that only their drift can speak; what a champion is worth
-    live is known of registered ones.
-    """
-    found = _detected(config, train, test)
-    lived = not_run("nothing was registered, and nothing lives: huracan mechanic looks after registered models")
-    if isinstance(found, NotRun):
-        return {"drift_detection": found, "should_retrain": not_run(found["reason"]), "feedback": lived}
-    tick = _in_ms(test.decision_time[-1])
-    history = PolicyHistory(
-        bar=_in_ms(train.bar_length),
-        trained_until=_in_ms(train.label_end.max()),
-        labelled_until=_in_ms(test.label_end.max()),
-        looks={EvidenceKind.DATA: 1, EvidenceKind.JOINT: 1, EvidenceKind.COLUMNS: 1},
-    )
-    settings = config.retrain.in_bars(history.bar) | {"max_age_bars": None}  # rows need not be bars of a clock
-    decision = RetrainPolicy(**settings).decide(drift_evidence(found, name="test", tick=tick), history, tick=tick)
-    return {"drift_detection": found, "should_retrain": told_decision(decision), "feedback": lived}
+    policy = RetrainPolicy(**config.retrain.in_bars(history.bar))
+    decision = policy.decide([*lived.evidence, *evidence], history, tick=tick).to_dict()
+    features = found["reason"] if isinstance(found, NotRun) else found.sentence
+    asked = {**decision, "looked_at": {"features": features, **lived.looked_at}}
+    return {"drift_detection": found, "should_retrain": asked, "feedback": _lived(registry, held, lived.version_id)}
 
 
 def drift_evidence(report: DriftReport, *, name: str, tick: int, version_id: int | None = None) -> tuple[Evidence, ...]:
@@ -144,12 +133,8 @@ def told_since(stages: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def told_decision(decision: RetrainDecision) -> Mapping[str, Any]:
-    """A decision as a result tells it: never a bare yes or no."""
-    return decision.to_dict()
-
-
-def _detected(config: HuracanConfig, reference: TrainingSet, window: TrainingSet) -> DriftReport | NotRun:
+def detected(config: HuracanConfig, reference: TrainingSet, window: TrainingSet) -> DriftReport | NotRun:
+    """A window held against a reference under ``drift`` of the configuration, or which of the two is too short."""
     try:
         return drift_detector(config).fit(reference).detect(window)
     except NotEnoughData as error:
@@ -163,21 +148,13 @@ def _held(registry: ModelRegistry, name: str) -> ModelVersion | None:
     return None if holder is None else registry.get(name, version=holder)
 
 
-def _lived(registry: ModelRegistry, held: ModelVersion) -> Mapping[str, Any]:
+def _lived(registry: ModelRegistry, held: ModelVersion, version_id: int) -> Mapping[str, Any]:
     """What outcomes have said of a version since a Mechanic lets it live."""
-    sums, versions = live_buckets.c, model_versions.c
-    query = (
-        sa.select(
-            sa.func.sum(sums.n),
-            sa.func.sum(sums.payoff),
-            sa.func.sum(sums.net),
-            sa.func.min(sums.bucket),
-            sa.func.min(versions.id),
-        )
-        .join(model_versions, versions.id == sums.version_id)
-        .where(versions.name == held.name, versions.version == held.version)
+    sums = live_buckets.c
+    query = sa.select(sa.func.sum(sums.n), sa.func.sum(sums.payoff), sa.func.sum(sums.net), sa.func.min(sums.bucket)).where(
+        sums.version_id == version_id
     )
-    n, payoff, net, first, row = registry.database.read(lambda connection: connection.execute(query).one())
+    n, payoff, net, first = registry.database.read(lambda connection: connection.execute(query).one())
     who = f"version {held.version} of '{held.name}'"
     if not n:
         return not_run(f"no outcome of {who} is known yet; huracan mechanic looks after it")
@@ -189,12 +166,12 @@ def _lived(registry: ModelRegistry, held: ModelVersion) -> Mapping[str, Any]:
         "mean_payoff": payoff / n,
         "net_return": net,
         "since": first,
-        "against_backtest": PerformanceStore(registry.database, held.name).against_backtest(row),
+        "against_backtest": PerformanceStore(registry.database, held.name).against_backtest(version_id),
         "sentence": f"{said}, {net:+.2%} net of costs, summed over symbols.",
     }
 
 
-def _in_ms(time: Any) -> int:
+def in_ms(time: Any) -> int:
     """A time, or a length of time, as whole milliseconds."""
     found = np.asarray(time)
     return int(found.astype(f"{found.dtype.kind}8[ms]").astype(np.int64))

@@ -12,6 +12,15 @@ from huracan.mlops.evidence import Evidence, EvidenceKind
 __all__ = ["PolicyHistory", "looks_in_a_row", "time_text"]
 
 
+def time_text(moment: int) -> str:
+    """Milliseconds UTC as sentences write a time.
+
+    >>> time_text(1_760_000_000_000)
+    '2025-10-09 08:53'
+    """
+    return datetime.fromtimestamp(moment / 1000, UTC).strftime("%Y-%m-%d %H:%M")
+
+
 @dataclass(frozen=True, kw_only=True)
 class PolicyHistory:
     """The past of a champion in its scope, in plain values. Times are milliseconds UTC.
@@ -28,6 +37,8 @@ class PolicyHistory:
     under_way : id of a challenger that is asked for, in training or in shadow; ``""`` where there is none.
     can_go_on : whether the champion can be trained further instead of anew (a network that starts warm).
     rows_since : labelled moments after a time, where bars are missing; without it they are counted as if none were.
+    asked_once : kinds that one look was taken for and no other will be, as in a run: what it saw counts as if it had lasted.
+    written : how sentences write a time; something else where rows are counted instead of milliseconds.
 
     Raises
     ------
@@ -50,6 +61,8 @@ class PolicyHistory:
     under_way: str = ""
     can_go_on: bool = False
     rows_since: Callable[[int], int] | None = None
+    asked_once: Collection[EvidenceKind] = ()
+    written: Callable[[int], str] = time_text
 
     def __post_init__(self) -> None:
         if self.bar <= 0:
@@ -62,6 +75,16 @@ class PolicyHistory:
         (2, 5)
         """
         return tuple(sorted(at for at in self.requests if at <= tick))
+
+    def lasts(self, kind: EvidenceKind, persistence: int) -> bool:
+        """Whether a kind was seen in so many looks in a row, or no more than one can be taken.
+
+        >>> PolicyHistory(bar=1, looks={EvidenceKind.DATA: 1}).lasts(EvidenceKind.DATA, 2)
+        False
+        >>> PolicyHistory(bar=1, asked_once={EvidenceKind.DATA}).lasts(EvidenceKind.DATA, 2)
+        True
+        """
+        return kind in self.asked_once or self.looks.get(kind, 0) >= persistence
 
     def labelled_since(self, moment: int) -> int:
         """Moments after ``moment`` whose label is known."""
@@ -92,12 +115,3 @@ def looks_in_a_row(
     kept = {kind: count for kind, count in before.items() if kind not in looked_for}
     grown = {kind: before.get(kind, 0) + 1 for kind in looked_for if kind in seen}
     return dict(sorted({**kept, **grown}.items()))
-
-
-def time_text(moment: int) -> str:
-    """Milliseconds UTC as sentences write a time.
-
-    >>> time_text(1_760_000_000_000)
-    '2025-10-09 08:53'
-    """
-    return datetime.fromtimestamp(moment / 1000, UTC).strftime("%Y-%m-%d %H:%M")

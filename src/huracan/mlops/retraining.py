@@ -9,7 +9,7 @@ from typing import Any, Literal, NoReturn, get_args
 
 from huracan.errors import DataError
 from huracan.mlops.evidence import Evidence, EvidenceKind
-from huracan.mlops.policy_history import PolicyHistory, time_text
+from huracan.mlops.policy_history import PolicyHistory
 
 __all__ = ["DataDriftUse", "Decision", "RetrainDecision", "RetrainPolicy"]
 
@@ -164,27 +164,33 @@ class RetrainPolicy:
             return None
         none = _of(evidence, EvidenceKind.NO_SKILL)
         fell = _of(evidence, EvidenceKind.SKILL_FALL)
-        lasting = [] if history.looks.get(EvidenceKind.SKILL_FALL, 0) < self.persistence else fell
+        lasting = fell if history.lasts(EvidenceKind.SKILL_FALL, self.persistence) else []
         seen = none + lasting
         if not seen:
             return None
-        looks = "" if none else f", {_looks(history.looks[EvidenceKind.SKILL_FALL])} in a row"
+        looks = "" if none else self._seen(EvidenceKind.SKILL_FALL, history)
         return self._change([*none, *fell], seen[0], looks, history, hurries=bool(none))
 
     def _drift(self, evidence: Sequence[Evidence], history: PolicyHistory) -> _Cause | None:
         """The data drifted, and where it is asked for the scores too, for long enough."""
         if self.data_drift == "never":
             return None
-        data = [one for one in _of(evidence, *_DATA) if history.looks.get(one.kind, 0) >= self.persistence]
+        data = [one for one in _of(evidence, *_DATA) if history.lasts(one.kind, self.persistence)]
         scores = _of(evidence, EvidenceKind.PREDICTION)
         if not data:
             return None
-        looks = f", {_looks(history.looks[data[0].kind])} in a row"
+        looks = self._seen(data[0].kind, history)
         if self.data_drift == "alone":
             return self._change(data, data[0], looks, history)
-        if not scores or history.looks.get(EvidenceKind.PREDICTION, 0) < self.persistence:
+        if not scores or not history.lasts(EvidenceKind.PREDICTION, self.persistence):
             return None
         return self._change([*data, *scores], data[0], f" and the scores with it{looks}", history)
+
+    def _seen(self, kind: EvidenceKind, history: PolicyHistory) -> str:
+        """How often a kind was seen, as the end of a sentence."""
+        if kind not in history.asked_once:
+            return f", {_looks(history.looks[kind])} in a row"
+        return ", asked once" + (f" (a Mechanic waits for {self.persistence} looks in a row)" if self.persistence > 1 else "")
 
     def _change(
         self, found: Sequence[Evidence], first: Evidence, rest: str, history: PolicyHistory, *, hurries: bool = False
@@ -210,9 +216,8 @@ class RetrainPolicy:
         before = now - history.labelled_since(asked)
         if now < 2 * before:
             return None
-        sentence = (
-            f"the {now} labelled rows since the change of {time_text(change)} are at least twice the {before} of last time"
-        )
+        since = history.written(change)
+        sentence = f"the {now} labelled rows since the change of {since} are at least twice the {before} of last time"
         decision = Decision.RETRAIN_WARM if history.can_go_on else Decision.RETRAIN_FULL
         return _Cause(sentence, (), change, history.trained_until, decision)
 
@@ -231,7 +236,7 @@ class RetrainPolicy:
         blocked: dict[str, tuple[str, int]] = {}
         rows = history.labelled_since(cause.rows_from)
         if rows < self.min_new_rows:
-            what = f"{rows} of {self.min_new_rows} labelled rows since {time_text(cause.rows_from)} are there"
+            what = f"{rows} of {self.min_new_rows} labelled rows since {history.written(cause.rows_from)} are there"
             blocked["new_rows"] = (what, tick + (self.min_new_rows - rows) * history.bar)
         past = history.requested_by(tick)
         ahead = len(history.requests) - len(past)
@@ -253,7 +258,7 @@ class RetrainPolicy:
             until = max(at for _, at in blocked.values())
             return RetrainDecision(Decision.WAIT, reason, cause.evidence, tuple(blocked), cause.train_from, until)
         what = "Train on" if cause.decision is Decision.RETRAIN_WARM else "Retrain"
-        rows_used = "" if cause.train_from is None else f" on rows from {time_text(cause.train_from)} on"
+        rows_used = "" if cause.train_from is None else f" on rows from {history.written(cause.train_from)} on"
         reason = f"{what}{rows_used}: {cause.sentence}; {rows} labelled rows since{clock}."
         return RetrainDecision(cause.decision, reason, cause.evidence, (), cause.train_from, tick + history.bar)
 
@@ -280,7 +285,7 @@ class RetrainPolicy:
             counted += _DATA
         elif self.data_drift == "with_prediction" and EvidenceKind.PREDICTION in kinds and kinds.intersection(_DATA):
             counted += [*_DATA, EvidenceKind.PREDICTION]
-        return tuple(kind for kind in counted if kind in kinds and history.looks.get(kind, 0) < self.persistence)
+        return tuple(kind for kind in counted if kind in kinds and not history.lasts(kind, self.persistence))
 
 
 def _of(evidence: Iterable[Evidence], *kinds: EvidenceKind) -> list[Evidence]:

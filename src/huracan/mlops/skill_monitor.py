@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from typing import Any, Self
 
+import numpy as np
 from scipy.optimize import brentq
 
 from huracan.errors import DataError
@@ -57,7 +59,7 @@ class SkillMonitor:
     run_length : moments to a false alarm of the first look, on average; at least 20.
     alpha : chance that the second look ever errs. first_look : moments before it first looks, at least 60.
     skill : mean payoff and number of moments of which ``expected`` is the lower end; without it ``expected`` stays.
-    name : what sentences call the version.
+    name : what sentences call the version. written : how they write a moment; not kept in JSON.
 
     Raises
     ------
@@ -96,6 +98,7 @@ class SkillMonitor:
         first_look: int = 240,
         skill: tuple[float, int] | None = None,
         name: str = "the model",
+        written: Callable[[int], str] = time_text,
     ) -> None:
         for what, value, least in (
             ("expected", expected, -math.inf),
@@ -113,6 +116,7 @@ class SkillMonitor:
         self.run_length = float(run_length)
         self.skill = None if skill is None else (float(skill[0]), int(skill[1]))
         self.name = name
+        self.written = written
         #: whether the skill has fallen, and what was lost since is not made up for
         self.fallen = False
         #: the sum of what is missing to half the expected skill, in units of ``spread``
@@ -164,10 +168,17 @@ class SkillMonitor:
         ------
         DataError : the payoff is not finite, or the moment not later; nothing was taken.
         """
-        value = float(payoff)
+        if isinstance(moment, bool) or not isinstance(moment, int | np.integer):
+            raise DataError(f"the moment of a payoff of {self.name} is {moment!r}; whole milliseconds UTC were expected.")
+        moment = int(moment)
+        try:
+            value = float(payoff)
+        except (TypeError, ValueError):
+            raise DataError(f"the payoff of {self.name} is {payoff!r}; a finite number was expected.") from None
         if self.moment is not None and moment <= self.moment:
             raise DataError(
-                f"the payoff of {self.name} at {time_text(moment)} came after that of {time_text(self.moment)}; moments ascend."
+                f"the payoff of {self.name} at {self.written(moment)} came after that of {self.written(self.moment)}; moments "
+                "ascend."
             )
         self._watch.update(value)  # refuses what is not finite
         self.moment = moment
@@ -262,7 +273,7 @@ class SkillMonitor:
     def _fall_sentence(self) -> str:
         if not self.fallen or self._since is None:
             return ""
-        now = f"since {time_text(self._since)} it is {self._total_since / self._n_since:.3g} over {self._n_since} moments"
+        now = f"since {self.written(self._since)} it is {self._total_since / self._n_since:.3g} over {self._n_since} moments"
         false = f"one such alarm in {self.run_length:.0f} moments is false"
         return f"the skill of {self.name} fell: {self.expected:.3g} a moment was to be expected, {now} ({false})."
 

@@ -13,13 +13,23 @@ from huracan.registry.scopes import Scope
 from huracan.registry.statements import Statement, parsed
 from huracan.storage.feedback_tables import drift_evidence, policy_decisions
 
-__all__ = ["evidence_at", "last_decision", "put_decision", "put_evidence"]
+__all__ = ["evidence_at", "last_decision", "latest_evidence", "put_decision", "put_evidence"]
 
 _E, _D = drift_evidence.c, policy_decisions.c
 _OF = sa.bindparam("of", type_=sa.Text)
 _AT = sa.bindparam("at", type_=sa.BigInteger)
 _SEEN = Statement(sa.select(drift_evidence).where(_E.name == _OF, _E.tick == _AT).order_by(_E.id))
 _IDS = Statement(sa.select(_E.id).where(_E.name == _OF, _E.tick == _AT))
+_OF_VERSION = Statement(
+    sa.select(drift_evidence)
+    .where(
+        _E.name == _OF,
+        _E.symbol == sa.bindparam("symbol_", type_=sa.Text),
+        _E.regime == sa.bindparam("regime_", type_=sa.Text),
+        _E.version_id == sa.bindparam("version", type_=sa.BigInteger),
+    )
+    .order_by(_E.tick.desc(), _E.id)
+)
 _LAST = Statement(
     sa.select(_D.decision, _D.reason, _D.tick)
     .where(
@@ -43,6 +53,16 @@ def put_evidence(connection: sa.Connection, name: str, tick: int, seen: Iterable
 def evidence_at(connection: sa.Connection, name: str, tick: int) -> list[Evidence]:
     """What was seen at a turn, by id."""
     return [_evidence(row) for row in _SEEN(connection, of=name, at=tick)]
+
+
+def latest_evidence(connection: sa.Connection, name: str, scope: Scope, version_id: int) -> list[tuple[Evidence, int]]:
+    """The newest of each kind that was ever seen of a version in a scope, and how many looks saw that kind."""
+    newest: dict[str, Evidence] = {}
+    times: dict[str, int] = {}
+    for row in _OF_VERSION(connection, of=name, symbol_=scope.symbol, regime_=scope.regime, version=version_id):
+        newest.setdefault(row.kind, _evidence(row))
+        times[row.kind] = times.get(row.kind, 0) + 1
+    return [(one, times[kind]) for kind, one in sorted(newest.items())]
 
 
 def put_decision(connection: sa.Connection, name: str, scope: Scope, tick: int, made: RetrainDecision) -> None:
