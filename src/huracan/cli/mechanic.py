@@ -258,12 +258,14 @@ def _print_status(found: MechanicStatus) -> None:
     if found.frozen.frozen:
         typer.echo(f"Promotions are frozen by {found.frozen.actor}: {found.frozen.reason.rstrip('.')}.")
     if found.champions:
-        print_table(("alias", "version"), found.champions.items())
+        answers = {} if found.last is None else found.last.champions
+        rows = [(alias, version, answers.get(alias, "nobody")) for alias, version in found.champions.items()]
+        print_table(("alias", "version", "answered at the last turn"), rows)
     else:
         typer.echo("Nobody is champion.")
     if found.challengers:
-        rows = [(one.id, one.kind, one.state, one.version, one.reason) for one in found.challengers]
-        print_table(("challenger", "kind", "state", "version", "reason"), rows)
+        under_way = [(one.id, one.kind, one.state, one.version, one.reason) for one in found.challengers]
+        print_table(("challenger", "kind", "state", "version", "reason"), under_way)
     if found.trials:
         tried = [(one.scope.written("champion"), one.version, one.before_version, one.state) for one in found.trials]
         print_table(("on trial", "version", "before", "state"), tried)

@@ -288,41 +288,6 @@ def test_a_challenger_that_cannot_be_trained_leaves_the_champion_and_its_reason(
     assert any("could not be trained" in sentence for _, sentence in mechanic.status().alerts)
 
 
-def _damage(mechanic: Mechanic, version: int) -> None:
-    registry = mechanic.works.registry
-    folder = registry.artifacts.path(registry.get(NAME, version=version).digest)
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        file.chmod(0o600)
-        file.write_bytes(b"damaged" + file.read_bytes())
-
-
-def test_where_a_champions_files_are_damaged_the_one_before_answers_and_somebody_is_told(
-    champion: SmallRun, tmp_path: Path
-) -> None:
-    mechanic = alive(champion, tmp_path / "home")
-    second = _worse_champion(mechanic)
-    turn(mechanic, champion, 0)
-    _damage(mechanic, second)
-    for restarted in (alive(champion, tmp_path / "home"), alive(champion, tmp_path / "home")):
-        last = rows(restarted, "select max(tick) from mechanic_ticks")[0][0]
-        report = turn(restarted, champion, (last - champion.end_of_training) // HOUR + 3)
-        assert report.champions == {"champion": 1} and report.predictions == 6
-        assert "Version 1 answers instead." in report.trouble[str(second)]
-    held = dict(mechanic.status().alerts)
-    assert "is not served" in held["error"]
-
-
-def test_where_nobody_before_can_answer_either_nobody_does_and_another_is_trained(champion: SmallRun, tmp_path: Path) -> None:
-    mechanic = alive(champion, tmp_path / "home", mechanic={"learners": ["ridge"], "train": "60d"})
-    _damage(mechanic, 1)
-    report = turn(mechanic, champion, 0)
-    assert report.predictions == 0
-    assert "There is none before it" in dict(mechanic.status().alerts)["error"]
-    assert "Train a first champion" in report.decisions["champion"]
-    assert mechanic.works.bench.holders() == {ALL: 2}
-    assert turn(mechanic, champion, 5).predictions == 10
-
-
 def test_one_works_at_a_time(champion: SmallRun, tmp_path: Path) -> None:
     one, other = alive(champion, tmp_path / "home"), alive(champion, tmp_path / "home")
     with one.working():

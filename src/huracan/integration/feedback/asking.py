@@ -39,9 +39,10 @@ def ask_versions(turn: Turn) -> Write:
     due = tuple(symbol for symbol in turn.symbols if newest[symbol] > after[symbol])
     rows: list[tuple[Any, ...]] = []
     troubles = {str(version): (AlertLevel.ERROR, why) for version, why in turn.lineup.trouble.items()}
+    lineup = turn.lineup
+    asked = lineup.answering()
+    shadows = _shadows(turn, asked, troubles)
     if due:
-        lineup = turn.lineup
-        asked = lineup.answering()
         for version, symbols in asked.items():
             said = _said(turn, lineup.served[version], symbols, due, after, troubles)
             if said is None:
@@ -49,12 +50,15 @@ def ask_versions(turn: Turn) -> Write:
             answers = said.within(_answers(lineup, version))
             rows += said.take(answers).rows(role=ANSWERED, tick=turn.tick)
             rows += said.take(~answers).rows(role=BESIDE, tick=turn.tick)
-        for shadow, served in _shadows(turn, asked):
+        for shadow, served in shadows:
             said = _said(turn, served, shadow.symbols(turn.symbols), due, after, troubles)
             if said is not None:
                 there = {symbol for symbol in said.symbols if symbol in asked.get(shadow.version, ())}
                 fresh = ~np.isin(said.code, [said.symbols.index(symbol) for symbol in there])
                 rows += said.take(fresh).rows(role=SHADOWED, tick=turn.tick)
+    alone = {
+        symbol: (AlertLevel.WARNING, f"{symbol} has candles, and no champion answers for it.") for symbol in lineup.unanswered
+    }
     refused = {symbol: (AlertLevel.WARNING, f"{symbol}: {why}") for symbol, why in turn.features.refused.items()}
     cursor = dict(sorted({**kept, **{symbol: max(after[symbol], ts) for symbol, ts in newest.items()}}.items()))
 
@@ -63,6 +67,7 @@ def ask_versions(turn: Turn) -> Write:
             works.store.predicted(connection, rows)
         put_state(connection, works.name, {CURSOR: cursor}, turn.tick)
         settle_alerts(connection, works.alerts, "artifact", troubles, tick=turn.tick)
+        settle_alerts(connection, works.alerts, "unanswered", alone, tick=turn.tick)
         settle_alerts(connection, works.alerts, "features", refused, tick=turn.tick)
 
     return write
@@ -94,16 +99,19 @@ def _said(
     return said.take(said.ts > behind[said.code]) if len(said) else said
 
 
-def _shadows(turn: Turn, asked: Mapping[int, Sequence[str]]) -> list[tuple[Shadow, Served]]:
-    """Those that can be served; what becomes of the others is decided where verdicts are."""
+def _shadows(
+    turn: Turn, asked: Mapping[int, Sequence[str]], troubles: dict[str, tuple[AlertLevel, str]]
+) -> list[tuple[Shadow, Served]]:
+    """Those that can be served; of the others it is told why not, and what becomes of them is decided where verdicts are."""
     found = []
     for shadow in turn.shadows():
         if set(shadow.symbols(turn.symbols)) <= set(asked.get(shadow.version, ())):
             continue
-        try:
-            found.append((shadow, turn.works.bench.served(shadow.version)))
-        except DOES_NOT_FIT:
+        if why := turn.works.bench.trouble_of(shadow.version):
+            said = f"version {shadow.version} of '{turn.works.name}' cannot be asked beside the champion: {why}"
+            troubles.setdefault(str(shadow.version), (AlertLevel.ERROR, said))
             continue
+        found.append((shadow, turn.works.bench.served(shadow.version)))
     return found
 
 

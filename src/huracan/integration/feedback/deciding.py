@@ -30,6 +30,7 @@ from huracan.mlops.policy_history import PolicyHistory
 from huracan.mlops.retraining import Decision, RetrainDecision
 from huracan.registry.scopes import ALL, Scope
 from huracan.serving.served import Served
+from huracan.storage.feedback_tables import live_predictions
 
 __all__ = ["decide", "last_change_key"]
 
@@ -49,7 +50,7 @@ def decide(turn: Turn) -> Write | None:
         seen = evidence_at(connection, works.name, turn.tick)
         state = read_state(connection, works.name)
         answers: list[tuple[Scope, RetrainDecision, Served | None]] = []
-        if not lineup.able:
+        if not lineup.able or lineup.unanswered:
             answers.append((ALL, _first(turn, connection), None))
         for scope, version in lineup.able.items():
             if (served := lineup.served.get(version)) is not None:
@@ -96,21 +97,41 @@ def _history(turn: Turn, connection: sa.Connection, state: Mapping[str, Any], sc
 
 
 def _first(turn: Turn, connection: sa.Connection) -> RetrainDecision:
-    """Whether to train a first champion."""
-    name, config = turn.works.name, turn.works.config
+    """Whether to train a first champion, where nobody answers.
+
+    Only a first one that came to nothing is waited after: one that answered, and cannot any more, is replaced at once.
+    """
+    name, config, lineup = turn.works.name, turn.works.config, turn.lineup
+    why = f"nobody is champion of '{name}'"
+    if lineup.able:
+        why = f"nobody answers for {', '.join(lineup.unanswered)}"
+    elif lineup.held:
+        versions = ", ".join(str(version) for version in sorted(set(lineup.held.values())))
+        why = f"no champion of '{name}' can be served (version {versions}), and none before it"
     if any(one.scope == ALL for one in challengers_in(connection, name, AT_WORK)):
-        return RetrainDecision(Decision.WAIT, f"Wait: a first champion of '{name}' is under way.", (), ("challenger",))
-    past = [at for at in requests_of(connection, name, ALL) if at <= turn.tick]  # later ones are of a clock that was ahead
+        return RetrainDecision(Decision.WAIT, f"Wait: {why}; another one is under way.", (), ("challenger",))
+    past = [
+        one.requested for one in challengers_in(connection, name) if _in_vain(connection, one) and one.requested <= turn.tick
+    ]
     if past and turn.tick < (until := past[-1] + milliseconds(config.retrain.cool_down)):
-        reason = f"Wait: nobody is champion of '{name}'; after the last attempt the next may be made at {written_time(until)}."
+        reason = f"Wait: {why}; after the last attempt to train one the next may be made at {written_time(until)}."
         return RetrainDecision(Decision.WAIT, reason, (), ("cool_down",), next_look=until)
     needed = _FIRST_ROWS * config.retrain.min_new_rows
     there = _bars_there(turn)
     if there < needed:
-        reason = f"Wait: nobody is champion of '{name}', and {there} of the {needed} bars that a first one needs are there."
+        reason = f"Wait: {why}, and {there} of the {needed} bars that a first one needs are there."
         return RetrainDecision(Decision.WAIT, reason, (), ("new_rows",), next_look=turn.tick + (needed - there) * turn.bar)
-    reason = f"Train a first champion: nobody is champion of '{name}', and {there} bars are there to learn from."
+    reason = f"Train a first champion: {why}, and {there} bars are there to learn from."
     return RetrainDecision(Decision.RETRAIN_FULL, reason, next_look=turn.tick + turn.bar)
+
+
+def _in_vain(connection: sa.Connection, one: Challenger) -> bool:
+    """Whether it was to be a first champion of all, and has never answered."""
+    if one.kind != "first" or one.scope != ALL:
+        return False
+    p = live_predictions.c
+    answered = sa.select(p.tick).where(p.version_id == one.version_id).limit(1)
+    return one.version_id is None or connection.execute(answered).one_or_none() is None
 
 
 def _bars_there(turn: Turn) -> int:

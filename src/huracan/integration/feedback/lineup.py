@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 
 import polars as pl
 import sqlalchemy as sa
 
 from huracan.config import HuracanConfig
-from huracan.errors import RegistryError
+from huracan.errors import ArtifactDamaged, ArtifactError, ArtifactMissing, RegistryError
 from huracan.integration.feedback.aliases import CHAMPION
 from huracan.model_registry import ModelRegistry
 from huracan.registry.scopes import Scope
@@ -20,6 +22,9 @@ from huracan.serving.served import Served, load_served
 from huracan.storage.tables import model_versions
 
 __all__ = ["Bench", "Lineup"]
+
+_Files = tuple[tuple[str, int, int, int], ...]
+"""Name, size, time of the last change and number of each file, by name."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,11 @@ class Lineup:
     served: Mapping[int, Served] = field(default_factory=dict)
     trouble: Mapping[int, str] = field(default_factory=dict)
 
+    @property
+    def unanswered(self) -> tuple[str, ...]:
+        """Symbols that no champion answers for in any regime."""
+        return tuple(symbol for symbol, route in self.routes.items() if not route.answers)
+
     def symbols_of(self, version: int) -> tuple[str, ...]:
         """Symbols that a version may have to answer for, whose candles it therefore takes."""
         return tuple(symbol for symbol, route in self.routes.items() if version in route.versions)
@@ -50,7 +60,7 @@ class Lineup:
 
 
 class Bench:
-    """Versions of one name that were loaded and found fit, kept from turn to turn.
+    """Versions of one name that were loaded and found fit, kept from turn to turn while their files stay as they were.
 
     Parameters
     ----------
@@ -66,30 +76,48 @@ class Bench:
     ) -> None:
         self.registry, self.config, self.name, self._check = registry, config, name, check
         self._served: dict[int, Served] = {}
+        self._files: dict[int, _Files] = {}
         self._ids: dict[int, int] = {}
 
     def served(self, version: int) -> Served:
         """A version, ready to be asked.
 
+        Files of one that is kept are looked at, names, sizes and times: where they are not those that it was loaded of, it is
+        loaded anew, and every bit compared with its hash. What cannot be read at present is served from memory meanwhile.
+
         Raises
         ------
         HuracanError, ArithmeticError, LookupError, ... : why it cannot be served (``DOES_NOT_FIT``).
         """
-        if version not in self._served:
-            serving = self.config.serving
-            days = serving.max_age_days
-            made = load_served(
-                self.registry,
-                self.registry.get(self.name, version=version),
-                alias=None,
-                generation=0,
-                max_age=None if days is None else timedelta(days=days),
-                anomaly_share=serving.anomaly_share,
-                onnx=serving.onnx == "auto",
-            )
-            self._check(made)
-            self._served[version] = made
+        kept = self._served.get(version)
+        if kept is not None and self._files[version] == _files_in(self.registry.artifacts.path(kept.version.digest)):
+            return kept
+        try:
+            self._load(version)
+        except DOES_NOT_FIT as error:
+            passes = isinstance(error, ArtifactError) and not isinstance(error, ArtifactDamaged | ArtifactMissing)
+            if kept is not None and passes:
+                return kept
+            self._served.pop(version, None)
+            raise
         return self._served[version]
+
+    def _load(self, version: int) -> None:
+        serving = self.config.serving
+        days = serving.max_age_days
+        found = self.registry.get(self.name, version=version)
+        files = _files_in(self.registry.artifacts.path(found.digest))
+        made = load_served(
+            self.registry,
+            found,
+            alias=None,
+            generation=0,
+            max_age=None if days is None else timedelta(days=days),
+            anomaly_share=serving.anomaly_share,
+            onnx=serving.onnx == "auto",
+        )
+        self._check(made)
+        self._served[version], self._files[version] = made, files
 
     def id_of(self, version: int) -> int:
         """Row of a version in the database, by which live rows name it."""
@@ -114,6 +142,18 @@ class Bench:
         needed = {version for route in routes.values() for version in route.versions}
         return Lineup(held, able, routes, {version: self._served[version] for version in sorted(needed)}, trouble)
 
+    def trouble_of(self, version: int) -> str:
+        """Why a version cannot be served, in a sentence; empty where it can be."""
+        try:
+            self.served(version)
+        except DOES_NOT_FIT as error:
+            return f"{str(error).rstrip('.') or type(error).__name__}."
+        return ""
+
+    def before(self, scope: Scope, version: int) -> int | None:
+        """The newest champion of a scope before a version that can be served; None where there is none."""
+        return next((one for one in self._held_before(scope) if one != version and not self.trouble_of(one)), None)
+
     def holders(self) -> dict[Scope, int]:
         """Scope -> champion, as the registry has it; none where nobody is, or the name is not there."""
         try:
@@ -130,22 +170,13 @@ class Bench:
 
     def _first_able(self, scope: Scope, version: int, trouble: dict[int, str]) -> int | None:
         """The champion of a scope, or the newest before it that can be served; what speaks against one goes to ``trouble``."""
-        why = self._trouble_of(version)
-        if why is None:
+        why = self.trouble_of(version)
+        if not why:
             return version
-        for before in self._held_before(scope):
-            if before != version and self._trouble_of(before) is None:
-                trouble[version] = f"version {version} of '{self.name}' is not served: {why} Version {before} answers instead."
-                return before
-        trouble[version] = f"version {version} of '{self.name}' is not served: {why} There is none before it that can be."
-        return None
-
-    def _trouble_of(self, version: int) -> str | None:
-        try:
-            self.served(version)
-        except DOES_NOT_FIT as error:
-            return f"{str(error).rstrip('.')}."
-        return None
+        before = self.before(scope, version)
+        instead = "There is none before it that can be." if before is None else f"Version {before} answers instead."
+        trouble[version] = f"version {version} of '{self.name}' is not served: {why} {instead}"
+        return before
 
     def _held_before(self, scope: Scope) -> list[int]:
         """Who held the scope before, newest first."""
@@ -157,3 +188,13 @@ class Bench:
             pl.col("regime").fill_null("") == scope.regime,
         )
         return list(dict.fromkeys(int(version) for version in moves["from_version"].reverse().to_list()))
+
+
+def _files_in(folder: Path) -> _Files:
+    """What tells whether anybody touched an artifact's files since; nothing where they cannot be listed."""
+    try:
+        with os.scandir(folder) as entries:
+            looked = [(entry.name, entry.stat(follow_symlinks=False)) for entry in entries]
+    except OSError:
+        return ()
+    return tuple(sorted((name, facts.st_size, facts.st_mtime_ns, facts.st_ino) for name, facts in looked))

@@ -111,6 +111,7 @@ def _write_down(connection: sa.Connection, turn: Turn, one: Challenger, moved: M
         return
     change_challenger(connection, one.id, state=ChallengerState.PROMOTED.value, decided=turn.tick)
     assert one.version is not None
+    alone = one.parent_version is None or one.kind == "first"  # whoever held the alias could not answer
     put_trial(
         connection,
         Trial(
@@ -120,7 +121,7 @@ def _write_down(connection: sa.Connection, turn: Turn, one: Challenger, moved: M
             version=one.version,
             since=turn.tick,
             before_version=one.parent_version,
-            state=TrialState.SETTLED if one.parent_version is None else TrialState.ON_TRIAL,
-            reason="nobody was champion before it." if one.parent_version is None else "it is on trial.",
+            state=TrialState.SETTLED if alone else TrialState.ON_TRIAL,
+            reason="nobody answered before it." if alone else "it is on trial.",
         ),
     )

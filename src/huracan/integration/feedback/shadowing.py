@@ -134,13 +134,16 @@ class ShadowMatch:
         return None
 
     def trial(self, *, bars: int, bars_allowed: int) -> Verdict | None:
-        """What becomes of a new champion beside the one before, which is the ``shadow`` here; None while it is not decided."""
+        """What becomes of a new champion beside the one before, which is the ``shadow`` here; None while it is not decided.
+
+        It is not over before its first look, however long that takes: a champion that nobody was compared with passed no trial.
+        """
         winner = self._winner()
         if winner == self.shadow:
             return Verdict(Outcome.ROLL_BACK, self.sentence)
         if winner == self.champion:
             return Verdict(Outcome.SETTLE, self.sentence)
-        if bars >= bars_allowed:
+        if bars >= bars_allowed and self._comparison.look is not None:
             return Verdict(Outcome.SETTLE, f"After {bars} bars on trial, of {bars_allowed}: {self.sentence}")
         return None
 

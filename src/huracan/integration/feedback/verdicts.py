@@ -16,6 +16,7 @@ from huracan.integration.feedback.challenger_log import (
     TrialState,
     challengers_in,
     change_challenger,
+    change_trial,
     tell_trial,
     trials_in,
 )
@@ -44,8 +45,9 @@ def judge(turn: Turn) -> Write | None:
     """Decide about challengers in shadow and champions on trial, as far as anything is shown.
 
     A challenger is to take over from who holds the alias now; one whose version cannot be loaded any more is rejected. One that
-    won and waits, since promotions are frozen, is looked at anew with what has become known since. A
-    champion on trial is rolled back where the one before is shown to be better, or where it is shown to have no skill.
+    won and waits, since promotions are frozen, is looked at anew with what has become known since. A champion on trial is
+    rolled back where the one before is shown to be better, or where it is shown to have no skill. Where the one before cannot
+    be loaded any more, the newest before that takes its place, and the trial begins anew.
     """
     works = turn.works
     with works.database.reading(one_moment=True) as connection:
@@ -58,7 +60,9 @@ def judge(turn: Turn) -> Write | None:
     anew = [(one, verdict) for one in waiting if (verdict := _of_waiting(turn, one)) is None or verdict.outcome in _ENDS]
     decided += [(one, verdict) for one, verdict in anew if verdict is not None]
     undecided = [one for one, verdict in anew if verdict is None]
-    if not decided and not tried and not undecided:
+    open_ones = [one for one in trials if one not in [trial for trial, _ in tried]]
+    replaced = [(one, found) for one in open_ones if (found := _in_its_place(turn, one)) is not None]
+    if not decided and not tried and not undecided and not replaced:
         return None
     turn.row.settle()
     for one, verdict in decided:
@@ -71,6 +75,8 @@ def judge(turn: Turn) -> Write | None:
         for one in undecided:
             reason = "It won, and by what has become known while promotions were frozen it is undecided again."
             change_challenger(connection, one.id, state=ChallengerState.SHADOW.value, reason=reason)
+        for trial, (beside, why) in replaced:
+            change_trial(connection, trial, before_version=beside, since=turn.tick, monitor={}, reason=why)
         for trial, verdict in tried:
             rolls = verdict.outcome is Outcome.ROLL_BACK
             state = TrialState.TO_ROLL_BACK if rolls else TrialState.SETTLED
@@ -156,3 +162,17 @@ def _of_trial(turn: Turn, trial: Trial, seen: list[Evidence]) -> Verdict | None:
     match = match_of(turn, trial.monitor, trial.version, trial.before_version)
     bars = (turn.tick - trial.since) // turn.bar
     return match.trial(bars=bars, bars_allowed=turn.works.config.mechanic.watched_bars(turn.bar, on_trial=True))
+
+
+def _in_its_place(turn: Turn, trial: Trial) -> tuple[int, str] | None:
+    """Who takes the place of the champion before, which cannot be served, and why; None where it can be, or nobody does."""
+    bench, before = turn.works.bench, trial.before_version
+    assert before is not None  # one that had nobody before it is not on trial
+    if turn.lineup.held.get(trial.scope) != trial.version or not (why := bench.trouble_of(before)):
+        return None
+    found = bench.before(trial.scope, trial.version)
+    return (
+        None
+        if found is None
+        else (found, f"version {before} cannot be served: {why} It is on trial beside version {found} anew.")
+    )
