@@ -123,6 +123,17 @@ def test_candles_become_features_and_a_model_stands_for_what_it_learned_from(
     assert "of bars of 1m, the reference's of bars of 1h" in other_bars.stderr
 
 
+def test_another_symbol_is_refused_unless_asked_for_and_a_file_name_is_no_symbol(drift: Drift, tmp_path: Path) -> None:
+    market = simulate_market(n_bars=700, n_symbols=1, seed=0).candles.drop("symbol")
+    for name in ("SOL_1h", "ETH_1h", "old", "new"):
+        market.write_parquet(tmp_path / f"{name}.parquet")
+    (tmp_path / "c.yaml").write_text(QUICK + "validation: {hold_out_share: 0.0}}")
+    refused = drift("SOL_1h.parquet", "ETH_1h.parquet", "--config", "c.yaml")
+    assert refused.returncode == 2 and "the window is of ETH, the reference of SOL; a symbol that is in both" in refused.stderr
+    for allowed in (("SOL_1h.parquet", "ETH_1h.parquet", "--any-symbol"), ("old.parquet", "new.parquet")):
+        assert drift(*allowed, "--config", "c.yaml").returncode == 0
+
+
 def test_a_name_with_a_point_is_a_model_where_no_such_file_is(
     drift: Drift, huracan: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:

@@ -27,6 +27,7 @@ def drift(
     current: Annotated[Path, typer.Argument(help="File or folder that is held against it.")],
     html: Annotated[Path | None, typer.Option(help="Write a page with plots.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write everything as JSON; - prints it instead of the table.")] = None,
+    any_symbol: Annotated[bool, typer.Option("--any-symbol", help="Compare also what is of other symbols.")] = False,
     config: ConfigFile = None,
     home: Annotated[Path | None, typer.Option(help="Folder for database, models, runs and reports.")] = None,
 ) -> None:
@@ -39,7 +40,7 @@ def drift(
 
     for target in (html, json):
         require_folder(target)
-    found = UnifiedMLPipeline(load(config, home=home)).check_drift(reference, current)
+    found = UnifiedMLPipeline(load(config, home=home)).check_drift(reference, current, any_symbol=any_symbol)
     if html is not None:
         _write_page(html, found, f"{current.name} against {reference}")
     if json is not None:

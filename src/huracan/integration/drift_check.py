@@ -18,7 +18,7 @@ from huracan.integration.drift_stage import drift_detector
 from huracan.integration.preparation import prepare, read_source
 from huracan.integration.registered_models import name_and_pointer, named_version, own_recipe
 from huracan.market import bar_length, written_length
-from huracan.market.sources import named_as_table, open_tables
+from huracan.market.sources import named_as_table, open_tables, symbol_of_file
 from huracan.market.timestamps import read_times
 from huracan.mlops.column_tests import FEWEST_WINDOW
 from huracan.mlops.drift_detector import DriftDetector
@@ -50,7 +50,9 @@ class DriftCheck:
     facts: dict[str, str] = field(default_factory=dict)
 
 
-def check_drift(config: HuracanConfig, registry: Callable[[], ModelRegistry], reference: Any, current: Any) -> DriftCheck:
+def check_drift(
+    config: HuracanConfig, registry: Callable[[], ModelRegistry], reference: Any, current: Any, *, any_symbol: bool = False
+) -> DriftCheck:
     """Hold ``current`` against ``reference`` under ``drift`` of the configuration.
 
     Parameters
@@ -61,13 +63,16 @@ def check_drift(config: HuracanConfig, registry: Callable[[], ModelRegistry], re
     current : a file, folder or frame. Candles become the features of the model's recipe, or of the configured one, without rows
         that lack one; any other table is compared column by column, as it is. What a model learned from is not held against it:
         of its candles those after its reference count, and the report's notes say how many did not.
+    any_symbol : compare also what is of other symbols. A name that a file alone gives to its candles (``new.csv``) is taken for
+        no symbol.
 
     Raises
     ------
     CandleError, DataError : what cannot be read or compared, such as candles with a table of features.
     NotEnoughData : which of the two is too short, and for what.
     RegistryError : no such model, or none that keeps a reference.
-    SignatureError : candles of another bar length; the model's features are made by another recipe than it says.
+    SignatureError : candles of another bar length; no symbol is in both; the model's features are made by another recipe than
+        it says.
     """
     if _is_a_model(reference):
         version = _version(registry(), str(reference))
@@ -76,14 +81,16 @@ def check_drift(config: HuracanConfig, registry: Callable[[], ModelRegistry], re
     else:
         version, recipe, told = None, None, _named(reference)
         learned = _rows(config, reference)
+        any_symbol = any_symbol or _named_by_file(reference, learned)
         detector = drift_detector(config).fit(learned)
     rows = _rows(config, current, recipe, version)
     if version is None:
         _refuse_two_kinds(reference, learned, current, rows)
+    any_symbol = any_symbol or _named_by_file(current, rows)
     left_out = 0
     if version is not None:
         rows, left_out = _after(detector.reference_, rows, current, version)
-    report = detector.detect(rows)
+    report = detector.detect(rows, any_symbol=any_symbol)
     if left_out:
         said = f"{left_out:,} rows of {_named(current)} are no later than {told}, and were left out"
         report = replace(report, notes=(said, *report.notes))
@@ -93,7 +100,9 @@ def check_drift(config: HuracanConfig, registry: Callable[[], ModelRegistry], re
             f"{_few(report.missing)} were expected."
         )
     windows = tuple(
-        found for part in _cut(rows, milliseconds(config.drift.window)) if (found := _seen(detector, part)) is not None
+        found
+        for part in _cut(rows, milliseconds(config.drift.window))
+        if (found := _seen(detector, part, any_symbol)) is not None
     )
     facts = {
         "reference": f"{told}, {report.n_reference:,} moments",
@@ -206,12 +215,20 @@ def _cut(rows: TrainingSet | pl.DataFrame, length: int) -> Iterator[TrainingSet 
             yield rows.take(slice(first, last)) if isinstance(rows, TrainingSet) else rows.slice(first, last - first)
 
 
-def _seen(detector: DriftDetector, rows: TrainingSet | pl.DataFrame) -> DriftReport | None:
-    """None where a stretch is too short to be compared."""
+def _seen(detector: DriftDetector, rows: TrainingSet | pl.DataFrame, any_symbol: bool) -> DriftReport | None:
+    """None where a stretch is too short to be compared, or has no symbol of the reference."""
     try:
-        return detector.detect(rows)
-    except NotEnoughData:
+        return detector.detect(rows, any_symbol=any_symbol)
+    except (NotEnoughData, SignatureError):
         return None
+
+
+def _named_by_file(source: Any, rows: TrainingSet | pl.DataFrame) -> bool:
+    """Whether the one symbol of candles may be no more than what their file is called."""
+    if not isinstance(source, str | Path) or not isinstance(rows, TrainingSet):
+        return False
+    name = symbol_of_file(source)
+    return tuple(rows.symbols) == (name,) and name == Path(source).name.partition(".")[0]
 
 
 def _named(source: Any) -> str:

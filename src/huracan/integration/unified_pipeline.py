@@ -224,13 +224,14 @@ class UnifiedMLPipeline:
 
         return compare_registered(self.config, self.registry, models, candles)
 
-    def check_drift(self, reference: Any, current: Any) -> DriftCheck:
+    def check_drift(self, reference: Any, current: Any, *, any_symbol: bool = False) -> DriftCheck:
         """Say which columns of ``current`` are distributed unlike those of ``reference``, under ``drift`` of the configuration.
 
         Parameters
         ----------
         reference : file, folder or frame of candles or features; or a registered model (``name``, ``name@alias``, ``name@3``),
             which stands for the rows it learned from. current : file, folder or frame.
+        any_symbol : compare also what is of other symbols.
 
         Raises
         ------
@@ -238,7 +239,7 @@ class UnifiedMLPipeline:
         """
         from huracan.integration.drift_check import check_drift
 
-        return check_drift(self.config, lambda: self.registry, reference, current)
+        return check_drift(self.config, lambda: self.registry, reference, current, any_symbol=any_symbol)
 
     def replay_mechanic(
         self,

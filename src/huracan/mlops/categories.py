@@ -115,6 +115,10 @@ class CategoryReference:
         told: dict[str, Any] = {"statistic": square, "p_value": null.p_value(square), "n_eff": null.effective(n, len(expected))}
         return told | stability(expected, seen, n, self.n_moments, null, settings.alpha), []
 
+    def bin_of(self, values: pl.Series) -> NDArray[np.intp]:
+        """The bin of each row of what it was made of."""
+        return self.bins[_numbers(values.fill_null(MISSING), self.known)]
+
     def _bin_names(self) -> tuple[str, ...]:
         if len(self.known) > _MOST:
             return (*self.known[: _MOST - 1], _OTHERS)

@@ -10,7 +10,7 @@ from huracan.errors import SignatureError
 from huracan.market import written_length
 from huracan.mlops.drift_report import ColumnKind
 
-__all__ = ["ColumnMatch", "matched_columns", "other_symbols", "perhaps_renamed", "require_same_bars", "require_same_recipe"]
+__all__ = ["ColumnMatch", "matched_columns", "perhaps_renamed", "require_same_bars", "require_same_recipe"]
 
 _ALIKE = 0.5
 
@@ -46,24 +46,6 @@ def matched_columns(reference: Mapping[str, ColumnKind], window: Mapping[str, Co
         missing=tuple(name for name in reference if name not in window),
         new=tuple(name for name in window if name not in reference),
     )
-
-
-def other_symbols(reference: Sequence[str], window: Sequence[str]) -> list[str]:
-    """What a reader must know where reference and window are of different symbols.
-
-    Examples
-    --------
-    >>> other_symbols(["BTC", "ETH"], ["BTC"])
-    ['the window has no row of ETH, which the reference has: a difference may be no more than that']
-    """
-    gone = [symbol for symbol in reference if symbol not in window]
-    new = [symbol for symbol in window if symbol not in reference]
-    return [
-        f"the {one} has no row of {', '.join(names[:5])}{f' and {len(names) - 5} more' if len(names) > 5 else ''}, "
-        f"which the {other} has: a difference may be no more than that"
-        for one, other, names in (("window", "reference", gone), ("reference", "window", new))
-        if names
-    ]
 
 
 def perhaps_renamed(missing: Sequence[str], new: Sequence[str], alike: Callable[[str, str], bool]) -> dict[str, str]:

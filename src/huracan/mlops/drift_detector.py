@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -14,16 +15,17 @@ from huracan.mlops.column_tests import FEWEST_COSINES, FEWEST_REFERENCE, FEWEST_
 from huracan.mlops.drift_columns import (
     ColumnMatch,
     matched_columns,
-    other_symbols,
     perhaps_renamed,
     require_same_bars,
     require_same_recipe,
 )
 from huracan.mlops.drift_report import ColumnDrift, DistributionPair, DriftReport, JointDrift
 from huracan.mlops.drift_rows import DriftRows, read_rows
+from huracan.mlops.drift_symbols import common_symbols
 from huracan.mlops.joint_drift import JointReference
 from huracan.mlops.reference import Reference, ReferenceColumn
 from huracan.mlops.shared_level import decided
+from huracan.mlops.symbol_shares import SymbolShares
 from huracan.mlops.time_spans import common_span
 from huracan.statistics.multiple_testing import CORRECTIONS, Correction
 from huracan.statistics.sample_checks import check_open_unit
@@ -35,6 +37,7 @@ Dependence = Literal["auto", "independent"]
 T = TypeVar("T")
 
 _ALIKE = 0.05
+_MOST_SYMBOLS = 100
 _ASSUMPTIONS = {
     "auto": "both are stretches of one stationary series whose memory is short beside the reference",
     "independent": "rows are independent of each other, which those of a market are not",
@@ -155,8 +158,29 @@ class DriftDetector:
             psi_bins=self.psi_bins,
             bar_ms=rows.bar_ms,
             symbols=rows.symbols,
+            presence=tuple(rows.presence().values()),
+            by_symbol=self._by_symbol(rows, made, joint),
         )
         return self
+
+    def _by_symbol(
+        self, rows: DriftRows, made: dict[str, ReferenceColumn], joint: JointReference | str | None
+    ) -> tuple[SymbolShares, ...]:
+        """What each symbol has in each column and joint test; nothing where it is not needed, or would be too much to keep."""
+        codes, n = rows.codes, len(rows.symbols)
+        if codes is None or n > _MOST_SYMBOLS or self.dependence == "independent":
+            return ()
+
+        def of(name: str) -> SymbolShares:
+            values, column = rows.columns[name], made[name]
+            if isinstance(column, CategoryReference):
+                assert not isinstance(values, np.ndarray)
+                return SymbolShares.of_category(column.bin_of(values), len(column.shares), codes, n)
+            assert isinstance(values, np.ndarray)
+            return SymbolShares.of_number(column, values, codes, n)
+
+        together = joint.by_symbol(_numbers(rows), rows.moments, codes, n) if isinstance(joint, JointReference) else ()
+        return (*self._each(of, list(made)), *together)
 
     @classmethod
     def from_reference(cls, reference: Reference, **settings: Any) -> DriftDetector:
@@ -180,17 +204,20 @@ class DriftDetector:
         detector.reference_ = reference
         return detector
 
-    def detect(self, current: Any, *, recipe_hash: str | None = None) -> DriftReport:
+    def detect(self, current: Any, *, recipe_hash: str | None = None, any_symbol: bool = False) -> DriftReport:
         """Compare a window with the reference; what was fitted is not touched.
+
+        Of a panel the symbols that are in both are compared, and a note names the others.
 
         Parameters
         ----------
         current : as the reference, at least 20 moments. Columns the reference does not know are named, not tested.
+        any_symbol : compare all rows of both, whatever symbols they are of.
 
         Raises
         ------
-        NotEnoughData : fewer than 20 moments. SignatureError : of another recipe or bar length. DataError : unfitted, or
-            unusable columns.
+        NotEnoughData : fewer than 20 moments. SignatureError : of another recipe or bar length, or no symbol is in both.
+            DataError : unfitted, or unusable columns.
         """
         if not hasattr(self, "reference_"):
             raise DataError("this DriftDetector has no reference yet; call fit, or make it by from_reference.")
@@ -198,12 +225,21 @@ class DriftDetector:
         rows = read_rows(current, needed=reference.kinds())
         require_same_recipe(reference.recipe_hash, recipe_hash if recipe_hash is not None else rows.recipe_hash)
         require_same_bars(reference.bar_ms, rows.bar_ms)
+        symbols, said = common_symbols(reference, rows, any_symbol=any_symbol)
+        if symbols is None:
+            return self._report(rows, settings, said)
+        common = copy(self)
+        if set(symbols) != set(reference.symbols):
+            common.reference_ = reference.of_symbols(symbols)
+        return common._report(rows.of_symbols(symbols), settings, said)
+
+    def _report(self, rows: DriftRows, settings: TestSettings, said: list[str]) -> DriftReport:
+        reference = self.reference_
         if rows.moments.n < FEWEST_WINDOW:
             raise NotEnoughData(f"the window has {rows.moments.n} moments; at least {FEWEST_WINDOW} are needed to compare it.")
         match = matched_columns(reference.kinds(), {name: rows.kind(name) for name in rows.columns})
         tested, pairs = self._columns(rows, match, settings)
         columns, joint = decided(tested, self._joint(rows, settings), correction=self.correction, alpha=self.alpha)
-        notes = self._notes(rows)
         return DriftReport(
             columns=columns,
             joint=joint,
@@ -218,7 +254,7 @@ class DriftDetector:
             assumption=_ASSUMPTIONS[self.dependence],
             span=rows.span,
             min_share=self.min_share,
-            notes=tuple(notes),
+            notes=(*said, *self._notes(rows)),
             distributions=pairs,
         )
 
@@ -286,8 +322,6 @@ class DriftDetector:
                 f"the window ({rows.moments.n:,} moments) is longer than the reference ({self.reference_.n_moments:,}), "
                 "whose memory is less certain"
             )
-        if self.reference_.symbols and rows.symbols:
-            notes += other_symbols(self.reference_.symbols, rows.symbols)
         shared = common_span(self.reference_.span, rows.span)
         if shared is not None:
             notes.append(

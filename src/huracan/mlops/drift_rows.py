@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ class DriftRows:
     moments : which rows are of one moment. span : first and last time, where there are times; numbers of rows are none.
     recipe_hash : of the recipe the columns were made by, where it is known. bar_ms : length of the bars that the rows were made
         of, in milliseconds, where they were made of candles. symbols : whose rows these are, sorted, where it is said.
+    codes : (rows,) number of each row's symbol; None where there are no two.
     """
 
     columns: Mapping[str, NDArray[np.floating] | pl.Series]
@@ -40,10 +41,31 @@ class DriftRows:
     recipe_hash: str | None = None
     bar_ms: int | None = None
     symbols: tuple[str, ...] = ()
+    codes: NDArray[np.intp] | None = None
 
     def kind(self, name: str) -> ColumnKind:
         """Whether a column holds numbers or categories."""
         return "category" if isinstance(self.columns[name], pl.Series) else "number"
+
+    def presence(self) -> dict[str, float]:
+        """Share of the moments at which each symbol has a row."""
+        if self.codes is None:
+            return dict.fromkeys(self.symbols, 1.0)
+        counts = np.bincount(self.codes, minlength=len(self.symbols))
+        return dict(zip(self.symbols, (counts / max(self.moments.n, 1)).tolist(), strict=True))
+
+    def of_symbols(self, names: Sequence[str]) -> DriftRows:
+        """The rows of some symbols."""
+        if self.codes is None:
+            return self
+        keep = np.isin(self.codes, [i for i, symbol in enumerate(self.symbols) if symbol in names])
+        columns = {
+            name: values.filter(keep) if isinstance(values, pl.Series) else values[keep]
+            for name, values in self.columns.items()
+        }
+        kept = tuple(symbol for symbol in self.symbols if symbol in names)
+        codes = np.unique(self.codes[keep], return_inverse=True)[1] if len(kept) > 1 else None
+        return replace(self, columns=columns, moments=self.moments.kept(keep), symbols=kept, codes=codes)
 
 
 def read_rows(
@@ -81,7 +103,7 @@ def read_rows(
         dated = len(X) and X.time_source is not TimeSource.ROW_ORDER
         span = (str(times[0]), str(times[-1])) if dated else None
         bar = int(X.bar_length.astype("m8[ms]").astype(np.int64)) if X.time_source is TimeSource.CANDLES else None
-        return DriftRows(named, Moments.of(times), span, X.recipe_hash, bar, _symbols(X))
+        return DriftRows(named, Moments.of(times), span, X.recipe_hash, bar, *_symbols(X))
     if isinstance(X, np.ndarray) and X.dtype.names is None:
         return _of_matrix(X, columns, what)
     return _of_frame(as_polars(X, what), columns, needed, what)
@@ -139,15 +161,30 @@ def _of_frame(
         else:
             values = _column(frame[name], needed is None or name in needed, what)
         named[name] = values if order is None else values[order]
-    known = frame["symbol"].drop_nulls().cast(pl.String).unique().sort().to_list() if "symbol" in frame.columns else ()
-    return DriftRows(named, moments, span, symbols=tuple(known))
+    if "symbol" not in frame.columns:
+        return DriftRows(named, moments, span)
+    whose = frame["symbol"].cast(pl.String)
+    return DriftRows(named, moments, span, None, None, *_coded(whose if order is None else whose[order]))
 
 
-def _symbols(rows: TrainingSet) -> tuple[str, ...]:
-    """Those that have a row; none where the rows are of candles of nobody in particular."""
+def _symbols(rows: TrainingSet) -> tuple[tuple[str, ...], NDArray[np.intp] | None]:
+    """Those that have a row, and whose each is; none where the rows are of candles of nobody in particular."""
     if rows.time_source is not TimeSource.CANDLES:
-        return ()
-    return tuple(sorted(rows.symbols[code] for code in np.unique(rows.symbol_code).tolist()))
+        return (), None
+    present, codes = np.unique(rows.symbol_code, return_inverse=True)
+    names = np.array([rows.symbols[code] for code in present.tolist()], dtype=str)
+    rank = np.argsort(np.argsort(names))
+    return tuple(sorted(names.tolist())), rank[codes].astype(np.intp) if len(names) > 1 else None
+
+
+def _coded(whose: pl.Series) -> tuple[tuple[str, ...], NDArray[np.intp] | None]:
+    """Symbols, sorted, and the number of each row's; rows of nobody are taken as of one that is called nothing."""
+    filled = whose.fill_null("")
+    names = filled.unique().sort().to_list()
+    if len(names) < 2:
+        return tuple(name for name in names if name), None
+    codes = filled.replace_strict(names, list(range(len(names))), return_dtype=pl.Int64).to_numpy().astype(np.intp)
+    return tuple(names), codes
 
 
 def _in_time(frame: pl.DataFrame, what: str) -> tuple[NDArray[np.intp] | None, Moments, tuple[str, str] | None]:

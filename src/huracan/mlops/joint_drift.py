@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from huracan.mlops.column_tests import FEWEST_REFERENCE, FEWEST_WINDOW, NumberReference, TestSettings
 from huracan.mlops.drift_report import ColumnDrift, JointDrift
+from huracan.mlops.symbol_shares import SymbolShares
 from huracan.statistics.moments import Moments
 from huracan.statistics.whitening import principal_axes
 
@@ -65,7 +66,7 @@ class JointReference:
             return f"{len(names)} numeric column(s) that vary; two are needed"
         rows, whole = _rows([columns[name] for name in names])
         kept = moments.kept(whole)
-        newer, newer_moments = kept.newest(kept.n - kept.n // _OLDER)
+        newer, newer_moments = _newer(kept)
         start = int(newer.start)
         older = rows[max(0, start - _MOST_ROWS) : start - int(start * _APART)]
         if len(older) < _FEWEST_ROWS or newer_moments.n < FEWEST_REFERENCE:
@@ -106,6 +107,22 @@ class JointReference:
         p_value = min(1.0, (_TAIL_ERROR if settings.n_cosines else 1.0) * smallest * len(told))
         return JointDrift(p_value, p_value <= settings.alpha, self._where(which, found), len(rows), left_out)
 
+    def by_symbol(
+        self, columns: Mapping[str, NDArray[np.floating]], moments: Moments, codes: NDArray[np.integer], n_symbols: int
+    ) -> tuple[SymbolShares, ...]:
+        """What each symbol has in each test, from the columns that it was made of."""
+        rows, whole = _rows([columns[name] for name in self.columns])
+        newer, _ = _newer(moments.kept(whole))
+        mine, scores = codes[whole][newer], self._scores(rows[newer])
+        return tuple(
+            SymbolShares.of_number(test, score, mine, n_symbols) for test, score in zip(self.tests, scores, strict=True)
+        )
+
+    def restricted(self, parts: Sequence[SymbolShares], kept: Sequence[int]) -> JointReference:
+        """As it is of the symbols numbered ``kept`` alone."""
+        tests = [part.restricted(test, kept) for part, test in zip(parts, self.tests, strict=True)]
+        return replace(self, tests=tuple(test for test in tests if isinstance(test, NumberReference)))
+
     def test_names(self) -> tuple[str, ...]:
         """What the tests are called, in their order."""
         return ("trailing share", *(f"axis {axis + 1}" for axis in self.axes))
@@ -132,6 +149,11 @@ class JointReference:
 
     def _is_trailing(self, test: int) -> bool:
         return 2 * self.axes[test - 1] + 1 < len(self.columns)
+
+
+def _newer(moments: Moments) -> tuple[slice, Moments]:
+    """Rows that a window is compared with: all but the older third, of which axes are learned."""
+    return moments.newest(moments.n - moments.n // _OLDER)
 
 
 def _varies(values: NDArray[np.floating]) -> bool:

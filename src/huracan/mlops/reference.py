@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from huracan.mlops.categories import CategoryReference
 from huracan.mlops.column_tests import FEWEST_COSINES, FEWEST_REFERENCE, LEVELS, NumberReference
 from huracan.mlops.drift_report import ColumnKind
 from huracan.mlops.joint_drift import JointReference
+from huracan.mlops.symbol_shares import SymbolShares
 from huracan.statistics.quantile_indicators import QuantileIndicators
 
 __all__ = ["REFERENCE_FILE", "Reference", "ReferenceColumn"]
@@ -25,7 +26,11 @@ REFERENCE_FILE = "drift.json"
 
 ReferenceColumn = NumberReference | CategoryReference
 
-_FORMAT = 1
+_FORMAT = 2
+_PLAIN = (
+    *("recipe_hash", "n_rows", "n_moments", "span", "n_cosines", "n_thresholds", "psi_bins"),
+    *("bar_ms", "symbols", "presence"),
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +43,9 @@ class Reference:
     recipe_hash : of the recipe the columns were made by, where known. n_rows, n_moments : of the reference.
     span : its first and last time, where it has times. n_cosines : asked for; 0 where rows were taken as independent.
     n_thresholds, psi_bins : as asked. bar_ms : length of the bars it is of, where it was made of candles.
-    symbols : whose rows it is of, sorted, where that was said.
+    symbols : whose rows it is of, sorted, where that was said. presence : share of the moments at which each has a row.
+    by_symbol : of each column, then of each joint test, what each symbol has; empty where there are no two symbols, or more
+        than a hundred.
 
     Examples
     --------
@@ -60,26 +67,31 @@ class Reference:
     psi_bins: int
     bar_ms: int | None = None
     symbols: tuple[str, ...] = ()
+    presence: tuple[float, ...] = ()
+    by_symbol: tuple[SymbolShares, ...] = ()
 
     def kinds(self) -> dict[str, ColumnKind]:
         """Whether each column holds numbers or categories."""
         return {name: "number" if isinstance(column, NumberReference) else "category" for name, column in self.columns.items()}
 
+    def of_symbols(self, names: Sequence[str]) -> Reference:
+        """The reference of some of its symbols alone, each counting the same; needs ``by_symbol``."""
+        kept = [i for i, symbol in enumerate(self.symbols) if symbol in names]
+        n = len(self.columns)
+        columns = {
+            name: shares.restricted(column, kept)
+            for (name, column), shares in zip(self.columns.items(), self.by_symbol[:n], strict=True)
+        }
+        joint = self.joint
+        if isinstance(joint, JointReference):
+            joint = joint.restricted(self.by_symbol[n:], kept)
+        symbols, presence = tuple(self.symbols[i] for i in kept), tuple(self.presence[i] for i in kept)
+        return replace(self, columns=columns, joint=joint, symbols=symbols, presence=presence, by_symbol=())
+
     def to_bytes(self) -> bytes:
         """As JSON, arrays as base64 of little-endian float64: what is read back tests to the same bits."""
-        told: dict[str, Any] = {"format": _FORMAT, "symbols": list(self.symbols)}
-        for name in (
-            "recipe_hash",
-            "n_rows",
-            "n_moments",
-            "span",
-            "n_cosines",
-            "n_thresholds",
-            "psi_bins",
-            "bar_ms",
-            "symbols",
-        ):
-            told[name] = getattr(self, name)
+        told: dict[str, Any] = {"format": _FORMAT} | {name: getattr(self, name) for name in _PLAIN}
+        told["by_symbol"] = [[_packed(part.shares), _packed(part.missing)] for part in self.by_symbol]
         told["columns"] = [_column_told(column) for column in self.columns.values()]
         told["joint"] = _joint_told(self.joint) if isinstance(self.joint, JointReference) else self.joint
         return json.dumps(told, allow_nan=False).encode()
@@ -116,10 +128,20 @@ class Reference:
                 n_thresholds=int(told["n_thresholds"]),
                 psi_bins=int(told["psi_bins"]),
                 bar_ms=None if told.get("bar_ms") is None else int(told["bar_ms"]),
-                symbols=tuple(str(symbol) for symbol in told.get("symbols", ())),
+                **_symbols_read(told, len(columns) + len(joint["tests"] if isinstance(joint, dict) else ())),
             )
         except (AttributeError, IndexError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
             raise ArtifactError(f"{REFERENCE_FILE} is no reference of drift checks: {error}.") from error
+
+
+def _symbols_read(told: dict[str, Any], n_parts: int) -> dict[str, Any]:
+    symbols, presence = tuple(map(str, told["symbols"])), tuple(map(float, told["presence"]))
+    parts = [SymbolShares(_unpacked(shares), _unpacked(missing)) for shares, missing in told["by_symbol"]]
+    whole = [len(part.missing) == len(symbols) and len(part.shares) % len(symbols) == 0 for part in parts]
+    if len(presence) != len(symbols) or len(parts) not in (0, n_parts) or not all(whole):
+        raise ValueError(f"{len(symbols)} symbols have {len(presence)} shares of moments and {len(parts)} of {n_parts} columns")
+    by_symbol = tuple(replace(part, shares=part.shares.reshape(len(symbols), -1)) for part in parts)
+    return {"symbols": symbols, "presence": presence, "by_symbol": by_symbol}
 
 
 def _column_told(column: ReferenceColumn) -> dict[str, Any]:
