@@ -32,6 +32,35 @@ def test_right_probabilities_are_called_wrong_as_rarely_as_asked(horizon: int) -
     assert sum(called) <= 21  # 5 % of 200 and three standard errors
 
 
+@pytest.mark.parametrize(("a", "b"), [(0.5, 20.0), (1.0, 19.0), (2.0, 8.0)])
+def test_right_probabilities_of_rare_events_are_called_wrong_as_rarely_as_asked(a: float, b: float) -> None:
+    """Of mean .024, .05 and .2: a bin in which nothing came is no proof."""
+    draw = np.random.default_rng(9)
+    p_values = []
+    for _ in range(100):
+        said = draw.beta(a, b, 800)
+        p_values.append(detect_calibration_drift(said, draw.uniform(size=800) < said).p_value)
+    assert sum(p <= 0.05 for p in p_values) <= 11  # 5 % of 100 and three standard errors
+    assert sum(p <= 0.01 for p in p_values) <= 4
+
+
+def test_rare_events_that_come_twice_as_often_are_found() -> None:
+    draw = np.random.default_rng(10)
+    said = draw.beta(1.0, 19.0, 2_000)
+    found = detect_calibration_drift(said, draw.uniform(size=2_000) < 2.0 * said)
+    assert found.p_value < 1e-3
+    assert found.table.n.sum() == 2_000 and (found.table.n * found.table.mean_probability >= 9.99).all()
+
+
+def test_symbols_of_one_moment_with_rare_events_are_one_observation_too() -> None:
+    draw = np.random.default_rng(11)
+    said = draw.beta(1.0, 9.0, 600)
+    came = (draw.uniform(size=600) < said) + 0.0
+    four, time = (np.repeat(values, 4) for values in (said, np.arange(600)))
+    once = detect_calibration_drift(said, came)
+    assert detect_calibration_drift(four, np.repeat(came, 4), time=time).p_value == pytest.approx(once.p_value)
+
+
 def test_symbols_of_one_moment_are_not_counted_as_so_many_observations() -> None:
     """Four symbols with one outcome: the p-value is that of one."""
     draw = np.random.default_rng(3)
@@ -85,6 +114,15 @@ def test_a_long_memory_leaves_fewer_bins() -> None:
     ("said", "came", "more", "error", "what"),
     [
         (np.full(99, 0.5), np.arange(99) % 2, {}, NotEnoughData, "on 99 moments; at least 100 are needed"),
+        (
+            np.full(400, 0.01),
+            np.arange(400) % 50 == 0,
+            {},
+            NotEnoughData,
+            "4 events are .*400 moments; .* 10 .* about 1,000 mo",
+        ),
+        (np.full(400, 0.99), np.arange(400) % 50 > 0, {}, NotEnoughData, "4 non-events are"),
+        (np.full(400, 0.0), np.arange(400) % 50 == 0, {}, NotEnoughData, "probabilities between 0 and 1"),
         (np.full(200, 0.5), np.ones(200), {}, DataError, "all the same; calibration cannot be judged"),
         (np.full(200, 1.5), np.arange(200) % 2, {}, DataError, "1.5"),
         (np.full(200, math.nan), np.arange(200) % 2, {}, DataError, "nan|finite"),
