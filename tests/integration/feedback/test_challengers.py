@@ -16,6 +16,7 @@ from huracan.errors import StorageError
 from huracan.integration.feedback.before_use import require_usable
 from huracan.integration.feedback.candle_window import FrameWindow
 from huracan.integration.feedback.challengers import Order, Trained, train_challenger
+from huracan.integration.feedback.content_hash import content_digests
 from huracan.integration.feedback.feature_feed import FeatureFeed
 from huracan.integration.feedback.predicting import predict
 from huracan.market import simulate_market
@@ -251,6 +252,22 @@ def test_a_network_goes_on_from_its_parameters(desk: Callable[[], ModelRegistry]
     begins = np.linalg.norm(anew - before_it)
     assert 0 < begins < np.linalg.norm(went_on - before_it)
     assert registry.load(NAME, version=warm.version).get_params()["warm_start"] is False
+
+
+def test_a_network_trained_again_is_the_same_by_every_bit(
+    desk: Callable[[], ModelRegistry], market: pl.DataFrame, end: int
+) -> None:
+    """Files, card and graph: a life that was killed and lived again has the hash of one that was not."""
+    pytest.importorskip("torch")
+    network = {"params": {"max_epochs": 1, "hidden": 4}}
+    settings = {"profiles": {"tiny": {"learners": {"mlp": network}}}, "mechanic": {"learners": ["mlp"]}}
+    two = [desk(), desk()]
+    for registry in two:
+        made = trained(registry, market, Order(ID, NAME, "first", end), **settings)
+        assert registry.get(NAME, version=made.version).learner == "mlp"
+    one, other = (content_digests(registry.database) for registry in two)
+    assert one == other
+    assert two[0].get(NAME, version=1).digest == two[1].get(NAME, version=1).digest
 
 
 def test_other_learners_learn_anew_where_a_warm_start_is_asked_for(

@@ -125,6 +125,8 @@ def train_challenger(registry: ModelRegistry, config: HuracanConfig, candles: Ca
         logger().warning("a challenger could not be trained", challenger=order.id, reason=said)
         return Trained(None, f"it could not be trained: {said}")
     told = {**ready.extras, "challenger": {"kind": order.kind, "how": how}}
+    if hasattr(ready.model, "beside"):  # what the clock said of a training: the same one, done again, is to leave the same bits
+        told["beside"] = {}
     version = replace(ready, extras=told).register(registry, order.name, parent=order.parent)
     return _of_version(registry.get(order.name, version=version))
 

@@ -1,7 +1,8 @@
 """One hash of all that a feedback loop did: equal where two lived the same, however often one of them was killed.
 
 What a row says counts; when it was written by the clock of the machine, by whom, and which number the database gave it, do not.
-A replay that was killed and started again therefore has the hash of one that was not.
+What a Mechanic trains bears no clock either, so the digest of its artifact counts: every bit of a model does. A replay that was
+killed and started again therefore has the hash of one that was not.
 """
 
 from __future__ import annotations
@@ -44,13 +45,6 @@ def _all_but(*columns: str, by_name: bool = False, told: Callable[[_Row], _Row] 
     return TableContent(frozenset(columns), by_name, told or (lambda row: row))
 
 
-def _without_clock_of_training(row: _Row) -> _Row:
-    """How long a network trained stands in ``extras.beside``, and so in the artifact's manifest and digest."""
-    if "beside" not in row["extras"]:
-        return row
-    return row | {"digest": None, "extras": {key: value for key, value in row["extras"].items() if key != "beside"}}
-
-
 def _without_registered_facts(row: _Row) -> _Row:
     """What a registration tells of a version is the version's row again, with its time."""
     return row | {"details": {key: value for key, value in (row["details"] or {}).items() if key != "facts"}}
@@ -63,7 +57,7 @@ CONTENT: Mapping[str, TableContent] = {
     "live_trades": _all_but(),
     "daily_equity": _all_but(),
     "registered_models": _all_but("created_at", "audit_hash"),
-    "model_versions": _all_but("id", "created_at", told=_without_clock_of_training),
+    "model_versions": _all_but("id", "created_at"),
     "aliases": _all_but("updated_at", "moved_by"),
     "audit": _all_but("id", "at", "actor", "request_id", "previous_hash", "hash", told=_without_registered_facts),
     "model_tags": _all_but(),
@@ -96,6 +90,9 @@ WITHOUT_CONTENT: Mapping[str, str] = {
 
 def content_hash(database: Database, published: Path | None = None) -> str:
     """SHA-256 of what a database's feedback loop did, and of the files it published.
+
+    A network that was registered by a run says how long its fit took (``extras.beside``), which its digest covers: two such
+    versions are different ones.
 
     Parameters
     ----------
