@@ -119,6 +119,30 @@ def test_what_comes_and_goes_is_one_alert_and_over_only_once_it_stays_away(datab
     assert channel.said[-1] == ("outage:BTC", "resolved")
 
 
+def test_what_only_happened_is_told_once_and_never_ends(database: Database) -> None:
+    up, down = Kept(), Kept()
+    down.down = True
+    alerts = Alerts("btc", (up, down), repeat=6 * HOUR)
+    promoted = ("promoted:champion:2", INFO, "version 2 is champion.")
+
+    def happens(hour: int) -> None:
+        with database.transaction() as connection:
+            alerts.tell(connection, *promoted, tick=hour * HOUR)
+
+    happens(0)
+    happens(0)  # of a step that was done again
+    for hour in range(9):
+        down.down = hour < 8
+        alerts.send(database, tick=hour * HOUR)
+        assert database.read(alerts.holding) == ()
+    assert up.said == down.said == [("promoted:champion:2", "told")]
+    assert up.got[0]["text"] == "btc: version 2 is champion."
+    happens(9)
+    assert alerts.send(database, tick=9 * HOUR) == 1 and len(up.got) == len(down.got) == 2
+    with pytest.raises(DataError, match="the level of an alert is 'fatal'"), database.transaction() as connection:
+        alerts.tell(connection, "z", "fatal", "z.", tick=0)  # type: ignore[arg-type]
+
+
 def test_a_clock_that_was_ahead_silences_nothing(database: Database) -> None:
     channel = Kept()
     told = Told(database, channel)

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from huracan.catalogue import check_learners
 from huracan.config import LearnerConfig
 from huracan.config.section import milliseconds
-from huracan.errors import ConfigError, LeaseLost, NotEnoughData, StorageError
+from huracan.errors import ConfigError, LeaseLost, NotEnoughData
 from huracan.integration.feedback.answers import keep_answers
 from huracan.integration.feedback.asking import ask_versions
 from huracan.integration.feedback.candle_intake import CandleFeed
@@ -29,7 +29,7 @@ from huracan.integration.feedback.looping import Stopped, work_on
 from huracan.integration.feedback.measuring import measure
 from huracan.integration.feedback.mechanic_report import MechanicReport, MechanicStatus, told_of
 from huracan.integration.feedback.promoting import promote, roll_back
-from huracan.integration.feedback.publishing import OUTBOX, publish, published_tick
+from huracan.integration.feedback.publishing import OUTBOX, publish_or_tell, published_tick
 from huracan.integration.feedback.scoring import score_outcomes
 from huracan.integration.feedback.seeing import see
 from huracan.integration.feedback.switch import Switch
@@ -38,7 +38,7 @@ from huracan.integration.feedback.tick_log import OpenTick, TickLog, Write, last
 from huracan.integration.feedback.training import train
 from huracan.integration.feedback.turn import Turn, Works
 from huracan.integration.feedback.verdicts import judge
-from huracan.logs import logger, stage
+from huracan.logs import stage
 from huracan.market.schema import written_time
 from huracan.mlops.alert_channels import Channel, LogChannel, WebhookChannel
 from huracan.mlops.alerts import Alerts
@@ -369,14 +369,9 @@ class Mechanic:
 
     def _publish(self, report: MechanicReport | None = None) -> MechanicReport:
         """Write the files of the newest finished turn; where that fails the next turn does, and the report says why."""
-        works = self.works
+        why = publish_or_tell(self.works, self._outbox, require=self.lease.require)
         report = report or MechanicReport(self.name, 0)
-        try:
-            publish(works.registry, works.config, self.name, self._outbox)
-        except StorageError as error:
-            logger().warning("files of the turn were not written", mechanic=self.name, reason=str(error))
-            return replace(report, note=f"its files were not written: {error}")
-        return report
+        return replace(report, note=why) if why else report
 
     @property
     def _outbox(self) -> Path:

@@ -42,7 +42,8 @@ class Alert:
     Attributes
     ----------
     id : what it is about, such as ``artifact:BTC``. level, sentence : of the latest time it was raised.
-    first_tick, last_tick : when it was first and last raised; ``count`` ticks raised it. Milliseconds UTC.
+    first_tick, last_tick : when it was first and last raised; ``count`` ticks raised it, none what only happened and was told.
+        Milliseconds UTC.
     sent_tick : when it was last sent, ``None`` while that is due. resolved_tick : when it ended, ``None`` while it holds.
     returns : how often it came back soon after its end. heard : by channel, at what tick it last heard of it, of what level,
         and whether as ended.
@@ -65,14 +66,14 @@ class Alert:
         >>> Alert("outage:BTC", AlertLevel.WARNING, "no candle since noon.", 0, 7_200_000, 3).message("btc")["text"]
         'btc: no candle since noon. (3 ticks, since 1970-01-01 00:00)'
         """
-        since = "" if self.count == 1 else f" ({self.count} ticks, since {time_text(self.first_tick)})"
-        ended = "" if self.resolved_tick is None else "over: "
-        state = "raised" if self.resolved_tick is None and self.count == 1 else "holds"
+        since = "" if self.count <= 1 else f" ({self.count} ticks, since {time_text(self.first_tick)})"
+        ended = "" if self.resolved_tick is None or not self.count else "over: "
+        state = ("told" if not self.count else "resolved") if self.resolved_tick is not None else "holds"
         return {
             "name": name,
             "id": self.id,
             "level": str(self.level),
-            "state": state if self.resolved_tick is None else "resolved",
+            "state": "raised" if state == "holds" and self.count == 1 else state,
             "text": f"{name}: {ended}{self.sentence}{since}",
             "first": time_text(self.first_tick),
             "last": time_text(self.last_tick),
@@ -147,6 +148,27 @@ class Alerts:
         now |= {"resolved_tick": None, "returns": before.returns + back}
         now |= {"heard": {channel: [min(at, tick), *rest] for channel, (at, *rest) in before.heard.items()}}
         self._write(connection, id, now, there=True)
+
+    def tell(self, connection: sa.Connection, id: str, level: AlertLevel, sentence: str, *, tick: int) -> None:
+        """Say that something happened at this tick, which nobody has to end: it is sent once to every channel.
+
+        What happens again later, under the same id, is told again.
+
+        Raises
+        ------
+        DataError : there is no such level.
+        """
+        before = self._one(connection, id)
+        if before is None or before.last_tick != tick:
+            new: dict[str, Any] = {
+                "level": _level(level),
+                "sentence": sentence,
+                "first_tick": tick,
+                "last_tick": tick,
+                "count": 0,
+            }
+            new |= {"sent_tick": None, "resolved_tick": tick, "returns": 0, "heard": {}}
+            self._write(connection, id, new, there=before is not None)
 
     def resolve(self, connection: sa.Connection, id: str, *, tick: int) -> None:
         """Say that it holds no longer, which is due to be sent too; does nothing where it did not hold.

@@ -7,8 +7,14 @@ from collections.abc import Mapping
 import sqlalchemy as sa
 
 from huracan.mlops.alerts import AlertLevel, Alerts
+from huracan.storage import Database
 
-__all__ = ["settle_alerts"]
+__all__ = ["holds", "settle_alerts"]
+
+
+def holds(database: Database, alerts: Alerts, kind: str) -> bool:
+    """Whether an alert holds whose id begins with ``kind``."""
+    return any(one.id.startswith(f"{kind}:") for one in database.read(alerts.holding))
 
 
 def settle_alerts(

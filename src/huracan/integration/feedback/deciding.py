@@ -25,6 +25,7 @@ from huracan.integration.feedback.seeing import looks_key
 from huracan.integration.feedback.tick_log import Write
 from huracan.integration.feedback.turn import Turn
 from huracan.market.schema import written_time
+from huracan.mlops.alerts import AlertLevel
 from huracan.mlops.evidence import Evidence, EvidenceKind
 from huracan.mlops.policy_history import PolicyHistory
 from huracan.mlops.retraining import Decision, RetrainDecision
@@ -60,6 +61,7 @@ def decide(turn: Turn) -> Write | None:
     if not news:
         return None
     asked = [_asked_for(turn, scope, answer, served) for scope, answer, served in news if answer.retrains]
+    driven = {challenger_id(works.name, scope, turn.tick) for scope, answer, _ in news if answer.evidence}
     changed = {last_change_key(scope): answer.train_from for scope, answer, _ in news if answer.retrains and answer.train_from}
 
     def write(connection: sa.Connection) -> None:
@@ -67,6 +69,9 @@ def decide(turn: Turn) -> Write | None:
             put_decision(connection, works.name, scope, turn.tick, answer)
         for one in asked:
             add_challenger(connection, one)
+            level = AlertLevel.WARNING if one.id in driven else AlertLevel.INFO
+            said = f"a challenger for {one.scope.written(CHAMPION)} is asked for. {one.reason}"
+            works.alerts.tell(connection, f"retraining:{one.id}", level, said, tick=turn.tick)
         put_state(connection, works.name, changed, turn.tick)
 
     return write

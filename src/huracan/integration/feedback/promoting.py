@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from huracan.integration.feedback.aliases import Moved, give_back, let_challenger_go, take_over
+from huracan.integration.feedback.aliases import CHAMPION, Moved, give_back, let_challenger_go, take_over
 from huracan.integration.feedback.challenger_log import (
     Challenger,
     ChallengerState,
@@ -18,6 +18,7 @@ from huracan.integration.feedback.challenger_log import (
 )
 from huracan.integration.feedback.tick_log import Write
 from huracan.integration.feedback.turn import Turn
+from huracan.mlops.alerts import AlertLevel
 from huracan.mlops.metrics import Metric
 
 __all__ = ["promote", "roll_back"]
@@ -64,11 +65,13 @@ def roll_back(turn: Turn) -> Write | None:
 
     def write(connection: sa.Connection) -> None:
         for trial, moved in done:
-            if moved.done:
-                tell_trial(connection, trial, turn.tick, TrialState.ROLLED_BACK, trial.reason)
-            else:
-                reason = f"{trial.reason} It was left as it is: {moved.why}"
-                tell_trial(connection, trial, turn.tick, TrialState.SETTLED, reason)
+            reason = trial.reason if moved.done else f"{trial.reason} It was left as it is: {moved.why}"
+            state = TrialState.ROLLED_BACK if moved.done else TrialState.SETTLED
+            tell_trial(connection, trial, turn.tick, state, reason)
+            alias, became = trial.scope.written(CHAMPION), "was rolled back" if moved.done else "could not be rolled back"
+            level = AlertLevel.WARNING if moved.done else AlertLevel.ERROR
+            said = f"version {trial.version} as {alias} {became}: {reason}"
+            works.alerts.tell(connection, f"rolled_back:{alias}:{trial.version}", level, said, tick=turn.tick)
 
     return write
 
@@ -105,10 +108,15 @@ def _give_back(turn: Turn, trial: Trial, before: int) -> Moved:
 
 def _write_down(connection: sa.Connection, turn: Turn, one: Challenger, moved: Moved) -> None:
     """What became of a promotion; a champion that followed another one is on trial beside it."""
+    alerts, alias = turn.works.alerts, one.scope.written(CHAMPION)
     if not moved.done:
         reason = f"{one.reason} It did not take over: {moved.why}"
         change_challenger(connection, one.id, state=ChallengerState.CONFLICT.value, decided=turn.tick, reason=reason)
+        said = f"challenger {one.id} did not take over {alias}: {moved.why}"
+        alerts.tell(connection, f"conflict:{one.id}", AlertLevel.WARNING, said, tick=turn.tick)
         return
+    said = f"version {one.version} is {alias} from now on: {one.reason}"
+    alerts.tell(connection, f"promoted:{alias}:{one.version}", AlertLevel.INFO, said, tick=turn.tick)
     change_challenger(connection, one.id, state=ChallengerState.PROMOTED.value, decided=turn.tick)
     assert one.version is not None
     alone = one.parent_version is None or one.kind == "first"  # whoever held the alias could not answer

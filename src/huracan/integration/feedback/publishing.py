@@ -22,8 +22,13 @@ import sqlalchemy as sa
 from huracan.accounting import CostModel
 from huracan.config import HuracanConfig
 from huracan.errors import FolderInUse, StorageError
+from huracan.integration.feedback.alerting import holds, settle_alerts
 from huracan.integration.feedback.answers import answers_there, names_since
-from huracan.integration.feedback.tick_log import last_tick
+from huracan.integration.feedback.tick_log import Write, last_tick
+from huracan.integration.feedback.turn import Works
+from huracan.logs import logger
+from huracan.market.schema import written_time
+from huracan.mlops.alerts import AlertLevel
 from huracan.model_registry import ModelRegistry
 from huracan.registry.statements import parsed
 from huracan.storage import from_json, to_json
@@ -33,13 +38,14 @@ from huracan.storage.tables import model_versions
 from huracan.storage.whole_files import aside_of, make_folder, put_file, refusal
 from huracan.version import __version__, source_hash
 
-__all__ = ["OUTBOX", "heartbeat_of", "publish", "published_tick"]
+__all__ = ["OUTBOX", "heartbeat_of", "publish", "publish_or_tell", "published_tick"]
 
 OUTBOX = "outbox"
 """Folder under home whose tree is the one that is shared."""
 
 _TURNS = ".publishing"
 """Folder beside it by whose lock one Mechanic at a time writes."""
+_FILES = "files"
 _POINTER = Path("champion") / "latest.json"
 _DAY = 86_400_000
 _TIMES = ("date", "updated_at")
@@ -60,6 +66,32 @@ def published_tick(outbox: Path, name: str) -> int | None:
         told = from_json((outbox / heartbeat_of(name)).read_bytes())
         return int(told["tick"]) if told["name"] == name else None
     return None
+
+
+def publish_or_tell(works: Works, outbox: Path, *, require: Write) -> str:
+    """:func:`publish`; where it could not be done why, which is an alert until it can be.
+
+    Parameters
+    ----------
+    require : raises in a transaction that may not be kept, since another Mechanic works by now.
+    """
+    why = ""
+    try:
+        publish(works.registry, works.config, works.name, outbox)
+    except StorageError as error:
+        why = str(error)
+        logger().warning("files of the turn were not written", mechanic=works.name, reason=why)
+    found = last_tick(works.database, works.name)
+    tick = 0 if found is None else found[0]
+    now = {"outbox": (AlertLevel.ERROR, f"files of the turn of {written_time(tick)} were not written: {why}")} if why else {}
+
+    def write(connection: sa.Connection) -> None:
+        require(connection)
+        settle_alerts(connection, works.alerts, _FILES, now, tick=tick)
+
+    if now or holds(works.database, works.alerts, _FILES):
+        works.database.run(write)
+    return f"its files were not written: {why}" if why else ""
 
 
 def publish(registry: ModelRegistry, config: HuracanConfig, name: str, outbox: Path) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from huracan.integration.feedback.alerting import settle_alerts
+from huracan.integration.feedback.alerting import holds, settle_alerts
 from huracan.integration.feedback.aliases import CHAMPION
 from huracan.integration.feedback.drift_looks import DRIFT_KINDS, drift_is_due, drift_key, look_for_drift
 from huracan.integration.feedback.evidence_log import put_evidence
@@ -25,6 +25,7 @@ __all__ = ["LOOKS", "looks_key", "see"]
 
 LOOKS = "looks"
 """Beginning of the keys under which is kept how many looks in a row saw each kind of evidence, by scope and champion."""
+_ALARM = "skill"
 _SKILL = (EvidenceKind.SKILL_FALL, EvidenceKind.NO_SKILL)
 
 
@@ -38,13 +39,16 @@ def see(turn: Turn) -> Write | None:
     works, lineup, state = turn.works, turn.lineup, turn.state()
     seen: list[Evidence] = []
     counted: dict[str, Any] = {}
-    lost: dict[str, list[str]] = {}
+    alarms: dict[str, tuple[AlertLevel, str]] = {}
     for scope, version in lineup.able.items():
         served = lineup.served.get(version)
         if served is None or served.baseline:
             continue
         found = list(_skill(turn, state, scope, served))
-        lost[scope.written(CHAMPION)] = [one.sentence for one in found if one.kind is EvidenceKind.NO_SKILL]
+        for one in found:  # what is none has fallen, too, and is worse
+            if one.kind is EvidenceKind.NO_SKILL or scope.written(CHAMPION) not in alarms:
+                level = AlertLevel.ERROR if one.kind is EvidenceKind.NO_SKILL else AlertLevel.WARNING
+                alarms[scope.written(CHAMPION)] = (level, one.sentence)
         looked_for = list(_SKILL)
         if drift_is_due(turn, state, scope, served):
             found += [*look_for_drift(turn, scope, served), *look_at_scores(turn, scope, served)]
@@ -57,14 +61,13 @@ def see(turn: Turn) -> Write | None:
         told = {"version": version, "counts": {str(kind): n for kind, n in now.items()}}
         if told != before:
             counted[looks_key(scope)] = told
-    if not seen and not counted:
+    if not seen and not counted and not holds(works.database, works.alerts, _ALARM):
         return None
-    alarms = {scope: (AlertLevel.ERROR, sentences[0]) for scope, sentences in lost.items() if sentences}
 
     def write(connection: sa.Connection) -> None:
         put_evidence(connection, works.name, turn.tick, seen)
         put_state(connection, works.name, counted, turn.tick)
-        settle_alerts(connection, works.alerts, "skill", alarms, tick=turn.tick)
+        settle_alerts(connection, works.alerts, _ALARM, alarms, tick=turn.tick)
 
     return write
 

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from huracan.errors import DataError
-from huracan.integration.feedback.aliases import let_challenger_go
+from huracan.integration.feedback.aliases import CHAMPION, let_challenger_go
 from huracan.integration.feedback.challenger_log import (
     Challenger,
     ChallengerState,
@@ -25,6 +25,7 @@ from huracan.integration.feedback.evidence_log import evidence_at
 from huracan.integration.feedback.shadowing import Outcome, Verdict
 from huracan.integration.feedback.tick_log import Write
 from huracan.integration.feedback.turn import Turn
+from huracan.mlops.alerts import AlertLevel
 from huracan.mlops.evidence import Evidence, EvidenceKind
 from huracan.mlops.live_expectation import EXPECTATION, LiveExpectation
 from huracan.serving.placing import DOES_NOT_FIT
@@ -81,6 +82,10 @@ def judge(turn: Turn) -> Write | None:
             rolls = verdict.outcome is Outcome.ROLL_BACK
             state = TrialState.TO_ROLL_BACK if rolls else TrialState.SETTLED
             tell_trial(connection, trial, turn.tick, state, verdict.sentence)
+            if rolls and works.switch.state(connection).frozen:
+                alias = trial.scope.written(CHAMPION)
+                said = f"version {trial.version} is to be rolled back as {alias}, and promotions are frozen: {verdict.sentence}"
+                works.alerts.tell(connection, f"to_roll_back:{alias}:{trial.version}", AlertLevel.ERROR, said, tick=turn.tick)
 
     return write
 
@@ -92,6 +97,8 @@ def _write_verdict(connection: sa.Connection, turn: Turn, one: Challenger, verdi
         values["parent_version"] = turn.lineup.held.get(one.scope)
     else:
         values["decided"] = turn.tick
+        said = f"challenger {one.id} is {state.value}: {verdict.sentence}"
+        turn.works.alerts.tell(connection, f"{state.value}:{one.id}", AlertLevel.INFO, said, tick=turn.tick)
     change_challenger(connection, one.id, **values)
 
 
