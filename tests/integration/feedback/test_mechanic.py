@@ -236,6 +236,32 @@ def test_what_won_before_a_freeze_is_not_promoted_on_what_has_been_refuted_since
     assert mechanic.works.registry.holder(NAME)[0] == 1
 
 
+def test_what_won_and_is_undecided_again_goes_back_to_shadow_and_may_win_later(champion: SmallRun, tmp_path: Path) -> None:
+    mechanic = alive(champion, tmp_path / "home")
+    registry = mechanic.works.registry
+    worse = _worse_champion(mechanic)
+    match = ShadowMatch(f"{NAME}/{worse}", f"{NAME}/1", horizon=champion.config.labels.horizon)
+    moments, rng = champion.end_of_training + np.arange(-200, 0) * HOUR, np.random.default_rng(0)
+    champions, shadows = rng.standard_normal(200), rng.standard_normal(200)
+    shadows += np.where(np.arange(200) < 90, 2.0, -2.5)  # it was shown to be better, and then the champion earned more
+    for part, decided in ((slice(0, 90), True), (slice(90, 200), False)):
+        match.update(moments[part], champions[part], shadows[part])
+        assert (match.verdict(bars=200, bars_allowed=500) is not None) == decided
+    _shadow(mechanic, 1, champion, comparison={"scheduled": False, "champion": worse, "state": match.to_json()})
+    values = {"state": ChallengerState.TO_PROMOTE.value, "parent_version": worse, "reason": "it won."}
+    mechanic.works.database.run(lambda connection: change_challenger(connection, "by hand", **values))
+    mechanic.freeze("maintenance", actor="ann")
+    turn(mechanic, champion, 0)
+    assert _challenger(mechanic).state is ChallengerState.SHADOW
+    assert "it is undecided again" in _challenger(mechanic).reason
+    mechanic.thaw("done", actor="ann")
+    turn(mechanic, champion, 1)
+    assert registry.holder(NAME)[0] == worse  # what it once won counts no more
+    for bars in range(48, 400, 48):
+        turn(mechanic, champion, bars)
+    assert _challenger(mechanic).state is ChallengerState.PROMOTED and registry.holder(NAME)[0] == 1
+
+
 def test_a_first_champion_that_waited_too_long_is_not_promoted(champion: SmallRun, tmp_path: Path) -> None:
     mechanic = alive(champion, tmp_path / "home", mechanic={"shadow_bars": 60})
     second = opposite(mechanic.works.registry, NAME, 1)
