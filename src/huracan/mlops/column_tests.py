@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from math import floor, lcm
 from typing import Any
 
@@ -11,7 +12,9 @@ from numpy.typing import NDArray
 from scipy.special import stdtr
 
 from huracan.mlops.drift_report import ColumnDrift, DistributionPair
+from huracan.mlops.honest_tails import honest_p_value
 from huracan.mlops.unseen_values import UnseenValues
+from huracan.mlops.usual_range import UsualRange
 from huracan.statistics.kolmogorov_limits import limiting_p_value
 from huracan.statistics.kolmogorov_smirnov import kolmogorov_smirnov, lattice_p_value
 from huracan.statistics.moments import Moments
@@ -31,6 +34,7 @@ FEWEST_COSINES = 8
 LEVELS = 401
 """Quantiles that are kept of a reference."""
 
+_COSINES_A_WINDOW, _COSINES_LESS = 3.5, 7.0
 _DRAWN = 4
 _FEWEST_EVENTS = 1.5
 _EXACT = 10_000
@@ -49,8 +53,20 @@ class TestSettings:
     tail_events: float = 2.5
 
     def cosines(self, n_moments: int) -> int:
-        """Cosines for a reference of so many moments: as asked, at least 8, at most a tenth of the moments."""
+        """Cosines kept of a reference of so many moments: as asked, at least 8, at most a tenth of the moments."""
         return 0 if not self.n_cosines else max(FEWEST_COSINES, min(self.n_cosines, n_moments // 10))
+
+
+def cosines_for(m: int, n: int) -> int:
+    """Cosines by which a window of n moments is compared with a reference of m, at most.
+
+    The mean of n moments sees the spectrum up to about 1/n, which is cosine 2 m/n. Fewer are used, since a window that is a
+    quarter of its reference is judged far too hard by those where volatility clusters: 28 at ten to one, 8 from four to one.
+
+    >>> cosines_for(5_000, 500), cosines_for(4_000, 500), cosines_for(672, 168)
+    (28, 21, 8)
+    """
+    return max(FEWEST_COSINES, round(_COSINES_A_WINDOW * m / max(n, 1) - _COSINES_LESS))
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +78,7 @@ class NumberReference:
     indicators : of its quantiles; None where there are too few values, or where all are one (``constant``).
     deciles : which thresholds bound the bins of the PSI.
     quantiles : (401,) from the smallest to the largest. spread : interquartile range over 1.349.
+    usual : how far out, and how long still, it has ever been; None without indicators.
     n_moments : with a value. n_all : with or without. missing_share, missing_variance : of the moments without, and its
         long-run variance.
     sample : all values in order, in the memory of the process that fitted; what is stored does without.
@@ -76,17 +93,25 @@ class NumberReference:
     constant: float | None
     missing_share: float
     missing_variance: float
+    usual: UsualRange | None = None
     sample: WeightedSample | None = field(default=None, repr=False)
 
     @classmethod
-    def of(cls, name: str, values: NDArray[np.floating], moments: Moments, settings: TestSettings) -> NumberReference:
-        """From values in order of time, NaN where missing."""
+    def of(
+        cls,
+        name: str,
+        values: NDArray[np.floating],
+        moments: Moments,
+        settings: TestSettings,
+        codes: NDArray[np.integer] | None = None,
+    ) -> NumberReference:
+        """From values in order of time, NaN where missing; ``codes`` says whose each row is where there are several symbols."""
         n_all, share, variance = moments.n, 0.0, 0.0
         ordered = _in_order(values, moments)
         if ordered is None:
             gone = np.isnan(values)
             share, variance = _missing(gone, moments, settings)
-            values, moments = values[~gone], moments.kept(~gone)
+            values, moments, codes = values[~gone], moments.kept(~gone), None if codes is None else codes[~gone]
             ordered = _in_order(values, moments)
         n = moments.n
         empty = np.zeros(0, np.intp)
@@ -95,7 +120,7 @@ class NumberReference:
         assert ordered is not None
         sample, quantiles = ordered, ordered.quantiles(LEVELS - 1)
         if sample.values[0] == sample.values[-1]:
-            return cls(name, n, n_all, None, empty, quantiles, float(sample.values[0]), share, variance, sample)
+            return cls(name, n, n_all, None, empty, quantiles, float(sample.values[0]), share, variance, None, sample)
         indicators = QuantileIndicators.of(
             values,
             moments,
@@ -104,7 +129,11 @@ class NumberReference:
             sample=sample,
         )
         deciles = _bounds(sample.quantiles(settings.psi_bins)[1:-1], indicators.thresholds)
-        return cls(name, n, n_all, indicators, deciles, quantiles, None, share, variance, sample)
+        kept = indicators.projections.astype(np.float32).astype(np.float64)  # as they are stored, so that both test alike
+        usual = UsualRange.of(values, sample, codes)
+        return cls(
+            name, n, n_all, replace(indicators, projections=kept), deciles, quantiles, None, share, variance, usual, sample
+        )
 
     @property
     def spread(self) -> float:
@@ -114,7 +143,11 @@ class NumberReference:
         return float(self.quantiles[300] / 1.349 - self.quantiles[100] / 1.349)
 
     def test(
-        self, values: NDArray[np.floating], moments: Moments, settings: TestSettings
+        self,
+        values: NDArray[np.floating],
+        moments: Moments,
+        settings: TestSettings,
+        codes: NDArray[np.integer] | None = None,
     ) -> tuple[ColumnDrift, DistributionPair | None]:
         """A window's values in order of time, NaN where missing; ``q_value`` is left open."""
         notes: list[str] = []
@@ -124,9 +157,13 @@ class NumberReference:
             gone = np.isnan(values)
             missing_p, plain, said = self._test_missing(gone, moments, settings)
             notes.append(said)
-            values, moments = values[~gone], moments.kept(~gone)
+            values, moments, codes = values[~gone], moments.kept(~gone), None if codes is None else codes[~gone]
             current = _in_order(values, moments)
         assert current is not None
+        if self.usual is not None and moments.n >= FEWEST_WINDOW:
+            unlike = self.usual.unlike(values, current, moments, codes)
+            plain = plain or bool(unlike)
+            notes += unlike
         found, pair = self._test_values(values, current, moments, settings, notes)
         p_value = found.get("p_value")
         if missing_p is not None and (p_value is not None or self.n_moments >= FEWEST_REFERENCE):
@@ -152,21 +189,41 @@ class NumberReference:
         if self.indicators is None:
             return self._test_constant(values, moments, notes), None
         shares = current.share(self.indicators.thresholds)
-        found = _strongest(self.indicators, shares, n, settings.tail_events)
+        indicators = self.indicators.of_cosines(cosines_for(self.n_moments, n))
+        found = _strongest(indicators, shares, n, settings.tail_events)
         statistic, exact_p = self._largest_distance(current, n, settings, notes)
         found["statistic"] = statistic
-        worth = found["n_eff"] * self.n_moments / n
-        if worth < _FEW_WORTH:
-            notes.append(
-                f"remembers long: the whole reference is worth {worth:.0f} independent moments, p-values err to be small"
-            )
         if not settings.n_cosines:
             found["p_value"] = exact_p
-        psi, bins = self._stability(shares, n, settings)
+        else:
+            notes += self._what_can_be_shown(found, n, settings)
+        psi, bins = self._stability(indicators, shares, n, settings)
         edges = tuple(float(x) for x in self.indicators.thresholds[self.deciles])
         drawn = self.quantiles[::_DRAWN]
         pair = DistributionPair(self.name, drawn, self._share(drawn), current.share(drawn), found["at"], edges, *bins)
         return found | psi | {"wasserstein": self._moved(current, notes)}, pair
+
+    def _what_can_be_shown(self, found: dict[str, Any], n: int, settings: TestSettings) -> list[str]:
+        """Mark a column of which no window of n moments could show drift, and say how many could."""
+        assert self.indicators is not None
+        worth = found["n_eff"] * self.n_moments / n
+        if found["p_value"] > settings.alpha and not self._can_be_shown(n, settings):
+            needed = next((k for k in _longer(n, self.n_moments) if self._can_be_shown(k, settings)), None)
+            found |= {"testable": False, "needed": needed}
+            how_many = "no window beside this reference can" if needed is None else f"about {needed:,} are needed"
+            return [f"cannot be shown to drift by {n:,} moments, worth {found['n_eff']:.1f} independent ones; {how_many}"]
+        if worth < _FEW_WORTH:
+            return [
+                f"remembers long: the whole reference is worth {worth:.0f} independent moments, and its memory less certain"
+            ]
+        return []
+
+    def _can_be_shown(self, n: int, settings: TestSettings) -> bool:
+        """Whether the largest distance there can be, all values beyond one end, has a p-value of alpha or less."""
+        assert self.indicators is not None
+        indicators = self.indicators.of_cosines(cosines_for(self.n_moments, n))
+        ends = (np.zeros_like(indicators.shares), np.ones_like(indicators.shares))
+        return any(_strongest(indicators, end, n, settings.tail_events)["p_value"] <= settings.alpha for end in ends)
 
     def _test_constant(self, values: NDArray[np.floating], moments: Moments, notes: list[str]) -> dict[str, Any]:
         assert self.constant is not None
@@ -207,16 +264,15 @@ class NumberReference:
         return np.maximum(np.searchsorted(self.quantiles, at, side="right") - 1, 0) / (len(self.quantiles) - 1)
 
     def _stability(
-        self, shares: NDArray[np.float64], n: int, settings: TestSettings
+        self, indicators: QuantileIndicators, shares: NDArray[np.float64], n: int, settings: TestSettings
     ) -> tuple[dict[str, float], tuple[NDArray[np.float64], NDArray[np.float64]]]:
-        assert self.indicators is not None
-        expected = self.indicators.bin_shares(self.deciles)
+        expected = indicators.bin_shares(self.deciles)
         observed = between(shares[self.deciles])
         if len(expected) < 2:
             return {}, (expected, observed)
         if settings.n_cosines:
-            covariance = self.indicators.bin_covariance(self.deciles)
-            null = QuadraticForm.estimated(expected, covariance, self.indicators.n_cosines, n)
+            covariance = indicators.bin_covariance(self.deciles)
+            null = QuadraticForm.estimated(expected, covariance, indicators.n_cosines, n)
         else:
             null = QuadraticForm.independent(len(expected))
         told = stability(expected, observed, n, self.n_moments, null, settings.alpha)
@@ -274,12 +330,18 @@ def _strongest(indicators: QuantileIndicators, shares: NDArray[np.float64], n: i
         each = 2.0 * stdtr(degrees, -np.abs(t))
         strongest = int(each.argmin())
         beside = np.diagonal(indicators.covariance, 1) / np.sqrt(variance[1:] * variance[:-1])
-        told["p_value"] = supremum_p_value(each, beside, float(nu))
+        told["p_value"] = honest_p_value(supremum_p_value(each, beside, float(nu)), nu)
     else:
         strongest = int(np.abs(t).argmax())
     told["at"] = float(indicators.thresholds[strongest])
     told["direction"] = "higher" if t[strongest] < 0 else "lower" if t[strongest] > 0 else ""
     return told
+
+
+def _longer(n: int, m: int) -> Iterator[int]:
+    """Windows from a tenth longer to as long as the reference, each a tenth longer than the one before."""
+    while (n := n + max(n // 10, 1)) <= m:
+        yield n
 
 
 def stability(

@@ -63,9 +63,9 @@ class DriftDetector:
     correction : over columns; "fdr_by" holds the share of false claims under every dependence of the columns. Three quarters of
         the level are for columns, one for all together (:func:`huracan.mlops.shared_level.decided`).
     dependence : "auto", or "independent" for the exact test of rows without memory.
-    n_cosines : averaged in a long-run covariance, 8 to a tenth of the reference's moments. The mean of a window of n moments
-        sees the spectrum up to about 1/n, which is cosine 2 m/n of a reference of m. More cosines find more and, where
-        volatility clusters, alarm too often; fewer find less. 28 was measured to suit windows of a tenth of the reference.
+    n_cosines : averaged in a long-run covariance at most, 8 to a tenth of the reference's moments. A window of a tenth of the
+        reference is compared by 28, one of a quarter by 8 (:func:`huracan.mlops.column_tests.cosines_for`). More cosines find
+        more and, where volatility clusters, alarm too often; fewer find less.
     n_thresholds : quantiles looked at; their number plus one is a multiple of ``psi_bins``.
     multivariate : whether all numeric columns are also tested together.
     psi_bins : reference quantile bins of the population stability index.
@@ -141,7 +141,7 @@ class DriftDetector:
         def made_of(name: str) -> ReferenceColumn:
             values = rows.columns[name]
             if isinstance(values, np.ndarray):
-                return NumberReference.of(name, values, rows.moments, settings)
+                return NumberReference.of(name, values, rows.moments, settings, rows.codes)
             return CategoryReference.of(name, values, rows.moments, settings)
 
         made = dict(zip(rows.columns, self._each(made_of, list(rows.columns)), strict=True))
@@ -292,7 +292,7 @@ class DriftDetector:
         reference, values = self.reference_.columns[name], rows.columns[called]
         if isinstance(reference, NumberReference):
             assert isinstance(values, np.ndarray)
-            return reference.test(values, rows.moments, settings)
+            return reference.test(values, rows.moments, settings, rows.codes)
         assert not isinstance(values, np.ndarray)
         return reference.test(values, rows.moments, settings)
 

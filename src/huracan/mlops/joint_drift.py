@@ -82,10 +82,8 @@ class JointReference:
         d = len(names)
         axes = tuple(sorted({*range(min(_ENDS, d)), *range(max(0, d - _ENDS), d)}))
         made = cls(names, median, unit, (vectors / np.sqrt(values)).T, axes, ())
-        share = newer_moments.n / max(moments.n, 1)
-        mine = replace(settings, n_cosines=max(1, round(settings.n_cosines * share)) if settings.n_cosines else 0)
         scores = made._scores(rows[newer])
-        tests = (NumberReference.of(name, score, newer_moments, mine) for name, score in zip(made.test_names(), scores))
+        tests = (NumberReference.of(name, score, newer_moments, settings) for name, score in zip(made.test_names(), scores))
         return replace(made, tests=tuple(replace(test, sample=None) for test in tests))
 
     def test(self, columns: Mapping[str, NDArray[np.floating]], moments: Moments, settings: TestSettings) -> JointDrift:

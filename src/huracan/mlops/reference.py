@@ -17,6 +17,7 @@ from huracan.mlops.column_tests import FEWEST_COSINES, FEWEST_REFERENCE, LEVELS,
 from huracan.mlops.drift_report import ColumnKind
 from huracan.mlops.joint_drift import JointReference
 from huracan.mlops.symbol_shares import SymbolShares
+from huracan.mlops.usual_range import UsualRange
 from huracan.statistics.quantile_indicators import QuantileIndicators
 
 __all__ = ["REFERENCE_FILE", "Reference", "ReferenceColumn"]
@@ -89,7 +90,7 @@ class Reference:
         return replace(self, columns=columns, joint=joint, symbols=symbols, presence=presence, by_symbol=())
 
     def to_bytes(self) -> bytes:
-        """As JSON, arrays as base64 of little-endian float64: what is read back tests to the same bits."""
+        """As JSON, arrays as base64 of little-endian numbers: what is read back tests to the same bits."""
         told: dict[str, Any] = {"format": _FORMAT} | {name: getattr(self, name) for name in _PLAIN}
         told["by_symbol"] = [[_packed(part.shares), _packed(part.missing)] for part in self.by_symbol]
         told["columns"] = [_column_told(column) for column in self.columns.values()]
@@ -109,6 +110,7 @@ class Reference:
             if told["format"] != _FORMAT:
                 raise ValueError(f"format {told['format']} is not {_FORMAT}")
             columns = [_column_read(column) for column in told["columns"]]
+            _require_one_dependence(columns, int(told["n_cosines"]))
             joint = told["joint"]
             if joint is not None and not isinstance(joint, dict | str):
                 raise ValueError(f"the joint reference is a {type(joint).__name__}")
@@ -119,7 +121,7 @@ class Reference:
                 )
             return cls(
                 columns={column.name: column for column in columns},
-                joint=_joint_read(joint) if isinstance(joint, dict) else joint,
+                joint=_joint_read(joint, int(told["n_cosines"])) if isinstance(joint, dict) else joint,
                 recipe_hash=told["recipe_hash"],
                 n_rows=int(told["n_rows"]),
                 n_moments=int(told["n_moments"]),
@@ -162,14 +164,15 @@ def _column_told(column: ReferenceColumn) -> dict[str, Any]:
     told["deciles"] = column.deciles.tolist()
     if column.indicators is not None:
         found = column.indicators
-        upper = found.covariance[np.triu_indices(len(found.shares))]
         told["indicators"] = {
             "thresholds": _packed(found.thresholds),
             "shares": _packed(found.shares),
-            "covariance": _packed(upper),
-            "n_cosines": found.n_cosines,
+            "projections": _packed(found.projections, "<f4"),
             "n_moments": found.n_moments,
         }
+    if column.usual is not None:
+        reach = np.array([column.usual.median, column.usual.reach, float(column.usual.longest_still)])
+        told["usual"] = _packed(reach)
     return told
 
 
@@ -189,7 +192,15 @@ def _column_read(told: dict[str, Any]) -> ReferenceColumn:
         raise ValueError(f"column '{name}' has {len(quantiles)} quantiles, {LEVELS} were expected")
     if not 0.0 <= share <= 1.0 or not (variance > 0.0 or share in (0.0, 1.0)):
         raise ValueError(f"column '{name}' misses a share of {share:g} of its values with variance {variance:g}")
-    return NumberReference(name, n_moments, int(told["n_all"]), indicators, deciles, quantiles, constant, share, variance)
+    usual = None
+    if "usual" in told:
+        median, reach, still = _unpacked(told["usual"]).tolist()
+        if not (reach >= 0.0 and still >= 1.0):
+            raise ValueError(f"column '{name}' reaches {reach:g} from its median and stands still for {still:g} rows")
+        usual = UsualRange(median, reach, int(still))
+    return NumberReference(
+        name, n_moments, int(told["n_all"]), indicators, deciles, quantiles, constant, share, variance, usual
+    )
 
 
 def _categories_read(name: str, n_moments: int, told: dict[str, Any]) -> CategoryReference:
@@ -203,16 +214,18 @@ def _categories_read(name: str, n_moments: int, told: dict[str, Any]) -> Categor
 
 
 def _indicators_read(name: str, told: dict[str, Any]) -> QuantileIndicators:
-    thresholds, shares, upper = (_unpacked(told[part]) for part in ("thresholds", "shares", "covariance"))
+    thresholds, shares, projections = (
+        _unpacked(told["thresholds"]),
+        _unpacked(told["shares"]),
+        _unpacked(told["projections"], "<f4"),
+    )
     size = len(shares)
-    if len(thresholds) != size or len(upper) != size * (size + 1) // 2 or not size:
-        raise ValueError(f"column '{name}' has {len(thresholds)} thresholds, {size} shares and {len(upper)} covariances")
-    covariance = np.zeros((size, size))
-    covariance[np.triu_indices(size)] = upper
-    covariance += np.triu(covariance, 1).T
-    if not np.all((shares > 0) & (shares < 1)) or not np.all(np.diagonal(covariance) > 0):
-        raise ValueError(f"column '{name}' has shares or variances that are none")
-    return QuantileIndicators(thresholds, shares, covariance, _cosines_read(name, told), int(told["n_moments"]))
+    if len(thresholds) != size or not size or len(projections) % size:
+        raise ValueError(f"column '{name}' has {len(thresholds)} thresholds, {size} shares and {len(projections)} projections")
+    if not np.all((shares > 0) & (shares < 1)) or not np.isfinite(projections).all():
+        raise ValueError(f"column '{name}' has shares or projections that are none")
+    cosines = _cosines_read(name, {"n_cosines": len(projections) // size})
+    return QuantileIndicators(thresholds, shares, projections.reshape(cosines, size), int(told["n_moments"]))
 
 
 def _cosines_read(name: str, told: dict[str, Any]) -> int:
@@ -222,28 +235,37 @@ def _cosines_read(name: str, told: dict[str, Any]) -> int:
     return cosines
 
 
+def _require_one_dependence(columns: Sequence[ReferenceColumn], n_cosines: int) -> None:
+    """All columns rest on cosines, or none."""
+    for column in columns:
+        own = column if isinstance(column, CategoryReference) else column.indicators
+        if own is not None and (own.n_cosines > 0) != (n_cosines > 0):
+            raise ValueError(f"column '{column.name}' rests on {own.n_cosines} cosines, and the reference on {n_cosines}")
+
+
 def _joint_told(joint: JointReference) -> dict[str, Any]:
     arrays = {name: _packed(getattr(joint, name)) for name in ("median", "unit", "turn")}
     tests = [_column_told(test) for test in joint.tests]
     return {"columns": list(joint.columns), **arrays, "axes": list(joint.axes), "tests": tests}
 
 
-def _joint_read(told: dict[str, Any]) -> JointReference:
+def _joint_read(told: dict[str, Any], n_cosines: int) -> JointReference:
     names = tuple(str(name) for name in told["columns"])
     d = len(names)
     median, unit = _unpacked(told["median"]), _unpacked(told["unit"])
     turn = _unpacked(told["turn"]).reshape(d, d)
     axes = tuple(int(axis) for axis in told["axes"])
     tests = [_column_read(test) for test in told["tests"]]
+    _require_one_dependence(tests, n_cosines)
     if median.shape != (d,) or unit.shape != (d,) or len(tests) != len(axes) + 1 or any(not 0 <= axis < d for axis in axes):
         raise ValueError(f"the joint reference of {d} columns has {len(axes)} axes and {len(tests)} tests")
     numbers = tuple(test for test in tests if isinstance(test, NumberReference))
     return JointReference(names, median, unit, turn, axes, numbers)
 
 
-def _packed(array: NDArray[np.float64]) -> str:
-    return base64.b64encode(np.ascontiguousarray(array, "<f8").tobytes()).decode()
+def _packed(array: NDArray[np.float64], kind: str = "<f8") -> str:
+    return base64.b64encode(np.ascontiguousarray(array, kind).tobytes()).decode()
 
 
-def _unpacked(text: str) -> NDArray[np.float64]:
-    return np.frombuffer(base64.b64decode(text, validate=True), "<f8").astype(np.float64)
+def _unpacked(text: str, kind: str = "<f8") -> NDArray[np.float64]:
+    return np.frombuffer(base64.b64decode(text, validate=True), kind).astype(np.float64)

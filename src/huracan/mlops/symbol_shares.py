@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from huracan.mlops.categories import CategoryReference
 from huracan.mlops.column_tests import LEVELS, NumberReference
-from huracan.statistics.quantile_indicators import QuantileIndicators, never_too_steady
+from huracan.statistics.quantile_indicators import QuantileIndicators
 
 __all__ = ["SymbolShares"]
 
@@ -90,10 +90,9 @@ def _of_number(column: NumberReference, shares: NDArray[np.float64], missing: fl
     between = (shares > 0.0) & (shares < 1.0)
     if not between.any():  # of these symbols nearly all values lie between two thresholds, and nothing can be told of them
         return replace(column, indicators=None, deciles=np.zeros(0, np.intp), quantiles=np.zeros(0), n_moments=0)
-    covariance = _scaled(found.covariance, found.shares, shares, more)[np.ix_(between, between)]
-    covariance = never_too_steady(covariance, shares[between] * (1.0 - shares[between]))
+    projections = (found.projections * np.sqrt(_ratio(found.shares, shares) * more))[:, between]
     thresholds = found.thresholds[between]
-    kept = QuantileIndicators(thresholds, shares[between], covariance, found.n_cosines, found.n_moments)
+    kept = QuantileIndicators(thresholds, shares[between], projections, found.n_moments)
     deciles = (np.cumsum(between) - 1)[column.deciles[between[column.deciles]]].astype(np.intp)
     ends = column.quantiles[[0, -1]]
     low, high = np.where(np.isfinite(ends), ends, thresholds[[0, -1]])

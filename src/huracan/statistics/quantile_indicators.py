@@ -7,8 +7,8 @@ show in it, whatever the distribution of the values.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,9 +29,8 @@ class QuantileIndicators:
     Attributes
     ----------
     thresholds : (K,) ascending. shares : (K,) share of reference moments at or below each, strictly between 0 and 1.
-    covariance : (K, K) long-run: the number of moments times the covariance of their mean.
-    n_cosines : cosines it is the mean of; 0 where independence was assumed and nothing estimated.
-    n_moments : of the reference.
+    projections : (J, K) of the indicators on the lowest J cosines of time; J is 0 where independence was assumed and nothing
+        estimated. n_moments : of the reference.
 
     Examples
     --------
@@ -47,8 +46,7 @@ class QuantileIndicators:
 
     thresholds: NDArray[np.float64]
     shares: NDArray[np.float64]
-    covariance: NDArray[np.float64]
-    n_cosines: int
+    projections: NDArray[np.float64]
     n_moments: int
 
     @classmethod
@@ -73,17 +71,31 @@ class QuantileIndicators:
         thresholds = quantile_thresholds(ordered, n_thresholds)
         if not n_cosines:
             shares = ordered.share(thresholds)
-            return cls(thresholds, shares, independent_covariance(shares), 0, moments.n)
+            return cls(thresholds, shares, np.zeros((0, len(shares))), moments.n)
         bins = np.zeros(len(values), np.int16)  # a pass a threshold takes a fifth of a search a value
         for threshold in thresholds.astype(values.dtype):
             bins += values > threshold
         share, projection = bin_projections(bins, len(thresholds) + 1, moments, n_cosines)
-        shares = np.cumsum(share)[:-1]
-        covariance = independent_covariance(shares)
-        if n_cosines:
-            below = np.cumsum(projection, axis=1)[:, :-1]
-            covariance = never_too_steady(below.T @ below / n_cosines, np.diagonal(covariance))
-        return cls(thresholds, shares, covariance, n_cosines, moments.n)
+        return cls(thresholds, np.cumsum(share)[:-1], np.cumsum(projection, axis=1)[:, :-1], moments.n)
+
+    @property
+    def n_cosines(self) -> int:
+        """How many the covariance is the mean of."""
+        return len(self.projections)
+
+    def of_cosines(self, n_cosines: int) -> QuantileIndicators:
+        """With the lowest ``n_cosines`` alone: fewer see a slower part of the spectrum, with more error."""
+        if n_cosines >= self.n_cosines:
+            return self
+        return replace(self, projections=self.projections[:n_cosines])
+
+    @cached_property
+    def covariance(self) -> NDArray[np.float64]:
+        """(K, K) long-run: the number of moments times the covariance of their mean."""
+        independent = independent_covariance(self.shares)
+        if not self.n_cosines:
+            return independent
+        return never_too_steady(self.projections.T @ self.projections / self.n_cosines, np.diagonal(independent))
 
     def inflation(self) -> NDArray[np.float64]:
         """How many times more each share moves than that of independent rows (K,)."""
