@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,8 @@ def _of_one_symbol(run: SmallRun, home: Path, symbol: str) -> Mechanic:
         channels=(),
     )
     registry = pipeline.registry
+    if mechanic.name in registry.names():
+        return mechanic
     found, model = registry.get(NAME, version=1), registry.load(NAME, version=1)
     kept = {"provenance": found.provenance, "extras": found.extras, "attachments": registry.attachments(NAME, 1)}
     registry.register(model, found.info, name=mechanic.name, **kept)
@@ -115,3 +119,42 @@ def test_what_nobody_answers_for_leaves_the_pointer(champion: SmallRun, tmp_path
     mechanic.pipeline.registry.withdraw(NAME, "champion", reason="none for now")
     _turn(mechanic, champion, 1)
     assert _read(tmp_path / "home", "champion", "latest.json")["models"] == {}
+
+
+class _Killed(BaseException):
+    """The process is gone."""
+
+
+def test_killed_before_any_of_its_files_a_mechanic_leaves_what_it_leaves_otherwise(
+    champion: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lived(home: Path, death: int | None) -> dict[str, bytes]:
+        """Files after turns of two names, the second of which dies before so many files of its last turn, and begins again."""
+        one, two = alive(champion, home), _of_one_symbol(champion, home, ONE)
+        for mechanic in (one, two, one):
+            _turn(mechanic, champion, 0 if mechanic is one else 1)
+        written = []
+
+        def write(whole: Callable[..., None], path: Path, data: bytes, *, by: str) -> None:
+            if len(written) == death:
+                raise _Killed
+            whole(path, data, by=by)
+            written.append(path)
+
+        with monkeypatch.context() as dying:
+            for name in ("put_file", "_give_sign"):
+                dying.setattr(publishing, name, partial(write, getattr(publishing, name)))
+            if death is None:
+                _turn(two, champion, 30)  # on another day
+                assert len(written) == 2
+            else:
+                with pytest.raises(_Killed):
+                    _turn(two, champion, 30)
+        if death is not None:
+            _turn(_of_one_symbol(champion, home, ONE), champion, 30)
+        outbox = home / "outbox"
+        return {str(file.relative_to(outbox)): file.read_bytes() for file in outbox.rglob("*") if file.is_file()}
+
+    undisturbed = lived(tmp_path / "undisturbed", None)
+    for death in range(2):
+        assert lived(tmp_path / f"death-{death}", death) == undisturbed

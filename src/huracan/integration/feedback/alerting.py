@@ -7,14 +7,19 @@ from collections.abc import Mapping
 import sqlalchemy as sa
 
 from huracan.mlops.alerts import AlertLevel, Alerts
+from huracan.registry.statements import Statement
 from huracan.storage import Database
+from huracan.storage.feedback_tables import alerts as table
 
 __all__ = ["holds", "settle_alerts"]
+
+_C = table.c
+_HOLDING = Statement(sa.select(_C.id).where(_C.name == sa.bindparam("of", type_=sa.Text), _C.resolved_tick.is_(None)))
 
 
 def holds(database: Database, alerts: Alerts, kind: str) -> bool:
     """Whether an alert holds whose id begins with ``kind``."""
-    return any(one.id.startswith(f"{kind}:") for one in database.read(alerts.holding))
+    return any(row.id.startswith(f"{kind}:") for row in database.read(lambda connection: _HOLDING(connection, of=alerts.name)))
 
 
 def settle_alerts(

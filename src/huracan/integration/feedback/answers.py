@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from huracan.integration.feedback.lineup import Lineup
 from huracan.integration.feedback.loop_state import put_state
-from huracan.registry.statements import parsed
+from huracan.registry.statements import Statement, parsed
 from huracan.storage.feedback_tables import mechanic_state
 
 __all__ = ["ANSWERS", "answers_of", "answers_there", "keep_answers", "names_since"]
@@ -15,6 +15,12 @@ ANSWERS = "answers"
 """Key under which a name keeps who answers for which symbol."""
 _SILENT = 7 * 86_400_000
 """Milliseconds that a name's newest turn may lie behind that of another before nothing is told of it any more."""
+_C = mechanic_state.c
+_KEPT = Statement(
+    sa.select(_C.name, _C.value, _C.tick)
+    .where(_C.key == ANSWERS, _C.tick >= sa.bindparam("since", type_=sa.BigInteger))
+    .order_by(_C.name)
+)
 
 
 def answers_of(lineup: Lineup) -> dict[str, int]:
@@ -52,8 +58,7 @@ def answers_there(connection: sa.Connection) -> dict[str, tuple[str, int]]:
     ...     answers_there(connection)
     {'BTC': ('champion.BTC', 8), 'ETH': ('champion', 3)}
     """
-    c = mechanic_state.c
-    rows = connection.execute(sa.select(c.name, c.value, c.tick).where(c.key == ANSWERS)).all()
+    rows = _KEPT(connection, since=0)
     newest = max((row.tick for row in rows), default=0)
     told = [(row.name, parsed(row.value)) for row in rows if newest - row.tick <= _SILENT]
     found: dict[str, tuple[str, int]] = {}
@@ -65,5 +70,4 @@ def answers_there(connection: sa.Connection) -> dict[str, tuple[str, int]]:
 
 def names_since(connection: sa.Connection, tick: int) -> list[str]:
     """Names whose newest turn is not older than this, by the alphabet."""
-    c = mechanic_state.c
-    return list(connection.execute(sa.select(c.name).where(c.key == ANSWERS, c.tick >= tick).order_by(c.name)).scalars())
+    return [row.name for row in _KEPT(connection, since=tick)]

@@ -30,7 +30,7 @@ from huracan.logs import logger
 from huracan.market.schema import written_time
 from huracan.mlops.alerts import AlertLevel
 from huracan.model_registry import ModelRegistry
-from huracan.registry.statements import parsed
+from huracan.registry.statements import Statement, parsed
 from huracan.storage import from_json, to_json
 from huracan.storage.feedback_tables import challengers, drift_evidence, mechanic_ticks, policy_decisions
 from huracan.storage.folder_lock import held
@@ -49,6 +49,28 @@ _FILES = "files"
 _POINTER = Path("champion") / "latest.json"
 _DAY = 86_400_000
 _TIMES = ("date", "updated_at")
+_OF = sa.bindparam("of", type_=sa.Text)
+_SINCE, _UNTIL = (sa.bindparam(name, type_=sa.BigInteger) for name in ("since", "until"))
+_T, _D, _C, _V = mechanic_ticks.c, policy_decisions.c, challengers.c, model_versions.c
+_NEWEST = Statement(
+    sa.select(_T.report)
+    .where(_T.name == _OF, _T.tick >= _SINCE, _T.tick < _UNTIL, _T.finished.is_not(None))
+    .order_by(_T.tick.desc())
+    .limit(1)
+)
+_DECIDED = Statement(
+    sa.select(_D.tick, _D.symbol, _D.regime, _D.decision, _D.reason)
+    .where(_D.name == _OF, _D.tick >= _SINCE, _D.tick < _UNTIL)
+    .order_by(_D.tick, _D.symbol, _D.regime)
+)
+_WORKED = Statement(
+    sa.select(_C.id, _C.kind, _C.state, _C.version, _C.reason)
+    .where(_C.name == _OF, sa.or_(_C.decided.is_(None), _C.decided >= _SINCE))
+    .order_by(_C.requested, _C.id)
+)
+_VERSION = Statement(
+    sa.select(_V.digest, _V.run_id).where(_V.name == _OF, _V.version == sa.bindparam("number", type_=sa.Integer))
+)
 
 
 def heartbeat_of(name: str) -> Path:
@@ -124,13 +146,12 @@ def publish(registry: ModelRegistry, config: HuracanConfig, name: str, outbox: P
 
 def _pointer(connection: sa.Connection, registry: ModelRegistry, config: HuracanConfig, tick: int) -> dict[str, Any]:
     """The champion pointer as the Engine writes it: every symbol that some name's champion answers for, and no other."""
-    v = model_versions.c
     models: dict[str, str] = {}
     run_id = None
-    for symbol, (name, version) in sorted(answers_there(connection).items()):
-        find = sa.select(v.digest, v.run_id).where(v.name == name, v.version == version)
-        row = connection.execute(find).one_or_none()
-        if row is not None:
+    answers = sorted(answers_there(connection).items())
+    kept = {one: _VERSION.one(connection, of=one[0], number=one[1]) for one in {told for _, told in answers}}
+    for symbol, told in answers:
+        if (row := kept[told]) is not None:
             models[symbol] = str(registry.artifacts.path(row.digest).relative_to(registry.artifacts.folder.parent))
             run_id = row.run_id
     return {
@@ -145,23 +166,16 @@ def _pointer(connection: sa.Connection, registry: ModelRegistry, config: Huracan
 
 def _manifest(connection: sa.Connection, tick: int) -> dict[str, Any]:
     """What was decided on the day of the turn under every name that turned on it."""
-    t, d, c = mechanic_ticks.c, policy_decisions.c, challengers.c
     first, last = _day_of(tick)
     mechanics: dict[str, Any] = {}
     for name in names_since(connection, first):
-        newest = sa.select(t.report).where(t.name == name, t.tick >= first, t.tick < last, t.finished.is_not(None))
-        report = connection.execute(newest.order_by(t.tick.desc()).limit(1)).scalar_one_or_none()
-        if report is None:
-            continue
-        decided = sa.select(d.tick, d.symbol, d.regime, d.decision, d.reason)
-        decided = decided.where(d.name == name, d.tick >= first, d.tick < last).order_by(d.tick, d.symbol, d.regime)
-        worked = sa.select(c.id, c.kind, c.state, c.version, c.reason)
-        worked = worked.where(c.name == name, sa.or_(c.decided.is_(None), c.decided >= first)).order_by(c.requested, c.id)
-        mechanics[name] = {
-            "champions": parsed(report).get("champions", {}),
-            "decisions": [dict(row._mapping) for row in connection.execute(decided)],
-            "challengers": [dict(row._mapping) for row in connection.execute(worked)],
-        }
+        row = _NEWEST.one(connection, of=name, since=first, until=last)
+        if row is not None:
+            mechanics[name] = {
+                "champions": parsed(row.report).get("champions", {}),
+                "decisions": [one._asdict() for one in _DECIDED(connection, of=name, since=first, until=last)],
+                "challengers": [one._asdict() for one in _WORKED(connection, of=name, since=first)],
+            }
     return {"date": _day(tick), "updated_at": _written(tick), "mechanics": mechanics}
 
 
