@@ -11,6 +11,7 @@ from tests.integration.feedback.living import NAME, SmallRun, alive, opposite, s
 from huracan import Mechanic
 from huracan.errors import StorageError
 from huracan.integration.feedback import publishing
+from huracan.integration.feedback.alerting import settle_alerts
 from huracan.integration.feedback.challenger_log import (
     Challenger,
     ChallengerState,
@@ -19,7 +20,9 @@ from huracan.integration.feedback.challenger_log import (
     add_challenger,
     put_trial,
 )
+from huracan.mlops.alerts import AlertLevel, Alerts
 from huracan.registry.scopes import ALL
+from huracan.storage import Database
 
 
 class Kept:
@@ -114,6 +117,26 @@ def test_lost_skill_and_the_training_it_leads_to_are_told_and_end_with_the_champ
     registry.promote(NAME, 1, reason="by hand")
     turn(mechanic, champion, bars + 1)
     assert all(not id.startswith("skill") for id in _holding(mechanic))
+
+
+def test_what_holds_for_long_is_heard_of_when_it_becomes_more_urgent_or_once_a_while() -> None:
+    heard, hour = Kept(), 3_600_000
+    database = Database("sqlite://")
+    database.upgrade()
+    alerts = Alerts("btc", (heard,), repeat=hour)
+    for tick in range(100):
+        level = AlertLevel.WARNING if tick < 50 else AlertLevel.ERROR
+        with database.transaction() as connection:
+            now = {"champion": (level, "it fell.")} if tick < 90 else {}
+            settle_alerts(connection, alerts, "skill", now, tick=tick * hour, again=24 * hour)
+        alerts.send(database, tick=tick * hour)
+    assert [one["last"][8:13] for one in heard.got] == ["01 00", "02 00", "03 00", "03 02", "04 02", "04 02"]
+    assert heard.of("skill") == [
+        ("warning", "raised"),
+        *[("warning", "holds")] * 2,
+        *[("error", "holds")] * 2,
+        ("error", "resolved"),
+    ]
 
 
 def _holding(mechanic: Mechanic) -> list[str]:

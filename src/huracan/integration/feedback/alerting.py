@@ -23,17 +23,27 @@ def holds(database: Database, alerts: Alerts, kind: str) -> bool:
 
 
 def settle_alerts(
-    connection: sa.Connection, alerts: Alerts, kind: str, now: Mapping[str, tuple[AlertLevel, str]], *, tick: int
+    connection: sa.Connection,
+    alerts: Alerts,
+    kind: str,
+    now: Mapping[str, tuple[AlertLevel, str]],
+    *,
+    tick: int,
+    again: int = 0,
 ) -> None:
     """Raise what holds now, and end what held before, of the alerts whose id begins with ``kind``.
 
     Parameters
     ----------
     now : what it is about -> level and sentence; its id is ``kind:what``. tick : milliseconds UTC.
+    again : milliseconds before what held already, and is not more urgent by now, is raised again.
     """
     ids = {f"{kind}:{what}": said for what, said in now.items()}
-    for one in alerts.holding(connection):
-        if one.id.startswith(f"{kind}:") and one.id not in ids:
-            alerts.resolve(connection, one.id, tick=tick)
+    held = {one.id: one for one in alerts.holding(connection) if one.id.startswith(f"{kind}:")}
+    for id in sorted(set(held) - set(ids)):
+        alerts.resolve(connection, id, tick=tick)
+    levels = list(AlertLevel)
     for id, (level, sentence) in ids.items():
-        alerts.raise_(connection, id, level, sentence, tick=tick)
+        before = held.get(id)
+        if before is None or tick - before.last_tick >= again or levels.index(level) > levels.index(before.level):
+            alerts.raise_(connection, id, level, sentence, tick=tick)

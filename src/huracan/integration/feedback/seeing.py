@@ -25,7 +25,8 @@ __all__ = ["LOOKS", "looks_key", "see"]
 
 LOOKS = "looks"
 """Beginning of the keys under which is kept how many looks in a row saw each kind of evidence, by scope and champion."""
-_ALARM = "skill"
+_ALARM, _WEEK = "skill", 7 * 86_400_000
+"""What lost its skill may be without it for months: once a week is often enough to hear of it."""
 _SKILL = (EvidenceKind.SKILL_FALL, EvidenceKind.NO_SKILL)
 
 
@@ -67,7 +68,7 @@ def see(turn: Turn) -> Write | None:
     def write(connection: sa.Connection) -> None:
         put_evidence(connection, works.name, turn.tick, seen)
         put_state(connection, works.name, counted, turn.tick)
-        settle_alerts(connection, works.alerts, _ALARM, alarms, tick=turn.tick)
+        settle_alerts(connection, works.alerts, _ALARM, alarms, tick=turn.tick, again=_WEEK)
 
     return write
 
