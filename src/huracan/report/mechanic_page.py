@@ -53,7 +53,7 @@ def render_mechanic_page(content: MechanicContent) -> str:
             for row in listed["evidence"].iter_rows(named=True)
         ],
         alerts=[
-            {**row, "first": moment(row["first"]), "last": moment(row["last"]), "count": count(row["count"])}
+            {**row, "first": moment(row["first"]), "last": moment(row["last"]), "count": count(max(1, row["count"]))}
             for row in listed["alerts"].iter_rows(named=True)
         ],
         left_out={name: getattr(content, name).height - listed[name].height for name in listed},

@@ -172,7 +172,8 @@ def test_the_next_good_one_takes_the_place_of_a_predecessor_that_cannot_be_loade
     report = turn(mechanic, champion, 1)
     assert "It is on trial beside version 1 anew." in report.trials["champion"]
     [trial] = mechanic.works.database.read(lambda connection: trials_in(connection, NAME))
-    assert trial.before_version == 1 and trial.since == champion.end_of_training + HOUR
+    assert trial.before_version == 1 and trial.compared_since == champion.end_of_training + HOUR
+    assert trial.since == champion.end_of_training
     for bars in range(48, 400, 48):
         turn(mechanic, champion, bars)
         if mechanic.works.bench.holders() == {ALL: 1}:

@@ -105,7 +105,11 @@ class Challenger:
 
 @dataclass(frozen=True)
 class Trial:
-    """A champion that took over at ``since``, beside ``before_version``; ``monitor`` is the state of their comparison."""
+    """A champion that took over at ``since``, beside ``before_version``; ``monitor`` is the state of their comparison.
+
+    >>> Trial("btc", "", "", 3, 0, 1, TrialState.ON_TRIAL, "beside another from then on.", {"since": 7_200_000}).compared_since
+    7200000
+    """
 
     name: str
     symbol: str
@@ -121,6 +125,11 @@ class Trial:
     def scope(self) -> Scope:
         """For whom it answers."""
         return Scope(self.symbol, self.regime)
+
+    @property
+    def compared_since(self) -> int:
+        """From when on the two are compared: later than ``since`` where another took the place of the version before."""
+        return int(self.monitor.get("since", self.since))
 
 
 def challenger_id(name: str, scope: Scope, tick: int) -> str:

@@ -51,8 +51,10 @@ def compare(connection: sa.Connection, turn: Turn, known: pl.DataFrame) -> None:
     for trial in trials_in(connection, name):
         if trial.state is TrialState.ON_TRIAL and trial.before_version is not None:
             match = match_of(turn, trial.monitor, trial.version, trial.before_version)
-            _take(turn, match, known, trial, trial.version, trial.before_version, since=trial.since)
-            change_trial(connection, trial, monitor={"champion": trial.version, "state": match.to_json()})
+            since = trial.compared_since
+            _take(turn, match, known, trial, trial.version, trial.before_version, since=since)
+            monitor = {"champion": trial.version, "since": since, "state": match.to_json()}
+            change_trial(connection, trial, monitor=monitor)
 
 
 def match_of(turn: Turn, kept: Mapping[str, Any], champion: int, shadow: int) -> ShadowMatch:

@@ -77,7 +77,8 @@ def judge(turn: Turn) -> Write | None:
             reason = "It won, and by what has become known while promotions were frozen it is undecided again."
             change_challenger(connection, one.id, state=ChallengerState.SHADOW.value, reason=reason)
         for trial, (beside, why) in replaced:
-            change_trial(connection, trial, before_version=beside, since=turn.tick, monitor={}, reason=why)
+            change_trial(connection, trial, before_version=beside, monitor={"since": turn.tick})
+            tell_trial(connection, trial, turn.tick, TrialState.ON_TRIAL, why)
         for trial, verdict in tried:
             rolls = verdict.outcome is Outcome.ROLL_BACK
             state = TrialState.TO_ROLL_BACK if rolls else TrialState.SETTLED
@@ -167,7 +168,7 @@ def _of_trial(turn: Turn, trial: Trial, seen: list[Evidence]) -> Verdict | None:
         if one.kind is EvidenceKind.NO_SKILL and of_it and one.version_id == turn.works.bench.id_of(trial.version):
             return Verdict(Outcome.ROLL_BACK, one.sentence)
     match = match_of(turn, trial.monitor, trial.version, trial.before_version)
-    bars = (turn.tick - trial.since) // turn.bar
+    bars = (turn.tick - trial.compared_since) // turn.bar
     return match.trial(bars=bars, bars_allowed=turn.works.config.mechanic.watched_bars(turn.bar, on_trial=True))
 
 
