@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.feedback.living import HOUR, NAME, SmallRun, alive
+from tests.integration.feedback.living import HOUR, NAME, SmallRun, alive, turn
 
 from huracan import Mechanic, UnifiedMLPipeline
+from huracan.errors import StorageError
 from huracan.integration.feedback import publishing
 from huracan.integration.feedback.answers import ANSWERS, answers_there
 from huracan.integration.feedback.clock import SimulatedClock
@@ -18,6 +19,7 @@ from huracan.integration.feedback.feeds import FrameFeed
 from huracan.integration.feedback.loop_state import put_state
 from huracan.storage import Database, from_json
 from huracan.storage.folder_lock import lock
+from huracan.storage.whole_files import aside_of
 
 ONE, OTHER = "SIM01-USD", "SIM02-USD"
 
@@ -46,12 +48,6 @@ def _of_one_symbol(run: SmallRun, home: Path, symbol: str) -> Mechanic:
     return mechanic
 
 
-def _turn(mechanic: Mechanic, run: SmallRun, bars: int) -> Any:
-    assert isinstance(mechanic.clock, SimulatedClock)
-    mechanic.clock.set(run.end_of_training + bars * HOUR)
-    return mechanic.tick()
-
-
 def _read(home: Path, *names: str | Path) -> Any:
     return from_json((home / "outbox").joinpath(*names).read_text())
 
@@ -59,18 +55,18 @@ def _read(home: Path, *names: str | Path) -> Any:
 def test_of_several_names_each_symbols_champion_stays_in_the_pointer(champion: SmallRun, tmp_path: Path) -> None:
     home = tmp_path / "home"
     for_all = alive(champion, home)
-    _turn(for_all, champion, 0)
+    turn(for_all, champion, 0)
     digest = for_all.pipeline.registry.get(NAME, version=1).digest
     two = [_of_one_symbol(champion, home, symbol) for symbol in (ONE, OTHER)]
     own = two[0].pipeline.registry.get(two[0].name, version=1).digest
     assert own != digest
     for bars in (1, 2):
         for mechanic in two:
-            assert _turn(mechanic, champion, bars).predictions == 1
+            assert turn(mechanic, champion, bars).predictions == 1
             if bars == 2:
                 pointer = _read(home, "champion", "latest.json")["models"]
                 assert {symbol: path.endswith(own) for symbol, path in pointer.items()} == {ONE: True, OTHER: True}
-    _turn(for_all, champion, 3)  # its champion answers for all, and a symbol's own goes before it
+    turn(for_all, champion, 3)  # its champion answers for all, and a symbol's own goes before it
     assert all(path.endswith(own) for path in _read(home, "champion", "latest.json")["models"].values())
     day = next((home / "outbox").glob("2*/manifest.json"))
     assert list(from_json(day.read_text())["mechanics"]) == [NAME, f"{NAME}.{ONE}", f"{NAME}.{OTHER}"]
@@ -83,12 +79,12 @@ def test_of_several_names_each_symbols_champion_stays_in_the_pointer(champion: S
 def test_a_name_whose_files_are_missing_writes_them_whatever_others_wrote(champion: SmallRun, tmp_path: Path) -> None:
     home = tmp_path / "home"
     for_all, one = alive(champion, home), None
-    _turn(for_all, champion, 0)
+    turn(for_all, champion, 0)
     one = _of_one_symbol(champion, home, ONE)
-    _turn(one, champion, 0)
+    turn(one, champion, 0)
     before = {file: file.read_bytes() for file in (home / "outbox").rglob("*") if file.is_file()}
     (home / "outbox" / publishing.heartbeat_of(NAME)).unlink()
-    assert not _turn(for_all, champion, 0).done
+    assert not turn(for_all, champion, 0).done
     assert {file: file.read_bytes() for file in (home / "outbox").rglob("*") if file.is_file()} == before
 
 
@@ -96,8 +92,8 @@ def test_one_writes_at_a_time(champion: SmallRun, tmp_path: Path, monkeypatch: p
     monkeypatch.setattr("huracan.storage.folder_lock.PATIENCE", 0.0)
     mechanic = alive(champion, tmp_path / "home")
     with lock(tmp_path / "home" / ".publishing"):
-        assert "another Mechanic writes to" in _turn(mechanic, champion, 0).note
-    _turn(mechanic, champion, 0)
+        assert "another Mechanic writes to" in turn(mechanic, champion, 0).note
+    turn(mechanic, champion, 0)
     assert publishing.published_tick(tmp_path / "home" / "outbox", NAME) == champion.end_of_training
 
 
@@ -114,10 +110,10 @@ def test_a_name_that_was_given_up_is_not_told_any_more() -> None:
 
 def test_what_nobody_answers_for_leaves_the_pointer(champion: SmallRun, tmp_path: Path) -> None:
     mechanic = alive(champion, tmp_path / "home", mechanic={"train": "1d"})  # too little to train another one
-    _turn(mechanic, champion, 0)
+    turn(mechanic, champion, 0)
     assert list(_read(tmp_path / "home", "champion", "latest.json")["models"]) == [ONE, OTHER]
     mechanic.pipeline.registry.withdraw(NAME, "champion", reason="none for now")
-    _turn(mechanic, champion, 1)
+    turn(mechanic, champion, 1)
     assert _read(tmp_path / "home", "champion", "latest.json")["models"] == {}
 
 
@@ -132,7 +128,7 @@ def test_killed_before_any_of_its_files_a_mechanic_leaves_what_it_leaves_otherwi
         """Files after turns of two names, the second of which dies before so many files of its last turn, and begins again."""
         one, two = alive(champion, home), _of_one_symbol(champion, home, ONE)
         for mechanic in (one, two, one):
-            _turn(mechanic, champion, 0 if mechanic is one else 1)
+            turn(mechanic, champion, 0 if mechanic is one else 1)
         written = []
 
         def write(whole: Callable[..., None], path: Path, data: bytes, *, by: str) -> None:
@@ -145,16 +141,60 @@ def test_killed_before_any_of_its_files_a_mechanic_leaves_what_it_leaves_otherwi
             for name in ("put_file", "_give_sign"):
                 dying.setattr(publishing, name, partial(write, getattr(publishing, name)))
             if death is None:
-                _turn(two, champion, 30)  # on another day
+                turn(two, champion, 30)  # on another day
                 assert len(written) == 2
             else:
                 with pytest.raises(_Killed):
-                    _turn(two, champion, 30)
+                    turn(two, champion, 30)
         if death is not None:
-            _turn(_of_one_symbol(champion, home, ONE), champion, 30)
+            turn(_of_one_symbol(champion, home, ONE), champion, 30)
         outbox = home / "outbox"
         return {str(file.relative_to(outbox)): file.read_bytes() for file in outbox.rglob("*") if file.is_file()}
 
     undisturbed = lived(tmp_path / "undisturbed", None)
     for death in range(2):
         assert lived(tmp_path / f"death-{death}", death) == undisturbed
+
+
+def test_files_of_a_killed_turn_are_written_anew_and_what_it_left_half_written_goes(champion: SmallRun, tmp_path: Path) -> None:
+    mechanic = alive(champion, tmp_path / "home")
+    turn(mechanic, champion, 0)
+    outbox = tmp_path / "home" / "outbox"
+    whole = {file: file.read_bytes() for file in outbox.rglob("*") if file.is_file()}
+    heartbeat = outbox / publishing.heartbeat_of(NAME)
+    assert publishing.published_tick(outbox, mechanic.name) == champion.end_of_training
+    assert publishing.published_tick(outbox, "another") is None
+    of_another, pointer = aside_of(heartbeat, "another"), outbox / "champion" / "latest.json"
+    for left in (aside_of(heartbeat, mechanic.name), aside_of(pointer, mechanic.name), of_another):
+        left.write_bytes(b"{")
+    heartbeat.unlink()
+    assert not turn(mechanic, champion, 0).done
+    of_another.unlink()
+    assert {file: file.read_bytes() for file in outbox.rglob("*") if file.is_file()} == whole
+
+
+def test_files_are_written_at_each_turn_and_written_again_where_that_failed(
+    champion: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mechanic = alive(champion, tmp_path / "home")
+    outbox = tmp_path / "home" / "outbox"
+
+    def full(path: Path, data: bytes, *, by: str) -> None:
+        raise StorageError("the disk is full.")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(publishing, "put_file", full)
+        report = turn(mechanic, champion, 0)
+    assert report.done and report.note == "its files were not written: the disk is full."
+    assert not (outbox / "heartbeats").exists()
+    assert not turn(mechanic, champion, 0).done
+    pointer = from_json((outbox / "champion" / "latest.json").read_text())
+    assert set(pointer) == {"date", "run_id", "models", "default_costs_bps", "code_hash", "updated_at"}
+    assert list(pointer["models"]) == ["SIM01-USD", "SIM02-USD"]
+    assert (tmp_path / "home" / pointer["models"]["SIM01-USD"]).is_dir()
+    heartbeat = from_json((outbox / publishing.heartbeat_of(NAME)).read_text())
+    assert heartbeat["tick"] == champion.end_of_training and heartbeat["report"]["predictions"] == 2
+    assert len(list(outbox.glob("*/manifest.json"))) == 1
+    before = (outbox / "champion" / "latest.json").stat().st_mtime_ns
+    turn(mechanic, champion, 1)
+    assert (outbox / "champion" / "latest.json").stat().st_mtime_ns == before
