@@ -119,6 +119,21 @@ def test_a_first_champion_that_came_to_nothing_is_waited_after(champion: SmallRu
     assert "Train a first champion" in turn(mechanic, champion, 24).decisions["champion"]
 
 
+def test_where_what_was_trained_cannot_be_served_either_it_is_not_trained_again_every_turn(
+    champion: SmallRun, tmp_path: Path
+) -> None:
+    """As where a library that models need is gone: what is damaged here could be anything that keeps all of them away."""
+    mechanic = alive(champion, tmp_path / "home", retrain={"cool_down": "1d", "max_age": None})
+    second = _second(mechanic)
+    _first_asked_for(mechanic, ChallengerState.PROMOTED, champion.end_of_training - HOUR, version=second)
+    for version in (1, second):
+        _damage(mechanic, version)
+    report = turn(mechanic, champion, 0)
+    assert f"Wait: no champion of '{NAME}' can be served (version {second})" in report.decisions["champion"]
+    assert "after the last attempt to train one the next may be made at" in report.decisions["champion"]
+    assert "Train a first champion" in turn(mechanic, champion, 24).decisions["champion"]
+
+
 def test_files_that_were_only_touched_or_cannot_be_read_at_present_change_nothing(
     champion: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from huracan.errors import LeaseHeld, LeaseLost, StorageError
-from huracan.integration.feedback.lease import Lease, lease_holder
+from huracan.integration.feedback.lease import Lease, lease_holder, names_that_worked
 from huracan.storage import Database
 from huracan.storage.feedback_tables import mechanic_leases
 
@@ -34,6 +34,7 @@ def test_one_works_and_the_other_is_told_who(database: Database) -> None:
         with pytest.raises(LeaseHeld, match=rf"process {os.getpid()} on .* works as Mechanic 'btc' since .*60 s"):
             Lease(database, "btc").acquire()
         assert Lease(database, "eth").try_to_acquire()
+    assert names_that_worked(database) == ["btc", "eth"]
     assert Lease(database, "btc").try_to_acquire()
 
 
