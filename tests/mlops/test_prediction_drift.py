@@ -48,6 +48,24 @@ def test_evidence_says_which_way_and_that_it_is_not_strong_alone() -> None:
     assert same.evidence(name="btc", tick=9) == () and "are not shown to be distributed otherwise" in same.sentence
 
 
+@pytest.mark.parametrize("rho", [0.9, 0.98])
+def test_a_model_that_is_stuck_or_far_off_is_seen_however_long_its_scores_remember(rho: float) -> None:
+    reference = Reference.from_bytes(score_reference(scores(2_000, 1, rho)).to_bytes())
+    stuck = detect_prediction_drift(reference, np.zeros(168))
+    assert (
+        stuck.drifted and "as they never were out of fold" in stuck.sentence and "stands still for 168 rows" in stuck.sentence
+    )
+    far = detect_prediction_drift(reference, scores(168, 2, rho) + 1_000.0)
+    assert far.drifted and "3 times as far from the median as any value before" in far.sentence
+    (seen,) = far.evidence(name="btc", tick=9)
+    assert seen.p_value is None and seen.kind == EvidenceKind.PREDICTION
+
+
+def test_scores_that_remember_too_long_are_said_not_to_be_able_to_show_it() -> None:
+    found = detect_prediction_drift(score_reference(scores(2_000, 1, 0.99)), scores(60, 2, 0.99))
+    assert not found.drifted and not found.score.testable and "cannot be shown to drift by 60 moments" in found.sentence
+
+
 def test_rows_without_a_score_are_left_out_and_counted() -> None:
     reference = score_reference(panel(400, 1, "BTC"))
     window = panel(100, 2, "BTC")

@@ -47,6 +47,8 @@ class PredictionDrift:
         score = self.score
         rest = f" ({score.note})" if score.note else ""
         if score.p_value is None:
+            if self.drifted:
+                return f"the scores are as they never were out of fold: {score.note} ({self.report.n_current} moments)."
             return f"the scores could not be compared{rest}."
         seen = f"largest distance {score.statistic:.3f}, p = {score.p_value:.3g}, {self.report.n_current} moments"
         if not self.drifted:
