@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks import Section, markdown_table
 from benchmarks.drift_checks.processes import autoregression, garch, independent
-from benchmarks.drift_checks.sizes import MARKET, WINDOW, checked, columns_of, drawn
+from benchmarks.drift_checks.sizes import MARKET, WINDOW, columns_of, drawn, p_value_of
 from huracan.mlops import DriftDetector
 
 __all__ = ["power"]
@@ -37,7 +37,7 @@ def power() -> Section:
         detector = DriftDetector(multivariate=False)
         found = np.mean(
             [
-                checked(column.p_value) <= detector.alpha
+                p_value_of(column) <= detector.alpha
                 for before, now in drawn(process, REPETITIONS, window, change)
                 for column in columns_of(detector, before, now)
             ]

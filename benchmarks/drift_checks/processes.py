@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
-__all__ = ["Process", "absolute", "autoregression", "garch", "independent", "return_of", "volatility_of"]
+__all__ = ["Process", "absolute", "autoregression", "garch", "independent", "return_of", "sharing", "volatility_of"]
 
 Process = Callable[[np.random.Generator, int, int], NDArray[np.float64]]
 
@@ -30,15 +30,18 @@ def autoregression(rho: float) -> Process:
     return draw
 
 
-def garch(alpha: float, beta: float, *, degrees: float | None = None) -> Process:
-    """GARCH(1, 1) of variance 1, shocks normal or Student's t."""
+def garch(alpha: float, beta: float, *, degrees: float | None = None, correlation: float = 0.0) -> Process:
+    """GARCH(1, 1) of variance 1, shocks normal or Student's t, those of a moment correlated over the series."""
+
+    def shocks_of(rng: np.random.Generator, size: tuple[int, int]) -> NDArray[np.float64]:
+        if degrees is None:
+            return rng.standard_normal(size)
+        return rng.standard_t(degrees, size) * np.sqrt(1.0 - 2.0 / degrees)
 
     def draw(rng: np.random.Generator, repetitions: int, n: int) -> NDArray[np.float64]:
-        size = (n + _WARM // 3, repetitions)
-        if degrees is None:
-            shocks = rng.standard_normal(size)
-        else:
-            shocks = rng.standard_t(degrees, size) * np.sqrt(1.0 - 2.0 / degrees)
+        shocks = shocks_of(rng, (n + _WARM // 3, repetitions))
+        if correlation:
+            shocks = np.sqrt(1.0 - correlation) * shocks + np.sqrt(correlation) * shocks_of(rng, (len(shocks), 1))
         variance = np.ones(repetitions)
         values = np.empty_like(shocks)
         for t, shock in enumerate(shocks):
@@ -66,6 +69,16 @@ def volatility_of(process: Process, bars: int) -> Process:
 def return_of(process: Process, bars: int) -> Process:
     """Sum over the last ``bars`` values."""
     return lambda rng, repetitions, n: _summed(process(rng, repetitions, n + bars - 1), bars)
+
+
+def sharing(process: Process) -> Process:
+    """Half of each series' variance is of one that all share: correlation .5, of Gaussian processes the same process."""
+
+    def draw(rng: np.random.Generator, repetitions: int, n: int) -> NDArray[np.float64]:
+        drawn = process(rng, repetitions + 1, n)
+        return np.sqrt(0.5) * (drawn[1:] + drawn[:1])
+
+    return draw
 
 
 def _summed(values: NDArray[np.float64], bars: int) -> NDArray[np.float64]:

@@ -56,7 +56,7 @@ def test_a_model_that_is_stuck_or_far_off_is_seen_however_long_its_scores_rememb
         stuck.drifted and "as they never were out of fold" in stuck.sentence and "stands still for 168 rows" in stuck.sentence
     )
     far = detect_prediction_drift(reference, scores(168, 2, rho) + 1_000.0)
-    assert far.drifted and "3 times as far from the median as any value before" in far.sentence
+    assert far.drifted and "5 times as far from the median as any value before" in far.sentence
     (seen,) = far.evidence(name="btc", tick=9)
     assert seen.p_value is None and seen.kind == EvidenceKind.PREDICTION
 

@@ -5,22 +5,22 @@ from __future__ import annotations
 __all__ = ["honest_p_value"]
 
 _BEGINS, _POWER = 0.8, 0.7
-_FAR, _FAR_POWER = 1e-3, 0.6
+_FAR, _FAR_POWER = 3e-4, 0.5
 
 
 def honest_p_value(p_value: float, n_cosines: int) -> float:
     """Raise small p-values, for the long-run variance of clustered volatility is more uncertain than that of a t.
 
     Where indicators cluster, ``n_cosines`` squares are fewer independent ones than they are counted for, and a nominal 0.1 %
-    would be 0.4 % of unchanged GARCH windows. Below ``b = .8 / n_cosines`` a p-value becomes ``b (p / b) ** .7``, and below a
-    thousandth it is raised in this way once more: it is then right to about twice itself, and 5 % stays as it is where a window
-    is a tenth of its reference. Rising, continuous, and never below what comes in. The powers were fitted to GARCH windows
-    (``docs/drift.md``).
+    would be 0.4 % of unchanged GARCH windows. Below ``b = .8 / n_cosines`` a p-value becomes ``b (p / b) ** .7``, and
+    below .0003 it is raised in this way once more, to the power of .5: it is then right to about twice itself, and 5 % stays as
+    it is where a window is a tenth of its reference. Rising, continuous, and never below what comes in. The powers were fitted
+    to GARCH windows (``docs/drift.md``).
 
     Examples
     --------
     >>> [float(f"{honest_p_value(p, 28):.2g}") for p in (0.5, 0.05, 0.01, 1e-4, 1e-8)]
-    [0.5, 0.05, 0.014, 0.0007, 1.5e-05]
+    [0.5, 0.05, 0.014, 0.00055, 1.6e-05]
     """
     begins = _BEGINS / n_cosines
     if p_value < begins:

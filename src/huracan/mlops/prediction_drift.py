@@ -106,7 +106,7 @@ def detect_prediction_drift(reference: Reference, scores: Any, *, alpha: float =
     >>> detect_prediction_drift(reference, draw.standard_normal(300)).drifted
     False
     >>> detect_prediction_drift(reference, draw.standard_normal(300) + 0.5).sentence
-    'the scores are higher than out of fold (largest distance 0.210, p = 0.000866, 300 moments).'
+    'the scores are higher than out of fold (largest distance 0.210, p = 0.000787, 300 moments).'
     """
     rows, unanswered = _answered(scores)
     detector = DriftDetector.from_reference(reference, alpha=alpha, multivariate=False)
