@@ -15,9 +15,9 @@ from huracan.mlops.prediction_drift import SCORES_FILE
 
 
 def _rising(run: SmallRun) -> pl.DataFrame:
-    """The same candles, which rise by half a percent an hour after the end of training."""
+    """The same candles, which rise by one percent an hour after the end of training."""
     hours = (pl.col("ts").dt.epoch("ms") - run.end_of_training).clip(0) / HOUR
-    return run.candles.with_columns(pl.col("open", "high", "low", "close") * (hours * 0.005).exp())
+    return run.candles.with_columns(pl.col("open", "high", "low", "close") * (hours * 0.01).exp())
 
 
 def test_a_champion_of_a_run_keeps_how_its_scores_were_distributed(champion: SmallRun, tmp_path: Path) -> None:
