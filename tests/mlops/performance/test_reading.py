@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -216,6 +217,44 @@ def test_a_version_that_keeps_its_promise_is_called_different_as_rarely_as_it_sh
         table = beside_backtest(buckets_of(0.2 + noise[1_000:]), LiveExpectation.of(0.2 + noise[:900]))
         called += table["p_value"].fill_null(1.0)[0] < 0.05
     assert called <= 11  # 5 % of 100, and three standard errors
+
+
+@pytest.mark.parametrize(("alike", "buckets", "moments"), [(0.9, 25, 1), (0.9, 100, 1), (0.97, 25, 4)])
+def test_a_promise_kept_for_few_buckets_that_remember_is_not_called_broken(alike: float, buckets: int, moments: int) -> None:
+    """Promised on 600 moments, of which a bucket holds ``moments``; and a broken one is still found where that is possible."""
+    draw = np.random.default_rng(11)
+    called = decided = 0
+    for _ in range(100):
+        drawn = draw.standard_normal(800 + buckets * moments)
+        series = lfilter([math.sqrt(1.0 - alike**2)], [1.0, -alike], drawn)[200:]
+        try:
+            expected = LiveExpectation.of(series[:600])
+        except DataError:
+            continue
+        live = series[600:].reshape(buckets, moments).sum(axis=1)
+        p_value = beside_backtest(_as_buckets(live, moments), expected)["p_value"][0]
+        called, decided = called + (p_value is not None and p_value <= 0.05), decided + (p_value is not None)
+    assert called <= 0.05 * decided + 3.0 * math.sqrt(0.05 * 0.95 * max(decided, 1)), (called, decided)
+
+
+def test_an_edge_that_is_gone_is_called_so_on_a_week_of_buckets() -> None:
+    draw = np.random.default_rng(12)
+    row = beside_backtest(_as_buckets(draw.standard_normal((50, 4)).sum(axis=1), 4), promised(0.5)).row(0, named=True)
+    assert row["p_adjusted"] < 0.01 and row["high"] < 0.0
+
+
+def test_what_cannot_be_decided_says_what_it_is_worth() -> None:
+    walk = np.cumsum(np.random.default_rng(13).standard_normal(40))
+    note = beside_backtest(_as_buckets(walk, 1), promised(0.3))["note"][0]
+    assert re.fullmatch(r"not decidable: 40 buckets are worth [1-3] that do not hang together", note)
+
+
+def _as_buckets(sums: Any, moments: int) -> pl.DataFrame:
+    """Buckets of so many moments whose payoffs and net returns add up to ``sums``."""
+    same = {"version_id": 1, "symbol": "X", "regime": "", "hits": 0, "vetoed": 0, "payoff_squared": 1.0, "squared": 1.0}
+    same |= {"log_loss": 1.0, "cost": 0.0, "n": moments, "answered": moments}
+    frame = pl.DataFrame({"bucket": np.arange(len(sums)) * BUCKET, "payoff": sums, "net": sums, "gross": sums})
+    return frame.with_columns(**{name: pl.lit(value) for name, value in same.items()})
 
 
 def test_what_cannot_be_compared_says_why() -> None:

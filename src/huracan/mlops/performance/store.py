@@ -178,7 +178,10 @@ class PerformanceStore:
         """Live skill and net return a bar of a version beside what it promised, and whether they differ.
 
         Both are means of dependent series, so each has the error that its cosines give; the difference is tested with a t whose
-        degrees come from both (Satterthwaite), adjusted for the two figures (Holm).
+        degrees come from both (Satterthwaite), adjusted for the two figures (Holm). A few live buckets do not show how long
+        they remember: their error is never less than the promise's own spread gives for as many moments, and, where they are
+        worth fewer than 50 independent ones, than the upper end of their own memory gives. What cannot be decided says what it
+        is worth.
 
         Parameters
         ----------
