@@ -16,10 +16,11 @@ from benchmarks.drift_checks.sizes import sizes
 from benchmarks.drift_checks.speed import speed
 from benchmarks.drift_checks.together import together
 from benchmarks.drift_checks.whole_report import whole_report
+from benchmarks.drift_checks.window_lengths import window_lengths
 
 __all__ = ["main"]
 
-_CHECKS = (exactness, sizes, power, psi, many_features, together, whole_report, real_weeks, speed)
+_CHECKS = (exactness, sizes, window_lengths, power, psi, many_features, together, whole_report, real_weeks, speed)
 """Equality first, time last."""
 
 

@@ -21,7 +21,7 @@ from benchmarks.drift_checks.processes import (
 from huracan.mlops import DriftDetector
 from huracan.mlops.drift_report import ColumnDrift
 
-__all__ = ["MARKET", "REFERENCE", "WINDOW", "checked", "columns_of", "p_value_of", "sizes"]
+__all__ = ["MARKET", "REFERENCE", "TOGETHER", "WINDOW", "checked", "columns_of", "p_value_of", "sizes"]
 
 REFERENCE, WINDOW = 5_000, 500
 REPETITIONS, TOGETHER = 2_000, 100
