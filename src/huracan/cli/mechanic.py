@@ -269,6 +269,8 @@ def _print_status(found: MechanicStatus) -> None:
     if found.trials:
         tried = [(one.scope.written("champion"), one.version, one.before_version, one.state) for one in found.trials]
         print_table(("on trial", "version", "before", "state"), tried)
+    for sentence in found.bot.sentences:
+        typer.echo(sentence)
     for level, sentence in found.alerts:
         typer.echo(f"{level}: {sentence}")
 

@@ -158,6 +158,8 @@ def _lived(registry: ModelRegistry, held: ModelVersion, version_id: int) -> Mapp
     who = f"version {held.version} of '{held.name}'"
     if not n:
         return not_run(f"no outcome of {who} is known yet; huracan mechanic looks after it")
+    store = PerformanceStore(registry.database, held.name)
+    bot = store.account([version_id])
     said = f"{who} has lived through {n:,} outcomes since {time_text(first)} UTC: mean payoff {payoff / n:+.4f}"
     return {
         "model": held.name,
@@ -166,8 +168,9 @@ def _lived(registry: ModelRegistry, held: ModelVersion, version_id: int) -> Mapp
         "mean_payoff": payoff / n,
         "net_return": net,
         "since": first,
-        "against_backtest": PerformanceStore(registry.database, held.name).against_backtest(version_id),
-        "sentence": f"{said}, {net:+.2%} net of costs, summed over symbols.",
+        "against_backtest": store.against_backtest(version_id),
+        "bot": bot.to_dict(),
+        "sentence": " ".join([f"{said}, {net:+.2%} net of costs, summed over symbols.", *bot.sentences]),
     }
 
 

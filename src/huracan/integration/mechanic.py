@@ -19,12 +19,11 @@ from huracan.errors import ConfigError, LeaseLost, NotEnoughData
 from huracan.integration.feedback.answers import keep_answers
 from huracan.integration.feedback.asking import ask_versions
 from huracan.integration.feedback.candle_intake import CandleFeed
-from huracan.integration.feedback.challenger_log import AT_WORK, challengers_in, trials_in
 from huracan.integration.feedback.clock import Clock, StandingClock, SystemClock
 from huracan.integration.feedback.configured_feed import CANDLES, bar_wanted, feed_of, is_simulated
 from huracan.integration.feedback.deciding import decide
 from huracan.integration.feedback.feeds import StoreFeed
-from huracan.integration.feedback.lease import Lease, lease_holder
+from huracan.integration.feedback.lease import Lease
 from huracan.integration.feedback.looping import Stopped, work_on
 from huracan.integration.feedback.measuring import measure
 from huracan.integration.feedback.mechanic_report import MechanicReport, MechanicStatus, told_of
@@ -32,9 +31,10 @@ from huracan.integration.feedback.promoting import promote, roll_back
 from huracan.integration.feedback.publishing import OUTBOX, publish_or_tell, published_tick
 from huracan.integration.feedback.scoring import score_outcomes
 from huracan.integration.feedback.seeing import see
+from huracan.integration.feedback.standing import standing
 from huracan.integration.feedback.switch import Switch
 from huracan.integration.feedback.taking_candles import take_candles
-from huracan.integration.feedback.tick_log import OpenTick, TickLog, Write, last_tick
+from huracan.integration.feedback.tick_log import OpenTick, TickLog, Write
 from huracan.integration.feedback.training import train
 from huracan.integration.feedback.turn import Turn, Works
 from huracan.integration.feedback.verdicts import judge
@@ -235,25 +235,7 @@ class Mechanic:
 
     def status(self) -> MechanicStatus:
         """How it stands, as the database tells it; whoever works goes on undisturbed."""
-        works, name = self.works, self.name
-        held = lease_holder(works.database, name)
-        last = last_tick(works.database, name)
-        with works.database.reading(one_moment=True) as connection:
-            now = int(works.database.now(connection).timestamp() * 1_000)
-            holding = works.alerts.holding(connection)
-            under_way = challengers_in(connection, name, AT_WORK)
-            trials = trials_in(connection, name)
-        return MechanicStatus(
-            name=name,
-            working=held if held is not None and held.holds(now) else None,
-            last=None if last is None else MechanicReport.from_dict(last[1]),
-            unfinished=TickLog(works.database, name, require=_never, fence=0).unfinished(),
-            frozen=works.switch.state(),
-            champions={scope.written("champion"): version for scope, version in works.bench.holders().items()},
-            challengers=under_way,
-            trials=trials,
-            alerts=[(str(one.level), one.sentence) for one in holding],
-        )
+        return standing(self.works)
 
     def freeze(self, reason: str, *, actor: str) -> None:
         """Stop promotions and rollbacks from here on; predicting, scoring and training go on."""
@@ -393,7 +375,3 @@ def _slices(last: int | None, until: int, most: int) -> Iterator[int]:
 
 def _by_text(item: tuple[Scope, int]) -> tuple[str, str]:
     return item[0].symbol, item[0].regime
-
-
-def _never(connection: object) -> None:
-    raise LeaseLost("who only looks writes nothing.")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import sqlalchemy as sa
 from polars.testing import assert_frame_equal
 from tests.integration.feedback.living import HOUR, NAME, SmallRun, alive, opposite, rows, turn
 
@@ -15,6 +16,7 @@ from huracan.integration.feedback import asking
 from huracan.integration.feedback.feeds import FrameFeed, StoreFeed
 from huracan.integration.mechanic import Mechanic
 from huracan.serving.served import Served
+from huracan.storage.tables import live_trades
 
 SAID = "select symbol, ts, role, regime, score, position, vetoes from live_predictions order by version_id, symbol, ts"
 
@@ -156,6 +158,25 @@ def test_a_status_is_plain_json_and_disturbs_nobody(champion: SmallRun, tmp_path
     assert status.champions == {"champion": 1} and status.last is not None and status.last.predictions == 2
     plain = status.to_dict()
     assert plain["last"]["tick"] == champion.end_of_training and plain["working"]["name"] == NAME
+
+
+def test_a_status_tells_of_the_bots_fills_beside_the_opens_of_their_bars(champion: SmallRun, tmp_path: Path) -> None:
+    mechanic = alive(champion, tmp_path / "home")
+    turn(mechanic, champion, 0)
+    bar = champion.candles.filter(pl.col("ts").dt.epoch("ms") <= champion.end_of_training - 3 * HOUR).row(-1, named=True)
+    fill = {
+        "trade_id": "t",
+        "time": bar["ts"],
+        "symbol": bar["symbol"],
+        "side": "buy",
+        "size": 1.0,
+        "entry": bar["open"] * 1.001,
+    }
+    with mechanic.works.database.transaction() as connection:
+        connection.execute(sa.insert(live_trades).values(**fill, fees=0.1, model_id=f"{NAME}/1"))
+    bot = mechanic.status().bot
+    assert (bot.trades, bot.n_slipped) == (1, 1) and bot.slippage_bps == pytest.approx(10.0)
+    assert "10 bps worse than the open of their bar" in " ".join(mechanic.status().to_dict()["bot"]["sentences"])
 
 
 def test_a_champion_made_for_other_labels_is_not_used(champion: SmallRun, tmp_path: Path) -> None:

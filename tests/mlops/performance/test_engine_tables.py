@@ -5,9 +5,13 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import Any
 
+import polars as pl
+import pytest
 import sqlalchemy as sa
+from tests.mlops.performance.live_rows import HOUR
 
 from huracan.mlops import PerformanceStore
+from huracan.storage.feedback_tables import live_buckets
 from huracan.storage.tables import daily_equity, live_trades
 
 TRADE = ("trade_id", "time", "symbol", "side", "size", "entry", "exit", "fees", "net_pnl", "model_id")
@@ -97,3 +101,57 @@ def test_reading_writes_nothing(store: PerformanceStore) -> None:
         assert connection.execute(sa.text("select count(*) from live_trades")).scalar_one() == 1
     ran = {text.split()[0].upper() for text in said}
     assert "SELECT" in ran and ran <= {"SELECT", "BEGIN", "ROLLBACK"}
+
+
+@pytest.mark.parametrize(
+    ("time", "read"),
+    [
+        (1_762_862_400, True), (1_762_862_400_000, True), ("1762862400", True), ("1762862400000.0", True),
+        ("2025-11-11 12:00:00 UTC", True), ("2025-11-11T12:00:00Z", True), ("2025-11-11 12:00:00 +0000", True),
+        ("2025-11-11 12:00 GMT", True), ("2025-11-11 14:00:00 +02:00", True),
+        ("20240101", "may be a day without dashes or a number since 1970"), (42, "is no time"),
+        ("11/10/2025 12:00", "has a day and a month whose order is not known"), ("2025-13-99", "is no time"),
+    ],
+)  # fmt: skip
+def test_times_are_read_as_bots_write_them_and_refused_where_they_may_be_two(
+    store: PerformanceStore, time: Any, read: bool | str
+) -> None:
+    insert(store, "live_trades", trade_id="t", time=time, symbol="BTC-USD")
+    trades = store.trades()
+    if read is True:
+        assert trades.frame["time"].to_list() == [datetime(2025, 11, 11, 12, tzinfo=UTC)]
+    else:
+        assert trades.refused == {f"time {read}": 1}
+
+
+def test_fees_slippage_and_equity_are_told_beside_what_the_positions_made(store: PerformanceStore) -> None:
+    """By hand: entries at 101 (long) and 198 (short) where bars opened at 100 and 200 are 100 bps worse each."""
+    noon = datetime(2025, 11, 11, 12, tzinfo=UTC)
+    ms = round(noon.timestamp() * 1_000)
+    insert(store, "live_trades", trade_id="a", time=ms + 60_000, symbol="A", side="buy", size=2, entry=101, fees=0.5, net_pnl=3)
+    insert(store, "live_trades", trade_id="b", time=ms, symbol="B", side="sell", size=1, entry=198, fees=0.5, net_pnl=-1)
+    insert(store, "live_trades", trade_id="c", time=ms + 9 * HOUR, symbol="A", side="buy", entry=500)  # no bar of it
+    for day, nav in (("2025-11-11", 100.0), ("2025-11-12", 103.0)):
+        insert(store, "daily_equity", date=day, nav=nav, max_dd=0.02)
+    same = {"version_id": 7, "regime": "", "n": 1, "hits": 1, "answered": 1, "vetoed": 0, "payoff": 1.0, "payoff_squared": 1.0}
+    same |= {"squared": 1.0, "log_loss": 1.0, "gross": 0.0, "cost": 0.0}
+    with store.database.transaction() as connection:
+        for symbol, hours, net in (("A", 14, 0.04), ("B", 14, 0.02), ("A", 0, 0.5)):  # the last is of the first day
+            row = {**same, "symbol": symbol, "bucket": ms + hours * HOUR, "net": net}
+            connection.execute(sa.insert(live_buckets).values(**row))
+    opens = pl.DataFrame({"symbol": ["A", "A", "B"], "ts": [ms, ms + HOUR, ms], "open": [100.0, 110.0, 200.0]})
+    found = store.account([7], opens=opens)
+    assert (found.trades, found.net_pnl, found.fees, found.n_slipped) == (3, 2.0, 1.0, 2)
+    assert found.slippage_bps == pytest.approx(100.0)
+    assert found.fees_bps == pytest.approx(10_000 * 1.0 / 400.0)
+    assert found.equity_return == pytest.approx(0.03) and found.model_return == pytest.approx(0.03)
+    assert found.sentences == [
+        "The bot made 3 trades: net 2, fees 1 (25 bps of what was entered).",
+        "Its entries were 100 bps worse than the open of their bar (2 trades).",
+        "Its equity changed by +3.00% from 2025-11-11 to 2025-11-12; its model's positions made +3.00% net.",
+    ]
+    assert store.account().model_return is None
+
+
+def test_a_bot_that_wrote_nothing_has_nothing_to_tell(store: PerformanceStore) -> None:
+    assert store.account().sentences == []

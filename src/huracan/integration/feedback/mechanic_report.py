@@ -14,6 +14,7 @@ from huracan.integration.feedback.lease import LeaseHolder
 from huracan.integration.feedback.loop_state import read_state
 from huracan.integration.feedback.switch import Frozen
 from huracan.market.schema import written_time
+from huracan.mlops.performance.engine_account import EngineAccount
 from huracan.registry.scopes import Scope
 from huracan.registry.statements import Statement
 from huracan.storage import to_json
@@ -105,6 +106,7 @@ class MechanicStatus:
     working : who holds the lease, None where nobody works. last : report of the newest finished turn. unfinished : a turn that
         was begun and not finished, milliseconds UTC. frozen : the kill switch. champions : alias with scope -> version.
     challengers : those under way. trials : new champions on trial. alerts : ``(level, sentence)`` of those that hold.
+    bot : what the trading bot wrote of its trades and equity, beside what its model's positions made.
     """
 
     name: str
@@ -116,6 +118,7 @@ class MechanicStatus:
     challengers: Sequence[Challenger]
     trials: Sequence[Trial]
     alerts: Sequence[tuple[str, str]] = ()
+    bot: EngineAccount = field(default_factory=EngineAccount)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -129,6 +132,7 @@ class MechanicStatus:
             "challengers": [{**vars(one), "state": str(one.state)} for one in self.challengers],
             "trials": [{**vars(one), "state": str(one.state)} for one in self.trials],
             "alerts": [list(one) for one in self.alerts],
+            "bot": self.bot.to_dict(),
         }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -29,6 +30,11 @@ _TRADES: dict[str, Any] = {
     "net_pnl": pl.Float64,
     "model_id": pl.String,
 }
+_IN_2001, _IN_2100 = 1e9, 4_102_444_800.0
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_SLASHED = re.compile(r"\d{1,2}[/.]\d{1,2}[/.]\d{2,4}\b")
+_UTC_NAMED = re.compile(r"\s*(UTC|GMT)$", re.IGNORECASE)
+_BEFORE_ZONE = re.compile(r"(?<=\d)\s+(?=[+-]\d{2}:?\d{2}$)")
 _EQUITY: dict[str, Any] = {"date": pl.Date, **dict.fromkeys(("nav", "max_dd", "turnover", "fees_bps"), pl.Float64)}
 
 
@@ -163,13 +169,33 @@ def _side(value: Any) -> str | None:
 
 
 def _moment(value: Any) -> datetime | None:
+    """ISO 8601, also with a zone's name for UTC or a blank before its offset; or seconds or milliseconds since 1970."""
     if value is None:
         return None
+    text = str(value).strip()
+    if _NUMBER.fullmatch(text):
+        return _since_1970(text)
+    if _SLASHED.match(text):
+        raise _Rubbish("has a day and a month whose order is not known")
+    text = _BEFORE_ZONE.sub("", _UTC_NAMED.sub("+00:00", text))
     try:
-        moment = datetime.fromisoformat(str(value).strip())
+        moment = datetime.fromisoformat(text)
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
         raise _Rubbish("is no time") from None
+
+
+def _since_1970(text: str) -> datetime:
+    try:
+        number = float(text)
+    except ValueError:
+        raise _Rubbish("is no time") from None
+    for scale in (1.0, 1_000.0):  # as far as 2001 to 2100 a number of seconds is none of milliseconds
+        if _IN_2001 <= number / scale < _IN_2100:
+            return datetime.fromtimestamp(number / scale, UTC)
+    if re.fullmatch(r"(19|20)\d{6}(\d{4}|\d{6})?", text):
+        raise _Rubbish("may be a day without dashes or a number since 1970")
+    raise _Rubbish("is no time")
 
 
 def _date(value: Any) -> date | None:
