@@ -42,6 +42,16 @@ class Kept:
         return [(message["id"], message["state"]) for message in self.got]
 
 
+class Raises:
+    """Raises the same at each call."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def __call__(self, message: dict[str, Any]) -> None:
+        raise self.error
+
+
 @pytest.fixture
 def database() -> Iterator[Database]:
     database = Database("sqlite://")
@@ -164,6 +174,18 @@ def test_while_a_channel_is_down_the_others_hear_everything_and_the_urgent_first
         Told(database, up, down).tick(hour, ("artifact:BTC", ERROR, "v2 answers."))
     assert up.said[50] == ("artifact:BTC", "raised")
     assert len(up.got) == len(set(up.said)) == 61
+
+
+@pytest.mark.parametrize("error", [RuntimeError("boom"), ConnectionResetError("gone"), KeyError("text")])
+def test_a_channel_that_raises_anything_is_down_and_the_others_hear(database: Database, error: Exception) -> None:
+    broken, kept = Kept(), Kept()
+    told = Told(database, broken, kept)
+    broken.send = Raises(error)  # type: ignore[method-assign]
+    told.tick(0, ("a", WARNING, "a."), ("b", ERROR, "b."))
+    assert kept.said == [("b", "raised"), ("a", "raised")]
+    del broken.send
+    told.tick(1, ("a", WARNING, "a."), ("b", ERROR, "b."))
+    assert [id for id, _ in broken.said] == ["b", "a"] and len(kept.got) == 2
 
 
 def test_a_level_that_there_is_not_is_refused_and_stops_nothing(database: Database) -> None:

@@ -129,6 +129,7 @@ def test_a_long_memory_leaves_fewer_bins() -> None:
         (np.full(200, 0.5), np.arange(200), {}, DataError, "0"),
         (np.full(200, 0.5), np.arange(200) % 2, {"time": np.arange(10)}, DataError, "10 times for 200 probabilities"),
         (np.full(200, 0.5), np.arange(200) % 2, {"time": np.arange(200)[::-1]}, DataError, "rows go by time"),
+        (np.full(200, 0.5), np.arange(200) % 2, {"time": ["a"] * 200}, DataError, "times are <U1; datetimes, or numbers"),
         (np.full(200, 0.5), np.arange(200) % 2, {"n_bins": 0}, DataError, "n_bins is 0"),
         (np.full(200, 0.5), np.arange(200) % 2, {"alpha": 1.0}, DataError, "alpha"),
     ],

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from huracan.errors import ConfigError, DataError, DependencyMissing
+from huracan.errors import ConfigError, DataError, DependencyMissing, UnknownName
 from huracan.mlops import Metric, Metrics
 from huracan.mlops.metrics import _ALL
 
@@ -102,3 +102,29 @@ def test_the_client_is_loaded_only_by_who_measures() -> None:
 
     code = "import huracan.mlops, sys; huracan.mlops.RetrainPolicy; assert 'prometheus_client' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("port", [99_999, -1, True, "9108", None])
+def test_a_port_that_is_none_is_refused(port: Any) -> None:
+    with pytest.raises(ConfigError, match=r"the port for metrics is .*; a whole number from 0 to 65535 was expected"):
+        Metrics("btc").serve(port)
+
+
+def test_served_twice_is_refused_and_the_first_goes_on() -> None:
+    metrics = Metrics("btc")
+    port = metrics.serve(0)
+    try:
+        with pytest.raises(ConfigError, match=f"metrics of 'btc' are served at port {port} already"):
+            metrics.serve(0)
+    finally:
+        metrics.close()
+    assert metrics.serve(0) > 0
+    metrics.close()
+
+
+def test_a_metric_that_there_is_not_names_the_nearest() -> None:
+    metrics = Metrics("btc")
+    with pytest.raises(UnknownName, match="huracan_bars"):
+        metrics.add("huracan_bar")  # type: ignore[arg-type]
+    with pytest.raises(UnknownName, match="bogus"):
+        metrics.set("bogus", 1.0)  # type: ignore[arg-type]

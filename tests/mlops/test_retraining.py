@@ -423,3 +423,18 @@ def test_a_look_that_was_not_taken_neither_adds_nor_forgets() -> None:
 def test_a_bar_without_length_is_refused() -> None:
     with pytest.raises(DataError, match="a bar is 0 ms long"):
         PolicyHistory(bar=0)
+
+
+@pytest.mark.parametrize("name", ["skill", "doubling"])
+def test_what_is_neither_true_nor_false_is_refused(name: str) -> None:
+    with pytest.raises(DataError, match=f"{name} is 'no'; True or False was expected"):
+        RetrainPolicy(**{name: "no"})
+
+
+@pytest.mark.parametrize(
+    ("evidence", "tick", "what"),
+    [((), None, "the tick is None"), ((), 1.5, "the tick is 1.5"), (None, 5, "no list of Evidence"), (["a"], 5, "no list of")],
+)
+def test_what_is_no_evidence_and_no_tick_is_refused(evidence: Any, tick: Any, what: str) -> None:
+    with pytest.raises(DataError, match=what):
+        RetrainPolicy().decide(evidence, PolicyHistory(bar=1, trained_until=0), tick=tick)

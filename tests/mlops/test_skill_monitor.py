@@ -234,3 +234,21 @@ def test_without_positions_nothing_is_promised_of_net_returns() -> None:
     assert LiveExpectation.of(payoff, net=np.zeros(100)).net is None
     with pytest.raises(NotEnoughData, match="20"):
         LiveExpectation.of(payoff[:10])
+
+
+@pytest.mark.parametrize(
+    ("payoff", "moment", "what"),
+    [
+        (None, 1, "payoff of .* is None"),
+        ("x", 1, "is 'x'"),
+        (0.1, "2024", "moment of a payoff of .* is '2024'"),
+        (0.1, 1.5, "1.5"),
+    ],
+)
+def test_what_is_no_payoff_or_no_moment_is_refused_and_nothing_is_taken(payoff: Any, moment: Any, what: str) -> None:
+    watch = SkillMonitor(expected=0.1, spread=1.0).update(0.2, moment=0)
+    before = watch.to_json()
+    with pytest.raises(DataError, match=what):
+        watch.update(payoff, moment=moment)
+    assert watch.to_json() == before
+    assert watch.update(0.1, moment=1).n == 2

@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from huracan.errors import DataError
+from huracan.errors import DataError, HuracanError
 from huracan.logs import logger
 from huracan.mlops.alert_channels import Channel, LogChannel, NotSent
 from huracan.mlops.policy_history import time_text
@@ -192,9 +192,9 @@ class Alerts:
     def send(self, database: Database, *, tick: int) -> int:
         """Send what is due, outside of any transaction, and write who heard it; how many alerts every channel has by that.
 
-        The most urgent go first, at most 50 to each channel. A channel that fails is not tried again at this tick, so that a
-        webhook that is down costs one timeout. What it did not take stays due, and the other channels, which are known by their
-        places and kinds, do not hear it again for that, from another process neither.
+        The most urgent go first, at most 50 to each channel. A channel that fails, whatever it raises, is told in the log and
+        not tried again at this tick, so that a webhook that is down costs one timeout. What it did not take stays due, and the
+        other channels, which are known by their places and kinds, do not hear it again for that, from another process neither.
         """
         failed: set[str] = set()
         given: Counter[str] = Counter()
@@ -240,8 +240,13 @@ class Alerts:
             channel.send(message)
         except NotSent as error:
             logger().warning(str(error), alert=message["id"])
-            return False
-        return True
+        except Exception as error:  # noqa: BLE001 - a channel of somebody else's: others are to hear all the same
+            kind = type(channel).__name__
+            why = f"{kind} failed with {type(error).__name__}; the alert stays due."
+            logger().error(why, alert=message["id"], exc_info=not isinstance(error, HuracanError))
+        else:
+            return True
+        return False
 
     def _mark(self, connection: sa.Connection, done: Sequence[tuple[Alert, dict[str, Any], bool]], tick: int) -> None:
         for alert, heard, missed in done:

@@ -129,6 +129,8 @@ def detect_calibration_drift(
         raise DataError(f"n_bins is {n_bins}; at least 1 was expected.")
     said, came = np.asarray(probability, dtype=np.float64), np.asarray(hit, dtype=np.float64)
     calibration_table(said, came, 1)  # refuses what is no probability or no outcome
+    if time is not None and np.asarray(time).dtype.kind not in "iufM":
+        raise DataError(f"times are {np.asarray(time).dtype}; datetimes, or numbers, were expected.")
     moments = Moments.each_row(len(said)) if time is None else Moments.of(time)
     if moments.n_rows != len(said):
         raise DataError(f"there are {moments.n_rows} times for {len(said)} probabilities; equally many were expected.")

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any
 
-from huracan.errors import ConfigError, DataError, DependencyMissing
+from huracan.errors import ConfigError, DataError, DependencyMissing, nearest_name
 
 __all__ = ["Metric", "Metrics"]
 
@@ -59,6 +59,7 @@ _ALL: Mapping[Metric, tuple[str, str, tuple[str, ...]]] = {
     Metric.LEASE_HELD: (_GAUGE, "1 while this process holds the lease.", ()),
     Metric.FROZEN: (_GAUGE, "1 while promotions are frozen.", ()),
 }
+_MOST_PORT = 65_535
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 
 
@@ -99,6 +100,7 @@ class Metrics:
 
         Raises
         ------
+        UnknownName : there is no such metric.
         DataError : it is no counter, has other labels, or the amount is negative.
         """
         if amount < 0:
@@ -110,6 +112,7 @@ class Metrics:
 
         Raises
         ------
+        UnknownName : there is no such metric.
         DataError : it is no gauge, or has other labels.
         """
         self._of(metric, _GAUGE, labels, lambda one: one.set(value))
@@ -134,10 +137,16 @@ class Metrics:
         Raises
         ------
         DependencyMissing : ``prometheus_client`` is not installed.
-        ConfigError : the port is taken, or the address is not of this machine.
+        ConfigError : the port is none or taken, the address is not of this machine, or it is served already.
         """
         if self._client is None:
             raise DependencyMissing("metrics need prometheus_client; install it with: pip install 'huracan[metrics]'.")
+        if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= _MOST_PORT:
+            raise ConfigError(f"the port for metrics is {port!r}; a whole number from 0 to {_MOST_PORT} was expected.")
+        if self._server is not None:
+            raise ConfigError(
+                f"metrics of '{self.name}' are served at port {self._server.server_port} already; close() was expected before."
+            )
         try:
             self._server, _ = self._client.start_http_server(port, addr=address, registry=self._registry)
         except OSError as error:
@@ -152,6 +161,9 @@ class Metrics:
             self._server = None
 
     def _of(self, metric: Metric, kind: str, labels: Mapping[str, str], act: Any) -> None:
+        if metric not in _ALL:
+            raise nearest_name(str(metric), map(str, Metric), kind="metric")
+        metric = Metric(metric)
         is_a, what, names = _ALL[metric]
         if is_a != kind or set(labels) != set(names):
             given = ", ".join(sorted(labels)) or "none"

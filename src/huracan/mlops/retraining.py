@@ -130,6 +130,9 @@ class RetrainPolicy:
     def __post_init__(self) -> None:
         if self.data_drift not in get_args(DataDriftUse):
             raise DataError(f"data_drift is {self.data_drift!r}; 'never', 'with_prediction' or 'alone' was expected.")
+        for name in ("skill", "doubling"):
+            if not isinstance(getattr(self, name), bool):
+                raise DataError(f"{name} is {getattr(self, name)!r}; True or False was expected.")
         smallest = {"persistence": 1, "cool_down_bars": 0, "min_new_rows": 1, "budget": 0, "budget_window_bars": 1}
         for name, least in {**smallest, **({} if self.max_age_bars is None else {"max_age_bars": 1})}.items():
             value = getattr(self, name)
@@ -142,7 +145,15 @@ class RetrainPolicy:
         Parameters
         ----------
         evidence : what stands at this tick. history : of the same scope. tick : now, milliseconds UTC.
+
+        Raises
+        ------
+        DataError : the tick is no whole number, or something else than evidence was given.
         """
+        if isinstance(tick, bool) or not isinstance(tick, int):
+            raise DataError(f"the tick is {tick!r}; whole milliseconds UTC were expected.")
+        if evidence is None or not all(isinstance(one, Evidence) for one in evidence):
+            raise DataError("evidence is no list of Evidence; what a monitor's or report's evidence() gives was expected.")
         heard = [
             one for one in evidence if None in (one.version_id, history.version_id) or one.version_id == history.version_id
         ]
