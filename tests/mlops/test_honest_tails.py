@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from huracan.mlops.column_tests import cosines_for
-from huracan.mlops.honest_tails import honest_p_value
+from huracan.mlops.honest_tails import cosines_for, honest_p_value
 
 
 @pytest.mark.parametrize("n_cosines", [8, 14, 28])

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from huracan.mlops.column_tests import FEWEST_REFERENCE, FEWEST_WINDOW, TestSettings, stability
 from huracan.mlops.drift_report import ColumnDrift, DistributionPair
+from huracan.mlops.honest_tails import cosines_for, honest_p_value
 from huracan.mlops.unseen_values import UnseenValues
 from huracan.statistics.moments import Moments
 from huracan.statistics.quadratic_forms import QuadraticForm
@@ -35,7 +36,8 @@ class CategoryReference:
     ----------
     known : every category that came, most frequent first. bins : the number of its bin, of each: of more than 50 the rare
         ones share the last bin.
-    shares : (B,) of the bins. covariance : (B, B) long-run, of their indicators.
+    shares : (B,) of the bins. projections : (J, B) of their indicators on the lowest J cosines of time; J is 0 where rows were
+        taken as independent.
     """
 
     name: str
@@ -43,8 +45,7 @@ class CategoryReference:
     known: tuple[str, ...]
     bins: NDArray[np.intp]
     shares: NDArray[np.float64]
-    covariance: NDArray[np.float64]
-    n_cosines: int
+    projections: NDArray[np.float64]
 
     @classmethod
     def of(cls, name: str, values: pl.Series, moments: Moments, settings: TestSettings) -> CategoryReference:
@@ -56,10 +57,20 @@ class CategoryReference:
         n_bins = int(bins[-1]) + 1 if len(bins) else 0
         nu = settings.cosines(moments.n)
         shares, projection = bin_projections(bins[_numbers(filled, known)], max(n_bins, 1), moments, nu)
-        covariance = independent = np.diag(shares) - np.outer(shares, shares)
-        if nu:
-            covariance = never_too_steady(projection.T @ projection / nu, np.diagonal(independent))
-        return cls(name, moments.n, known, bins, shares, covariance, nu)
+        return cls(name, moments.n, known, bins, shares, projection.astype(np.float32).astype(np.float64))
+
+    @property
+    def n_cosines(self) -> int:
+        """That are kept; 0 where rows were taken as independent."""
+        return len(self.projections)
+
+    def covariance(self, n_cosines: int) -> NDArray[np.float64]:
+        """(B, B) long-run, of the indicators of the bins, by the lowest ``n_cosines``."""
+        independent = np.diag(self.shares) - np.outer(self.shares, self.shares)
+        lowest = self.projections[:n_cosines]
+        if not len(lowest):
+            return independent
+        return never_too_steady(lowest.T @ lowest / len(lowest), np.diagonal(independent))
 
     def test(self, values: pl.Series, moments: Moments, settings: TestSettings) -> tuple[ColumnDrift, DistributionPair | None]:
         """A window's categories in order of time; ``q_value`` is left open."""
@@ -95,8 +106,10 @@ class CategoryReference:
 
     def _test_shares(self, observed: NDArray[np.float64], n: int, settings: TestSettings) -> tuple[dict[str, Any], list[str]]:
         """Chi-square of bins that hold enough separate events; the others are one."""
+        nu = min(self.n_cosines, cosines_for(self.n_moments, n))
+        every = self.covariance(nu)
         spread = self.shares * (1.0 - self.shares)
-        inflation = np.divide(np.diagonal(self.covariance), spread, out=np.ones_like(spread), where=spread > 0)
+        inflation = np.divide(np.diagonal(every), spread, out=np.ones_like(spread), where=spread > 0)
         few = n * self.shares / np.maximum(inflation, 1.0) < _FEWEST_EXPECTED
         few[self.shares.argmax()] = False
         if few.sum() == 1 and len(few) > 2:  # one rare bin joins the rarest of the others
@@ -104,15 +117,16 @@ class CategoryReference:
         group = np.cumsum(~few) - 1
         group[few] = int((~few).sum())
         joined = np.eye(int(group.max()) + 1)[group]
-        expected, seen, covariance = self.shares @ joined, observed @ joined, joined.T @ self.covariance @ joined
+        expected, seen, covariance = self.shares @ joined, observed @ joined, joined.T @ every @ joined
         if len(expected) < 2:
             return {}, ["one category holds nearly all of the reference; there is no share to test"]
         independent = QuadraticForm.independent(len(expected))
         null = independent
         if settings.n_cosines:
-            null = QuadraticForm.estimated(expected, covariance, self.n_cosines, n)
+            null = QuadraticForm.estimated(expected, covariance, nu, n)
         square = float(((seen - expected) ** 2 / expected).sum()) / (1.0 / n + 1.0 / self.n_moments)
-        told: dict[str, Any] = {"statistic": square, "p_value": null.p_value(square), "n_eff": null.effective(n, len(expected))}
+        p_value = null.p_value(square) if not settings.n_cosines else honest_p_value(null.p_value(square), nu)
+        told: dict[str, Any] = {"statistic": square, "p_value": p_value, "n_eff": null.effective(n, len(expected))}
         return told | stability(expected, seen, n, self.n_moments, null, settings.alpha), []
 
     def bin_of(self, values: pl.Series) -> NDArray[np.intp]:

@@ -12,29 +12,26 @@ from numpy.typing import NDArray
 from scipy.special import stdtr
 
 from huracan.mlops.drift_report import ColumnDrift, DistributionPair
-from huracan.mlops.honest_tails import honest_p_value
+from huracan.mlops.honest_tails import FEWEST_COSINES, cosines_for, honest_p_value
+from huracan.mlops.missing_share import MissingShare
 from huracan.mlops.unseen_values import UnseenValues
 from huracan.mlops.usual_range import UsualRange
 from huracan.statistics.kolmogorov_limits import limiting_p_value
 from huracan.statistics.kolmogorov_smirnov import kolmogorov_smirnov, lattice_p_value
 from huracan.statistics.moments import Moments
 from huracan.statistics.quadratic_forms import QuadraticForm
-from huracan.statistics.quantile_indicators import QuantileIndicators, between, bin_projections
-from huracan.statistics.sample_checks import never_zero
+from huracan.statistics.quantile_indicators import QuantileIndicators, between
 from huracan.statistics.supremum import supremum_p_value
 from huracan.statistics.weighted_sample import WeightedSample
 
-__all__ = ["FEWEST_COSINES", "FEWEST_REFERENCE", "FEWEST_WINDOW", "LEVELS", "NumberReference", "TestSettings"]
+__all__ = ["FEWEST_REFERENCE", "FEWEST_WINDOW", "LEVELS", "NumberReference", "TestSettings"]
 
 FEWEST_REFERENCE, FEWEST_WINDOW = 200, 20
 """Moments that a reference and a window need at least."""
 
-FEWEST_COSINES = 8
-"""That a long-run covariance is averaged over."""
 LEVELS = 401
 """Quantiles that are kept of a reference."""
 
-_COSINES_A_WINDOW, _COSINES_LESS = 3.5, 7.0
 _DRAWN = 4
 _FEWEST_EVENTS = 1.5
 _EXACT = 10_000
@@ -57,18 +54,6 @@ class TestSettings:
         return 0 if not self.n_cosines else max(FEWEST_COSINES, min(self.n_cosines, n_moments // 10))
 
 
-def cosines_for(m: int, n: int) -> int:
-    """Cosines by which a window of n moments is compared with a reference of m, at most.
-
-    The mean of n moments sees the spectrum up to about 1/n, which is cosine 2 m/n. Fewer are used, since a window that is a
-    quarter of its reference is judged far too hard by those where volatility clusters: 28 at ten to one, 8 from four to one.
-
-    >>> cosines_for(5_000, 500), cosines_for(4_000, 500), cosines_for(672, 168)
-    (28, 21, 8)
-    """
-    return max(FEWEST_COSINES, round(_COSINES_A_WINDOW * m / max(n, 1) - _COSINES_LESS))
-
-
 @dataclass(frozen=True, eq=False)
 class NumberReference:
     """A numeric column of the reference.
@@ -79,20 +64,17 @@ class NumberReference:
     deciles : which thresholds bound the bins of the PSI.
     quantiles : (401,) from the smallest to the largest. spread : interquartile range over 1.349.
     usual : how far out, and how long still, it has ever been; None without indicators.
-    n_moments : with a value. n_all : with or without. missing_share, missing_variance : of the moments without, and its
-        long-run variance.
+    n_moments : with a value. missing : share of those without.
     sample : all values in order, in the memory of the process that fitted; what is stored does without.
     """
 
     name: str
     n_moments: int
-    n_all: int
     indicators: QuantileIndicators | None
     deciles: NDArray[np.intp]
     quantiles: NDArray[np.float64]
     constant: float | None
-    missing_share: float
-    missing_variance: float
+    missing: MissingShare
     usual: UsualRange | None = None
     sample: WeightedSample | None = field(default=None, repr=False)
 
@@ -106,21 +88,21 @@ class NumberReference:
         codes: NDArray[np.integer] | None = None,
     ) -> NumberReference:
         """From values in order of time, NaN where missing; ``codes`` says whose each row is where there are several symbols."""
-        n_all, share, variance = moments.n, 0.0, 0.0
+        missing = MissingShare.none(moments.n)
         ordered = _in_order(values, moments)
         if ordered is None:
             gone = np.isnan(values)
-            share, variance = _missing(gone, moments, settings)
+            missing = MissingShare.of(gone, moments, settings.cosines(moments.n))
             values, moments, codes = values[~gone], moments.kept(~gone), None if codes is None else codes[~gone]
             ordered = _in_order(values, moments)
         n = moments.n
         empty = np.zeros(0, np.intp)
         if n < FEWEST_REFERENCE:
-            return cls(name, n, n_all, None, empty, np.zeros(0), None, share, variance)
+            return cls(name, n, None, empty, np.zeros(0), None, missing)
         assert ordered is not None
         sample, quantiles = ordered, ordered.quantiles(LEVELS - 1)
         if sample.values[0] == sample.values[-1]:
-            return cls(name, n, n_all, None, empty, quantiles, float(sample.values[0]), share, variance, None, sample)
+            return cls(name, n, None, empty, quantiles, float(sample.values[0]), missing, None, sample)
         indicators = QuantileIndicators.of(
             values,
             moments,
@@ -131,9 +113,7 @@ class NumberReference:
         deciles = _bounds(sample.quantiles(settings.psi_bins)[1:-1], indicators.thresholds)
         kept = indicators.projections.astype(np.float32).astype(np.float64)  # as they are stored, so that both test alike
         usual = UsualRange.of(values, sample, codes)
-        return cls(
-            name, n, n_all, replace(indicators, projections=kept), deciles, quantiles, None, share, variance, usual, sample
-        )
+        return cls(name, n, replace(indicators, projections=kept), deciles, quantiles, None, missing, usual, sample)
 
     @property
     def spread(self) -> float:
@@ -153,9 +133,9 @@ class NumberReference:
         notes: list[str] = []
         missing_p, plain = None, False
         current = _in_order(values, moments)
-        if current is None or self.missing_share:
+        if current is None or self.missing.share:
             gone = np.isnan(values)
-            missing_p, plain, said = self._test_missing(gone, moments, settings)
+            missing_p, plain, said = self.missing.test(gone, moments, settings.tail_events)
             notes.append(said)
             values, moments, codes = values[~gone], moments.kept(~gone), None if codes is None else codes[~gone]
             current = _in_order(values, moments)
@@ -295,27 +275,6 @@ class NumberReference:
                 moved = reference.wasserstein(current) / self.spread
         return moved if np.isfinite(moved) else None
 
-    def _test_missing(
-        self, gone: NDArray[np.bool_], moments: Moments, settings: TestSettings
-    ) -> tuple[float | None, bool, str]:
-        """p-value of the share of missing values, whether it is a change by itself, and what to say."""
-        n = moments.n
-        weights = moments.weights()
-        every = bool(gone.all())
-        share = 1.0 if every else float(gone.mean()) if weights is None else float(weights @ gone) / n
-        said = f"missing: {share:.1%} of the window, {self.missing_share:.1%} of the reference"
-        m = self.n_all
-        if self.missing_share == 1.0:
-            return None, not every, said
-        if self.missing_share == 0.0:
-            unseen = UnseenValues.of(gone, moments, n_reference=m)
-            return unseen.p_value, unseen.plain, said
-        ratio = self.missing_variance / (self.missing_share * (1.0 - self.missing_share))
-        t = (share - self.missing_share) / np.sqrt(self.missing_variance * (1.0 / n + 1.0 / m))
-        events = n * min(self.missing_share, 1.0 - self.missing_share) / ratio
-        degrees = max(_FEWEST_EVENTS, min(settings.cosines(m) or np.inf, settings.tail_events * events))
-        return float(never_zero(2.0 * stdtr(degrees, -abs(t)))), every, said
-
 
 def _strongest(indicators: QuantileIndicators, shares: NDArray[np.float64], n: int, tail_events: float) -> dict[str, Any]:
     """p-value of the largest studentised distance at the thresholds, where it is, and what the window is worth."""
@@ -379,13 +338,3 @@ def _in_order(values: NDArray[np.floating], moments: Moments) -> WeightedSample 
     """The sample; None where a value is missing: NaN comes last in order."""
     sample = WeightedSample.of(values, None if moments.even else moments.weights())
     return None if len(values) and np.isnan(sample.values[-1]) else sample
-
-
-def _missing(gone: NDArray[np.bool_], moments: Moments, settings: TestSettings) -> tuple[float, float]:
-    """Share of missing values, and its long-run variance."""
-    if gone.all():
-        return 1.0, 0.0
-    share, projection = bin_projections(gone.astype(np.intp), 2, moments, settings.cosines(moments.n))
-    independent = float(share[0] * share[1])
-    estimated = float((projection[:, 1] ** 2).mean()) if len(projection) else independent
-    return float(share[1]), max(estimated, independent / 4)

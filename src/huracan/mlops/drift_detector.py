@@ -11,7 +11,7 @@ import numpy as np
 
 from huracan.errors import DataError, NotEnoughData
 from huracan.mlops.categories import CategoryReference
-from huracan.mlops.column_tests import FEWEST_COSINES, FEWEST_REFERENCE, FEWEST_WINDOW, NumberReference, TestSettings
+from huracan.mlops.column_tests import FEWEST_REFERENCE, FEWEST_WINDOW, NumberReference, TestSettings
 from huracan.mlops.drift_columns import (
     ColumnMatch,
     matched_columns,
@@ -22,6 +22,7 @@ from huracan.mlops.drift_columns import (
 from huracan.mlops.drift_report import ColumnDrift, DistributionPair, DriftReport, JointDrift
 from huracan.mlops.drift_rows import DriftRows, read_rows
 from huracan.mlops.drift_symbols import common_symbols
+from huracan.mlops.honest_tails import FEWEST_COSINES
 from huracan.mlops.joint_drift import JointReference
 from huracan.mlops.reference import Reference, ReferenceColumn
 from huracan.mlops.shared_level import decided
@@ -64,7 +65,7 @@ class DriftDetector:
         the level are for columns, one for all together (:func:`huracan.mlops.shared_level.decided`).
     dependence : "auto", or "independent" for the exact test of rows without memory.
     n_cosines : averaged in a long-run covariance at most, 8 to a tenth of the reference's moments. A window of a tenth of the
-        reference is compared by 28, one of a quarter by 8 (:func:`huracan.mlops.column_tests.cosines_for`). More cosines find
+        reference is compared by 28, one of a quarter by 8 (:func:`huracan.mlops.honest_tails.cosines_for`). More cosines find
         more and, where volatility clusters, alarm too often; fewer find less.
     n_thresholds : quantiles looked at; their number plus one is a multiple of ``psi_bins``.
     multivariate : whether all numeric columns are also tested together.
@@ -269,7 +270,7 @@ class DriftDetector:
                 return ColumnDrift(name, kinds[name], drifted=True, note="missing in the window"), None
             if name in other_kind:
                 reference = self.reference_.columns[name]
-                empty = isinstance(reference, NumberReference) and reference.missing_share == 1.0
+                empty = isinstance(reference, NumberReference) and reference.missing.share == 1.0
                 known = "no value at all" if empty else f"a {kinds[name]}"
                 note = f"{known} in the reference and a {rows.kind(name)} in the window"
                 return ColumnDrift(name, kinds[name], drifted=True, note=note), None

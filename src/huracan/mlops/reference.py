@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from huracan.errors import ArtifactError
 from huracan.mlops.categories import CategoryReference
-from huracan.mlops.column_tests import FEWEST_COSINES, FEWEST_REFERENCE, LEVELS, NumberReference
+from huracan.mlops.column_tests import FEWEST_REFERENCE, LEVELS, NumberReference
 from huracan.mlops.drift_report import ColumnKind
+from huracan.mlops.honest_tails import FEWEST_COSINES
 from huracan.mlops.joint_drift import JointReference
+from huracan.mlops.missing_share import MissingShare
 from huracan.mlops.symbol_shares import SymbolShares
 from huracan.mlops.usual_range import UsualRange
 from huracan.statistics.quantile_indicators import QuantileIndicators
@@ -152,14 +154,14 @@ def _column_told(column: ReferenceColumn) -> dict[str, Any]:
             "kind": "category",
             "name": column.name,
             "n_moments": column.n_moments,
-            "n_cosines": column.n_cosines,
             "known": list(column.known),
             "bins": column.bins.tolist(),
             "shares": _packed(column.shares),
-            "covariance": _packed(column.covariance),
+            "projections": _packed(column.projections, "<f4"),
         }
-    told: dict[str, Any] = {"kind": "number", "name": column.name, "n_moments": column.n_moments, "n_all": column.n_all}
-    told |= {"missing": [column.missing_share, column.missing_variance], "quantiles": _packed(column.quantiles)}
+    told: dict[str, Any] = {"kind": "number", "name": column.name, "n_moments": column.n_moments}
+    gone = column.missing
+    told |= {"missing": [gone.share, gone.n_moments, _packed(gone.projections, "<f4")], "quantiles": _packed(column.quantiles)}
     told |= {"constant": None if column.constant is None else _packed(np.array([column.constant]))}
     told["deciles"] = column.deciles.tolist()
     if column.indicators is not None:
@@ -180,7 +182,8 @@ def _column_read(told: dict[str, Any]) -> ReferenceColumn:
     name, n_moments = str(told["name"]), int(told["n_moments"])
     if told["kind"] == "category":
         return _categories_read(name, n_moments, told)
-    share, variance = map(float, told["missing"])
+    share, n_all, projections = told["missing"]
+    missing = MissingShare(float(share), int(n_all), _unpacked(projections, "<f4"))
     constant = None if told["constant"] is None else float(_unpacked(told["constant"])[0])
     quantiles = _unpacked(told["quantiles"])
     indicators = _indicators_read(name, told["indicators"]) if "indicators" in told else None
@@ -190,27 +193,28 @@ def _column_read(told: dict[str, Any]) -> ReferenceColumn:
         raise ValueError(f"column '{name}' has deciles beyond its {last} thresholds")
     if len(quantiles) != (0 if indicators is None and constant is None else LEVELS):
         raise ValueError(f"column '{name}' has {len(quantiles)} quantiles, {LEVELS} were expected")
-    if not 0.0 <= share <= 1.0 or not (variance > 0.0 or share in (0.0, 1.0)):
-        raise ValueError(f"column '{name}' misses a share of {share:g} of its values with variance {variance:g}")
+    if not 0.0 <= missing.share <= 1.0 or missing.n_moments < 1 or not np.isfinite(missing.projections).all():
+        raise ValueError(f"column '{name}' misses a share of {missing.share:g} of {missing.n_moments} values")
     usual = None
     if "usual" in told:
         median, reach, still = _unpacked(told["usual"]).tolist()
         if not (reach >= 0.0 and still >= 1.0):
             raise ValueError(f"column '{name}' reaches {reach:g} from its median and stands still for {still:g} rows")
         usual = UsualRange(median, reach, int(still))
-    return NumberReference(
-        name, n_moments, int(told["n_all"]), indicators, deciles, quantiles, constant, share, variance, usual
-    )
+    return NumberReference(name, n_moments, indicators, deciles, quantiles, constant, missing, usual)
 
 
 def _categories_read(name: str, n_moments: int, told: dict[str, Any]) -> CategoryReference:
     shares = _unpacked(told["shares"])
-    covariance = _unpacked(told["covariance"]).reshape(len(shares), len(shares))
+    projections = _unpacked(told["projections"], "<f4").reshape(-1, len(shares))
     bins = np.array(told["bins"], np.intp)
     known = tuple(str(value) for value in told["known"])
     if len(set(known)) != len(known) or bins.shape != (len(known),) or np.any((bins < 0) | (bins >= len(shares))):
         raise ValueError(f"column '{name}' has {len(known)} categories in {len(shares)} bins")
-    return CategoryReference(name, n_moments, known, bins, shares, covariance, _cosines_read(name, told))
+    if not np.isfinite(projections).all() or not np.all((shares >= 0.0) & (shares <= 1.0)):
+        raise ValueError(f"column '{name}' has shares or projections that are none")
+    _require_cosines(name, len(projections))
+    return CategoryReference(name, n_moments, known, bins, shares, projections)
 
 
 def _indicators_read(name: str, told: dict[str, Any]) -> QuantileIndicators:
@@ -224,15 +228,13 @@ def _indicators_read(name: str, told: dict[str, Any]) -> QuantileIndicators:
         raise ValueError(f"column '{name}' has {len(thresholds)} thresholds, {size} shares and {len(projections)} projections")
     if not np.all((shares > 0) & (shares < 1)) or not np.isfinite(projections).all():
         raise ValueError(f"column '{name}' has shares or projections that are none")
-    cosines = _cosines_read(name, {"n_cosines": len(projections) // size})
-    return QuantileIndicators(thresholds, shares, projections.reshape(cosines, size), int(told["n_moments"]))
+    _require_cosines(name, len(projections) // size)
+    return QuantileIndicators(thresholds, shares, projections.reshape(-1, size), int(told["n_moments"]))
 
 
-def _cosines_read(name: str, told: dict[str, Any]) -> int:
-    cosines = int(told["n_cosines"])
+def _require_cosines(name: str, cosines: int) -> None:
     if cosines != 0 and cosines < FEWEST_COSINES:
         raise ValueError(f"column '{name}' rests on {cosines} cosines, none or {FEWEST_COSINES} at least were expected")
-    return cosines
 
 
 def _require_one_dependence(columns: Sequence[ReferenceColumn], n_cosines: int) -> None:

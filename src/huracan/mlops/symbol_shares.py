@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from huracan.mlops.categories import CategoryReference
 from huracan.mlops.column_tests import LEVELS, NumberReference
+from huracan.mlops.missing_share import MissingShare
 from huracan.statistics.quantile_indicators import QuantileIndicators
 
 __all__ = ["SymbolShares"]
@@ -74,16 +75,16 @@ class SymbolShares:
         shares = mine[some].mean(axis=0) if some.any() else np.zeros(mine.shape[1])
         more = len(self.shares) / max(int(some.sum()), 1)
         if isinstance(column, CategoryReference):
-            return replace(column, shares=shares, covariance=_scaled(column.covariance, column.shares, shares, more))
+            return replace(
+                column, shares=shares, projections=column.projections * np.sqrt(_ratio(column.shares, shares) * more)
+            )
         return _of_number(column, shares, float(self.missing[list(kept)].mean()), more)
 
 
 def _of_number(column: NumberReference, shares: NDArray[np.float64], missing: float, more: float) -> NumberReference:
-    before = column.missing_share
-    variance = column.missing_variance * _ratio(np.array([before]), np.array([missing]))[0] * more
-    if not variance > 0.0 and 0.0 < missing < 1.0:
-        variance = missing * (1.0 - missing)
-    column = replace(column, missing_share=missing, missing_variance=float(variance), sample=None)
+    gone = column.missing
+    raised = gone.projections * np.sqrt(_ratio(np.array([gone.share]), np.array([missing])) * more)
+    column = replace(column, missing=MissingShare(missing, gone.n_moments, raised), sample=None)
     found = column.indicators
     if found is None:
         return column
@@ -99,14 +100,6 @@ def _of_number(column: NumberReference, shares: NDArray[np.float64], missing: fl
     points, values = np.concatenate([[0.0], kept.shares, [1.0]]), np.concatenate([[low], thresholds, [high]])
     quantiles = np.interp(np.linspace(0.0, 1.0, LEVELS), points, values)
     return replace(column, indicators=kept, deciles=deciles, quantiles=np.maximum.accumulate(quantiles))
-
-
-def _scaled(
-    covariance: NDArray[np.float64], before: NDArray[np.float64], now: NDArray[np.float64], more: float
-) -> NDArray[np.float64]:
-    """A covariance of indicators whose shares are others now, and which are the mean of ``more`` times fewer symbols."""
-    scale = np.sqrt(_ratio(before, now) * more)
-    return covariance * np.outer(scale, scale)
 
 
 def _ratio(before: NDArray[np.float64], now: NDArray[np.float64]) -> NDArray[np.float64]:
