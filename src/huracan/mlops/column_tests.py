@@ -144,7 +144,7 @@ class NumberReference:
             unlike = self.usual.unlike(values, current, moments, codes)
             plain = plain or bool(unlike)
             notes += unlike
-        found, pair = self._test_values(values, current, moments, settings, notes)
+        found, pair = self._test_values(values, current, moments, settings, notes, certain=plain)
         p_value = found.get("p_value")
         if missing_p is not None and (p_value is not None or self.n_moments >= FEWEST_REFERENCE):
             found["p_value"] = missing_p if p_value is None else min(1.0, 2.0 * min(p_value, missing_p))
@@ -158,6 +158,8 @@ class NumberReference:
         moments: Moments,
         settings: TestSettings,
         notes: list[str],
+        *,
+        certain: bool,
     ) -> tuple[dict[str, Any], DistributionPair | None]:
         n = moments.n
         if self.n_moments < FEWEST_REFERENCE:
@@ -175,7 +177,7 @@ class NumberReference:
         found["statistic"] = statistic
         if not settings.n_cosines:
             found["p_value"] = exact_p
-        else:
+        elif not certain:
             notes += self._what_can_be_shown(found, n, settings)
         psi, bins = self._stability(indicators, shares, n, settings)
         edges = tuple(float(x) for x in self.indicators.thresholds[self.deciles])

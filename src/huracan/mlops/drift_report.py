@@ -29,6 +29,7 @@ _SCHEMA = {
     "wasserstein": pl.Float64,
     "kind": pl.String,
     "note": pl.String,
+    "testable": pl.Boolean,
 }
 _NAMED = 3
 
@@ -171,7 +172,7 @@ class DriftReport:
         else:
             parts = [f"none of {len(self.columns)} columns drifted"]
         if unseen := sum(not column.testable and not column.drifted for column in self.columns):
-            parts.append(f"of {unseen} so few moments cannot show it")
+            parts.append(f"{unseen} could not be shown to in so few moments")
         if self.missing:
             parts.append(f"{len(self.missing)} missing ({', '.join(self.missing[:_NAMED])})")
         if self.joint is not None and self.joint.p_value is not None:
