@@ -22,6 +22,7 @@ __all__ = [
     "live_forgotten",
     "live_outcomes",
     "live_predictions",
+    "live_versions",
     "mechanic_leases",
     "mechanic_state",
     "mechanic_switches",
@@ -113,6 +114,9 @@ live_forgotten = sa.Table(
     _time("ts"),
 )
 """The newest bar of a version and symbol whose rows went: what is said of it or before it again is in the sums already."""
+
+live_versions = sa.Table("live_versions", metadata, _key("version_id", sa.BigInteger), _text("name"), _time("bucket"))
+"""Whose a version's rows are, and how long its buckets, milliseconds: the same for all of its life."""
 
 drift_evidence = sa.Table(
     "drift_evidence",
@@ -211,6 +215,7 @@ FEEDBACK_TABLES: tuple[sa.Table, ...] = (
     live_outcomes,
     live_buckets,
     live_forgotten,
+    live_versions,
     drift_evidence,
     policy_decisions,
     challengers,

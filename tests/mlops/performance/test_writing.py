@@ -274,3 +274,23 @@ def test_what_is_pending_is_found_by_tick_and_not_by_reading_all_that_was_ever_s
         text = str(_PENDING.statement.compile(dialect=connection.dialect))
         plan = connection.exec_driver_sql(f"explain query plan {text}", (1, 5, 0)).all()
     assert any("ix_live_predictions_tick (tick>?)" in row[3] for row in plan), plan
+
+
+def test_a_versions_name_and_bucket_are_kept_and_another_is_refused(any_store: PerformanceStore) -> None:
+    """Nothing is in the registry: the database itself knows whose the rows are."""
+    database = any_store.database
+    with database.transaction() as connection:
+        any_store.predicted(connection, predictions(48))
+        any_store.known(connection, outcomes(48))
+    eth = PerformanceStore(database, "eth")
+    assert eth.summary().is_empty() and any_store.summary().height == 1
+    assert eth.rolling("skill", 24 * HOUR).is_empty() and any_store.rolling("skill", 24 * HOUR).height
+    told = "version 1 lives under 'btc'; rows of it were given to the store of 'eth'"
+    with pytest.raises(DataError, match=told), database.transaction() as connection:
+        eth.predicted(connection, predictions(1))
+    hourly = PerformanceStore(database, "btc", bucket=HOUR)
+    told = "buckets of 14400000 ms; the store was opened with buckets of 3600000 ms"
+    with pytest.raises(DataError, match=told):
+        hourly.rolling("skill", 24 * HOUR)
+    with pytest.raises(DataError, match=told), database.transaction() as connection:
+        hourly.predicted(connection, predictions(1))

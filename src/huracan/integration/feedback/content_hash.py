@@ -66,6 +66,7 @@ CONTENT: Mapping[str, TableContent] = {
     "live_outcomes": _all_but(by_name=True),
     "live_buckets": _all_but(by_name=True),
     "live_forgotten": _all_but(by_name=True),
+    "live_versions": _all_but(by_name=True),
     "drift_evidence": _all_but(by_name=True),
     "policy_decisions": _all_but(),
     "challengers": _all_but(by_name=True),

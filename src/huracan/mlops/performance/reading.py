@@ -12,11 +12,11 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from huracan.errors import DataError, nearest_name
+from huracan.mlops.performance.ownership import versions_of
 from huracan.mlops.performance.rows import schema_of
 from huracan.registry.statements import Statement
 from huracan.statistics.ewc import EwcTest, ewc_t_test
 from huracan.storage.feedback_tables import live_buckets
-from huracan.storage.tables import model_versions
 
 __all__ = ["LEAST_BUCKETS", "LiveMetric", "mean_in_time", "read_buckets", "rolling", "sum_and_count"]
 
@@ -57,8 +57,7 @@ _SUM_AND_COUNT: dict[LiveMetric, tuple[str, str]] = {
 }
 _BUCKETS = Statement(
     sa.select(*live_buckets.columns)
-    .select_from(live_buckets.outerjoin(model_versions, model_versions.c.id == live_buckets.c.version_id))
-    .where(sa.or_(model_versions.c.name == sa.bindparam("name"), model_versions.c.id.is_(None)))
+    .where(versions_of(live_buckets.c.version_id))
     .where(live_buckets.c.bucket >= sa.bindparam("since", type_=sa.BigInteger))
     .where(live_buckets.c.bucket < sa.bindparam("until", type_=sa.BigInteger))
     .order_by(*live_buckets.primary_key.columns)
@@ -67,7 +66,7 @@ _EVER = 2**62
 
 
 def read_buckets(connection: sa.Connection, name: str, *, since: int = 0, until: int = _EVER) -> pl.DataFrame:
-    """Sums of the versions of a name, and of versions that are gone; ``since`` and ``until`` are starts of buckets."""
+    """Sums of the versions of a name; ``since`` and ``until`` are starts of buckets."""
     rows = _BUCKETS(connection, name=name, since=since, until=until)
     return pl.DataFrame(rows, schema=schema_of(live_buckets.columns), orient="row")
 

@@ -14,6 +14,7 @@ from huracan.mlops.performance import reading, writing
 from huracan.mlops.performance.against_backtest import beside_backtest
 from huracan.mlops.performance.engine_account import EngineAccount, engine_account
 from huracan.mlops.performance.engine_tables import EngineRows, read_equity, read_trades
+from huracan.mlops.performance.ownership import check_buckets
 from huracan.mlops.performance.reading import LiveMetric
 from huracan.mlops.performance.rows import Rows
 from huracan.mlops.performance.summary import summary
@@ -36,7 +37,8 @@ class PerformanceStore:
     Parameters
     ----------
     database : upgraded. name : of the model whose evidence this is.
-    bucket : milliseconds of the stretches of time in which outcomes are summed up; the same for the whole life of a database.
+    bucket : milliseconds of the stretches of time in which outcomes are summed up. The database keeps it by version, with the
+        name, and a store that is opened with another is refused where it writes or gives windows.
 
     Raises
     ------
@@ -83,9 +85,10 @@ class PerformanceStore:
 
         Raises
         ------
-        DataError : a column is missing, or a value of the wrong kind.
+        DataError : a column is missing, or a value of the wrong kind; a version that lives under another name, or with buckets
+            of another length.
         """
-        return writing.write_predictions(connection, rows)
+        return writing.write_predictions(connection, rows, self.name, self.bucket)
 
     def known(self, connection: sa.Connection, rows: Rows) -> Received:
         """Keep what came of predictions, each once, and add it to its bucket.
@@ -102,7 +105,7 @@ class PerformanceStore:
         ------
         DataError : as :meth:`predicted`.
         """
-        return writing.write_outcomes(connection, rows, self.bucket)
+        return writing.write_outcomes(connection, rows, self.name, self.bucket)
 
     def pending(self, connection: sa.Connection, version_id: int, before: int, *, since: int = 0) -> pl.DataFrame:
         """What a version said of bars with ``ts < before`` of which nothing came yet, by symbol and time.
@@ -167,10 +170,15 @@ class PerformanceStore:
         Raises
         ------
         UnknownName : there is no such metric.
-        DataError : the window is shorter than a bucket, or ``by`` names no scope.
+        DataError : the window is shorter than a bucket, ``by`` names no scope, or what is kept is in buckets of another length.
         """
         check_open_unit(confidence, "confidence")
-        buckets = self.database.read(lambda connection: reading.read_buckets(connection, self.name, since=since))
+
+        def look(connection: sa.Connection) -> pl.DataFrame:
+            check_buckets(connection, self.name, self.bucket)
+            return reading.read_buckets(connection, self.name, since=since)
+
+        buckets = self.database.read(look)
         return reading.rolling(buckets, metric, window, self.bucket, by=by, confidence=confidence, every=every)
 
     def against_backtest(

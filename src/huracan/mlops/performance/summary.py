@@ -7,9 +7,9 @@ from typing import Any
 import polars as pl
 import sqlalchemy as sa
 
+from huracan.mlops.performance.ownership import versions_of
 from huracan.mlops.performance.reading import LiveMetric, read_buckets, sum_and_count
 from huracan.storage.feedback_tables import live_outcomes, live_predictions
-from huracan.storage.tables import model_versions
 
 __all__ = ["summary"]
 
@@ -37,9 +37,9 @@ def _by_state(connection: sa.Connection, name: str) -> pl.DataFrame:
     state = sa.func.coalesce(came.state, "pending")
     counted = [sa.func.sum(sa.case((state == one, 1), else_=0)).label(one) for one in _STATES]
     scope = [said[key] for key in _SCOPE]
-    rows = live_predictions.outerjoin(live_outcomes, same).outerjoin(model_versions, model_versions.c.id == said.version_id)
-    ours = sa.or_(model_versions.c.name == name, model_versions.c.id.is_(None))
-    found = connection.execute(sa.select(*scope, *counted).select_from(rows).where(ours).group_by(*scope)).all()
+    rows = live_predictions.outerjoin(live_outcomes, same)
+    asked = sa.select(*scope, *counted).select_from(rows).where(versions_of(said.version_id)).group_by(*scope)
+    found = connection.execute(asked, {"name": name}).all()
     schema: dict[str, Any] = {
         "version_id": pl.Int64,
         "symbol": pl.String,

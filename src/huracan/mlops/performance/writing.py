@@ -14,6 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from huracan.mlops.evidence import Evidence, EvidenceKind
 from huracan.mlops.performance.buckets import add_to_buckets
 from huracan.mlops.performance.forgotten import Scope, forgotten_until, remember
+from huracan.mlops.performance.ownership import claim
 from huracan.mlops.performance.rows import OUTCOME_COLUMNS, PREDICTION_COLUMNS, Rows, as_rows, schema_of
 from huracan.mlops.policy_history import time_text
 from huracan.registry.statements import Statement
@@ -133,16 +134,17 @@ class Received:
         return tuple({one.id: one for one in found}.values())
 
 
-def write_predictions(connection: sa.Connection, rows: Rows) -> int:
+def write_predictions(connection: sa.Connection, rows: Rows, name: str, bucket: int) -> int:
     """Keep what was said, each once; how many were new."""
     said = as_rows(rows, live_predictions).rows()
+    claim(connection, (row[0] for row in said), name, bucket)
     gone = forgotten_until(connection, (row[0] for row in said))
     if gone:
         said = [row for row in said if not _is_gone(row, gone)]
     return _PREDICTED[connection.dialect.name].write_rows(connection, said, PREDICTION_COLUMNS)
 
 
-def write_outcomes(connection: sa.Connection, rows: Rows, bucket: int) -> Received:
+def write_outcomes(connection: sa.Connection, rows: Rows, name: str, bucket: int) -> Received:
     """Keep what came of it, each once, and add what is new to its bucket."""
     given = as_rows(rows, live_outcomes)
     outcomes = given.rows()
@@ -174,6 +176,7 @@ def write_outcomes(connection: sa.Connection, rows: Rows, bucket: int) -> Receiv
     _KNOWN[connection.dialect.name].write_rows(connection, [outcomes[number] for number in new], OUTCOME_COLUMNS)
     arrived = known if (known["state"] == "known").all() else known.filter(pl.col("state") == "known")
     if not arrived.is_empty():
+        claim(connection, arrived["version_id"].unique(), name, bucket)
         add_to_buckets(connection, arrived, bucket)
     _REVISED.write_rows(connection, [row[: len(_KEY)] for row in revised], _OF_KEY)
     others = pl.DataFrame(revised, schema=_REVISED_SCHEMA, orient="row").sort("symbol", "ts", "version_id")

@@ -13,7 +13,8 @@ branch_labels = None
 depends_on = None
 
 _TABLES = (
-    *("live_predictions", "live_outcomes", "live_buckets", "live_forgotten", "drift_evidence", "policy_decisions"),
+    *("live_predictions", "live_outcomes", "live_buckets", "live_forgotten", "live_versions"),
+    *("drift_evidence", "policy_decisions"),
     *("challengers", "champion_trials", "mechanic_ticks", "mechanic_state", "mechanic_leases", "mechanic_switches", "alerts"),
 )
 
@@ -49,7 +50,7 @@ def _create(table: str, key: str, *columns: list[sa.Column[Any]], dense: bool = 
 
 
 def upgrade() -> None:
-    """Create the thirteen tables."""
+    """Create the fourteen tables."""
     row = "version_id symbol ts"
     _create(
         "live_predictions",
@@ -88,6 +89,7 @@ def upgrade() -> None:
         dense=True,
     )
     _create("live_forgotten", "version_id symbol", _whole("version_id"), _text("symbol"), _whole("ts"))
+    _create("live_versions", "version_id", _whole("version_id"), _text("name"), _whole("bucket"))
     _create(
         "drift_evidence",
         "id",
