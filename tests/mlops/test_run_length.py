@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -162,3 +163,16 @@ def test_a_run_length_out_of_reach_is_said_with_the_one_that_can_be_had() -> Non
     reference = np.random.default_rng(0).standard_normal(1_000)
     with pytest.raises(DataError, match=r"run_length is 30; the shortest that can be reached on this reference is \d+\."):
         PageHinkley.calibrated(reference, run_length=30, min_instances=100)
+
+
+@pytest.mark.parametrize(("target", "mode"), [(5.0, "both"), (5.0, "down"), (-5.0, "both"), (-5.0, "up")])
+def test_a_target_that_the_reference_is_far_from_is_refused(target: float, mode: str) -> None:
+    reference = np.random.default_rng(0).standard_normal(500)
+    with pytest.raises(DataError, match=rf"target is {target:g}; the reference's mean is .* its sum would grow for ever"):
+        Cusum.calibrated(reference, run_length=100, target=target, mode=mode)
+
+
+def test_a_random_walk_as_reference_is_noted() -> None:
+    walk = np.random.default_rng(0).standard_normal(2_000).cumsum()
+    note = Cusum.calibrated(walk, run_length=100).calibration.note  # type: ignore[union-attr]
+    assert re.search(r"remembers so long that its 2,000 numbers are worth \d independent ones", note)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from huracan.errors import DataError
 from huracan.mlops.streaming.detector import Direction, Mode, StreamingDetector, check_mode, check_number
 from huracan.mlops.streaming.run_length import calibrate, reference_series, without
 
@@ -64,6 +65,11 @@ class Cusum(StreamingDetector):
         As :meth:`StreamingDetector.calibrated`. ``target`` and ``scale`` are by default the mean and the standard deviation of
         the reference, and the simulation knows that this mean is an estimate; ``slack`` is by default 0.25.
 
+        Raises
+        ------
+        DataError : also where the reference's mean is more than ``slack`` beyond ``target``, so that a sum grows for ever and
+            only a threshold that no real change reaches either would be calm.
+
         Examples
         --------
         >>> reference = np.random.default_rng(0).standard_normal(5000)
@@ -78,12 +84,22 @@ class Cusum(StreamingDetector):
         settings.setdefault("scale", float(series.std()))
         settings.setdefault("slack", _SHIFT_LOOKED_FOR / 2)
         trial = cls(threshold=1.0, **settings)
+        trial._require_calm(float(series.mean()))
         threshold, calibration = calibrate(
             series, trial._sums, run_length, random_state=random_state, lowest=0.0, mean_is_estimated=estimated
         )
         watch = cls(threshold=threshold, **settings)
         watch.calibration = calibration
         return watch
+
+    def _require_calm(self, mean: float) -> None:
+        """Refuse a reference on which a sum that alarms grows for ever."""
+        beyond = (mean - self.target) / self.scale
+        if (self.mode != "down" and beyond > self.slack) or (self.mode != "up" and -beyond > self.slack):
+            raise DataError(
+                f"target is {self.target:g}; the reference's mean is {mean:g}, {abs(beyond):.3g} scales from it, where at "
+                f"most the slack of {self.slack:g} was expected: its sum would grow for ever."
+            )
 
     @staticmethod
     def _loop(x: Any, begin: int, state: tuple[Any, ...], terms: tuple[Any, ...]) -> tuple[int, bool, tuple[Any, ...]]:

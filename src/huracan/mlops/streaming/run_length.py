@@ -32,6 +32,8 @@ _FEWEST_ROWS = 100
 _SHORTEST, _LONGEST = 20, 1_000_000
 _ENOUGH = 5
 """Run lengths that a reference should hold."""
+_FEWEST_WORTH = 50
+"""Independent numbers that it should be worth; a random walk is worth a few, however long."""
 
 Statistic = Callable[[NDArray[np.float64]], tuple[NDArray[np.intp], NDArray[np.float64]]]
 """Paths (paths, n) -> times (k,), counted from 1, and what is held against the threshold there (paths, k)."""
@@ -175,8 +177,12 @@ def calibrate(
             paths += stream.error_of_mean * random.standard_normal((len(paths), 1))
         records += _records(*statistic(paths))
     threshold = _bisected(records, run_length, horizon, lowest, highest)
+    worth = (float(reference.std()) / stream.error_of_mean) ** 2
     note = ""
-    if len(reference) < _ENOUGH * run_length:
+    if worth < _FEWEST_WORTH:
+        alone = max(1, round(worth))
+        note = f"the reference remembers so long that its {len(reference):,} numbers are worth {alone} independent ones"
+    elif len(reference) < _ENOUGH * run_length:
         note = f"the reference holds {len(reference):,} numbers; {_ENOUGH * run_length:,.0f} are needed for {run_length:,.0f}"
     found = _mean_run_length(records, threshold, horizon)
     return threshold, Calibration(float(run_length), found, len(reference), n_paths, stream.model, note)
