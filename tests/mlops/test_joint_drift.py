@@ -64,6 +64,13 @@ def test_a_correlation_that_is_lost_or_turns_is_found_and_placed() -> None:
     assert turned.drifted and "trailing axis of x" in turned.where
 
 
+def test_rows_whose_directions_remember_too_long_are_not_tested_and_take_no_share_of_the_level() -> None:
+    rng = np.random.default_rng(4)
+    level = lfilter([1.0], [1.0, -0.999], rng.standard_normal((1_100, 4)), axis=0)[100:]
+    blind = held_against(of(level[:960]), level[960:980])
+    assert (blind.p_value, blind.drifted) == (None, False) and blind.note.startswith("20 moments cannot show it")
+
+
 def test_too_short_a_reference_says_what_is_needed() -> None:
     rng = np.random.default_rng(3)
     short = JointReference.of(columns_of(rng.standard_normal((302, 2))), Moments.each_row(302), SETTINGS)

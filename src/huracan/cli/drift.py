@@ -80,6 +80,8 @@ def _print(found: DriftCheck) -> None:
     joint = found.report.joint
     if joint is not None and joint.p_value is not None:
         typer.echo(f"All columns together: q {p_value(joint.q_value)}, p {p_value(joint.p_value)}, most in {joint.where}.")
+    elif joint is not None:
+        typer.echo(f"All columns together were not tested: {joint.note}.")
     if len(rows) > _SHOWN:
         typer.echo(f"and {len(rows) - _SHOWN:,} more columns with weaker evidence; --json and --html have them all.")
     for before, after in found.report.renamed.items():

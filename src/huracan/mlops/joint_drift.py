@@ -101,6 +101,9 @@ class JointReference:
         told = [(column.p_value, i) for i, column in enumerate(found) if column.p_value is not None]
         if not told:
             return JointDrift(None, False, n_rows=len(rows), left_out=left_out, note="no direction varies in the reference")
+        if not any(column.testable for column in found):
+            blind = f"{kept.n} moments cannot show it, so long do the directions of rows remember"
+            return JointDrift(None, False, n_rows=len(rows), left_out=left_out, note=blind)
         smallest, which = min(told)
         p_value = min(1.0, (_TAIL_ERROR if settings.n_cosines else 1.0) * smallest * len(told))
         return JointDrift(p_value, p_value <= settings.alpha, self._where(which, found), len(rows), left_out)

@@ -110,7 +110,7 @@ class Reference:
         try:
             told = json.loads(content)
             if told["format"] != _FORMAT:
-                raise ValueError(f"format {told['format']} is not {_FORMAT}")
+                raise ValueError(f"it is of format {told['format']}, and {_FORMAT} is read; make it anew from its rows")
             columns = [_column_read(column) for column in told["columns"]]
             _require_one_dependence(columns, int(told["n_cosines"]))
             joint = told["joint"]
