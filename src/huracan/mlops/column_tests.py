@@ -205,6 +205,9 @@ class NumberReference:
         assert self.indicators is not None
         indicators = self.indicators.of_cosines(cosines_for(self.n_moments, n))
         ends = (np.zeros_like(indicators.shares), np.ones_like(indicators.shares))
+        single = min(float(_each(indicators, end, n, settings.tail_events).min()) for end in ends)
+        if honest_p_value(len(indicators.shares) * single, indicators.n_cosines) <= settings.alpha:
+            return True  # Bonferroni's bound is enough, mostly, and takes no integral
         return any(_strongest(indicators, end, n, settings.tail_events)["p_value"] <= settings.alpha for end in ends)
 
     def _test_constant(self, values: NDArray[np.floating], moments: Moments, notes: list[str]) -> dict[str, Any]:
@@ -282,13 +285,10 @@ def _strongest(indicators: QuantileIndicators, shares: NDArray[np.float64], n: i
     """p-value of the largest studentised distance at the thresholds, where it is, and what the window is worth."""
     F, variance = indicators.shares, np.diagonal(indicators.covariance)
     m, nu = indicators.n_moments, indicators.n_cosines
-    inflation = indicators.inflation()
-    told: dict[str, Any] = {"n_eff": n / float(inflation[np.abs(F - 0.5).argmin()])}
+    told: dict[str, Any] = {"n_eff": n / float(indicators.inflation()[np.abs(F - 0.5).argmin()])}
     t = (shares - F) / np.sqrt(variance * (1.0 / n + 1.0 / m))
     if nu:
-        events = n * np.minimum(F, 1.0 - F) / inflation
-        degrees = np.clip(tail_events * events, _FEWEST_EVENTS, nu)
-        each = 2.0 * stdtr(degrees, -np.abs(t))
+        each = _each(indicators, shares, n, tail_events)
         strongest = int(each.argmin())
         beside = np.diagonal(indicators.covariance, 1) / np.sqrt(variance[1:] * variance[:-1])
         told["p_value"] = honest_p_value(supremum_p_value(each, beside, float(nu)), nu)
@@ -297,6 +297,15 @@ def _strongest(indicators: QuantileIndicators, shares: NDArray[np.float64], n: i
     told["at"] = float(indicators.thresholds[strongest])
     told["direction"] = "higher" if t[strongest] < 0 else "lower" if t[strongest] > 0 else ""
     return told
+
+
+def _each(indicators: QuantileIndicators, shares: NDArray[np.float64], n: int, tail_events: float) -> NDArray[np.float64]:
+    """p-value of the studentised distance at each threshold, of as many degrees as separate events beyond it can carry."""
+    F, inflation = indicators.shares, indicators.inflation()
+    t = (shares - F) / np.sqrt(np.diagonal(indicators.covariance) * (1.0 / n + 1.0 / indicators.n_moments))
+    degrees = np.clip(tail_events * n * np.minimum(F, 1.0 - F) / inflation, _FEWEST_EVENTS, indicators.n_cosines)
+    each: NDArray[np.float64] = 2.0 * stdtr(degrees, -np.abs(t))
+    return each
 
 
 def _longer(n: int, m: int) -> Iterator[int]:
