@@ -93,6 +93,22 @@ def test_a_reference_of_all_its_symbols_is_the_reference(detector: DriftDetector
     assert np.allclose(whole.columns["wild"].shares, again.columns["wild"].shares)  # type: ignore[union-attr]
 
 
+@pytest.mark.filterwarnings("error")
+def test_symbols_that_fill_few_of_the_common_bins_are_compared_by_those() -> None:
+    """A calm one among wild ones, and one of two values: nearly all their values lie between two common quantiles."""
+    rng = np.random.default_rng(0)
+
+    def draw(n: int, first: int) -> pl.DataFrame:
+        values = np.column_stack([rng.standard_normal(n), 30.0 * rng.standard_normal((n, 3)).T[0], rng.integers(0, 2, n) * 9.0])
+        ts = np.repeat(np.arange(first, first + n), 3)
+        return pl.DataFrame({"ts": ts, "symbol": ["calm", "wild", "coin"] * n, "x": values.ravel()})
+
+    detector, window = DriftDetector().fit(draw(2_000, 0)), draw(200, 3_000)
+    for names in (["calm"], ["coin"], ["calm", "coin"], ["wild", "coin"]):
+        report = detector.detect(window.filter(pl.col("symbol").is_in(names)))
+        assert not report.drifted and report.column("x").psi is not None
+
+
 def test_a_reference_without_rows_of_each_symbol_compares_all_and_says_so() -> None:
     rng = np.random.default_rng(0)
     alone = DriftDetector(dependence="independent").fit(panel(0, 300, NAMES[:2]))

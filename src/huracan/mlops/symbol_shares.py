@@ -15,6 +15,9 @@ from huracan.statistics.quantile_indicators import QuantileIndicators
 
 __all__ = ["SymbolShares"]
 
+_RAREST = 0.01
+"""Share beyond a threshold that few symbols must have there for it to be looked at."""
+
 
 @dataclass(frozen=True, eq=False)
 class SymbolShares:
@@ -44,12 +47,15 @@ class SymbolShares:
         missing = np.bincount(codes, gone, minlength=n_symbols) / np.maximum(counts, 1)
         thresholds = np.zeros(0) if column.indicators is None else column.indicators.thresholds
         bins = np.searchsorted(thresholds.astype(values.dtype), values[~gone], side="left")
-        return cls(np.cumsum(_table(bins, codes[~gone], len(thresholds) + 1, n_symbols), axis=1)[:, :-1], missing)
+        below = np.cumsum(_counts(bins, codes[~gone], len(thresholds) + 1, n_symbols), axis=1)
+        return cls(_of_all(below)[:, :-1], missing)
 
     @classmethod
     def of_category(cls, bins: NDArray[np.integer], n_bins: int, codes: NDArray[np.integer], n_symbols: int) -> SymbolShares:
         """From the bin of each row; a missing category is one of them."""
-        return cls(_table(bins, codes, n_bins, n_symbols), np.zeros(n_symbols))
+        counts = _counts(bins, codes, n_bins, n_symbols)
+        total = counts.sum(axis=1, keepdims=True)
+        return cls(_of_all(np.concatenate([counts, total], axis=1))[:, :-1], np.zeros(n_symbols))
 
     def restricted(
         self, column: NumberReference | CategoryReference, kept: Sequence[int]
@@ -72,7 +78,7 @@ class SymbolShares:
         """
         mine = self.shares[list(kept)]
         some = ~np.isnan(mine).any(axis=1)
-        shares = mine[some].mean(axis=0) if some.any() else np.zeros(mine.shape[1])
+        shares = np.clip(mine[some].mean(axis=0), 0.0, 1.0) if some.any() else np.zeros(mine.shape[1])
         more = len(self.shares) / max(int(some.sum()), 1)
         if isinstance(column, CategoryReference):
             return replace(
@@ -88,7 +94,8 @@ def _of_number(column: NumberReference, shares: NDArray[np.float64], missing: fl
     found = column.indicators
     if found is None:
         return column
-    between = (shares > 0.0) & (shares < 1.0)
+    between = (shares >= _RAREST) & (shares <= 1.0 - _RAREST)
+    between[1:] &= shares[1:] > shares[:-1]
     if not between.any():  # of these symbols nearly all values lie between two thresholds, and nothing can be told of them
         return replace(column, indicators=None, deciles=np.zeros(0, np.intp), quantiles=np.zeros(0), n_moments=0)
     projections = (found.projections * np.sqrt(_ratio(found.shares, shares) * more))[:, between]
@@ -108,8 +115,12 @@ def _ratio(before: NDArray[np.float64], now: NDArray[np.float64]) -> NDArray[np.
     return np.divide(now * (1.0 - now), spread, out=np.zeros_like(spread), where=spread > 0.0)
 
 
-def _table(bins: NDArray[np.integer], codes: NDArray[np.integer], n_bins: int, n_symbols: int) -> NDArray[np.float64]:
-    """(symbols, bins) share of each symbol's rows in each bin; NaN for symbols without rows."""
-    counts = np.bincount(codes * n_bins + bins, minlength=n_symbols * n_bins).reshape(n_symbols, n_bins)
-    total = counts.sum(axis=1, keepdims=True)
+def _counts(bins: NDArray[np.integer], codes: NDArray[np.integer], n_bins: int, n_symbols: int) -> NDArray[np.intp]:
+    """(symbols, bins) rows of each symbol in each bin."""
+    return np.bincount(codes * n_bins + bins, minlength=n_symbols * n_bins).reshape(n_symbols, n_bins)
+
+
+def _of_all(counts: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Counts as shares of the last in their row, exactly 0 and 1 where they are; NaN for symbols without rows."""
+    total = counts[:, -1:]
     return np.divide(counts, total, out=np.full(counts.shape, np.nan), where=total > 0)
