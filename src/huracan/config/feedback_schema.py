@@ -16,7 +16,12 @@ _WATCHED, _FEWEST_WATCHED = 14 * 86_400_000, 500
 class DriftConfig(Section):
     """When features count as drifted: the newest window against the reference kept with a model."""
 
-    alpha: float = Field(0.05, gt=0.0, lt=0.5, description="Share of false alarms among the features that are called drifted.")
+    alpha: float = Field(
+        0.05,
+        gt=0.0,
+        lt=0.5,
+        description="Share of false alarms among what a report calls drifted; where nothing drifted, how often it says so.",
+    )
     correction: Literal["fdr_by", "fdr_bh", "holm", "bonferroni", "hochberg"] = Field(
         "fdr_by", description="Correction for having tested many features; fdr_by holds however they depend on each other."
     )
@@ -24,7 +29,10 @@ class DriftConfig(Section):
         "auto", description="auto holds for rows that remember and for clustered volatility; independent takes rows as drawn."
     )
     n_cosines: int = Field(
-        28, ge=8, le=1_000, description="Cosines that measure the reference's memory: more find more, and alarm more in storms."
+        28,
+        ge=8,
+        le=1_000,
+        description="Most cosines that measure the reference's memory: more find more, and alarm more in storms.",
     )
     multivariate: bool = Field(True, description="Whether all features together are tested too.")
     reference: Duration = Field("28d", description="Newest stretch of a model's own rows that is kept as its reference.")
