@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
 from huracan import UnifiedMLPipeline
@@ -17,6 +18,8 @@ from huracan.integration.drift_stage import drift_evidence, drift_stages, newest
 from huracan.integration.feedback.evidence_log import put_evidence
 from huracan.integration.feedback.loop_state import put_state
 from huracan.integration.feedback.seeing import looks_key
+from huracan.integration.preparation import prepare, read_source
+from huracan.market import simulate_market
 from huracan.mlops.drift_detector import DriftDetector
 from huracan.mlops.drift_report import ColumnDrift, DriftReport, JointDrift
 from huracan.mlops.evidence import Evidence, EvidenceKind
@@ -163,6 +166,27 @@ def test_a_champion_whose_outcomes_show_no_skill_is_asked_to_be_trained_again(
     assert asked["decision"] == "retrain_full"
     assert "is shown to have no skill: its mean payoff over 800 outcomes" in asked["reason"]
     assert asked["looked_at"]["mechanic"].startswith("no Mechanic")
+
+
+def test_scores_of_a_champion_on_bars_it_never_saw_are_held_against_those_out_of_fold(tmp_path: Path) -> None:
+    """Features four times as wide in the last week: the scores drift with them, and both together ask for a retraining."""
+    sections: dict[str, Any] = {"features": {"recipe": "minimal"}, "retrain": {"max_age": None}, "home": str(tmp_path)}
+    sections |= {"profile": "one", "profiles": {"one": {"n_splits": 3, "learners": {"ridge": {}}}}}
+    pipeline = UnifiedMLPipeline(sections)
+    candles = simulate_market(n_bars=2_200, n_symbols=2, seed=0, signal_strength=3.0).candles
+    moments = candles["ts"].unique().sort()
+    pipeline.run(candles.filter(pl.col("ts") < moments[1_600]))
+    rows = prepare(pipeline.config, read_source(pipeline.config, candles)).everything
+    as_before = drift_stages(pipeline.config, pipeline.registry, "champion", rows, len(rows))["should_retrain"]
+    assert as_before["decision"] == "keep"
+    assert "the scores are not shown to be distributed otherwise" in as_before["looked_at"]["scores"]
+    X = rows.X.copy()
+    X[rows.ts > rows.ts[-1] - np.timedelta64(7, "D")] *= 4.0
+    moved = drift_stages(pipeline.config, pipeline.registry, "champion", replace(rows, X=X), len(rows))["should_retrain"]
+    assert moved["decision"] == "retrain_full" and "and the scores with it, asked once" in moved["reason"]
+    other = replace(rows, feature_names=tuple(f"{name}_" for name in rows.feature_names))
+    told = drift_stages(pipeline.config, pipeline.registry, "champion", other, len(rows))["should_retrain"]
+    assert "reads other features than this run made" in told["looked_at"]["scores"]
 
 
 def test_what_a_mechanic_saw_and_asked_for_is_heard(small_config: Callable[..., Any], tmp_path: Path) -> None:

@@ -75,6 +75,21 @@ def test_a_dead_feed_and_absurd_values_are_seen_however_long_it_remembers(kept: 
     assert column.testable and "cannot be shown" not in column.note
 
 
+def test_a_column_that_is_cut_off_where_its_reference_ends_does_not_stand_still() -> None:
+    """As preprocessing cuts it, at quantiles of training: what remembers is beyond them for several rows in a row."""
+    usual_ones = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        x = slow(rng, M + N)
+        low, high = np.quantile(x[:M], [0.001, 0.999])
+        cut = np.clip(x, low, high)
+        detector = DriftDetector(multivariate=False).fit({"x": cut[:M]})
+        usual_ones += "stands still" not in detected(detector, cut[M:]).column("x").note
+    assert usual_ones >= 39
+    dead = np.where(np.arange(N) < N // 2, cut[M:], high)
+    assert "stands still" in detected(detector, dead).column("x").note
+
+
 def test_few_bad_ticks_are_no_drift(kept: DriftDetector) -> None:
     values = slow(np.random.default_rng(1), N)
     values[[3, 50, 90, 160]] = 1e12

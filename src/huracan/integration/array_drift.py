@@ -69,8 +69,8 @@ def drift_of_arrays(
     Scores and payoffs are those of the champion; where none is crowned, of the learner that was best on validation. Without
     times, moments are numbers of rows.
 
-    Of unchanged data a retraining was asked for in 0 of 200 runs of 600, 300 and 300 independent rows, in 2 of 200 whose
-    features remember (AR .9), and in 2 of 60 of simulated markets, whose regimes do change.
+    Of unchanged data a retraining was asked for in 0 of 200 runs of 600, 300 and 300 independent rows, in 4 of 200 whose
+    features remember (AR .9), and in 2 of 100 of simulated markets, whose regimes do change.
 
     Parameters
     ----------

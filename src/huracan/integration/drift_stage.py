@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from huracan.config import HuracanConfig, milliseconds
 from huracan.dataset import TrainingSet
 from huracan.errors import NotEnoughData
+from huracan.integration.champion_scores import scores_since
 from huracan.integration.lived_evidence import lived_evidence
 from huracan.integration.results import NotRun, not_run
 from huracan.mlops.drift_detector import DriftDetector
@@ -60,9 +61,10 @@ def drift_stages(config: HuracanConfig, registry: ModelRegistry, name: str, rows
     """``drift_detection``, ``should_retrain`` and ``feedback`` of a run on candles.
 
     The newest ``drift.window`` of all rows is held against the newest ``drift.reference`` of the rows before it that models
-    were trained on. Whether to retrain is asked about who is champion now, by ``retrain`` of the configuration: drift is
-    looked for this once; what its outcomes and a Mechanic say of it is read from the database, with the looks that a Mechanic
-    counted, the retrainings it asked for, and the challenger it is at work on. ``looked_at`` says what was seen of each.
+    were trained on. Whether to retrain is asked about who is champion now, by ``retrain`` of the configuration: drift of
+    features, and of its scores since it was trained, is looked for this once; what its outcomes and a Mechanic say of it is
+    read from the database, with the looks that a Mechanic counted, the retrainings it asked for, and the challenger it is at
+    work on. ``looked_at`` says what was seen of each.
 
     Parameters
     ----------
@@ -80,6 +82,8 @@ def drift_stages(config: HuracanConfig, registry: ModelRegistry, name: str, rows
     known = rows.label_end[rows.labelled]
     lived = lived_evidence(registry.database, held, tick=tick)
     evidence = () if isinstance(found, NotRun) else drift_evidence(found, name=name, tick=tick, version_id=lived.version_id)
+    scores, said = scores_since(registry, held, window, tick=tick, version_id=lived.version_id)
+    evidence += scores
     history = PolicyHistory(
         bar=in_ms(rows.bar_length),
         trained_until=None if trained is None else round(trained.timestamp() * 1_000),
@@ -94,7 +98,7 @@ def drift_stages(config: HuracanConfig, registry: ModelRegistry, name: str, rows
     policy = RetrainPolicy(**config.retrain.in_bars(history.bar))
     decision = policy.decide([*lived.evidence, *evidence], history, tick=tick).to_dict()
     features = found["reason"] if isinstance(found, NotRun) else found.sentence
-    asked = {**decision, "looked_at": {"features": features, **lived.looked_at}}
+    asked = {**decision, "looked_at": {"features": features, "scores": said, **lived.looked_at}}
     return {"drift_detection": found, "should_retrain": asked, "feedback": _lived(registry, held, lived.version_id)}
 
 

@@ -141,7 +141,8 @@ class NumberReference:
             current = _in_order(values, moments)
         assert current is not None
         if self.usual is not None and moments.n >= FEWEST_WINDOW:
-            unlike = self.usual.unlike(values, current, moments, codes)
+            limits = (float(self.quantiles[0]), float(self.quantiles[-1]))
+            unlike = self.usual.unlike(values, current, moments, codes, limits=limits)
             plain = plain or bool(unlike)
             notes += unlike
         found, pair = self._test_values(values, current, moments, settings, notes, certain=plain)

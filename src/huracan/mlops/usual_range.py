@@ -60,9 +60,21 @@ class UsualRange:
         return cls(median, reach if np.isfinite(reach) else float("inf"), longest_still(values, codes))
 
     def unlike(
-        self, values: NDArray[np.floating], sample: WeightedSample, moments: Moments, codes: NDArray[np.integer] | None
+        self,
+        values: NDArray[np.floating],
+        sample: WeightedSample,
+        moments: Moments,
+        codes: NDArray[np.integer] | None,
+        *,
+        limits: tuple[float, float] | None = None,
     ) -> list[str]:
-        """What a window does that the reference never did, in words; nothing where it does not."""
+        """What a window does that the reference never did, in words; nothing where it does not.
+
+        Parameters
+        ----------
+        limits : smallest and largest value of the reference. A column that is cut off at them, as preprocessing cuts it, stands
+            still there whenever it would be beyond: that counts only where it lasts for half the window.
+        """
         said = []
         limit = _TIMES * self.reach
         ends = np.array([sample.values[0], sample.values[-1]], dtype=np.float64)
@@ -71,9 +83,15 @@ class UsualRange:
             if enough:
                 said.append(f"{share:.1%} of the window lie {_TIMES:g} times as far from the median as any value before")
         still = longest_still(values, codes)
-        if still > _LONGER * self.longest_still and still >= max(_MOMENTS, _SHARE * moments.n):
+        if limits is not None and self._is_long(still, moments) and 2 * still < len(values):
+            within = (values > limits[0]) & (values < limits[1])
+            still = longest_still(np.where(within, values, np.nan), codes)
+        if self._is_long(still, moments):
             said.append(f"stands still for {still:,} rows, at most {self.longest_still:,} before")
         return said
+
+    def _is_long(self, still: int, moments: Moments) -> bool:
+        return still > _LONGER * self.longest_still and still >= max(_MOMENTS, _SHARE * moments.n)
 
 
 def longest_still(values: NDArray[np.floating], codes: NDArray[np.integer] | None) -> int:
