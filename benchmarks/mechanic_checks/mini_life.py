@@ -62,7 +62,7 @@ def live(home: Path) -> Mechanic:
     told = {
         "home": str(home),
         "features": {"recipe": "minimal"},
-        "mechanic": {"learners": ["ridge"], "train": "40d", "shadow_bars": 300, "trial_bars": 300},
+        "mechanic": {"every": "24h", "learners": ["ridge"], "train": "40d", "shadow_bars": 300, "trial_bars": 300},
         "retrain": {"min_new_rows": 72, "cool_down": "1d", "max_age": None},
     }
     clock = SimulatedClock(begin)

@@ -93,6 +93,10 @@ class MechanicConfig(Section):
         None, description="Length of the bars it looks after; none is that of what is stored, of an exchange else every."
     )
     every: Duration = Field("1h", description="Time between ticks; ticks fall on multiples of it since 1970, UTC.")
+    delay: Duration = Field("10s", description="Time after a tick's moment until it begins, so that its bars are there.")
+    wait_for_bars: Duration = Field(
+        "2m", description="Time after delay for which a tick is followed by others while the newest bar of a symbol is missing."
+    )
     chunk: Duration = Field(
         "30d", description="Features are computed in stretches of this length, so that a restart computes the same bits."
     )

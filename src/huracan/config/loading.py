@@ -34,6 +34,8 @@ _ONLY_RUNS = {
     "exchange",
     "bar",
     "every",
+    "delay",
+    "wait_for_bars",
     "replay_synchronous",
 }
 """What a Mechanic is told of its surroundings, which changes nothing that it decides."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,8 @@ import sqlalchemy as sa
 from huracan.catalogue import check_learners
 from huracan.config import LearnerConfig
 from huracan.config.section import milliseconds
-from huracan.errors import ConfigError, LeaseLost, NotEnoughData
+from huracan.errors import ConfigError, LeaseLost
+from huracan.integration.feedback import moments
 from huracan.integration.feedback.answers import keep_answers
 from huracan.integration.feedback.asking import ask_versions
 from huracan.integration.feedback.candle_intake import CandleFeed
@@ -24,6 +25,7 @@ from huracan.integration.feedback.configured_feed import CANDLES, bar_wanted, fe
 from huracan.integration.feedback.deciding import decide
 from huracan.integration.feedback.feeds import StoreFeed
 from huracan.integration.feedback.lease import Lease
+from huracan.integration.feedback.loop_alerts import settle_clock, settle_failure
 from huracan.integration.feedback.looping import Stopped, work_on
 from huracan.integration.feedback.measuring import measure
 from huracan.integration.feedback.mechanic_report import MechanicReport, MechanicStatus, told_of
@@ -34,12 +36,11 @@ from huracan.integration.feedback.seeing import see
 from huracan.integration.feedback.standing import standing
 from huracan.integration.feedback.switch import Switch
 from huracan.integration.feedback.taking_candles import take_candles
-from huracan.integration.feedback.tick_log import OpenTick, TickLog, Write
+from huracan.integration.feedback.tick_log import OpenTick, TickLog, Write, last_tick
 from huracan.integration.feedback.training import train
 from huracan.integration.feedback.turn import Turn, Works
 from huracan.integration.feedback.verdicts import judge
 from huracan.logs import stage
-from huracan.market.schema import written_time
 from huracan.mlops.alert_channels import Channel, LogChannel, WebhookChannel
 from huracan.mlops.alerts import Alerts
 from huracan.mlops.metrics import Metrics
@@ -112,6 +113,7 @@ class Mechanic:
         usual = (LogChannel(), *(() if url is None else (WebhookChannel(url),)))
         self._channels: tuple[Channel, ...] = usual if channels is None else tuple(channels)
         self._given = False
+        self._every: int | None = None
 
     def __repr__(self) -> str:
         return f"Mechanic({self.name!r}, home={str(self.pipeline.config.home)!r})"
@@ -179,17 +181,21 @@ class Mechanic:
 
         Returns
         -------
-        MechanicReport : ``done`` is False where the turn was finished before, as after a clock that went back.
+        MechanicReport : ``done`` is False where the turn was finished before, as after a clock that went back; or where it
+            waits, since the clock is far ahead of all candles. Candles of further symbols at the same moment are one more turn.
 
         Raises
         ------
         LeaseHeld : another Mechanic works under this name. LeaseLost : another took over meanwhile.
         CandleError, NotEnoughData : none of the candles can be taken. StorageError : the database or the disk refuses.
         """
-        if candles is not None:
-            self._append(candles)
+        self._given = self._given or candles is not None
         with self.working():
-            return self._work_off(self._moment(candles is not None), lambda: False)
+            if candles is None:
+                return self._turn_now(lambda: False)
+            self._append(candles)
+            until = moments.close_of_newest(self.works)
+            return self._work_off(until, lambda: False, said=until, again=moments.came_since(self.works, until))
 
     def run(
         self,
@@ -206,10 +212,16 @@ class Mechanic:
         ----------
         every : time between turns; ``mechanic.every`` by default. told : hears each turn's sentence, and what is waited for.
         """
-        step = every or timedelta(milliseconds=milliseconds(self.pipeline.config.mechanic.every))
+        settings = self.pipeline.config.mechanic
+        step = every or timedelta(milliseconds=milliseconds(settings.every))
+        self._every = round(step.total_seconds() * 1_000)
+        failed = lambda why: settle_failure(self.works, why, tick=self.clock.now())  # noqa: E731
+        live = isinstance(self.clock, SystemClock)
+        delay, wait = (milliseconds(settings.delay), milliseconds(settings.wait_for_bars)) if live else (0, 0)
         while self.lease.wait(stop, told=told):
             try:
-                work_on(lambda: told(self._work_off(self._moment(False), stop).sentence), step, self.clock, stop, told=told)
+                turn = partial(self._turn_and_follow, stop, told, delay, wait)
+                work_on(turn, step, self.clock, stop, told=told, delay=delay, failed=failed)
                 return
             except LeaseLost as error:  # as after a machine that slept: somebody else works, and is waited for
                 told(str(error))
@@ -259,7 +271,6 @@ class Mechanic:
         return feed_of(config)
 
     def _append(self, candles: CandleSource) -> None:
-        self._given = True
         feed = self.works.feed
         if not isinstance(feed, StoreFeed):
             raise ConfigError(
@@ -268,42 +279,62 @@ class Mechanic:
             )
         feed.append(candles)
 
-    def _moment(self, of_candles: bool) -> int:
-        """What the turn is about: the close of the newest bar, or the last close before the present."""
-        feed = self.works.feed
-        if of_candles:
-            newest = feed.newest
-            if newest is None:
-                watched = ", ".join(self.pipeline.config.mechanic.symbols)
-                raise NotEnoughData(f"none of the candles is of a symbol that is looked after ({watched}).")
-            return newest + feed.bar
-        return self.clock.now() // feed.bar * feed.bar
+    def _turn_now(self, stop: Callable[[], bool], *, delay: int = 0, again: bool = False) -> MechanicReport:
+        """The turn of the last close before the present, unless the clock is far ahead of all candles."""
+        feed, now = self.works.feed, self.clock.now()
+        until = (now - delay) // feed.bar * feed.bar
+        last = last_tick(self.works.database, self.name)
+        why = moments.why_not_believed(feed, until) if last is not None else ""
+        settle_clock(self.works, None if last is None else last[0], until, ahead=why, tick=now)
+        if why:
+            return MechanicReport(self.name, until, done=False, note=f"nothing was done: {why}.")
+        return self._work_off(until, stop, said=now, again=again)
 
-    def _work_off(self, until: int, stop: Callable[[], bool]) -> MechanicReport:
-        """Finish what was begun, then turn up to ``until``."""
+    def _turn_and_follow(self, stop: Callable[[], bool], told: Callable[[str], None], delay: int, wait: int) -> None:
+        """A turn, and others of the same moment while the newest bar of a symbol is missing."""
+        report = self._turn_now(stop, delay=delay)
+        told(report.sentence)
+        settle_failure(self.works, "", tick=self.clock.now())
+        for pause in moments.pauses(delay, wait) if delay else []:
+            if not (report.done and moments.missing_yet(report.bars, report.tick, self.works.feed.bar)) or stop():
+                return
+            self.clock.sleep_until(self.clock.now() + pause, stop)
+            report = self._turn_now(stop, delay=delay, again=True)
+            told(report.sentence)
+
+    def _work_off(self, until: int, stop: Callable[[], bool], *, said: int, again: bool) -> MechanicReport:
+        """Finish what was begun, then turn up to ``until``.
+
+        Parameters
+        ----------
+        said : what time it is when bars are answered. again : whether to go on with a turn of this moment that is finished; it
+            is one more, a millisecond later, about the same bars.
+        """
         works = self.works
         log = TickLog(works.database, self.name, require=self.lease.require, fence=self.lease.fence)
         report = None
         while (begun := log.unfinished()) is not None:
-            report = self._turn(log, begun, stop)
+            report = self._turn(log, begun, stop, said)
         last = log.last()
         if last is not None and published_tick(self._outbox, self.name) != last[0]:
             remove_left(self._outbox, self.name)
             self._publish()
+        if again and last is not None and 0 <= last[0] - until < works.feed.bar:
+            until = last[0] + 1
         if last is not None and until <= last[0]:
             if report is not None:
                 return report
-            note = f"nothing was to be done; the turn of {written_time(last[0])} is finished"
-            back = "." if until == last[0] else f", and the time is {written_time(until)} only."
-            return MechanicReport(self.name, until, done=False, note=note + back)
-        for moment in _slices(None if last is None else last[0], until, _MOST_BARS * works.feed.bar):
-            report = self._turn(log, moment, stop)
+            return MechanicReport(self.name, until, done=False, note=moments.nothing_to_do(last[0], until, works.feed.bar))
+        for moment in moments.slices(None if last is None else last[0], until, _MOST_BARS * works.feed.bar):
+            report = self._turn(log, moment, stop, said)
         assert report is not None
         return report
 
-    def _turn(self, log: TickLog, tick: int, stop: Callable[[], bool]) -> MechanicReport:
+    def _turn(self, log: TickLog, tick: int, stop: Callable[[], bool], said: int) -> MechanicReport:
         row = log.open(tick, started=self.clock.now())
-        turn = Turn(self.works, row)
+        every = self._every or milliseconds(self.pipeline.config.mechanic.every)
+        within = moments.in_time_within(self.pipeline.config, self.works.feed.bar, every)
+        turn = Turn(self.works, row, in_time_from=max(said, tick) - within)
         for number, (name, do) in enumerate(STAGES, 1):
             if row.stage >= number:
                 continue
@@ -358,19 +389,6 @@ class Mechanic:
     @property
     def _outbox(self) -> Path:
         return self.pipeline.config.home / OUTBOX
-
-
-def _slices(last: int | None, until: int, most: int) -> Iterator[int]:
-    """The moments of the turns that lead from the last one to ``until``.
-
-    >>> list(_slices(None, 50, 10)), list(_slices(20, 45, 10)), list(_slices(20, 25, 10))
-    ([50], [30, 40, 45], [25])
-    """
-    moment = until if last is None else last
-    while moment + most < until:
-        moment += most
-        yield moment
-    yield until
 
 
 def _by_text(item: tuple[Scope, int]) -> tuple[str, str]:

@@ -51,7 +51,14 @@ def settings(home: Path, **changes: Any) -> dict[str, Any]:
         "home": str(home),
         "features": {"recipe": "minimal"},
         "logging": {"terminal_level": "error"},
-        "mechanic": {"learners": ["ridge"], "train": "40d", "shadow_bars": 200, "trial_bars": 200, "lease_seconds": 60},
+        "mechanic": {
+            "every": "30d",
+            "learners": ["ridge"],
+            "train": "40d",
+            "shadow_bars": 200,
+            "trial_bars": 200,
+            "lease_seconds": 60,
+        },
         "retrain": {"min_new_rows": 72, "cool_down": "1d", "max_age": None},
     }
     for section, values in changes.items():

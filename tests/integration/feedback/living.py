@@ -38,6 +38,7 @@ def alive(
         shutil.copytree(run.config.home, home)
     told = run.config.model_dump(mode="json") | {"home": str(home)}
     told["retrain"] |= {"max_age": None}
+    told["mechanic"] |= {"every": "30d"}  # however far apart turns are, they come in time
     for section, values in sections.items():
         told[section] = told[section] | values
     pipeline = UnifiedMLPipeline(told)

@@ -227,7 +227,7 @@ def test_tuples_are_taken_as_frames_are(store: PerformanceStore) -> None:
         (predictions(2, regime=[None, "trending"]), "column 'regime' of rows for live_predictions has no value in a row"),
         (
             predictions(2, role="king"),
-            "role 'king' in rows for live_predictions is none; champion, beside, challenger are there",
+            "role 'king' in rows for live_predictions is none; champion, beside, challenger, late are there",
         ),
         (predictions(2, tick=-HOUR), "a row for live_predictions of BTC has tick -3600000 before its ts 0"),
         (predictions(2).to_dict(), "rows for live_predictions are a dict; a polars frame or plain tuples were expected"),

@@ -21,17 +21,19 @@ from huracan.model_info import MarketRegime
 from huracan.serving.placing import DOES_NOT_FIT
 from huracan.serving.served import Served
 
-__all__ = ["ANSWERED", "BESIDE", "SHADOWED", "ask_versions"]
+__all__ = ["ANSWERED", "BESIDE", "LATE", "SHADOWED", "ask_versions"]
 
-ANSWERED, BESIDE, SHADOWED = "champion", "beside", "challenger"
-"""Roles of a prediction: it was the answer; another version answered in that regime; it was asked for comparison only."""
+ANSWERED, BESIDE, SHADOWED, LATE = "champion", "beside", "challenger", "late"
+"""Roles of a prediction: it was the answer; another version answered in that regime; it was asked for comparison only; whoever
+was asked, it was said when nobody could act on it any more."""
 
 
 def ask_versions(turn: Turn) -> Write:
     """Ask about the bars since each symbol's newest that was predicted.
 
     A bar is predicted at the first turn after its close that has it, in the order of time: one that comes late, behind others
-    that were predicted, is not, since what would be said of it now was not said then.
+    that were predicted, is not, since what would be said of it now was not said then. One that is answered too late to act on,
+    as after an absence, is marked so: it counts in no figure of what was lived, only between versions that were all asked late.
     """
     works, newest = turn.works, turn.intake.newest
     kept: dict[str, int] = dict(turn.state().get(CURSOR, {}))
@@ -48,14 +50,14 @@ def ask_versions(turn: Turn) -> Write:
             if said is None:
                 continue
             answers = said.within(_answers(lineup, version))
-            rows += said.take(answers).rows(role=ANSWERED, tick=turn.tick)
-            rows += said.take(~answers).rows(role=BESIDE, tick=turn.tick)
+            rows += _rows(turn, said.take(answers), ANSWERED)
+            rows += _rows(turn, said.take(~answers), BESIDE)
         for shadow, served in shadows:
             said = _said(turn, served, shadow.symbols(turn.symbols), due, after, troubles)
             if said is not None:
                 there = {symbol for symbol in said.symbols if symbol in asked.get(shadow.version, ())}
                 fresh = ~np.isin(said.code, [said.symbols.index(symbol) for symbol in there])
-                rows += said.take(fresh).rows(role=SHADOWED, tick=turn.tick)
+                rows += _rows(turn, said.take(fresh), SHADOWED)
     alone = {
         symbol: (AlertLevel.WARNING, f"{symbol} has candles, and no champion answers for it.") for symbol in lineup.unanswered
     }
@@ -71,6 +73,12 @@ def ask_versions(turn: Turn) -> Write:
         settle_alerts(connection, works.alerts, "features", refused, tick=turn.tick)
 
     return write
+
+
+def _rows(turn: Turn, said: Predictions, role: str) -> list[tuple[Any, ...]]:
+    """As they are kept: what is said when nobody can act on it any more has a role of its own."""
+    late = said.ts + turn.bar < turn.in_time_from
+    return said.take(late).rows(role=LATE, tick=turn.tick) + said.take(~late).rows(role=role, tick=turn.tick)
 
 
 def _said(

@@ -13,7 +13,7 @@ from huracan.errors import CandleError, NotEnoughData
 from huracan.integration.feedback.candle_window import CandleWindow
 from huracan.market import written_length
 from huracan.market.interpretation import canonical_table
-from huracan.market.schema import CANDLE_SCHEMA
+from huracan.market.schema import CANDLE_SCHEMA, written_time
 from huracan.market.segments import steps_of
 from huracan.market.sources import CandleSource, open_tables
 from huracan.market.store import AppendReport, CandleStore
@@ -92,7 +92,7 @@ def append_candles(store: CandleStore, source: CandleSource, bar: int | None, *,
                 refused[symbol] = str(reason)
         if len(refused) == len(parts):
             raise error
-        return Intake({}, taken.late, taken.revised, refused)
+        return Intake({}, taken.late, taken.revised, {**taken.refused, **refused})
 
 
 def _appended(store: CandleStore, source: CandleSource, bar: int | None, named: str) -> Intake:
@@ -100,11 +100,32 @@ def _appended(store: CandleStore, source: CandleSource, bar: int | None, named: 
     candles = _canonical(source)
     if bar is not None:
         _require_length(candles, bar)
+    candles, to_come = _without_those_to_come(candles)
     before = _newest_of(store, candles["symbol"].unique().to_list(), label)
     late = _behind(candles, before)
     known = _stored(store, late, label)
     report = store.append(candles, bar=label, source=named)
-    return Intake({}, _counts(late.join(known, on=["symbol", "ts"], how="anti").unique()), _revised(report))
+    return Intake({}, _counts(late.join(known, on=["symbol", "ts"], how="anti").unique()), _revised(report), to_come)
+
+
+def _without_those_to_come(candles: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, str]]:
+    """Candles that have begun by the host's clock, and of which symbols there are others.
+
+    Raises
+    ------
+    CandleError : all of them are to come.
+    """
+    to_come = candles.filter(pl.col("ts") > dt.datetime.now(dt.UTC))
+    if to_come.is_empty():
+        return candles, {}
+    found = to_come.group_by("symbol").agg(pl.len(), pl.col("ts").min().dt.epoch("ms")).sort("symbol")
+    told = {
+        str(symbol): f"{symbol}: {n} candles are dated after now, the first {written_time(first)}; they are not taken."
+        for symbol, n, first in found.iter_rows()
+    }
+    if to_come.height == candles.height:
+        raise CandleError(" ".join(told.values()))
+    return candles.join(to_come.select("symbol", "ts"), on=["symbol", "ts"], how="anti", maintain_order="left"), told
 
 
 def _canonical(source: CandleSource) -> pl.DataFrame:

@@ -140,6 +140,10 @@ class StoreFeed:
         self.revision += 1  # others may have written into the store, too
         return Intake({symbol: ts for symbol, ts in newest.items() if ts is not None}).with_earlier(told)
 
+    def look_up_to(self, until: int) -> dict[str, str]:
+        """Store what the source has up to ``until``; file or symbol -> why it could not be. A store has no source."""
+        return {}
+
     def bars(self, first: int, last: int, symbols: Sequence[str] | None = None) -> pl.DataFrame:
         """See :class:`~huracan.integration.feedback.candle_window.CandleWindow`."""
         there = self._names()
@@ -230,22 +234,36 @@ class FolderFeed(StoreFeed):
         taken = super().take(until)
         return Intake(taken.newest, taken.late, taken.revised, {**taken.refused, **refused})
 
+    def look_up_to(self, until: int) -> dict[str, str]:
+        """As :meth:`look`: files say what they say, whatever the time."""
+        return self.look()
+
     def look(self) -> dict[str, str]:
-        """Store what has changed since the last look; file -> why it could not be."""
+        """Store what has changed since the last look; file -> why it could not be, ``*`` where there is no folder."""
         refused = {}
-        files = sorted(self.folder.iterdir()) if self.folder.is_dir() else [self.folder]
+        try:
+            files = sorted(self.folder.iterdir()) if self.folder.is_dir() else [self.folder]
+        except OSError as error:
+            return {"*": f"{self.folder} cannot be read: {error.strerror}."}
+        if files == [self.folder] and not self.folder.exists():
+            return {"*": f"{self.folder} is not there; a folder of files of candles, or one file, was expected."}
         for file in files:
-            if not file.is_file() or not file.name.lower().endswith(_FILES) or file.name.startswith("."):
+            if not file.name.lower().endswith(_FILES) or file.name.startswith("."):
                 continue
-            facts = file.stat()
-            mark = (facts.st_size, facts.st_mtime_ns)
-            if self._seen.get(file) == mark:
+            if not file.is_file():
+                refused[file.name] = f"{file} is no file that can be read; a file of candles was expected under such a name."
                 continue
             try:
+                facts = file.stat()
+                mark = (facts.st_size, facts.st_mtime_ns)
+                if self._seen.get(file) == mark:
+                    continue
                 self.append(file, named=file.name)
                 self._seen[file] = mark
             except (CandleError, NotEnoughData) as error:
                 refused[file.name] = str(error)
+            except OSError as error:  # it went meanwhile, or may not be read
+                refused[file.name] = f"{file} cannot be read: {error.strerror}."
         return refused
 
 
@@ -274,11 +292,11 @@ class FetchFeed(StoreFeed):
 
     def take(self, until: int) -> Intake:
         """Fetch what is missing up to ``until``; an exchange that cannot be reached is told, and what is stored is taken."""
-        refused = self._bring_up_to(until)
+        refused = self.look_up_to(until)
         taken = super().take(until)
         return Intake(taken.newest, taken.late, taken.revised, {**taken.refused, **refused})
 
-    def _bring_up_to(self, until: int) -> dict[str, str]:
+    def look_up_to(self, until: int) -> dict[str, str]:
         """Go on from what is stored; symbols of which nothing is are filled from ``since`` on. Symbol -> why it was not."""
         there = set(self.store.symbols(written_length(self.bar)))
         stored = [symbol for symbol in self.written if symbol in there]

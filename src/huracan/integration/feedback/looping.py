@@ -33,12 +33,24 @@ def next_on_grid(now: int, every: timedelta) -> int:
 
 
 def work_on(
-    turn: Callable[[], object], every: timedelta, clock: Clock, stop: Callable[[], bool], *, told: Callable[[str], None]
+    turn: Callable[[], object],
+    every: timedelta,
+    clock: Clock,
+    stop: Callable[[], bool],
+    *,
+    told: Callable[[str], None],
+    delay: int = 0,
+    failed: Callable[[str], None] = lambda why: None,
 ) -> None:
     """Do a turn now and one at each moment of the grid, until ``stop()``.
 
     A turn that fails for a reason that is not ours (the database or the disk is not there, candles cannot be used) is told, and
-    the next one goes on where it stopped.
+    the next one goes on where it stopped. So does one that fails for a reason that nobody foresaw, as in a source of one's own;
+    the log then has where.
+
+    Parameters
+    ----------
+    delay : after each moment of the grid, milliseconds. failed : hears why a turn was not finished.
 
     Raises
     ------
@@ -52,7 +64,15 @@ def work_on(
         except HuracanError as error:
             told(f"the turn was not finished: {error}")
             logger().warning("a turn was not finished", kind=type(error).__name__, reason=str(error))
-        clock.sleep_until(next_on_grid(clock.now(), every), stop)
+            failed(str(error))
+        except Stopped:
+            raise
+        except Exception as error:  # noqa: BLE001 - of feeds and clocks that others wrote: the next turn may go well
+            why = f"{type(error).__name__}: {error}"
+            told(f"the turn was not finished: {why}")
+            logger().error("a turn failed", reason=why, exc_info=True)
+            failed(why)
+        clock.sleep_until(next_on_grid(clock.now() - delay, every) + delay, stop)
 
 
 @contextmanager

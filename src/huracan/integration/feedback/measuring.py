@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from huracan.config.section import milliseconds
-from huracan.integration.feedback.asking import ANSWERED, BESIDE, SHADOWED
+from huracan.integration.feedback.asking import ANSWERED, BESIDE, LATE, SHADOWED
 from huracan.integration.feedback.challenger_log import challengers_in
 from huracan.integration.feedback.evidence_log import evidence_at
 from huracan.integration.feedback.mechanic_report import AT, MINE, OF, MechanicReport
@@ -80,7 +80,7 @@ def measure(turn: Turn, report: MechanicReport) -> None:
     for row in came:
         metrics.add(Metric.OUTCOMES, row.n, state=row.state)
     waiting = Counter({row.role: row.n for row in pending})
-    for role in (ANSWERED, BESIDE, SHADOWED):
+    for role in (ANSWERED, BESIDE, SHADOWED, LATE):
         metrics.set(Metric.PENDING, waiting[role], role=role)
     for row in live:
         if row.answered:
@@ -103,7 +103,7 @@ def _count_bars(metrics: Metrics, said: Sequence[Any], report: MechanicReport) -
     """Bars that champions were asked about, and what came late, was revised or refused."""
     taken: Counter[str] = Counter()
     for row in said:
-        taken[row.symbol] += row.bars if row.role == ANSWERED else 0
+        taken[row.symbol] += row.bars if row.role in (ANSWERED, LATE) else 0
     refused = dict.fromkeys(report.refused, 1)
     for state, counts in (("taken", taken), ("late", report.late), ("revised", report.revised), ("refused", refused)):
         for symbol, n in counts.items():

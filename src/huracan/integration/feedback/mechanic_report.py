@@ -33,7 +33,8 @@ class MechanicReport:
     name : of the Mechanic. tick : what the turn was about, milliseconds UTC. done : whether it was worked off now; False where
         nothing was to be done, and ``note`` says why.
     bars : symbol -> its newest bar, milliseconds UTC. predictions, outcomes : rows written, of all versions that were asked.
-    late, revised : symbol -> bars that came late, or were changed. refused : source or symbol -> why it was not taken.
+    late, revised : symbol -> bars that came late, or were changed. belated : symbol -> bars that were answered
+        when nobody could act on it any more. refused : source or symbol -> why it was not taken.
     champions : scope, written as an alias -> version that answers. trouble : version -> why it is not served.
     evidence : sentences of what was seen. decisions : scope -> decision and its reason. challengers : id -> state and reason,
         of those that were asked for, trained or decided. trials : scope -> what became of a new champion's trial.
@@ -54,6 +55,7 @@ class MechanicReport:
     outcomes: int = 0
     late: Mapping[str, int] = field(default_factory=dict)
     revised: Mapping[str, int] = field(default_factory=dict)
+    belated: Mapping[str, int] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)
     champions: Mapping[str, int] = field(default_factory=dict)
     trouble: Mapping[str, str] = field(default_factory=dict)
@@ -72,6 +74,7 @@ class MechanicReport:
         parts = [f"{self.predictions:,} predictions, {self.outcomes:,} outcomes"]
         parts += [f"late: {_counted(self.late)}"] if self.late else []
         parts += [f"revised: {_counted(self.revised)}"] if self.revised else []
+        parts += [f"answered too late to act on: {_counted(self.belated)}"] if self.belated else []
         parts += [f"{what} refused: {why.rstrip('.')}" for what, why in self.refused.items()]
         parts += [why.rstrip(".") for why in self.trouble.values()]
         parts += [said.rstrip(".") for said in self.evidence]
@@ -142,6 +145,12 @@ OF = sa.bindparam("of", type_=sa.Text)
 MINE = sa.select(model_versions.c.id).where(model_versions.c.name == OF)
 """Versions of the name ``OF``; beside ``AT``, the tick that rows are of, what statements about a turn ask for."""
 _SAID = Statement(sa.select(sa.func.count()).select_from(live_predictions).where(_P.tick == AT, _P.version_id.in_(MINE)))
+_BELATED = Statement(
+    sa.select(_P.symbol, sa.func.count(_P.ts.distinct()).label("n"))
+    .where(_P.tick == AT, _P.role == "late", _P.version_id.in_(MINE))
+    .group_by(_P.symbol)
+    .order_by(_P.symbol)
+)
 _CAME = Statement(sa.select(sa.func.count()).select_from(live_outcomes).where(_O.tick == AT, _O.version_id.in_(MINE)))
 _DECIDED = Statement(
     sa.select(_D.symbol, _D.regime, _D.reason).where(_D.name == OF, _D.tick == AT).order_by(_D.symbol, _D.regime)
@@ -171,6 +180,7 @@ def told_of(connection: sa.Connection, name: str, tick: int) -> dict[str, Any]:
     return {
         "predictions": int(_SAID.one(connection, of=name, at=tick)[0]),
         "outcomes": int(_CAME.one(connection, of=name, at=tick)[0]),
+        "belated": {row.symbol: int(row.n) for row in _BELATED(connection, of=name, at=tick)},
         "evidence": [one.sentence for one in evidence_at(connection, name, tick)],
         "decisions": decided,
         "challengers": worked,

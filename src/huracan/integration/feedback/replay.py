@@ -111,7 +111,7 @@ def replay(
     first, last = _span(config, source.candles, feed, step, start, until)
     home = folder or config.home / _FOLDER / _key(config, source.candles, step, first, last)[:16]
     with held(home):
-        pipeline = _pipeline(config, home)
+        pipeline = _pipeline(config, home, step)
         clock = SimulatedClock(first)
         mechanic = Mechanic(pipeline, source=feed, clock=clock)
         with mechanic.working():
@@ -170,9 +170,10 @@ def _key(config: HuracanConfig, candles: pl.DataFrame, step: int, first: int, la
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
-def _pipeline(config: HuracanConfig, home: Path) -> UnifiedMLPipeline:
+def _pipeline(config: HuracanConfig, home: Path, step: int) -> UnifiedMLPipeline:
     """The configuration at home in the folder of the replay, with a database and artifacts of its own."""
-    mechanic = config.mechanic.model_copy(update={"keep_raw": _FOR_EVER, "webhook_url": None, "metrics_port": None})
+    told = {"keep_raw": _FOR_EVER, "webhook_url": None, "metrics_port": None, "every": f"{step // 1_000}s"}
+    mechanic = config.mechanic.model_copy(update=told)
     registry = config.registry.model_copy(update={"url": None})
     pipeline = UnifiedMLPipeline(config.model_copy(update={"home": home, "mechanic": mechanic, "registry": registry}))
     database = Database(f"sqlite:///{home / 'huracan.db'}", synchronous=config.mechanic.replay_synchronous)

@@ -90,10 +90,15 @@ class Works:
 
 
 class Turn:
-    """One turn: what the candles closed by ``tick`` (milliseconds UTC) say, and what follows from it."""
+    """One turn: what the candles closed by ``tick`` (milliseconds UTC) say, and what follows from it.
 
-    def __init__(self, works: Works, row: OpenTick) -> None:
-        self.works, self.row = works, row
+    Parameters
+    ----------
+    in_time_from : bars that closed before this moment are answered too late to act on, milliseconds UTC.
+    """
+
+    def __init__(self, works: Works, row: OpenTick, in_time_from: int = 0) -> None:
+        self.works, self.row, self.in_time_from = works, row, in_time_from
         self._intake: Intake | None = None
         self._lineup: Lineup | None = None
 

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from huracan.errors import DataError
 from huracan.integration.feedback.aliases import CHAMPION
+from huracan.integration.feedback.asking import LATE
 from huracan.integration.feedback.loop_state import put_state, read_state
 from huracan.integration.feedback.scope_rows import answered_in, in_scope, payoffs
 from huracan.integration.feedback.turn import Turn
@@ -46,7 +47,11 @@ def monitor_of(state: Mapping[str, Any], scope: Scope, served: Served) -> SkillM
 
 
 def watch(connection: sa.Connection, turn: Turn, known: pl.DataFrame) -> None:
-    """Let every champion's monitor take the moments that have become known, each once, in the order of time."""
+    """Let every champion's monitor take the moments that have become known, each once, in the order of time.
+
+    What was said too late to act on is nothing that was lived.
+    """
+    known = known.filter(pl.col("role") != LATE)
     lineup, name = turn.lineup, turn.works.name
     state = read_state(connection, name)
     changed: dict[str, Any] = {}

@@ -23,7 +23,7 @@ OUTCOME_COLUMNS: tuple[str, ...] = tuple(column.name for column in live_outcomes
 """Order of the values of an outcome: that of the table ``live_outcomes``."""
 
 _WORDS: dict[str, tuple[str, tuple[str, ...]]] = {
-    live_predictions.name: ("role", ("champion", "beside", "challenger")),
+    live_predictions.name: ("role", ("champion", "beside", "challenger", "late")),
     live_outcomes.name: ("state", ("known", "never")),
 }
 _KINDS: dict[type[Any], Any] = {

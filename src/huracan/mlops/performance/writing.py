@@ -44,12 +44,12 @@ _OF_VERSION: sa.ColumnElement[int] = sa.literal_column(
 )  # the + keeps SQLite from reading all the version ever said
 
 _THERE = Statement(
-    sa.select(*(_said[name] for name in (*_KEY, "regime", "vetoes")), _came.state, *(_came[name] for name in _TRUTH))
+    sa.select(*(_said[name] for name in (*_KEY, "regime", "vetoes", "role")), _came.state, *(_came[name] for name in _TRUTH))
     .select_from(live_predictions.outerjoin(live_outcomes, _SAME_BAR))
     .where(_said.version_id == sa.bindparam("version_id"), _said.symbol == sa.bindparam("symbol"))
     .where(_said.ts.between(sa.bindparam("first", type_=sa.BigInteger), sa.bindparam("last", type_=sa.BigInteger)))
 )
-_STATE = 2  # of what _THERE gives behind the key: regime, vetoes, state, and the truth
+_STATE = 3  # of what _THERE gives behind the key: regime, vetoes, role, state, and the truth
 _REVISED_SCHEMA: dict[str, Any] = {
     **schema_of(live_outcomes.primary_key.columns),
     "label_before": pl.Float64,
@@ -98,7 +98,8 @@ class Received:
 
     Attributes
     ----------
-    known : those that are new, with ``regime`` and ``vetoes`` of their predictions. same : came before and were equal.
+    known : those that are new, with ``regime``, ``vetoes`` and ``role`` of their predictions. same : came before and
+        were equal.
     revised : came before and were others: version_id, symbol, ts, ``label_before``, ``label``; the first ones stay.
     too_late : their wait had been given up, or their rows were forgotten.
     without_prediction : nobody had said anything of that bar.
@@ -145,7 +146,7 @@ def write_predictions(connection: sa.Connection, rows: Rows, name: str, bucket: 
 
 
 def write_outcomes(connection: sa.Connection, rows: Rows, name: str, bucket: int) -> Received:
-    """Keep what came of it, each once, and add what is new to its bucket."""
+    """Keep what came of it, each once, and add what is new to its bucket, unless it was said too late to act on."""
     given = as_rows(rows, live_outcomes)
     outcomes = given.rows()
     there = _there(connection, outcomes)
@@ -173,8 +174,10 @@ def write_outcomes(connection: sa.Connection, rows: Rows, name: str, bucket: int
     facts = [there[outcomes[number][: len(_KEY)]] for number in new]
     known = known.hstack([pl.Series("regime", [fact[0] for fact in facts], pl.String)])
     known = known.hstack([pl.Series("vetoes", [fact[1] for fact in facts], pl.Int64)])
+    known = known.hstack([pl.Series("role", [fact[2] for fact in facts], pl.String)])
     _KNOWN[connection.dialect.name].write_rows(connection, [outcomes[number] for number in new], OUTCOME_COLUMNS)
-    arrived = known if (known["state"] == "known").all() else known.filter(pl.col("state") == "known")
+    counts = (known["state"] == "known") & (known["role"] != "late")
+    arrived = known if counts.all() else known.filter(counts)
     if not arrived.is_empty():
         claim(connection, arrived["version_id"].unique(), name, bucket)
         add_to_buckets(connection, arrived, bucket)

@@ -1,0 +1,134 @@
+"""What moment a turn is about: whether it is to be believed, what leads up to it, and whether it has to be gone on with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from huracan.config import HuracanConfig
+from huracan.config.section import milliseconds
+from huracan.errors import NotEnoughData
+from huracan.integration.feedback.candle_intake import CandleFeed
+from huracan.integration.feedback.feeds import StoreFeed
+from huracan.integration.feedback.loop_state import read_state
+from huracan.integration.feedback.taking_candles import SILENT_BARS
+from huracan.integration.feedback.turn import CURSOR, Works
+from huracan.market.schema import written_time
+
+__all__ = [
+    "came_since",
+    "close_of_newest",
+    "in_time_within",
+    "missing_yet",
+    "nothing_to_do",
+    "pauses",
+    "slices",
+    "why_not_believed",
+]
+
+_FAR_BARS = 24
+
+
+def slices(last: int | None, until: int, most: int) -> Iterator[int]:
+    """The moments of the turns that lead from the last one to ``until``.
+
+    >>> list(slices(None, 50, 10)), list(slices(20, 45, 10)), list(slices(20, 25, 10))
+    ([50], [30, 40, 45], [25])
+    """
+    moment = until if last is None else last
+    while moment + most < until:
+        moment += most
+        yield moment
+    yield until
+
+
+def in_time_within(config: HuracanConfig, bar: int, every: int) -> int:
+    """For how long after a bar's close what is said of it is in time, milliseconds.
+
+    Where turns are further apart than bars, what is said at a turn of the bars since the last is what the models that were in
+    use between the two said of them: who is in use changes at turns only.
+
+    >>> in_time_within(HuracanConfig(), 3_600_000, 3_600_000), in_time_within(HuracanConfig(), 60_000, 3_600_000)
+    (130000, 3670000)
+    """
+    settings = config.mechanic
+    return max(every - bar, 0) + milliseconds(settings.delay) + milliseconds(settings.wait_for_bars)
+
+
+def pauses(first: int, in_all: int) -> list[int]:
+    """Waits between looks for what is missing, each twice as long as the one before, milliseconds.
+
+    >>> pauses(10_000, 120_000)
+    [10000, 20000, 40000]
+    """
+    found: list[int] = []
+    while sum(found) + (pause := first * 2 ** len(found)) <= in_all:
+        found.append(pause)
+    return found
+
+
+def missing_yet(bars: Mapping[str, int], moment: int, bar: int) -> bool:
+    """Whether a symbol that is not silent lacks the bar that closed at ``moment``.
+
+    Parameters
+    ----------
+    bars : symbol -> open of its newest bar, milliseconds UTC. bar : length of a bar, milliseconds.
+
+    Examples
+    --------
+    >>> missing_yet({"BTC": 2, "ETH": 1}, 3, 1), missing_yet({"BTC": 2, "GONE": -9}, 3, 1)
+    (True, False)
+    """
+    newest = moment // bar * bar - bar
+    return any(0 < newest - ts <= SILENT_BARS * bar for ts in bars.values())
+
+
+def close_of_newest(works: Works) -> int:
+    """The close of the newest bar of any symbol, milliseconds UTC.
+
+    Raises
+    ------
+    NotEnoughData : there is none of a symbol that is looked after.
+    """
+    newest = works.feed.newest
+    if newest is None:
+        watched = ", ".join(works.config.mechanic.symbols)
+        raise NotEnoughData(f"none of the candles is of a symbol that is looked after ({watched}).")
+    return newest + works.feed.bar
+
+
+def came_since(works: Works, moment: int) -> bool:
+    """Whether a symbol has the bar that closed at ``moment`` by now, and had not when the turn of that moment asked for it."""
+    newest = moment - works.feed.bar
+    predicted = works.database.read(lambda connection: read_state(connection, works.name)).get(CURSOR, {})
+    there = works.feed.bars(newest, newest)["symbol"].unique().to_list()
+    return any(predicted.get(symbol, newest - 1) < newest for symbol in there)
+
+
+def nothing_to_do(last: int, until: int, bar: int) -> str:
+    """Why there is no turn up to ``until``: that of ``last`` is finished; milliseconds UTC.
+
+    >>> nothing_to_do(7_200_000, 3_600_000, 3_600_000)
+    'nothing was to be done; the turn of 1970-01-01 02:00 UTC is finished, and the time is 1970-01-01 01:00 UTC only.'
+    """
+    note = f"nothing was to be done; the turn of {written_time(last)} is finished"
+    return f"{note}." if last - until < bar else f"{note}, and the time is {written_time(until)} only."
+
+
+def why_not_believed(feed: CandleFeed, moment: int) -> str:
+    """Why a turn about ``moment`` has to wait: it lies far behind the newest candle of every symbol. Empty where it need not.
+
+    So it is where a clock has jumped ahead, and where all candles have stopped; a turn that is not done loses nothing, since
+    the one after the candles have come does what was not done.
+    """
+    newest = feed.newest
+    if newest is None or moment - feed.bar - newest <= _FAR_BARS * feed.bar:
+        return ""
+    if isinstance(feed, StoreFeed):  # after an absence there may be much to fetch
+        feed.look_up_to(moment)
+        newest = feed.newest
+        if newest is None or moment - feed.bar - newest <= _FAR_BARS * feed.bar:
+            return ""
+    return (
+        f"no symbol has a candle since {written_time(newest)}, and the clock says {written_time(moment)}: either it is "
+        "ahead, or candles have stopped; turns wait for the one or the other"
+    )
