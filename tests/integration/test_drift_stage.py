@@ -43,6 +43,8 @@ def test_a_run_holds_the_newest_week_against_the_four_before_it_and_answers_in_a
     assert "huracan mechanic" in result["feedback"]["reason"]
     page = Path(str(result.report_path)).read_text()
     assert asked["reason"].replace("'", "&#39;") in page
+    for said in asked["looked_at"].values():
+        assert said.replace("'", "&#39;") in page
 
 
 def test_the_reference_kept_with_a_version_tests_as_the_run_did(small_run: SmallRun) -> None:

@@ -128,11 +128,12 @@ def drift_evidence(report: DriftReport, *, name: str, tick: int, version_id: int
 
 
 def told_since(stages: Mapping[str, Any]) -> dict[str, str]:
-    """The three stages in sentences, for a report."""
+    """The three stages in sentences, for a report, with what the question about retraining looked at."""
     drift, decision, lived = (stages[name] for name in ("drift_detection", "should_retrain", "feedback"))
     return {
         "drift of features": drift.sentence if isinstance(drift, DriftReport) else drift["reason"],
         "should the champion be trained again": decision["reason"],
+        **{f"{what}, for that question": said for what, said in decision.get("looked_at", {}).items() if what != "features"},
         "lived so far": lived["reason"] if isinstance(lived, NotRun) else lived["sentence"],
     }
 
