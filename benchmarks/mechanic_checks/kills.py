@@ -49,14 +49,18 @@ class Killed:
         return sum(self.deaths.values())
 
 
-def kill_lives(folder: Path, kills: int, *, a_life: int = A_LIFE, seed: int = 0) -> Killed:
+def kill_lives(folder: Path, kills: int, *, a_life: int = A_LIFE, seed: int = 0, stored: bool = False) -> Killed:
     """Live again and again, each life killed ``a_life`` times, until so many were: at times, on both sides of commits, and
     with files half-way to their names.
 
     Times, commits and files are uniform over what is left of a life, judged by the undisturbed one.
+
+    Parameters
+    ----------
+    stored : whether lives are given their candles turn by turn, late and revised ones among them, and keep them in a store.
     """
     rng, found = random.Random(seed), Killed()
-    with _Nursery() as nursery:
+    with _Nursery(stored) as nursery:
         found.digests, found.commits, found.files, found.seconds, states = _told(nursery.life(folder / "undisturbed", "never"))
         missing = [want - have for want, have in zip(_EXPECTED, states)]
         found.defects += [f"the undisturbed life never came to {sorted(lacking)}" for lacking in missing if lacking]
@@ -77,9 +81,32 @@ def kill_lives(folder: Path, kills: int, *, a_life: int = A_LIFE, seed: int = 0)
 
 
 def check(kills: int = KILLS) -> Section:
-    """The figures as a part of the page."""
-    with tempfile.TemporaryDirectory() as folder:
-        found = kill_lives(Path(folder), kills)
+    """The figures as a part of the page: lives over a frame, and half as many deaths of lives with a store."""
+    short: list[str] = []
+    parts, columns = [], []
+    for what, wanted, stored in (("a frame", kills, False), ("a store", kills // 2, True)):
+        with tempfile.TemporaryDirectory() as folder:
+            found = kill_lives(Path(folder), wanted, stored=stored)
+        short += [f"candles in {what}: {defect}" for defect in _short(found, wanted)]
+        columns.append(found)
+        parts.append(f"{found.commits} commits, {found.files} files and {found.seconds:.1f} s with candles in {what}")
+    survived = sum(found.survived for found in columns)
+    text = (
+        f"A life of {', of '.join(parts)} that grows turn by turn, late and revised bars among them: a first champion, an edge "
+        "that turns, a freeze, a challenger that takes over, one that cannot be trained, a rollback. Each life was killed "
+        f"{A_LIFE} times before it was let to its end; {survived} deaths came too late. The hash is that of all tables and "
+        "published files, without clocks, hosts and row numbers.\n\n"
+    )
+    kinds = sorted({kind for found in columns for kind in found.deaths})
+    rows = [(kind, *(found.deaths[kind] for found in columns)) for kind in kinds]
+    rows += [("in all", *(found.count for found in columns)), ("lives", *(found.lives for found in columns))]
+    rows += [("left another hash", *(len(found.other) for found in columns))]
+    table = markdown_table(("deaths", "candles in a frame", "candles in a store"), rows)
+    return Section("Killed at random moments", text + table, tuple(short))
+
+
+def _short(found: Killed, kills: int) -> list[str]:
+    """What falls short of every life leaving the same."""
     short = list(found.defects)
     if found.other:
         where = ", ".join(sorted({name for names in found.other.values() for name in names}))
@@ -88,15 +115,7 @@ def check(kills: int = KILLS) -> Section:
         )
     if found.count < kills:
         short.append(f"{found.count} deaths, {kills} were asked")
-    text = (
-        f"A life of {found.commits} commits, {found.files} files and {found.seconds:.1f} s: a first champion, an "
-        "edge that turns, a freeze, a challenger that takes over, one that cannot be trained, a rollback. Each life was killed "
-        f"{A_LIFE} times before it was let to its end; {found.survived} deaths came too late. The hash is that of all tables "
-        "and published files, without clocks, hosts and row numbers.\n\n"
-    )
-    rows = [(kind, count) for kind, count in sorted(found.deaths.items())]
-    rows += [("in all", found.count), ("lives", found.lives), ("left another hash", len(found.other))]
-    return Section("Killed at random moments", text + markdown_table(("deaths", "count"), rows), tuple(short))
+    return short
 
 
 def _die_once(nursery: _Nursery, home: Path, found: Killed, rng: random.Random, *, share: float) -> None:
@@ -127,8 +146,11 @@ def _told(said: str) -> tuple[dict[str, str], int, int, float, tuple[set[str], s
 class _Nursery:
     """The process that starts lives, with everything imported."""
 
+    def __init__(self, stored: bool) -> None:
+        self._kind = ["store"] if stored else []
+
     def __enter__(self) -> _Nursery:
-        command = [sys.executable, "-m", "benchmarks.mechanic_checks.mini_life"]
+        command = [sys.executable, "-m", "benchmarks.mechanic_checks.mini_life", *self._kind]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         return self
 

@@ -1,10 +1,11 @@
 """A miniature life that goes through every step of the Mechanic, and a process that lets such lives be killed.
 
-``python -m benchmarks.mechanic_checks.mini_life`` reads lines ``HOME DEATH`` from standard input and starts a process for each
-from what is imported already. ``DEATH`` is ``never``, ``before:N`` or ``after:N`` (on that side of its N-th commit it kills
-itself), ``aside:N`` (before the N-th file that it wrote aside gets its name), or ``SECONDS`` after which it is killed. It
+``python -m benchmarks.mechanic_checks.mini_life [store]`` reads lines ``HOME DEATH`` from standard input and starts a process
+for each from what is imported already. ``DEATH`` is ``never``, ``before:N`` or ``after:N`` (on that side of its N-th commit it
+kills itself), ``aside:N`` (before the N-th file that it wrote aside gets its name), or ``SECONDS`` after which it is killed. It
 answers ``killed``, or ``lived COMMITS FILES SECONDS CHALLENGERS TRIALS DIGESTS``: what states challengers and trials came to,
-separated by commas, and the parts of the content hash as JSON.
+separated by commas, and the parts of the content hash as JSON. With ``store`` a life is given its candles turn by turn, late
+and revised ones among them, and keeps them in a store of its own; else it has them all in a frame whose future is hidden.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import sqlalchemy as sa
 
 from benchmarks.mechanic_checks.markets import HOUR, flipping_candles
@@ -37,7 +39,7 @@ from huracan.integration.feedback.challenger_log import (
 )
 from huracan.integration.feedback.clock import SimulatedClock
 from huracan.integration.feedback.content_hash import content_digests
-from huracan.integration.feedback.feeds import FrameFeed
+from huracan.integration.feedback.feeds import FrameFeed, StoreFeed
 from huracan.integration.feedback.publishing import OUTBOX
 from huracan.integration.mechanic import Mechanic
 from huracan.storage import Database, to_json
@@ -46,14 +48,16 @@ from huracan.version import source_hash
 
 __all__ = ["live", "states_of"]
 
-_BARS = range(312, 790, 24)
+_STEP = 24
+_BARS = range(312, 790, _STEP)
 _FLIP, _EDGE, _N_BARS = 420, 0.6, 900
 _FAILS, _FREEZES, _THAWS, _ROLLS_BACK = _BARS[3], _BARS[12], _BARS[14], _BARS[17]
+_LATE = (_BARS[18], _BARS[19])
 _MOMENTS = ("before", "after", "aside")
 _USED = ("onnx", "onnxruntime", "skops.io", "huracan.registry.exports", "huracan.serving")
 
 
-def live(home: Path) -> Mechanic:
+def live(home: Path, *, stored: bool = False) -> Mechanic:
     """All turns from where an earlier process stopped: a first champion, an edge that turns, a challenger that takes over after
     a freeze, one that cannot be trained, and a champion that is rolled back.
     """
@@ -66,9 +70,12 @@ def live(home: Path) -> Mechanic:
         "retrain": {"min_new_rows": 72, "cool_down": "1d", "max_age": None},
     }
     clock = SimulatedClock(begin)
-    mechanic = Mechanic(UnifiedMLPipeline(load_config(told, environ={})), source=FrameFeed(candles), clock=clock)
+    feed = StoreFeed(home / "candles") if stored else FrameFeed(candles)
+    mechanic = Mechanic(UnifiedMLPipeline(load_config(told, environ={})), source=feed, clock=clock)
+    after = begin
     for bar in _BARS:
-        moment = begin + bar * HOUR
+        news, after = _news(candles, after, begin + bar * HOUR), begin + bar * HOUR
+        moment = after
         before = mechanic.status()
         done = -1 if before.last is None else before.last.tick
         if done > moment:
@@ -76,8 +83,19 @@ def live(home: Path) -> Mechanic:
         clock.set(moment)
         if done < moment and before.unfinished is None:
             _meddle(mechanic, bar)
-        mechanic.tick()
+        mechanic.tick(news if stored else None)
     return mechanic
+
+
+def _news(candles: pl.DataFrame, after: int, until: int) -> pl.DataFrame:
+    """What comes at a turn: the bars since the last. Some days' first bar comes a turn late, and the second is then revised."""
+    ts = pl.col("ts").dt.epoch("ms")
+    begin = int(candles["ts"].dt.epoch("ms")[0])
+    first = [begin + (bar - _STEP) * HOUR for bar in _LATE]
+    since = candles.filter(ts >= after, ts < until, ~ts.is_in(first))
+    late = candles.filter(ts == after - _STEP * HOUR, ts.is_in(first))
+    revised = candles.filter(ts == after - (_STEP - 1) * HOUR, (ts - HOUR).is_in(first))
+    return pl.concat([since, late, revised.with_columns(close=pl.col("close") * 0.3 + pl.col("open") * 0.7)])
 
 
 def states_of(mechanic: Mechanic) -> tuple[set[str], set[str]]:
@@ -136,7 +154,7 @@ def _die() -> None:
     time.sleep(60.0)
 
 
-def _child(home: Path, death: str, answer: int) -> None:
+def _child(home: Path, death: str, answer: int, stored: bool) -> None:
     moment, _, number = death.partition(":")
     moments = _Moments(moment, int(number)) if moment in _MOMENTS else _Moments()
     begun = Database.transaction
@@ -144,7 +162,7 @@ def _child(home: Path, death: str, answer: int) -> None:
     for name in ("rename", "replace"):  # of files, and of artifacts' folders
         setattr(os, name, partial(moments.named, getattr(os, name)))
     started = time.monotonic()
-    mechanic = live(home)
+    mechanic = live(home, stored=stored)
     told = to_json(content_digests(mechanic.pipeline.registry.database, home / OUTBOX))
     asked, trials = (",".join(sorted(states)) for states in states_of(mechanic))
     seconds = time.monotonic() - started
@@ -152,13 +170,13 @@ def _child(home: Path, death: str, answer: int) -> None:
     os._exit(0)
 
 
-def _one(home: Path, death: str) -> str:
+def _one(home: Path, death: str, *, stored: bool) -> str:
     heard, answer = os.pipe()
     process = os.fork()
     if process == 0:
         os.close(heard)
         try:
-            _child(home, death, answer)
+            _child(home, death, answer, stored)
         except BaseException as error:  # noqa: BLE001 - the parent is told whatever it was
             os.write(answer, f"failed {type(error).__name__}: {error}".replace("\n", " ").encode())
         finally:
@@ -180,10 +198,11 @@ def main() -> None:
     """Serve lives until standard input ends."""
     for name in _USED:  # a life of seconds should not spend them on importing
         import_module(name)
+    stored = sys.argv[1:] == ["store"]
     source_hash()  # of what was imported, for all lives, whatever is edited meanwhile
     for line in sys.stdin:
         home, death = line.split()
-        print(_one(Path(home), death), flush=True)
+        print(_one(Path(home), death, stored=stored), flush=True)
 
 
 if __name__ == "__main__":

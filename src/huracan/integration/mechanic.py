@@ -195,7 +195,7 @@ class Mechanic:
                 return self._turn_now(lambda: False)
             self._append(candles)
             until = moments.close_of_newest(self.works)
-            return self._work_off(until, lambda: False, said=until, again=moments.came_since(self.works, until))
+            return self._work_off(until, lambda: False, said=until, again=lambda: moments.came_since(self.works, until))
 
     def run(
         self,
@@ -288,7 +288,7 @@ class Mechanic:
         settle_clock(self.works, None if last is None else last[0], until, ahead=why, tick=now)
         if why:
             return MechanicReport(self.name, until, done=False, note=f"nothing was done: {why}.")
-        return self._work_off(until, stop, said=now, again=again)
+        return self._work_off(until, stop, said=now, again=lambda: again)
 
     def _turn_and_follow(self, stop: Callable[[], bool], told: Callable[[str], None], delay: int, wait: int) -> None:
         """A turn, and others of the same moment while the newest bar of a symbol is missing."""
@@ -302,7 +302,7 @@ class Mechanic:
             report = self._turn_now(stop, delay=delay, again=True)
             told(report.sentence)
 
-    def _work_off(self, until: int, stop: Callable[[], bool], *, said: int, again: bool) -> MechanicReport:
+    def _work_off(self, until: int, stop: Callable[[], bool], *, said: int, again: Callable[[], bool]) -> MechanicReport:
         """Finish what was begun, then turn up to ``until``.
 
         Parameters
@@ -319,7 +319,7 @@ class Mechanic:
         if last is not None and published_tick(self._outbox, self.name) != last[0]:
             remove_left(self._outbox, self.name)
             self._publish()
-        if again and last is not None and 0 <= last[0] - until < works.feed.bar:
+        if last is not None and 0 <= last[0] - until < works.feed.bar and again():
             until = last[0] + 1
         if last is not None and until <= last[0]:
             if report is not None:

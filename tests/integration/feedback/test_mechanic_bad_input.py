@@ -9,9 +9,10 @@ import pytest
 from tests.integration.feedback.living import HOUR, SmallRun, alive, rows
 
 from huracan import Mechanic, UnifiedMLPipeline
-from huracan.errors import CandleError
+from huracan.errors import CandleError, LeaseHeld
 from huracan.integration.feedback.clock import SimulatedClock
 from huracan.integration.feedback.feeds import StoreFeed
+from huracan.market.store import CandleStore
 
 ONE, OTHER = "SIM01-USD", "SIM02-USD"
 
@@ -62,6 +63,30 @@ def test_a_revised_bar_changes_nothing_that_was_said_of_it(champion: SmallRun, t
     report = mechanic.tick(pl.concat([revised, _until(champion, 11, 10)]))
     assert report.revised == {ONE: 1, OTHER: 1}
     assert set(before) <= set(rows(mechanic, "select * from live_predictions"))
+
+
+@pytest.mark.parametrize("how", ["another process fills the store", "killed between storing and counting", "the lease is held"])
+def test_late_and_revised_bars_are_counted_once_whoever_stored_them(champion: SmallRun, tmp_path: Path, how: str) -> None:
+    mechanic = _stored(champion, tmp_path / "home")
+    given = _until(champion, 10, 0)
+    missing = (pl.col("symbol") == ONE) & (pl.col("ts").dt.epoch("ms") == champion.end_of_training + 4 * HOUR)
+    mechanic.tick(given.filter(~missing))
+    news = pl.concat(
+        [given.filter(missing), _until(champion, 9, 8).with_columns(close=pl.col("high")), _until(champion, 11, 10)]
+    )
+    if how.startswith("another"):
+        CandleStore(tmp_path / "candles").append(news, bar="1h")
+    elif how.startswith("killed"):
+        mechanic.works.feed.append(news)  # type: ignore[attr-defined]
+        mechanic = alive(champion, tmp_path / "home", source=StoreFeed(tmp_path / "candles"))
+    else:
+        other = alive(champion, tmp_path / "home", source=StoreFeed(tmp_path / "candles"))
+        with other.working(), pytest.raises(LeaseHeld):
+            mechanic.tick(news)
+    report = mechanic.tick(news)
+    assert report.late == {ONE: 1} and report.revised == {ONE: 1, OTHER: 1}
+    after = mechanic.tick(_until(champion, 12, 10))
+    assert not after.late and not after.revised
 
 
 def test_a_symbol_whose_candles_are_broken_is_left_out_and_the_other_goes_on(champion: SmallRun, tmp_path: Path) -> None:

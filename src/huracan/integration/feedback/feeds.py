@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from huracan.errors import ArtifactError, CandleError, ExchangeError, HuracanError, NotEnoughData
+from huracan.integration.feedback.arrivals import Arrivals
 from huracan.integration.feedback.candle_intake import Intake, append_candles
 from huracan.integration.feedback.candle_window import FrameWindow
 from huracan.market import bar_length, written_length
@@ -96,6 +98,7 @@ class StoreFeed:
         self.revision = 0
         self._bar = bar
         self._told = Intake({})
+        self._arrivals = Arrivals(self.store)
 
     @property
     def bar(self) -> int:
@@ -139,6 +142,14 @@ class StoreFeed:
         told, self._told = self._told, Intake({})
         self.revision += 1  # others may have written into the store, too
         return Intake({symbol: ts for symbol, ts in newest.items() if ts is not None}).with_earlier(told)
+
+    def arrived(self) -> dict[str, tuple[int, int]]:
+        """Symbol -> bars that came late and bars that were revised since the store began, whoever filled it."""
+        label, found = written_length(self.bar), {}
+        for symbol in self._names():
+            with suppress(ArtifactError):  # a damaged symbol is told where its candles are read
+                found[symbol] = self._arrivals.counts(symbol, label)
+        return found
 
     def look_up_to(self, until: int) -> dict[str, str]:
         """Store what the source has up to ``until``; file or symbol -> why it could not be. A store has no source."""
