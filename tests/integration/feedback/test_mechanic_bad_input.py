@@ -9,7 +9,7 @@ import pytest
 from tests.integration.feedback.living import HOUR, SmallRun, alive, rows
 
 from huracan import Mechanic, UnifiedMLPipeline
-from huracan.errors import CandleError, LeaseHeld
+from huracan.errors import CandleError, LeaseHeld, StorageError
 from huracan.integration.feedback.clock import SimulatedClock
 from huracan.integration.feedback.feeds import StoreFeed
 from huracan.market.store import CandleStore
@@ -87,6 +87,24 @@ def test_late_and_revised_bars_are_counted_once_whoever_stored_them(champion: Sm
     assert report.late == {ONE: 1} and report.revised == {ONE: 1, OTHER: 1}
     after = mechanic.tick(_until(champion, 12, 10))
     assert not after.late and not after.revised
+
+
+def test_a_turn_that_was_begun_is_finished_once_when_its_candles_are_given_again(
+    champion: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mechanic = _stored(champion, tmp_path / "home")
+    news = _until(champion, 3, -1).with_columns(volume=pl.col("volume") * 2)  # one bar is revised
+    with monkeypatch.context() as broken:
+        broken.setattr(mechanic.works.store, "predicted", _gone)
+        with pytest.raises(StorageError):
+            mechanic.tick(news)
+    assert mechanic.status().unfinished is not None
+    assert mechanic.tick(news).predictions == 6
+    assert len(rows(mechanic, "select tick from mechanic_ticks")) == 2
+
+
+def _gone(*told: object) -> int:
+    raise StorageError("the database is gone.")
 
 
 def test_a_symbol_whose_candles_are_broken_is_left_out_and_the_other_goes_on(champion: SmallRun, tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ from benchmarks.mechanic_checks.kills import kill_lives
 
 
 @pytest.mark.slow
-def test_processes_that_were_killed_leave_what_an_undisturbed_one_leaves(tmp_path: Path) -> None:
-    found = kill_lives(tmp_path, 6, a_life=3, seed=1)
+@pytest.mark.parametrize("stored", [False, True], ids=["candles in a frame", "candles in a store"])
+def test_processes_that_were_killed_leave_what_an_undisturbed_one_leaves(tmp_path: Path, stored: bool) -> None:
+    found = kill_lives(tmp_path, 6, a_life=3, seed=1, stored=stored)
     assert found.defects == []
     assert found.count == 6
     assert found.lives >= 2
