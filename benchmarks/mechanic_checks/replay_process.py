@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from huracan.config import load_config
@@ -17,12 +18,14 @@ from huracan.integration.feedback.lived import challengers_of
 from huracan.integration.feedback.replay import replay
 from huracan.integration.feedback.replay_report import ReplayResult
 from huracan.market import read_candles
+from huracan.memory import keep_freed_memory
 
 _DAY = 86_400_000
 
 
 def main(candles: Path, home: Path, days: int, symbols: int) -> None:
     """Print what was measured as a line of JSON."""
+    keep_freed_memory()  # as a replay does, before threads that read files have arenas of their own
     files = sorted(candles.glob("*_1m.parquet"))[:symbols]
     frame = pl.concat([read_candles(file) for file in files]).sort("symbol", "ts")
     kept = frame["symbol"].unique().to_list()
@@ -33,25 +36,25 @@ def main(candles: Path, home: Path, days: int, symbols: int) -> None:
         "mechanic": {"replay_synchronous": "normal"},
     }
     start = last - days * _DAY
-    peaks, seen = [0.0, 0.0, 0.0], [0.0]
+    resident: list[float] = []
 
     def look(_: str, share: float) -> None:
-        seen[0] += share
-        third = min(int(3.0 * seen[0] - 1e-9), 2)
-        peaks[third] = max(peaks[third], _resident())
+        resident.append(_resident())
 
-    begun = time.monotonic()
+    begun, worked = time.monotonic(), time.process_time()
     lived = replay(load_config(settings, environ={}), frame, every="1h", start=start, folder=home / "lived", progress=look)
-    seconds = time.monotonic() - begun
+    seconds, worked = time.monotonic() - begun, time.process_time() - worked
     states = challengers_of(lived.pipeline.registry.database, lived.name)["state"].to_list()
     told = {
         "turns": (lived.last - lived.first) // lived.every + 1,
         "days": (lived.last - lived.first) / _DAY,
         "symbols": len(kept),
         "seconds": seconds,
+        "cpu_seconds": worked,
         "challengers": len(states),
         "promoted": states.count("promoted"),
-        "peaks": peaks,
+        "medians": [float(np.median(part)) for part in np.array_split(resident, 3)],
+        "peaks": [float(np.max(part)) for part in np.array_split(resident, 10)],
         "sentence": ReplayResult(lived).sentence,
     }
     print(json.dumps(told))

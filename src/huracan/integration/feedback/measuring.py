@@ -33,9 +33,12 @@ _CAME = Statement(
     sa.select(_O.state, sa.func.count().label("n")).where(_O.tick == AT, _O.version_id.in_(MINE)).group_by(_O.state)
 )
 _KNOWN = sa.exists().where(_O.version_id == _P.version_id, _O.symbol == _P.symbol, _O.ts == _P.ts)
+_OF_VERSION: sa.ColumnElement[int] = sa.literal_column(
+    "+live_predictions.version_id"
+)  # the + keeps SQLite from reading all that was ever said
 _PENDING = Statement(
     sa.select(_P.role, sa.func.count().label("n"))
-    .where(_P.tick >= sa.bindparam("since", type_=sa.BigInteger), _P.version_id.in_(MINE), ~_KNOWN)
+    .where(_P.tick >= sa.bindparam("since", type_=sa.BigInteger), _OF_VERSION.in_(MINE), ~_KNOWN)
     .group_by(_P.role)
 )
 _LIVE = Statement(

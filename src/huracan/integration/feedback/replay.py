@@ -27,7 +27,7 @@ from huracan.integration.preparation import Source, read_source
 from huracan.integration.unified_pipeline import UnifiedMLPipeline
 from huracan.market import candles_hash
 from huracan.market.schema import written_time
-from huracan.memory import give_back_freed_memory
+from huracan.memory import give_back_freed_memory, keep_freed_memory
 from huracan.model_registry import ModelRegistry
 from huracan.storage import Database
 from huracan.storage.folder_lock import held
@@ -104,6 +104,7 @@ def replay(
     NotEnoughData : the candles are too short for a single turn. FolderInUse : another process replays this.
     HuracanError : what is wrong with data, configuration or environment, in one sentence.
     """
+    keep_freed_memory()  # before threads have arenas of their own
     source = _watched(read_source(config, candles), config)
     feed = FrameFeed(source.candles)
     step = milliseconds(every or config.mechanic.every)
