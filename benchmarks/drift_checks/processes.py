@@ -8,7 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
-__all__ = ["Process", "absolute", "autoregression", "garch", "independent", "return_of", "sharing", "volatility_of"]
+__all__ = [
+    "Process",
+    "absolute",
+    "autoregression",
+    "garch",
+    "independent",
+    "return_of",
+    "sharing",
+    "two_volatilities",
+    "volatility_of",
+]
 
 Process = Callable[[np.random.Generator, int, int], NDArray[np.float64]]
 
@@ -48,6 +58,16 @@ def garch(alpha: float, beta: float, *, degrees: float | None = None, correlatio
             values[t] = np.sqrt(variance) * shock
             variance = (1.0 - alpha - beta) + alpha * values[t] ** 2 + beta * variance
         return np.ascontiguousarray(values[_WARM // 3 :].T)
+
+    return draw
+
+
+def two_volatilities(calm: float, wild: float, bars: float) -> Process:
+    """Normal numbers whose deviation is one of two, in spells of ``bars`` on average."""
+
+    def draw(rng: np.random.Generator, repetitions: int, n: int) -> NDArray[np.float64]:
+        turns = np.cumsum(rng.random((repetitions, n)) < 1.0 / bars, axis=1) + rng.integers(0, 2, (repetitions, 1))
+        return np.where(turns % 2, wild, calm) * rng.standard_normal((repetitions, n))
 
     return draw
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks import Section, markdown_table
-from benchmarks.drift_checks.processes import Process, absolute, autoregression, independent, volatility_of
+from benchmarks.drift_checks.processes import (
+    Process,
+    absolute,
+    autoregression,
+    garch,
+    independent,
+    two_volatilities,
+    volatility_of,
+)
 from benchmarks.drift_checks.sizes import MARKET, TOGETHER, columns_of, p_value_of
 from huracan.mlops import DriftDetector
 
@@ -21,6 +29,8 @@ _PROCESSES: dict[str, Process] = {
     "its absolute values": absolute(MARKET),
     "its 20-bar volatility": volatility_of(MARKET, 20),
     "AR(.98)": autoregression(0.98),
+    "volatility 1 or 3, in spells of 250": two_volatilities(1.0, 3.0, 250.0),
+    "GARCH(.15, .84), t shocks of 4 degrees": garch(0.15, 0.84, degrees=4.0),
 }
 
 

@@ -78,8 +78,8 @@ def live(home: Path, *, stored: bool = False) -> Mechanic:
         moment = after
         before = mechanic.status()
         done = -1 if before.last is None else before.last.tick
-        if done > moment:
-            continue
+        if done > moment or (stored and (feed.newest or 0) >= moment):
+            continue  # what a later turn brought is there already; nobody is told again what has been revised since
         clock.set(moment)
         if done < moment and before.unfinished is None:
             _meddle(mechanic, bar)

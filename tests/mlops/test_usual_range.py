@@ -121,3 +121,16 @@ def test_chance_does_not_do_it(law: str) -> None:
             x = slow(rng, M + N)
         usual = UsualRange.of(x[:M], WeightedSample.of(x[:M], None), None)
         assert usual.unlike(x[M:], WeightedSample.of(x[M:], None), Moments.each_row(N), None) == []
+
+
+def test_what_reaches_over_orders_of_magnitude_is_far_beyond_on_its_own_scale() -> None:
+    """A volume that is lognormal and remembers: five times its largest of four weeks comes in 4 % of weeks that follow."""
+    rng, five, far = np.random.default_rng(8), 0, 0
+    for _ in range(300):
+        x = np.exp(3.0 * slow(rng, M + N))
+        usual = UsualRange.of(x[:M], WeightedSample.of(x[:M], None), None)
+        five += np.count_nonzero(np.abs(x[M:] - usual.median) > 5.0 * usual.reach) >= 5
+        far += bool(usual.unlike(x[M:], WeightedSample.of(x[M:], None), Moments.each_row(N), None))
+        beyond = 1e4 * usual.limit + x[M:]
+        assert usual.unlike(beyond, WeightedSample.of(beyond, None), Moments.each_row(N), None)
+    assert five >= 6 and far <= 5

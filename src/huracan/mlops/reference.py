@@ -173,8 +173,8 @@ def _column_told(column: ReferenceColumn) -> dict[str, Any]:
             "n_moments": found.n_moments,
         }
     if column.usual is not None:
-        reach = np.array([column.usual.median, column.usual.reach, float(column.usual.longest_still)])
-        told["usual"] = _packed(reach)
+        usual = column.usual
+        told["usual"] = _packed(np.array([usual.median, usual.reach, usual.limit, float(usual.longest_still)]))
     return told
 
 
@@ -197,10 +197,10 @@ def _column_read(told: dict[str, Any]) -> ReferenceColumn:
         raise ValueError(f"column '{name}' misses a share of {missing.share:g} of {missing.n_moments} values")
     usual = None
     if "usual" in told:
-        median, reach, still = _unpacked(told["usual"]).tolist()
-        if not (reach >= 0.0 and still >= 1.0):
-            raise ValueError(f"column '{name}' reaches {reach:g} from its median and stands still for {still:g} rows")
-        usual = UsualRange(median, reach, int(still))
+        median, reach, limit, still = _unpacked(told["usual"]).tolist()
+        if not (limit >= reach >= 0.0 and still >= 1.0):
+            raise ValueError(f"column '{name}' reaches {reach:g} of {limit:g}, and stands still for {still:g} rows")
+        usual = UsualRange(median, reach, limit, int(still))
     return NumberReference(name, n_moments, indicators, deciles, quantiles, constant, missing, usual)
 
 
