@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from math import floor, lcm
+from math import floor, isfinite, lcm
 from typing import Any
 
 import numpy as np
@@ -111,16 +111,19 @@ class NumberReference:
             sample=sample,
         )
         deciles = _bounds(sample.quantiles(settings.psi_bins)[1:-1], indicators.thresholds)
-        kept = indicators.projections.astype(np.float32).astype(np.float64)  # as they are stored, so that both test alike
+        if settings.n_cosines:
+            kept = indicators.projections.astype(np.float32).astype(np.float64)  # as they are stored, so that both test alike
+            indicators = replace(indicators, projections=kept)
         usual = UsualRange.of(values, sample, codes)
-        return cls(name, n, replace(indicators, projections=kept), deciles, quantiles, None, missing, usual, sample)
+        return cls(name, n, indicators, deciles, quantiles, None, missing, usual, sample)
 
     @property
     def spread(self) -> float:
         """Robust standard deviation; 0 where at least half of the values are one, or not finite."""
-        if not len(self.quantiles) or not np.isfinite(self.quantiles[[100, 300]]).all():
+        if not len(self.quantiles):
             return 0.0
-        return float(self.quantiles[300] / 1.349 - self.quantiles[100] / 1.349)
+        lower, upper = float(self.quantiles[100]), float(self.quantiles[300])
+        return upper / 1.349 - lower / 1.349 if isfinite(lower) and isfinite(upper) else 0.0
 
     def test(
         self,
@@ -266,20 +269,21 @@ class NumberReference:
 
     def _moved(self, current: WeightedSample, notes: list[str]) -> float | None:
         """Wasserstein's distance in units of the spread."""
-        if self.spread < _SMALLEST_SPREAD:
+        spread = self.spread
+        if spread < _SMALLEST_SPREAD:
             return None
         reference = self.sample or WeightedSample(self.quantiles)
         ends = (reference.values[0], reference.values[-1], current.values[0], current.values[-1])
-        if not np.isfinite(ends).all():
+        if not all(map(isfinite, ends)):
             notes.append("holds infinite values, which count as beyond every threshold")
             return None
         with np.errstate(over="ignore"):
             if self.sample is None:
                 apart = np.abs(self.quantiles - current.quantiles(LEVELS - 1))
-                moved = float((apart[1:] + apart[:-1]).mean() / 2) / self.spread
+                moved = float((apart[1:] + apart[:-1]).mean() / 2) / spread
             else:
-                moved = reference.wasserstein(current) / self.spread
-        return moved if np.isfinite(moved) else None
+                moved = reference.wasserstein(current) / spread
+        return moved if isfinite(moved) else None
 
 
 def _strongest(indicators: QuantileIndicators, shares: NDArray[np.float64], n: int, tail_events: float) -> dict[str, Any]:

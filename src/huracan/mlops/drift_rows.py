@@ -19,6 +19,7 @@ from huracan.statistics.moments import Moments
 __all__ = ["KEYS", "DriftRows", "as_polars", "read_rows"]
 
 KEYS = ("symbol", "ts", "segment")
+_FLOATS = (np.float32, np.float64)
 """Columns that say whose row it is and when; never tested."""
 
 
@@ -106,13 +107,26 @@ def read_rows(
         return DriftRows(named, Moments.of(times), span, X.recipe_hash, bar, *_symbols(X))
     if isinstance(X, np.ndarray) and X.dtype.names is None:
         return _of_matrix(X, columns, what)
+    if isinstance(X, Mapping) and _are_floats(X):
+        _require_known(columns, tuple(X))
+        chosen = {name: np.ascontiguousarray(X[name]) for name in X if columns is None or name in columns}
+        return DriftRows(chosen, Moments.each_row(len(next(iter(X.values())))))
     return _of_frame(as_polars(X, what), columns, needed, what)
+
+
+def _are_floats(X: Mapping[Any, Any]) -> bool:
+    """Whether a mapping holds columns of numbers as they are tested, equally long and without keys: these need not be read."""
+    lengths = {
+        values.shape if isinstance(values, np.ndarray) and values.dtype in _FLOATS and values.ndim == 1 else None
+        for values in X.values()
+    }
+    return len(lengths) == 1 and None not in lengths and all(isinstance(name, str) and name not in KEYS for name in X)
 
 
 def _of_matrix(X: NDArray[Any], columns: Sequence[str] | None, what: str) -> DriftRows:
     if X.ndim != 2 or X.dtype.kind not in "fiub":
         raise DataError(f"{what} is an array of shape {X.shape} and type {X.dtype}; a matrix of numbers was expected.")
-    values = np.ascontiguousarray(X.T) if X.dtype in (np.float32, np.float64) else np.ascontiguousarray(X.T, np.float64)
+    values = np.ascontiguousarray(X.T) if X.dtype in _FLOATS else np.ascontiguousarray(X.T, np.float64)
     named = {f"x{i}": row for i, row in enumerate(values)}
     _require_known(columns, tuple(named))
     chosen = named if columns is None else {name: row for name, row in named.items() if name in columns}

@@ -45,9 +45,9 @@ class WeightedSample:
 
     def share(self, at: NDArray[np.floating], side: Literal["left", "right"] = "right") -> NDArray[np.float64]:
         """Share of the weight at or below each value, or strictly below (``side="left"``)."""
-        if at.dtype != self.values.dtype and np.array_equal(exact := at.astype(self.values.dtype), at):
+        if at.dtype != self.values.dtype and (at == (exact := at.astype(self.values.dtype))).all():
             at = exact  # numpy would copy all values into the wider type
-        place = np.searchsorted(self.values, at, side=side)
+        place = self.values.searchsorted(at, side=side)
         if self.cumulative is None:
             return place / len(self.values)
         return np.concatenate([[0.0], self.cumulative])[place]
