@@ -17,12 +17,13 @@ from huracan.dataset import TrainingSet
 from huracan.errors import ArtifactError, HuracanError, ModelError, NotEnoughData, RegistryError, StorageError
 from huracan.integration.candidates import Candidate, LearnerCandidate
 from huracan.integration.feedback.candle_window import CandleWindow
+from huracan.integration.feedback.cleaned_window import FILLED, cleaned
 from huracan.integration.judging import Scale
-from huracan.integration.preparation import Prepared, load_recipe, prepare, read_source
+from huracan.integration.preparation import Prepared, Source, load_recipe, prepare
 from huracan.integration.ready_models import PolicyOf, ReadyModel, baseline_for_service, fit_for_service
 from huracan.integration.refitting import GoingOn, Refitting, can_go_on
 from huracan.logs import logger
-from huracan.market import candles_hash
+from huracan.market import candles_hash, validate_candles
 from huracan.market.schema import written_time
 from huracan.mlops.live_expectation import EXPECTATION
 from huracan.model_registry import ModelRegistry
@@ -37,7 +38,7 @@ __all__ = ["Order", "Trained", "train_challenger"]
 
 _OWN_POLICY = 1_000
 """Labelled rows from which on a challenger chooses a position policy of its own."""
-_TODAY = ("costs", "serving", "registry", "comparison", "drift", "retrain", "mechanic", "training")
+_TODAY = ("cleaning", "costs", "serving", "registry", "comparison", "drift", "retrain", "mechanic", "training")
 """Sections that are of the Mechanic; what a model is made by stays that of its parent."""
 _SPANS = 5
 _UNLOADABLE = (RegistryError, ModelError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
@@ -102,7 +103,7 @@ def train_challenger(registry: ModelRegistry, config: HuracanConfig, candles: Ca
 
     Parameters
     ----------
-    config : of the Mechanic. candles : of which those that are closed by ``order.until`` are read.
+    config : of the Mechanic. candles : of which those that are closed by ``order.until`` are read, cleaned as it says.
 
     Returns
     -------
@@ -234,12 +235,14 @@ class _Training:
         if self.symbols:  # more would be computed and left out; some, where bars are missing
             reach = min(reach, bar * (most * 5 // (len(self.symbols) * 4) + 100))
         first = order.until - reach if order.train_from is None else max(order.until - reach, order.train_from)
-        there = candles.bars(first - behind * bar, order.until - bar, self.symbols or None)
+        there = cleaned(candles, self.config).bars(first - behind * bar, order.until - bar, self.symbols or None)
         if there.is_empty():
             raise NotEnoughData(
                 f"there are no candles from {written_time(first)} to {written_time(order.until)} UTC to learn from."
             )
-        prepared = prepare(settings, read_source(settings, there), self.recipe)
+        filled = there.filter(FILLED).select("symbol", "ts") if FILLED in there.columns else None
+        source = Source(validate_candles(there.drop(FILLED, strict=False)), "candles of the Mechanic", filled=filled)
+        prepared = prepare(settings, source, self.recipe)
         rows = prepared.everything
         rows = rows.take(rows.ts.astype("datetime64[ms]").astype(np.int64) >= first)
         return prepared, rows.most_recent(most)

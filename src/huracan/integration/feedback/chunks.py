@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from huracan.errors import DataError, HuracanError, NotEnoughData
 from huracan.integration.feedback.candle_window import CandleWindow
+from huracan.integration.feedback.cleaned_window import FILLED
 from huracan.market import bar_length, written_length
 
 __all__ = ["Arrays", "Chunks", "Gathered", "Kind"]
@@ -41,7 +42,10 @@ class Kind:
 
 @dataclass(frozen=True, eq=False)
 class Gathered:
-    """Rows of a quantity, sorted by symbol and time: ``code`` counts the symbols asked for, ``ts`` is the open of the bar."""
+    """Rows of a quantity, sorted by symbol and time: ``code`` counts the symbols asked for, ``ts`` is the open of the bar.
+
+    Bars that cleaning put in have none.
+    """
 
     code: NDArray[np.int32]
     ts: NDArray[np.int64]
@@ -150,6 +154,8 @@ class Chunks:
         candles, values, refused = self._values(kind, candles)
         ts = candles["ts"].dt.epoch("ms").to_numpy()
         inside = (ts >= start) & (ts < stop)
+        if FILLED in candles.columns:
+            inside &= ~candles[FILLED].to_numpy()
         rows, first = {}, 0
         runs = candles["symbol"].rle()
         for name, length in zip(runs.struct.field("value").to_list(), runs.struct.field("len").to_list()):

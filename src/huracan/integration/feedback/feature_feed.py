@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from huracan.config import LabelConfig
 from huracan.integration.feedback.candle_window import CandleWindow
 from huracan.integration.feedback.chunks import Arrays, Chunks, Gathered, Kind
+from huracan.integration.feedback.cleaned_window import FILLED
 from huracan.integration.preparation import labels_of
 from huracan.labels.grid import DEFAULT_VOLATILITY_SPAN, ewma_volatility
 from huracan.market import with_segments
@@ -35,7 +37,7 @@ _NEVER = np.iinfo(np.int64).max // 2
 
 @dataclass(frozen=True, eq=False)
 class FeatureSlice:
-    """Rows of features, sorted by ``(symbol, ts)``: one for each candle, complete or not.
+    """Rows of features, sorted by ``(symbol, ts)``: one for each candle, complete or not, that cleaning did not put in.
 
     Attributes
     ----------
@@ -62,7 +64,7 @@ class FeatureSlice:
 
 @dataclass(frozen=True, eq=False)
 class LabelSlice:
-    """What became of every candle's decision, as far as it was known, sorted by ``(symbol, ts)``.
+    """What became of the decision at every bar of :class:`FeatureSlice`, as far as it was known, sorted by ``(symbol, ts)``.
 
     Attributes
     ----------
@@ -208,12 +210,13 @@ def _features(recipe: FeatureRecipe, bar: int) -> Kind:
         return {
             "X": np.ascontiguousarray(X),
             "gap": numbered["segment"].to_numpy() > 0,
+            "bridged": _bridged(candles, bar),
             "age": np.arange(len(start)) - start,
         }
 
     def blank(n: int) -> Arrays:
         X = np.full((n, len(recipe.columns)), np.nan, np.float32)
-        return {"X": X, "gap": np.zeros(n, np.bool_), "age": np.zeros(n, np.int64)}
+        return {"X": X, "gap": np.zeros(n, np.bool_), "bridged": np.zeros(n, np.bool_), "age": np.zeros(n, np.int64)}
 
     return Kind(("features", recipe.hash), compute, blank, history=recipe.warmup)
 
@@ -244,21 +247,29 @@ def _regimes(rules: RegimeClassifier, bar: int) -> Kind:
 
 
 def _labels(labels: LabelConfig, bar: int) -> Kind:
-    """Beside the labels, what one bar of a position earns: from the open of the next candle to that of the one after it."""
+    """Beside the labels, what one bar of a position earns: from the open of the next candle to that of the one after it.
+
+    At the price of a bar that cleaning put in nobody trades: no label begins or ends there, and positions are held over it.
+    """
 
     def compute(candles: pl.DataFrame) -> Arrays:
         frame = labels_of(labels, candles)
         ts = candles["ts"].dt.epoch("ms").to_numpy()
         price = candles["open"].cast(pl.Float64).to_numpy()
         symbol = candles["symbol"].rle_id().to_numpy()
+        filled = _filled(candles)
         values = blank(len(ts))
-        values["label"] = frame["label"].fill_null(np.nan).to_numpy()
-        values["execution_return"] = frame["execution_return"].fill_null(np.nan).to_numpy()
-        values["label_end"] = frame["label_end"].dt.epoch("ms").fill_null(-1).to_numpy()
-        at = np.flatnonzero(symbol[2:] == symbol[:-2])
-        values["bar_return"][at] = price[at + 2] / price[at + 1] - 1.0
-        values["bars"][at] = (ts[at + 2] - ts[at + 1]) / bar
-        values["marked"][at] = ts[at + 2]
+        label_end = frame["label_end"].dt.epoch("ms").fill_null(-1).to_numpy()
+        real = ~_invented(symbol, ts, label_end, filled)
+        values["label"][real] = frame["label"].fill_null(np.nan).to_numpy()[real]
+        values["execution_return"][real] = frame["execution_return"].fill_null(np.nan).to_numpy()[real]
+        values["label_end"][real] = label_end[real]
+        there = np.flatnonzero(~filled)
+        traded = np.flatnonzero(symbol[there][2:] == symbol[there][:-2])
+        at, entry, leave = there[traded], there[traded + 1], there[traded + 2]
+        values["bar_return"][at] = price[leave] / price[entry] - 1.0
+        values["bars"][at] = (ts[leave] - ts[entry]) / bar
+        values["marked"][at] = ts[leave]
         return values
 
     def blank(n: int) -> Arrays:
@@ -281,12 +292,39 @@ def _starts(candles: pl.DataFrame, bar: int) -> NDArray[np.int64]:
     return np.maximum.accumulate(np.where(new, np.arange(len(new)), 0))
 
 
+def _filled(candles: pl.DataFrame) -> NDArray[np.bool_]:
+    """Which bars cleaning put in."""
+    return candles[FILLED].to_numpy() if FILLED in candles.columns else np.zeros(candles.height, np.bool_)
+
+
+def _invented(
+    symbol: NDArray[Any], ts: NDArray[np.int64], label_end: NDArray[np.int64], filled: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Labels that begin or end at the price of a bar that was put in."""
+    if not filled.any():
+        return filled
+    shift = np.int64(ts.max()) + 1
+    own = symbol.astype(np.int64) * shift
+    entry = np.append(filled[1:] & (symbol[1:] == symbol[:-1]), False)
+    return entry | np.isin(own + label_end, (own + ts)[filled])
+
+
+def _bridged(candles: pl.DataFrame, bar: int) -> NDArray[np.bool_]:
+    """Bars before which some are missing, all of which cleaning put in."""
+    bridged = np.zeros(candles.height, np.bool_)
+    there = np.flatnonzero(~_filled(candles))
+    ts, symbol = candles["ts"].dt.epoch("ms").to_numpy()[there], candles["symbol"].rle_id().to_numpy()[there]
+    apart = np.diff(ts) // bar
+    bridged[there[1:]] = (symbol[1:] == symbol[:-1]) & (apart > 1) & (np.diff(there) == apart)
+    return bridged
+
+
 def _segments(rows: Gathered, bar: int) -> NDArray[np.int32]:
     """Counted within each symbol; the first is 1 where a bar is missing before it."""
     if not len(rows):
         return np.empty(0, np.int32)
     first = np.append(True, rows.code[1:] != rows.code[:-1])
-    gap = np.append(False, np.diff(rows.ts) != bar) & ~first
+    gap = np.append(False, np.diff(rows.ts) != bar) & ~first & ~rows.values["bridged"]
     count = np.cumsum(gap)
     at = np.maximum.accumulate(np.where(first, np.arange(len(first)), 0))
     return (count - count[at] + rows.values["gap"][at]).astype(np.int32)

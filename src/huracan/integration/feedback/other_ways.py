@@ -9,10 +9,9 @@ import numpy as np
 import polars as pl
 
 from huracan.accounting import CostModel
-from huracan.config import milliseconds
 from huracan.integration.feedback.challengers import Order, train_challenger
+from huracan.integration.feedback.cleaned_window import chunk_of
 from huracan.integration.feedback.feature_feed import FeatureFeed
-from huracan.integration.feedback.feeds import FrameFeed
 from huracan.integration.feedback.lineup import Bench
 from huracan.integration.feedback.predicting import Predictions, predict
 from huracan.integration.feedback.replay import Replay
@@ -76,12 +75,12 @@ def retrained_always(
     oldest = int(lived.candles["ts"].dt.epoch("ms").min())  # type: ignore[arg-type]
     longest = config.mechanic.model_copy(update={"train": f"{(last - oldest) // 1_000 + 1}s"})
     settings = config.model_copy(update={"mechanic": longest})
-    asked, feed, parts = _Asked(lived, registry), FrameFeed(lived.candles), []
+    asked, parts = _Asked(lived, registry), []
     current: int | None = None
     for begin in range(first, last + 1, every * bar):
         train_from = None if reach is None else begin - reach * bar
         order = Order(f"always:{begin}", lived.name, "first", begin, symbols=asked.symbols, train_from=train_from)
-        trained = train_challenger(registry, settings, feed, order)
+        trained = train_challenger(registry, settings, lived.window, order)
         progress(trained.reason)
         current = current if trained.version is None else trained.version
         if current is not None:
@@ -97,9 +96,8 @@ class _Asked:
         ageless = config.model_copy(update={"serving": config.serving.model_copy(update={"max_age_days": None})})
         self.bench = Bench(registry, ageless, lived.name)
         self.symbols = tuple(sorted(lived.candles["symbol"].unique().to_list()))
-        self.chunk = milliseconds(config.mechanic.chunk)
-        self.chunk += -self.chunk % lived.bar
-        self._features = FeatureFeed(FrameFeed(lived.candles), self.symbols, chunk=self.chunk)
+        self.chunk = chunk_of(config, lived.bar)
+        self._features = FeatureFeed(lived.window, self.symbols, chunk=self.chunk)
         self._costs, self._labels = CostModel(**config.costs.model_dump()), config.labels
         self._until = int(lived.candles["ts"].dt.epoch("ms").max()) + lived.bar  # type: ignore[arg-type]
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ import polars as pl
 from huracan.config import HuracanConfig, feedback_hash, milliseconds
 from huracan.errors import NotEnoughData
 from huracan.integration.evidence import Progress
+from huracan.integration.feedback.candle_window import CandleWindow, FrameWindow
+from huracan.integration.feedback.cleaned_window import cleaned, require_known_in_time, rows_only, without_filled
 from huracan.integration.feedback.clock import SimulatedClock
 from huracan.integration.feedback.feeds import FrameFeed
 from huracan.integration.feedback.mechanic_report import MechanicReport
@@ -50,7 +53,8 @@ class Replay:
 
     Attributes
     ----------
-    pipeline : with the registry of the replay, whose ``config.home`` is its folder. name : of the models. source : the candles.
+    pipeline : with the registry of the replay, whose ``config.home`` is its folder. name : of the models. source : the candles
+        as they came.
     bar, every : milliseconds. first, last : of the turns, milliseconds UTC.
     """
 
@@ -67,10 +71,16 @@ class Replay:
         """Where all of it is kept."""
         return self.pipeline.config.home
 
-    @property
+    @cached_property
+    def window(self) -> CandleWindow:
+        """The candles as models read them, cleaned as they would have come."""
+        return cleaned(FrameWindow(self.source.candles, self.bar), self.pipeline.config)
+
+    @cached_property
     def candles(self) -> pl.DataFrame:
-        """Those that were lived through, and those before."""
-        return self.source.candles
+        """Those that were lived through and those before, cleaned, without bars that were put in."""
+        opens = self.source.candles["ts"].dt.epoch("ms")
+        return without_filled(self.window.bars(int(opens.min()), int(opens.max())))  # type: ignore[arg-type]
 
 
 def replay(
@@ -102,10 +112,12 @@ def replay(
     Raises
     ------
     NotEnoughData : the candles are too short for a single turn. FolderInUse : another process replays this.
+    ConfigError : cleaning is configured to look ahead.
     HuracanError : what is wrong with data, configuration or environment, in one sentence.
     """
     keep_freed_memory()  # before threads have arenas of their own
-    source = _watched(read_source(config, candles), config)
+    require_known_in_time(config)
+    source = _watched(read_source(rows_only(config), candles), config)
     feed = FrameFeed(source.candles)
     step = milliseconds(every or config.mechanic.every)
     step += -step % feed.bar

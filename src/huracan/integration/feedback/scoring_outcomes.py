@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from huracan.accounting import CostModel
 from huracan.config import LabelConfig
+from huracan.integration.feedback.cleaned_window import without_filled
 from huracan.integration.feedback.feature_feed import FeatureFeed, LabelSlice
 from huracan.registry.statements import Statement
 from huracan.serving.served import Served
@@ -226,4 +227,4 @@ def _held_before(connection: sa.Connection, version: int, symbol: str, ts: int, 
 def _nothing_between(feed: FeatureFeed, symbol: str, first: int, last: int) -> bool:
     """Whether no candle lies between: then a position was held over the gap, else others answered meanwhile."""
     names: Sequence[str] = (symbol,)
-    return feed.candles.bars(first, last, names).is_empty()
+    return without_filled(feed.candles.bars(first, last, names)).is_empty()

@@ -33,7 +33,7 @@ def train(turn: Turn) -> None:
             symbols=(one.symbol,) if one.symbol else turn.symbols,
             train_from=one.rows_from,
         )
-        trained = train_challenger(works.registry, works.config, works.feed, order)
+        trained = train_challenger(works.registry, works.config, works.candles, order)
         works.metrics.add(Metric.TRAININGS, result="failed" if trained.version is None else "trained")
         if trained.version is not None:
             keep_challenger(works.registry, works.name, trained.version, one.scope)

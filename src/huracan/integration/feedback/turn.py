@@ -8,9 +8,10 @@ from functools import cached_property
 from typing import Any
 
 from huracan.config import HuracanConfig
-from huracan.config.section import milliseconds
 from huracan.integration.feedback.before_use import require_usable
 from huracan.integration.feedback.candle_intake import CandleFeed, Intake
+from huracan.integration.feedback.candle_window import CandleWindow
+from huracan.integration.feedback.cleaned_window import chunk_of, cleaned, require_known_in_time
 from huracan.integration.feedback.feature_feed import FeatureFeed
 from huracan.integration.feedback.lineup import Bench, Lineup
 from huracan.integration.feedback.loop_state import read_state
@@ -44,6 +45,10 @@ class Works:
     name : of the models it looks after. store : of predictions and outcomes. switch : that stops promotions.
     alerts, metrics : who hears of it. feed : where candles come from. bench : loaded versions. policy : that says when to
         retrain.
+
+    Raises
+    ------
+    ConfigError : cleaning is configured to look ahead.
     """
 
     config: HuracanConfig
@@ -56,6 +61,9 @@ class Works:
     metrics: Metrics
     _features: FeatureFeed | None = field(default=None, repr=False)
 
+    def __post_init__(self) -> None:
+        require_known_in_time(self.config)
+
     @property
     def database(self) -> Database:
         """Of registry, outcomes and turns alike."""
@@ -65,6 +73,11 @@ class Works:
     def feed(self) -> CandleFeed:
         """Where candles come from."""
         return self.open_feed()
+
+    @cached_property
+    def candles(self) -> CandleWindow:
+        """Those of the feed, cleaned: what models answer on, learn from, and are scored by."""
+        return cleaned(self.feed, self.config)
 
     @cached_property
     def bench(self) -> Bench:
@@ -83,9 +96,8 @@ class Works:
     def features(self, symbols: tuple[str, ...]) -> FeatureFeed:
         """Features of these symbols, and those computed before of the same ones."""
         if self._features is None or self._features.symbols != symbols:
-            chunk = milliseconds(self.config.mechanic.chunk)
-            chunk += -chunk % self.feed.bar
-            self._features = FeatureFeed(self.feed, symbols, chunk=chunk)
+            chunk = chunk_of(self.config, self.feed.bar)
+            self._features = FeatureFeed(self.candles, symbols, chunk=chunk)
         return self._features
 
 

@@ -23,7 +23,7 @@ from huracan.preprocessing.cleaning.outcome import OUTLIERS, CleanedCandles, sum
 from huracan.preprocessing.cleaning.policy import CleaningPolicy
 from huracan.preprocessing.cleaning.rows import Grid, grid_of, in_order, possible, unique_bars
 
-__all__ = ["clean_candles"]
+__all__ = ["clean_as_they_come", "clean_candles"]
 
 _MARKS = ("filled", "repaired")
 _MOST_PASSES = 100
@@ -91,6 +91,47 @@ def clean_candles(source: CandleSource, policy: CleaningPolicy | None = None) ->
     kept = {kind: count for kind, count in ledger.counts.items() if count}
     sentence = summary(n_rows, candles, kept, notes)
     return CleanedCandles(candles, ledger.changes(), ledger.aside(), outliers, kept, tuple(notes), read_notes, policy, sentence)
+
+
+def clean_as_they_come(candles: pl.DataFrame, policy: CleaningPolicy, bar: int, *, until: int) -> pl.DataFrame:
+    """What a policy makes of outliers and gaps where bars are met one after the other.
+
+    Each bar is a function of the candles up to its own, whatever follows: a missing bar is filled at once, and not only where
+    a later one shows that the gap ends. Rows are taken as they are: sorted, one for each symbol and time, and possible.
+
+    Parameters
+    ----------
+    candles : canonical, sorted by ``(symbol, ts)``. bar : length of a bar in milliseconds. until : open of the last bar that
+        may be filled, milliseconds UTC.
+
+    Returns
+    -------
+    The candles with their columns, and a column ``filled`` where the policy fills gaps.
+
+    Raises
+    ------
+    CandleError : the policy looks ahead.
+
+    Examples
+    --------
+    >>> start = dt.datetime(2025, 1, 1, tzinfo=dt.UTC)
+    >>> bars = pl.DataFrame({"symbol": "A", "ts": [start, start + dt.timedelta(hours=3)], "open": 1.0, "high": 2.0, "low": 1.0,
+    ...                      "close": 2.0, "volume": 5.0}).cast(CANDLE_SCHEMA)
+    >>> hour, policy = 3_600_000, CleaningPolicy(gaps="forward_fill", fill_limit=1)
+    >>> filled = clean_as_they_come(bars, policy, hour, until=int(start.timestamp() * 1_000) + 9 * hour)
+    >>> filled.select(pl.col("ts").dt.hour(), "filled").rows()
+    [(0, False), (1, True), (3, False), (4, True)]
+    """
+    if policy.looks_ahead:
+        raise CandleError(f"a policy that does not look ahead was expected. {policy.looks_ahead[0]}")
+    columns = candles.columns
+    frame = candles.with_row_index("row").with_columns(filled=pl.lit(False), repaired=pl.lit(False))
+    ledger = Ledger(policy, [name for name in columns if name not in ("symbol", "ts")])
+    if policy.outliers in ("clip", "winsorise", "drop"):
+        frame, _ = _until_nothing_changes(frame, Grid(bar, {}), ledger)
+    if policy.gaps != "forward_fill":
+        return frame.select(columns)
+    return filled_forward(frame, ledger, bar, policy.fill_limit, until=until).select(*columns, "filled")
 
 
 def _until_nothing_changes(frame: pl.DataFrame, grid: Grid | None, ledger: Ledger) -> tuple[pl.DataFrame, list[str]]:

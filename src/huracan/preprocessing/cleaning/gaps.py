@@ -10,15 +10,18 @@ from huracan.preprocessing.cleaning.ledger import Ledger
 __all__ = ["filled_forward", "with_segment_column", "without_orphans", "without_short_segments"]
 
 
-def filled_forward(frame: pl.DataFrame, ledger: Ledger, bar: int, limit: int) -> pl.DataFrame:
+def filled_forward(frame: pl.DataFrame, ledger: Ledger, bar: int, limit: int, *, until: int | None = None) -> pl.DataFrame:
     """Put flat bars in the first ``limit`` missing places after each real bar that another follows.
 
-    Bars filled earlier count as places taken, so that filling again adds nothing.
+    Bars filled earlier count as places taken, so that filling again adds nothing. With ``until``, the open of the last bar
+    that may be put in, milliseconds UTC, those after the last bar of a symbol are filled, too: no place then tells whether
+    another bar follows.
     """
     real = frame.filter(~pl.col("filled"))
     ts = real["ts"].dt.epoch("ms").to_numpy()
     missing = np.diff(ts, append=ts[-1:]) // bar - 1
-    missing[(real["symbol"] != real["symbol"].shift(-1)).fill_null(True).to_numpy()] = 0
+    last = (real["symbol"] != real["symbol"].shift(-1)).fill_null(True).to_numpy()
+    missing[last] = 0 if until is None else (until - ts[last]) // bar
     count = np.clip(missing, 0, limit)
     if not count.any():
         return frame

@@ -24,7 +24,10 @@ _ANOTHER_LENGTH = 20
 
 @dataclass(frozen=True)
 class Grid:
-    """Where bars open: every ``bar`` milliseconds from the first open of their symbol, in milliseconds since 1970."""
+    """Where bars open: every ``bar`` milliseconds from the first open of their symbol, in milliseconds since 1970.
+
+    A symbol that is not in ``first`` has no grid to be off.
+    """
 
     bar: int
     first: dict[str, int]
