@@ -74,7 +74,8 @@ def _compared(task: Elec2) -> tuple[str, list[str]]:
         said = ["", ""]
         if name != "ours":
             test = ewc_t_test(right["ours"] - right[name])
-            said = [f"{test.mean:+.4f} +- {test.standard_error:.4f}", f"{test.p_value:.3g}"]
+            p_value = f"{test.p_value:.3g}" if test.decidable else "too persistent to decide"
+            said = [f"{test.mean:+.4f} +- {test.standard_error:.4f}", p_value]
             short += _short(task, name, float(test.mean), float(test.p_value))
         rows.append([name, trainings, f"{right[name].mean():.4f}", *said])
     if task.late == 1 and right["ours"].mean() <= LAST_CLASS:
