@@ -438,3 +438,23 @@ def test_what_is_neither_true_nor_false_is_refused(name: str) -> None:
 def test_what_is_no_evidence_and_no_tick_is_refused(evidence: Any, tick: Any, what: str) -> None:
     with pytest.raises(DataError, match=what):
         RetrainPolicy().decide(evidence, PolicyHistory(bar=1, trained_until=0), tick=tick)
+
+
+def test_what_is_dated_later_than_now_is_not_believed_and_said() -> None:
+    """A clock that was a day ahead; its evidence alone asks for nothing, and takes nothing from what was seen in time."""
+    later = [
+        Evidence.of(KIND.NO_SKILL, "no skill of btc is shown.", name="btc", tick=NOW + 24 * HOUR, version_id=7, strong=True)
+    ]
+    alone = RetrainPolicy().decide(later, history(), tick=NOW)
+    assert alone.decision is Decision.KEEP and "Evidence dated later than now, 1 of 1, not counted" in alone.reason
+    both = RetrainPolicy().decide([*later, *seen(KIND.SKILL_FALL)], history(looks=TWICE), tick=NOW)
+    assert both.decision is Decision.RETRAIN_FULL and "1 of 2, not counted" in both.reason
+    assert later[0].id not in both.evidence
+
+
+def test_evidence_of_several_names_and_one_that_is_in_no_list_are_refused() -> None:
+    other = Evidence.of(KIND.SKILL_FALL, "the skill of eth fell.", name="eth", tick=NOW)
+    with pytest.raises(DataError, match="evidence is of btc and eth; of one name was expected"):
+        RetrainPolicy().decide([*seen(KIND.SKILL_FALL), other], history(looks=TWICE), tick=NOW)
+    with pytest.raises(DataError, match="no list of Evidence"):
+        RetrainPolicy().decide(other, history(), tick=NOW)  # type: ignore[arg-type]

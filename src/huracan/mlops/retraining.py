@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Any, Literal, NoReturn, get_args
 
@@ -144,19 +144,30 @@ class RetrainPolicy:
 
         Parameters
         ----------
-        evidence : what stands at this tick. history : of the same scope. tick : now, milliseconds UTC.
+        evidence : what stands at this tick, of one name; what is dated later, by a clock that was wrong, is not counted, and
+            the reason says so. history : of the same scope. tick : now, milliseconds UTC.
 
         Raises
         ------
-        DataError : the tick is no whole number, or something else than evidence was given.
+        DataError : the tick is no whole number, or something else than evidence of one name was given.
         """
         if isinstance(tick, bool) or not isinstance(tick, int):
             raise DataError(f"the tick is {tick!r}; whole milliseconds UTC were expected.")
-        if evidence is None or not all(isinstance(one, Evidence) for one in evidence):
+        if not isinstance(evidence, Sequence) or not all(isinstance(one, Evidence) for one in evidence):
             raise DataError("evidence is no list of Evidence; what a monitor's or report's evidence() gives was expected.")
+        if len(names := sorted({one.name for one in evidence})) > 1:
+            raise DataError(f"evidence is of {_joined(names)}; of one name was expected.")
         heard = [
             one for one in evidence if None in (one.version_id, history.version_id) or one.version_id == history.version_id
         ]
+        decided = self._decided([one for one in heard if one.tick <= tick], history, tick)
+        if not (ahead := sum(one.tick > tick for one in heard)):
+            return decided
+        return replace(
+            decided, reason=f"{decided.reason} (Evidence dated later than now, {ahead} of {len(heard)}, not counted.)"
+        )
+
+    def _decided(self, heard: Sequence[Evidence], history: PolicyHistory, tick: int) -> RetrainDecision:
         if history.trained_until is None:
             reason = "Keep: nobody is champion, there is nothing to retrain."
             return RetrainDecision(Decision.KEEP, reason, next_look=tick + history.bar)
