@@ -439,3 +439,16 @@ def test_what_nests_too_deep_or_rests_on_no_moments_is_no_reference(fitted: Drif
     for moments in (0, -5, 199, told["n_rows"] + 1):
         with pytest.raises(ArtifactError, match=f"{moments} moments of"):
             Reference.from_bytes(json.dumps(told | {"n_moments": moments}).encode())
+
+
+@pytest.mark.parametrize("written", ["dates", "seconds", "milliseconds", "nanoseconds"])
+def test_a_window_out_of_its_reference_is_noted_however_times_are_written(written: str) -> None:
+    rng, hours = np.random.default_rng(2), np.datetime64("2026-01-01T00", "h") + np.arange(400)
+    unit = {"dates": "ms", "seconds": "s", "milliseconds": "ms", "nanoseconds": "ns"}[written]
+    ts = hours.astype(f"datetime64[{unit}]")
+    table = pl.DataFrame({"ts": hours.astype("datetime64[ms]"), "x": rng.standard_normal(400)})
+    other = table.with_columns(ts=pl.Series(ts if written == "dates" else ts.astype(np.int64)))
+    detector = DriftDetector().fit(table[100:])
+    for rows, said in ((slice(200, 400), "overlap in time"), (slice(0, 100), "lies before the reference")):
+        notes = detector.detect(other[rows]).notes
+        assert any(said in note for note in notes), notes

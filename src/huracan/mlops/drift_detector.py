@@ -27,7 +27,7 @@ from huracan.mlops.joint_drift import JointReference
 from huracan.mlops.reference import Reference, ReferenceColumn
 from huracan.mlops.shared_level import decided
 from huracan.mlops.symbol_shares import SymbolShares
-from huracan.mlops.time_spans import common_span
+from huracan.mlops.time_spans import said_of_spans
 from huracan.statistics.multiple_testing import CORRECTIONS, Correction
 from huracan.statistics.sample_checks import check_open_unit
 
@@ -323,12 +323,8 @@ class DriftDetector:
                 f"the window ({rows.moments.n:,} moments) is longer than the reference ({self.reference_.n_moments:,}), "
                 "whose memory is less certain"
             )
-        shared = common_span(self.reference_.span, rows.span)
-        if shared is not None:
-            notes.append(
-                f"the window and the reference overlap in time, from {shared[0]} to {shared[1]}: what is in both is held "
-                "against itself, and its drift is not seen"
-            )
+        if (said := said_of_spans(self.reference_.span, rows.span)) is not None:
+            notes.append(said)
         return notes
 
     def _settings(self) -> TestSettings:

@@ -19,8 +19,9 @@ from huracan.statistics.moments import Moments
 __all__ = ["KEYS", "DriftRows", "as_polars", "read_rows"]
 
 KEYS = ("symbol", "ts", "segment")
-_FLOATS = (np.float32, np.float64)
 """Columns that say whose row it is and when; never tested."""
+
+_FLOATS = (np.float32, np.float64)
 
 
 @dataclass(frozen=True, eq=False)
