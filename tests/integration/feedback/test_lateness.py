@@ -180,3 +180,22 @@ def test_candles_that_are_to_come_are_refused_by_name(champion: SmallRun, tmp_pa
     newest_there = {ONE: champion.end_of_training - HOUR, OTHER: champion.end_of_training - 2 * HOUR}
     assert report.bars == newest_there and "1 candles are dated after now" in report.refused[OTHER]
     assert any("dated after now" in sentence for _, sentence in mechanic.status().alerts)
+
+
+def test_one_candle_far_behind_all_others_moves_no_turn(champion: SmallRun, tmp_path: Path) -> None:
+    """Its year is wrong, and in the past of the host: alone it is refused by name, with its neighbour it is taken."""
+    mechanic = alive(champion, tmp_path / "home", source=StoreFeed(tmp_path / "candles"))
+    ts = pl.col("ts").dt.epoch("ms")
+    given = champion.candles.filter(ts < champion.end_of_training)
+    one = given.filter((pl.col("symbol") == OTHER) & (pl.col("ts") == given["ts"].max()))
+    strange = one.with_columns(ts=pl.col("ts").dt.offset_by("1y"))
+    mechanic.tick(given.filter(ts < champion.end_of_training - HOUR))
+    report = mechanic.tick(pl.concat([given, strange]))
+    assert report.tick == champion.end_of_training and "bars after every other" in report.refused[OTHER]
+    assert any("bars after every other" in sentence for _, sentence in mechanic.status().alerts)
+    with pytest.raises(CandleError, match="bars after every other"):
+        mechanic.tick(strange)
+    following = mechanic.tick(champion.candles.filter(ts == champion.end_of_training))
+    assert following.done and following.tick == champion.end_of_training + HOUR
+    beside = strange.with_columns(ts=pl.col("ts").dt.offset_by("1h"))
+    assert mechanic.tick(pl.concat([strange, beside])).bars[OTHER] == int(beside["ts"].dt.epoch("ms")[0])

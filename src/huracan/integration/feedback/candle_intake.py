@@ -19,8 +19,10 @@ from huracan.market.sources import CandleSource, open_tables
 from huracan.market.store import AppendReport, CandleStore
 from huracan.market.store.moments import utc
 
-__all__ = ["CandleFeed", "Intake", "append_candles"]
+__all__ = ["FAR_BARS", "CandleFeed", "Intake", "append_candles"]
 
+FAR_BARS = 24
+"""Bars beyond all others after which one time alone, a clock's or a candle's, is not believed."""
 _ENOUGH_STEPS = 3
 
 
@@ -100,12 +102,14 @@ def _appended(store: CandleStore, source: CandleSource, bar: int | None, named: 
     candles = _canonical(source)
     if bar is not None:
         _require_length(candles, bar)
-    candles, to_come = _without_those_to_come(candles)
+    candles, refused = _without_those_to_come(candles)
+    candles, strays = _without_a_stray(candles, store, label, bar)
+    refused |= strays
     before = _newest_of(store, candles["symbol"].unique().to_list(), label)
     late = _behind(candles, before)
     known = _stored(store, late, label)
     report = store.append(candles, bar=label, source=named)
-    return Intake({}, _counts(late.join(known, on=["symbol", "ts"], how="anti").unique()), _revised(report), to_come)
+    return Intake({}, _counts(late.join(known, on=["symbol", "ts"], how="anti").unique()), _revised(report), refused)
 
 
 def _without_those_to_come(candles: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, str]]:
@@ -126,6 +130,38 @@ def _without_those_to_come(candles: pl.DataFrame) -> tuple[pl.DataFrame, dict[st
     if to_come.height == candles.height:
         raise CandleError(" ".join(told.values()))
     return candles.join(to_come.select("symbol", "ts"), on=["symbol", "ts"], how="anti", maintain_order="left"), told
+
+
+def _without_a_stray(
+    candles: pl.DataFrame, store: CandleStore, label: str | None, bar: int | None
+) -> tuple[pl.DataFrame, dict[str, str]]:
+    """Candles but for one that lies alone far behind all others, stored and given, and long before the host's now.
+
+    One wrong time would move the turns there, past everything that is still to come.
+
+    Raises
+    ------
+    CandleError : it is the only one.
+    """
+    if bar is None or candles.is_empty():
+        return candles, {}
+    opens = candles["ts"].dt.epoch("ms")
+    last, given = int(opens.max()), opens.unique().sort().to_list()  # type: ignore[arg-type]
+    begun = round(dt.datetime.now(dt.UTC).timestamp() * 1_000) - last
+    near = (len(given) > 1 and last - given[-2] <= FAR_BARS * bar) or int((opens == last).sum()) > 1
+    if near or begun <= FAR_BARS * bar:
+        return candles, {}
+    others = max([*_newest_of(store, store.symbols(), label).values(), *given[-2:-1]], default=last)
+    if last - others <= FAR_BARS * bar:
+        return candles, {}
+    symbol = str(candles.filter(opens == last)["symbol"][0])
+    told = (
+        f"{symbol}: one candle is dated {written_time(last)}, {(last - others) // bar} bars after every other; it is taken "
+        "when another of that time, or of a bar beside it, comes with it."
+    )
+    if candles.height == 1:
+        raise CandleError(told)
+    return candles.filter(opens < last), {symbol: told}
 
 
 def _canonical(source: CandleSource) -> pl.DataFrame:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from huracan.config import HuracanConfig
 from huracan.config.section import milliseconds
 from huracan.errors import NotEnoughData
-from huracan.integration.feedback.candle_intake import CandleFeed
+from huracan.integration.feedback.candle_intake import FAR_BARS, CandleFeed
 from huracan.integration.feedback.feeds import StoreFeed
 from huracan.integration.feedback.loop_state import read_state
 from huracan.integration.feedback.taking_candles import SILENT_BARS
@@ -24,8 +24,6 @@ __all__ = [
     "slices",
     "why_not_believed",
 ]
-
-_FAR_BARS = 24
 
 
 def slices(last: int | None, until: int, most: int) -> Iterator[int]:
@@ -121,12 +119,12 @@ def why_not_believed(feed: CandleFeed, moment: int) -> str:
     the one after the candles have come does what was not done.
     """
     newest = feed.newest
-    if newest is None or moment - feed.bar - newest <= _FAR_BARS * feed.bar:
+    if newest is None or moment - feed.bar - newest <= FAR_BARS * feed.bar:
         return ""
     if isinstance(feed, StoreFeed):  # after an absence there may be much to fetch
         feed.look_up_to(moment)
         newest = feed.newest
-        if newest is None or moment - feed.bar - newest <= _FAR_BARS * feed.bar:
+        if newest is None or moment - feed.bar - newest <= FAR_BARS * feed.bar:
             return ""
     return (
         f"no symbol has a candle since {written_time(newest)}, and the clock says {written_time(moment)}: either it is "
