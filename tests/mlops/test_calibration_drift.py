@@ -144,3 +144,10 @@ def test_what_cannot_be_judged_is_a_sentence(
 def test_one_probability_for_everything_is_one_bin() -> None:
     came = np.random.default_rng(8).uniform(size=400) < 0.5
     assert len(detect_calibration_drift(np.full(400, 0.5), came).table.n) == 1
+
+
+def test_as_many_moments_as_are_said_to_be_needed_are_enough() -> None:
+    said = np.full(1_000, 0.01)
+    detect_calibration_drift(said, np.arange(1_000) % 100 == 0)
+    with pytest.raises(NotEnoughData, match="about 1,000 moments"):
+        detect_calibration_drift(said[:999], np.arange(999) % 100 == 0)

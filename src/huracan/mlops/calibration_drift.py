@@ -152,10 +152,12 @@ def _binned(
     said: NDArray[np.float64], came: NDArray[np.float64], weight: NDArray[np.float64], most: int, n: int
 ) -> tuple[Calibration, NDArray[np.intp]]:
     """Bins of equally many probabilities, as many as expect enough of both outcomes; and the bin of each row."""
-    events, others = float(weight @ said), float(weight @ (1.0 - said))
+    events, others = round(float(weight @ said), 6), round(float(weight @ (1.0 - said)), 6)  # sums of shares are not exact
     if min(events, others) < _EVENTS_A_BIN:
         what, few = ("events", events) if events < others else ("non-events", others)
-        needed = f"about {math.ceil(n * _EVENTS_A_BIN / few):,} moments" if few > 0.0 else "probabilities between 0 and 1"
+        needed = (
+            f"about {math.ceil(round(n * _EVENTS_A_BIN / few, 6)):,} moments" if few > 0.0 else "probabilities between 0 and 1"
+        )
         raise NotEnoughData(
             f"calibration is to be judged where {few:.3g} {what} are expected in {n:,} moments; at least {_EVENTS_A_BIN} are "
             f"needed: {needed}."
