@@ -199,3 +199,12 @@ def test_one_candle_far_behind_all_others_moves_no_turn(champion: SmallRun, tmp_
     assert following.done and following.tick == champion.end_of_training + HOUR
     beside = strange.with_columns(ts=pl.col("ts").dt.offset_by("1h"))
     assert mechanic.tick(pl.concat([strange, beside])).bars[OTHER] == int(beside["ts"].dt.epoch("ms")[0])
+
+
+def test_candles_that_come_one_by_one_after_a_long_gap_are_taken(champion: SmallRun, tmp_path: Path) -> None:
+    mechanic = alive(champion, tmp_path / "home", source=StoreFeed(tmp_path / "candles"))
+    ts = pl.col("ts").dt.epoch("ms")
+    own = champion.candles.filter(pl.col("symbol") == ONE)
+    mechanic.tick(own.filter(ts < champion.end_of_training - 60 * HOUR))
+    report = mechanic.tick(own.filter(ts == champion.end_of_training))
+    assert report.tick == champion.end_of_training + HOUR and report.refused == {}

@@ -22,7 +22,9 @@ from huracan.market.store.moments import utc
 __all__ = ["FAR_BARS", "CandleFeed", "Intake", "append_candles"]
 
 FAR_BARS = 24
-"""Bars beyond all others after which one time alone, a clock's or a candle's, is not believed."""
+"""Bars beyond all candles after which a clock is not believed."""
+_FAR_ALONE = 7 * 86_400_000
+"""Milliseconds beyond all others after which one candle alone is not believed: markets are closed for shorter."""
 _ENOUGH_STEPS = 3
 
 
@@ -148,11 +150,12 @@ def _without_a_stray(
     opens = candles["ts"].dt.epoch("ms")
     last, given = int(opens.max()), opens.unique().sort().to_list()  # type: ignore[arg-type]
     begun = round(dt.datetime.now(dt.UTC).timestamp() * 1_000) - last
-    near = (len(given) > 1 and last - given[-2] <= FAR_BARS * bar) or int((opens == last).sum()) > 1
-    if near or begun <= FAR_BARS * bar:
+    far = max(FAR_BARS * bar, _FAR_ALONE)
+    near = (len(given) > 1 and last - given[-2] <= far) or int((opens == last).sum()) > 1
+    if near or begun <= far:
         return candles, {}
     others = max([*_newest_of(store, store.symbols(), label).values(), *given[-2:-1]], default=last)
-    if last - others <= FAR_BARS * bar:
+    if last - others <= far:
         return candles, {}
     symbol = str(candles.filter(opens == last)["symbol"][0])
     told = (
