@@ -70,10 +70,10 @@ def said_of_spans(reference: Span | None, window: Span | None) -> str | None:
 
 def _read(span: Span) -> tuple[bool, float, float] | None:
     """Whether both times are dates, and both as numbers, of dates in seconds since 1970; None where they are neither."""
-    found = [_number(text) for text in span]
-    if None in found or found[0][0] != found[1][0]:  # type: ignore[index]
+    first, last = _number(span[0]), _number(span[1])
+    if first is None or last is None or first[0] != last[0]:
         return None
-    return found[0][0], found[0][1], found[1][1]  # type: ignore[index]
+    return first[0], first[1], last[1]
 
 
 def _number(text: str) -> tuple[bool, float] | None:

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from huracan import Mechanic, ModelRegistry, UnifiedMLPipeline
 from huracan.config import HuracanConfig
 from huracan.integration.feedback.candle_intake import CandleFeed
+from huracan.integration.feedback.challenger_log import Challenger, ChallengerState, add_challenger
 from huracan.integration.feedback.clock import SimulatedClock
 from huracan.integration.feedback.feeds import FrameFeed
 
@@ -57,6 +58,22 @@ def rows(mechanic: Mechanic, query: str, **values: Any) -> list[tuple[Any, ...]]
     """Rows of a query on the Mechanic's database."""
     with mechanic.works.database.reading() as connection:
         return [tuple(row) for row in connection.execute(sa.text(query), values)]
+
+
+def by_hand(mechanic: Mechanic, version: int, run: SmallRun, **values: Any) -> Challenger:
+    """A challenger in shadow, as if it had been trained at the end of training."""
+    settings: dict[str, Any] = {
+        "state": ChallengerState.SHADOW,
+        "requested": run.end_of_training,
+        "reason": "asked for by hand.",
+        "parent_version": 1,
+        "shadow_from": run.end_of_training,
+        "version": version,
+        "version_id": mechanic.works.bench.id_of(version),
+    }
+    made = Challenger("by hand", NAME, "", "", "full", **(settings | values))
+    mechanic.works.database.run(lambda connection: add_challenger(connection, made))
+    return made
 
 
 def opposite(registry: ModelRegistry, name: str, version: int) -> int:

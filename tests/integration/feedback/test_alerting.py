@@ -6,18 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.feedback.living import NAME, SmallRun, alive, opposite, same_again, turn
+from tests.integration.feedback.living import NAME, SmallRun, alive, by_hand, opposite, same_again, turn
 
 from huracan import Mechanic
 from huracan.errors import StorageError
 from huracan.integration.feedback import publishing
 from huracan.integration.feedback.alerting import settle_alerts
 from huracan.integration.feedback.challenger_log import (
-    Challenger,
     ChallengerState,
     Trial,
     TrialState,
-    add_challenger,
     put_trial,
 )
 from huracan.mlops.alerts import AlertLevel, Alerts
@@ -39,28 +37,11 @@ class Kept:
         return [(one["level"], one["state"]) for one in self.got if one["id"].startswith(f"{kind}:")]
 
 
-def _challenger(mechanic: Mechanic, run: SmallRun, version: int, **values: Any) -> None:
-    told: dict[str, Any] = {"state": ChallengerState.SHADOW, "parent_version": 1, "shadow_from": run.end_of_training, **values}
-    made = Challenger(
-        "by hand",
-        NAME,
-        "",
-        "",
-        "full",
-        requested=run.end_of_training,
-        reason="it won.",
-        version=version,
-        version_id=mechanic.works.bench.id_of(version),
-        **told,
-    )
-    mechanic.works.database.run(lambda connection: add_challenger(connection, made))
-
-
 def test_a_promotion_and_the_rollback_of_a_worse_champion_are_each_told_once(champion: SmallRun, tmp_path: Path) -> None:
     heard = Kept()
     mechanic = alive(champion, tmp_path / "home", channels=[heard], retrain={"skill": False, "max_age": None})
     second = opposite(mechanic.works.registry, NAME, 1)
-    _challenger(mechanic, champion, second, state=ChallengerState.TO_PROMOTE)
+    by_hand(mechanic, second, champion, state=ChallengerState.TO_PROMOTE, reason="it won.")
     turn(mechanic, champion, 0)
     assert heard.of("promoted") == [("info", "told")]
     assert heard.got[0]["text"] == f"{NAME}: version {second} is champion from now on: it won."
@@ -81,7 +62,7 @@ def test_a_challenger_that_lost_and_one_that_came_too_late_are_told(champion: Sm
     heard = Kept()
     mechanic = alive(champion, tmp_path / "home", channels=[heard])
     registry = mechanic.works.registry
-    _challenger(mechanic, champion, same_again(registry, NAME, 1), state=ChallengerState.TO_PROMOTE)
+    by_hand(mechanic, same_again(registry, NAME, 1), champion, state=ChallengerState.TO_PROMOTE, reason="it won.")
     registry.promote(NAME, opposite(registry, NAME, 1), expected=1, reason="by a person, meanwhile")
     turn(mechanic, champion, 0)
     assert heard.of("conflict") == [("warning", "told")]
@@ -91,7 +72,7 @@ def test_a_challenger_that_lost_and_one_that_came_too_late_are_told(champion: Sm
 def test_a_challenger_that_is_worse_is_told_as_rejected(champion: SmallRun, tmp_path: Path) -> None:
     heard = Kept()
     mechanic = alive(champion, tmp_path / "home", channels=[heard])
-    _challenger(mechanic, champion, opposite(mechanic.works.registry, NAME, 1))
+    by_hand(mechanic, opposite(mechanic.works.registry, NAME, 1), champion, reason="it won.")
     for bars in range(0, 400, 48):
         turn(mechanic, champion, bars)
         if heard.of("rejected"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from tests.integration.feedback.living import HOUR, NAME, SmallRun, alive, opposite, rows, same_again, turn
+from tests.integration.feedback.living import HOUR, NAME, SmallRun, alive, by_hand, opposite, rows, same_again, turn
 
 from huracan.integration.feedback.challenger_log import (
     Challenger,
@@ -25,25 +25,6 @@ from huracan.storage import from_json
 SAID = "select symbol, ts, role, regime, score, position, vetoes from live_predictions order by version_id, symbol, ts"
 
 
-def _shadow(mechanic: Mechanic, version: int, run: SmallRun, **values: object) -> Challenger:
-    """A challenger in shadow, as if it had been trained at the end of training."""
-    settings = {"reason": "asked for by hand.", "parent_version": 1, "shadow_from": run.end_of_training, **values}
-    made = Challenger(
-        "by hand",
-        NAME,
-        "",
-        "",
-        "full",
-        ChallengerState.SHADOW,
-        run.end_of_training,
-        version=version,
-        version_id=mechanic.works.bench.id_of(version),
-        **settings,
-    )
-    mechanic.works.database.run(lambda connection: add_challenger(connection, made))
-    return made
-
-
 def _challenger(mechanic: Mechanic) -> Challenger:
     found = mechanic.works.database.read(lambda connection: challengers_in(connection, NAME))
     assert len(found) == 1
@@ -60,7 +41,7 @@ def _worse_champion(mechanic: Mechanic) -> int:
 def test_a_challenger_that_is_better_on_the_same_bars_takes_over_and_is_on_trial(champion: SmallRun, tmp_path: Path) -> None:
     mechanic = alive(champion, tmp_path / "home")
     worse = _worse_champion(mechanic)
-    _shadow(mechanic, 1, champion, parent_version=worse)
+    by_hand(mechanic, 1, champion, parent_version=worse)
     for bars in range(0, 400, 48):
         report = turn(mechanic, champion, bars)
         if _challenger(mechanic).state is ChallengerState.PROMOTED:
@@ -92,7 +73,7 @@ def test_a_new_champion_that_is_worse_than_the_one_before_is_rolled_back(champio
 def test_equal_ones_expire_or_settle(champion: SmallRun, tmp_path: Path) -> None:
     limits = {"shadow_bars": 60, "trial_bars": 60}
     mechanic = alive(champion, tmp_path / "home", mechanic=limits)
-    _shadow(mechanic, same_again(mechanic.works.registry, NAME, 1), champion)
+    by_hand(mechanic, same_again(mechanic.works.registry, NAME, 1), champion)
     for bars in (0, 30, 59):
         turn(mechanic, champion, bars)
     assert _challenger(mechanic).state is ChallengerState.SHADOW
@@ -103,7 +84,7 @@ def test_equal_ones_expire_or_settle(champion: SmallRun, tmp_path: Path) -> None
 def test_a_challenger_that_a_person_promoted_is_champion_and_done_with(champion: SmallRun, tmp_path: Path) -> None:
     mechanic = alive(champion, tmp_path / "home")
     second = opposite(mechanic.works.registry, NAME, 1)
-    _shadow(mechanic, second, champion)
+    by_hand(mechanic, second, champion)
     mechanic.works.registry.promote(NAME, second, reason="by hand")
     turn(mechanic, champion, 30)
     assert _challenger(mechanic).state is ChallengerState.PROMOTED
@@ -138,7 +119,7 @@ def _won_by(mechanic: Mechanic, worse: int, run: SmallRun) -> None:
     match.update(moments, rng.standard_normal(100) - 0.5, rng.standard_normal(100) + 0.5)
     assert match.verdict(bars=100, bars_allowed=500) is not None
     kept = {"scheduled": False, "champion": 1, "state": match.to_json()}
-    _shadow(mechanic, worse, run, comparison=kept)
+    by_hand(mechanic, worse, run, comparison=kept)
     values = {"state": ChallengerState.TO_PROMOTE.value, "reason": "it won."}
     mechanic.works.database.run(lambda connection: change_challenger(connection, "by hand", **values))
 
@@ -168,7 +149,7 @@ def test_what_won_and_is_undecided_again_goes_back_to_shadow_and_may_win_later(c
     for part, decided in ((slice(0, 90), True), (slice(90, 200), False)):
         match.update(moments[part], champions[part], shadows[part])
         assert (match.verdict(bars=200, bars_allowed=500) is not None) == decided
-    _shadow(mechanic, 1, champion, comparison={"scheduled": False, "champion": worse, "state": match.to_json()})
+    by_hand(mechanic, 1, champion, comparison={"scheduled": False, "champion": worse, "state": match.to_json()})
     values = {"state": ChallengerState.TO_PROMOTE.value, "parent_version": worse, "reason": "it won."}
     mechanic.works.database.run(lambda connection: change_challenger(connection, "by hand", **values))
     mechanic.freeze("maintenance", actor="ann")
@@ -186,7 +167,7 @@ def test_what_won_and_is_undecided_again_goes_back_to_shadow_and_may_win_later(c
 def test_a_first_champion_that_waited_too_long_is_not_promoted(champion: SmallRun, tmp_path: Path) -> None:
     mechanic = alive(champion, tmp_path / "home", mechanic={"shadow_bars": 60})
     second = opposite(mechanic.works.registry, NAME, 1)
-    _shadow(mechanic, second, champion)
+    by_hand(mechanic, second, champion)
     values = {"state": ChallengerState.TO_PROMOTE.value, "kind": "first"}
     mechanic.works.database.run(lambda connection: change_challenger(connection, "by hand", **values))
     mechanic.freeze("maintenance", actor="ann")
