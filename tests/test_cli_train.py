@@ -64,6 +64,16 @@ def test_a_network_is_trained_on_two_processes_and_stored(huracan: Huracan, tmp_
     assert not (where / "job").exists() and not (where / "checkpoints").exists()  # of the data, a sample of windows is kept
 
 
+@pytest.mark.slow
+def test_the_plain_command_trains_with_what_is_usual(huracan: Huracan, tmp_path: Path) -> None:
+    from huracan.market import simulate_market
+
+    simulate_market(n_bars=300, n_symbols=1, seed=1).candles.write_parquet(tmp_path / "c.parquet")
+    done = huracan("train", "c.parquet")
+    assert (done.returncode, done.stdout.startswith("lstm: ")) == (0, True), done.stderr
+    assert "Registered: version 1 of 'champion.trained.lstm'" in done.stdout
+
+
 def test_a_trained_network_is_registered_and_the_lines_it_prints_forecast_new_candles(huracan: Huracan, tmp_path: Path) -> None:
     from huracan import UnifiedMLPipeline
     from huracan.dataset import TrainingSet

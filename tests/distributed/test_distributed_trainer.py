@@ -22,6 +22,7 @@ import torch
 
 from huracan.catalogue import build_model
 from huracan.distributed import DistributedConfig, DistributedTrainer
+from huracan.distributed.distributed_trainer import starting_parameters
 from huracan.distributed.run_home import RunHome
 from huracan.errors import HuracanError, ModelError, StorageError, WorkerError
 from huracan.training import EpochRecord
@@ -75,6 +76,15 @@ def test_a_learner_is_fitted_as_on_one_process_and_is_not_fitted_twice(tmp_path:
     np.testing.assert_array_equal(again.predict(x), together.predict(x))
     with pytest.raises(ModelError, match="holds another training; give this one a folder of its own"):
         trainer.fit(build_model("gru", device="cpu", **settings), x, -y)
+
+
+@pytest.mark.parametrize("given", [{}, {"warm_start": False}, {"warm_start": True}], ids=str)
+def test_a_fit_goes_on_from_the_last_one_where_that_is_asked_for_and_only_there(given: dict[str, bool]) -> None:
+    model = build_model("linear_network", window=4, max_epochs=1) if given else build_model("linear_network")
+    assert starting_parameters(model) is None  # never fitted
+    model.estimator_ = torch.nn.Linear(2, 1)
+    model.set_params(**given)
+    assert (starting_parameters(model) is not None) == given.get("warm_start", False)
 
 
 def test_after_a_kill_the_result_is_that_of_an_undisturbed_training(tmp_path: Path) -> None:

@@ -182,7 +182,7 @@ class DistributedTrainer:
 
 def starting_parameters(estimator: Any) -> Mapping[str, Any] | None:
     """The parameters of the last fit, where an estimator is to go on from them (``warm_start``); None where it begins anew."""
-    warm = getattr(estimator, "hyperparameters", {}).get("warm_start", False)
+    warm = estimator.get_params().get("warm_start", False) if hasattr(estimator, "get_params") else False
     return estimator.estimator_.state_dict() if warm and hasattr(estimator, "estimator_") else None
 
 
