@@ -138,6 +138,11 @@ class SequentialComparison:
         return self._difference.n
 
     @property
+    def first_look(self) -> int:
+        """Number of observations before the first look."""
+        return self._difference.first_look
+
+    @property
     def next_look(self) -> int:
         """Number of observations at which the next look is taken."""
         return self._difference.next_look

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from tests.integration.feedback.living import HOUR, NAME, SmallRun, alive, by_hand, opposite, rows, same_again, turn
 
 from huracan.integration.feedback.challenger_log import (
@@ -111,14 +112,19 @@ def test_while_promotions_are_frozen_intentions_wait_and_are_looked_at_anew(cham
     assert registry.holder(NAME)[0] == third
 
 
-def _won_by(mechanic: Mechanic, worse: int, run: SmallRun) -> None:
-    """``worse`` waits to be promoted in the place of version 1, against which it won by 100 bars before those of the run."""
-    match = ShadowMatch(f"{NAME}/1", f"{NAME}/{worse}", horizon=run.config.labels.horizon)
+def _victory(run: SmallRun, champion: int, shadow: int) -> ShadowMatch:
+    """The version in shadow has been shown to be better by 100 bars before those of the run."""
+    match = ShadowMatch(f"{NAME}/{champion}", f"{NAME}/{shadow}", horizon=run.config.labels.horizon)
     moments = run.end_of_training + np.arange(-100, 0) * HOUR
     rng = np.random.default_rng(0)
     match.update(moments, rng.standard_normal(100) - 0.5, rng.standard_normal(100) + 0.5)
     assert match.verdict(bars=100, bars_allowed=500) is not None
-    kept = {"scheduled": False, "champion": 1, "state": match.to_json()}
+    return match
+
+
+def _won_by(mechanic: Mechanic, worse: int, run: SmallRun) -> None:
+    """``worse`` waits to be promoted in the place of version 1, against which it won."""
+    kept = {"scheduled": False, "champion": 1, "state": _victory(run, 1, worse).to_json()}
     by_hand(mechanic, worse, run, comparison=kept)
     values = {"state": ChallengerState.TO_PROMOTE.value, "reason": "it won."}
     mechanic.works.database.run(lambda connection: change_challenger(connection, "by hand", **values))
@@ -145,7 +151,7 @@ def test_what_won_and_is_undecided_again_goes_back_to_shadow_and_may_win_later(c
     match = ShadowMatch(f"{NAME}/{worse}", f"{NAME}/1", horizon=champion.config.labels.horizon)
     moments, rng = champion.end_of_training + np.arange(-200, 0) * HOUR, np.random.default_rng(0)
     champions, shadows = rng.standard_normal(200), rng.standard_normal(200)
-    shadows += np.where(np.arange(200) < 90, 2.0, -2.5)  # it was shown to be better, and then the champion earned more
+    shadows += np.where(np.arange(200) < 90, 2.0, -1.0)  # it was shown to be better, and then the champion earned more
     for part, decided in ((slice(0, 90), True), (slice(90, 200), False)):
         match.update(moments[part], champions[part], shadows[part])
         assert (match.verdict(bars=200, bars_allowed=500) is not None) == decided
@@ -214,3 +220,62 @@ def test_a_challenger_that_cannot_be_trained_leaves_the_champion_and_its_reason(
     assert failed.state is ChallengerState.FAILED and "could not be trained" in failed.reason
     assert report.champions == {"champion": 1} and "could not be trained" in report.challengers["by hand"]
     assert any("could not be trained" in sentence for _, sentence in mechanic.status().alerts)
+
+
+def test_a_challenger_that_won_expires_when_it_waited_as_long_as_one_may_be_in_shadow(
+    champion: SmallRun, tmp_path: Path
+) -> None:
+    """Counted from its victory, whenever it came into shadow."""
+    mechanic = alive(champion, tmp_path / "home", retrain={"skill": False, "max_age": None}, mechanic={"shadow_bars": 120})
+    worse = _worse_champion(mechanic)
+    kept = {"champion": worse, "state": _victory(champion, worse, 1).to_json()}
+    by_hand(mechanic, 1, champion, parent_version=worse, shadow_from=champion.end_of_training - 100 * HOUR, comparison=kept)
+    mechanic.freeze("maintenance", actor="ann")
+    states = []
+    for bars in (0, 60, 119, 120):
+        turn(mechanic, champion, bars)
+        states.append(_challenger(mechanic).state)
+    assert states == [ChallengerState.TO_PROMOTE] * 3 + [ChallengerState.EXPIRED]
+    assert "waited 120 bars of 120 allowed while promotions were frozen, and is too old" in _challenger(mechanic).reason
+    mechanic.thaw("done", actor="ann")
+    turn(mechanic, champion, 130)
+    assert mechanic.works.bench.holders() == {ALL: worse}
+
+
+@pytest.mark.parametrize("thawed", [119, 121])
+def test_a_rollback_that_waited_too_long_is_a_trial_anew(champion: SmallRun, tmp_path: Path, thawed: int) -> None:
+    mechanic = alive(champion, tmp_path / "home", retrain={"skill": False, "max_age": None}, mechanic={"trial_bars": 120})
+    worse, since = _worse_champion(mechanic), champion.end_of_training - 100 * HOUR
+    monitor = {"champion": worse, "since": since, "state": _victory(champion, worse, 1).to_json()}
+    trial = Trial(NAME, "", "", worse, since, 1, TrialState.ON_TRIAL, "it is on trial.", monitor)
+    mechanic.works.database.run(lambda connection: put_trial(connection, trial))
+    mechanic.freeze("maintenance", actor="ann")
+    for bars in (0, 60, 118):
+        turn(mechanic, champion, bars)
+        assert rows(mechanic, "select state from champion_trials") == [("to_roll_back",)]
+    mechanic.thaw("done", actor="ann")
+    turn(mechanic, champion, thawed)
+    [(state, reason)] = rows(mechanic, "select state, reason from champion_trials")
+    if thawed < 120:
+        assert state == "rolled_back" and mechanic.works.bench.holders() == {ALL: 1}
+        return
+    assert state == "on_trial" and mechanic.works.bench.holders() == {ALL: worse}
+    assert reason.endswith("waited 121 bars of 120 allowed while promotions were frozen; it is on trial anew.")
+
+
+def test_a_rollback_that_what_came_since_speaks_against_is_a_trial_anew(champion: SmallRun, tmp_path: Path) -> None:
+    mechanic = alive(champion, tmp_path / "home", retrain={"skill": False, "max_age": None})
+    worse, since = opposite(mechanic.works.registry, NAME, 1), champion.end_of_training - 100 * HOUR
+    monitor = {"champion": 1, "since": since, "state": _victory(champion, 1, worse).to_json()}
+    trial = Trial(NAME, "", "", 1, since, worse, TrialState.ON_TRIAL, "it is on trial.", monitor)
+    mechanic.works.database.run(lambda connection: put_trial(connection, trial))
+    mechanic.freeze("maintenance", actor="ann")
+    told = []
+    for bars in range(0, 300, 30):
+        turn(mechanic, champion, bars)
+        told += rows(mechanic, "select state, reason from champion_trials")
+    assert told[0][0] == "to_roll_back" and told[-1][0] in ("on_trial", "settled")
+    assert ("on_trial", "by what has become known since, it is not to be rolled back; it is on trial anew.") in told
+    mechanic.thaw("done", actor="ann")
+    turn(mechanic, champion, 300)
+    assert mechanic.works.bench.holders() == {ALL: 1}

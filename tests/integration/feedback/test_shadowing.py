@@ -118,3 +118,46 @@ def test_pairs_are_bars_that_both_answered() -> None:
         assert b == pytest.approx(np.mean([second[s, moment] for s in both]))
     assert (np.diff(moments) > 0).all()
     assert len(paired_payoffs(frames[0].clear(), frames[1])[0]) == 0
+
+
+def test_what_won_is_asked_anew_of_what_came_since_alone() -> None:
+    """The mean of all is still on its side."""
+    champion, shadow = payoffs(1, 900)
+    match, won = ShadowMatch("m/1", "m/2"), 0
+    while match.verdict(bars=won, bars_allowed=900) is None:
+        match.update([won * HOUR], champion[won : won + 1], shadow[won : won + 1] + 2.0)
+        won += 1
+    until = won + 120
+    for bar in range(won, until):
+        match.update([bar * HOUR], champion[bar : bar + 1], shadow[bar : bar + 1] - 0.8)
+        if bar - won < 58:
+            assert match.verdict(bars=bar, bars_allowed=900).outcome is Outcome.PROMOTE  # type: ignore[union-attr]
+    assert np.sum((shadow - champion)[:until]) + 2.0 * won - 0.8 * 120 > 0 and match.n == until
+    refuted = match.verdict(bars=until, bars_allowed=900)
+    assert refuted is not None and refuted.outcome is Outcome.REJECT
+    assert refuted.sentence.startswith("What came since it had won says the opposite: It was decided at")
+
+
+def test_what_came_since_only_takes_verdicts_back() -> None:
+    """Whatever comes: who is promoted was shown to be better by all there is, so no promotion is added to those of one look."""
+    for seed in range(30):
+        champion, shadow = payoffs(seed, 600)
+        drift = 0.6 * np.sign(np.sin(np.arange(600) / (20 + 5 * seed)))
+        match = ShadowMatch("m/1", "m/2")
+        for first in range(0, 600, 20):
+            part = slice(first, first + 20)
+            match.update(np.arange(600)[part] * HOUR, champion[part], (shadow + drift)[part])
+            verdict = match.verdict(bars=first, bars_allowed=10_000)
+            if verdict is not None and verdict.outcome is Outcome.PROMOTE:
+                assert "'m/2' is better than 'm/1'" in match.sentence
+
+
+def test_newer_and_not_worse_is_asked_anew_from_when_it_was_said() -> None:
+    match = played(0.05)
+    low, _ = match.interval
+    margin = -low * 1.01
+    assert match.verdict(bars=400, bars_allowed=500, short_of=margin).outcome is Outcome.PROMOTE  # type: ignore[union-attr]
+    match.decide()
+    champion, shadow = payoffs(9, 60)
+    match.update((400 + np.arange(60)) * HOUR, champion, shadow - margin - 0.5)
+    assert match.verdict(bars=460, bars_allowed=500, short_of=margin) is None

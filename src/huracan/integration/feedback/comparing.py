@@ -12,7 +12,6 @@ from huracan.integration.feedback.challenger_log import (
     Challenger,
     ChallengerState,
     Trial,
-    TrialState,
     challengers_in,
     change_challenger,
     change_trial,
@@ -23,13 +22,16 @@ from huracan.integration.feedback.shadowing import ShadowMatch, paired_payoffs
 from huracan.integration.feedback.turn import Turn
 from huracan.registry.scopes import Scope
 
-__all__ = ["compare", "match_of"]
+__all__ = ["DECIDED", "compare", "match_of"]
+
+DECIDED = "decided"
+"""Key under which a comparison has the tick at which a challenger won, or a champion on trial lost."""
 
 
 def compare(connection: sa.Connection, turn: Turn, known: pl.DataFrame) -> None:
     """Let every comparison take the moments that have become known, each once; where the champion is another, it begins anew.
 
-    That of a challenger that won and waits for promotions to be thawed goes on, too, with the champion it won against.
+    That of a challenger that won, or of a champion that is to be rolled back, and waits for a thaw, goes on, too.
 
     Parameters
     ----------
@@ -49,11 +51,11 @@ def compare(connection: sa.Connection, turn: Turn, known: pl.DataFrame) -> None:
             _take(turn, match, known, one, champion, one.version, since=one.shadow_from or 0)
             change_challenger(connection, one.id, comparison={**kept, "champion": champion, "state": match.to_json()})
     for trial in trials_in(connection, name):
-        if trial.state is TrialState.ON_TRIAL and trial.before_version is not None:
+        if trial.before_version is not None:
             match = match_of(turn, trial.monitor, trial.version, trial.before_version)
             since = trial.compared_since
             _take(turn, match, known, trial, trial.version, trial.before_version, since=since)
-            monitor = {"champion": trial.version, "since": since, "state": match.to_json()}
+            monitor = {**trial.monitor, "champion": trial.version, "since": since, "state": match.to_json()}
             change_trial(connection, trial, monitor=monitor)
 
 

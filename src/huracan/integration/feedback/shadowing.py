@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from huracan.baselines.ab_testing import SequentialComparison
 from huracan.errors import DataError
+from huracan.integration.feedback.since_decided import SinceDecided
 
 __all__ = ["Outcome", "ShadowMatch", "Verdict", "paired_payoffs"]
 
@@ -54,6 +55,9 @@ class ShadowMatch:
     (:class:`huracan.baselines.SequentialComparison` on minus the payoffs, which says when that holds). A moment counts where
     both answered, symbols averaged. Equal versions stay undecided, until the time allowed is over.
 
+    What comes after a decision is looked at for itself (:class:`SinceDecided`), since a decision of n moments would outlast
+    about as many that say the opposite. That takes decisions back and makes none, so ``alpha`` holds.
+
     Parameters
     ----------
     champion, shadow : what sentences call them. horizon : bars of a label; the first look comes after ten of them, at least 60
@@ -77,6 +81,7 @@ class ShadowMatch:
     def __init__(self, champion: str, shadow: str, *, horizon: int = 1, alpha: float = 0.05) -> None:
         self.champion, self.shadow = champion, shadow
         self.moment: int | None = None
+        self._since: SinceDecided | None = None
         first_look = max(_FIRST_LOOK, _OVERLAPS * horizon)
         self._comparison = SequentialComparison(alpha, names=(champion, shadow), first_look=first_look)
 
@@ -108,9 +113,21 @@ class ShadowMatch:
             raise DataError(f"moment {when[place]} comes after {when[place - 1]}; moments in order of time were expected.")
         new = np.ones(len(when), np.bool_) if self.moment is None else when > self.moment
         if new.any():
-            self._comparison.update(-np.asarray(champion, np.float64)[new], -np.asarray(shadow, np.float64)[new])
+            before, mine, theirs = self.n, np.asarray(champion, np.float64)[new], np.asarray(shadow, np.float64)[new]
+            self._comparison.update(-mine, -theirs)
             self.moment = int(when[-1])
+            if self._since is None and (decided := self._comparison.decided_at) is not None:
+                self.decide()
+                mine, theirs = mine[decided.n - before :], theirs[decided.n - before :]
+            if self._since is not None:
+                self._since.update(mine, theirs)
         return self
+
+    def decide(self) -> None:
+        """What comes from here on is looked at for itself, too; so it is already where one was shown to be better."""
+        if self._since is None:
+            names = (self.champion, self.shadow)
+            self._since = SinceDecided(self._comparison.alpha, names, self._comparison.first_look)
 
     def verdict(self, *, bars: int, bars_allowed: int, short_of: float | None = None) -> Verdict | None:
         """What becomes of the version in shadow, after so many bars there; None while it is not decided.
@@ -125,8 +142,11 @@ class ShadowMatch:
             return Verdict(Outcome.PROMOTE, self.sentence)
         if winner == self.champion:
             return Verdict(Outcome.REJECT, self.sentence)
+        if (refuted := self.refuted) is not None:
+            return Verdict(Outcome.REJECT, refuted)
         low, _ = self.interval
-        if short_of is not None and math.isfinite(low) and low > -short_of:
+        fresh = self._since is None or short_of is None or self._since.allows(-short_of)
+        if fresh and short_of is not None and math.isfinite(low) and low > -short_of:
             said = f"'{self.shadow}' is newer and not worse than '{self.champion}' by {short_of:.4g} a moment: {self.sentence}"
             return Verdict(Outcome.PROMOTE, said)
         if bars >= bars_allowed:
@@ -143,21 +163,44 @@ class ShadowMatch:
             return Verdict(Outcome.ROLL_BACK, self.sentence)
         if winner == self.champion:
             return Verdict(Outcome.SETTLE, self.sentence)
+        if (refuted := self.refuted) is not None:
+            return Verdict(Outcome.SETTLE, refuted)
         if bars >= bars_allowed and self._comparison.look is not None:
             return Verdict(Outcome.SETTLE, f"After {bars} bars on trial, of {bars_allowed}: {self.sentence}")
         return None
 
+    @property
+    def turned(self) -> bool:
+        """Whether the shadow was shown to be better, and by what came since is not, shown or not."""
+        return self._comparison.winner == self.shadow and self._winner() is None
+
+    @property
+    def refuted(self) -> str | None:
+        """That by what came since it was decided alone the champion is shown to be better, in a sentence; None where not."""
+        if self._since is None or self._since.winner != self.champion or self._comparison.winner == self.champion:
+            return None
+        return f"What came since it had won says the opposite: {self._since.sentence}"
+
     def _winner(self) -> str | None:
-        """Who is better; nobody where by the latest look the other one earned more since, shown or not."""
+        """Who is better; nobody where the other one is ahead by the latest look at all, or by what came since, shown or not."""
         winner, look = self._comparison.winner, self._comparison.look
         if winner is None or look is None:
             return None
         ahead = self.shadow if look.mean > 0 else self.champion
-        return winner if winner == ahead else None
+        if winner != ahead or self._since is None:
+            return winner if winner == ahead else None
+        return winner if self._since.stands_by(winner) else None
 
     def to_json(self) -> str:
         """The whole state; :meth:`from_json` goes on from it to the same bits."""
-        state = {"kind": _KIND, "version": _VERSION, "moment": self.moment, "comparison": self._comparison.to_json()}
+        since = None if self._since is None else self._since.to_json()
+        state = {
+            "kind": _KIND,
+            "version": _VERSION,
+            "moment": self.moment,
+            "comparison": self._comparison.to_json(),
+            "since": since,
+        }
         return json.dumps(state, allow_nan=False)
 
     @classmethod
@@ -173,13 +216,14 @@ class ShadowMatch:
             if (state["kind"], state["version"]) != (_KIND, _VERSION):
                 raise ValueError(f"it is of kind {state['kind']}, version {state['version']}")
             moment = None if state["moment"] is None else int(state["moment"])
-            comparison = state["comparison"]
+            comparison, since = state["comparison"], state["since"]
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"this is no state of a ShadowMatch ({error}); what its to_json wrote was expected.") from error
         match = cls.__new__(cls)
         match._comparison = SequentialComparison.from_json(comparison)
         match.champion, match.shadow = match._comparison.names
         match.moment = moment
+        match._since = None if since is None else SinceDecided.from_json(since)
         return match
 
 

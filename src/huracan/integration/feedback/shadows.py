@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from huracan.integration.feedback.challenger_log import ChallengerState, TrialState, challengers_in, trials_in
+from huracan.integration.feedback.challenger_log import ChallengerState, challengers_in, trials_in
 from huracan.registry.scopes import Scope
 
 __all__ = ["Shadow", "shadows_of"]
@@ -31,7 +31,7 @@ def shadows_of(connection: sa.Connection, name: str) -> list[Shadow]:
     """All of a name, each once, by version."""
     found = [Shadow(one.version, one.scope) for one in challengers_in(connection, name, _WATCHED) if one.version is not None]
     for trial in trials_in(connection, name):
-        if trial.before_version is not None and trial.state is TrialState.ON_TRIAL:
+        if trial.before_version is not None:
             found.append(Shadow(trial.before_version, trial.scope))
     return _each_once(found)
 

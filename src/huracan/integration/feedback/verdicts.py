@@ -20,7 +20,7 @@ from huracan.integration.feedback.challenger_log import (
     tell_trial,
     trials_in,
 )
-from huracan.integration.feedback.comparing import match_of
+from huracan.integration.feedback.comparing import DECIDED, match_of
 from huracan.integration.feedback.evidence_log import evidence_at
 from huracan.integration.feedback.shadowing import Outcome, Verdict
 from huracan.integration.feedback.tick_log import Write
@@ -46,15 +46,17 @@ def judge(turn: Turn) -> Write | None:
     """Decide about challengers in shadow and champions on trial, as far as anything is shown.
 
     A challenger is to take over from who holds the alias now; one whose version cannot be loaded any more is rejected. One that
-    won and waits, since promotions are frozen, is looked at anew with what has become known since. A champion on trial is
-    rolled back where the one before is shown to be better, or where it is shown to have no skill. Where the one before cannot
-    be loaded any more, the newest before that takes its place, and the trial begins anew.
+    won and waits, since promotions are frozen, is looked at anew with what has become known since, for itself; it expires after
+    as many bars as a challenger may be in shadow. A champion on trial is rolled back where the one before is shown to be
+    better, or where it is shown to have no skill; where that waits too long, or is turned against meanwhile, the trial begins
+    anew. So it does where the one before cannot be loaded any more: the newest before that takes its place.
     """
     works = turn.works
     with works.database.reading(one_moment=True) as connection:
         shadows = challengers_in(connection, works.name, [ChallengerState.SHADOW])
         waiting = challengers_in(connection, works.name, [ChallengerState.TO_PROMOTE])
-        trials = [one for one in trials_in(connection, works.name) if one.state is TrialState.ON_TRIAL]
+        under_way = trials_in(connection, works.name)
+        trials = [one for one in under_way if one.state is TrialState.ON_TRIAL]
         seen = evidence_at(connection, works.name, turn.tick) if trials else []
     decided = [(one, verdict) for one in shadows if (verdict := _of_challenger(turn, one)) is not None]
     tried = [(one, verdict) for one in trials if (verdict := _of_trial(turn, one, seen)) is not None]
@@ -63,7 +65,9 @@ def judge(turn: Turn) -> Write | None:
     undecided = [one for one, verdict in anew if verdict is None]
     open_ones = [one for one in trials if one not in [trial for trial, _ in tried]]
     replaced = [(one, found) for one in open_ones if (found := _in_its_place(turn, one)) is not None]
-    if not decided and not tried and not undecided and not replaced:
+    to_roll_back = [one for one in under_way if one.state is TrialState.TO_ROLL_BACK]
+    begun_anew = [(one, why) for one in to_roll_back if (why := _not_fresh(turn, one))]
+    if not decided and not tried and not undecided and not replaced and not begun_anew:
         return None
     turn.row.settle()
     for one, verdict in decided:
@@ -79,9 +83,13 @@ def judge(turn: Turn) -> Write | None:
         for trial, (beside, why) in replaced:
             change_trial(connection, trial, before_version=beside, monitor={"since": turn.tick})
             tell_trial(connection, trial, turn.tick, TrialState.ON_TRIAL, why)
+        for trial, why in begun_anew:
+            change_trial(connection, trial, monitor={"since": turn.tick})
+            tell_trial(connection, trial, turn.tick, TrialState.ON_TRIAL, why)
         for trial, verdict in tried:
             rolls = verdict.outcome is Outcome.ROLL_BACK
             state = TrialState.TO_ROLL_BACK if rolls else TrialState.SETTLED
+            change_trial(connection, trial, monitor={**trial.monitor, DECIDED: turn.tick})
             tell_trial(connection, trial, turn.tick, state, verdict.sentence)
             if rolls and works.switch.state(connection).frozen:
                 alias = trial.scope.written(CHAMPION)
@@ -96,6 +104,7 @@ def _write_verdict(connection: sa.Connection, turn: Turn, one: Challenger, verdi
     values: dict[str, Any] = {"state": state.value, "reason": verdict.sentence}
     if state is ChallengerState.TO_PROMOTE:
         values["parent_version"] = turn.lineup.held.get(one.scope)
+        values["comparison"] = _won(turn, one)
     else:
         values["decided"] = turn.tick
         said = f"challenger {one.id} is {state.value}: {verdict.sentence}"
@@ -125,20 +134,46 @@ def _of_challenger(turn: Turn, one: Challenger) -> Verdict | None:
 def _of_waiting(turn: Turn, one: Challenger) -> Verdict | None:
     """What is to be said now of one that won at an earlier turn and waits; None where it has to be compared further.
 
-    Without a comparison, as of a first champion, it waits as long as a challenger may be in shadow, and is too old then. One
-    whose champion is another by now is left to the promotion, which finds that somebody else moved the alias.
+    It waits as long as a challenger may be in shadow, a first champion from its training on, and is too old then. One whose
+    champion is another by now is left to the promotion, which finds that somebody else moved the alias.
     """
     stands = Verdict(Outcome.PROMOTE, one.reason)
     kept, champion = one.comparison or {}, turn.lineup.able.get(one.scope)
-    if one.shadow_from is None:
+    won = kept.get(DECIDED, one.shadow_from)
+    if won is None:
         return stands
-    if "state" not in kept:
-        bars, allowed = (turn.tick - one.shadow_from) // turn.bar, turn.works.config.mechanic.watched_bars(turn.bar)
-        told = f"It waited {bars} bars of {allowed} allowed while promotions were frozen, and is too old now."
-        return Verdict(Outcome.EXPIRE, told) if bars >= allowed else stands
-    if kept.get("champion") != champion or one.parent_version != turn.lineup.held.get(one.scope):
+    bars, allowed = (turn.tick - won) // turn.bar, turn.works.config.mechanic.watched_bars(turn.bar)
+    if bars >= allowed:
+        told = f"It had won, waited {bars} bars of {allowed} allowed while promotions were frozen, and is too old now."
+        return Verdict(Outcome.EXPIRE, told)
+    if "state" not in kept or kept["champion"] != champion or one.parent_version != turn.lineup.held.get(one.scope):
         return stands
     return _of_challenger(turn, one)
+
+
+def _won(turn: Turn, one: Challenger) -> Mapping[str, Any]:
+    """The comparison of one that has won: when it first did, and what becomes known from now on is looked at for itself."""
+    kept = {DECIDED: turn.tick, **(one.comparison or {})}
+    champion = turn.lineup.able.get(one.scope)
+    if "state" not in kept or kept["champion"] != champion or one.version is None or champion is None:
+        return kept
+    match = match_of(turn, kept, champion, one.version)
+    match.decide()
+    return {**kept, "state": match.to_json()}
+
+
+def _not_fresh(turn: Turn, trial: Trial) -> str:
+    """Why a champion that is to be rolled back, and waits, is on trial anew; empty where the rollback stands."""
+    assert trial.before_version is not None  # one that had nobody before it is not on trial
+    decided = trial.monitor.get(DECIDED)
+    if decided is None or turn.lineup.held.get(trial.scope) != trial.version:
+        return ""
+    bars, allowed = (turn.tick - decided) // turn.bar, turn.works.config.mechanic.watched_bars(turn.bar, on_trial=True)
+    anew = "it is on trial anew."
+    if bars >= allowed:
+        return f"that it is to be rolled back waited {bars} bars of {allowed} allowed while promotions were frozen; {anew}"
+    match = match_of(turn, trial.monitor, trial.version, trial.before_version)
+    return f"by what has become known since, it is not to be rolled back; {anew}" if match.turned or match.refuted else ""
 
 
 def _short_of(turn: Turn, champion: int, one: Challenger) -> float:
