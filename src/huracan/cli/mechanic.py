@@ -278,6 +278,7 @@ def _print_status(found: MechanicStatus) -> None:
 def _print_replay(result: ReplayResult) -> None:
     from huracan.report.formatting import bounds, number, p_value, percent
 
+    typer.echo(result.beginning)
     typer.echo(result.sentence)
     if result.accounts:
         print_table(

@@ -100,7 +100,11 @@ class MechanicConfig(Section):
     chunk: Duration = Field(
         "30d", description="Features are computed in stretches of this length, so that a restart computes the same bits."
     )
-    train: Duration = Field("90d", description="Longest stretch a challenger learns from.")
+    train: Duration = Field(
+        "90d",
+        description="Longest stretch a challenger learns from; more where fewer bars lie in it than a first champion needs, "
+        "which are four times retrain.min_new_rows.",
+    )
     max_train_rows: Rows = Field(100_000, description="At most this many training rows, the most recent ones.")
     learners: tuple[str, ...] = Field(
         ("ridge", "lightgbm"),

@@ -29,6 +29,7 @@ from huracan.integration.feedback.loop_alerts import settle_clock, settle_failur
 from huracan.integration.feedback.looping import Stopped, work_on
 from huracan.integration.feedback.measuring import measure
 from huracan.integration.feedback.mechanic_report import MechanicReport, MechanicStatus, told_of
+from huracan.integration.feedback.nobody import Nobody, settle_nobody
 from huracan.integration.feedback.promoting import promote, roll_back
 from huracan.integration.feedback.publishing import OUTBOX, publish_or_tell, published_tick
 from huracan.integration.feedback.scoring import score_outcomes
@@ -358,6 +359,7 @@ class Mechanic:
         works, name, tick = self.works, self.name, row.tick
         told = works.database.read(lambda connection: told_of(connection, name, tick))
         intake, lineup = turn.intake, turn.lineup
+        nobody = None if lineup.answering() else Nobody.of(turn.state())
         report = MechanicReport(
             name,
             tick,
@@ -368,12 +370,15 @@ class Mechanic:
             champions={scope.written("champion"): version for scope, version in sorted(lineup.able.items(), key=_by_text)},
             trouble={str(version): why for version, why in lineup.trouble.items()},
             frozen=works.switch.state().reason if works.switch.state().frozen else "",
+            unanswered="" if nobody is None else nobody.why,
+            unanswered_bars=0 if nobody is None else (tick - nobody.since) // turn.bar,
             **told,
         )
         before = tick - milliseconds(works.config.mechanic.keep_raw)
 
         def write(connection: sa.Connection) -> None:
             keep_answers(connection, name, lineup, tick)
+            settle_nobody(connection, works.alerts, nobody, tick=tick, bar=turn.bar)
             if before > 0:  # rows that were settled long ago go; their sums stay
                 works.store.forget(connection, before)
 

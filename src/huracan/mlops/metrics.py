@@ -35,6 +35,7 @@ class Metric(StrEnum):
     LAST_TICK = "huracan_last_tick_seconds"
     LEASE_HELD = "huracan_lease_held"
     FROZEN = "huracan_frozen"
+    UNANSWERED = "huracan_unanswered_bars"
 
 
 _COUNTER, _GAUGE, _HISTOGRAM = "Counter", "Gauge", "Histogram"
@@ -58,6 +59,7 @@ _ALL: Mapping[Metric, tuple[str, str, tuple[str, ...]]] = {
     Metric.LAST_TICK: (_GAUGE, "Time of the latest finished turn, seconds since 1970.", ()),
     Metric.LEASE_HELD: (_GAUGE, "1 while this process holds the lease.", ()),
     Metric.FROZEN: (_GAUGE, "1 while promotions are frozen.", ()),
+    Metric.UNANSWERED: (_GAUGE, "Bars of which nobody said anything, up to the newest; 0 where somebody answers.", ()),
 }
 _MOST_PORT = 65_535
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)

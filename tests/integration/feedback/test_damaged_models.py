@@ -103,7 +103,7 @@ def test_where_the_only_champion_is_damaged_another_is_trained_at_once(
 
 
 def test_where_no_other_can_be_trained_the_pointer_names_nobody(champion: SmallRun, tmp_path: Path) -> None:
-    mechanic = alive(champion, tmp_path / "home", mechanic={"train": "1d"})
+    mechanic = alive(champion, tmp_path / "home", retrain={"min_new_rows": 10_000})
     turn(mechanic, champion, 0)
     _damage(mechanic, 1)
     report = turn(mechanic, champion, 1)

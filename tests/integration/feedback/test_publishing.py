@@ -109,7 +109,7 @@ def test_a_name_that_was_given_up_is_not_told_any_more() -> None:
 
 
 def test_what_nobody_answers_for_leaves_the_pointer(champion: SmallRun, tmp_path: Path) -> None:
-    mechanic = alive(champion, tmp_path / "home", mechanic={"train": "1d"})  # too little to train another one
+    mechanic = alive(champion, tmp_path / "home", retrain={"min_new_rows": 10_000})  # too few to train another one
     turn(mechanic, champion, 0)
     assert list(_read(tmp_path / "home", "champion", "latest.json")["models"]) == [ONE, OTHER]
     mechanic.pipeline.registry.withdraw(NAME, "champion", reason="none for now")

@@ -18,6 +18,7 @@ from huracan.errors import ArtifactError, HuracanError, ModelError, NotEnoughDat
 from huracan.integration.candidates import Candidate, LearnerCandidate
 from huracan.integration.feedback.candle_window import CandleWindow
 from huracan.integration.feedback.cleaned_window import FILLED, cleaned
+from huracan.integration.feedback.training_span import training_span
 from huracan.integration.judging import Scale
 from huracan.integration.preparation import Prepared, Source, load_recipe, prepare
 from huracan.integration.ready_models import PolicyOf, ReadyModel, baseline_for_service, fit_for_service
@@ -54,7 +55,7 @@ class Order:
     kind : ``first`` where nobody is champion, ``full``, or ``warm``: a network goes on from the parent's parameters.
     parent : version that it is to follow, None for ``first``. symbols : that it learns from; those of the parent where empty.
     until : moment up to which candles are closed, milliseconds UTC. train_from : of the first row it learns from; None for as
-        far back as ``mechanic.train`` reaches.
+        far back as :func:`~huracan.integration.feedback.training_span.training_span` reaches.
     """
 
     id: str
@@ -231,10 +232,11 @@ class _Training:
         windows = RegimeClassifier(**settings.regimes.model_dump()).windows(timedelta(milliseconds=bar))
         behind = max(self.recipe.warmup, windows.warmup + windows.lookback, _SPANS * settings.labels.volatility_span)
         most = self.config.mechanic.max_train_rows
-        reach = milliseconds(self.config.mechanic.train)
-        if self.symbols:  # more would be computed and left out; some, where bars are missing
-            reach = min(reach, bar * (most * 5 // (len(self.symbols) * 4) + 100))
-        first = order.until - reach if order.train_from is None else max(order.until - reach, order.train_from)
+        usual = order.until - milliseconds(self.config.mechanic.train)
+        first = training_span(candles, self.config, order.until, self.symbols or None).first
+        if self.symbols and first == usual:  # more would be computed and left out; some, where bars are missing
+            first = max(first, order.until - bar * (most * 5 // (len(self.symbols) * 4) + 100))
+        first = first if order.train_from is None else max(first, order.train_from)
         there = cleaned(candles, self.config).bars(first - behind * bar, order.until - bar, self.symbols or None)
         if there.is_empty():
             raise NotEnoughData(

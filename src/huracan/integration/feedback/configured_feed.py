@@ -9,6 +9,7 @@ from huracan.config.section import milliseconds
 from huracan.errors import ConfigError
 from huracan.integration.feedback.candle_intake import CandleFeed
 from huracan.integration.feedback.feeds import FetchFeed, FolderFeed, FrameFeed, StoreFeed
+from huracan.integration.feedback.training_span import longest_stretch
 from huracan.integration.preparation import read_source
 from huracan.market.bar_lengths import length_in_ms
 from huracan.market.store import CandleStore, is_store
@@ -51,8 +52,9 @@ def feed_of(config: HuracanConfig) -> CandleFeed:
         return FolderFeed(wanted.folder, home, bar, wanted.symbols)
     if wanted.source == "exchange":
         assert wanted.exchange is not None
-        since = dt.timedelta(milliseconds=milliseconds(wanted.train) + milliseconds(wanted.chunk))
-        return FetchFeed(wanted.exchange, home, bar or _bar_of(config), wanted.symbols, since=since)
+        bar = bar or _bar_of(config)
+        since = dt.timedelta(milliseconds=longest_stretch(config, bar) + milliseconds(wanted.chunk))
+        return FetchFeed(wanted.exchange, home, bar, wanted.symbols, since=since)
     given = config.data.source
     if given is None:
         return StoreFeed(home, bar, wanted.symbols)

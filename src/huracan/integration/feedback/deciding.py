@@ -21,8 +21,10 @@ from huracan.integration.feedback.challenger_log import (
 )
 from huracan.integration.feedback.evidence_log import evidence_at, last_decision, put_decision
 from huracan.integration.feedback.loop_state import put_state, read_state
+from huracan.integration.feedback.nobody import now_nobody
 from huracan.integration.feedback.seeing import looks_key
 from huracan.integration.feedback.tick_log import Write
+from huracan.integration.feedback.training_span import training_span
 from huracan.integration.feedback.turn import Turn
 from huracan.market.schema import written_time
 from huracan.mlops.alerts import AlertLevel
@@ -34,9 +36,6 @@ from huracan.serving.served import Served
 from huracan.storage.feedback_tables import live_predictions
 
 __all__ = ["decide", "last_change_key"]
-
-_FIRST_ROWS = 4
-"""Times ``retrain.min_new_rows`` bars that there have to be before a first champion is trained: two folds need a past each."""
 
 
 def last_change_key(scope: Scope) -> str:
@@ -58,7 +57,9 @@ def decide(turn: Turn) -> Write | None:
                 history = _history(turn, connection, state, scope, served)
                 answers.append((scope, works.policy.decide(_about(seen, scope), history, tick=turn.tick), served))
         news = [one for one in answers if _is_news(one[1], last_decision(connection, works.name, one[0]))]
-    if not news:
+        first = next((answer.reason for scope, answer, _ in answers if scope == ALL), "")
+        kept = now_nobody(state, lineup, tick=turn.tick, why=first.removeprefix("Wait: ").rstrip("."))
+    if not news and not kept:
         return None
     asked = [_asked_for(turn, scope, answer, served) for scope, answer, served in news if answer.retrains]
     driven = {challenger_id(works.name, scope, turn.tick) for scope, answer, _ in news if answer.evidence}
@@ -72,7 +73,7 @@ def decide(turn: Turn) -> Write | None:
             level = AlertLevel.WARNING if one.id in driven else AlertLevel.INFO
             said = f"a challenger for {one.scope.written(CHAMPION)} is asked for. {one.reason}"
             works.alerts.tell(connection, f"retraining:{one.id}", level, said, tick=turn.tick)
-        put_state(connection, works.name, changed, turn.tick)
+        put_state(connection, works.name, {**changed, **kept}, turn.tick)
 
     return write
 
@@ -106,7 +107,8 @@ def _first(turn: Turn, connection: sa.Connection) -> RetrainDecision:
 
     Only a first one that came to nothing is waited after: one that answered, and cannot any more, is replaced at once.
     """
-    name, config, lineup = turn.works.name, turn.works.config, turn.lineup
+    works, lineup = turn.works, turn.lineup
+    name, config = works.name, works.config
     why = f"nobody is champion of '{name}'"
     if lineup.able:
         why = f"nobody answers for {', '.join(lineup.unanswered)}"
@@ -115,18 +117,22 @@ def _first(turn: Turn, connection: sa.Connection) -> RetrainDecision:
         why = f"no champion of '{name}' can be served (version {versions}), and none before it"
     if any(one.scope == ALL for one in challengers_in(connection, name, AT_WORK)):
         return RetrainDecision(Decision.WAIT, f"Wait: {why}; another one is under way.", (), ("challenger",))
-    past = [
-        one.requested for one in challengers_in(connection, name) if _in_vain(connection, one) and one.requested <= turn.tick
-    ]
-    if past and turn.tick < (until := past[-1] + milliseconds(config.retrain.cool_down)):
-        reason = f"Wait: {why}; after the last attempt to train one the next may be made at {written_time(until)}."
+    past = [one for one in challengers_in(connection, name) if one.requested <= turn.tick and _in_vain(connection, one)]
+    if past and turn.tick < (until := past[-1].requested + milliseconds(config.retrain.cool_down)):
+        reason = (
+            f"Wait: {why}; after the last attempt to train one the next may be made at {written_time(until)}. What came of "
+            f"that one: {past[-1].state}, {past[-1].reason}"
+        )
         return RetrainDecision(Decision.WAIT, reason, (), ("cool_down",), next_look=until)
-    needed = _FIRST_ROWS * config.retrain.min_new_rows
-    there = _bars_there(turn)
-    if there < needed:
-        reason = f"Wait: {why}, and {there} of the {needed} bars that a first one needs are there."
-        return RetrainDecision(Decision.WAIT, reason, (), ("new_rows",), next_look=turn.tick + (needed - there) * turn.bar)
-    reason = f"Train a first champion: {why}, and {there} bars are there to learn from."
+    span = training_span(works.feed, config, turn.tick, turn.symbols)
+    if span.missing:
+        reason = (
+            f"Wait: {why}, and {span.bars} of the {span.needed} bars that a first one needs are there; the last of them "
+            f"closes on {written_time(turn.tick + span.missing * turn.bar)} at the earliest. Earlier candles, or a smaller "
+            f"retrain.min_new_rows ({config.retrain.min_new_rows}, of which it takes four times as many), bring it forward."
+        )
+        return RetrainDecision(Decision.WAIT, reason, (), ("new_rows",), next_look=turn.tick + span.missing * turn.bar)
+    reason = f"Train a first champion: {why}, and the {span.needed} bars that it needs are there."
     return RetrainDecision(Decision.RETRAIN_FULL, reason, next_look=turn.tick + turn.bar)
 
 
@@ -137,13 +143,6 @@ def _in_vain(connection: sa.Connection, one: Challenger) -> bool:
     p = live_predictions.c
     answered = sa.select(p.tick).where(p.version_id == one.version_id).limit(1)
     return one.version_id is None or connection.execute(answered).one_or_none() is None
-
-
-def _bars_there(turn: Turn) -> int:
-    """Bars of the symbol that has most, as far back as is trained on."""
-    first = turn.tick - milliseconds(turn.works.config.mechanic.train)
-    counts = turn.works.feed.bars(first, turn.tick - turn.bar, turn.symbols)["symbol"].value_counts()["count"]
-    return int(counts.max() or 0)  # type: ignore[arg-type]
 
 
 def _is_news(answer: RetrainDecision, before: tuple[Decision, str] | None) -> bool:

@@ -100,6 +100,7 @@ def measure(turn: Turn, report: MechanicReport) -> None:
         metrics.set(Metric.ALERTS, alarms[str(level)], level=str(level))
     metrics.set(Metric.LEASE_HELD, 1.0)
     metrics.set(Metric.FROZEN, float(bool(report.frozen)))
+    metrics.set(Metric.UNANSWERED, float(report.unanswered_bars + 1 if report.unanswered else 0))
 
 
 def _count_bars(metrics: Metrics, said: Sequence[Any], report: MechanicReport) -> None:

@@ -38,7 +38,8 @@ class MechanicReport:
     champions : scope, written as an alias -> version that answers. trouble : version -> why it is not served.
     evidence : sentences of what was seen. decisions : scope -> decision and its reason. challengers : id -> state and reason,
         of those that were asked for, trained or decided. trials : scope -> what became of a new champion's trial.
-    frozen : the reason for which promotions are stopped; empty where they are not.
+    frozen : the reason for which promotions are stopped; empty where they are not. unanswered : why nobody answers for any
+        symbol; empty where somebody does. unanswered_bars : bars since a turn first found that so.
 
     Examples
     --------
@@ -64,6 +65,8 @@ class MechanicReport:
     challengers: Mapping[str, str] = field(default_factory=dict)
     trials: Mapping[str, str] = field(default_factory=dict)
     frozen: str = ""
+    unanswered: str = ""
+    unanswered_bars: int = 0
 
     @property
     def sentence(self) -> str:
@@ -81,6 +84,8 @@ class MechanicReport:
         parts += [f"{scope}: {said.rstrip('.')}" for scope, said in self.decisions.items()]
         parts += [f"challenger {id} {said.rstrip('.')}" for id, said in self.challengers.items()]
         parts += [f"{scope}: {said.rstrip('.')}" for scope, said in self.trials.items()]
+        told = any(self.unanswered in said for said in self.decisions.values())
+        parts += [f"nobody answers: {self.unanswered}"] if self.unanswered and not told else []
         parts += [f"promotions are frozen: {self.frozen.rstrip('.')}"] if self.frozen else []
         return f"{head}: {'; '.join(parts)}."
 

@@ -25,6 +25,7 @@ from huracan.integration.feedback.clock import SimulatedClock
 from huracan.integration.feedback.feeds import FrameFeed
 from huracan.integration.feedback.mechanic_report import MechanicReport
 from huracan.integration.feedback.tick_log import last_tick
+from huracan.integration.feedback.training_span import bars_needed
 from huracan.integration.mechanic import Mechanic
 from huracan.integration.preparation import Source, read_source
 from huracan.integration.unified_pipeline import UnifiedMLPipeline
@@ -55,7 +56,7 @@ class Replay:
     ----------
     pipeline : with the registry of the replay, whose ``config.home`` is its folder. name : of the models. source : the candles
         as they came.
-    bar, every : milliseconds. first, last : of the turns, milliseconds UTC.
+    bar, every : milliseconds. first, last : of the turns, milliseconds UTC. why_then : the first turn is at that time.
     """
 
     pipeline: UnifiedMLPipeline
@@ -65,6 +66,7 @@ class Replay:
     every: int
     first: int
     last: int
+    why_then: str = ""
 
     @property
     def folder(self) -> Path:
@@ -104,14 +106,15 @@ def replay(
     candles : as of :meth:`UnifiedMLPipeline.run`; None takes ``data.source``, and without that a simulated market.
     every : time between turns, ``mechanic.every`` by default; a multiple of a bar is taken.
     start, until : of the first and the last turn, milliseconds UTC; by default after ``mechanic.train``, or a third of shorter
-        candles, and the close of the last bar.
+        candles, and not before the bars that a first champion needs are there; and the close of the last bar.
     folder : in which to live; by default one under ``home`` that is known by data, settings and code.
     progress : called after each turn with its time and its share of the work.
     told : hears the sentence of each turn that did something beside predicting.
 
     Raises
     ------
-    NotEnoughData : the candles are too short for a single turn. FolderInUse : another process replays this.
+    NotEnoughData : the candles are too short for a single turn, or for a first champion. FolderInUse : another process replays
+        this.
     ConfigError : cleaning is configured to look ahead.
     HuracanError : what is wrong with data, configuration or environment, in one sentence.
     """
@@ -121,7 +124,7 @@ def replay(
     feed = FrameFeed(source.candles)
     step = milliseconds(every or config.mechanic.every)
     step += -step % feed.bar
-    first, last = _span(config, source.candles, feed, step, start, until)
+    first, last, why_then = _span(config, source.candles, feed, step, start, until)
     home = folder or config.home / _FOLDER / _key(config, source.candles, step, first, last)[:16]
     with held(home):
         pipeline = _pipeline(config, home, step)
@@ -140,7 +143,7 @@ def replay(
                     progress(written_time(moment), 1.0 / len(turns))
                 if _is_worth_telling(report):
                     told(report.sentence)
-    return Replay(pipeline, mechanic.name, source, feed.bar, step, first, last)
+    return Replay(pipeline, mechanic.name, source, feed.bar, step, first, last, why_then)
 
 
 def _is_worth_telling(report: MechanicReport) -> bool:
@@ -160,12 +163,21 @@ def _watched(source: Source, config: HuracanConfig) -> Source:
 
 def _span(
     config: HuracanConfig, candles: pl.DataFrame, feed: FrameFeed, step: int, start: int | None, until: int | None
-) -> tuple[int, int]:
-    """First and last turn, on the grid of ``step`` since 1970."""
-    opens = candles["ts"].dt.epoch("ms")
-    oldest, newest = int(opens.min()), int(opens.max()) + feed.bar  # type: ignore[arg-type]
-    warm = min(milliseconds(config.mechanic.train), (newest - oldest) // _LEAST_SHARE)
-    first = max(oldest + warm if start is None else start, oldest + feed.bar)
+) -> tuple[int, int, str]:
+    """First and last turn, on the grid of ``step`` since 1970; and why the first is where it is."""
+    opens = candles["ts"].dt.epoch("ms").unique().sort()
+    oldest, newest = int(opens[0]), int(opens[-1]) + feed.bar
+    needed = bars_needed(config)
+    warm, why = milliseconds(config.mechanic.train), f"mechanic.train ({config.mechanic.train}) after the first candle"
+    if (third := (newest - oldest) // _LEAST_SHARE) < warm:
+        warm, why = third, "a third of the candles lies before it"
+    first = oldest + warm
+    if len(opens) >= needed and int(opens[needed - 1]) + feed.bar > first:
+        first = int(opens[needed - 1]) + feed.bar
+        why = f"the {needed:,} bars that a first champion needs (four times retrain.min_new_rows) are there then"
+    if start is not None:
+        first, why = start, "that was asked for"
+    first = max(first, oldest + feed.bar)
     first += -first % step
     last = newest if until is None else min(until, newest)
     last -= last % step
@@ -174,7 +186,13 @@ def _span(
             f"the candles reach from {written_time(oldest)} to {written_time(newest)}: no turn lies between "
             f"{written_time(first)} and {written_time(last)}; longer candles, or an earlier start, were expected."
         )
-    return first, last
+    if (there := int((opens < last).sum())) < needed:
+        raise NotEnoughData(
+            f"{there:,} bars are there by the last turn, {written_time(last)}, and a first champion needs {needed:,}: nobody "
+            f"would ever answer. Longer candles were expected, or a smaller retrain.min_new_rows "
+            f"({config.retrain.min_new_rows}, of which it takes four times as many)."
+        )
+    return first, last, why
 
 
 def _key(config: HuracanConfig, candles: pl.DataFrame, step: int, first: int, last: int) -> str:

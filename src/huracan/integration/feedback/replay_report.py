@@ -15,6 +15,7 @@ from huracan.accounting import BacktestResult, CostModel, backtest
 from huracan.errors import DataError, NotEnoughData
 from huracan.integration.feedback import lived as kept
 from huracan.integration.feedback.content_hash import content_hash
+from huracan.integration.feedback.nobody import why_nobody
 from huracan.integration.feedback.other_ways import Way, alone
 from huracan.integration.feedback.publishing import OUTBOX
 from huracan.integration.feedback.replay import Replay
@@ -115,11 +116,17 @@ class ReplayResult:
             f"and rolled {back:,} back"
         )
         if LIVED not in self.accounts:
-            return f"{did}; nobody ever answered, so that nothing was earned."
+            why = why_nobody(self.replay.pipeline.registry.database, self.replay.name)
+            return f"{did}; nobody ever answered, so that nothing was earned{f': {why}' if why else ''}."
         earned = f"its positions returned {self.accounts[LIVED].metrics['total_return']:+.1%} net of costs"
         if NEVER not in self.accounts:
             return f"{did}; {earned}."
         return f"{did}; {earned}, the first champion alone {self.accounts[NEVER].metrics['total_return']:+.1%}."
+
+    @property
+    def beginning(self) -> str:
+        """When the first turn was, and why it was then."""
+        return f"The first turn was at {written_time(self.replay.first)}: {self.replay.why_then}."
 
     def content(self, *, created_at: datetime | None = None) -> MechanicContent:
         """Everything the page shows."""
@@ -144,6 +151,7 @@ class ReplayResult:
             evidence=kept.evidence_of(database, name),
             alerts=kept.alerts_of(database, name),
             notes=(
+                self.beginning,
                 "Each turn saw the bars that were closed by then, and nothing later; candles are as they are known now, so "
                 "that what was late or revised at the time is not.",
                 "The first champion alone answers at any age; it was chosen by the same first training.",
@@ -159,6 +167,7 @@ class ReplayResult:
             "name": self.replay.name,
             "folder": str(self.replay.folder),
             "first": self.replay.first,
+            "beginning": self.beginning,
             "last": self.replay.last,
             "sentence": self.sentence,
             "accounts": accounts,

@@ -7,6 +7,8 @@ import sqlalchemy as sa
 from huracan.integration.feedback.aliases import keep_challenger
 from huracan.integration.feedback.challenger_log import Challenger, ChallengerState, challengers_in, change_challenger
 from huracan.integration.feedback.challengers import Order, Trained, train_challenger
+from huracan.integration.feedback.loop_state import put_state, read_state
+from huracan.integration.feedback.nobody import in_vain
 from huracan.integration.feedback.turn import Turn
 from huracan.memory import give_back_freed_memory
 from huracan.mlops.alerts import AlertLevel
@@ -50,6 +52,8 @@ def _keep(turn: Turn, one: Challenger, trained: Trained) -> None:
             values = {"state": ChallengerState.FAILED.value, "reason": trained.reason, "decided": turn.tick}
             change_challenger(connection, one.id, **values)
             alerts.raise_(connection, alarm, AlertLevel.WARNING, f"challenger {one.id}: {trained.reason}", tick=turn.tick)
+            if one.kind == "first":
+                put_state(connection, one.name, in_vain(read_state(connection, one.name), trained.reason), turn.tick)
             return
         state = ChallengerState.TO_PROMOTE if one.kind == "first" else ChallengerState.SHADOW
         change_challenger(
