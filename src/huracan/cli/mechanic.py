@@ -278,8 +278,8 @@ def _print_status(found: MechanicStatus) -> None:
 def _print_replay(result: ReplayResult) -> None:
     from huracan.report.formatting import bounds, number, p_value, percent
 
-    typer.echo(result.beginning)
     typer.echo(result.sentence)
+    typer.echo(result.beginning)
     if result.accounts:
         print_table(
             ("way", "net return", "Sharpe ratio", "drawdown", "turnover a year"),

@@ -11,7 +11,6 @@ from tests.integration.feedback.edge_market import HOUR, START, do_turn, edge_ma
 
 from huracan import Mechanic, UnifiedMLPipeline
 from huracan.config import HuracanConfig
-from huracan.errors import NotEnoughData
 from huracan.integration.feedback.candle_window import FrameWindow
 from huracan.integration.feedback.clock import SimulatedClock
 from huracan.integration.feedback.configured_feed import feed_of
@@ -148,10 +147,11 @@ def test_a_replay_begins_when_a_first_champion_can_be_trained_and_says_so(hourly
     assert result.accounts and "nobody ever answered" not in result.sentence
 
 
-def test_a_replay_in_which_nobody_could_ever_answer_is_refused(hourly: pl.DataFrame, tmp_path: Path) -> None:
-    few = longer(hourly, 24).filter(OPENS < START + 730 * DAY)
-    with pytest.raises(NotEnoughData, match=r"730 bars are there .* needs 1,000: nobody would ever answer.*min_new_rows"):
-        replay(HuracanConfig(**told(tmp_path)), few, every="24h")
+def test_a_replay_of_candles_that_are_too_short_for_anybody_says_so(hourly: pl.DataFrame, tmp_path: Path) -> None:
+    few = longer(hourly, 24).filter(OPENS < START + 130 * DAY)
+    result = ReplayResult(replay(HuracanConfig(**told(tmp_path)), few, every="24h"))
+    assert "nobody ever answered" in result.sentence and "130 of the 1000 bars that a first one needs" in result.sentence
+    assert "a third of the candles lies before it" in result.beginning
 
 
 def test_a_replay_in_which_nobody_answered_says_why(tmp_path: Path) -> None:

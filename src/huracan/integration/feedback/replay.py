@@ -113,8 +113,7 @@ def replay(
 
     Raises
     ------
-    NotEnoughData : the candles are too short for a single turn, or for a first champion. FolderInUse : another process replays
-        this.
+    NotEnoughData : the candles are too short for a single turn. FolderInUse : another process replays this.
     ConfigError : cleaning is configured to look ahead.
     HuracanError : what is wrong with data, configuration or environment, in one sentence.
     """
@@ -185,12 +184,6 @@ def _span(
         raise NotEnoughData(
             f"the candles reach from {written_time(oldest)} to {written_time(newest)}: no turn lies between "
             f"{written_time(first)} and {written_time(last)}; longer candles, or an earlier start, were expected."
-        )
-    if (there := int((opens < last).sum())) < needed:
-        raise NotEnoughData(
-            f"{there:,} bars are there by the last turn, {written_time(last)}, and a first champion needs {needed:,}: nobody "
-            f"would ever answer. Longer candles were expected, or a smaller retrain.min_new_rows "
-            f"({config.retrain.min_new_rows}, of which it takes four times as many)."
         )
     return first, last, why
 
