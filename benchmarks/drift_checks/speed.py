@@ -114,6 +114,7 @@ def _plainly(before: Table, now: Table) -> DriftReport:
     none = {"new": lambda module: None}
     with (
         patch("huracan.statistics.kolmogorov_smirnov.compiled_loops", **none),
+        patch("huracan.statistics.sample_distance.compiled_loops", **none),
         patch("huracan.statistics.weighted_sample.compiled_loops", **none),
     ):
         return _ours(before, now, 1)

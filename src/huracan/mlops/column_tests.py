@@ -17,14 +17,15 @@ from huracan.mlops.missing_share import MissingShare
 from huracan.mlops.unseen_values import UnseenValues
 from huracan.mlops.usual_range import UsualRange
 from huracan.statistics.kolmogorov_limits import limiting_p_value
-from huracan.statistics.kolmogorov_smirnov import kolmogorov_smirnov, lattice_p_value
+from huracan.statistics.kolmogorov_smirnov import independent_p_value, lattice_p_value
 from huracan.statistics.moments import Moments
 from huracan.statistics.quadratic_forms import QuadraticForm
 from huracan.statistics.quantile_indicators import QuantileIndicators, between
+from huracan.statistics.sample_distance import SampleDistance
 from huracan.statistics.supremum import supremum_p_value
 from huracan.statistics.weighted_sample import WeightedSample
 
-__all__ = ["FEWEST_REFERENCE", "FEWEST_WINDOW", "LEVELS", "NumberReference", "TestSettings"]
+__all__ = ["FEWEST_REFERENCE", "FEWEST_WINDOW", "LEVELS", "NumberReference", "TestSettings", "in_order"]
 
 FEWEST_REFERENCE, FEWEST_WINDOW = 200, 20
 """Moments that a reference and a window need at least."""
@@ -86,20 +87,25 @@ class NumberReference:
         moments: Moments,
         settings: TestSettings,
         codes: NDArray[np.integer] | None = None,
+        sample: WeightedSample | None = None,
     ) -> NumberReference:
-        """From values in order of time, NaN where missing; ``codes`` says whose each row is where there are several symbols."""
+        """From values in order of time, NaN where missing.
+
+        Parameters
+        ----------
+        codes : whose each row is, where there are several symbols. sample : ``values`` in their own order, where they are it.
+        """
         missing = MissingShare.none(moments.n)
-        ordered = _in_order(values, moments)
+        ordered = _whole(in_order(values, moments) if sample is None else sample)
         if ordered is None:
             gone = np.isnan(values)
             missing = MissingShare.of(gone, moments, settings.cosines(moments.n))
             values, moments, codes = values[~gone], moments.kept(~gone), None if codes is None else codes[~gone]
-            ordered = _in_order(values, moments)
+            ordered = in_order(values, moments)
         n = moments.n
         empty = np.zeros(0, np.intp)
         if n < FEWEST_REFERENCE:
             return cls(name, n, None, empty, np.zeros(0), None, missing)
-        assert ordered is not None
         sample, quantiles = ordered, ordered.quantiles(LEVELS - 1)
         if sample.values[0] == sample.values[-1]:
             return cls(name, n, None, empty, quantiles, float(sample.values[0]), missing, None, sample)
@@ -131,24 +137,30 @@ class NumberReference:
         moments: Moments,
         settings: TestSettings,
         codes: NDArray[np.integer] | None = None,
+        sample: WeightedSample | None = None,
+        apart: SampleDistance | None = None,
     ) -> tuple[ColumnDrift, DistributionPair | None]:
-        """A window's values in order of time, NaN where missing; ``q_value`` is left open."""
+        """A window's values in order of time, NaN where missing; ``q_value`` is left open.
+
+        Parameters
+        ----------
+        sample, apart : ``values`` in their own order, and how far they are from those of the reference, where it is known.
+        """
         notes: list[str] = []
         missing_p, plain = None, False
-        current = _in_order(values, moments)
+        current = _whole(in_order(values, moments) if sample is None else sample)
         if current is None or self.missing.share:
             gone = np.isnan(values)
             missing_p, plain, said = self.missing.test(gone, moments, settings.tail_events)
             notes.append(said)
             values, moments, codes = values[~gone], moments.kept(~gone), None if codes is None else codes[~gone]
-            current = _in_order(values, moments)
-        assert current is not None
+            current, apart = in_order(values, moments), None
         if self.usual is not None and moments.n >= FEWEST_WINDOW:
             limits = (float(self.quantiles[0]), float(self.quantiles[-1]))
             unlike = self.usual.unlike(values, current, moments, codes, limits=limits)
             plain = plain or bool(unlike)
             notes += unlike
-        found, pair = self._test_values(values, current, moments, settings, notes, certain=plain)
+        found, pair = self._test_values(values, current, moments, settings, notes, apart, certain=plain)
         p_value = found.get("p_value")
         if missing_p is not None and (p_value is not None or self.n_moments >= FEWEST_REFERENCE):
             found["p_value"] = missing_p if p_value is None else min(1.0, 2.0 * min(p_value, missing_p))
@@ -162,6 +174,7 @@ class NumberReference:
         moments: Moments,
         settings: TestSettings,
         notes: list[str],
+        apart: SampleDistance | None,
         *,
         certain: bool,
     ) -> tuple[dict[str, Any], DistributionPair | None]:
@@ -174,20 +187,21 @@ class NumberReference:
             return {"drifted": n == 0}, None
         if self.indicators is None:
             return self._test_constant(values, moments, notes), None
-        shares = current.share(self.indicators.thresholds)
         indicators = self.indicators.of_cosines(cosines_for(self.n_moments, n))
+        drawn, k = self.quantiles[::_DRAWN], len(self.indicators.thresholds)
+        below = current.share(np.concatenate([self.indicators.thresholds, drawn]))
+        shares = below[:k]
         found = _strongest(indicators, shares, n, settings.tail_events)
-        statistic, exact_p = self._largest_distance(current, n, settings, notes)
-        found["statistic"] = statistic
+        apart = self._distance(current, apart, notes)
+        found["statistic"] = apart.largest
         if not settings.n_cosines:
-            found["p_value"] = exact_p
+            found["p_value"] = self._independent_p_value(apart, len(current.values), n)
         elif not certain:
             notes += self._what_can_be_shown(found, n, settings)
         psi, bins = self._stability(indicators, shares, n, settings)
-        edges = tuple(float(x) for x in self.indicators.thresholds[self.deciles])
-        drawn = self.quantiles[::_DRAWN]
-        pair = DistributionPair(self.name, drawn, self._share(drawn), current.share(drawn), found["at"], edges, *bins)
-        return found | psi | {"wasserstein": self._moved(current, notes)}, pair
+        edges = tuple(self.indicators.thresholds[self.deciles].tolist())
+        pair = DistributionPair(self.name, drawn, self._share(drawn), below[k:], found["at"], edges, *bins)
+        return found | psi | {"wasserstein": self._in_spreads(apart, current, notes)}, pair
 
     def _what_can_be_shown(self, found: dict[str, Any], n: int, settings: TestSettings) -> list[str]:
         """Mark a column of which no window of n moments could show drift, and say how many could."""
@@ -226,27 +240,25 @@ class NumberReference:
         told = {"p_value": unseen.p_value, "drifted": unseen.plain, "direction": direction, "at": self.constant}
         return {"statistic": float(other.mean()), **told}
 
-    def _largest_distance(
-        self, current: WeightedSample, n: int, settings: TestSettings, notes: list[str]
-    ) -> tuple[float, float]:
-        """The statistic of Kolmogorov and Smirnov, and its p-value were rows independent."""
-        m = self.n_moments
-        plain = self.sample is not None and self.sample.cumulative is None and current.cumulative is None
-        if plain and self.sample is not None and len(self.sample.values) == m and len(current.values) == n:
-            tested = kolmogorov_smirnov(
-                self.sample.values, current.values, sorted_already=True, statistic_only=bool(settings.n_cosines)
-            )
-            return tested.statistic, tested.p_value
+    def _distance(self, current: WeightedSample, apart: SampleDistance | None, notes: list[str]) -> SampleDistance:
+        """From the single values of the reference where they are there, else from the quantiles that are kept of them."""
         if self.sample is not None:
-            distance, _ = self.sample.gap(current)
-        else:
-            distance = float(np.abs(self._share(self.quantiles) - current.share(self.quantiles)).max())
-            notes.append("statistic and distance at 401 quantiles kept of the reference")
-        if settings.n_cosines:
-            return distance, float("nan")
+            return SampleDistance.of(self.sample, current) if apart is None else apart
+        notes.append("statistic and distance at 401 quantiles kept of the reference")
+        largest = float(np.abs(self._share(self.quantiles) - current.share(self.quantiles)).max())
+        with np.errstate(over="ignore", invalid="ignore"):
+            between_them = np.abs(self.quantiles - current.quantiles(LEVELS - 1))
+            moved = float((between_them[1:] + between_them[:-1]).mean() / 2)
+        return SampleDistance(largest, None, moved if isfinite(moved) else None)
+
+    def _independent_p_value(self, apart: SampleDistance, n_rows: int, n: int) -> float:
+        """That of the largest distance, were moments independent."""
+        m = self.n_moments
+        if apart.steps is not None and self.sample is not None and len(self.sample.values) == m and n_rows == n:
+            return independent_p_value(apart.steps, m, n)[0]
         if max(m, n) <= _EXACT:
-            return distance, lattice_p_value(floor(distance * lcm(m, n) + 1e-6), m, n)
-        return distance, limiting_p_value(distance, m, n)
+            return lattice_p_value(floor(apart.largest * lcm(m, n) + 1e-6), m, n)
+        return limiting_p_value(apart.largest, m, n)
 
     def _share(self, at: NDArray[np.float64]) -> NDArray[np.float64]:
         """Reference share at or below each value, to a 400th."""
@@ -267,47 +279,41 @@ class NumberReference:
         told = stability(expected, observed, n, self.n_moments, null, settings.alpha)
         return told, (expected, observed)
 
-    def _moved(self, current: WeightedSample, notes: list[str]) -> float | None:
+    def _in_spreads(self, apart: SampleDistance, current: WeightedSample, notes: list[str]) -> float | None:
         """Wasserstein's distance in units of the spread."""
         spread = self.spread
         if spread < _SMALLEST_SPREAD:
             return None
-        reference = self.sample or WeightedSample(self.quantiles)
-        ends = (reference.values[0], reference.values[-1], current.values[0], current.values[-1])
+        ends = (self.quantiles[0], self.quantiles[-1], current.values[0], current.values[-1])
         if not all(map(isfinite, ends)):
             notes.append("holds infinite values, which count as beyond every threshold")
             return None
-        with np.errstate(over="ignore"):
-            if self.sample is None:
-                apart = np.abs(self.quantiles - current.quantiles(LEVELS - 1))
-                moved = float((apart[1:] + apart[:-1]).mean() / 2) / spread
-            else:
-                moved = reference.wasserstein(current) / spread
-        return moved if isfinite(moved) else None
+        moved = None if apart.moved is None else apart.moved / spread
+        return moved if moved is not None and isfinite(moved) else None
 
 
 def _strongest(indicators: QuantileIndicators, shares: NDArray[np.float64], n: int, tail_events: float) -> dict[str, Any]:
     """p-value of the largest studentised distance at the thresholds, where it is, and what the window is worth."""
-    F, variance = indicators.shares, np.diagonal(indicators.covariance)
-    m, nu = indicators.n_moments, indicators.n_cosines
-    told: dict[str, Any] = {"n_eff": n / float(indicators.inflation()[np.abs(F - 0.5).argmin()])}
-    t = (shares - F) / np.sqrt(variance * (1.0 / n + 1.0 / m))
+    F, variance, nu = indicators.shares, indicators.variance, indicators.n_cosines
+    told: dict[str, Any] = {"n_eff": float(n)}
+    apart = shares - F
     if nu:
         each = _each(indicators, shares, n, tail_events)
         strongest = int(each.argmin())
         beside = np.diagonal(indicators.covariance, 1) / np.sqrt(variance[1:] * variance[:-1])
         told["p_value"] = honest_p_value(supremum_p_value(each, beside, float(nu)), nu)
+        told["n_eff"] = n / float(indicators.inflation()[np.abs(F - 0.5).argmin()])
     else:
-        strongest = int(np.abs(t).argmax())
+        strongest = int((apart * apart / variance).argmax())
     told["at"] = float(indicators.thresholds[strongest])
-    told["direction"] = "higher" if t[strongest] < 0 else "lower" if t[strongest] > 0 else ""
+    told["direction"] = "higher" if apart[strongest] < 0 else "lower" if apart[strongest] > 0 else ""
     return told
 
 
 def _each(indicators: QuantileIndicators, shares: NDArray[np.float64], n: int, tail_events: float) -> NDArray[np.float64]:
     """p-value of the studentised distance at each threshold, of as many degrees as separate events beyond it can carry."""
     F, inflation = indicators.shares, indicators.inflation()
-    t = (shares - F) / np.sqrt(np.diagonal(indicators.covariance) * (1.0 / n + 1.0 / indicators.n_moments))
+    t = (shares - F) / np.sqrt(indicators.variance * (1.0 / n + 1.0 / indicators.n_moments))
     degrees = np.clip(tail_events * n * np.minimum(F, 1.0 - F) / inflation, _FEWEST_EVENTS, indicators.n_cosines)
     each: NDArray[np.float64] = 2.0 * stdtr(degrees, -np.abs(t))
     return each
@@ -350,7 +356,11 @@ def _bounds(wanted: NDArray[np.float64], thresholds: NDArray[np.float64]) -> NDA
     return place[new]
 
 
-def _in_order(values: NDArray[np.floating], moments: Moments) -> WeightedSample | None:
-    """The sample; None where a value is missing: NaN comes last in order."""
-    sample = WeightedSample.of(values, None if moments.even else moments.weights())
-    return None if len(values) and np.isnan(sample.values[-1]) else sample
+def in_order(values: NDArray[np.floating], moments: Moments) -> WeightedSample:
+    """Values in their own order, NaN last; where moments have unequally many rows, each with its share of its moment."""
+    return WeightedSample.of(values, None if moments.even else moments.weights())
+
+
+def _whole(sample: WeightedSample) -> WeightedSample | None:
+    """The sample; None where a value is missing."""
+    return None if len(sample.values) and np.isnan(sample.values[-1]) else sample

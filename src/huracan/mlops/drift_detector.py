@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from typing import Any, Literal, TypeVar
 
@@ -24,12 +23,15 @@ from huracan.mlops.drift_rows import DriftRows, read_rows
 from huracan.mlops.drift_symbols import common_symbols
 from huracan.mlops.honest_tails import FEWEST_COSINES
 from huracan.mlops.joint_drift import JointReference
+from huracan.mlops.ordered_columns import compared_columns, each_by_threads, ordered_columns
 from huracan.mlops.reference import Reference, ReferenceColumn
 from huracan.mlops.shared_level import decided
 from huracan.mlops.symbol_shares import SymbolShares
 from huracan.mlops.time_spans import said_of_spans
 from huracan.statistics.multiple_testing import CORRECTIONS, Correction
 from huracan.statistics.sample_checks import check_open_unit
+from huracan.statistics.sample_distance import SampleDistance
+from huracan.statistics.weighted_sample import WeightedSample
 
 __all__ = ["Dependence", "DriftDetector"]
 
@@ -139,10 +141,12 @@ class DriftDetector:
         if rows.moments.n < FEWEST_REFERENCE:
             raise NotEnoughData(f"the reference has {rows.moments.n} moments; at least {FEWEST_REFERENCE} are needed.")
 
+        samples = ordered_columns(_numbers(rows), rows.moments, self.n_jobs)
+
         def made_of(name: str) -> ReferenceColumn:
             values = rows.columns[name]
             if isinstance(values, np.ndarray):
-                return NumberReference.of(name, values, rows.moments, settings, rows.codes)
+                return NumberReference.of(name, values, rows.moments, settings, rows.codes, samples[name])
             return CategoryReference.of(name, values, rows.moments, settings)
 
         made = dict(zip(rows.columns, self._each(made_of, list(rows.columns)), strict=True))
@@ -264,6 +268,11 @@ class DriftDetector:
     ) -> tuple[list[ColumnDrift], dict[str, DistributionPair]]:
         kinds = self.reference_.kinds()
         missing, other_kind = set(match.missing), set(match.other_kind)
+        names = [name for name in kinds if name not in missing and name not in other_kind]
+        numbers = {name: values for name, values in _numbers(rows).items() if name in names}
+        windows = ordered_columns(numbers, rows.moments, self.n_jobs)
+        before = {name: kept for name in windows if (kept := self._sample(name)) is not None}
+        apart = compared_columns(before, windows, self.n_jobs)
 
         def found_of(name: str) -> tuple[ColumnDrift, DistributionPair | None]:
             if name in missing:
@@ -274,26 +283,34 @@ class DriftDetector:
                 known = "no value at all" if empty else f"a {kinds[name]}"
                 note = f"{known} in the reference and a {rows.kind(name)} in the window"
                 return ColumnDrift(name, kinds[name], drifted=True, note=note), None
-            return self._test(name, name, rows, settings)
+            return self._test(name, name, rows, settings, windows.get(name), apart.get(name))
 
         found = self._each(found_of, list(self.reference_.columns))
         return [column for column, _ in found], {pair.feature: pair for _, pair in found if pair is not None}
 
+    def _sample(self, name: str) -> WeightedSample | None:
+        """Single values of the reference of a column, where they are in memory and as many as they were tested by."""
+        column = self.reference_.columns[name]
+        return column.sample if isinstance(column, NumberReference) and column.indicators is not None else None
+
     def _each(self, work: Callable[[str], T], names: list[str]) -> list[T]:
-        """Work on every column, by threads where they were asked for; in order."""
-        if self.n_jobs == 1 or len(names) < 2:
-            return [work(name) for name in names]
-        with ThreadPoolExecutor(self.n_jobs) as threads:
-            return list(threads.map(work, names))
+        """Work on every column, in order; by threads where each takes more than numbering its quantiles."""
+        return each_by_threads(work, names, self.n_jobs if self.dependence == "auto" else 1)
 
     def _test(
-        self, name: str, called: str, rows: DriftRows, settings: TestSettings
+        self,
+        name: str,
+        called: str,
+        rows: DriftRows,
+        settings: TestSettings,
+        sample: WeightedSample | None = None,
+        apart: SampleDistance | None = None,
     ) -> tuple[ColumnDrift, DistributionPair | None]:
         """A column of the reference against the column of the window that is called so."""
         reference, values = self.reference_.columns[name], rows.columns[called]
         if isinstance(reference, NumberReference):
             assert isinstance(values, np.ndarray)
-            return reference.test(values, rows.moments, settings, rows.codes)
+            return reference.test(values, rows.moments, settings, rows.codes, sample, apart)
         assert not isinstance(values, np.ndarray)
         return reference.test(values, rows.moments, settings)
 

@@ -47,7 +47,7 @@ def decided(
     for column, tested in zip(columns, family, strict=True):
         if tested:
             q_value = min(1.0, next(q_values) / (1.0 - share))
-            column = replace(column, q_value=q_value, drifted=q_value <= alpha)
+            column = ColumnDrift(**(vars(column) | {"q_value": q_value, "drifted": q_value <= alpha}))
         elif column.drifted:
             column = replace(column, p_value=None)
         found.append(column)

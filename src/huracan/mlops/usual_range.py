@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import asinh, isfinite, sinh
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from huracan.statistics.weighted_sample import WeightedSample
 __all__ = ["UsualRange", "longest_still"]
 
 _TIMES, _POWER, _LONGER = 5.0, 1.5, 3.0
+_OVERFLOWS = 700.0
 _MOMENTS = 5
 _SHARE = 0.005
 
@@ -60,10 +62,8 @@ class UsualRange:
         """
         quarter, median, three = sample.quantiles(4)[1:4].tolist()
         lowest, highest = float(sample.values[0]), float(sample.values[-1])
-        with np.errstate(over="ignore", invalid="ignore"):
-            reach = float(max(median - lowest, highest - median))
-            spread = (three - quarter) / 2.0
-        if not np.isfinite(reach):
+        reach, spread = max(median - lowest, highest - median), (three - quarter) / 2.0
+        if not isfinite(reach):
             return cls(median, float("inf"), float("inf"), longest_still(values, codes))
         if not spread > 0.0:
             distances = np.abs(sample.values - median)
@@ -88,8 +88,8 @@ class UsualRange:
         """
         said = []
         limit = self.limit
-        ends = np.array([sample.values[0], sample.values[-1]], dtype=np.float64)
-        if np.isfinite(limit) and np.any(np.abs(ends - self.median) > limit):
+        below, above = self.median - float(sample.values[0]), float(sample.values[-1]) - self.median
+        if isfinite(limit) and max(below, above) > limit:
             share, enough = _moments_of(np.abs(values - self.median) > limit, moments)
             if enough:
                 times = f" {limit / self.reach:.3g} times" if self.reach > 0.0 else ""
@@ -128,8 +128,8 @@ def longest_still(values: NDArray[np.floating], codes: NDArray[np.integer] | Non
 
 def _far(spread: float, reach: float) -> float:
     """From which distance on a value is far beyond those whose largest is ``reach``."""
-    with np.errstate(over="ignore"):
-        return max(_TIMES * reach, float(spread * np.sinh(_POWER * np.arcsinh(reach / spread))))
+    far = _POWER * asinh(reach / spread)
+    return max(_TIMES * reach, spread * sinh(far)) if far < _OVERFLOWS else float("inf")
 
 
 def _moments_of(happens: NDArray[np.bool_], moments: Moments) -> tuple[float, bool]:

@@ -13,6 +13,7 @@ __all__ = ["limiting_p_value"]
 
 _FEW_ROWS = 140
 _SERIES_FROM = 16
+_TERMS = 3.6  # times z, and two: those that follow are less than exp(-63)
 
 
 def limiting_p_value(distance: float, m: int, n: int) -> float:
@@ -48,7 +49,7 @@ def _pelz_good(n: int, distance: float) -> float:
     z = sqrt(z2)
     z4, z6 = z2 * z2, z2**3
     first = second = third = fourth = beside_third = beside_fourth = 0.0
-    for k in range(int(16 * z / pi) + 2, 0, -1):
+    for k in range(int(_TERMS * z) + 2, 0, -1):
         a, b = ((2 * k - 1) * pi / 2) ** 2, (k * pi) ** 2
         odd, even = exp(-a / (2 * z2)), b * exp(-b / (2 * z2))
         first += odd

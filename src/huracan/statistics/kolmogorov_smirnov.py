@@ -14,7 +14,7 @@ from huracan.statistics.compiled import KERNELS, compiled_loops
 from huracan.statistics.kolmogorov_limits import limiting_p_value
 from huracan.statistics.sample_checks import as_sample, never_zero
 
-__all__ = ["KolmogorovSmirnov", "kolmogorov_smirnov", "largest_gap", "lattice_p_value"]
+__all__ = ["KolmogorovSmirnov", "independent_p_value", "kolmogorov_smirnov", "largest_gap", "lattice_p_value"]
 
 _EXACT_ROWS = 10_000
 _EXACT_PRODUCT = 100_000_000
@@ -40,9 +40,7 @@ class KolmogorovSmirnov:
     exact: bool
 
 
-def kolmogorov_smirnov(
-    a: ArrayLike, b: ArrayLike, *, compiled: bool | None = None, sorted_already: bool = False, statistic_only: bool = False
-) -> KolmogorovSmirnov:
+def kolmogorov_smirnov(a: ArrayLike, b: ArrayLike, *, compiled: bool | None = None) -> KolmogorovSmirnov:
     """Compare the distributions of two independent samples.
 
     The p-value counts lattice paths (exact, equal to scipy's) where both samples have at most 10,000 rows, and takes the
@@ -53,8 +51,6 @@ def kolmogorov_smirnov(
     ----------
     a, b : samples, finite.
     compiled : use numba; None where it is installed. The statistic is the same to the bit, the p-value to 1e-12.
-    sorted_already : both ascend, and were checked to hold no NaN.
-    statistic_only : leave the p-value NaN.
 
     Raises
     ------
@@ -71,19 +67,28 @@ def kolmogorov_smirnov(
     (0.75, 3.5, 0.228571, True)
     """
     first, second = (
-        (np.asarray(a), np.asarray(b))
-        if sorted_already
-        else (np.sort(as_sample(x, name, minimum=1, purpose="the test of two samples")) for x, name in ((a, "a"), (b, "b")))
+        np.sort(as_sample(x, name, minimum=1, purpose="the test of two samples")) for x, name in ((a, "a"), (b, "b"))
     )
     kernels = _kernels(compiled)
     steps, at = largest_gap(first, second, kernels=kernels)
-    m, n = len(first), len(second)
-    whole = lcm(m, n)
+    p_value, exact = independent_p_value(steps, len(first), len(second), compiled=kernels is not None)
+    return KolmogorovSmirnov(steps / lcm(len(first), len(second)), p_value, at, exact)
+
+
+def independent_p_value(steps: int, m: int, n: int, *, compiled: bool | None = None) -> tuple[float, bool]:
+    """That of a statistic of so many steps of 1 / lcm(m, n), were rows independent, and whether it is exact.
+
+    Examples
+    --------
+    >>> independent_p_value(3, 4, 4)
+    (0.2285714285714286, True)
+    """
     exact = max(m, n) <= _EXACT_ROWS and m * n <= _EXACT_PRODUCT
-    if statistic_only:
-        return KolmogorovSmirnov(steps / whole, float("nan"), at, exact)
-    p_value = lattice_p_value(steps, m, n, kernels=kernels) if exact else limiting_p_value(steps / whole, m, n)
-    return KolmogorovSmirnov(steps / whole, float(never_zero(p_value)), at, exact)
+    if exact:
+        p_value = lattice_p_value(steps, m, n, kernels=_kernels(compiled))
+    else:
+        p_value = limiting_p_value(steps / lcm(m, n), m, n)
+    return float(never_zero(p_value)), exact
 
 
 def largest_gap(a: NDArray[np.floating], b: NDArray[np.floating], *, kernels: Any = None) -> tuple[int, float]:

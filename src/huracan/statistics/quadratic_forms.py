@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,8 +75,13 @@ class QuadraticForm:
 
     def critical(self, alpha: float) -> float:
         """The sum that is exceeded with probability ``alpha``."""
-        return float(fdtri(self.degrees_of_freedom, self.denominator, 1.0 - alpha)) * self.scale
+        return _critical(self.degrees_of_freedom, self.denominator, alpha) * self.scale
 
     def effective(self, n: int, n_bins: int) -> float:
         """Independent rows that would be worth as much as ``n`` of these."""
         return n * (n_bins - 1) / self.scale
+
+
+@lru_cache(maxsize=256)
+def _critical(numerator: float, denominator: float, alpha: float) -> float:
+    return float(fdtri(numerator, denominator, 1.0 - alpha))

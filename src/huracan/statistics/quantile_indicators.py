@@ -97,10 +97,14 @@ class QuantileIndicators:
             return independent
         return never_too_steady(self.projections.T @ self.projections / self.n_cosines, np.diagonal(independent))
 
+    @property
+    def variance(self) -> NDArray[np.float64]:
+        """(K,) the diagonal of :attr:`covariance`."""
+        return np.diagonal(self.covariance) if self.n_cosines else self.shares * (1.0 - self.shares)
+
     def inflation(self) -> NDArray[np.float64]:
         """How many times more each share moves than that of independent rows (K,)."""
-        ratio: NDArray[np.float64] = np.diagonal(self.covariance) / (self.shares * (1.0 - self.shares))
-        return ratio
+        return self.variance / (self.shares * (1.0 - self.shares))
 
     def bin_shares(self, at: NDArray[np.intp]) -> NDArray[np.float64]:
         """Shares of the bins between the thresholds numbered ``at``, the outer ones open: (len(at) + 1,)."""
