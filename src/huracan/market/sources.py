@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow
 
-__all__ = ["CandleSource", "Table", "open_tables", "symbol_of_file"]
+__all__ = ["CandleSource", "Table", "named_as_table", "named_as_text", "open_tables", "symbol_of_file", "text_table"]
 
 CandleSource: TypeAlias = "str | os.PathLike[str] | pl.DataFrame | pl.LazyFrame | pd.DataFrame"
 
@@ -90,6 +90,32 @@ def named_as_table(path: str | Path) -> bool:
     return _suffix(Path(path)) in _READERS
 
 
+def named_as_text(path: str | Path) -> bool:
+    """Whether a file so named is text, whose beginning can be read while its end is still being written.
+
+    >>> named_as_text("btc_1h.CSV"), named_as_text("btc_1h.csv.gz"), named_as_text("btc_1h.parquet")
+    (True, False, False)
+    """
+    return _suffix(Path(path)) == ".csv"
+
+
+def text_table(path: Path, content: bytes) -> Table:
+    """The table of a text file, of which ``content`` is what is to be read: its whole lines, say.
+
+    Raises
+    ------
+    CandleError : there is nothing in it, or it cannot be read as a table.
+
+    Examples
+    --------
+    >>> text_table(Path("BTC-USD_1h.csv"), b"ts,close\\n1,2.5\\n").symbol
+    'BTC-USD'
+    """
+    if not content:
+        raise CandleError(f"{path} is empty (0 bytes); a {_suffix(path)} file with candles was expected.")
+    return Table(_readable(path, lambda: _csv_of(content, content[:4096])), str(path), str(path), symbol_of_file(path))
+
+
 def symbol_of_file(path: str | Path) -> str:
     """The symbol a file name gives: what stands before the length of the bars, else the whole stem.
 
@@ -137,22 +163,35 @@ def _read_file(path: Path) -> pl.DataFrame:
     suffix = _suffix(path)
     if suffix not in _READERS:
         raise CandleError(f"{path} ends in '{suffix or path.name}'; {_formats()} are read.")
-    try:
+
+    def read() -> pl.DataFrame:
         if path.stat().st_size == 0:
             raise CandleError(f"{path} is empty (0 bytes); a {suffix} file with candles was expected.")
         return _READERS[suffix](path)
+
+    return _readable(path, read)
+
+
+def _readable(path: Path, read: Callable[[], pl.DataFrame]) -> pl.DataFrame:
+    try:
+        return read()
     except (PolarsError, PanicException, OSError, UnicodeDecodeError, MemoryError) as error:
+        kind = _suffix(path).removeprefix(".")
         raise CandleError(
-            f"{path} cannot be read as {suffix.removeprefix('.')}, it is damaged or not of that format: {_first_line(error)}."
+            f"{path} cannot be read as {kind}, it is damaged or not of that format: {_first_line(error)}."
         ) from error
 
 
 def _read_csv(path: Path) -> pl.DataFrame:
     with path.open("rb") as opened:
         head = opened.read(4096)
+    return _csv_of(path, head)
+
+
+def _csv_of(source: Path | bytes, head: bytes) -> pl.DataFrame:
     first = b"" if head[:2] == b"\x1f\x8b" else head.split(b"\n", 1)[0]
     separator = max(b",;\t", key=lambda code: first.count(bytes([code])))
-    return pl.read_csv(path, separator=chr(separator) if first else ",", infer_schema_length=None)
+    return pl.read_csv(source, separator=chr(separator) if first else ",", infer_schema_length=None)
 
 
 def _read_parquet(path: Path) -> pl.DataFrame:

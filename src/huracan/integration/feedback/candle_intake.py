@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -12,20 +12,30 @@ import polars as pl
 from huracan.errors import CandleError, NotEnoughData
 from huracan.integration.feedback.candle_window import CandleWindow
 from huracan.market import written_length
+from huracan.market.bar_lengths import length_in_ms
 from huracan.market.interpretation import canonical_table
 from huracan.market.schema import CANDLE_SCHEMA, written_time
 from huracan.market.segments import steps_of
-from huracan.market.sources import CandleSource, open_tables
+from huracan.market.sources import CandleSource, Table, open_tables
 from huracan.market.store import AppendReport, CandleStore
 from huracan.market.store.moments import utc
 
-__all__ = ["FAR_BARS", "CandleFeed", "Intake", "append_candles"]
+__all__ = [
+    "FAR_BARS",
+    "NOTHING_NEW",
+    "Appended",
+    "CandleFeed",
+    "Intake",
+    "append_candles",
+    "canonical_rows",
+]
 
 FAR_BARS = 24
 """Bars beyond all candles after which a clock is not believed."""
 _FAR_ALONE = 7 * 86_400_000
 """Milliseconds beyond all others after which one candle alone is not believed: markets are closed for shorter."""
 _ENOUGH_STEPS = 3
+_NONE = pl.DataFrame(schema={name: CANDLE_SCHEMA[name] for name in ("symbol", "ts")})
 
 
 @dataclass(frozen=True)
@@ -71,7 +81,18 @@ class CandleFeed(CandleWindow, Protocol):
         ...
 
 
-def append_candles(store: CandleStore, source: CandleSource, bar: int | None, *, named: str) -> Intake:
+@dataclass(frozen=True, eq=False)
+class Appended:
+    """What became of candles that were to be stored. ``stored`` : ``[symbol, ts]`` of those that are, closed when they came."""
+
+    told: Intake
+    stored: pl.DataFrame
+
+
+NOTHING_NEW = Appended(Intake({}), _NONE)
+
+
+def append_candles(store: CandleStore, source: CandleSource, bar: int | None, *, named: str) -> Appended:
     """Store candles in whatever order they come; a symbol whose candles cannot be is left out with the reason.
 
     Parameters
@@ -88,20 +109,36 @@ def append_candles(store: CandleStore, source: CandleSource, bar: int | None, *,
         parts = _by_symbol(source)
         if len(parts) < 2:
             raise
-        taken, refused = Intake({}), {}
+        taken, refused, stored = Intake({}), {}, [_NONE]
         for symbol, rows in parts.items():
             try:
-                taken = _appended(store, rows, bar, named).with_earlier(taken)
+                done = _appended(store, rows, bar, named)
+                taken = done.told.with_earlier(taken)
+                stored.append(done.stored)
             except (CandleError, NotEnoughData) as reason:
                 refused[symbol] = str(reason)
         if len(refused) == len(parts):
             raise error
-        return Intake({}, taken.late, taken.revised, {**taken.refused, **refused})
+        told = Intake({}, taken.late, taken.revised, {**taken.refused, **refused})
+        return Appended(told, pl.concat(stored))
 
 
-def _appended(store: CandleStore, source: CandleSource, bar: int | None, named: str) -> Intake:
+def canonical_rows(tables: Iterable[Table]) -> pl.DataFrame:
+    """Candles as the store takes them; a single bar is enough, and the store refuses what cannot be a candle.
+
+    Raises
+    ------
+    CandleError, NotEnoughData : a table holds no candles.
+    """
+    now = dt.datetime.now(dt.UTC)
+    parts = [canonical_table(table, symbol=None, now=now)[0] for table in tables]
+    return pl.concat(parts, how="diagonal").select(CANDLE_SCHEMA.names()) if parts else pl.DataFrame(schema=CANDLE_SCHEMA)
+
+
+def _appended(store: CandleStore, source: CandleSource, bar: int | None, named: str) -> Appended:
     label = None if bar is None else written_length(bar)
-    candles = _canonical(source)
+    now = dt.datetime.now(dt.UTC)
+    candles = canonical_rows(open_tables(source))
     if bar is not None:
         _require_length(candles, bar)
     candles, refused = _without_those_to_come(candles)
@@ -111,7 +148,11 @@ def _appended(store: CandleStore, source: CandleSource, bar: int | None, named: 
     late = _behind(candles, before)
     known = _stored(store, late, label)
     report = store.append(candles, bar=label, source=named)
-    return Intake({}, _counts(late.join(known, on=["symbol", "ts"], how="anti").unique()), _revised(report), refused)
+    told = Intake({}, _counts(late.join(known, on=["symbol", "ts"], how="anti").unique()), _revised(report), refused)
+    held = [label] if label is not None else store.bars()
+    length = length_in_ms(held[0]) if held else 0
+    closed = candles.filter(pl.col("ts") + pl.duration(milliseconds=length) <= now) if held else candles.clear()
+    return Appended(told, closed.select("symbol", "ts"))
 
 
 def _without_those_to_come(candles: pl.DataFrame) -> tuple[pl.DataFrame, dict[str, str]]:
@@ -165,13 +206,6 @@ def _without_a_stray(
     if candles.height == 1:
         raise CandleError(told)
     return candles.filter(opens < last), {symbol: told}
-
-
-def _canonical(source: CandleSource) -> pl.DataFrame:
-    """Candles as the store takes them; a single bar is enough, and the store refuses what cannot be a candle."""
-    now = dt.datetime.now(dt.UTC)
-    parts = [canonical_table(table, symbol=None, now=now)[0] for table in open_tables(source)]
-    return pl.concat(parts, how="diagonal").select(CANDLE_SCHEMA.names()) if parts else pl.DataFrame(schema=CANDLE_SCHEMA)
 
 
 def _require_length(candles: pl.DataFrame, bar: int) -> None:

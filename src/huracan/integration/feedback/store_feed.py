@@ -1,0 +1,161 @@
+"""``StoreFeed``: the candles of a store, which others fill, or which are given turn by turn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import polars as pl
+
+from huracan.errors import ArtifactError, CandleError, NotEnoughData
+from huracan.integration.feedback.arrivals import Arrivals
+from huracan.integration.feedback.candle_intake import Appended, Intake, append_candles
+from huracan.market import written_length
+from huracan.market.bar_lengths import length_in_ms
+from huracan.market.sources import CandleSource
+from huracan.market.store import CandleStore
+from huracan.market.store.many import symbols_in
+from huracan.market.store.moments import utc
+from huracan.market.store.partition import FUNDING
+
+__all__ = ["StoreFeed"]
+
+
+class StoreFeed:
+    """The candles of a store, which others fill, or :meth:`append`.
+
+    Parameters
+    ----------
+    store : the store, or its folder. bar : length of a bar, milliseconds; None takes the one that is stored.
+    symbols : those that are looked after; None takes all there are. One whose files are damaged is left out, with the reason in
+        the next intake.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from huracan.market import simulate_market
+    >>> candles = simulate_market(n_bars=100, n_symbols=1, seed=0).candles
+    >>> feed = StoreFeed(tempfile.mkdtemp())
+    >>> feed.append(candles.head(50)).late, feed.append(candles.tail(60)).late
+    ({}, {})
+    >>> feed.take(feed.newest + feed.bar).newest["SIM01-USD"] == feed.newest
+    True
+    """
+
+    def __init__(self, store: CandleStore | str | Path, bar: int | None = None, symbols: Sequence[str] = ()) -> None:
+        self.store = store if isinstance(store, CandleStore) else CandleStore(store)
+        self.symbols = tuple(symbols)
+        self.revision = 0
+        self._bar = bar
+        self._told = Intake({})
+        self._arrivals = Arrivals(self.store)
+
+    @property
+    def bar(self) -> int:
+        """Length of a bar, milliseconds.
+
+        Raises
+        ------
+        NotEnoughData : nothing is stored yet. CandleError : bars of several lengths are.
+        """
+        if self._bar is None:
+            held = self.store.bars()
+            if not held:
+                raise NotEnoughData(f"{self.store.root} holds no candles yet; candles, or a source of some, were expected.")
+            if len(held) > 1:
+                raise CandleError(
+                    f"{self.store.root} holds bars of {' and '.join(held)}; a Mechanic looks after one length: "
+                    "name it by mechanic.bar, or give it a store of its own."
+                )
+            self._bar = length_in_ms(held[0])
+        return self._bar
+
+    @property
+    def newest(self) -> int | None:
+        """Open of the newest bar of any symbol."""
+        if self._bar is None and not self.store.bars():
+            return None
+        return max(self._newest().values(), default=None)
+
+    def append(self, candles: CandleSource, *, named: str = "tick") -> Intake:
+        """Store candles in whatever order they come; what was late, revised or refused is told at the next take, too."""
+        return self.append_news(candles, named=named).told
+
+    def append_news(self, candles: CandleSource, *, named: str) -> Appended:
+        """As :meth:`append`; with what of it is stored."""
+        bar = self.bar if self._bar is not None or self.store.bars() else None
+        done = append_candles(self.store, candles, bar, named=named)
+        self.revision += 1
+        self._told = done.told.with_earlier(self._told)
+        return done
+
+    def take(self, until: int) -> Intake:
+        """What is stored and closed by ``until``."""
+        last = until - self.bar
+        newest = {symbol: ts if ts <= last else self._newest_before(symbol, last) for symbol, ts in self._newest().items()}
+        told, self._told = self._told, Intake({})
+        self.revision += 1  # others may have written into the store, too
+        return Intake({symbol: ts for symbol, ts in newest.items() if ts is not None}).with_earlier(told)
+
+    def arrived(self) -> dict[str, tuple[int, int]]:
+        """Symbol -> bars that came late and bars that were revised since the store began, whoever filled it."""
+        label, found = written_length(self.bar), {}
+        for symbol in self._names():
+            with suppress(ArtifactError):  # a damaged symbol is told where its candles are read
+                found[symbol] = self._arrivals.counts(symbol, label)
+        return found
+
+    def look_up_to(self, until: int) -> dict[str, str]:
+        """Store what the source has up to ``until``; file or symbol -> why it could not be. A store has no source."""
+        return {}
+
+    def bars(self, first: int, last: int, symbols: Sequence[str] | None = None) -> pl.DataFrame:
+        """See :class:`~huracan.integration.feedback.candle_window.CandleWindow`."""
+        there = self._names()
+        wanted = there if symbols is None else sorted(set(symbols) & set(there))
+        try:
+            return self._read(wanted, first, last)
+        except ArtifactError:
+            parts = []
+            for symbol in wanted:
+                try:
+                    parts.append(self._read([symbol], first, last))
+                except ArtifactError as error:
+                    self._tell({symbol: str(error)})
+            return pl.concat(parts) if parts else self._read([], first, last)
+
+    def _read(self, symbols: Sequence[str], first: int, last: int) -> pl.DataFrame:
+        span = {"start": utc(first), "end": utc(last + 1)}
+        rates = bool(symbols_in(self.store.root, FUNDING))
+        return self.store.read(symbols, bar=written_length(self.bar), funding=rates, **span)
+
+    def _tell(self, refused: Mapping[str, str]) -> None:
+        """Have the next take tell it, too."""
+        self._told = Intake({}, refused=refused).with_earlier(self._told)
+
+    def _names(self) -> list[str]:
+        there = self.store.symbols(written_length(self.bar))
+        return [symbol for symbol in there if not self.symbols or symbol in self.symbols]
+
+    def _newest(self) -> dict[str, int]:
+        label = written_length(self.bar)
+        newest = {}
+        for symbol in self._names():
+            try:
+                last = self.store.last_time(symbol, label)
+            except ArtifactError as error:
+                self._tell({symbol: str(error)})
+                continue
+            if last is not None:
+                newest[symbol] = round(last.timestamp() * 1_000)
+        return newest
+
+    def _newest_before(self, symbol: str, last: int) -> int | None:
+        label = written_length(self.bar)
+        try:
+            opens = self.store.read([symbol], bar=label, end=utc(last + 1))["ts"]
+        except ArtifactError as error:
+            self._tell({symbol: str(error)})
+            return None
+        return int(opens.dt.epoch("ms")[-1]) if len(opens) else None
