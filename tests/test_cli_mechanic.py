@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from functools import partial
@@ -53,20 +54,53 @@ def test_one_turn_on_a_file_and_how_it_stands_then(mechanic: Cli, tmp_path: Path
     assert told["working"] is None
 
 
-def test_promotions_are_frozen_and_thawed_with_a_reason(mechanic: Cli) -> None:
-    assert mechanic("freeze", "the exchange migrates").stdout.endswith("are frozen: the exchange migrates.\n")
-    assert "Promotions are frozen by " in mechanic("status").stdout
-    assert "the exchange migrates" in mechanic("status").stdout
-    assert mechanic("thaw", "done").returncode == 0
-    assert "are frozen" not in mechanic("status").stdout
-    unsaid = mechanic("freeze", " ")
+@pytest.fixture
+def worked(mechanic: Cli, tmp_path: Path, candles: pl.DataFrame) -> Cli:
+    """Where a Mechanic has worked."""
+    candles.write_parquet(tmp_path / "candles.parquet")
+    assert mechanic("candles.parquet", "--once").returncode == 0
+    return mechanic
+
+
+def test_promotions_are_frozen_and_thawed_with_a_reason(worked: Cli, tmp_path: Path) -> None:
+    frozen = worked("freeze", "the exchange migrates").stdout
+    assert frozen == f"Promotions and rollbacks of every Mechanic of {tmp_path}/huracan.db are frozen: the exchange migrates.\n"
+    assert re.search("Promotions are frozen since [-0-9: ]+ UTC by .*: the exchange migrates[.]", worked("status").stdout)
+    [told] = json.loads(worked("status", "--json").stdout)
+    assert told["frozen"]["reason"] == "the exchange migrates" and told["frozen"]["at"] and told["frozen"]["actor"]
+    assert worked("thaw", "done").returncode == 0
+    assert "are frozen" not in worked("status").stdout
+    unsaid = worked("freeze", " ")
     assert unsaid.returncode == 2
     assert "reason" in unsaid.stderr
 
 
+@pytest.mark.parametrize("word", ["freeze", "thaw"])
+def test_where_nobody_is_nothing_is_frozen_and_nothing_made(huracan: Cli, mechanic: Cli, tmp_path: Path, word: str) -> None:
+    """As in another folder than the Mechanic's: whoever is told that all is frozen goes to bed."""
+    refused = mechanic(word, "flash crash")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert f"there is no registry at {tmp_path}/huracan.db" in refused.stderr and "--home or --config names" in refused.stderr
+    assert [file.name for file in tmp_path.iterdir()] == ["c.yaml"]
+    huracan("db", "upgrade")
+    for named in ((), ("--name", "champion")):
+        empty = mechanic(word, "flash crash", *named)
+        assert (empty.returncode, empty.stdout) == (2, "")
+        assert f"no Mechanic has worked in {tmp_path}/huracan.db" in empty.stderr and "a file FREEZE" in empty.stderr
+
+
+def test_a_name_that_is_nobodys_is_not_frozen(worked: Cli) -> None:
+    for word in ("freeze", "thaw"):
+        misspelt = worked(word, "stop", "--name", "champoin")
+        assert (misspelt.returncode, misspelt.stdout) == (2, "")
+        assert "unknown Mechanic 'champoin'; did you mean 'champion'?" in misspelt.stderr
+    assert worked("freeze", "stop", "--name", "champion").stdout == "Promotions and rollbacks of 'champion' are frozen: stop.\n"
+    assert worked("thaw", "go", "--name", "champion").returncode == 0
+
+
 def test_what_is_frozen_before_the_first_turn_is_frozen_at_it(mechanic: Cli, tmp_path: Path, candles: pl.DataFrame) -> None:
     candles.write_parquet(tmp_path / "candles.parquet")
-    assert mechanic("freeze", "not yet").returncode == 0
+    (tmp_path / "FREEZE").write_text("not yet")
     assert "promotions are frozen" in mechanic("candles.parquet", "--once").stdout
 
 

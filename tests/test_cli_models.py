@@ -16,7 +16,8 @@ from sklearn.linear_model import Ridge
 from typer.testing import CliRunner, Result
 
 from huracan.cli import app
-from huracan.errors import AuditError, HuracanError, PromotionConflict, RegistryError, StorageError
+from huracan.errors import AuditError, HuracanError, PromotionConflict, PromotionsFrozen, RegistryError, StorageError
+from huracan.integration.feedback.switch import Switch
 from huracan.model_info import MarketRegime, ModelInfo, RegimeSkill
 from huracan.model_registry import ModelRegistry
 from huracan.registry.consistency import check_consistency
@@ -124,6 +125,26 @@ def test_a_list_names_an_alias_that_was_changed_and_lists_on(cli: Cli, registry:
     assert "btc@3" in listed.stdout and "champion" not in listed.stdout
     assert "alias 'champion' of model 'btc' points to version 2, the audit says version 1" in listed.stderr
     cli("models", "show", "btc", fails=AuditError)
+
+
+def test_a_champion_that_is_frozen_is_moved_by_hand_only_where_that_is_said(cli: Cli, registry: ModelRegistry) -> None:
+    cli("models", "promote", "btc", "1", "--reason", "first")
+    Switch(registry.database, "btc").freeze("flash crash", actor="ann", at=0)
+    moves = (("promote", "btc", "2"), ("rollback", "btc"), ("withdraw", "btc"))
+    for words in moves:
+        refused = cli("models", *words, "--reason", "r", fails=PromotionsFrozen)
+        said = str(refused.exception)
+        assert "frozen since 1970-01-01 00:00 UTC by ann: flash crash" in said and "--although-frozen" in said
+    assert registry.holder("btc")[0] == 1
+    cli("models", "promote", "btc", "2", "--alias", "canary", "--reason", "no champion's")
+    for words in moves:
+        cli("models", *words, "--reason", "r", "--although-frozen")
+    assert registry.history("btc").filter(alias="champion")["action"].to_list() == [
+        "promote",
+        "promote",
+        "rollback",
+        "withdraw",
+    ]
 
 
 def test_promotion_compares_before_it_sets_and_history_tells_of_it(cli: Cli, registry: ModelRegistry) -> None:

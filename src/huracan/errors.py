@@ -31,6 +31,7 @@ __all__ = [
     "ModelError",
     "NotEnoughData",
     "PromotionConflict",
+    "PromotionsFrozen",
     "RegistryError",
     "SchemaTooNew",
     "SignatureError",
@@ -141,6 +142,10 @@ class AuditError(RegistryError):
 
 class PromotionConflict(RegistryError):
     """The alias no longer points where the caller expected; somebody else promoted first."""
+
+
+class PromotionsFrozen(RegistryError):
+    """A person has stopped promotions and rollbacks; the message says who, since when and why."""
 
 
 class WorkerError(HuracanError):

@@ -231,6 +231,7 @@ class ModelRegistry:
         metrics: Mapping[str, float] | None = None,
         evidence: Sequence[str] = (),
         actor: str | None = None,
+        require: Callable[[sa.Connection], None] | None = None,
     ) -> None:
         """Point ``alias`` at ``version``, in one transaction with its audit row; nothing is told where it does already.
 
@@ -244,6 +245,7 @@ class ModelRegistry:
             registered with.
         evidence : names of what it rests on: runs, comparisons, reports.
         actor : who decided; by default the user and host of this process.
+        require : is asked within the transaction, before anything is written; what it raises leaves the alias where it is.
 
         Raises
         ------
@@ -258,7 +260,12 @@ class ModelRegistry:
         details = {"metrics": checked_metrics(metrics)} if metrics is not None else {}
         move = Move.of(name, alias, symbol, regime, reason, details, evidence, actor)
         request = Request()
-        self.database.run(lambda connection: promotion.move_alias(connection, self.artifacts, move, version, expected, request))
+
+        def write(connection: sa.Connection) -> None:
+            _ask(require, connection)
+            promotion.move_alias(connection, self.artifacts, move, version, expected, request)
+
+        self.database.run(write)
 
     def rollback(
         self,
@@ -269,11 +276,16 @@ class ModelRegistry:
         regime: MarketRegime | str | None = None,
         reason: str = "rolled back",
         expected: Expected = NOT_CHECKED,
+        require: Callable[[sa.Connection], None] | None = None,
     ) -> int | None:
         """Give ``alias`` back to the version that held it before; again goes one further back.
 
         A version that cannot be promoted any more (archived, removed, not verified, changed, without its files) is passed over,
         which the history and the log say. Where nobody held the alias before, it is withdrawn.
+
+        Parameters
+        ----------
+        expected, reason, require : as of :meth:`promote`.
 
         Returns
         -------
@@ -287,7 +299,12 @@ class ModelRegistry:
         _check_words(reason, None, f"rolling '{alias}' of '{name}' back")
         move, held = Move.of(name, alias, symbol, regime, reason), _checked_holder(expected)
         request = Request()
-        back = self.database.run(lambda connection: promotion.give_back(connection, self.artifacts, move, held, request))
+
+        def write(connection: sa.Connection) -> promotion.Back:
+            _ask(require, connection)
+            return promotion.give_back(connection, self.artifacts, move, held, request)
+
+        back = self.database.run(write)
         for one in back.passed:
             logger().warning("a version was passed over", alias=move.scope.written(alias), of=name, **one)
         return back.version
@@ -302,6 +319,7 @@ class ModelRegistry:
         expected: Expected = NOT_CHECKED,
         reason: str,
         actor: str | None = None,
+        require: Callable[[sa.Connection], None] | None = None,
     ) -> None:
         """Let nobody hold ``alias`` from here on; one transaction with its audit row.
 
@@ -310,7 +328,7 @@ class ModelRegistry:
         Parameters
         ----------
         symbol, regime : whose; by default that of all. Aliases of other scopes stay.
-        expected, reason, actor : as of :meth:`promote`.
+        expected, reason, actor, require : as of :meth:`promote`.
 
         Raises
         ------
@@ -321,7 +339,12 @@ class ModelRegistry:
         _check_words(reason, actor, f"withdrawing '{alias}' of '{name}'")
         move, held = Move.of(name, alias, symbol, regime, reason, actor=actor), _checked_holder(expected)
         request = Request()
-        self.database.run(lambda connection: promotion.take_away(connection, move, held, request))
+
+        def write(connection: sa.Connection) -> None:
+            _ask(require, connection)
+            promotion.take_away(connection, move, held, request)
+
+        self.database.run(write)
 
     def archive(self, name: str, version: int, *, reason: str) -> None:
         """Take a version out of lists and forbid its promotion; an alias must not point to it."""
@@ -474,6 +497,11 @@ class ModelRegistry:
                 f"no skill of version {version} of '{name}' was given; that of one regime at least was expected."
             )
         self.database.run(lambda connection: regime_rows.measure(connection, name, version, measured, reason, request))
+
+
+def _ask(require: Callable[[sa.Connection], None] | None, connection: sa.Connection) -> None:
+    if require is not None:
+        require(connection)
 
 
 def _check_words(reason: Any, actor: Any, what: str) -> None:

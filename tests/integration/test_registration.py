@@ -18,6 +18,7 @@ from huracan.config import HuracanConfig
 from huracan.config.schema import RegistryConfig
 from huracan.dataset import TrainingSet
 from huracan.errors import PromotionConflict
+from huracan.integration.feedback.switch import EVERY_NAME, Switch
 from huracan.integration.registration import Registered, learner_cards, register_outcome, retain_after_run
 from huracan.integration.symbol_evidence import SymbolEvidence
 from huracan.model_info import MarketRegime, RegimeSkill
@@ -183,6 +184,36 @@ def test_a_better_model_of_the_same_market_takes_over(desk: Desk) -> None:
     assert desk.run(BTC, "r1") == Registered("champion", 1, True, "version 1 of 'champion' is the new champion")
     assert desk.run(BTC, "r2") == Registered("champion", 2, True, "version 2 of 'champion' is the new champion")
     assert desk.registry.history("champion").filter(action="promote")["reason"][0] == "it beats the baseline"
+
+
+def test_nothing_is_promoted_while_a_person_has_frozen_promotions(desk: Desk) -> None:
+    """The nightly job, too: what it made is registered, and it says why that is not champion."""
+    desk.run(BTC, "r1")
+    every = Switch(desk.registry.database, EVERY_NAME)
+    every.freeze("flash crash", actor="ann", at=0)
+    outcome = desk.run(BTC, "r2")
+    why = "the champion of 'champion' stays as it is: promotions are frozen since 1970-01-01 00:00 UTC by ann: flash crash"
+    sentence = f"version 2 of 'champion' is registered as challenger and was not promoted: {why}"
+    assert outcome == Registered("champion", 2, False, sentence)
+    assert desk.registry.holder("champion")[0] == 1
+    every.thaw("it is over", actor="ann", at=1)
+    assert desk.run(BTC, "r2").promoted and desk.registry.holder("champion")[0] == 2  # the same run, gone on with
+
+
+def test_a_baseline_is_not_promoted_either_where_promotions_are_frozen(desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "FREEZE").write_text("no models tonight")
+    outcome = desk.run(BTC, "r1", champion=None)
+    assert (outcome.version, outcome.promoted) == (1, False)
+    assert "the baseline, is registered and was not promoted" in outcome.sentence and "no models tonight" in outcome.sentence
+    assert desk.registry.aliases("champion") == {}
+
+
+def test_of_several_symbols_those_that_are_frozen_are_not_promoted(many: Desk) -> None:
+    both = rows_of("BTC-USDT", "ETH-USDT")
+    Switch(many.registry.database, "champion.ETH-USDT").freeze("delisted", actor="ann", at=0)
+    outcome = many.run(both, "r1")
+    assert not outcome.promoted and "1 has a model that was not promoted, since promotions are frozen" in outcome.sentence
+    assert many.registry.aliases("champion.BTC-USDT") == {"champion": 1} and many.registry.aliases("champion.ETH-USDT") == {}
 
 
 def test_a_demonstration_never_touches_a_real_champion(desk: Desk) -> None:

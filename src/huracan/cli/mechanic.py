@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from huracan.cli.freezing import frozen_names, switch_of
 from huracan.cli.options import STOPPED_BY_HAND, ConfigFile, load, require_folder
 from huracan.cli.progress import progress_on_terminal
-from huracan.cli.registries import AsJson, Home, database_and_artifacts, print_json, print_table
+from huracan.cli.registries import AsJson, Home, database_and_artifacts, print_json, print_table, registry_of
 
 if TYPE_CHECKING:
     from huracan.integration.feedback.mechanic_report import MechanicStatus
@@ -94,11 +95,16 @@ def status(name: _Name = None, as_json: AsJson = False, config: ConfigFile = Non
         _print_status(one)
     if not found:
         typer.echo(_nobody(config, home))
+    for other, said in _frozen_otherwise(found, name, config, home).items():
+        typer.echo(f"Of '{other}', under which no Mechanic has worked, {said}.")
 
 
 @mechanic_app.command()
 def freeze(reason: _Reason, name: _Name = None, config: ConfigFile = None, home: Home = None) -> None:
-    """Stop promotions and rollbacks of every Mechanic, or of one; predicting, scoring and training go on."""
+    """Stop promotions and rollbacks of every Mechanic, or of one; predicting, scoring and training go on.
+
+    huracan run, huracan automl and huracan models promote ask it, too. Nothing is frozen where there is no database.
+    """
     typer.echo(
         f"Promotions and rollbacks of {_switch(name, config, home, reason, freeze=True)} are frozen: {reason.rstrip('.')}."
     )
@@ -155,16 +161,13 @@ def replay(
 
 
 def _switch(name: str | None, config: Path | None, home: Path | None, reason: str, *, freeze: bool) -> str:
-    """Freeze or thaw; in words, whom. No name is guessed: that of the next turn may depend on the candles it is given."""
+    """Freeze or thaw; in words, whom."""
     from huracan.integration.feedback.clock import SystemClock
-    from huracan.integration.feedback.switch import EVERY_NAME, Switch
-    from huracan.integration.unified_pipeline import UnifiedMLPipeline
     from huracan.registry.audit_chain import this_actor
 
-    pipeline = UnifiedMLPipeline(load(config, home=home))
-    switch = Switch(pipeline.registry.database, name or EVERY_NAME, pipeline.config.home)
+    switch, whom = switch_of(name, config, home, thaw=not freeze)
     (switch.freeze if freeze else switch.thaw)(reason, actor=this_actor(), at=SystemClock().now())
-    return "every Mechanic" if name is None else f"'{name}'"
+    return whom
 
 
 def _statuses(name: str | None, config: Path | None, home: Path | None) -> list[MechanicStatus]:
@@ -181,6 +184,14 @@ def _statuses(name: str | None, config: Path | None, home: Path | None) -> list[
     if name is not None and name not in names:
         raise nearest_name(name, names, kind="Mechanic") if names else RegistryError(_nobody(config, home))
     return [Mechanic(pipeline, name=one).status() for one in names if name in (None, one)]
+
+
+def _frozen_otherwise(found: list[MechanicStatus], name: str | None, config: Path | None, home: Path | None) -> dict[str, str]:
+    """Names of models that are frozen, and that no Mechanic has worked under."""
+    if name is not None or not _is_there(config, home):
+        return {}
+    worked = {one.name for one in found}
+    return {name: said for name, said in frozen_names(registry_of(config, home)).items() if name not in worked}
 
 
 def _is_there(config: Path | None, home: Path | None) -> bool:
@@ -204,7 +215,7 @@ def _nobody(config: Path | None, home: Path | None) -> str:
     if not _is_there(config, home):
         return said
     frozen = Switch(pipeline.registry.database, EVERY_NAME, pipeline.config.home).state()
-    return f"{said} Promotions are frozen by {frozen.actor}: {frozen.reason.rstrip('.')}." if frozen.frozen else said
+    return f"{said} {_sentence(frozen.sentence)}" if frozen.frozen else said
 
 
 def _mechanic(config: Path | None, home: Path | None, candles: Path | None = None, metrics_port: int | None = None) -> Mechanic:
@@ -232,6 +243,10 @@ def _length(every: str) -> timedelta:
         raise ConfigError(f"--every is '{every}'; {error}.") from error
 
 
+def _sentence(words: str) -> str:
+    return f"{words[0].upper()}{words[1:]}."
+
+
 def _moment(option: str, text: str | None) -> int | None:
     from huracan.errors import ConfigError
 
@@ -256,7 +271,7 @@ def _print_status(found: MechanicStatus) -> None:
         typer.echo(f"The turn of {written_time(found.unfinished)} was begun; the next one finishes it first.")
     typer.echo("No turn was finished yet." if found.last is None else found.last.sentence)
     if found.frozen.frozen:
-        typer.echo(f"Promotions are frozen by {found.frozen.actor}: {found.frozen.reason.rstrip('.')}.")
+        typer.echo(_sentence(found.frozen.sentence))
     if found.champions:
         answers = {} if found.last is None else found.last.champions
         rows = [(alias, version, answers.get(alias, "nobody")) for alias, version in found.champions.items()]

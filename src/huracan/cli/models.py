@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from huracan.cli.checking import DEFECTS_FOUND
+from huracan.cli.freezing import asked
 from huracan.cli.model_facts import facts_of, lines_of, print_candidates, print_evidence, print_history, print_versions
 from huracan.cli.options import ConfigFile, load
 from huracan.cli.registries import AsJson, Home, pairs, print_json, print_table, registry_of
@@ -30,6 +31,9 @@ Reason = Annotated[str, typer.Option(help="Why, in words; it stays in the histor
 Alias = Annotated[str, typer.Option(help="Which alias.")]
 Symbol = Annotated[str | None, typer.Option(help="Whose alias; that of all symbols without it.")]
 Regime = Annotated[str | None, typer.Option(help="Of which regime; that of all regimes without it.")]
+AlthoughFrozen = Annotated[
+    bool, typer.Option("--although-frozen", help="Move a champion even while promotions are frozen (huracan mechanic freeze).")
+]
 ExpectedHolder = Annotated[
     str | None, typer.Option(help="The version that must hold the alias now, or 'none'; not checked without it.")
 ]
@@ -106,6 +110,7 @@ def promote(
     regime: Regime = None,
     expected: ExpectedHolder = None,
     evidence: Annotated[list[str] | None, typer.Option(help="Name of a run, comparison or report; several are kept.")] = None,
+    although_frozen: AlthoughFrozen = False,
     as_json: AsJson = False,
     config: ConfigFile = None,
     home: Home = None,
@@ -122,6 +127,7 @@ def promote(
         expected=_expected(expected),
         reason=reason,
         evidence=evidence or (),
+        require=asked(registry, name, alias, config, home, although_frozen=although_frozen),
     )
     stayed = before is not None and before == _held_since(registry, name, alias, symbol, regime)
     said = f"was version {version} already; nothing was written" if stayed else f"is version {version}"
@@ -136,6 +142,7 @@ def rollback(
     regime: Regime = None,
     reason: Reason = "rolled back",
     expected: ExpectedHolder = None,
+    although_frozen: AlthoughFrozen = False,
     as_json: AsJson = False,
     config: ConfigFile = None,
     home: Home = None,
@@ -145,7 +152,8 @@ def rollback(
     A version that cannot be promoted any more is passed over. Where nobody held the alias before, nobody holds it then.
     """
     registry, held = registry_of(config, home), _expected(expected)
-    now = registry.rollback(name, alias, symbol=symbol, regime=regime, reason=reason, expected=held)
+    ask = asked(registry, name, alias, config, home, although_frozen=although_frozen)
+    now = registry.rollback(name, alias, symbol=symbol, regime=regime, reason=reason, expected=held, require=ask)
     said = "is nobody's" if now is None else f"is version {now} again"
     _say_moved(registry, name, alias, symbol, regime, said, as_json=as_json)
 
@@ -158,13 +166,15 @@ def withdraw(
     symbol: Symbol = None,
     regime: Regime = None,
     expected: ExpectedHolder = None,
+    although_frozen: AlthoughFrozen = False,
     as_json: AsJson = False,
     config: ConfigFile = None,
     home: Home = None,
 ) -> None:
     """Let nobody hold an alias; that of a symbol or regime is answered for by the next nearest. A rollback undoes it."""
     registry = registry_of(config, home)
-    registry.withdraw(name, alias, symbol=symbol, regime=regime, expected=_expected(expected), reason=reason)
+    held, ask = _expected(expected), asked(registry, name, alias, config, home, although_frozen=although_frozen)
+    registry.withdraw(name, alias, symbol=symbol, regime=regime, expected=held, reason=reason, require=ask)
     _say_moved(registry, name, alias, symbol, regime, "is nobody's", as_json=as_json)
 
 

@@ -34,7 +34,8 @@ def database_and_artifacts(config: Path | None, home: Path | None, *, make: bool
     database = Database(settings.registry.url or f"sqlite:///{settings.home / 'huracan.db'}")
     file = database.url.database
     if not make and database.is_sqlite and file and not Path(file).exists():
-        raise RegistryError(f"there is no registry at {file}; huracan run makes one, --home or --config names another.")
+        place = Path(file).absolute()
+        raise RegistryError(f"there is no registry at {place}; huracan run makes one, --home or --config names another.")
     return database, settings.home / "artifacts"
 
 

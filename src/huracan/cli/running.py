@@ -46,5 +46,7 @@ def _print_result(result: PipelineResult) -> None:
             f"Of the edge planted in this simulated market {edge.share_found:.0%} was found: rank information coefficient "
             f"{edge.found_information_coefficient:.3f} of {edge.attainable_information_coefficient:.3f} attainable."
         )
+    if registered := content.facts.get("registered"):
+        typer.echo(f"Registry: {registered}.")
     if result.report_path is not None:
         typer.echo(f"Report: {result.report_path.resolve()}")

@@ -19,11 +19,12 @@ import polars as pl
 from huracan.baselines.wrapper import MIN_TRAIN_ROWS
 from huracan.config import HuracanConfig
 from huracan.dataset import TrainingSet
-from huracan.errors import PromotionConflict
+from huracan.errors import PromotionConflict, PromotionsFrozen
 from huracan.integration.candidates import candidates_of
 from huracan.integration.closing import HoldOutLook, fit_baseline
 from huracan.integration.evidence import Evidence, RunFacts
 from huracan.integration.expectations import attached_scores
+from huracan.integration.feedback.switch import Switch
 from huracan.integration.preparation import Prepared
 from huracan.integration.serving_facts import attached_files, probe_rows, serving_signature
 from huracan.integration.symbol_evidence import SymbolEvidence
@@ -108,8 +109,9 @@ def register_outcome(
 
     A champion that was trained on other symbols or on bars of another length keeps its place; the new model is registered
     beside it, and the outcome says that the champion ages. Symbols are others where less than 80 % of those of either are in
-    both, so that a coin that is listed or delisted stops no promotion; the promotion's reason names it. A run that was killed
-    and is continued finds what it had registered, by its ``run_id``, and goes on from there.
+    both, so that a coin that is listed or delisted stops no promotion; the promotion's reason names it. While promotions are
+    frozen nothing is promoted, and the outcome says so. A run that was killed and is continued finds what it had registered, by
+    its ``run_id``, and goes on from there.
 
     Parameters
     ----------
@@ -227,7 +229,9 @@ def _keep_crowned(registry: ModelRegistry, entry: _Entry, reason: str) -> _Kept:
             return _challenger(entry, version, f"{label} is registered as challenger: {other}. {_ages(before)}")
         reason += "" if before is None else _changed_universe(before, entry.provenance)
         try:
-            registry.promote(entry.name, version, alias=_CHAMPION, expected=holder, reason=reason, metrics=entry.metrics)
+            _promote(registry, entry, version, holder, reason, metrics=entry.metrics)
+        except PromotionsFrozen as frozen:
+            return _held_back(entry, version, f"{label} is registered as challenger", frozen)
         except PromotionConflict:
             return _challenger(
                 entry, version, f"{label} is registered as challenger: another run promoted its own at that moment"
@@ -242,8 +246,10 @@ def _keep_baseline(registry: ModelRegistry, entry: _Entry, reason: str, *, why: 
     if holder is None:
         version = _register(registry, entry) if version is None else version
         try:
-            registry.promote(entry.name, version, alias=_CHAMPION, expected=None, reason=reason)
+            _promote(registry, entry, version, None, reason)
             holder = version
+        except PromotionsFrozen as frozen:
+            return _held_back(entry, version, f"version {version} of '{entry.name}', the baseline, is registered", frozen)
         except PromotionConflict:
             holder = registry.aliases(entry.name).get(_CHAMPION)
     if holder == version:
@@ -252,6 +258,29 @@ def _keep_baseline(registry: ModelRegistry, entry: _Entry, reason: str, *, why: 
     return _Kept(
         Registered(None, None, False, f"the earlier champion (version {holder}) stays: this run {why}"), "an earlier champion"
     )
+
+
+def _promote(
+    registry: ModelRegistry,
+    entry: _Entry,
+    version: int,
+    holder: int | None,
+    reason: str,
+    *,
+    metrics: Mapping[str, float] | None = None,
+) -> None:
+    """Make a version champion in the place of who holds the alias, unless promotions of its name are frozen."""
+    switch = Switch(registry.database, entry.name, entry.config.home)
+    said: dict[str, Any] = {"expected": holder, "reason": reason, "metrics": metrics}
+    registry.promote(entry.name, version, alias=_CHAMPION, require=switch.require, **said)
+
+
+def _held_back(entry: _Entry, version: int, what: str, frozen: PromotionsFrozen) -> _Kept:
+    """What was registered and is not champion, since a person has frozen promotions; that may be undone by hand."""
+    why = str(frozen).rstrip(".")
+    logger().warning("promotions are frozen", model=entry.name, version=version, reason=why)
+    sentence = f"{what} and was not promoted: {why}"
+    return _Kept(Registered(entry.name, version, False, sentence), "a model that was not promoted, since promotions are frozen")
 
 
 def _challenger(entry: _Entry, version: int, sentence: str) -> _Kept:

@@ -9,6 +9,7 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from huracan.integration.feedback.aliases import CHAMPION, Moved, give_back, holder_of, take_over
+from huracan.integration.feedback.switch import Switch
 from huracan.model_info import ModelInfo
 from huracan.model_registry import ModelRegistry
 from huracan.registry.scopes import ALL, Scope
@@ -40,7 +41,7 @@ def registry(tmp_path: Path) -> Iterator[ModelRegistry]:
 
 
 def again(registry: ModelRegistry, *, before: int = 2) -> Moved:
-    return give_back(registry, NAME, 3, before, ETH, reason="it is worse.")
+    return give_back(registry, Switch(registry.database, NAME), NAME, 3, before, ETH, reason="it is worse.")
 
 
 @pytest.mark.parametrize("archived", [None, 2])
@@ -66,9 +67,20 @@ def test_what_somebody_else_moved_is_not_given_back(registry: ModelRegistry) -> 
     assert not again(registry).done
 
 
+def test_what_is_frozen_waits_and_stays_as_it_is(registry: ModelRegistry) -> None:
+    switch, moves = Switch(registry.database, NAME), registry.history(NAME).height
+    switch.freeze("maintenance", actor="ann", at=0)
+    moved = take_over(registry, switch, NAME, 2, ALL, expected=1, reason="it is better.")
+    assert moved.waits and not moved.done and "by ann: maintenance" in moved.why
+    assert again(registry).waits and registry.history(NAME).height == moves
+    switch.thaw("done", actor="ann", at=1)
+    assert take_over(registry, switch, NAME, 2, ALL, expected=1, reason="it is better.") == Moved(True)
+    assert again(registry) == Moved(True)
+
+
 def test_who_took_over_is_found_champion(registry: ModelRegistry) -> None:
-    length = registry.history(NAME).height
+    length, switch = registry.history(NAME).height, Switch(registry.database, NAME)
     for _ in range(2):
-        assert take_over(registry, NAME, 2, ALL, expected=1, reason="it is better.") == Moved(True)
+        assert take_over(registry, switch, NAME, 2, ALL, expected=1, reason="it is better.") == Moved(True)
         assert registry.history(NAME).height == length + 1
-    assert not take_over(registry, NAME, 3, ALL, expected=1, reason="it is better.").done
+    assert not take_over(registry, switch, NAME, 3, ALL, expected=1, reason="it is better.").done

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tests.integration.feedback.living import HOUR, NAME, SmallRun, alive, by_hand, opposite, rows, same_again, turn
 
+from huracan.integration.feedback import promoting
 from huracan.integration.feedback.challenger_log import (
     Challenger,
     ChallengerState,
@@ -279,3 +280,21 @@ def test_a_rollback_that_what_came_since_speaks_against_is_a_trial_anew(champion
     mechanic.thaw("done", actor="ann")
     turn(mechanic, champion, 300)
     assert mechanic.works.bench.holders() == {ALL: 1}
+
+
+def test_what_is_frozen_between_the_look_at_the_switch_and_the_move_waits(
+    champion: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mechanic = alive(champion, tmp_path / "home")
+    second = opposite(mechanic.works.registry, NAME, 1)
+    made = Challenger(
+        "by hand", NAME, "", "", "full", ChallengerState.TO_PROMOTE, 0, "it won.", parent_version=1, version=second
+    )
+    mechanic.works.database.run(lambda connection: add_challenger(connection, made))
+    mechanic.freeze("just now", actor="ann")
+    monkeypatch.setattr(promoting, "_held_back", lambda turn, n: False)
+    turn(mechanic, champion, 0)
+    assert _challenger(mechanic).state is ChallengerState.TO_PROMOTE and mechanic.works.bench.holders() == {ALL: 1}
+    mechanic.thaw("done", actor="ann")
+    turn(mechanic, champion, 1)
+    assert _challenger(mechanic).state is ChallengerState.PROMOTED and mechanic.works.bench.holders() == {ALL: second}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import pytest
 
-from huracan.errors import StorageError
-from huracan.integration.feedback.switch import EVERY_NAME, Frozen, Switch
+import huracan.cli
+import huracan.integration
+from huracan.errors import PromotionsFrozen, StorageError
+from huracan.integration.feedback.switch import EVERY_NAME, Frozen, Switch, switches_by_name
 from huracan.storage import Database
 
 
@@ -31,7 +34,8 @@ def test_frozen_until_thawed_by_name(tmp_path: Path) -> None:
 def test_a_file_freezes_as_well_and_thawing_names_it(tmp_path: Path) -> None:
     switch = _switch(tmp_path)
     (tmp_path / "FREEZE").write_text("no access to the database\nsecond line")
-    assert switch.state() == Frozen(True, "no access to the database", "the file FREEZE")
+    written = (tmp_path / "FREEZE").stat().st_mtime_ns // 1_000_000
+    assert switch.state() == Frozen(True, "no access to the database", "the file FREEZE", written)
     with pytest.raises(StorageError, match="FREEZE still freezes Mechanic 'btc'; remove the file"):
         switch.thaw("try", actor="ann", at=0)
     (tmp_path / "FREEZE").unlink()
@@ -59,3 +63,29 @@ def test_every_mechanic_is_frozen_at_once_whatever_its_name_will_be(tmp_path: Pa
     switch.freeze("mine", actor="bob", at=7)
     every.thaw("now", actor="ann", at=8)
     assert not switch.state().frozen and not Switch(switch.database, "not there yet").state().frozen
+
+
+def test_what_moves_champions_is_told_since_when_by_whom_and_why(tmp_path: Path) -> None:
+    switch = _switch(tmp_path)
+    switch.database.run(switch.require)
+    switch.freeze("the exchange migrates.", actor="ann", at=3_600_999)
+    told = "of 'btc' stays as it is: promotions are frozen since 1970-01-01 01:00 UTC by ann: the exchange migrates[.]$"
+    with pytest.raises(PromotionsFrozen, match=told):
+        switch.database.run(switch.require)
+    assert switches_by_name(switch.database) == {"btc": Frozen(True, "the exchange migrates.", "ann", 3_600_999)}
+    switch.database.run(Switch(switch.database, "eth", tmp_path).require)
+
+
+def test_whatever_moves_a_champion_by_itself_asks_the_switch() -> None:
+    """Jobs, the Mechanic and commands reach the registry's moves only with something that is asked, but for other aliases."""
+    asked, unasked = 0, []
+    for file in [*Path(huracan.integration.__path__[0]).rglob("*.py"), *Path(huracan.cli.__path__[0]).rglob("*.py")]:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
+                said = {one.arg for one in node.keywords}
+                alias = [one.value for one in node.keywords if one.arg == "alias"] + node.args[1:]
+                other = any(isinstance(one, ast.Name) and one.id == "CHALLENGER" for one in alias)
+                if node.func.attr in ("promote", "rollback", "withdraw") and not other:
+                    asked += "require" in said
+                    unasked += [] if "require" in said else [f"{file.name}:{node.lineno}"]
+    assert unasked == [] and asked >= 6  # of the command line three, of the Mechanic two, of a run one

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from huracan.errors import PromotionConflict, RegistryError
+from huracan.errors import PromotionConflict, PromotionsFrozen, RegistryError
+from huracan.integration.feedback.switch import Switch
 from huracan.model_registry import ModelRegistry
 from huracan.registry.scopes import Scope
 from huracan.serving.routes import holders
@@ -31,14 +32,19 @@ _SOMEBODY = "Somebody else moved the alias first."
 
 @dataclass(frozen=True)
 class Moved:
-    """Whether a move is done, now or by a turn that was killed; ``why`` says what stood against it."""
+    """Whether a move is done, now or by a turn that was killed; ``why`` says what stood against it.
+
+    ``waits`` : promotions were frozen before it was done.
+    """
 
     done: bool
     why: str = ""
+    waits: bool = False
 
 
 def take_over(
     registry: ModelRegistry,
+    switch: Switch,
     name: str,
     version: int,
     scope: Scope,
@@ -56,8 +62,17 @@ def take_over(
     symbol, regime = scope.symbol or None, scope.regime or None
     try:
         registry.promote(
-            name, version, symbol=symbol, regime=regime, expected=expected, reason=reason, evidence=tuple(evidence)
+            name,
+            version,
+            symbol=symbol,
+            regime=regime,
+            expected=expected,
+            reason=reason,
+            evidence=tuple(evidence),
+            require=switch.require,
         )
+    except PromotionsFrozen as error:
+        return Moved(False, str(error), waits=True)
     except PromotionConflict:
         return Moved(False, _SOMEBODY)
     except RegistryError as error:  # archived meanwhile, its files damaged or gone
@@ -65,7 +80,9 @@ def take_over(
     return Moved(True)
 
 
-def give_back(registry: ModelRegistry, name: str, version: int, before: int, scope: Scope, *, reason: str) -> Moved:
+def give_back(
+    registry: ModelRegistry, switch: Switch, name: str, version: int, before: int, scope: Scope, *, reason: str
+) -> Moved:
     """Give a scope back from ``version`` to ``before``, that held it, or to one further back where that cannot be promoted."""
     holder = holder_of(registry, name, CHAMPION, scope)
     if holder == before or _was_given_back(registry, name, version, scope):
@@ -74,7 +91,9 @@ def give_back(registry: ModelRegistry, name: str, version: int, before: int, sco
         return Moved(False, _SOMEBODY)
     symbol, regime = scope.symbol or None, scope.regime or None
     try:
-        registry.rollback(name, symbol=symbol, regime=regime, expected=version, reason=reason)
+        registry.rollback(name, symbol=symbol, regime=regime, expected=version, reason=reason, require=switch.require)
+    except PromotionsFrozen as error:
+        return Moved(False, str(error), waits=True)
     except PromotionConflict:
         return Moved(False, _SOMEBODY)
     except RegistryError as error:  # of those before it none can be promoted any more

@@ -36,7 +36,7 @@ def promote(turn: Turn) -> Write | None:
     if not waiting or _held_back(turn, len(waiting)):
         return None
     turn.row.settle()
-    done = [(one, _take_over(turn, one)) for one in waiting]
+    done = [(one, moved) for one in waiting if not (moved := _take_over(turn, one)).waits]
     for _, moved in done:
         works.metrics.add(Metric.PROMOTIONS, kind="promoted" if moved.done else "conflict")
     turn.moved()
@@ -59,8 +59,10 @@ def roll_back(turn: Turn) -> Write | None:
     done = []
     for trial in waiting:
         assert trial.before_version is not None  # one that had nobody before it has no trial
-        done.append((trial, _give_back(turn, trial, trial.before_version)))
-        works.metrics.add(Metric.PROMOTIONS, kind="rolled_back" if done[-1][1].done else "conflict")
+        if (moved := _give_back(turn, trial, trial.before_version)).waits:
+            continue
+        done.append((trial, moved))
+        works.metrics.add(Metric.PROMOTIONS, kind="rolled_back" if moved.done else "conflict")
     turn.moved()
 
     def write(connection: sa.Connection) -> None:
@@ -90,6 +92,7 @@ def _take_over(turn: Turn, one: Challenger) -> Moved:
     assert one.version is not None  # what is to be promoted was trained
     moved = take_over(
         works.registry,
+        works.switch,
         works.name,
         one.version,
         one.scope,
@@ -97,13 +100,15 @@ def _take_over(turn: Turn, one: Challenger) -> Moved:
         reason=one.reason,
         evidence=(one.id,),
     )
+    if moved.waits:  # frozen between the look at the switch and the move
+        return moved
     let_challenger_go(works.registry, works.name, one.version, one.scope)
     return moved
 
 
 def _give_back(turn: Turn, trial: Trial, before: int) -> Moved:
     works = turn.works
-    return give_back(works.registry, works.name, trial.version, before, trial.scope, reason=trial.reason)
+    return give_back(works.registry, works.switch, works.name, trial.version, before, trial.scope, reason=trial.reason)
 
 
 def _write_down(connection: sa.Connection, turn: Turn, one: Challenger, moved: Moved) -> None:

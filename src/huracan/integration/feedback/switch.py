@@ -7,13 +7,14 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from huracan.errors import StorageError
+from huracan.errors import PromotionsFrozen, StorageError
+from huracan.market.schema import written_time
 from huracan.registry.scopes import check_text
 from huracan.registry.statements import Statement
 from huracan.storage import Database
 from huracan.storage.feedback_tables import mechanic_switches
 
-__all__ = ["EVERY_NAME", "FREEZE_FILE", "Frozen", "Switch"]
+__all__ = ["EVERY_NAME", "FREEZE_FILE", "Frozen", "Switch", "switches_by_name"]
 
 FREEZE_FILE = "FREEZE"
 """A file of this name in the home folder freezes as well, for who cannot reach the database; its first line is the reason."""
@@ -27,12 +28,24 @@ _STATE = Statement(sa.select(_C.frozen, _C.reason, _C.actor, _C.at).where(_C.nam
 
 @dataclass(frozen=True)
 class Frozen:
-    """Whether promotions and rollbacks are stopped, why, by whom, and since when (milliseconds UTC; None for a file)."""
+    """Whether promotions and rollbacks are stopped, why, by whom, and since when (milliseconds UTC).
+
+    >>> Frozen(True, "exchange migrates.", "ann", 3_600_000).sentence
+    'promotions are frozen since 1970-01-01 01:00 UTC by ann: exchange migrates'
+    """
 
     frozen: bool
     reason: str = ""
     actor: str = ""
     at: int | None = None
+
+    @property
+    def sentence(self) -> str:
+        """The same in words, without the stop at the end."""
+        if not self.frozen:
+            return "promotions are not frozen"
+        since = "" if self.at is None else f" since {written_time(self.at // 1_000 * 1_000)}"
+        return f"promotions are frozen{since} by {self.actor}: {self.reason.rstrip('.')}"
 
 
 class Switch:
@@ -79,8 +92,18 @@ class Switch:
     def state(self, connection: sa.Connection | None = None) -> Frozen:
         """What holds now; within ``connection``'s transaction where one is given."""
         if (file := self._file()) is not None:
-            return Frozen(True, _first_line(file), f"the file {file.name}")
+            return Frozen(True, _first_line(file), f"the file {file.name}", _changed(file))
         return self.database.read(self._row) if connection is None else self._row(connection)
+
+    def require(self, connection: sa.Connection) -> None:
+        """Make sure, within the transaction that moves a champion, that none is frozen: what moves champions asks this.
+
+        Raises
+        ------
+        PromotionsFrozen : a person has stopped promotions of this name; the message is :attr:`Frozen.sentence`.
+        """
+        if (state := self.state(connection)).frozen:
+            raise PromotionsFrozen(f"the champion of '{self.name}' stays as it is: {state.sentence}.")
 
     def _row(self, connection: sa.Connection) -> Frozen:
         of_all = _frozen(connection, EVERY_NAME)
@@ -112,6 +135,20 @@ def _frozen(connection: sa.Connection, name: str) -> Frozen | None:
     """What a name's own row says where it freezes."""
     row = _STATE.one(connection, of=name)
     return None if row is None or not row[0] else Frozen(True, row[1], row[2], row[3])
+
+
+def switches_by_name(database: Database) -> dict[str, Frozen]:
+    """Every name that was ever frozen or thawed, and how it stands; ``EVERY_NAME`` is one of them."""
+    rows = database.read(lambda connection: connection.execute(sa.select(mechanic_switches).order_by(_C.name)).all())
+    return {row.name: Frozen(bool(row.frozen), row.reason, row.actor, row.at) for row in rows}
+
+
+def _changed(file: Path) -> int | None:
+    """When the file was last written; None where it is gone by now."""
+    try:
+        return file.stat().st_mtime_ns // 1_000_000
+    except OSError:
+        return None
 
 
 def _first_line(file: Path) -> str:
