@@ -28,10 +28,11 @@ from huracan.integration.feedback.lease import Lease
 from huracan.integration.feedback.loop_alerts import settle_clock, settle_failure
 from huracan.integration.feedback.looping import Stopped, work_on
 from huracan.integration.feedback.measuring import measure
-from huracan.integration.feedback.mechanic_report import MechanicReport, MechanicStatus, told_of
-from huracan.integration.feedback.nobody import Nobody, settle_nobody
+from huracan.integration.feedback.mechanic_report import MechanicReport, MechanicStatus
+from huracan.integration.feedback.nobody import settle_nobody
 from huracan.integration.feedback.promoting import promote, roll_back
 from huracan.integration.feedback.publishing import OUTBOX, publish_or_tell, published_tick
+from huracan.integration.feedback.reporting import report_of
 from huracan.integration.feedback.scoring import score_outcomes
 from huracan.integration.feedback.seeing import see
 from huracan.integration.feedback.standing import standing
@@ -46,7 +47,6 @@ from huracan.mlops.alert_channels import Channel, LogChannel, WebhookChannel
 from huracan.mlops.alerts import Alerts
 from huracan.mlops.metrics import Metrics
 from huracan.mlops.performance import PerformanceStore
-from huracan.registry.scopes import Scope
 from huracan.storage.whole_files import remove_left
 
 if TYPE_CHECKING:
@@ -263,6 +263,11 @@ class Mechanic:
         """Whether a simulated market stands in for candles; decided once, when it is first asked."""
         return self._source is None and not self._given and is_simulated(self.pipeline.config)
 
+    @property
+    def _simulated(self) -> bool:
+        """Whether it turns on a simulated market, whose champions nobody is to trade by."""
+        return self._stands_in and not self._given
+
     def _open_feed(self) -> CandleFeed:
         config = self.pipeline.config
         if self._source is not None:
@@ -357,27 +362,11 @@ class Mechanic:
     def _finish(self, turn: Turn, row: OpenTick) -> MechanicReport:
         """Keep the report, made of what the turn has left in the database."""
         works, name, tick = self.works, self.name, row.tick
-        told = works.database.read(lambda connection: told_of(connection, name, tick))
-        intake, lineup = turn.intake, turn.lineup
-        nobody = None if lineup.answering() else Nobody.of(turn.state())
-        report = MechanicReport(
-            name,
-            tick,
-            bars=dict(intake.newest),
-            late=dict(intake.late),
-            revised=dict(intake.revised),
-            refused=dict(intake.refused),
-            champions={scope.written("champion"): version for scope, version in sorted(lineup.able.items(), key=_by_text)},
-            trouble={str(version): why for version, why in lineup.trouble.items()},
-            frozen=works.switch.state().reason if works.switch.state().frozen else "",
-            unanswered="" if nobody is None else nobody.why,
-            unanswered_bars=0 if nobody is None else (tick - nobody.since) // turn.bar,
-            **told,
-        )
+        report, nobody = report_of(turn, simulated=self._simulated)
         before = tick - milliseconds(works.config.mechanic.keep_raw)
 
         def write(connection: sa.Connection) -> None:
-            keep_answers(connection, name, lineup, tick)
+            keep_answers(connection, name, turn.lineup, tick, simulated=self._simulated)
             settle_nobody(connection, works.alerts, nobody, tick=tick, bar=turn.bar)
             if before > 0:  # rows that were settled long ago go; their sums stay
                 works.store.forget(connection, before)
@@ -394,7 +383,3 @@ class Mechanic:
     @property
     def _outbox(self) -> Path:
         return self.pipeline.config.home / OUTBOX
-
-
-def _by_text(item: tuple[Scope, int]) -> tuple[str, str]:
-    return item[0].symbol, item[0].regime

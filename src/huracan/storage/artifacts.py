@@ -119,13 +119,36 @@ class ArtifactStore:
         self._check_names(files)
         text = manifest_text(files, facts or {})
         digest = hashlib.sha256(text).hexdigest()
-        with self._translated("written"):
-            make_folder(self.folder)
-            with self._opened() as root, opened_inside(root, digest[:2], make=True) as shelf:
-                if not self._is_whole(digest):
-                    with _written_aside(root, digest, {**files, MANIFEST: text}) as (incoming, aside):
-                        self._settle(root, shelf, digest, incoming, aside)
+        self._keep(digest, {**files, MANIFEST: text})
         return ArtifactRef(digest, from_json(text))
+
+    def copy(self, digest: str, to: ArtifactStore) -> bool:
+        """Keep an artifact in another store, too, bit for bit under the same name; whether it was not there.
+
+        One that is there with its manifest and every file in its size is not read again (:meth:`glance`).
+
+        Raises
+        ------
+        ArtifactError : it is missing or damaged here. StorageError : the other folder is read-only or the disk is full.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> here, there = ArtifactStore(tempfile.mkdtemp()), ArtifactStore(tempfile.mkdtemp())
+        >>> digest = here.put({"model.txt": b"trees"}).digest
+        >>> here.copy(digest, there), here.copy(digest, there), there.get(digest)
+        (True, False, {'model.txt': b'trees'})
+        """
+        try:
+            to.glance(digest)
+        except (ArtifactMissing, ArtifactDamaged):
+            with self._artifact(digest) as folder:
+                text = _read(folder, digest, MANIFEST, at_most=MOST_BYTES)
+                entries = manifest_of(text, digest, most=self.max_bytes)["files"]
+                files = {name: _verified(folder, digest, name, entry) for name, entry in entries.items()}
+            to._keep(digest, {**files, MANIFEST: text})
+            return True
+        return False
 
     def manifest(self, digest: str) -> dict[str, Any]:
         """What was written beside the files: SHA-256 and size of each, library versions, and the facts given.
@@ -249,6 +272,15 @@ class ArtifactStore:
         with self._translated("listed"), suppress(FileNotFoundError):
             return sorted(name.partition(".")[0] for name in os.listdir(self.folder / _DAMAGED))
         return []
+
+    def _keep(self, digest: str, files: Mapping[str, bytes]) -> None:
+        """Write an artifact aside, manifest included, and give it its name, unless it is there and whole."""
+        with self._translated("written"):
+            make_folder(self.folder)
+            with self._opened() as root, opened_inside(root, digest[:2], make=True) as shelf:
+                if not self._is_whole(digest):
+                    with _written_aside(root, digest, files) as (incoming, aside):
+                        self._settle(root, shelf, digest, incoming, aside)
 
     def _listed(self) -> Iterator[tuple[str, float]]:
         """Digest and time of the last touch (seconds since 1970) of every artifact; what lies behind links is none."""

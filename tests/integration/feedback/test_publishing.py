@@ -189,9 +189,9 @@ def test_files_are_written_at_each_turn_and_written_again_where_that_failed(
     assert not (outbox / "heartbeats").exists()
     assert not turn(mechanic, champion, 0).done
     pointer = from_json((outbox / "champion" / "latest.json").read_text())
-    assert set(pointer) == {"date", "run_id", "models", "default_costs_bps", "code_hash", "updated_at"}
+    assert set(pointer) == {"date", "run_id", "models", "models_from", "default_costs_bps", "code_hash", "updated_at"}
     assert list(pointer["models"]) == ["SIM01-USD", "SIM02-USD"]
-    assert (tmp_path / "home" / pointer["models"]["SIM01-USD"]).is_dir()
+    assert (outbox / "champion" / pointer["models_from"] / pointer["models"]["SIM01-USD"]).is_dir()
     heartbeat = from_json((outbox / publishing.heartbeat_of(NAME)).read_text())
     assert heartbeat["tick"] == champion.end_of_training and heartbeat["report"]["predictions"] == 2
     assert len(list(outbox.glob("*/manifest.json"))) == 1

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from huracan.integration.feedback.challenger_log import trials_in
 from huracan.integration.feedback.lineup import Lineup
-from huracan.integration.feedback.loop_state import put_state
+from huracan.integration.feedback.loop_state import put_state, read_state
 from huracan.registry.statements import Statement, parsed
 from huracan.storage.feedback_tables import mechanic_state
 
-__all__ = ["ANSWERS", "answers_of", "answers_there", "keep_answers", "names_since"]
+__all__ = ["ANSWERED_BEFORE", "ANSWERS", "answers_of", "answers_there", "keep_answers", "names_since", "versions_wanted"]
 
 ANSWERS = "answers"
 """Key under which a name keeps who answers for which symbol."""
+ANSWERED_BEFORE = "answered_before"
+"""Key under which a name keeps which versions answered before those, and the turn at which each was found to do so no more."""
 _SILENT = 7 * 86_400_000
-"""Milliseconds that a name's newest turn may lie behind that of another before nothing is told of it any more."""
+"""Milliseconds that a name's newest turn may lie behind that of another before nothing is told of it any more; and for which
+who answered before is still at hand, since not everybody reads at once who does now."""
 _C = mechanic_state.c
 _KEPT = Statement(
     sa.select(_C.name, _C.value, _C.tick)
@@ -35,9 +39,20 @@ def answers_of(lineup: Lineup) -> dict[str, int]:
     return found
 
 
-def keep_answers(connection: sa.Connection, name: str, lineup: Lineup, tick: int) -> None:
-    """Keep who answers as of a turn."""
-    put_state(connection, name, {ANSWERS: answers_of(lineup)}, tick)
+def keep_answers(connection: sa.Connection, name: str, lineup: Lineup, tick: int, *, simulated: bool = False) -> None:
+    """Keep who answers as of a turn, and who has ceased to.
+
+    Parameters
+    ----------
+    simulated : a simulated market stands in for candles: then nobody answers that anybody should be told of.
+    """
+    now = {} if simulated else answers_of(lineup)
+    state = read_state(connection, name)
+    there, before = set(now.values()), dict(state.get(ANSWERED_BEFORE, {}))
+    ceased = {str(version): tick for version in set(state.get(ANSWERS, {}).values()) - there}
+    kept = {version: at for version, at in before.items() if int(version) not in there and tick - at <= _SILENT} | ceased
+    changed = {} if kept.keys() == before.keys() else {ANSWERED_BEFORE: dict(sorted(kept.items()))}
+    put_state(connection, name, {ANSWERS: now, **changed}, tick)
 
 
 def answers_there(connection: sa.Connection) -> dict[str, tuple[str, int]]:
@@ -66,6 +81,29 @@ def answers_there(connection: sa.Connection) -> dict[str, tuple[str, int]]:
         for symbol, version in answers.items():
             found.setdefault(symbol, (name, int(version)))
     return found
+
+
+def versions_wanted(connection: sa.Connection) -> set[tuple[str, int]]:
+    """Name and version of whoever answers; did within the last week; or did before one on trial, which may be rolled back.
+
+    Examples
+    --------
+    >>> from huracan.storage import Database
+    >>> database, day = Database("sqlite://"), 86_400_000
+    >>> database.upgrade()
+    >>> with database.transaction() as connection:
+    ...     put_state(connection, "btc", {ANSWERS: {"BTC": 3}, ANSWERED_BEFORE: {"1": 0, "2": 6 * day}}, 8 * day)
+    ...     sorted(versions_wanted(connection))
+    [('btc', 2), ('btc', 3)]
+    """
+    wanted = set(answers_there(connection).values())
+    rows = _KEPT(connection, since=0)
+    newest = max((row.tick for row in rows), default=0)
+    for name in [row.name for row in rows]:
+        before = read_state(connection, name).get(ANSWERED_BEFORE, {})
+        wanted |= {(name, int(version)) for version, at in before.items() if newest - at <= _SILENT}
+        wanted |= {(name, trial.before_version) for trial in trials_in(connection, name) if trial.before_version is not None}
+    return wanted
 
 
 def names_since(connection: sa.Connection, tick: int) -> list[str]:

@@ -40,6 +40,7 @@ class MechanicReport:
         of those that were asked for, trained or decided. trials : scope -> what became of a new champion's trial.
     frozen : the reason for which promotions are stopped; empty where they are not. unanswered : why nobody answers for any
         symbol; empty where somebody does. unanswered_bars : bars since a turn first found that so.
+    simulated : a simulated market stands in, since no candles are configured: nobody is pointed at.
 
     Examples
     --------
@@ -67,6 +68,7 @@ class MechanicReport:
     frozen: str = ""
     unanswered: str = ""
     unanswered_bars: int = 0
+    simulated: bool = False
 
     @property
     def sentence(self) -> str:
@@ -87,6 +89,7 @@ class MechanicReport:
         told = any(self.unanswered in said for said in self.decisions.values())
         parts += [f"nobody answers: {self.unanswered}"] if self.unanswered and not told else []
         parts += [f"promotions are frozen: {self.frozen.rstrip('.')}"] if self.frozen else []
+        parts += ["no candles are configured, the market is simulated: no champion is pointed at"] if self.simulated else []
         return f"{head}: {'; '.join(parts)}."
 
     def to_dict(self) -> dict[str, Any]:

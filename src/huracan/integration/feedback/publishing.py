@@ -3,16 +3,17 @@
 Files are made from the database's rows alone and from the turn's own time, so that a turn that was killed before or while it
 wrote them leaves the same files once they are written again. Who reads them need not know how many Mechanics there are: what is
 told of champions, of the day and of drift is told of all names of the database, written by whoever turned last, one at a time.
-Only signs of life are each Mechanic's own. The heartbeat is written last: what it names is all there. Each file is written
-aside under the Mechanic's name first; what a killed one left there is removed before the next writes.
+Only signs of life are each Mechanic's own. A model is there before it is pointed at, and goes a week after that.
+The heartbeat is written last: what it names is all there. Each file is written aside under the Mechanic's name first; what a
+killed one left there is removed before the next writes.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -23,7 +24,7 @@ from huracan.accounting import CostModel
 from huracan.config import HuracanConfig
 from huracan.errors import FolderInUse, StorageError
 from huracan.integration.feedback.alerting import holds, settle_alerts
-from huracan.integration.feedback.answers import answers_there, names_since
+from huracan.integration.feedback.answers import answers_there, names_since, versions_wanted
 from huracan.integration.feedback.tick_log import Write, last_tick
 from huracan.integration.feedback.turn import Works
 from huracan.logs import logger
@@ -31,22 +32,26 @@ from huracan.market.schema import written_time
 from huracan.mlops.alerts import AlertLevel
 from huracan.model_registry import ModelRegistry
 from huracan.registry.statements import Statement, parsed
-from huracan.storage import from_json, to_json
+from huracan.storage import ArtifactStore, from_json, to_json
 from huracan.storage.feedback_tables import challengers, drift_evidence, mechanic_ticks, policy_decisions
 from huracan.storage.folder_lock import held
 from huracan.storage.tables import model_versions
 from huracan.storage.whole_files import aside_of, make_folder, put_file, refusal
 from huracan.version import __version__, source_hash
 
-__all__ = ["OUTBOX", "heartbeat_of", "publish", "publish_or_tell", "published_tick"]
+__all__ = ["MODELS", "OUTBOX", "heartbeat_of", "publish", "publish_or_tell", "published_tick"]
 
 OUTBOX = "outbox"
 """Folder under home whose tree is the one that is shared."""
 
+MODELS = "models"
+"""Folder in it with the artifacts of whoever answers, or did lately, as the registry has them."""
 _TURNS = ".publishing"
 """Folder beside it by whose lock one Mechanic at a time writes."""
 _FILES = "files"
 _POINTER = Path("champion") / "latest.json"
+_ROOT = ".."
+"""Where paths of models begin, seen from the folder of the pointer: the root of the shared tree."""
 _DAY = 86_400_000
 _TIMES = ("date", "updated_at")
 _OF = sa.bindparam("of", type_=sa.Text)
@@ -133,10 +138,17 @@ def publish(registry: ModelRegistry, config: HuracanConfig, name: str, outbox: P
             with registry.database.reading(one_moment=True) as connection:
                 files = _drift_files(connection, name, tick)
                 files[Path(_day(tick)) / "manifest.json"] = _manifest(connection, tick)
-                pointer = _pointer(connection, registry, config, tick)
+                pointer, pointed = _pointer(connection, registry, config, tick)
+                wanted = pointed | _digests(connection, versions_wanted(connection))
+            shared = ArtifactStore(outbox / MODELS)
+            for digest in sorted(pointed):
+                registry.artifacts.copy(digest, shared)
             if pointer["models"] or (outbox / _POINTER).exists():
                 files[_POINTER] = pointer
             written = sum(_put(outbox / path, content, name) for path, content in files.items())
+            for digest in set(shared.digests()) - wanted:
+                shared.remove(digest)
+            shared.sweep(timedelta(0), damaged_after=timedelta(0))
     except FolderInUse as error:
         raise StorageError(f"another Mechanic writes to {outbox} and does not end.") from error
     heartbeat = {"name": name, "tick": tick, "at": _written(tick), "version": __version__, "report": dict(report)}
@@ -144,24 +156,39 @@ def publish(registry: ModelRegistry, config: HuracanConfig, name: str, outbox: P
     return written + 1
 
 
-def _pointer(connection: sa.Connection, registry: ModelRegistry, config: HuracanConfig, tick: int) -> dict[str, Any]:
-    """The champion pointer as the Engine writes it: every symbol that some name's champion answers for, and no other."""
+def _pointer(
+    connection: sa.Connection, registry: ModelRegistry, config: HuracanConfig, tick: int
+) -> tuple[dict[str, Any], set[str]]:
+    """The champion pointer as the Engine writes it: every symbol that some name's champion answers for, and no other.
+
+    Beside it the digests of the artifacts that it points at.
+    """
     models: dict[str, str] = {}
+    pointed: set[str] = set()
     run_id = None
     answers = sorted(answers_there(connection).items())
     kept = {one: _VERSION.one(connection, of=one[0], number=one[1]) for one in {told for _, told in answers}}
     for symbol, told in answers:
         if (row := kept[told]) is not None:
-            models[symbol] = str(registry.artifacts.path(row.digest).relative_to(registry.artifacts.folder.parent))
+            models[symbol] = registry.artifacts.path(row.digest).relative_to(registry.artifacts.folder).as_posix()
+            models[symbol] = f"{MODELS}/{models[symbol]}"
+            pointed.add(row.digest)
             run_id = row.run_id
-    return {
+    pointer = {
         "date": _day(tick),
         "run_id": run_id,
         "models": models,
+        "models_from": _ROOT,
         "default_costs_bps": CostModel(**config.costs.model_dump()).per_side_rate * 20_000.0,
         "code_hash": source_hash(),
         "updated_at": _written(tick),
     }
+    return pointer, pointed
+
+
+def _digests(connection: sa.Connection, versions: Iterable[tuple[str, int]]) -> set[str]:
+    rows = [_VERSION.one(connection, of=name, number=version) for name, version in versions]
+    return {row.digest for row in rows if row is not None}
 
 
 def _manifest(connection: sa.Connection, tick: int) -> dict[str, Any]:
