@@ -7,11 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from huracan.errors import LeaseHeld, LeaseLost, StorageError
+from huracan.integration.feedback import lease
 from huracan.integration.feedback.lease import Lease, lease_holder, names_that_worked
 from huracan.storage import Database
 from huracan.storage.feedback_tables import mechanic_leases
@@ -66,6 +68,27 @@ def test_a_transaction_of_who_lost_the_lease_keeps_nothing(database: Database) -
     with Lease(database, "btc"), pytest.raises(LeaseLost):
         database.run(writes)
     assert lease_holder(database, "eth") is None
+
+
+def test_who_is_followed_by_a_clock_that_is_ahead_keeps_nothing_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On SQLite a host goes by its own clock: one a minute ahead follows a living owner, whom the number shuts out."""
+    database, ahead = (Database(f"sqlite:///{tmp_path}/m.db") for _ in range(2))
+    database.upgrade()
+    real = lease._now
+    monkeypatch.setattr(lease, "_now", lambda where, connection: real(where, connection) + 61_000 * (where is ahead))
+    with Lease(database, "btc", seconds=60) as living, Lease(ahead, "btc", seconds=60) as successor:
+        assert (living.fence, successor.fence) == (1, 2)
+        assert not database.run(lambda connection: living._renewed(connection, real(database, connection)))  # no sign of life
+
+        def writes(connection: sa.Connection) -> None:
+            connection.execute(sa.insert(mechanic_leases).values(**_row("eth")))
+            living.require(connection)
+
+        with pytest.raises(LeaseLost):
+            database.run(writes)
+        assert lease_holder(database, "eth") is None
+        ahead.run(successor.require)
+        assert not Lease(database, "btc", seconds=60).try_to_acquire()  # and is not followed back by the clock behind
 
 
 def test_the_fence_grows_with_every_owner(database: Database) -> None:
