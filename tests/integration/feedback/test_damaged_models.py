@@ -210,3 +210,16 @@ def test_a_challenger_that_cannot_be_loaded_is_rejected_and_told(champion: Small
     report = turn(mechanic, champion, 1)
     assert "It cannot be served" in report.challengers["by hand"]
     assert rows(mechanic, "select state from challengers") == [("rejected",)]
+
+
+def test_damage_that_keeps_size_and_time_of_a_file_is_found_at_the_next_turn(champion: SmallRun, tmp_path: Path) -> None:
+    mechanic = alive(champion, tmp_path / "home")
+    second = _second(mechanic)
+    turn(mechanic, champion, 0)
+    for file in _files(mechanic, second):
+        times, content = (file.stat().st_atime_ns, file.stat().st_mtime_ns), file.read_bytes()
+        file.chmod(0o600)
+        file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        os.utime(file, ns=times)
+    report = turn(mechanic, champion, 3)
+    assert report.champions == {"champion": 1} and f"version {second} of '{NAME}' is not served" in report.trouble[str(second)]

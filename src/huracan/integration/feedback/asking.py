@@ -59,7 +59,8 @@ def ask_versions(turn: Turn) -> Write:
                 fresh = ~np.isin(said.code, [said.symbols.index(symbol) for symbol in there])
                 rows += _rows(turn, said.take(fresh), SHADOWED)
     alone = {
-        symbol: (AlertLevel.WARNING, f"{symbol} has candles, and no champion answers for it.") for symbol in lineup.unanswered
+        symbol: (AlertLevel.WARNING, f"{symbol} has candles, and no champion answers for it{where}.")
+        for symbol, where in lineup.unanswered.items()
     }
     refused = {symbol: (AlertLevel.WARNING, f"{symbol}: {why}") for symbol, why in turn.features.refused.items()}
     cursor = dict(sorted({**kept, **{symbol: max(after[symbol], ts) for symbol, ts in newest.items()}}.items()))

@@ -111,7 +111,7 @@ def _first(turn: Turn, connection: sa.Connection) -> RetrainDecision:
     name, config = works.name, works.config
     why = f"nobody is champion of '{name}'"
     if lineup.able:
-        why = f"nobody answers for {', '.join(lineup.unanswered)}"
+        why = f"nobody answers for {', '.join(f'{symbol}{where}' for symbol, where in lineup.unanswered.items())}"
     elif lineup.held:
         versions = ", ".join(str(version) for version in sorted(set(lineup.held.values())))
         why = f"no champion of '{name}' can be served (version {versions}), and none before it"

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from huracan.config import HuracanConfig
 from huracan.errors import ArtifactDamaged, ArtifactError, ArtifactMissing, RegistryError
 from huracan.integration.feedback.aliases import CHAMPION
+from huracan.model_info import MarketRegime
 from huracan.model_registry import ModelRegistry
 from huracan.registry.scopes import Scope
 from huracan.serving.placing import DOES_NOT_FIT
@@ -23,8 +24,8 @@ from huracan.storage.tables import model_versions
 
 __all__ = ["Bench", "Lineup"]
 
-_Files = tuple[tuple[str, int, int, int], ...]
-"""Name, size, time of the last change and number of each file, by name."""
+_Files = tuple[tuple[str, int, int, int, int], ...]
+"""Name, size, times of the last change of content and of facts, and number of each file, by name."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,17 @@ class Lineup:
     trouble: Mapping[int, str] = field(default_factory=dict)
 
     @property
-    def unanswered(self) -> tuple[str, ...]:
-        """Symbols that no champion answers for in any regime."""
-        return tuple(symbol for symbol, route in self.routes.items() if not route.answers)
+    def unanswered(self) -> dict[str, str]:
+        """Symbols that no champion answers for, or not in every regime -> in words where not; empty where nowhere."""
+        gaps = {
+            symbol: [regime.value for regime in MarketRegime if regime not in route.answers]
+            for symbol, route in self.routes.items()
+        }
+        return {
+            symbol: "" if len(missing) == len(MarketRegime) else f" where it is {' or '.join(missing)}"
+            for symbol, missing in gaps.items()
+            if missing
+        }
 
     def symbols_of(self, version: int) -> tuple[str, ...]:
         """Symbols that a version may have to answer for, whose candles it therefore takes."""
@@ -197,4 +206,4 @@ def _files_in(folder: Path) -> _Files:
             looked = [(entry.name, entry.stat(follow_symlinks=False)) for entry in entries]
     except OSError:
         return ()
-    return tuple(sorted((name, facts.st_size, facts.st_mtime_ns, facts.st_ino) for name, facts in looked))
+    return tuple(sorted((name, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino) for name, facts in looked))
