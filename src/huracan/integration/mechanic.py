@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -21,7 +21,7 @@ from huracan.integration.feedback.answers import keep_answers
 from huracan.integration.feedback.asking import ask_versions
 from huracan.integration.feedback.candle_intake import CandleFeed
 from huracan.integration.feedback.clock import Clock, StandingClock, SystemClock
-from huracan.integration.feedback.configured_feed import CANDLES, bar_wanted, feed_of, is_simulated
+from huracan.integration.feedback.configured_feed import feed_of, is_simulated
 from huracan.integration.feedback.deciding import decide
 from huracan.integration.feedback.feeds import StoreFeed
 from huracan.integration.feedback.lease import Lease
@@ -194,9 +194,11 @@ class Mechanic:
         with self.working():
             if candles is None:
                 return self._turn_now(lambda: False)
-            self._append(candles)
+            waits = self._append(candles)
             until = moments.close_of_newest(self.works)
-            return self._work_off(until, lambda: False, said=until, again=lambda: moments.came_since(self.works, until))
+            again = partial(moments.came_since, self.works, until)
+            report = self._work_off(until, lambda: False, said=until, again=again)
+            return report if report.done else replace(report, note=" ".join((report.note, *waits.values())))
 
     def run(
         self,
@@ -269,21 +271,16 @@ class Mechanic:
         return self._stands_in and not self._given
 
     def _open_feed(self) -> CandleFeed:
-        config = self.pipeline.config
-        if self._source is not None:
-            return self._source
-        if self._given and is_simulated(config):
-            return StoreFeed(config.home / CANDLES, bar_wanted(config), config.mechanic.symbols)
-        return feed_of(config)
+        return feed_of(self.pipeline.config, given=self._given) if self._source is None else self._source
 
-    def _append(self, candles: CandleSource) -> None:
+    def _append(self, candles: CandleSource) -> Mapping[str, str]:
         feed = self.works.feed
         if not isinstance(feed, StoreFeed):
             raise ConfigError(
                 f"Mechanic '{self.name}' has a source of its own, in which no candles can be stored; tick() without "
                 "candles was expected, or a Mechanic without a source."
             )
-        feed.append(candles)
+        return feed.append_news(candles, named="tick").waits
 
     def _turn_now(self, stop: Callable[[], bool], *, delay: int = 0, again: bool = False) -> MechanicReport:
         """The turn of the last close before the present, unless the clock is far ahead of all candles."""
@@ -291,7 +288,8 @@ class Mechanic:
         until = (now - delay) // feed.bar * feed.bar
         last = last_tick(self.works.database, self.name)
         why = moments.why_not_believed(feed, until) if last is not None else ""
-        settle_clock(self.works, None if last is None else last[0], until, ahead=why, tick=now)
+        doubt = moments.why_in_doubt(feed, until) if last is not None and not why else ""
+        settle_clock(self.works, None if last is None else last[0], until, ahead=why, doubt=doubt, tick=now)
         if why:
             return MechanicReport(self.name, until, done=False, note=f"nothing was done: {why}.")
         return self._work_off(until, stop, said=now, again=lambda: again)

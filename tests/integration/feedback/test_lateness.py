@@ -124,6 +124,18 @@ def test_a_clock_that_jumped_ahead_is_not_believed_and_the_loop_goes_on_when_it_
     assert turn(mechanic, champion, 20).done  # an outage of hours is none of the clock
 
 
+def test_a_clock_some_bars_ahead_of_every_candle_is_told_and_followed(champion: SmallRun, tmp_path: Path) -> None:
+    gone = champion.candles.filter(pl.col("ts").dt.epoch("ms") < champion.end_of_training + 2 * HOUR)
+    mechanic = alive(champion, tmp_path / "home", source=FrameFeed(gone))
+    turn(mechanic, champion, 0)
+    assert turn(mechanic, champion, 5).done and mechanic.status().alerts == []  # a bar or three may be missing
+    assert turn(mechanic, champion, 10).done
+    said = [sentence for level, sentence in mechanic.status().alerts if level == AlertLevel.WARNING]
+    assert any("the clock says" in sentence and "turns are done" in sentence for sentence in said)
+    assert not turn(mechanic, champion, 3).done
+    assert any("it was put back" in sentence for _, sentence in mechanic.status().alerts)
+
+
 def test_a_clock_that_was_put_back_is_told(champion: SmallRun, tmp_path: Path) -> None:
     mechanic = alive(champion, tmp_path / "home")
     turn(mechanic, champion, 10)

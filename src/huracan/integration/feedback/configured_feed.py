@@ -13,6 +13,7 @@ from huracan.integration.feedback.training_span import longest_stretch
 from huracan.integration.preparation import read_source
 from huracan.market.bar_lengths import length_in_ms
 from huracan.market.store import CandleStore, is_store
+from huracan.preprocessing.cleaning import CleaningPolicy
 
 __all__ = ["CANDLES", "bar_wanted", "feed_of", "is_simulated"]
 
@@ -37,32 +38,39 @@ def bar_wanted(config: HuracanConfig) -> int | None:
     return None if config.mechanic.bar is None else milliseconds(config.mechanic.bar)
 
 
-def feed_of(config: HuracanConfig) -> CandleFeed:
+def feed_of(config: HuracanConfig, *, given: bool = False) -> CandleFeed:
     """Where candles come from: ``mechanic.source``; for the store, ``data.source`` is one of its own, or goes into it.
+
+    Parameters
+    ----------
+    given : candles will be, so that no simulated market stands in for them.
 
     Raises
     ------
     StorageError, CandleError : the store cannot be used.
     """
     wanted, home, bar = config.mechanic, config.home / CANDLES, bar_wanted(config)
+    policy = CleaningPolicy(**config.cleaning.model_dump())
     if is_simulated(config):
-        return FrameFeed(read_source(config).candles)
+        return StoreFeed(home, bar, wanted.symbols, policy) if given else FrameFeed(read_source(config).candles)
     if wanted.source == "folder":
         assert wanted.folder is not None  # the configuration has made sure
-        return FolderFeed(wanted.folder, home, bar, wanted.symbols)
+        return FolderFeed(wanted.folder, home, bar, wanted.symbols, policy)
     if wanted.source == "exchange":
         assert wanted.exchange is not None
         bar = bar or _bar_of(config)
         since = dt.timedelta(milliseconds=longest_stretch(config, bar) + milliseconds(wanted.chunk))
         return FetchFeed(wanted.exchange, home, bar, wanted.symbols, since=since)
-    given = config.data.source
-    if given is None:
-        return StoreFeed(home, bar, wanted.symbols)
-    if is_store(given):
-        return StoreFeed(given, bar, wanted.symbols)
-    if not given.exists():
-        raise ConfigError(f"data.source is {given}, which does not exist; a file, a folder or a store of candles was expected.")
-    return FolderFeed(given, home, bar, wanted.symbols)
+    source = config.data.source
+    if source is None:
+        return StoreFeed(home, bar, wanted.symbols, policy)
+    if is_store(source):
+        return StoreFeed(source, bar, wanted.symbols, policy)
+    if not source.exists():
+        raise ConfigError(
+            f"data.source is {source}, which does not exist; a file, a folder or a store of candles was expected."
+        )
+    return FolderFeed(source, home, bar, wanted.symbols, policy)
 
 
 def _bar_of(config: HuracanConfig) -> int:

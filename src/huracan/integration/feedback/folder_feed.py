@@ -8,11 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from huracan.errors import CandleError, NotEnoughData
-from huracan.integration.feedback.candle_intake import NOTHING_NEW, Intake, canonical_rows
+from huracan.integration.feedback.candle_intake import Intake
 from huracan.integration.feedback.read_files import FileMark, ReadFiles
 from huracan.integration.feedback.store_feed import StoreFeed
+from huracan.integration.feedback.storing_candles import NOTHING_NEW, canonical_rows
 from huracan.market.sources import named_as_table, named_as_text, open_tables, text_table
 from huracan.market.store import CandleStore
+from huracan.preprocessing.cleaning import CleaningPolicy
 
 __all__ = ["FolderFeed"]
 
@@ -32,7 +34,7 @@ class FolderFeed(StoreFeed):
 
     Parameters
     ----------
-    folder : it may be empty as yet, or be one file. store, bar, symbols : of :class:`StoreFeed`.
+    folder : it may be empty as yet, or be one file. store, bar, symbols, policy : of :class:`StoreFeed`.
 
     Examples
     --------
@@ -54,9 +56,14 @@ class FolderFeed(StoreFeed):
     """
 
     def __init__(
-        self, folder: Path, store: CandleStore | str | Path, bar: int | None = None, symbols: Sequence[str] = ()
+        self,
+        folder: Path,
+        store: CandleStore | str | Path,
+        bar: int | None = None,
+        symbols: Sequence[str] = (),
+        policy: CleaningPolicy | None = None,
     ) -> None:
-        super().__init__(store, bar, symbols)
+        super().__init__(store, bar, symbols, policy)
         self.folder = folder
         self._files = ReadFiles(self.store.root)
         self._begun: dict[Path, tuple[tuple[int, int], str]] = {}
@@ -147,7 +154,7 @@ class FolderFeed(StoreFeed):
                 raise
             self._tell({", ".join(news["symbol"].unique().sort()): str(error)})  # the rest of the file was taken before
             return waits
-        if waits or done.told.refused:
+        if waits or done.told.refused or done.waits:
             mark = replace(mark, size=-1, written=-1)  # it is looked at again
         if done.stored.height or not self._files.is_kept(mark):
             left = news.join(done.stored, on=["symbol", "ts"], how="anti")

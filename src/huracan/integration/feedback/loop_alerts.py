@@ -14,13 +14,13 @@ from huracan.mlops.alerts import AlertLevel
 __all__ = ["settle_clock", "settle_failure"]
 
 
-def settle_clock(works: Works, last: int | None, until: int, *, ahead: str, tick: int) -> None:
+def settle_clock(works: Works, last: int | None, until: int, *, ahead: str, doubt: str = "", tick: int) -> None:
     """Alerts of a clock that is far ahead of all candles, or behind what was done; they end when it is right again.
 
     Parameters
     ----------
     last, until : of the newest turn that is finished, and of the one that the clock asks for, milliseconds UTC. ahead : why the
-        clock is not believed; empty where it is.
+        clock is not believed; empty where it is. doubt : why it is believed with doubt.
     """
     now = {}
     if ahead:
@@ -28,6 +28,8 @@ def settle_clock(works: Works, last: int | None, until: int, *, ahead: str, tick
     elif last is not None and until < last // works.feed.bar * works.feed.bar:
         said = f"the clock says {written_time(until)}, and the turn of {written_time(last)} is finished: it was put back."
         now["behind"] = (AlertLevel.WARNING, said)
+    elif doubt:
+        now["ahead"] = (AlertLevel.WARNING, f"{doubt}.")
     _settle(works, "clock", now, tick)
 
 

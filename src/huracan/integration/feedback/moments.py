@@ -8,7 +8,7 @@ from huracan.config import HuracanConfig
 from huracan.config.section import milliseconds
 from huracan.errors import NotEnoughData
 from huracan.integration.feedback.candle_intake import FAR_BARS, CandleFeed
-from huracan.integration.feedback.feeds import StoreFeed
+from huracan.integration.feedback.feeds import FrameFeed, StoreFeed
 from huracan.integration.feedback.loop_state import read_state
 from huracan.integration.feedback.taking_candles import SILENT_BARS
 from huracan.integration.feedback.turn import CURSOR, Works
@@ -22,6 +22,7 @@ __all__ = [
     "nothing_to_do",
     "pauses",
     "slices",
+    "why_in_doubt",
     "why_not_believed",
 ]
 
@@ -118,15 +119,32 @@ def why_not_believed(feed: CandleFeed, moment: int) -> str:
     So it is where a clock has jumped ahead, and where all candles have stopped; a turn that is not done loses nothing, since
     the one after the candles have come does what was not done.
     """
-    newest = feed.newest
-    if newest is None or moment - feed.bar - newest <= FAR_BARS * feed.bar:
+    said = _ahead_by(feed, moment, FAR_BARS)
+    return f"{said}; turns wait for the one or the other" if said else ""
+
+
+def why_in_doubt(feed: CandleFeed, moment: int) -> str:
+    """Why a turn that is done may be about a time which is still to come: every symbol is silent. Empty where it is not."""
+    said = _ahead_by(feed, moment, SILENT_BARS)
+    return f"{said}; turns are done, and were it the clock, none would be until that time is over" if said else ""
+
+
+def _ahead_by(feed: CandleFeed, moment: int, bars: int) -> str:
+    """That ``moment`` lies more than so many bars behind the newest candle of every symbol; empty where it does not."""
+    newest = _newest_by(feed, moment)
+    if newest is None or moment - feed.bar - newest <= bars * feed.bar:
         return ""
     if isinstance(feed, StoreFeed):  # after an absence there may be much to fetch
         feed.look_up_to(moment)
         newest = feed.newest
-        if newest is None or moment - feed.bar - newest <= FAR_BARS * feed.bar:
+        if newest is None or moment - feed.bar - newest <= bars * feed.bar:
             return ""
     return (
         f"no symbol has a candle since {written_time(newest)}, and the clock says {written_time(moment)}: either it is "
-        "ahead, or candles have stopped; turns wait for the one or the other"
+        "ahead, or candles have stopped"
     )
+
+
+def _newest_by(feed: CandleFeed, moment: int) -> int | None:
+    """Open of the newest bar; of a frame, whose future is hidden, of those that were closed by then."""
+    return max(feed.take(moment).newest.values(), default=None) if isinstance(feed, FrameFeed) else feed.newest

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,13 @@ from huracan.integration.feedback.cleaned_window import cleaned, require_known_i
 from huracan.integration.feedback.clock import SimulatedClock
 from huracan.integration.feedback.feeds import FrameFeed
 from huracan.integration.feedback.mechanic_report import MechanicReport
+from huracan.integration.feedback.strays import stray_told, without_strays
 from huracan.integration.feedback.tick_log import last_tick
 from huracan.integration.feedback.training_span import bars_needed
 from huracan.integration.mechanic import Mechanic
 from huracan.integration.preparation import Source, read_source
 from huracan.integration.unified_pipeline import UnifiedMLPipeline
-from huracan.market import candles_hash
+from huracan.market import bar_length, candles_hash
 from huracan.market.schema import written_time
 from huracan.memory import give_back_freed_memory, keep_freed_memory
 from huracan.model_registry import ModelRegistry
@@ -119,7 +120,7 @@ def replay(
     """
     keep_freed_memory()  # before threads have arenas of their own
     require_known_in_time(config)
-    source = _watched(read_source(rows_only(config), candles), config)
+    source = _believed(_watched(read_source(rows_only(config), candles), config), told)
     feed = FrameFeed(source.candles)
     step = milliseconds(every or config.mechanic.every)
     step += -step % feed.bar
@@ -158,6 +159,16 @@ def _watched(source: Source, config: HuracanConfig) -> Source:
     if missing := [symbol for symbol in wanted if symbol not in there]:
         raise NotEnoughData(f"mechanic.symbols names {', '.join(missing)}, of which {source.name} has no candle.")
     return Source(kept, source.name, source.notes, source.truth, source.cleaning, source.filled)
+
+
+def _believed(source: Source, told: Callable[[str], None]) -> Source:
+    """Without newest candles of which nothing beside them tells that it is so late, as a life refuses them."""
+    bar = int(bar_length(source.candles).total_seconds() * 1_000)
+    candles, strays = without_strays(source.candles, {}, bar, now=0)
+    front = int(candles["ts"].dt.epoch("ms").max())  # type: ignore[arg-type]
+    for symbol, ts in strays.select("symbol", pl.col("ts").dt.epoch("ms")).iter_rows():
+        told(stray_told(symbol, ts, front, bar))
+    return replace(source, candles=candles) if strays.height else source
 
 
 def _span(

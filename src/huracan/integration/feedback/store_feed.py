@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -10,7 +11,9 @@ import polars as pl
 
 from huracan.errors import ArtifactError, CandleError, NotEnoughData
 from huracan.integration.feedback.arrivals import Arrivals
-from huracan.integration.feedback.candle_intake import Appended, Intake, append_candles
+from huracan.integration.feedback.candle_intake import Intake
+from huracan.integration.feedback.storing_candles import NOTHING_NEW, Appended, append_candles
+from huracan.integration.feedback.strays import is_supported, stray_told
 from huracan.market import written_length
 from huracan.market.bar_lengths import length_in_ms
 from huracan.market.sources import CandleSource
@@ -18,6 +21,7 @@ from huracan.market.store import CandleStore
 from huracan.market.store.many import symbols_in
 from huracan.market.store.moments import utc
 from huracan.market.store.partition import FUNDING
+from huracan.preprocessing.cleaning import CleaningPolicy
 
 __all__ = ["StoreFeed"]
 
@@ -30,6 +34,8 @@ class StoreFeed:
     store : the store, or its folder. bar : length of a bar, milliseconds; None takes the one that is stored.
     symbols : those that are looked after; None takes all there are. One whose files are damaged is left out, with the reason in
         the next intake.
+    policy : what is done, where candles are stored, with rows that are there twice or that no market makes; by default they are
+        refused.
 
     Examples
     --------
@@ -43,13 +49,21 @@ class StoreFeed:
     True
     """
 
-    def __init__(self, store: CandleStore | str | Path, bar: int | None = None, symbols: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        store: CandleStore | str | Path,
+        bar: int | None = None,
+        symbols: Sequence[str] = (),
+        policy: CleaningPolicy | None = None,
+    ) -> None:
         self.store = store if isinstance(store, CandleStore) else CandleStore(store)
-        self.symbols = tuple(symbols)
+        self.symbols, self.policy = tuple(symbols), policy
         self.revision = 0
         self._bar = bar
         self._told = Intake({})
         self._arrivals = Arrivals(self.store)
+        self._strays = NOTHING_NEW.strays
+        self._waits: dict[str, str] = {}
 
     @property
     def bar(self) -> int:
@@ -73,10 +87,22 @@ class StoreFeed:
 
     @property
     def newest(self) -> int | None:
-        """Open of the newest bar of any symbol."""
+        """Open of the newest bar that something beside it supports, of any symbol."""
         if self._bar is None and not self.store.bars():
             return None
-        return max(self._newest().values(), default=None)
+        newest, now = self._newest(), time.time_ns() // 1_000_000
+        while newest:
+            symbol = max(newest, key=lambda each: newest[each])
+            ts, others = newest[symbol], max((at for each, at in newest.items() if each != symbol), default=None)
+            if others is not None and ts - others <= self.bar:
+                break
+            own = self._newest_before(symbol, ts - 1)
+            if is_supported(ts, others=others, own=own, bar=self.bar, now=now):
+                break
+            beside = max(at for at in (own, others) if at is not None)
+            self._tell({symbol: stray_told(symbol, ts, beside, self.bar)})
+            newest = {each: at for each, at in {**newest, symbol: own}.items() if at is not None}
+        return max(newest.values(), default=None)
 
     def append(self, candles: CandleSource, *, named: str = "tick") -> Intake:
         """Store candles in whatever order they come; what was late, revised or refused is told at the next take, too."""
@@ -85,16 +111,19 @@ class StoreFeed:
     def append_news(self, candles: CandleSource, *, named: str) -> Appended:
         """As :meth:`append`; with what of it is stored."""
         bar = self.bar if self._bar is not None or self.store.bars() else None
-        done = append_candles(self.store, candles, bar, named=named)
+        done = append_candles(self.store, candles, bar, named=named, policy=self.policy, strays=self._strays)
         self.revision += 1
-        self._told = done.told.with_earlier(self._told)
+        self._told, self._strays = done.told.with_earlier(self._told), done.strays
+        there = set(self._strays["symbol"])
+        self._waits = {symbol: why for symbol, why in {**self._waits, **done.waits}.items() if symbol in there}
         return done
 
     def take(self, until: int) -> Intake:
         """What is stored and closed by ``until``."""
         last = until - self.bar
         newest = {symbol: ts if ts <= last else self._newest_before(symbol, last) for symbol, ts in self._newest().items()}
-        told, self._told = self._told, Intake({})
+        self._tell(self._waits)
+        told, self._told, self._waits = self._told, Intake({}), {}
         self.revision += 1  # others may have written into the store, too
         return Intake({symbol: ts for symbol, ts in newest.items() if ts is not None}).with_earlier(told)
 

@@ -23,7 +23,7 @@ from huracan.preprocessing.cleaning.outcome import OUTLIERS, CleanedCandles, sum
 from huracan.preprocessing.cleaning.policy import CleaningPolicy
 from huracan.preprocessing.cleaning.rows import Grid, grid_of, in_order, possible, unique_bars
 
-__all__ = ["clean_as_they_come", "clean_candles"]
+__all__ = ["clean_as_they_come", "clean_candles", "rows_as_they_come"]
 
 _MARKS = ("filled", "repaired")
 _MOST_PASSES = 100
@@ -132,6 +132,34 @@ def clean_as_they_come(candles: pl.DataFrame, policy: CleaningPolicy, bar: int, 
     if policy.gaps != "forward_fill":
         return frame.select(columns)
     return filled_forward(frame, ledger, bar, policy.fill_limit, until=until).select(*columns, "filled")
+
+
+def rows_as_they_come(candles: pl.DataFrame, policy: CleaningPolicy, grid: Grid | None) -> pl.DataFrame:
+    """What a policy makes of rows that are there twice, or that no market makes, where they come in parts, in any order.
+
+    Parameters
+    ----------
+    candles : canonical. policy : of two rows that agree one is kept, whatever it says. grid : of the candles that came before;
+        None reads it from these.
+
+    Raises
+    ------
+    CandleError : what the policy refuses.
+
+    Examples
+    --------
+    >>> start = dt.datetime(2025, 1, 1, tzinfo=dt.UTC)
+    >>> bars = pl.DataFrame({"symbol": "A", "ts": [start + dt.timedelta(hours=h) for h in (1, 0, 2, 2)], "open": 1.0,
+    ...                      "high": 2.0, "low": 1.0, "close": [1.0, -1.0, 1.5, 2.0], "volume": 5.0}).cast(CANDLE_SCHEMA)
+    >>> rows_as_they_come(bars, CleaningPolicy(duplicates="last", invalid="drop"), None)["close"].to_list()
+    [1.0, 2.0]
+    """
+    columns = candles.columns
+    frame = candles.with_row_index("row").with_columns(filled=pl.lit(False), repaired=pl.lit(False))
+    ledger = Ledger(policy, [name for name in columns if name not in ("symbol", "ts")])
+    kept = "exact" if policy.duplicates == "refuse" else policy.duplicates
+    frame = unique_bars(in_order(frame, ledger, "sort"), ledger, kept)
+    return possible(frame, grid or grid_of(frame), ledger, policy.invalid).select(columns)
 
 
 def _until_nothing_changes(frame: pl.DataFrame, grid: Grid | None, ledger: Ledger) -> tuple[pl.DataFrame, list[str]]:
