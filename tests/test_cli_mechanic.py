@@ -11,8 +11,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from sklearn.linear_model import Ridge
 
 from huracan.market import simulate_market
+from huracan.model_info import ModelInfo
+from huracan.model_registry import ModelRegistry
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 QUICK = """
@@ -96,6 +99,26 @@ def test_a_name_that_is_nobodys_is_not_frozen(worked: Cli) -> None:
         assert "unknown Mechanic 'champoin'; did you mean 'champion'?" in misspelt.stderr
     assert worked("freeze", "stop", "--name", "champion").stdout == "Promotions and rollbacks of 'champion' are frozen: stop.\n"
     assert worked("thaw", "go", "--name", "champion").returncode == 0
+
+
+def test_models_of_a_run_are_frozen_by_name_and_status_says_so(huracan: Cli, mechanic: Cli, tmp_path: Path) -> None:
+    registry = ModelRegistry(f"sqlite:///{tmp_path}/huracan.db", artifacts=tmp_path / "artifacts")
+    card = ModelInfo(
+        name="ridge",
+        purpose="forecast",
+        ideal_dataset_shape="(1_000+ rows, 5-500 features)",
+        feature_requirements=("numeric",),
+        output_schema={"prediction": "forecast"},
+        task="regression",
+    )
+    registry.register(Ridge().fit([[0.0], [1.0]], [0.0, 1.0]), card, name="btc")
+    assert mechanic("freeze", "delisted", "--name", "btc").returncode == 0
+    said = mechanic("status").stdout.splitlines()
+    assert re.fullmatch(
+        "Of 'btc', under which no Mechanic has worked, promotions are frozen since .* by .*: delisted[.]", said[-1]
+    )
+    refused = huracan("models", "promote", "btc", "1", "--reason", "now")
+    assert refused.returncode == 2 and refused.stderr.count("\n") == 1 and "--although-frozen" in refused.stderr
 
 
 def test_what_is_frozen_before_the_first_turn_is_frozen_at_it(mechanic: Cli, tmp_path: Path, candles: pl.DataFrame) -> None:

@@ -128,13 +128,15 @@ class MechanicConfig(Section):
         None,
         ge=60,
         le=100_000_000,
-        description="Bars after which an undecided challenger expires; none takes two weeks, and 500 bars at least.",
+        description="Bars after which an undecided challenger expires, and as many after its victory one that waits for a "
+        "thaw; none takes two weeks, and 500 bars at least.",
     )
     trial_bars: int | None = Field(
         None,
         ge=60,
         le=100_000_000,
-        description="Bars for which the old champion is kept beside a new one; none takes two weeks, and 500 bars at least.",
+        description="Bars for which the old champion is kept beside a new one, and a rollback waits for a thaw; none "
+        "takes two weeks, and 500 bars at least.",
     )
     margin: float = Field(
         0.25,
