@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 from tests.integration.feedback.edge_market import HOUR, START, edge_market, settings
+from tests.integration.feedback.living import SmallRun, alive, turn
 
 from huracan import Mechanic, UnifiedMLPipeline
 from huracan.config import load_config
@@ -16,6 +17,7 @@ from huracan.errors import ConfigError
 from huracan.integration.feedback.clock import SimulatedClock
 from huracan.integration.feedback.content_hash import content_digests
 from huracan.integration.feedback.replay import Replay, replay
+from huracan.mlops.alerts import AlertLevel
 from huracan.storage import Database
 from huracan.storage.feedback_tables import live_outcomes, live_predictions
 
@@ -53,12 +55,12 @@ def lived_again(home: Path, candles: pl.DataFrame, cleaning: dict[str, Any], las
     return replay(config(home, cleaning), candles, **turns)
 
 
-def live(home: Path, candles: pl.DataFrame, cleaning: dict[str, Any]) -> Mechanic:
+def live(home: Path, candles: pl.DataFrame, cleaning: dict[str, Any], last: int = LAST) -> Mechanic:
     """Candles are given turn by turn."""
     clock = SimulatedClock(START)
     mechanic = Mechanic(UnifiedMLPipeline(config(home, cleaning)), clock=clock)
     opens, given = candles["ts"].dt.epoch("ms"), START
-    for bar in range(FIRST, LAST + 1, STEP):
+    for bar in range(FIRST, last + 1, STEP):
         clock.set(START + bar * HOUR)
         mechanic.tick(candles.filter((opens >= given) & (opens < clock.now())))
         given = clock.now()
@@ -103,3 +105,33 @@ def test_what_looks_ahead_is_refused_by_both(tmp_path: Path, candles: pl.DataFra
         lived_again(tmp_path / "again", candles, cleaning)
     with pytest.raises(ConfigError, match="answers when a bar closes, and cleaning looks ahead"):
         live(tmp_path / "once", candles, cleaning)
+
+
+@pytest.mark.parametrize("kept", ["first", "last"])
+def test_rows_that_are_there_twice_or_impossible_are_treated_alike(tmp_path: Path, kept: str) -> None:
+    """Of one symbol a bar between turns, and the last before one; a price that no market makes, and a time off the grid."""
+    market = edge_market(408, [], strength=0.8)
+    bar, one = (pl.col("ts").dt.epoch("ms") - START) // HOUR, pl.col("symbol") == market["symbol"][0]
+    again = market.filter(one & bar.is_in([340, 359])).with_columns(pl.col("open", "high", "low", "close") * 1.5)
+    impossible = pl.when(one & bar.is_in([345, 383])).then(-1.0).otherwise(pl.col("low"))
+    off = market.filter(one & (bar == 350)).with_columns(pl.col("ts").dt.offset_by("20m"))
+    rows = pl.concat([market.with_columns(low=impossible), again, off]).sort("symbol", "ts", maintain_order=True)
+    cleaning = {"duplicates": kept, "invalid": "drop"}
+    again_lived, once = lived_again(tmp_path / "again", rows, cleaning, 408), live(tmp_path / "once", rows, cleaning, 408)
+    told = said(once.works.database)
+    assert told == said(again_lived.pipeline.registry.database)
+    assert len(told["predictions"]) == 408 - FIRST - 2  # all but the impossible ones
+    assert once.status().alerts == []
+    times = {(row[0], row[1]) for row in told["predictions"]}
+    symbol = market["symbol"][0]
+    assert (symbol, START + 345 * HOUR) not in times and (symbol, START + 340 * HOUR) in times
+
+
+def test_a_champion_of_other_cleaning_answers_and_is_told(champion: SmallRun, tmp_path: Path) -> None:
+    mechanic = alive(champion, tmp_path / "home", cleaning={"gaps": "forward_fill", "fill_limit": 2})
+    assert turn(mechanic, champion, 0).predictions == 2
+    told = [sentence for level, sentence in mechanic.status().alerts if level == AlertLevel.WARNING]
+    assert len(told) == 1 and "nothing that alters a bar" in told[0] and "gaps forward_fill, fill_limit 2" in told[0]
+    same = alive(champion, tmp_path / "same", cleaning={"duplicates": "first", "outliers": "keep"})
+    turn(same, champion, 0)
+    assert same.status().alerts == []

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from huracan.errors import StorageError
 from huracan.integration.feedback.alerting import settle_alerts
+from huracan.integration.feedback.before_use import cleaned_otherwise
 from huracan.integration.feedback.lineup import Lineup
 from huracan.integration.feedback.loop_state import put_state
 from huracan.integration.feedback.predicting import Predictions, predict
@@ -62,6 +63,11 @@ def ask_versions(turn: Turn) -> Write:
         symbol: (AlertLevel.WARNING, f"{symbol} has candles, and no champion answers for it{where}.")
         for symbol, where in lineup.unanswered.items()
     }
+    otherwise = {
+        str(version): (AlertLevel.WARNING, why)
+        for version in asked
+        if (why := cleaned_otherwise(lineup.served[version], works.config.cleaning))
+    }
     refused = {symbol: (AlertLevel.WARNING, f"{symbol}: {why}") for symbol, why in turn.features.refused.items()}
     cursor = dict(sorted({**kept, **{symbol: max(after[symbol], ts) for symbol, ts in newest.items()}}.items()))
 
@@ -70,6 +76,7 @@ def ask_versions(turn: Turn) -> Write:
             works.store.predicted(connection, rows)
         put_state(connection, works.name, {CURSOR: cursor}, turn.tick)
         settle_alerts(connection, works.alerts, "artifact", troubles, tick=turn.tick)
+        settle_alerts(connection, works.alerts, "cleaning", otherwise, tick=turn.tick)
         settle_alerts(connection, works.alerts, "unanswered", alone, tick=turn.tick)
         settle_alerts(connection, works.alerts, "features", refused, tick=turn.tick)
 

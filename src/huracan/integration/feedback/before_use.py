@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
-from huracan.config import LabelConfig
+from huracan.config import CleaningConfig, LabelConfig
 from huracan.errors import SignatureError
 from huracan.serving.served import Served, require_bar
 
-__all__ = ["require_usable"]
+__all__ = ["cleaned_otherwise", "require_usable"]
 
 _SCORES = {
     "regression": ("prediction",),
@@ -55,6 +58,41 @@ def require_usable(served: Served, *, bar: int, labels: LabelConfig | None = Non
             f"'{name}' is for {info.task} and promises {promised}; a score takes {' or '.join(scores) or 'a forecast'}."
         )
     _try_out(served)
+
+
+def cleaned_otherwise(served: Served, cleaning: CleaningConfig) -> str:
+    """That a version learned from candles whose bars were altered in another way than those here; empty where they were not.
+
+    It is asked all the same: features of few bars differ, and whether it earns what it promised is watched. What is done with
+    rows that are there twice, or that no market makes, alters no bar.
+    """
+    told = served.version.extras.get("config", {}).get("cleaning")
+    if told is None or served.baseline:
+        return ""
+    theirs, ours = _altering(CleaningConfig.model_validate(told)), _altering(cleaning)
+    if theirs == ours:
+        return ""
+    return (
+        f"'{served.model_id}' was trained on candles cleaned with {_written(theirs)}; here they are cleaned with "
+        f"{_written(ours)}: what it learned need not hold of them. Set cleaning as it was, or train one as it is."
+    )
+
+
+def _altering(cleaning: CleaningConfig) -> dict[str, Any]:
+    """The settings that say how bars are altered."""
+    found: dict[str, Any] = {}
+    if cleaning.outliers in ("clip", "winsorise", "drop"):
+        limits = ("outlier_quantiles",) if cleaning.outliers == "winsorise" else ("outlier_width", "outlier_floor")
+        offline = () if cleaning.outliers == "drop" else ("offline",)
+        found |= {name: getattr(cleaning, name) for name in ("outliers", "outlier_window", *limits, *offline)}
+    if cleaning.gaps != "split":
+        length = "fill_limit" if cleaning.gaps == "forward_fill" else "min_segment"
+        found |= {name: getattr(cleaning, name) for name in ("gaps", length)}
+    return found
+
+
+def _written(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in settings.items()) or "nothing that alters a bar"
 
 
 def _require_labels(served: Served, labels: LabelConfig) -> None:

@@ -13,6 +13,7 @@ import polars as pl
 from huracan.errors import ArtifactError, CandleError, NotEnoughData
 from huracan.integration.feedback.candle_intake import Intake
 from huracan.integration.feedback.strays import far_of, stray_told, without_strays
+from huracan.logs import logger
 from huracan.market import bar_length, written_length
 from huracan.market.bar_lengths import length_in_ms
 from huracan.market.interpretation import canonical_table
@@ -134,7 +135,10 @@ def _given_rows(
     candles = canonical_rows(open_tables(source))
     if policy is None or (policy.duplicates, policy.invalid) == ("refuse", "refuse"):
         return candles
-    return rows_as_they_come(candles, policy, None if bar is None else Grid(bar, dict(stored)))
+    kept = rows_as_they_come(candles, policy, None if bar is None else Grid(bar, dict(stored)))
+    if kept.height < candles.height:
+        logger().info("rows were set aside as cleaning is configured", rows=candles.height - kept.height)
+    return kept
 
 
 def _supported(
