@@ -138,6 +138,23 @@ def test_what_won_is_asked_anew_of_what_came_since_alone() -> None:
     assert refuted.sentence.startswith("What came since it had won says the opposite: It was decided at")
 
 
+@pytest.mark.parametrize(("after", "promoted"), [(0.6, 1.0), (-0.6, 0.0)], ids=["it stays better", "it turned"])
+def test_after_a_freeze_who_stayed_better_is_promoted_and_who_turned_is_not(after: float, promoted: float) -> None:
+    """Three times the moments before a look: their mean has the wrong sign with a chance below 1e-12 (deviation 1.1, shift .6)."""
+    stood = []
+    for seed in range(12):
+        champion, shadow = payoffs(seed, 700)
+        match, won = ShadowMatch("m/1", "m/2"), 0
+        while match.verdict(bars=won, bars_allowed=700) is None:
+            match.update([won * HOUR], champion[won : won + 1], shadow[won : won + 1] + 0.6)
+            won += 1
+        since = slice(won, won + 180)
+        match.update(np.arange(won, won + 180) * HOUR, champion[since], shadow[since] + after)
+        verdict = match.verdict(bars=won + 180, bars_allowed=10_000)
+        stood.append(verdict is not None and verdict.outcome is Outcome.PROMOTE)
+    assert np.mean(stood) == promoted
+
+
 def test_what_came_since_only_takes_verdicts_back() -> None:
     """Whatever comes: who is promoted was shown to be better by all there is, so no promotion is added to those of one look."""
     for seed in range(30):

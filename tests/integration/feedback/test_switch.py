@@ -65,9 +65,11 @@ def test_every_mechanic_is_frozen_at_once_whatever_its_name_will_be(tmp_path: Pa
     assert not switch.state().frozen and not Switch(switch.database, "not there yet").state().frozen
 
 
-def test_what_moves_champions_is_told_since_when_by_whom_and_why(tmp_path: Path) -> None:
-    switch = _switch(tmp_path)
-    switch.database.run(switch.require)
+def test_what_moves_champions_is_told_since_when_by_whom_and_why(database_url: str, tmp_path: Path) -> None:
+    database = Database(database_url)
+    database.upgrade()
+    switch = Switch(database, "btc", tmp_path)
+    database.run(switch.require)
     switch.freeze("the exchange migrates.", actor="ann", at=3_600_999)
     told = "of 'btc' stays as it is: promotions are frozen since 1970-01-01 01:00 UTC by ann: the exchange migrates[.]$"
     with pytest.raises(PromotionsFrozen, match=told):
