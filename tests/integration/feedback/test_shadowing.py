@@ -140,7 +140,7 @@ def test_what_won_is_asked_anew_of_what_came_since_alone() -> None:
 
 @pytest.mark.parametrize(("after", "promoted"), [(0.6, 1.0), (-0.6, 0.0)], ids=["it stays better", "it turned"])
 def test_after_a_freeze_who_stayed_better_is_promoted_and_who_turned_is_not(after: float, promoted: float) -> None:
-    """Three times the moments before a look: their mean has the wrong sign with a chance below 1e-12 (deviation 1.1, shift .6)."""
+    """Three times the moments before a look: their mean has the wrong sign with a chance below 1e-12 (deviation 1.1)."""
     stood = []
     for seed in range(12):
         champion, shadow = payoffs(seed, 700)
