@@ -38,7 +38,7 @@ from huracan.integration.feedback.seeing import see
 from huracan.integration.feedback.standing import standing
 from huracan.integration.feedback.switch import Switch
 from huracan.integration.feedback.taking_candles import take_candles
-from huracan.integration.feedback.tick_log import OpenTick, TickLog, Write, last_tick
+from huracan.integration.feedback.tick_log import OpenTick, TickLog, Write, last_tick, ticks_before
 from huracan.integration.feedback.training import train
 from huracan.integration.feedback.turn import Turn, Works
 from huracan.integration.feedback.verdicts import judge
@@ -336,8 +336,11 @@ class Mechanic:
 
     def _turn(self, log: TickLog, tick: int, stop: Callable[[], bool], said: int) -> MechanicReport:
         row = log.open(tick, started=self.clock.now())
-        every = self._every or milliseconds(self.pipeline.config.mechanic.every)
-        within = moments.in_time_within(self.pipeline.config, self.works.feed.bar, every)
+        bar, every = self.works.feed.bar, self._every
+        if every is None:
+            before = ticks_before(self.works.database, self.name, tick // bar * bar)
+            every = max(milliseconds(self.pipeline.config.mechanic.every), moments.rhythm(before, bar))
+        within = moments.in_time_within(self.pipeline.config, bar, every)
         turn = Turn(self.works, row, in_time_from=max(said, tick) - within)
         for number, (name, do) in enumerate(STAGES, 1):
             if row.stage >= number:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
@@ -96,6 +97,64 @@ def test_turns_further_apart_than_bars_are_no_absence(champion: SmallRun, tmp_pa
     for bars in (0, 6, 12):
         turn(mechanic, champion, bars)
     assert rows(mechanic, ROLES) == [("champion", 26)]
+
+
+def test_turns_that_are_usually_far_apart_need_no_setting_and_an_absence_is_one_all_the_same(
+    champion: SmallRun, tmp_path: Path
+) -> None:
+    """As of ``--once`` from a timer, by default settings: the turns themselves say how far they are apart."""
+    mechanic = alive(champion, tmp_path / "home", mechanic={"every": "1h"})
+    belated = []
+    for bars in (0, 6, 12, 18, 24, 48, 54, 60):
+        mechanic = alive(champion, tmp_path / "home", mechanic={"every": "1h"})  # a process of its own each time
+        report = turn(mechanic, champion, bars)
+        belated.append(report.belated.get(ONE, 0))
+    assert belated == [0, 5, 5, 0, 0, 18, 0, 0]
+    assert mechanic.status().alerts == []
+
+
+def test_a_life_with_a_death_in_every_turn_marks_the_same_as_late(champion: SmallRun, tmp_path: Path) -> None:
+    """How far turns are apart is told by what they were about, not by how often they were begun."""
+
+    class Gone(BaseException):
+        pass
+
+    @contextmanager
+    def die(name: str, **more: object) -> Iterator[None]:
+        if name == "outcomes":
+            raise Gone
+        yield
+
+    def lived(home: Path, *, dies: bool) -> list[tuple[object, ...]]:
+        for bars in (0, 6, 12, 18, 48, 54):
+            mechanic = alive(champion, home, mechanic={"every": "1h"})
+            if dies:
+                with pytest.MonkeyPatch.context() as patch:
+                    patch.setattr("huracan.integration.mechanic.stage", die)
+                    with pytest.raises(Gone):
+                        turn(mechanic, champion, bars)
+                mechanic = alive(champion, home, mechanic={"every": "1h"})
+            turn(mechanic, champion, bars)
+        return rows(mechanic, "select symbol, ts, role from live_predictions order by 1, 2")
+
+    quiet = lived(tmp_path / "quiet", dies=False)
+    assert lived(tmp_path / "killed", dies=True) == quiet
+    assert {role for *_, role in quiet} == {"champion", "late"}
+
+
+def test_that_most_is_late_turn_after_turn_is_an_alert_that_names_the_settings(champion: SmallRun, tmp_path: Path) -> None:
+    """As of a timer that fires five minutes past the hour; one absence is none."""
+    clock = Hosts(champion.end_of_training)
+    mechanic = alive(champion, tmp_path / "home", mechanic={"every": "1h"})
+    mechanic._clock = clock
+    alerts = []
+    for hour, minutes in ((0, 0), (1, 5), (2, 5), (3, 5), (4, 0), (9, 0), (10, 0)):
+        clock.time = champion.end_of_training + hour * HOUR + minutes * 60_000
+        mechanic.tick()
+        alerts.append([sentence for _, sentence in mechanic.status().alerts])
+    assert [len(one) for one in alerts] == [0, 0, 0, 1, 0, 0, 0]
+    assert "too late to act on (6 of 6)" in alerts[3][0]
+    assert "mechanic.every (1h)" in alerts[3][0] and "mechanic.wait_for_bars (2m)" in alerts[3][0]
 
 
 def test_candles_symbol_by_symbol_at_one_moment_are_all_answered_then(champion: SmallRun, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from huracan.errors import StorageError
 from huracan.integration.feedback.alerting import settle_alerts
 from huracan.integration.feedback.before_use import cleaned_otherwise
+from huracan.integration.feedback.lateness import LATENESS, now_late, why_late
 from huracan.integration.feedback.lineup import Lineup
 from huracan.integration.feedback.loop_state import put_state
 from huracan.integration.feedback.predicting import Predictions, predict
@@ -27,6 +28,9 @@ __all__ = ["ANSWERED", "BESIDE", "LATE", "SHADOWED", "ask_versions"]
 ANSWERED, BESIDE, SHADOWED, LATE = "champion", "beside", "challenger", "late"
 """Roles of a prediction: it was the answer; another version answered in that regime; it was asked for comparison only; whoever
 was asked, it was said when nobody could act on it any more."""
+_ROLE = 3
+"""Place of the role in a row of a prediction."""
+_DAY = 86_400_000
 
 
 def ask_versions(turn: Turn) -> Write:
@@ -37,7 +41,8 @@ def ask_versions(turn: Turn) -> Write:
     as after an absence, is marked so: it counts in no figure of what was lived, only between versions that were all asked late.
     """
     works, newest = turn.works, turn.intake.newest
-    kept: dict[str, int] = dict(turn.state().get(CURSOR, {}))
+    state = turn.state()
+    kept: dict[str, int] = dict(state.get(CURSOR, {}))
     after = {symbol: kept.get(symbol, ts - turn.bar) for symbol, ts in newest.items()}
     due = tuple(symbol for symbol in turn.symbols if newest[symbol] > after[symbol])
     rows: list[tuple[Any, ...]] = []
@@ -69,16 +74,20 @@ def ask_versions(turn: Turn) -> Write:
         if (why := cleaned_otherwise(lineup.served[version], works.config.cleaning))
     }
     refused = {symbol: (AlertLevel.WARNING, f"{symbol}: {why}") for symbol, why in turn.features.refused.items()}
+    counted = now_late(state, np.array([row[_ROLE] == LATE for row in rows], bool))
+    kept_anew: dict[str, Any] = {} if counted == state.get(LATENESS, []) else {LATENESS: counted}
+    late = why_late(counted, works.config)
     cursor = dict(sorted({**kept, **{symbol: max(after[symbol], ts) for symbol, ts in newest.items()}}.items()))
 
     def write(connection: sa.Connection) -> None:
         if rows:
             works.store.predicted(connection, rows)
-        put_state(connection, works.name, {CURSOR: cursor}, turn.tick)
+        put_state(connection, works.name, {CURSOR: cursor, **kept_anew}, turn.tick)
         settle_alerts(connection, works.alerts, "artifact", troubles, tick=turn.tick)
         settle_alerts(connection, works.alerts, "cleaning", otherwise, tick=turn.tick)
         settle_alerts(connection, works.alerts, "unanswered", alone, tick=turn.tick)
         settle_alerts(connection, works.alerts, "features", refused, tick=turn.tick)
+        settle_alerts(connection, works.alerts, "late", late, tick=turn.tick, again=_DAY)
 
     return write
 

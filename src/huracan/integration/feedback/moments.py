@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
 
 from huracan.config import HuracanConfig
 from huracan.config.section import milliseconds
@@ -21,10 +22,13 @@ __all__ = [
     "missing_yet",
     "nothing_to_do",
     "pauses",
+    "rhythm",
     "slices",
     "why_in_doubt",
     "why_not_believed",
 ]
+
+_DISTANCES = 3
 
 
 def slices(last: int | None, until: int, most: int) -> Iterator[int]:
@@ -51,6 +55,25 @@ def in_time_within(config: HuracanConfig, bar: int, every: int) -> int:
     """
     settings = config.mechanic
     return max(every - bar, 0) + milliseconds(settings.delay) + milliseconds(settings.wait_for_bars)
+
+
+def rhythm(ticks: Iterable[int], bar: int) -> int:
+    """How far turns are apart as a rule, out of what the newest ones were about, milliseconds; 0 where too few were.
+
+    It is the shortest of their three newest distances, and two are needed: after an absence what was usual before is still the
+    rule. Turns about the same bars are one. It is made of the turns' own moments alone, so that it is the same in a replay, and
+    whoever was killed.
+
+    Examples
+    --------
+    >>> hour = 3_600_000
+    >>> six_hourly = [0, 6 * hour, 12 * hour, 12 * hour + 1]
+    >>> rhythm(six_hourly, hour) // hour, rhythm([*six_hourly, 80 * hour], hour) // hour, rhythm([0, 80 * hour], hour)
+    (6, 6, 0)
+    """
+    moments = sorted({tick // bar for tick in ticks})
+    apart = [later - earlier for earlier, later in pairwise(moments)][-_DISTANCES:]
+    return min(apart) * bar if len(apart) >= 2 else 0
 
 
 def pauses(first: int, in_all: int) -> list[int]:

@@ -12,7 +12,7 @@ from huracan.registry.statements import Statement, parsed
 from huracan.storage import Database, to_json
 from huracan.storage.feedback_tables import mechanic_ticks
 
-__all__ = ["OpenTick", "TickLog", "Write", "last_tick"]
+__all__ = ["OpenTick", "TickLog", "Write", "last_tick", "ticks_before"]
 
 Write = Callable[[sa.Connection], None]
 """What a stage writes, given the connection of the transaction that also keeps the stage's number."""
@@ -26,6 +26,13 @@ _UNFINISHED = Statement(sa.select(_C.tick, _C.stage, _C.started).where(_OF, _C.f
 _LAST = Statement(
     sa.select(_C.tick, _C.finished, _C.report).where(_OF, _C.finished.is_not(None)).order_by(_C.tick.desc()).limit(1)
 )
+_BEFORE = Statement(
+    sa.select(_C.tick)
+    .where(_OF, _C.tick < sa.bindparam("at", type_=sa.BigInteger))
+    .order_by(_C.tick.desc())
+    .limit(sa.bindparam("most", type_=sa.Integer))
+)
+_MOST_BEFORE = 24
 _GO_ON = Statement(sa.update(mechanic_ticks).where(_OF, _AT).values(stage=_STAGE))
 _FINISH = Statement(
     sa.update(mechanic_ticks)
@@ -162,6 +169,11 @@ class OpenTick:
 
         self.log.database.run(work)
         self._waiting.clear()
+
+
+def ticks_before(database: Database, name: str, tick: int) -> list[int]:
+    """What the newest turns of ``name`` before a moment were about, newest first; milliseconds UTC."""
+    return [int(row.tick) for row in database.read(lambda connection: _BEFORE(connection, of=name, at=tick, most=_MOST_BEFORE))]
 
 
 def last_tick(database: Database, name: str) -> tuple[int, Mapping[str, Any]] | None:
