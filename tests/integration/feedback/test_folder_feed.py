@@ -119,6 +119,15 @@ def test_a_folder_that_was_moved_and_files_that_were_renamed_or_touched_are_know
     assert close_of(feed, candles) == corrected(candles)["close"][0]
 
 
+def test_a_file_that_names_its_symbol_is_another_one_under_another_name(candles: pl.DataFrame, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    one = candles.filter(pl.col("symbol") == ONE).drop("symbol")
+    put(one, folder / "BTC-USD_1h.parquet")
+    shutil.copy2(folder / "BTC-USD_1h.parquet", folder / "XBT-USD_1h.parquet")
+    assert list(FolderFeed(folder, tmp_path / "c").take(opens(candles)[-1] + HOUR).newest) == ["BTC-USD", "XBT-USD"]
+
+
 def test_killed_between_storing_and_knowing_it_reads_again_and_nothing_changes(
     candles: pl.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,6 +193,7 @@ def test_a_whole_file_without_a_last_line_end_loses_no_bar(candles: pl.DataFrame
     folder.mkdir()
     (folder / "c.csv").write_text(candles.write_csv().rstrip("\n"))
     feed = FolderFeed(folder, tmp_path / "c")
+    assert list(feed.look()) == ["c.csv"]
     assert list(feed.look()) == ["c.csv"]
     os.utime(folder / "c.csv", (time.time() - 61, time.time() - 61))
     assert feed.look() == {} and feed.bars(0, opens(candles)[-1]).equals(candles)

@@ -66,7 +66,7 @@ class FolderFeed(StoreFeed):
         super().__init__(store, bar, symbols, policy)
         self.folder = folder
         self._files = ReadFiles(self.store.root)
-        self._begun: dict[Path, tuple[tuple[int, int], str]] = {}
+        self._left: dict[Path, tuple[tuple[int, int], str]] = {}
 
     @property
     def bar(self) -> int:
@@ -92,6 +92,7 @@ class FolderFeed(StoreFeed):
 
     def take(self, until: int) -> Intake:
         """Store what is new in the folder, then what is closed by ``until``; a file that cannot be read is told by its name."""
+        self._left.clear()  # what was left of files is looked at again, once a turn
         refused = self.look()
         taken = super().take(until)
         return Intake(taken.newest, taken.late, taken.revised, {**taken.refused, **refused})
@@ -121,29 +122,31 @@ class FolderFeed(StoreFeed):
             except OSError as error:  # it went meanwhile, or may not be read
                 refused[file.name] = f"{file} cannot be read: {error.strerror}."
         for written, name, size, file in sorted(there):
-            try:
-                if not self._files.is_known(file, size, written) and (why := self._take_file(file, size, written)):
-                    refused[name] = why
-            except (CandleError, NotEnoughData) as error:
-                refused[name] = str(error)
-            except OSError as error:
-                refused[name] = f"{file} cannot be read: {error.strerror}."
+            if self._files.is_known(file, size, written):
+                continue
+            before = self._left.get(file)
+            if before is None or before[0] != (size, written):
+                before = self._left[file] = (size, written), self._taken(file, size, written)
+            if before[1]:
+                refused[name] = before[1]
         return refused
+
+    def _taken(self, file: Path, size: int, written: int) -> str:
+        """Why a file could not be taken, or not all of it."""
+        try:
+            return self._take_file(file, size, written)
+        except (CandleError, NotEnoughData) as error:
+            return str(error)
+        except OSError as error:
+            return f"{file} cannot be read: {error.strerror}."
 
     def _take_file(self, file: Path, size: int, written: int) -> str:
         """Store what a file says that it did not say before; why not all of it was, in sentences."""
-        begun = self._begun.get(file)
-        if begun is not None and begun[0] == (size, written) and not _is_still(written):
-            return begun[1]
-        text, waits = None, ""
-        if named_as_text(file):
-            text, waits = _whole_lines(file, written)
-            if waits:
-                self._begun[file] = ((size, written), waits)
-                if not text:
-                    return waits
+        text, waits = _whole_lines(file, written) if named_as_text(file) else (None, "")
+        if waits and not text:
+            return waits
         mark = replace(FileMark.of(file, text), size=size, written=written)  # what it has grown to since comes at the next look
-        if not waits and self._files.adopt(mark):
+        if not waits and self._files.is_same(mark):
             return ""
         rows = canonical_rows(open_tables(file) if text is None else [text_table(file, text)])
         news = self._files.news(mark, rows)

@@ -87,13 +87,14 @@ class ReadFiles:
         """Whether just this is kept of the file."""
         return self._marks.get(mark.path) == mark
 
-    def adopt(self, mark: FileMark) -> bool:
-        """Whether all of this content was taken, under this name or one it had before; it is then known by this one, too."""
-        same = [kept for kept in self._marks.values() if kept.content == mark.content and kept.written >= 0]
-        if not same or (said := self._rows(same[0].path)).is_empty():
+    def is_same(self, mark: FileMark) -> bool:
+        """Whether the file has the content that was taken whole, as one that was only touched has; it is then known by this."""
+        before = self._marks.get(mark.path)
+        if before is None or before.written < 0 or before.content != mark.content:
             return False
-        self._put(mark, said)
-        return True
+        if not (said := self._rows(mark.path)).is_empty():
+            self._put(mark, said)
+        return not said.is_empty()
 
     def news(self, mark: FileMark, rows: pl.DataFrame) -> pl.DataFrame:
         """Those of ``rows`` (canonical) that the file did not say when it was last read."""
@@ -130,12 +131,13 @@ class ReadFiles:
                 yield FileMark(**json.loads(pyarrow.parquet.read_schema(kept).metadata[_KEY]))
 
     def _before(self, mark: FileMark) -> pl.DataFrame:
-        """What the file said before; of one that is not known, what a file of its name said that is there no more."""
+        """What the file said before; of one that is not known, what one of its content said, or of its name that is no more."""
         if mark.path in self._marks:
             return self._rows(mark.path)
+        same = [path for path, kept in self._marks.items() if kept.content == mark.content and kept.written >= 0]
         name = Path(mark.path).name
         gone = [path for path in self._marks if Path(path).name == name and not Path(path).exists()]
-        return self._rows(gone[-1] if gone else mark.path)
+        return self._rows([mark.path, *gone, *same][-1])
 
     def _rows(self, path: str) -> pl.DataFrame:
         """What was kept of a file; nothing where that is damaged, so that the file is read anew."""

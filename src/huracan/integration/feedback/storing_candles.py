@@ -79,14 +79,14 @@ def append_candles(
     if len(held) == 1:
         bar = length_in_ms(held[0])
     label = None if bar is None else written_length(bar)
-    stored = _newest_of(store, label)
-    frames, refused = _each_symbol(source, lambda part: _given_rows(part, policy, bar, stored))
+    newest = _Newest(store, label)
+    frames, refused = _each_symbol(source, lambda part: _given_rows(part, policy, bar, newest))
     given, to_come = _without_those_to_come(pl.concat(frames))
     again = strays.join(given, on=["symbol", "ts"], how="anti")
-    candles, waiting, waits = _supported(given, again, stored, _length_of(given) if bar is None else bar)
+    candles, waiting, waits = _supported(given, again, newest, _length_of(given) if bar is None else bar)
     parts, unfit = [NOTHING_NEW], dict[str, str]()
     if candles.height:
-        parts, unfit = _each_symbol(candles, lambda part: _stored_rows(store, part, stored, label, named))
+        parts, unfit = _each_symbol(candles, lambda part: _stored_rows(store, part, newest, label, named))
     told = Intake({})
     for part in parts:
         told = part.told.with_earlier(told)
@@ -129,20 +129,18 @@ def _each_symbol(source: CandleSource, do: Callable[[CandleSource], T]) -> tuple
         return done, refused
 
 
-def _given_rows(
-    source: CandleSource, policy: CleaningPolicy | None, bar: int | None, stored: Mapping[str, int]
-) -> pl.DataFrame:
+def _given_rows(source: CandleSource, policy: CleaningPolicy | None, bar: int | None, newest: _Newest) -> pl.DataFrame:
     candles = canonical_rows(open_tables(source))
     if policy is None or (policy.duplicates, policy.invalid) == ("refuse", "refuse"):
         return candles
-    kept = rows_as_they_come(candles, policy, None if bar is None else Grid(bar, dict(stored)))
+    kept = rows_as_they_come(candles, policy, None if bar is None else Grid(bar, newest.among(candles)))
     if kept.height < candles.height:
         logger().info("rows were set aside as cleaning is configured", rows=candles.height - kept.height)
     return kept
 
 
 def _supported(
-    given: pl.DataFrame, again: pl.DataFrame, stored: Mapping[str, int], bar: int | None
+    given: pl.DataFrame, again: pl.DataFrame, newest: _Newest, bar: int | None
 ) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, str]]:
     """Candles that are to be stored; those that wait from now on; and of those that came just now, symbol -> why.
 
@@ -152,16 +150,19 @@ def _supported(
     """
     if bar is None:
         return pl.concat([given, again]), _NO_CANDLES, {}
+    if again.is_empty() and _follows(given, newest.among(given), bar):
+        return given, _NO_CANDLES, {}
+    stored = newest.of_all()
     now, before = round(_now().timestamp() * 1_000), max(stored.values(), default=-1)
     opens = pl.col("ts").dt.epoch("ms")
     candles, waiting = without_strays(given, stored, bar, now)
-    front = max([before, *candles["ts"].dt.epoch("ms").to_list()])
+    front = max(before, _last(candles))
     if front > before:  # candles go on; what waits further on, and alone, was a stray
         candles = pl.concat([candles, again.filter(opens <= front)])
         waiting = pl.concat([waiting, again.filter((opens > front) & (opens <= front + bar))])
     else:
         candles, waiting = without_strays(pl.concat([given, again]), stored, bar, now)
-        front = max([before, *candles["ts"].dt.epoch("ms").to_list()])
+        front = max(before, _last(candles))
     new = waiting.join(again, on=["symbol", "ts"], how="anti")
     waits = {
         str(symbol): stray_told(symbol, ts, front, bar)
@@ -172,14 +173,12 @@ def _supported(
     return candles, waiting, waits
 
 
-def _stored_rows(
-    store: CandleStore, candles: CandleSource, stored: Mapping[str, int], label: str | None, named: str
-) -> Appended:
+def _stored_rows(store: CandleStore, candles: CandleSource, newest: _Newest, label: str | None, named: str) -> Appended:
     assert isinstance(candles, pl.DataFrame)
     now = _now()
     if label is not None:
         _require_length(candles, length_in_ms(label))
-    late = _behind(candles, stored)
+    late = _behind(candles, newest.among(candles))
     known = _those_stored(store, late, label)
     report = store.append(candles, bar=label, source=named)
     told = Intake({}, _counts(late.join(known, on=["symbol", "ts"], how="anti").unique()), _revised(report))
@@ -229,16 +228,49 @@ def _require_length(candles: pl.DataFrame, bar: int) -> None:
             )
 
 
-def _newest_of(store: CandleStore, label: str | None) -> dict[str, int]:
-    """Open of the newest candle of every symbol; one whose files are damaged is named where it is read."""
-    newest: dict[str, int] = {}
-    for symbol in store.symbols():
-        for held in (label,) if label is not None else store.bars():
-            with suppress(ArtifactError):
-                last = store.last_time(symbol, held)
-                if last is not None:
-                    newest[symbol] = max(newest.get(symbol, 0), round(last.timestamp() * 1_000))
-    return newest
+class _Newest:
+    """Open of the newest candle of symbols before others are stored, each looked up once; milliseconds UTC."""
+
+    def __init__(self, store: CandleStore, label: str | None) -> None:
+        self.store = store
+        self._labels = store.bars() if label is None else [label]
+        self._known: dict[str, int | None] = {}
+
+    def among(self, candles: pl.DataFrame) -> dict[str, int]:
+        """Of the symbols of some candles, as far as any of theirs are stored."""
+        return self._of(candles["symbol"].unique().to_list())
+
+    def of_all(self) -> dict[str, int]:
+        """Of every symbol there is."""
+        return self._of(self.store.symbols())
+
+    def _of(self, symbols: Iterable[str]) -> dict[str, int]:
+        found = {symbol: self._looked_up(symbol) for symbol in symbols}
+        return {symbol: ts for symbol, ts in found.items() if ts is not None}
+
+    def _looked_up(self, symbol: str) -> int | None:
+        if symbol not in self._known:
+            self._known[symbol] = None
+            with suppress(ArtifactError):  # a damaged symbol is named where its candles are read
+                times = [self.store.last_time(symbol, label) for label in self._labels]
+                self._known[symbol] = max((round(one.timestamp() * 1_000) for one in times if one is not None), default=None)
+        return self._known[symbol]
+
+
+def _follows(candles: pl.DataFrame, stored: Mapping[str, int], bar: int) -> bool:
+    """Whether the newest of some candles is that of two symbols, or a bar after another of its own at most."""
+    opens = pl.col("ts").dt.epoch("ms")
+    last = _last(candles)
+    symbols = candles.filter(opens == last)["symbol"].unique().to_list()
+    if len(symbols) != 1:
+        return True
+    own = max(_last(candles.filter(pl.col("symbol") == symbols[0], opens < last)), stored.get(symbols[0], -1))
+    return own >= 0 and last - own <= bar
+
+
+def _last(candles: pl.DataFrame) -> int:
+    """The newest open of some candles, -1 where there are none."""
+    return -1 if candles.is_empty() else int(candles["ts"].dt.epoch("ms").max())  # type: ignore[arg-type]
 
 
 def _behind(candles: pl.DataFrame, newest: Mapping[str, int]) -> pl.DataFrame:
