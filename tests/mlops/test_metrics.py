@@ -55,6 +55,8 @@ def test_everything_can_be_used_and_is_shown_where_it_is_kept(metrics: Metrics) 
         (lambda one: one.set(Metric.TICKS, 1, result="done"), "huracan_ticks is a counter .* used as a gauge"),
         (lambda one: one.add(Metric.FROZEN), "huracan_frozen is a gauge with labels none; it was used as a counter with none"),
         (lambda one: one.add(Metric.TICKS, -1, result="done"), "grow by -1; a counter never falls"),
+        (lambda one: one.add(Metric.TICKS, float("nan"), result="done"), "grow by nan; a counter never falls"),
+        (lambda one: one.set(Metric.FROZEN, "yes"), "huracan_frozen was given 'yes'; a number was expected"),
     ],
 )
 def test_what_is_used_wrongly_is_a_sentence_in_both_cases(metrics: Metrics, use: Any, said: str) -> None:
@@ -128,3 +130,17 @@ def test_a_metric_that_there_is_not_names_the_nearest() -> None:
         metrics.add("huracan_bar")  # type: ignore[arg-type]
     with pytest.raises(UnknownName, match="bogus"):
         metrics.set("bogus", 1.0)  # type: ignore[arg-type]
+
+
+def test_what_is_not_known_is_absent_and_a_label_of_nobody_is_empty() -> None:
+    """A series that reads NaN is one that ``absent()`` in Prometheus does not find; an empty label is no label there."""
+    pytest.importorskip("prometheus_client")
+    metrics = Metrics("btc")
+    metrics.set(Metric.SKILL, float("nan"), symbol="A", regime="calm")
+    metrics.set(Metric.FROZEN, float("nan"))
+    assert "NaN" not in metrics.text()
+    for symbol in ("A", None):
+        metrics.set(Metric.SKILL, 0.5, symbol=symbol, regime="calm")
+    assert 'symbol="A"' in metrics.text() and 'symbol=""' in metrics.text() and "None" not in metrics.text()
+    metrics.set(Metric.SKILL, float("nan"), symbol="A", regime="calm")
+    assert 'symbol="A"' not in metrics.text() and 'symbol=""' in metrics.text()

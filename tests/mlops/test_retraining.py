@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from huracan.errors import DataError
@@ -458,3 +459,18 @@ def test_evidence_of_several_names_and_one_that_is_in_no_list_are_refused() -> N
         RetrainPolicy().decide([*seen(KIND.SKILL_FALL), other], history(looks=TWICE), tick=NOW)
     with pytest.raises(DataError, match="no list of Evidence"):
         RetrainPolicy().decide(other, history(), tick=NOW)  # type: ignore[arg-type]
+
+
+def test_times_beyond_the_calendar_and_numbers_of_numpy_are_taken() -> None:
+    far = 10**17
+    past = history(looks=TWICE, labelled_until=far + 300 * HOUR)
+    decided = RetrainPolicy().decide(seen(KIND.SKILL_FALL, since=far // HOUR), past, tick=NOW)
+    assert f"{far // HOUR * HOUR:,} ms" in decided.reason
+    quiet = [RetrainPolicy().decide([], history(), tick=tick) for tick in (NOW, np.int64(NOW))]
+    assert quiet[0] == quiet[1]
+
+
+@pytest.mark.parametrize("bar", [3.6e6, True, None, "1h"])
+def test_a_bar_that_is_not_in_whole_milliseconds_is_refused(bar: Any) -> None:
+    with pytest.raises(DataError, match="ms long; whole milliseconds were expected"):
+        PolicyHistory(bar=bar)

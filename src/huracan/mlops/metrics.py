@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from enum import StrEnum
+from math import isnan
 from typing import Any
 
 from huracan.errors import ConfigError, DataError, DependencyMissing, nearest_name
@@ -68,7 +69,8 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 class Metrics:
     """Counts, gauges and durations of one Mechanic, kept in a registry of its own.
 
-    Without ``prometheus_client`` (extra ``metrics``) everything is taken and nothing is kept.
+    Without ``prometheus_client`` (extra ``metrics``) everything is taken and nothing is kept. A label that is None is an empty
+    one, which Prometheus takes for none.
 
     Parameters
     ----------
@@ -97,27 +99,39 @@ class Metrics:
         """Whether anything is kept: ``prometheus_client`` is installed."""
         return self._client is not None
 
-    def add(self, metric: Metric, amount: float = 1, **labels: str) -> None:
+    def add(self, metric: Metric, amount: float = 1, **labels: str | None) -> None:
         """Add to a counter.
 
         Raises
         ------
         UnknownName : there is no such metric.
-        DataError : it is no counter, has other labels, or the amount is negative.
+        DataError : it is no counter, has other labels, or the amount is negative or no number.
         """
-        if amount < 0:
+        if not _number(metric, amount) >= 0:
             raise DataError(f"{metric} was to grow by {amount}; a counter never falls.")
         self._of(metric, _COUNTER, labels, lambda one: one.inc(amount))
 
-    def set(self, metric: Metric, value: float, **labels: str) -> None:
-        """Set a gauge.
+    def set(self, metric: Metric, value: float, **labels: str | None) -> None:
+        """Set a gauge. NaN takes it away until it is set again, since what is not known is shown as absent.
 
         Raises
         ------
         UnknownName : there is no such metric.
-        DataError : it is no gauge, or has other labels.
+        DataError : it is no gauge, or has other labels; the value is no number.
+
+        Examples
+        --------
+        >>> metrics = Metrics("btc")
+        >>> metrics.set(Metric.DRIFT_SHARE, 0.25, symbol="BTC")
+        >>> metrics.set(Metric.DRIFT_SHARE, float("nan"), symbol="BTC")
+        >>> "0.25" in metrics.text(), "NaN" in metrics.text()
+        (False, False)
         """
-        self._of(metric, _GAUGE, labels, lambda one: one.set(value))
+        number = _number(metric, value)
+        if isnan(number):
+            self._of(metric, _GAUGE, labels, None)
+        else:
+            self._of(metric, _GAUGE, labels, lambda one: one.set(number))
 
     @contextmanager
     def stage(self, stage: str) -> Iterator[None]:
@@ -162,7 +176,8 @@ class Metrics:
             self._server.server_close()
             self._server = None
 
-    def _of(self, metric: Metric, kind: str, labels: Mapping[str, str], act: Any) -> None:
+    def _of(self, metric: Metric, kind: str, labels: Mapping[str, str | None], act: Callable[[Any], None] | None) -> None:
+        """Do something to what is kept under labels, or take it away."""
         if metric not in _ALL:
             raise nearest_name(str(metric), map(str, Metric), kind="metric")
         metric = Metric(metric)
@@ -179,7 +194,19 @@ class Metrics:
             made = getattr(self._client, is_a)
             more = {"buckets": _SECONDS} if is_a == _HISTOGRAM else {}
             self._kept[metric] = made(str(metric), what, ("name", *names), registry=self._registry, **more)
-        act(self._kept[metric].labels(name=self.name, **labels))
+        values = {"name": self.name, **{label: "" if value is None else str(value) for label, value in labels.items()}}
+        if act is not None:
+            act(self._kept[metric].labels(**values))
+        else:
+            with suppress(KeyError):  # nothing was kept
+                self._kept[metric].remove(*(values[label] for label in ("name", *names)))
+
+
+def _number(metric: Metric, value: float) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise DataError(f"{metric} was given {value!r}; a number was expected.") from None
 
 
 def _client() -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from numbers import Integral
 
 from huracan.errors import DataError
 from huracan.mlops.evidence import Evidence, EvidenceKind
@@ -13,12 +14,15 @@ __all__ = ["PolicyHistory", "looks_in_a_row", "time_text"]
 
 
 def time_text(moment: int) -> str:
-    """Milliseconds UTC as sentences write a time.
+    """Milliseconds UTC as sentences write a time, beyond the calendar by their number.
 
-    >>> time_text(1_760_000_000_000)
-    '2025-10-09 08:53'
+    >>> time_text(1_760_000_000_000), time_text(10**17)
+    ('2025-10-09 08:53', '100,000,000,000,000,000 ms')
     """
-    return datetime.fromtimestamp(moment / 1000, UTC).strftime("%Y-%m-%d %H:%M")
+    try:
+        return datetime.fromtimestamp(moment / 1000, UTC).strftime("%Y-%m-%d %H:%M")
+    except (OSError, OverflowError, ValueError):
+        return f"{moment:,} ms"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +46,7 @@ class PolicyHistory:
 
     Raises
     ------
-    DataError : the bar has no length.
+    DataError : the bar has no length, or one that is not in whole milliseconds.
 
     Examples
     --------
@@ -65,6 +69,8 @@ class PolicyHistory:
     written: Callable[[int], str] = time_text
 
     def __post_init__(self) -> None:
+        if isinstance(self.bar, bool) or not isinstance(self.bar, Integral):
+            raise DataError(f"a bar is {self.bar!r} ms long; whole milliseconds were expected.")
         if self.bar <= 0:
             raise DataError(f"a bar is {self.bar} ms long; a length above 0 was expected.")
 

@@ -3,62 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields, replace
-from enum import StrEnum
-from typing import Any, Literal, NoReturn, get_args
+from dataclasses import dataclass, replace
+from numbers import Integral
+from typing import Literal, get_args
 
 from huracan.errors import DataError
 from huracan.mlops.evidence import Evidence, EvidenceKind
 from huracan.mlops.policy_history import PolicyHistory
+from huracan.mlops.retrain_decision import Decision, RetrainDecision
 
-__all__ = ["DataDriftUse", "Decision", "RetrainDecision", "RetrainPolicy"]
+__all__ = ["DataDriftUse", "RetrainPolicy"]
 
 DataDriftUse = Literal["never", "with_prediction", "alone"]
 
 _DATA = (EvidenceKind.DATA, EvidenceKind.JOINT)
-
-
-class Decision(StrEnum):
-    """What is to be done: nothing, nothing yet, train the champion further, train anew."""
-
-    KEEP = "keep"
-    WAIT = "wait"
-    RETRAIN_WARM = "retrain_warm"
-    RETRAIN_FULL = "retrain_full"
-
-
-@dataclass(frozen=True)
-class RetrainDecision:
-    """What :class:`RetrainPolicy` answered.
-
-    Attributes
-    ----------
-    decision : what to do. reason : why, in a sentence.
-    evidence : ids of what it rests on. blocked_by : what a retraining waits for: ``challenger``, ``persistence``,
-        ``cool_down``, ``new_rows``, ``budget``.
-    train_from : rows before this time are of another market and are left out; ``None`` to use all. next_look : earliest tick
-        at which the answer can be another. Both milliseconds UTC.
-    """
-
-    decision: Decision
-    reason: str
-    evidence: tuple[str, ...] = ()
-    blocked_by: tuple[str, ...] = ()
-    train_from: int | None = None
-    next_look: int = 0
-
-    @property
-    def retrains(self) -> bool:
-        """Whether a retraining is asked for now."""
-        return self.decision in (Decision.RETRAIN_WARM, Decision.RETRAIN_FULL)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything as plain values."""
-        plain = {one.name: getattr(self, one.name) for one in fields(self)}
-        return {**plain, "decision": str(self.decision), "evidence": list(self.evidence), "blocked_by": list(self.blocked_by)}
-
-    def __bool__(self) -> NoReturn:
-        raise TypeError(f"a decision on retraining is no bare yes or no; read .decision ('{self.decision}') and .reason.")
 
 
 @dataclass(frozen=True)
@@ -151,8 +109,9 @@ class RetrainPolicy:
         ------
         DataError : the tick is no whole number, or something else than evidence of one name was given.
         """
-        if isinstance(tick, bool) or not isinstance(tick, int):
+        if isinstance(tick, bool) or not isinstance(tick, Integral):
             raise DataError(f"the tick is {tick!r}; whole milliseconds UTC were expected.")
+        tick = int(tick)
         if not isinstance(evidence, Sequence) or not all(isinstance(one, Evidence) for one in evidence):
             raise DataError("evidence is no list of Evidence; what a monitor's or report's evidence() gives was expected.")
         if len(names := sorted({one.name for one in evidence})) > 1:

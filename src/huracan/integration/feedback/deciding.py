@@ -30,7 +30,7 @@ from huracan.market.schema import written_time
 from huracan.mlops.alerts import AlertLevel
 from huracan.mlops.evidence import Evidence, EvidenceKind
 from huracan.mlops.policy_history import PolicyHistory
-from huracan.mlops.retraining import Decision, RetrainDecision
+from huracan.mlops.retrain_decision import Decision, RetrainDecision
 from huracan.registry.scopes import ALL, Scope
 from huracan.serving.served import Served
 from huracan.storage.feedback_tables import live_predictions

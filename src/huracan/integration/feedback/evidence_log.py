@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from huracan.mlops.evidence import Evidence, EvidenceKind
-from huracan.mlops.retraining import Decision, RetrainDecision
+from huracan.mlops.retrain_decision import Decision, RetrainDecision
 from huracan.registry.scopes import Scope
 from huracan.registry.statements import Statement, parsed
 from huracan.storage.feedback_tables import drift_evidence, policy_decisions
