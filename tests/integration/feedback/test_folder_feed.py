@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from tests.integration.feedback.living import HOUR, SmallRun, alive, turn
 
+from huracan.integration.feedback.content_hash import content_digests
 from huracan.integration.feedback.folder_feed import FolderFeed
 from huracan.integration.feedback.read_files import ReadFiles
 from huracan.market import simulate_market
@@ -137,11 +140,8 @@ def test_killed_between_storing_and_knowing_it_reads_again_and_nothing_changes(
     FolderFeed(folder, tmp_path / "c").look()
     put(corrected(candles), folder / "0.parquet")
 
-    def killed(*_: Any) -> None:
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patch:
-        patch.setattr(ReadFiles, "keep", killed)
+        patch.setattr(ReadFiles, "keep", _killed)
         with pytest.raises(KeyboardInterrupt):
             FolderFeed(folder, tmp_path / "c").look()
     feed = FolderFeed(folder, tmp_path / "c")
@@ -208,15 +208,87 @@ def test_a_first_line_that_is_being_written_is_no_candle_yet(tmp_path: Path) -> 
     assert "has no line end" in FolderFeed(folder, tmp_path / "c").look()["c.csv"]
 
 
-def test_a_life_with_a_correction_goes_on_after_a_restart(champion: SmallRun, tmp_path: Path) -> None:
-    folder, ts = tmp_path / "in", pl.col("ts").dt.epoch("ms")
-    folder.mkdir()
-    fix = champion.candles.filter((ts == champion.end_of_training - 9 * HOUR) & (pl.col("symbol") == ONE))
-    reports = []
-    for bars in range(4):  # a process each
-        put(champion.candles.filter(ts < champion.end_of_training + bars * HOUR), folder / "2024.parquet")
-        if bars == 1:
-            put(fix.with_columns(close=pl.col("low")), folder / "0-fix.parquet")
-        reports.append(turn(alive(champion, tmp_path / "home", source=FolderFeed(folder, tmp_path / "c")), champion, bars))
-    assert [dict(report.revised) for report in reports] == [{}, {ONE: 1}, {}, {}]
+class Death(BaseException):
+    """The process is gone; nothing of it may be caught."""
+
+
+def _lived(run: SmallRun, home: Path, monkeypatch: pytest.MonkeyPatch, *, killed: bool) -> tuple[list[Any], dict[str, str]]:
+    """Four turns with two corrections, a process each; with ``killed`` dead around every file that storing candles writes."""
+    folder, ts = home / "in", pl.col("ts").dt.epoch("ms")
+    folder.mkdir(parents=True)
+    fix = run.candles.filter((ts == run.end_of_training - 9 * HOUR) & (pl.col("symbol") == ONE))
+    renamed, reports, deaths = os.replace, [], 0
+    for bars in range(4):
+        put(run.candles.filter(ts < run.end_of_training + bars * HOUR), folder / "2024.parquet", written=1_700_000_000 + bars)
+        if bars in (1, 2):
+            name, close = (None, "0-fix.parquet", "zz-fix.parquet")[bars], (None, "low", "high")[bars]
+            put(fix.with_columns(close=pl.col(str(close))), folder / str(name), written=1_700_000_010 + bars)
+        for point in range(100 if killed else 1):
+            count = iter(range(100))
+
+            def replace(aside: Any, path: Any, count: Any = count, point: int = point, **told: Any) -> None:
+                if killed and "candles" in Path(path).parts and next(count) == point // 2:
+                    if point % 2:
+                        renamed(aside, path, **told)
+                    raise Death
+                renamed(aside, path, **told)
+
+            monkeypatch.setattr(os, "replace", replace)
+            try:
+                reports.append(turn(alive(run, home / "home", source=FolderFeed(folder, home / "candles")), run, bars))
+                break
+            except Death:
+                deaths += 1
+    assert deaths >= 12 * killed
+    return reports, content_digests(alive(run, home / "home").works.database, home / "home" / "outbox")
+
+
+def test_a_life_with_corrections_goes_on_after_restarts_and_deaths(
+    champion: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reports, digests = _lived(champion, tmp_path / "a", monkeypatch, killed=False)
+    assert [dict(report.revised) for report in reports] == [{}, {ONE: 1}, {ONE: 1}, {}]
     assert [report.predictions > 0 for report in reports] == [True] * 4
+    again, same = _lived(champion, tmp_path / "b", monkeypatch, killed=True)
+    assert [dict(report.revised) for report in again] == [dict(report.revised) for report in reports]
+    assert same == digests
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_any_life_ends_with_what_was_said_last_of_each_bar(
+    candles: pl.DataFrame, tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files that appear, grow, are corrected and renamed, between looks, restarts and kills; the oracle is a dictionary."""
+    rng = np.random.default_rng(seed)
+    folder, store = tmp_path / "in", tmp_path / "c"
+    folder.mkdir()
+    of_file: dict[str, dict[tuple[str, Any], float]] = {}
+    truth: dict[tuple[str, Any], float] = {}
+    feed, written = FolderFeed(folder, store), 1_700_000_000
+    for _ in range(10):
+        for name in rng.choice(["a.csv", "b.parquet", "c.csv"], size=rng.integers(1, 3), replace=False):
+            written += 1
+            first = int(rng.integers(0, 40))
+            rows = candles.slice(first, 20).with_columns(volume=pl.lit(float(rng.integers(1, 4))))
+            before = pl.DataFrame() if name not in of_file else pl.read_parquet(tmp_path / f"{name}.kept")
+            if before.height and rng.random() < 0.7:  # it says again what it said, and something beside
+                rows = pl.concat([rows, before.join(rows, on=["symbol", "ts"], how="anti").select(rows.columns)])
+            rows = rows.sort("symbol", "ts")
+            rows.write_parquet(tmp_path / f"{name}.kept")
+            put(rows, folder / name, written=written)
+            said = {(symbol, ts): volume for symbol, ts, volume in rows.select("symbol", "ts", "volume").iter_rows()}
+            truth |= {key: volume for key, volume in said.items() if of_file.get(name, {}).get(key) != volume}
+            of_file[name] = said
+        if rng.random() < 0.3:
+            with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+                patch.setattr(ReadFiles, "keep", _killed)
+                FolderFeed(folder, store).look()
+        if rng.random() < 0.5:
+            feed = FolderFeed(folder, store)
+        assert feed.look() == {}
+        there = feed.bars(0, 2**42).select("symbol", "ts", "volume")
+        assert {(symbol, ts): volume for symbol, ts, volume in there.iter_rows()} == truth
+
+
+def _killed(*_: Any) -> None:
+    raise KeyboardInterrupt
