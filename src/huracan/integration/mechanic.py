@@ -68,8 +68,9 @@ STAGES: tuple[tuple[str, Callable[[Turn], Write | None]], ...] = (
 )
 """What a turn does, in this order. A stage looks at what is kept, and gives what is to be kept together with its number."""
 
-_MOST_BARS = 1_440
-"""Bars that one turn takes at most; a longer absence is worked off in several."""
+_MOST_BARS = 1_441
+"""Bars that one turn takes at most; a longer absence is worked off in several. By this distance those are known: turns are no
+such time apart otherwise, as they may be a day of minutes."""
 
 
 class Mechanic:
@@ -339,9 +340,9 @@ class Mechanic:
         bar, every = self.works.feed.bar, self._every
         if every is None:
             before = ticks_before(self.works.database, self.name, tick // bar * bar)
-            every = max(milliseconds(self.pipeline.config.mechanic.every), moments.rhythm(before, bar))
+            every = max(milliseconds(self.pipeline.config.mechanic.every), moments.rhythm(before, bar, _MOST_BARS * bar))
         within = moments.in_time_within(self.pipeline.config, bar, every)
-        turn = Turn(self.works, row, in_time_from=max(said, tick) - within)
+        turn = Turn(self.works, row, in_time_from=max(said, tick) - within, catches_up=tick + bar <= said)
         for number, (name, do) in enumerate(STAGES, 1):
             if row.stage >= number:
                 continue

@@ -157,6 +157,17 @@ def test_that_most_is_late_turn_after_turn_is_an_alert_that_names_the_settings(c
     assert "mechanic.every (1h)" in alerts[3][0] and "mechanic.wait_for_bars (2m)" in alerts[3][0]
 
 
+def test_one_absence_is_no_rhythm_however_many_turns_it_takes(
+    champion: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huracan.integration.mechanic._MOST_BARS", 24)
+    mechanic = alive(champion, tmp_path / "home", mechanic={"every": "1h"})
+    for bars in (0, 1, 2, 200, 201):
+        turn(mechanic, champion, bars)
+        assert mechanic.status().alerts == []
+    assert rows(mechanic, ROLES) == [("champion", 2 * 5), ("late", 2 * 197)]
+
+
 def test_candles_symbol_by_symbol_at_one_moment_are_all_answered_then(champion: SmallRun, tmp_path: Path) -> None:
     mechanic = alive(champion, tmp_path / "home", source=StoreFeed(tmp_path / "candles"))
     ts = pl.col("ts").dt.epoch("ms")

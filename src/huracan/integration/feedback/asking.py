@@ -74,7 +74,7 @@ def ask_versions(turn: Turn) -> Write:
         if (why := cleaned_otherwise(lineup.served[version], works.config.cleaning))
     }
     refused = {symbol: (AlertLevel.WARNING, f"{symbol}: {why}") for symbol, why in turn.features.refused.items()}
-    counted = now_late(state, np.array([row[_ROLE] == LATE for row in rows], bool))
+    counted = now_late(state, np.array([row[_ROLE] == LATE for row in rows], bool), catches_up=turn.catches_up)
     kept_anew: dict[str, Any] = {} if counted == state.get(LATENESS, []) else {LATENESS: counted}
     late = why_late(counted, works.config)
     cursor = dict(sorted({**kept, **{symbol: max(after[symbol], ts) for symbol, ts in newest.items()}}.items()))

@@ -19,12 +19,13 @@ _TURNS = 3
 """Turns one after the other that have to be late before it is an alert: after one absence it is one."""
 
 
-def now_late(state: Mapping[str, Any], late: NDArray[np.bool_]) -> list[list[int]]:
+def now_late(state: Mapping[str, Any], late: NDArray[np.bool_], *, catches_up: bool = False) -> list[list[int]]:
     """``[late, all]`` of the newest turns that answered, this one included.
 
     Parameters
     ----------
-    state : as it is kept. late : of each answer of this turn, whether it is.
+    state : as it is kept. late : of each answer of this turn, whether it is. catches_up : whether it is one of several that
+        work one absence off; where it is late it is not counted then, but the last of them is.
 
     Examples
     --------
@@ -32,7 +33,8 @@ def now_late(state: Mapping[str, Any], late: NDArray[np.bool_]) -> list[list[int
     [[0, 2], [4, 6], [2, 2]]
     """
     before: list[list[int]] = state.get(LATENESS, [])
-    return [*before, [int(late.sum()), len(late)]][-_TURNS:] if len(late) else before
+    counts = len(late) and not (catches_up and late.any())
+    return [*before, [int(late.sum()), len(late)]][-_TURNS:] if counts else before
 
 
 def why_late(turns: list[list[int]], config: HuracanConfig) -> dict[str, tuple[AlertLevel, str]]:

@@ -57,23 +57,34 @@ def in_time_within(config: HuracanConfig, bar: int, every: int) -> int:
     return max(every - bar, 0) + milliseconds(settings.delay) + milliseconds(settings.wait_for_bars)
 
 
-def rhythm(ticks: Iterable[int], bar: int) -> int:
+def rhythm(ticks: Iterable[int], bar: int, most: int) -> int:
     """How far turns are apart as a rule, out of what the newest ones were about, milliseconds; 0 where too few were.
 
     It is the shortest of their three newest distances, and two are needed: after an absence what was usual before is still the
-    rule. Turns about the same bars are one. It is made of the turns' own moments alone, so that it is the same in a replay, and
-    whoever was killed.
+    rule. Turns about the same bars are one, and so is an absence that is worked off in several. It is made of the turns' own
+    moments alone, so that it is the same in a replay, and whoever was killed.
+
+    Parameters
+    ----------
+    ticks : what turns were about, in any order. bar : length of a bar. most : of a turn, by which an absence is cut up (see
+        :func:`slices`). All in milliseconds.
 
     Examples
     --------
     >>> hour = 3_600_000
     >>> six_hourly = [0, 6 * hour, 12 * hour, 12 * hour + 1]
-    >>> rhythm(six_hourly, hour) // hour, rhythm([*six_hourly, 80 * hour], hour) // hour, rhythm([0, 80 * hour], hour)
-    (6, 6, 0)
+    >>> absent = [12 * hour + n * 50 * hour for n in (1, 2, 3)]
+    >>> [rhythm(ticks, hour, 50 * hour) // hour for ticks in (six_hourly, [*six_hourly, *absent], [0, 40 * hour])]
+    [6, 6, 0]
     """
-    moments = sorted({tick // bar for tick in ticks})
-    apart = [later - earlier for earlier, later in pairwise(moments)][-_DISTANCES:]
-    return min(apart) * bar if len(apart) >= 2 else 0
+    apart, so_far = [], 0
+    for earlier, later in pairwise(sorted({tick // bar for tick in ticks})):
+        so_far += later - earlier
+        if (later - earlier) * bar != most:
+            apart.append(so_far)
+            so_far = 0
+    newest = apart[-_DISTANCES:]
+    return min(newest) * bar if len(newest) >= 2 else 0
 
 
 def pauses(first: int, in_all: int) -> list[int]:

@@ -107,10 +107,11 @@ class Turn:
     Parameters
     ----------
     in_time_from : bars that closed before this moment are answered too late to act on, milliseconds UTC.
+    catches_up : whether bars have closed since its moment, so that other turns follow at once.
     """
 
-    def __init__(self, works: Works, row: OpenTick, in_time_from: int = 0) -> None:
-        self.works, self.row, self.in_time_from = works, row, in_time_from
+    def __init__(self, works: Works, row: OpenTick, in_time_from: int = 0, *, catches_up: bool = False) -> None:
+        self.works, self.row, self.in_time_from, self.catches_up = works, row, in_time_from, catches_up
         self._intake: Intake | None = None
         self._lineup: Lineup | None = None
 
