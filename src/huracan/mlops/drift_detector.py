@@ -25,9 +25,10 @@ from huracan.mlops.honest_tails import FEWEST_COSINES
 from huracan.mlops.joint_drift import JointReference
 from huracan.mlops.ordered_columns import compared_columns, each_by_threads, ordered_columns
 from huracan.mlops.reference import Reference, ReferenceColumn
+from huracan.mlops.same_kinds import in_the_form_of, said_of_kinds
 from huracan.mlops.shared_level import decided
 from huracan.mlops.symbol_shares import SymbolShares
-from huracan.mlops.time_spans import said_of_spans
+from huracan.mlops.window_notes import said_of_window
 from huracan.statistics.multiple_testing import CORRECTIONS, Correction
 from huracan.statistics.sample_checks import check_open_unit
 from huracan.statistics.sample_distance import SampleDistance
@@ -158,6 +159,7 @@ class DriftDetector:
             n_rows=rows.moments.n_rows,
             n_moments=rows.moments.n,
             span=rows.span,
+            steps=rows.steps,
             n_cosines=settings.n_cosines,
             n_thresholds=self.n_thresholds,
             psi_bins=self.psi_bins,
@@ -227,7 +229,7 @@ class DriftDetector:
         if not hasattr(self, "reference_"):
             raise DataError("this DriftDetector has no reference yet; call fit, or make it by from_reference.")
         settings, reference = self._settings(), self.reference_
-        rows = read_rows(current, needed=reference.kinds())
+        rows = in_the_form_of(reference, read_rows(current, needed=reference.kinds()))
         require_same_recipe(reference.recipe_hash, recipe_hash if recipe_hash is not None else rows.recipe_hash)
         require_same_bars(reference.bar_ms, rows.bar_ms)
         symbols, said = common_symbols(reference, rows, any_symbol=any_symbol)
@@ -259,7 +261,7 @@ class DriftDetector:
             assumption=_ASSUMPTIONS[self.dependence],
             span=rows.span,
             min_share=self.min_share,
-            notes=(*said, *self._notes(rows)),
+            notes=(*said, *said_of_window(reference, rows)),
             distributions=pairs,
         )
 
@@ -278,10 +280,7 @@ class DriftDetector:
             if name in missing:
                 return ColumnDrift(name, kinds[name], drifted=True, note="missing in the window"), None
             if name in other_kind:
-                reference = self.reference_.columns[name]
-                empty = isinstance(reference, NumberReference) and reference.missing.share == 1.0
-                known = "no value at all" if empty else f"a {kinds[name]}"
-                note = f"{known} in the reference and a {rows.kind(name)} in the window"
+                note = said_of_kinds(self.reference_.columns[name], rows.columns[name])
                 return ColumnDrift(name, kinds[name], drifted=True, note=note), None
             return self._test(name, name, rows, settings, windows.get(name), apart.get(name))
 
@@ -332,17 +331,6 @@ class DriftDetector:
             return p_value is not None and p_value > _ALIKE
 
         return perhaps_renamed(match.missing, match.new, alike)
-
-    def _notes(self, rows: DriftRows) -> list[str]:
-        notes = []
-        if rows.moments.n > self.reference_.n_moments:
-            notes.append(
-                f"the window ({rows.moments.n:,} moments) is longer than the reference ({self.reference_.n_moments:,}), "
-                "whose memory is less certain"
-            )
-        if (said := said_of_spans(self.reference_.span, rows.span)) is not None:
-            notes.append(said)
-        return notes
 
     def _settings(self) -> TestSettings:
         check_open_unit(self.alpha, "alpha")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 from huracan.dataset import TimeSource, TrainingSet
 from huracan.errors import DataError, nearest_name
 from huracan.mlops.drift_report import ColumnKind
+from huracan.mlops.row_times import as_times, steps_of
+from huracan.mlops.time_steps import TimeSteps
 from huracan.statistics.moments import Moments
 
 __all__ = ["KEYS", "DriftRows", "as_polars", "read_rows"]
@@ -22,6 +25,9 @@ KEYS = ("symbol", "ts", "segment")
 """Columns that say whose row it is and when; never tested."""
 
 _FLOATS = (np.float32, np.float64)
+_WIDE = (pl.Int64, pl.UInt64, pl.Int128)
+_EXACT = 2**53
+"""Up to here every whole number is a float."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +41,8 @@ class DriftRows:
     recipe_hash : of the recipe the columns were made by, where it is known. bar_ms : length of the bars that the rows were made
         of, in milliseconds, where they were made of candles. symbols : whose rows these are, sorted, where it is said.
     codes : (rows,) number of each row's symbol; None where there are no two.
+    steps : how far apart they are, where they have times and come evenly.
+    rounded : columns of whole numbers that floats do not tell apart, and up to what difference.
     """
 
     columns: Mapping[str, NDArray[np.floating] | pl.Series]
@@ -44,6 +52,8 @@ class DriftRows:
     bar_ms: int | None = None
     symbols: tuple[str, ...] = ()
     codes: NDArray[np.intp] | None = None
+    steps: TimeSteps | None = None
+    rounded: Mapping[str, int] = field(default_factory=dict)
 
     def kind(self, name: str) -> ColumnKind:
         """Whether a column holds numbers or categories."""
@@ -105,7 +115,8 @@ def read_rows(
         dated = len(X) and X.time_source is not TimeSource.ROW_ORDER
         span = (str(times[0]), str(times[-1])) if dated else None
         bar = int(X.bar_length.astype("m8[ms]").astype(np.int64)) if X.time_source is TimeSource.CANDLES else None
-        return DriftRows(named, Moments.of(times), span, X.recipe_hash, bar, *_symbols(X))
+        steps = steps_of(pl.Series(times)) if dated else None
+        return DriftRows(named, Moments.of(times), span, X.recipe_hash, bar, *_symbols(X), steps)
     if isinstance(X, np.ndarray) and X.dtype.names is None:
         return _of_matrix(X, columns, what)
     if isinstance(X, Mapping) and _are_floats(X):
@@ -166,7 +177,9 @@ def _of_frame(
     frame: pl.DataFrame, columns: Sequence[str] | None, needed: Mapping[str, ColumnKind] | None, what: str
 ) -> DriftRows:
     _require_known(columns, tuple(frame.columns))
-    order, moments, span = _in_time(frame, what)
+    if "ts" in frame.columns:
+        frame = frame.with_columns(as_times(frame["ts"], what))
+    order, moments, span, steps = _in_time(frame, what)
     named: dict[str, NDArray[np.floating] | pl.Series] = {}
     for name in frame.columns:
         if (columns is None and name in KEYS) or (columns is not None and name not in columns):
@@ -176,10 +189,13 @@ def _of_frame(
         else:
             values = _column(frame[name], needed is None or name in needed, what)
         named[name] = values if order is None else values[order]
+    rounded = {name: apart for name in named if (apart := _rounded(frame[name])) is not None}
+    rows = DriftRows(named, moments, span, steps=steps, rounded=rounded)
     if "symbol" not in frame.columns:
-        return DriftRows(named, moments, span)
+        return rows
     whose = frame["symbol"].cast(pl.String)
-    return DriftRows(named, moments, span, None, None, *_coded(whose if order is None else whose[order]))
+    symbols, codes = _coded(whose if order is None else whose[order])
+    return replace(rows, symbols=symbols, codes=codes)
 
 
 def _symbols(rows: TrainingSet) -> tuple[tuple[str, ...], NDArray[np.intp] | None]:
@@ -202,15 +218,17 @@ def _coded(whose: pl.Series) -> tuple[tuple[str, ...], NDArray[np.intp] | None]:
     return tuple(names), codes
 
 
-def _in_time(frame: pl.DataFrame, what: str) -> tuple[NDArray[np.intp] | None, Moments, tuple[str, str] | None]:
-    """The order that puts rows by time, None where they are; their moments; the first and last time."""
+def _in_time(
+    frame: pl.DataFrame, what: str
+) -> tuple[NDArray[np.intp] | None, Moments, tuple[str, str] | None, TimeSteps | None]:
+    """The order that puts rows by time, None where they are; their moments; the first and last time; how far apart they are."""
     if "ts" not in frame.columns:
         if "symbol" in frame.columns and frame["symbol"].n_unique() > 1:
             raise DataError(
                 f"{what} has {frame['symbol'].n_unique()} symbols and no times; a column ts was expected, to know which rows "
                 "are of one moment."
             )
-        return None, Moments.each_row(frame.height), None
+        return None, Moments.each_row(frame.height), None, None
     column = frame["ts"]
     if missing := column.null_count():
         raise DataError(f"{what} has no time (ts) in {missing:,} of {frame.height:,} rows; one in every row was expected.")
@@ -220,12 +238,23 @@ def _in_time(frame: pl.DataFrame, what: str) -> tuple[NDArray[np.intp] | None, M
         order = np.argsort(times, kind="stable")
     span = (str(column.min()), str(column.max())) if frame.height else None
     try:
-        return order, Moments.of(times if order is None else times[order]), span
+        moments = Moments.of(times if order is None else times[order])
     except DataError:
         row = int(np.argmax(times[1:] < times[:-1])) + 1
         raise DataError(
             f"row {row} of {what} is of {column[row]}, before the row above it ({column[row - 1]}); rows go by time."
         ) from None
+    return order, moments, span, steps_of(column if order is None else column[order])
+
+
+def _rounded(values: pl.Series) -> int | None:
+    """Whole numbers nearer than this become one number as floats; None where all stay apart."""
+    if not values.dtype.is_integer() or values.dtype not in _WIDE or values.null_count() == len(values):
+        return None
+    largest = max(abs(int(values.min())), abs(int(values.max())))  # type: ignore[arg-type]
+    if largest <= _EXACT or values.n_unique() == values.cast(pl.Float64).n_unique():
+        return None
+    return int(math.ulp(float(largest)))
 
 
 def _without_values(name: str, n: int, kind: ColumnKind) -> NDArray[np.floating] | pl.Series:

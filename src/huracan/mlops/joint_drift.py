@@ -90,7 +90,9 @@ class JointReference:
         """A window's columns; those of the reference must all be there."""
         lacking = [name for name in self.columns if name not in columns]
         if lacking:
-            return JointDrift(None, False, note=f"column '{lacking[0]}' is missing; all {len(self.columns)} are needed")
+            return JointDrift(
+                None, False, note=f"column '{lacking[0]}' has no numbers here; all {len(self.columns)} are needed"
+            )
         rows, whole = _rows([columns[name] for name in self.columns])
         kept, left_out = moments.kept(whole), int(np.count_nonzero(~whole))
         if kept.n < FEWEST_WINDOW:

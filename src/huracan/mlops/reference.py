@@ -19,6 +19,7 @@ from huracan.mlops.honest_tails import FEWEST_COSINES
 from huracan.mlops.joint_drift import JointReference
 from huracan.mlops.missing_share import MissingShare
 from huracan.mlops.symbol_shares import SymbolShares
+from huracan.mlops.time_steps import TimeSteps
 from huracan.mlops.usual_range import UsualRange
 from huracan.statistics.quantile_indicators import QuantileIndicators
 
@@ -48,7 +49,7 @@ class Reference:
     n_thresholds, psi_bins : as asked. bar_ms : length of the bars it is of, where it was made of candles.
     symbols : whose rows it is of, sorted, where that was said. presence : share of the moments at which each has a row.
     by_symbol : of each column, then of each joint test, what each symbol has; empty where there are no two symbols, or more
-        than a hundred.
+        than a hundred. steps : how far apart its rows are, where they have times and come evenly.
 
     Examples
     --------
@@ -72,6 +73,7 @@ class Reference:
     symbols: tuple[str, ...] = ()
     presence: tuple[float, ...] = ()
     by_symbol: tuple[SymbolShares, ...] = ()
+    steps: TimeSteps | None = None
 
     def kinds(self) -> dict[str, ColumnKind]:
         """Whether each column holds numbers or categories."""
@@ -94,6 +96,7 @@ class Reference:
     def to_bytes(self) -> bytes:
         """As JSON, arrays as base64 of little-endian numbers: what is read back tests to the same bits."""
         told: dict[str, Any] = {"format": _FORMAT} | {name: getattr(self, name) for name in _PLAIN}
+        told["steps"] = None if self.steps is None else self.steps.told()
         told["by_symbol"] = [[_packed(part.shares), _packed(part.missing)] for part in self.by_symbol]
         told["columns"] = [_column_told(column) for column in self.columns.values()]
         told["joint"] = _joint_told(self.joint) if isinstance(self.joint, JointReference) else self.joint
@@ -132,6 +135,7 @@ class Reference:
                 n_thresholds=int(told["n_thresholds"]),
                 psi_bins=int(told["psi_bins"]),
                 bar_ms=None if told.get("bar_ms") is None else int(told["bar_ms"]),
+                steps=TimeSteps.read(told.get("steps")),
                 **_symbols_read(told, len(columns) + len(joint["tests"] if isinstance(joint, dict) else ())),
             )
         except (AttributeError, IndexError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-__all__ = ["Span", "common_span", "said_of_spans"]
+__all__ = ["Span", "common_span", "epoch_unit", "said_of_spans"]
 
 Span = tuple[str, str]
 """First and last time: ISO 8601, UTC where no zone is said, or whole numbers."""
 
 _IN_2001, _IN_2100 = 1_000_000_000, 4_102_444_800
 _UNITS = (1, 1_000, 1_000_000, 1_000_000_000)
+
+
+def epoch_unit(whole: int) -> int | None:
+    """How many of what a whole number counts make a second, where it has the size of a time since 1970 between 2001 and 2100.
+
+    >>> epoch_unit(1_769_904_000), epoch_unit(1_769_904_000_000), epoch_unit(5)
+    (1, 1000, None)
+    """
+    return next((unit for unit in _UNITS if _IN_2001 <= whole / unit < _IN_2100), None)
 
 
 def common_span(one: Span | None, other: Span | None) -> Span | None:
@@ -82,7 +91,7 @@ def _number(text: str) -> tuple[bool, float] | None:
     except ValueError:
         pass
     else:
-        unit = next((unit for unit in _UNITS if _IN_2001 <= whole / unit < _IN_2100), None)
+        unit = epoch_unit(whole)
         return (False, float(whole)) if unit is None else (True, whole / unit)
     try:
         date = datetime.fromisoformat(text)
