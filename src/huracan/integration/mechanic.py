@@ -19,6 +19,7 @@ from huracan.errors import ConfigError, LeaseLost
 from huracan.integration.feedback import moments
 from huracan.integration.feedback.answers import keep_answers
 from huracan.integration.feedback.asking import ask_versions
+from huracan.integration.feedback.candle_files import store_given
 from huracan.integration.feedback.candle_intake import CandleFeed
 from huracan.integration.feedback.clock import Clock, StandingClock, SystemClock
 from huracan.integration.feedback.configured_feed import feed_of, is_simulated
@@ -281,7 +282,7 @@ class Mechanic:
                 f"Mechanic '{self.name}' has a source of its own, in which no candles can be stored; tick() without "
                 "candles was expected, or a Mechanic without a source."
             )
-        return feed.append_news(candles, named="tick").waits
+        return store_given(feed, candles)
 
     def _turn_now(self, stop: Callable[[], bool], *, delay: int = 0, again: bool = False) -> MechanicReport:
         """The turn of the last close before the present, unless the clock is far ahead of all candles."""

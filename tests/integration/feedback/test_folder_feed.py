@@ -14,9 +14,11 @@ import polars as pl
 import pytest
 from tests.integration.feedback.living import HOUR, SmallRun, alive, turn
 
+from huracan.errors import CandleError
 from huracan.integration.feedback.content_hash import content_digests
 from huracan.integration.feedback.folder_feed import FolderFeed
 from huracan.integration.feedback.read_files import ReadFiles
+from huracan.integration.feedback.store_feed import StoreFeed
 from huracan.market import simulate_market
 
 ONE, OTHER = "SIM01-USD", "SIM02-USD"
@@ -206,6 +208,40 @@ def test_a_first_line_that_is_being_written_is_no_candle_yet(tmp_path: Path) -> 
     folder.mkdir()
     (folder / "c.csv").write_text("symbol,ts,op")
     assert "has no line end" in FolderFeed(folder, tmp_path / "c").look()["c.csv"]
+
+
+def test_a_damaged_symbol_of_the_store_stands_against_no_other(candles: pl.DataFrame, tmp_path: Path) -> None:
+    folder, ts = tmp_path / "in", pl.col("ts").dt.epoch("ms")
+    folder.mkdir()
+    put(candles.filter(ts < opens(candles)[50]), folder / "a.parquet")
+    FolderFeed(folder, tmp_path / "c").look()
+    next((tmp_path / "c" / "symbols" / ONE).rglob("*.parquet")).write_bytes(b"torn")
+    put(candles, folder / "a.parquet")
+    taken = FolderFeed(folder, tmp_path / "c").take(opens(candles)[-1] + HOUR)
+    assert taken.newest == {OTHER: opens(candles)[-1]} and "damaged" in taken.refused["a.parquet"]
+
+
+def test_a_file_that_is_given_says_a_thing_once_too(champion: SmallRun, tmp_path: Path) -> None:
+    """As cron gives the same growing file again and again, while its last line may be half written."""
+    ts = pl.col("ts").dt.epoch("ms")
+    growing, fix = tmp_path / "c.csv", tmp_path / "fix.csv"
+    fixed = champion.candles.filter((ts == champion.end_of_training - 9 * HOUR) & (pl.col("symbol") == ONE))
+    fixed = fixed.with_columns(close=pl.col("low"))
+
+    def given(file: Path, bars: int = 0) -> Any:
+        text = champion.candles.filter(ts < champion.end_of_training + bars * HOUR).sort("ts", "symbol").write_csv()
+        file.write_text(text[:-3] if bars == 3 else text) if file == growing else put(fixed, file)
+        return alive(champion, tmp_path / "home", source=StoreFeed(tmp_path / "c")).tick(str(file))
+
+    assert given(growing).predictions == 2
+    given(fix)
+    for bars, answered in ((1, 2), (2, 2), (3, 1), (4, 3)):
+        report = given(growing, bars)
+        assert report.predictions == answered and list(report.refused) == (["c.csv"] if bars == 3 else [])
+    feed, at = StoreFeed(tmp_path / "c"), champion.end_of_training - 9 * HOUR
+    assert feed.bars(at, at, [ONE])["close"].to_list() == fixed["low"].to_list()
+    with pytest.raises(CandleError, match="does not exist"):
+        alive(champion, tmp_path / "home", source=StoreFeed(tmp_path / "c")).tick(tmp_path / "none.csv")
 
 
 class Death(BaseException):

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
-from huracan.errors import CandleError, NotEnoughData
+from huracan.errors import NotEnoughData
+from huracan.integration.feedback.candle_files import CandleFiles
 from huracan.integration.feedback.candle_intake import Intake
-from huracan.integration.feedback.read_files import FileMark, ReadFiles
 from huracan.integration.feedback.store_feed import StoreFeed
-from huracan.integration.feedback.storing_candles import NOTHING_NEW, canonical_rows
-from huracan.market.sources import named_as_table, named_as_text, open_tables, text_table
 from huracan.market.store import CandleStore
 from huracan.preprocessing.cleaning import CleaningPolicy
 
 __all__ = ["FolderFeed"]
-
-_STILL = 60.0
-"""Seconds after which a text file that was not written to is whole, though its last line has no end."""
 
 
 class FolderFeed(StoreFeed):
@@ -65,8 +58,7 @@ class FolderFeed(StoreFeed):
     ) -> None:
         super().__init__(store, bar, symbols, policy)
         self.folder = folder
-        self._files = ReadFiles(self.store.root)
-        self._left: dict[Path, tuple[tuple[int, int], str]] = {}
+        self._files = CandleFiles(folder, self)
 
     @property
     def bar(self) -> int:
@@ -92,8 +84,7 @@ class FolderFeed(StoreFeed):
 
     def take(self, until: int) -> Intake:
         """Store what is new in the folder, then what is closed by ``until``; a file that cannot be read is told by its name."""
-        self._left.clear()  # what was left of files is looked at again, once a turn
-        refused = self.look()
+        refused = self._files.look(again=True)
         taken = super().take(until)
         return Intake(taken.newest, taken.late, taken.revised, {**taken.refused, **refused})
 
@@ -103,78 +94,4 @@ class FolderFeed(StoreFeed):
 
     def look(self) -> dict[str, str]:
         """Store what has changed since the last look; file -> why it could not be, ``*`` where there is no folder."""
-        try:
-            files = sorted(self.folder.iterdir()) if self.folder.is_dir() else [self.folder]
-        except OSError as error:
-            return {"*": f"{self.folder} cannot be read: {error.strerror}."}
-        if files == [self.folder] and not self.folder.exists():
-            return {"*": f"{self.folder} is not there; a folder of files of candles, or one file, was expected."}
-        refused, there = {}, []
-        for file in files:
-            if not named_as_table(file) or file.name.startswith("."):
-                continue
-            if not file.is_file():
-                refused[file.name] = f"{file} is no file that can be read; a file of candles was expected under such a name."
-                continue
-            try:
-                facts = file.stat()
-                there.append((facts.st_mtime_ns, file.name, facts.st_size, file))
-            except OSError as error:  # it went meanwhile, or may not be read
-                refused[file.name] = f"{file} cannot be read: {error.strerror}."
-        for written, name, size, file in sorted(there):
-            if self._files.is_known(file, size, written):
-                continue
-            before = self._left.get(file)
-            if before is None or before[0] != (size, written):
-                before = self._left[file] = (size, written), self._taken(file, size, written)
-            if before[1]:
-                refused[name] = before[1]
-        return refused
-
-    def _taken(self, file: Path, size: int, written: int) -> str:
-        """Why a file could not be taken, or not all of it."""
-        try:
-            return self._take_file(file, size, written)
-        except (CandleError, NotEnoughData) as error:
-            return str(error)
-        except OSError as error:
-            return f"{file} cannot be read: {error.strerror}."
-
-    def _take_file(self, file: Path, size: int, written: int) -> str:
-        """Store what a file says that it did not say before; why not all of it was, in sentences."""
-        text, waits = _whole_lines(file, written) if named_as_text(file) else (None, "")
-        if waits and not text:
-            return waits
-        mark = replace(FileMark.of(file, text), size=size, written=written)  # what it has grown to since comes at the next look
-        if not waits and self._files.is_same(mark):
-            return ""
-        rows = canonical_rows(open_tables(file) if text is None else [text_table(file, text)])
-        news = self._files.news(mark, rows)
-        try:
-            done = self.append_news(news, named=file.name) if news.height else NOTHING_NEW
-        except (CandleError, NotEnoughData) as error:
-            if news.height == rows.height:
-                raise
-            self._tell({", ".join(news["symbol"].unique().sort()): str(error)})  # the rest of the file was taken before
-            return waits
-        if waits or done.told.refused or done.waits:
-            mark = replace(mark, size=-1, written=-1)  # it is looked at again
-        if done.stored.height or not self._files.is_kept(mark):
-            left = news.join(done.stored, on=["symbol", "ts"], how="anti")
-            self._files.keep(mark, rows.join(left, on=["symbol", "ts"], how="anti"))
-        return waits
-
-
-def _is_still(written: int) -> bool:
-    return time.time() - written / 1e9 >= _STILL
-
-
-def _whole_lines(file: Path, written: int) -> tuple[bytes, str]:
-    """What of a text file can be taken now, and why the rest has to wait."""
-    content = file.read_bytes()
-    if content.endswith(b"\n") or _is_still(written):
-        return content, ""
-    return content[: content.rfind(b"\n") + 1], (
-        f"the last line of {file} has no line end, and somebody may be writing it; it is taken once it has one, or when the "
-        "file was not written to for a minute. Files that are renamed into a folder are taken whole."
-    )
+        return self._files.look()

@@ -83,6 +83,10 @@ class ReadFiles:
         mark = self._marks.get(str(file.absolute()))
         return mark is not None and (mark.size, mark.written) == (size, written)
 
+    def is_any(self, file: Path) -> bool:
+        """Whether anything of the file was ever taken."""
+        return str(file.absolute()) in self._marks
+
     def is_kept(self, mark: FileMark) -> bool:
         """Whether just this is kept of the file."""
         return self._marks.get(mark.path) == mark

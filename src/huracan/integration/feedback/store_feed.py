@@ -25,6 +25,9 @@ from huracan.preprocessing.cleaning import CleaningPolicy
 
 __all__ = ["StoreFeed"]
 
+_NEAR = 200
+"""Bars before a moment among which the newest of a symbol is looked for first."""
+
 
 class StoreFeed:
     """The candles of a store, which others fill, or :meth:`append`.
@@ -100,7 +103,7 @@ class StoreFeed:
             if is_supported(ts, others=others, own=own, bar=self.bar, now=now):
                 break
             beside = max(at for at in (own, others) if at is not None)
-            self._tell({symbol: stray_told(symbol, ts, beside, self.bar)})
+            self.tell({symbol: stray_told(symbol, ts, beside, self.bar)})
             newest = {each: at for each, at in {**newest, symbol: own}.items() if at is not None}
         return max(newest.values(), default=None)
 
@@ -118,11 +121,20 @@ class StoreFeed:
         self._waits = {symbol: why for symbol, why in {**self._waits, **done.waits}.items() if symbol in there}
         return done
 
+    @property
+    def waits(self) -> Mapping[str, str]:
+        """Symbol -> why a candle of it waits for others beside it, of those that are not told yet."""
+        return dict(self._waits)
+
+    def tell(self, refused: Mapping[str, str]) -> None:
+        """Have the next take tell it, too."""
+        self._told = Intake({}, refused=refused).with_earlier(self._told)
+
     def take(self, until: int) -> Intake:
         """What is stored and closed by ``until``."""
         last = until - self.bar
         newest = {symbol: ts if ts <= last else self._newest_before(symbol, last) for symbol, ts in self._newest().items()}
-        self._tell(self._waits)
+        self.tell(self._waits)
         told, self._told, self._waits = self._told, Intake({}), {}
         self.revision += 1  # others may have written into the store, too
         return Intake({symbol: ts for symbol, ts in newest.items() if ts is not None}).with_earlier(told)
@@ -151,17 +163,13 @@ class StoreFeed:
                 try:
                     parts.append(self._read([symbol], first, last))
                 except ArtifactError as error:
-                    self._tell({symbol: str(error)})
+                    self.tell({symbol: str(error)})
             return pl.concat(parts) if parts else self._read([], first, last)
 
     def _read(self, symbols: Sequence[str], first: int, last: int) -> pl.DataFrame:
         span = {"start": utc(first), "end": utc(last + 1)}
         rates = bool(symbols_in(self.store.root, FUNDING))
         return self.store.read(symbols, bar=written_length(self.bar), funding=rates, **span)
-
-    def _tell(self, refused: Mapping[str, str]) -> None:
-        """Have the next take tell it, too."""
-        self._told = Intake({}, refused=refused).with_earlier(self._told)
 
     def _names(self) -> list[str]:
         there = self.store.symbols(written_length(self.bar))
@@ -174,7 +182,7 @@ class StoreFeed:
             try:
                 last = self.store.last_time(symbol, label)
             except ArtifactError as error:
-                self._tell({symbol: str(error)})
+                self.tell({symbol: str(error)})
                 continue
             if last is not None:
                 newest[symbol] = round(last.timestamp() * 1_000)
@@ -183,8 +191,11 @@ class StoreFeed:
     def _newest_before(self, symbol: str, last: int) -> int | None:
         label = written_length(self.bar)
         try:
-            opens = self.store.read([symbol], bar=label, end=utc(last + 1))["ts"]
+            for start in (last - _NEAR * self.bar, None):  # of a long history the end is nearly always enough
+                first = None if start is None else utc(start)
+                opens = self.store.read([symbol], bar=label, start=first, end=utc(last + 1))["ts"]
+                if len(opens):
+                    return int(opens.dt.epoch("ms")[-1])
         except ArtifactError as error:
-            self._tell({symbol: str(error)})
-            return None
-        return int(opens.dt.epoch("ms")[-1]) if len(opens) else None
+            self.tell({symbol: str(error)})
+        return None
