@@ -9,6 +9,7 @@ import pytest
 from huracan.config import HuracanConfig, LabelConfig
 from huracan.errors import DataError
 from huracan.integration.feedback.candle_window import FrameWindow
+from huracan.integration.feedback.chunks import Arrays, Chunks, Kind
 from huracan.integration.feedback.feature_feed import FeatureFeed
 from huracan.integration.preparation import labels_of, prepare, read_source
 from huracan.market import simulate_market
@@ -150,6 +151,32 @@ def test_each_chunk_is_computed_once_and_anew_for_other_candles(candles: pl.Data
     window.revision += 1
     feed.at(RECIPE, feed.symbols, int(opens[599]), int(opens[600]), rules=RULES)
     assert len(asked) == 3 * chunks + 3
+
+
+def test_what_nobody_asks_for_any_more_is_forgotten_and_told_the_same_again(candles: pl.DataFrame, opens: np.ndarray) -> None:
+    """A model that is replaced takes what was computed for it along; what is asked for in every chunk is computed once."""
+    computed: list[str] = []
+
+    def kind(name: str) -> Kind:
+        def close(bars: pl.DataFrame) -> Arrays:
+            computed.append(name)
+            return {"close": bars["close"].to_numpy()}
+
+        return Kind((name,), close, lambda n: {"close": np.full(n, np.nan)}, history=2)
+
+    symbols, day = symbols_of(candles), 24
+    chunks = Chunks(FrameWindow(candles, HOUR), symbols, chunk=day * HOUR)
+    gone, stays = kind("gone"), kind("stays")
+    first, until = int(opens[0]), int(opens[day])
+    told = chunks.gathered(gone, symbols, first, until)
+    for n in range(day, 20 * day):
+        chunks.begin()
+        chunks.gathered(stays, symbols, int(opens[n - 1]), int(opens[n]))
+    once = computed.count("gone")
+    assert computed.count("stays") <= 21
+    again = chunks.gathered(gone, symbols, first, until)
+    assert computed.count("gone") > once
+    np.testing.assert_array_equal(again.values["close"], told.values["close"])
 
 
 def test_a_symbol_that_cannot_be_read_is_left_out_with_the_reason(candles: pl.DataFrame, opens: np.ndarray) -> None:

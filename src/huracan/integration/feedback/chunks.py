@@ -71,7 +71,7 @@ class Chunks:
     Parameters
     ----------
     candles : where they come from. symbols : all that are computed together, sorted. chunk : milliseconds, a whole number of
-        bars. kept : chunks remembered of each quantity.
+        bars. kept : chunks remembered of each quantity, and of one that was not asked for in so many newer chunks none.
 
     Attributes
     ----------
@@ -142,6 +142,9 @@ class Chunks:
         part = known.pop(k, None)
         if part is None:
             part = self._computed(kind, k)
+            for key in [key for key, parts in self._parts.items() if parts and max(parts) < k - self._kept]:
+                del self._parts[key]  # of a model that is gone, or a look seldom taken, which needs newer chunks then
+            known = self._parts.setdefault(kind.key, {})
         known[k] = part  # what was used last goes last
         for old in list(known)[: -self._kept]:
             del known[old]
