@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from huracan.errors import DataError
+from huracan.errors import DataError, UnknownName
 from huracan.mlops import Decision, Evidence, EvidenceKind, PolicyHistory, RetrainDecision, RetrainPolicy
 from huracan.mlops.policy_history import looks_in_a_row
 
@@ -474,3 +474,18 @@ def test_times_beyond_the_calendar_and_numbers_of_numpy_are_taken() -> None:
 def test_a_bar_that_is_not_in_whole_milliseconds_is_refused(bar: Any) -> None:
     with pytest.raises(DataError, match="ms long; whole milliseconds were expected"):
         PolicyHistory(bar=bar)
+
+
+@pytest.mark.parametrize("past", [{"looks": None}, {"requests": None}, {"asked_once": "data"}, {"requests": 5}])
+def test_a_past_of_another_form_is_refused_by_name(past: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match=f"{next(iter(past))} is .* was expected"):
+        PolicyHistory(bar=1, **past)
+
+
+def test_evidence_of_a_kind_or_time_that_there_is_not_is_refused() -> None:
+    """A kind with a letter missing would be heard by nobody."""
+    with pytest.raises(UnknownName, match="did you mean 'skill_fall'"):
+        Evidence.of("skil_fall", "the skill of btc fell.", name="btc", tick=NOW)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="seen at None; whole milliseconds"):
+        Evidence.of(KIND.DATA, "it drifted.", name="btc", tick=None)  # type: ignore[arg-type]
+    assert Evidence.of("data", "it drifted.", name="btc", tick=NOW).kind is KIND.DATA  # type: ignore[arg-type]

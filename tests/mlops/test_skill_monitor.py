@@ -252,3 +252,14 @@ def test_what_is_no_payoff_or_no_moment_is_refused_and_nothing_is_taken(payoff: 
         watch.update(payoff, moment=moment)
     assert watch.to_json() == before
     assert watch.update(0.1, moment=1).n == 2
+
+
+def test_settings_may_be_numbers_of_numpy_and_a_promise_is_a_mean_with_its_number() -> None:
+    plain = SkillMonitor(expected=0.25, spread=1.0, run_length=20_000)
+    assert (
+        SkillMonitor(expected=np.float32(0.25), spread=np.float64(1.0), run_length=np.int64(20_000)).to_json()
+        == plain.to_json()
+    )
+    for skill in (0.1, (0.1,), (float("nan"), 100), ("a", 5)):
+        with pytest.raises(DataError, match="a finite mean and the number of moments"):
+            SkillMonitor(expected=0.25, spread=1.0, skill=skill)  # type: ignore[arg-type]

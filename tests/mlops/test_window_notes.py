@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from huracan.errors import DataError
-from huracan.mlops import DriftDetector, Reference
+from huracan.mlops import DriftDetector, Reference, detect_prediction_drift
 from huracan.mlops.drift_rows import read_rows
 
 HOUR = 3_600_000
@@ -140,3 +140,39 @@ def test_objects_that_are_no_times_are_one_sentence(times: list[Any]) -> None:
     detector = DriftDetector().fit({"a": np.arange(float(N))})
     with pytest.raises(DataError, match=r"no time \(ts\) in 100|are objects of"):
         detector.detect(pl.DataFrame({"ts": pl.Series(times, dtype=pl.Object), "a": np.arange(float(M))}))
+
+
+def test_levels_of_a_pandas_index_are_columns() -> None:
+    """A panel that is indexed by symbol and time, symbol after symbol, is the same panel as one with columns."""
+    panel = table(np.repeat(hours(0, N), 2)).with_columns(symbol=pl.Series(["A", "B"] * N)).to_pandas()
+    indexed = panel.sort_values(["symbol", "ts"]).set_index(["symbol", "ts"])
+    mine, theirs = read_rows(indexed), read_rows(panel.sort_values(["ts", "symbol"]))
+    assert mine.moments.n == theirs.moments.n == N and mine.symbols == ("A", "B") and list(mine.columns) == ["a"]
+    np.testing.assert_array_equal(np.asarray(mine.columns["a"]), np.asarray(theirs.columns["a"]))
+    np.testing.assert_array_equal(mine.codes, theirs.codes)
+
+
+def test_what_is_masked_is_missing() -> None:
+    values = np.random.default_rng(0).standard_normal((N, 1))
+    masked = np.ma.masked_array(values, mask=values > 1.0)
+    np.testing.assert_array_equal(read_rows(masked).columns["x0"], np.where(values > 1.0, np.nan, values)[:, 0])
+
+
+def test_epochs_that_came_as_floats_are_whole_numbers_and_one_that_is_none_is_said() -> None:
+    detector = DriftDetector().fit(table(hours(0, N)))
+    (note,) = detector.detect(table(hours(N - M, M).astype(np.float64), 1)).notes
+    assert "overlap in time" in note
+    with pytest.raises(DataError, match=r"no time \(ts\) in 1 of 100 rows"):
+        detector.detect(table(np.where(np.arange(M) == 5, np.nan, hours(N, M)), 1))
+
+
+def test_what_is_no_reference_no_truth_and_no_one_kind_is_one_sentence() -> None:
+    detector = DriftDetector().fit({"a": np.arange(float(N))})
+    with pytest.raises(DataError, match="reference is a DriftDetector; a Reference"):
+        DriftDetector.from_reference(detector)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="reference is a ndarray; a Reference"):
+        detect_prediction_drift(np.zeros(N), np.zeros(M))  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="multivariate is 'no'; True or False"):
+        DriftDetector(multivariate="no").fit({"a": np.arange(float(N))})  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="the window has a column of several kinds"):
+        detector.detect(pd.DataFrame({"a": [1, "a"] * (M // 2)}))

@@ -197,6 +197,9 @@ class DriftDetector:
         ----------
         settings : of the constructor; those that a reference is made by are its own.
         """
+        if not isinstance(reference, Reference):
+            kind = type(reference).__name__
+            raise DataError(f"reference is a {kind}; a Reference, as .reference_ of a fitted detector, was expected.")
         own: dict[str, Any] = {"n_thresholds": reference.n_thresholds, "psi_bins": reference.psi_bins}
         own |= {"n_cosines": reference.n_cosines} if reference.n_cosines else {"dependence": "independent"}
         for name, value in own.items():
@@ -349,6 +352,8 @@ class DriftDetector:
             )
         if not 0.0 <= self.min_share <= 1.0:
             raise DataError(f"min_share is {self.min_share!r}; a share from 0 to 1 was expected.")
+        if not isinstance(self.multivariate, (bool, np.bool_)):
+            raise DataError(f"multivariate is {self.multivariate!r}; True or False was expected.")
         cosines = int(self.n_cosines) if self.dependence == "auto" else 0
         return TestSettings(cosines, int(self.n_thresholds), int(self.psi_bins), float(self.alpha))
 

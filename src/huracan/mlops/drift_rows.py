@@ -117,6 +117,8 @@ def read_rows(
         bar = int(X.bar_length.astype("m8[ms]").astype(np.int64)) if X.time_source is TimeSource.CANDLES else None
         steps = steps_of(pl.Series(times)) if dated else None
         return DriftRows(named, Moments.of(times), span, X.recipe_hash, bar, *_symbols(X), steps)
+    if isinstance(X, np.ma.MaskedArray) and X.dtype.kind in "fiub":
+        X = np.ma.filled(X.astype(np.float64), np.nan)
     if isinstance(X, np.ndarray) and X.dtype.names is None:
         return _of_matrix(X, columns, what)
     if isinstance(X, Mapping) and _are_floats(X):
@@ -146,7 +148,9 @@ def _of_matrix(X: NDArray[Any], columns: Sequence[str] | None, what: str) -> Dri
 
 
 def as_polars(X: Any, what: str) -> pl.DataFrame:
-    """A polars or pandas frame, or a mapping of columns, as a polars frame; times in a pandas index become ``ts``.
+    """A polars or pandas frame, or a mapping of columns, as a polars frame.
+
+    Times in a pandas index become ``ts``, and so do levels of it that are called ``ts``, ``symbol`` or ``segment``.
 
     Raises
     ------
@@ -161,8 +165,13 @@ def as_polars(X: Any, what: str) -> pl.DataFrame:
         twice = next((name for name, times in Counter(names).items() if times > 1), None)
         if twice is not None:
             raise DataError(f"{what} has {names.count(twice)} columns named '{twice}'; each name once was expected.")
-        frame = pl.from_pandas(X.rename(columns=str), nan_to_null=False)
-        if "ts" not in names and getattr(getattr(X.index, "dtype", None), "kind", "") == "M":
+        levels = [str(name) for name in X.index.names if str(name) in KEYS and str(name) not in names]
+        try:
+            table = X.reset_index(levels) if levels else X
+            frame = pl.from_pandas(table.rename(columns=str), nan_to_null=False)
+        except (TypeError, ValueError, pl.exceptions.PolarsError) as error:  # pyarrow's are of these
+            raise DataError(f"{what} has a column of several kinds: {error}; one kind a column was expected.") from error
+        if "ts" not in frame.columns and getattr(getattr(X.index, "dtype", None), "kind", "") == "M":
             frame = frame.with_columns(pl.Series("ts", X.index.to_numpy()))
         return frame
     if isinstance(X, Mapping):

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from numbers import Integral
 from typing import Any
+
+from huracan.errors import DataError, nearest_name
 
 __all__ = ["Evidence", "EvidenceKind", "evidence_id"]
 
@@ -77,8 +80,20 @@ class Evidence:
     ) -> Evidence:
         """Evidence under the id that its scope, kind and tick give.
 
+        Raises
+        ------
+        UnknownName : there is no such kind. DataError : the tick is no whole number.
+
+        Examples
+        --------
         >>> Evidence.of(EvidenceKind.AGE, "the model is 91 days old.", name="btc", tick=0).id
         'btc:*:*:age:0'
         """
+        try:
+            kind = EvidenceKind(kind)
+        except ValueError:
+            raise nearest_name(str(kind), map(str, EvidenceKind), kind="kind of evidence") from None
+        if isinstance(tick, bool) or not isinstance(tick, Integral):
+            raise DataError(f"evidence was seen at {tick!r}; whole milliseconds UTC were expected.")
         made = evidence_id(name, symbol, regime, kind, tick)
         return cls(made, kind, name, tick, sentence, symbol=symbol, regime=regime, **rest)

@@ -46,7 +46,7 @@ class PolicyHistory:
 
     Raises
     ------
-    DataError : the bar has no length, or one that is not in whole milliseconds.
+    DataError : the bar has no length, or one that is not in whole milliseconds; what is no list was given for one.
 
     Examples
     --------
@@ -71,6 +71,11 @@ class PolicyHistory:
     def __post_init__(self) -> None:
         if isinstance(self.bar, bool) or not isinstance(self.bar, Integral):
             raise DataError(f"a bar is {self.bar!r} ms long; whole milliseconds were expected.")
+        if not isinstance(self.looks, Mapping):
+            raise DataError(f"looks is {self.looks!r}; how many looks saw each kind of evidence was expected, by kind.")
+        for what, given in (("requests", self.requests), ("asked_once", self.asked_once)):
+            if not isinstance(given, Collection) or isinstance(given, str):
+                raise DataError(f"{what} is {given!r}; a list, which may be empty, was expected.")
         if self.bar <= 0:
             raise DataError(f"a bar is {self.bar} ms long; a length above 0 was expected.")
 

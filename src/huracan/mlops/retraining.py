@@ -94,7 +94,7 @@ class RetrainPolicy:
         smallest = {"persistence": 1, "cool_down_bars": 0, "min_new_rows": 1, "budget": 0, "budget_window_bars": 1}
         for name, least in {**smallest, **({} if self.max_age_bars is None else {"max_age_bars": 1})}.items():
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
                 raise DataError(f"{name} is {value!r}; a whole number of at least {least} was expected.")
 
     def decide(self, evidence: Sequence[Evidence], history: PolicyHistory, *, tick: int) -> RetrainDecision:

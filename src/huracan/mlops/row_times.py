@@ -16,6 +16,8 @@ _MS_OF_SECOND = 1_000
 def as_times(column: pl.Series, what: str) -> pl.Series:
     """Objects (``datetime``, ``pandas.Timestamp``, ``date``, whole numbers) as a column of times; other columns as they are.
 
+    Whole numbers that came as floats, as those of a column with a gap do in pandas, are whole numbers, NaN is no time.
+
     Raises
     ------
     DataError : objects that are no times, or not of one kind; ``what`` is how the sentence calls the table.
@@ -26,6 +28,10 @@ def as_times(column: pl.Series, what: str) -> pl.Series:
     >>> as_times(pl.Series("ts", [datetime(2026, 1, 1)], dtype=pl.Object), "the window").dtype
     Datetime(time_unit='us', time_zone=None)
     """
+    if column.dtype.is_float():
+        given = column.fill_nan(None)
+        whole = given.cast(pl.Int64, strict=False)
+        return whole if (whole == given).all() and whole.null_count() == given.null_count() else given
     if column.dtype != pl.Object:
         return column
     values = [None if value is None or value != value else value for value in column]  # NaT is not itself

@@ -105,10 +105,15 @@ class SkillMonitor:
             ("spread", spread, 0.0),
             ("run_length", run_length, 19.99),
         ):
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value <= least:
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, (int, float, np.integer, np.floating))
+                or not math.isfinite(value)
+                or value <= least
+            ):
                 bound = "a finite number" if least == -math.inf else f"a number above {math.floor(least):g}"
                 raise DataError(f"{what} is {value!r}; {bound} was expected.")
-        if skill is not None and not (math.isfinite(skill[0]) and skill[1] >= 1):
+        if skill is not None and not _is_known(skill):
             raise DataError(f"skill is {skill!r}; a finite mean and the number of moments it rests on were expected.")
         #: mean payoff a moment that can be counted on, by what is known now
         self.expected = float(expected)
@@ -276,6 +281,14 @@ class SkillMonitor:
         now = f"since {self.written(self._since)} it is {self._total_since / self._n_since:.3g} over {self._n_since} moments"
         false = f"one such alarm in {self.run_length:.0f} moments is false"
         return f"the skill of {self.name} fell: {self.expected:.3g} a moment was to be expected, {now} ({false})."
+
+
+def _is_known(skill: Any) -> bool:
+    try:
+        mean, n = skill
+        return math.isfinite(mean) and n >= 1
+    except (TypeError, ValueError):
+        return False
 
 
 def alarm_threshold(slack: float, run_length: float) -> float:
