@@ -20,8 +20,8 @@ NOBODY = "nobody"
 """Key under which is kept since when nobody answers, and why; it is null while somebody does."""
 ALERT_AFTER = 3
 """Bars without an answer of anybody after which that is an alert."""
-_DAY = 86_400_000
-"""Milliseconds after which what still holds is an alert again: a first champion may need weeks of bars."""
+_WEEK = 7 * 86_400_000
+"""Milliseconds after which what still holds is an alert again: a first champion may need weeks of bars, and years of days."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def settle_nobody(connection: sa.Connection, alerts: Alerts, found: Nobody | Non
     now = {}
     if found is not None and (bars := (tick - found.since) // bar) >= ALERT_AFTER:
         now["answers"] = (AlertLevel.WARNING, f"nobody has answered for {bars} bars: {found.why}.")
-    settle_alerts(connection, alerts, NOBODY, now, tick=tick, again=_DAY)
+    settle_alerts(connection, alerts, NOBODY, now, tick=tick, again=_WEEK)
 
 
 def why_nobody(database: Database, name: str) -> str:
