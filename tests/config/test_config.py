@@ -49,6 +49,8 @@ def test_profiles_name_every_learner_of_the_catalogue_with_the_catalogues_caps()
         ("profile: quik\n", "profile 'quik' is not among quick, standard, full; did you mean 'quick'?"),
         ("seed: 3\nprofile: quik\n", "line 2: profile 'quik'"),
         ("seed: true\n", "line 1: 'seed' is True"),
+        ("serving:\n  max_age_days: soon\n", "line 2: 'serving.max_age_days' is 'soon': a number of days above 0"),
+        ("serving:\n  max_age_days: true\n", "line 2: 'serving.max_age_days' is True"),
         ("costs:\n  fee_bps: false\n", "line 2: 'costs.fee_bps' is False"),
         ("costs:\n  initial_equity: .inf\n", "line 2: 'costs.initial_equity' is inf: input should be a finite number"),
         ("data:\n  simulation:\n    signal_strength: 4\n", "line 3: 'data.simulation.signal_strength' is 4"),

@@ -163,6 +163,7 @@ def test_candles_before_anything_is_open_are_refused(opened: Opened, later: list
         ({"refresh": "5"}, "refresh is '5'"),
         ({"stale_after": -2.0}, "stale_after is -2.0; a finite number of bars above 0"),
         ({"max_age": timedelta(days=-1)}, "max_age is -86400.0"),
+        ({"max_age": "for ever"}, "max_age is 'for ever'; a length of time, None, or 'auto' was expected"),
         ({"anomaly_share": 1.5}, "anomaly_share is 1.5; a share of usual windows above 0 and up to 1"),
     ],
 )

@@ -6,7 +6,6 @@ import json as json_format
 import os
 import signal
 import sys
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -88,7 +87,7 @@ def predict(
         symbols=names or (),
         bar=bar,
         refresh=serving.refresh_seconds if stream else None,
-        max_age=None if replay or serving.max_age_days is None else timedelta(days=serving.max_age_days),
+        max_age=None if replay else serving.max_age,
         stale_after=None if replay else serving.stale_after_bars,
         anomaly_share=serving.anomaly_share,
         onnx=serving.onnx == "auto",

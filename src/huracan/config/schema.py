@@ -7,8 +7,9 @@ The field descriptions are the documentation: ``docs/configuration.md`` and the 
 from __future__ import annotations
 
 import difflib
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -238,8 +239,10 @@ class RegistryConfig(Section):
 class ServingConfig(Section):
     """How a registered model is served."""
 
-    max_age_days: float | None = Field(
-        30.0, gt=0.0, le=36_500.0, description="Days after its newest label from which a model is vetoed; none for never."
+    max_age_days: Annotated[float, Field(gt=0.0, le=36_500.0)] | Literal["auto"] | None = Field(
+        "auto",
+        description="Days after its newest label from which a model is vetoed; auto is 30, or 720 bars where that is longer; "
+        "none for never.",
     )
     stale_after_bars: float | None = Field(
         2.0, gt=0.0, le=10_000.0, description="Bars after its close from which a candle is vetoed as stale; none for never."
@@ -257,6 +260,22 @@ class ServingConfig(Section):
     onnx: Literal["auto", "never"] = Field(
         "auto", description="Whether models are served by ONNX Runtime where their export was found exact."
     )
+
+    @field_validator("max_age_days", mode="before")
+    @classmethod
+    def _days_or_auto(cls, value: Any) -> Any:
+        if value in (None, "auto") or (isinstance(value, int | float) and 0.0 < value <= 36_500.0):
+            return value
+        raise ValueError("a number of days above 0 and up to 36,500, auto or none was expected")
+
+    @property
+    def max_age(self) -> timedelta | Literal["auto"] | None:
+        """``max_age_days`` as serving takes it.
+
+        >>> ServingConfig().max_age, ServingConfig(max_age_days=7).max_age, ServingConfig(max_age_days=None).max_age
+        ('auto', datetime.timedelta(days=7), None)
+        """
+        return timedelta(days=self.max_age_days) if isinstance(self.max_age_days, float) else self.max_age_days
 
 
 class LoggingConfig(Section):

@@ -19,7 +19,7 @@ from huracan.model_registry import ModelRegistry
 from huracan.preprocessing.candle_checks import as_candles
 from huracan.preprocessing.online_candles import as_mapping, candle_rows
 from huracan.registry.scopes import Scope
-from huracan.serving.arguments import milliseconds_by, no_candles, require_label, require_limits
+from huracan.serving.arguments import MaxAge, milliseconds_by, no_candles, require_label, require_limits
 from huracan.serving.champion_frames import answer_by_route
 from huracan.serving.hot_swap import Patience, Watcher
 from huracan.serving.lanes import Lanes, Said
@@ -113,7 +113,7 @@ class Champions:
         symbols: Iterable[str] = (),
         bar: str | timedelta | None = None,
         refresh: float | None = 5.0,
-        max_age: timedelta | None = timedelta(days=30),
+        max_age: MaxAge = "auto",
         stale_after: float | None = 2.0,
         anomaly_share: float = 0.001,
         onnx: bool = True,

@@ -15,7 +15,7 @@ from huracan.market import CandleSource
 from huracan.model_registry import ModelRegistry
 from huracan.preprocessing.candle_checks import as_candles
 from huracan.registry.records import ModelVersion
-from huracan.serving.arguments import milliseconds_by, no_candles, require_label, require_limits
+from huracan.serving.arguments import MaxAge, milliseconds_by, no_candles, require_label, require_limits
 from huracan.serving.batch import answer_candles, answer_features
 from huracan.serving.going_on import adopt, catch_up, go_on_from, with_late
 from huracan.serving.hot_swap import Patience, Watcher, pointer
@@ -90,7 +90,7 @@ class Predictor:
         bar: str | timedelta | None = None,
         symbols: Iterable[str] = (),
         refresh: float | None = 5.0,
-        max_age: timedelta | None = timedelta(days=30),
+        max_age: MaxAge = "auto",
         stale_after: float | None = 2.0,
         anomaly_share: float = 0.001,
         strict: bool = False,
@@ -108,7 +108,8 @@ class Predictor:
             model's window are enough. None : candles start from nothing.
         bar : length of a bar, where neither history nor the model says. symbols : that may come without history.
         refresh : seconds between looks at the alias, above 0; None never looks (:meth:`refresh` does).
-        max_age : from its newest label on, after which a model is vetoed as expired; None for never.
+        max_age : from its newest label on, after which a model is vetoed as expired: thirty days, or 720 bars where that is
+            longer (``"auto"``); None for never.
         stale_after : bars after its close from which a candle is vetoed as stale; None for never, as for candles of the past.
         anomaly_share : share of usual windows that the autoencoder beside the model (``extras["anomaly_model"]``) may veto.
         strict : whether columns that the model does not know are refused.

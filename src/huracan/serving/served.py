@@ -24,6 +24,7 @@ from huracan.preprocessing.online_series import CANDLE_VALUES
 from huracan.regimes import RegimeClassifier
 from huracan.registry.kept_facts import KeptFacts, Outlook, read_facts
 from huracan.registry.records import ModelVersion
+from huracan.serving.arguments import MaxAge, usual_age
 from huracan.serving.companion import Companion, load_companion
 from huracan.serving.scalar_policy import ScalarPolicy
 from huracan.serving.scoring import Scorer, open_scorer
@@ -133,7 +134,7 @@ def load_served(
     *,
     alias: str | None,
     generation: int,
-    max_age: timedelta | None = None,
+    max_age: MaxAge = None,
     stale_after: float | None = None,
     anomaly_share: float = 0.001,
     onnx: bool = True,
@@ -166,7 +167,8 @@ def load_served(
     _try_out(name, scorer, signal, len(signature.columns))
     baseline = version.kind == "baseline"
     labels, not_derived = _labels_of(facts) if learn_from_candles else (None, ())
-    unwatched = () if baseline else _unwatched(version, low, sketch, max_age)
+    age = usual_age(bar) if isinstance(max_age, str) else max_age
+    unwatched = () if baseline else _unwatched(version, low, sketch, age)
     notes = (*(("the baseline holds nothing.",) if baseline else ()), *unwatched, *not_derived)
     return Served(
         version=version,
@@ -190,7 +192,7 @@ def load_served(
         waits=_waits(version.extras),
         baseline=baseline,
         learned_until=_milliseconds(version.provenance.trained_until, -math.inf),
-        expires=_milliseconds(version.provenance.trained_until, math.inf, max_age),
+        expires=_milliseconds(version.provenance.trained_until, math.inf, age),
         stale_after=math.inf if stale_after is None else stale_after,
         why_native=why,
         notes=notes,

@@ -60,6 +60,8 @@ def test_bars_of_hours_and_of_a_day_train_a_first_champion_and_challengers(
     assert rows is not None and rows > 2 * 0.9 * NEEDED
     clock.set(START + (NEEDED + 1) * hours * HOUR)
     assert mechanic.tick().predictions == 2
+    served = mechanic.works.bench.served(1)  # it may answer until another can have learned anew and been compared
+    assert served.expires - served.learned_until == 720 * hours * HOUR
 
 
 def test_the_next_look_is_when_something_will_have_changed(hourly: pl.DataFrame, tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
@@ -113,7 +112,6 @@ class Bench:
 
     def _load(self, version: int) -> None:
         serving = self.config.serving
-        days = serving.max_age_days
         found = self.registry.get(self.name, version=version)
         files = _files_in(self.registry.artifacts.path(found.digest))
         made = load_served(
@@ -121,7 +119,7 @@ class Bench:
             found,
             alias=None,
             generation=0,
-            max_age=None if days is None else timedelta(days=days),
+            max_age=serving.max_age,
             anomaly_share=serving.anomaly_share,
             onnx=serving.onnx == "auto",
         )
