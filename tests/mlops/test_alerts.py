@@ -8,6 +8,7 @@ import socket
 import threading
 import urllib.error
 from collections.abc import Iterator
+from datetime import datetime
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from huracan.errors import ConfigError, DataError
-from huracan.mlops import AlertLevel, Alerts, WebhookChannel
+from huracan.mlops import AlertLevel, Alerts, LogChannel, WebhookChannel
 from huracan.mlops.alert_channels import NotSent
 from huracan.storage import Database
 
@@ -356,3 +357,34 @@ def test_no_failure_repeats_the_address(error: Exception, said: str, monkeypatch
         WebhookChannel("https://hooks.example.com/T0/secret").send({"text": "x"})
     assert said in str(told.value) and "hooks.example.com" in str(told.value)
     assert "secret" not in str(told.value)
+
+
+@pytest.mark.parametrize("tick", [1.5, None, True, datetime(2026, 1, 1)])
+def test_a_tick_that_is_none_is_refused_and_stops_nothing(database: Database, tick: Any) -> None:
+    """A database without types would keep it, and every later look at what holds would fail on it."""
+    alerts = Alerts("btc")
+    with database.transaction() as connection:
+        alerts.raise_(connection, "outage", AlertLevel.WARNING, "no candle.", tick=0)
+        for write in (alerts.raise_, alerts.tell):
+            with pytest.raises(DataError, match=r"tick of an alert is .* whole milliseconds"):
+                write(connection, "other", AlertLevel.WARNING, "no candle.", tick=tick)
+        with pytest.raises(DataError, match="whole milliseconds"):
+            alerts.resolve(connection, "outage", tick=tick)
+        assert [one.id for one in alerts.holding(connection)] == ["outage"]
+    with pytest.raises(DataError, match="whole milliseconds"):
+        alerts.send(database, tick=tick)
+    assert alerts.send(database, tick=0) == 1
+
+
+@pytest.mark.parametrize("channels", [LogChannel(), ["https://hooks.example.com"], "log"])
+def test_what_is_no_list_of_channels_is_refused(channels: Any) -> None:
+    with pytest.raises(DataError, match=r"a list of what has send\(message\) was expected"):
+        Alerts("btc", channels)
+
+
+def test_an_address_and_a_time_to_wait_that_are_none_are_refused() -> None:
+    with pytest.raises(ConfigError, match="the webhook's address is none"):
+        WebhookChannel(None)  # type: ignore[arg-type]
+    for timeout in (-1, 0, None, float("nan"), "3"):
+        with pytest.raises(ConfigError, match="the webhook's timeout is"):
+            WebhookChannel("https://hooks.example.com", timeout=timeout)  # type: ignore[arg-type]

@@ -15,6 +15,8 @@ from huracan.logs import logger
 
 __all__ = ["Channel", "LogChannel", "NotSent", "WebhookChannel"]
 
+_LONGEST = 3_600
+
 
 class NotSent(HuracanError):
     """A channel could not take an alert; it stays due."""
@@ -50,7 +52,7 @@ class WebhookChannel:
     Raises
     ------
     ConfigError : the address is none of the web: no such scheme, no host, a port that is no number, a user before the host, or
-        blanks and letters that have to be written as ``%20`` and the like.
+        blanks and letters that have to be written as ``%20`` and the like. The timeout is no number of seconds up to an hour.
 
     Examples
     --------
@@ -59,7 +61,9 @@ class WebhookChannel:
     """
 
     def __init__(self, url: str, *, timeout: float = 3.0) -> None:
-        host = _host(url)
+        host = _host(url) if isinstance(url, str) else None
+        if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not 0.0 < timeout < _LONGEST:
+            raise ConfigError(f"the webhook's timeout is {timeout!r}; seconds above 0 and below {_LONGEST} were expected.")
         if host is None:
             raise ConfigError("the webhook's address is none; an address like https://hooks.example.com/... was expected.")
         self.host = host

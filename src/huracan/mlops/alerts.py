@@ -14,6 +14,7 @@ from huracan.errors import DataError, HuracanError
 from huracan.logs import logger
 from huracan.mlops.alert_channels import Channel, LogChannel, NotSent
 from huracan.mlops.policy_history import time_text
+from huracan.mlops.whole_milliseconds import whole_milliseconds
 from huracan.storage import Database
 from huracan.storage.feedback_tables import alerts as table
 
@@ -94,7 +95,7 @@ class Alerts:
 
     Raises
     ------
-    DataError : ``repeat`` is negative.
+    DataError : ``repeat`` is negative or no whole number; ``channels`` is no list of channels.
 
     Examples
     --------
@@ -116,8 +117,10 @@ class Alerts:
     """
 
     def __init__(self, name: str, channels: Sequence[Channel] | None = None, *, repeat: int = _SIX_HOURS) -> None:
-        if repeat < 0:
+        if whole_milliseconds(repeat, "alerts are to be repeated after") < 0:
             raise DataError(f"alerts are to be repeated after {repeat} ms; a time of at least 0 was expected.")
+        if channels is not None and not (isinstance(channels, Sequence) and all(hasattr(one, "send") for one in channels)):
+            raise DataError(f"channels are {channels!r}; a list of what has send(message) was expected, such as LogChannel().")
         self.name = name
         self.channels: tuple[Channel, ...] = (LogChannel(),) if channels is None else tuple(channels)
         self.repeat = repeat
@@ -131,9 +134,9 @@ class Alerts:
 
         Raises
         ------
-        DataError : there is no such level.
+        DataError : there is no such level; the tick is no whole number.
         """
-        level = _level(level)
+        level, tick = _level(level), _tick(tick)
         before = self._one(connection, id)
         if before is None or (before.resolved_tick is not None and tick - before.resolved_tick >= self.repeat):
             new: dict[str, Any] = {"level": level, "sentence": sentence, "first_tick": tick, "last_tick": tick, "count": 1}
@@ -158,7 +161,7 @@ class Alerts:
         ------
         DataError : there is no such level.
         """
-        before = self._one(connection, id)
+        before, tick = self._one(connection, id), _tick(tick)
         if before is None or before.last_tick != tick:
             new: dict[str, Any] = {
                 "level": _level(level),
@@ -175,7 +178,7 @@ class Alerts:
 
         The end of what came back before is only sent after ``repeat`` without it, so that one to and fro is not many messages.
         """
-        before = self._one(connection, id)
+        before, tick = self._one(connection, id), _tick(tick)
         if before is not None and before.resolved_tick is None:
             self._write(connection, id, {"resolved_tick": tick, "sent_tick": None}, there=True)
 
@@ -196,6 +199,7 @@ class Alerts:
         not tried again at this tick, so that a webhook that is down costs one timeout. What it did not take stays due, and the
         other channels, which are known by their places and kinds, do not hear it again for that, from another process neither.
         """
+        tick = _tick(tick)
         failed: set[str] = set()
         given: Counter[str] = Counter()
         done: list[tuple[Alert, dict[str, Any], bool]] = []
@@ -273,6 +277,10 @@ def _alert(row: Any) -> Alert:
     values = {key: value for key, value in row._mapping.items() if key != "name"}
     heard = {channel: tuple(one) for channel, one in values["heard"].items()}
     return Alert(**{**values, "level": AlertLevel(values["level"]), "heard": heard})
+
+
+def _tick(tick: int) -> int:
+    return whole_milliseconds(tick, "the tick of an alert is")
 
 
 def _level(level: AlertLevel | str) -> AlertLevel:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from numbers import Integral
 from typing import Any
 
-from huracan.errors import DataError, nearest_name
+from huracan.errors import nearest_name
+from huracan.mlops.whole_milliseconds import whole_milliseconds
 
 __all__ = ["Evidence", "EvidenceKind", "evidence_id"]
 
@@ -93,7 +93,6 @@ class Evidence:
             kind = EvidenceKind(kind)
         except ValueError:
             raise nearest_name(str(kind), map(str, EvidenceKind), kind="kind of evidence") from None
-        if isinstance(tick, bool) or not isinstance(tick, Integral):
-            raise DataError(f"evidence was seen at {tick!r}; whole milliseconds UTC were expected.")
+        tick = whole_milliseconds(tick, "evidence was seen at")
         made = evidence_id(name, symbol, regime, kind, tick)
         return cls(made, kind, name, tick, sentence, symbol=symbol, regime=regime, **rest)

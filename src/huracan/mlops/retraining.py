@@ -11,6 +11,7 @@ from huracan.errors import DataError
 from huracan.mlops.evidence import Evidence, EvidenceKind
 from huracan.mlops.policy_history import PolicyHistory
 from huracan.mlops.retrain_decision import Decision, RetrainDecision
+from huracan.mlops.whole_milliseconds import whole_milliseconds
 
 __all__ = ["DataDriftUse", "RetrainPolicy"]
 
@@ -109,9 +110,7 @@ class RetrainPolicy:
         ------
         DataError : the tick is no whole number, or something else than evidence of one name was given.
         """
-        if isinstance(tick, bool) or not isinstance(tick, Integral):
-            raise DataError(f"the tick is {tick!r}; whole milliseconds UTC were expected.")
-        tick = int(tick)
+        tick = whole_milliseconds(tick, "the tick is")
         if not isinstance(evidence, Sequence) or not all(isinstance(one, Evidence) for one in evidence):
             raise DataError("evidence is no list of Evidence; what a monitor's or report's evidence() gives was expected.")
         if len(names := sorted({one.name for one in evidence})) > 1:

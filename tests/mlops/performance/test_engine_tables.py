@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 from tests.mlops.performance.live_rows import HOUR
 
+from huracan.errors import DataError
 from huracan.mlops import PerformanceStore
 from huracan.storage.feedback_tables import live_buckets
 from huracan.storage.tables import daily_equity, live_trades
@@ -39,7 +40,10 @@ def test_trades_and_equity_are_read_as_the_bot_writes_them(any_store: Performanc
         (date(2025, 11, 11), 1000.0, None, None, None),
         (date(2025, 11, 12), 1010.0, 0.02, None, None),
     ]
-    assert any_store.trades(since=day).frame["trade_id"].to_list() == ["t1"]
+    for since in (day, day.replace(tzinfo=None)):
+        assert any_store.trades(since=since).frame["trade_id"].to_list() == ["t1"]
+    with pytest.raises(DataError, match="trades since '2025' were asked for; a datetime"):
+        any_store.trades(since="2025")  # type: ignore[arg-type]
 
 
 def test_rubbish_of_every_kind_is_counted_and_the_rest_is_used(store: PerformanceStore) -> None:

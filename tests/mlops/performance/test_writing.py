@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import datetime
 
 import numpy as np
 import polars as pl
@@ -294,3 +295,27 @@ def test_a_versions_name_and_bucket_are_kept_and_another_is_refused(any_store: P
         hourly.rolling("skill", 24 * HOUR)
     with pytest.raises(DataError, match=told), database.transaction() as connection:
         hourly.predicted(connection, predictions(1))
+
+
+def test_times_and_lengths_that_are_no_whole_numbers_are_refused(store: PerformanceStore) -> None:
+    """One that was cut off would be another bar; one that is a date would be compared with nothing, and find nothing."""
+    said = predictions(3)
+    date = datetime(2024, 1, 1)
+    with store.database.transaction() as connection:
+        with pytest.raises(DataError, match=r"column 'ts' of rows for live_predictions holds 1\.5; whole numbers"):
+            store.predicted(connection, said.with_columns(ts=pl.lit(1.5)))
+        assert store.predicted(connection, said.with_columns(pl.col("ts").cast(pl.Float64))) == 3
+        with pytest.raises(DataError, match="rows are forgotten up to datetime"):
+            store.forget(connection, date)  # type: ignore[arg-type]
+        with pytest.raises(DataError, match="at most -1 rows"):
+            store.forget(connection, 0, at_most=-1)
+    for wrong in ({"since": date}, {"every": 0.5}, {"window": "7d"}):
+        with pytest.raises(DataError, match="whole milliseconds were expected"):
+            store.rolling("skill", **{"window": 24 * HOUR, **wrong})  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="buckets are counted from"):
+        store.against_backtest(1, since=date)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="the length of a bucket is '4h'"):
+        PerformanceStore(store.database, "btc", bucket="4h")  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="versions are 1; a list"):
+        store.account(1)  # type: ignore[arg-type]
+    assert store.rolling("skill", 24 * HOUR, by="symbol").columns[0] == "symbol"

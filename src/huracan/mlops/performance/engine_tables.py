@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 import sqlalchemy as sa
 
+from huracan.errors import DataError
 from huracan.registry.statements import Statement
 from huracan.storage.tables import daily_equity, live_trades
 
@@ -71,7 +72,7 @@ class _Rubbish(Exception):
 
 
 def read_trades(connection: sa.Connection, since: datetime | None = None) -> EngineRows:
-    """The bot's trades, newest last; those before ``since`` are left out. Nothing is written."""
+    """The bot's trades, newest last; those before ``since`` (UTC where it has no zone) are left out. Nothing is written."""
     needs: dict[str, Callable[[Any], Any]] = {
         "trade_id": _needed(_text),
         "time": _needed(_moment),
@@ -85,7 +86,12 @@ def read_trades(connection: sa.Connection, since: datetime | None = None) -> Eng
         "model_id": _text,
     }
     found = _read(connection, live_trades, needs, _TRADES)
-    frame = found.frame if since is None else found.frame.filter(pl.col("time") >= since)
+    if since is None:
+        frame = found.frame
+    elif isinstance(since, datetime):
+        frame = found.frame.filter(pl.col("time") >= (since if since.tzinfo else since.replace(tzinfo=UTC)))
+    else:
+        raise DataError(f"trades since {since!r} were asked for; a datetime was expected, UTC where it has no zone.")
     return EngineRows(found.table, frame.sort("time", "trade_id"), found.refused)
 
 

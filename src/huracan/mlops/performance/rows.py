@@ -109,6 +109,8 @@ def _columns(rows: pl.DataFrame, schema: dict[str, Any], table: sa.Table) -> pl.
     for name, kind in schema.items():
         if name not in given:
             columns.append(pl.lit(None, dtype=kind).alias(name))
+        elif kind == pl.Int64 and given[name].is_float() and (broken := rows[name].filter(rows[name] % 1.0 != 0.0)).len():
+            raise DataError(f"column '{name}' of rows for {table.name} holds {broken[0]}; whole numbers were expected.")
         elif isinstance(given[name], pl.Datetime):
             columns.append(pl.col(name).dt.epoch("ms"))
         else:

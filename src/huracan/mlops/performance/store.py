@@ -19,6 +19,7 @@ from huracan.mlops.performance.reading import LiveMetric
 from huracan.mlops.performance.rows import Rows
 from huracan.mlops.performance.summary import summary
 from huracan.mlops.performance.writing import Received
+from huracan.mlops.whole_milliseconds import whole_milliseconds
 from huracan.statistics.sample_checks import check_open_unit
 from huracan.storage import Database
 from huracan.storage.tables import model_versions
@@ -42,7 +43,7 @@ class PerformanceStore:
 
     Raises
     ------
-    DataError : the bucket has no length.
+    DataError : the bucket has no length in whole milliseconds.
 
     Examples
     --------
@@ -65,11 +66,11 @@ class PerformanceStore:
     """
 
     def __init__(self, database: Database, name: str, *, bucket: int = _FOUR_HOURS) -> None:
-        if bucket <= 0:
-            raise DataError(f"a bucket is {bucket} ms long; a length above 0 was expected.")
         self.database = database
         self.name = name
-        self.bucket = bucket
+        self.bucket = whole_milliseconds(bucket, "the length of a bucket is")
+        if self.bucket <= 0:
+            raise DataError(f"a bucket is {bucket} ms long; a length above 0 was expected.")
 
     def predicted(self, connection: sa.Connection, rows: Rows) -> int:
         """Keep what versions said of bars, each once; what was forgotten (:meth:`forget`), or is older, is not kept again.
@@ -139,7 +140,9 @@ class PerformanceStore:
         -------
         How many outcomes went, each with its prediction.
         """
-        return writing.forget(connection, before, at_most)
+        if at_most < 0:
+            raise DataError(f"at most {at_most} rows are to be forgotten; a number of at least 0 was expected.")
+        return writing.forget(connection, whole_milliseconds(before, "rows are forgotten up to"), at_most)
 
     def rolling(
         self,
@@ -173,6 +176,9 @@ class PerformanceStore:
         DataError : the window is shorter than a bucket, ``by`` names no scope, or what is kept is in buckets of another length.
         """
         check_open_unit(confidence, "confidence")
+        by = (by,) if isinstance(by, str) else by
+        since, window = whole_milliseconds(since, "windows begin at"), whole_milliseconds(window, "the length of a window is")
+        every = None if every is None else whole_milliseconds(every, "the time between ends of windows is")
 
         def look(connection: sa.Connection) -> pl.DataFrame:
             check_buckets(connection, self.name, self.bucket)
@@ -203,6 +209,7 @@ class PerformanceStore:
         low, high, p_value, p_adjusted, n, note``; ``note`` says why something could not be tested.
         """
         check_open_unit(confidence, "confidence")
+        since = whole_milliseconds(since, "buckets are counted from")
 
         def look(connection: sa.Connection) -> tuple[pl.DataFrame, LiveExpectation | None]:
             extras = connection.execute(sa.select(model_versions.c.extras).where(model_versions.c.id == version_id)).scalar()
@@ -239,6 +246,9 @@ class PerformanceStore:
         versions : ids of those that the bot traded; those that its trades name by ``model_id`` come to them.
         opens : ``symbol, ts, open`` of bars (``ts`` in milliseconds UTC), by which entries are judged.
         """
+
+        if not isinstance(versions, Sequence) or isinstance(versions, str):
+            raise DataError(f"versions are {versions!r}; a list of their ids was expected.")
 
         def look(connection: sa.Connection) -> tuple[EngineRows, EngineRows, pl.DataFrame]:
             trades = read_trades(connection)
