@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,9 @@ from huracan.errors import CandleError, DataError, NotEnoughData, RegistryError,
 from huracan.integration.drift_stage import drift_detector
 from huracan.integration.preparation import prepare, read_source
 from huracan.integration.registered_models import name_and_pointer, named_version, own_recipe
+from huracan.integration.table_keys import with_keys
 from huracan.market import bar_length, written_length
 from huracan.market.sources import named_as_table, open_tables, symbol_of_file
-from huracan.market.timestamps import read_times
 from huracan.mlops.column_tests import FEWEST_WINDOW
 from huracan.mlops.drift_detector import DriftDetector
 from huracan.mlops.drift_report import DriftReport
@@ -164,10 +163,7 @@ def _rows(
         )
     if len(tables) != 1:
         raise CandleError(f"{_named(source)} holds {len(tables)} tables without prices; one table, or candles, was expected.")
-    frame = tables[0].frame
-    if "ts" in frame.columns and frame["ts"].dtype == pl.String:
-        frame = frame.with_columns(ts=read_times(frame["ts"], now=datetime.now(UTC), file=tables[0].file).times)
-    return frame.sort("ts") if "ts" in frame.columns and frame["ts"].null_count() == 0 else frame
+    return with_keys(tables[0].frame, tables[0].file)
 
 
 def _after(

@@ -285,7 +285,8 @@ def _column(values: pl.Series, needed: bool, what: str) -> NDArray[np.floating] 
         return pl.Series(values.name, [None] * len(values), dtype=pl.String)
     raise DataError(
         f"column '{values.name}' of {what} is {kind}; numbers or categories were expected. "
-        "Leave it out by naming the others (columns=)."
+        f"{'Call it ts where it is the time of the row, or leave' if kind.is_temporal() else 'Leave'} it out by naming the "
+        "others (columns=)."
     )
 
 
