@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -462,12 +463,21 @@ def test_evidence_of_several_names_and_one_that_is_in_no_list_are_refused() -> N
 
 
 def test_times_beyond_the_calendar_and_numbers_of_numpy_are_taken() -> None:
-    far = 10**17
-    past = history(looks=TWICE, labelled_until=far + 300 * HOUR)
-    decided = RetrainPolicy().decide(seen(KIND.SKILL_FALL, since=far // HOUR), past, tick=NOW)
-    assert f"{far // HOUR * HOUR:,} ms" in decided.reason
-    quiet = [RetrainPolicy().decide([], history(), tick=tick) for tick in (NOW, np.int64(NOW))]
-    assert quiet[0] == quiet[1]
+    """An answer is plain values whatever integers it was made of."""
+    past = history(looks=TWICE, trained_until=-(10**17), labelled_until=300 * HOUR)
+    decided = RetrainPolicy().decide(seen(KIND.SKILL_FALL, since=-(10**17) // HOUR), past, tick=NOW)
+    assert f"rows from {-(10**17) // HOUR * HOUR:,} ms on" in decided.reason
+    found = [Evidence.of(KIND.SKILL_FALL, "fell.", name="btc", tick=np.int64(NOW), since=np.int64(CHANGE * HOUR))]
+    answer = RetrainPolicy().decide(found, replace(history(looks=TWICE), bar=np.int64(HOUR)), tick=np.int64(NOW))
+    assert json.loads(json.dumps(answer.to_dict())) == answer.to_dict() and answer.retrains
+
+
+def test_what_began_later_than_it_was_seen_began_when_it_was_seen() -> None:
+    """Nobody waits for rows after a time that has not come."""
+    decided = [
+        RetrainPolicy().decide(seen(KIND.SKILL_FALL, since=bar), history(looks=TWICE), tick=NOW) for bar in (1_000, 9_000)
+    ]
+    assert decided[0] == decided[1] and decided[0].train_from == NOW
 
 
 @pytest.mark.parametrize("bar", [3.6e6, True, None, "1h"])

@@ -14,7 +14,7 @@ from scipy.signal import lfilter
 from huracan.errors import DataError, NotEnoughData
 from huracan.mlops import Cusum, EvidenceKind, LiveExpectation, SkillMonitor
 from huracan.mlops.live_expectation import PromisedMean
-from huracan.mlops.skill_monitor import alarm_threshold
+from huracan.mlops.skill_monitor import _OVERSHOOT, alarm_threshold
 
 HOUR = 3_600_000
 
@@ -263,3 +263,26 @@ def test_settings_may_be_numbers_of_numpy_and_a_promise_is_a_mean_with_its_numbe
     for skill in (0.1, (0.1,), (float("nan"), 100), ("a", 5)):
         with pytest.raises(DataError, match="a finite mean and the number of moments"):
             SkillMonitor(expected=0.25, spread=1.0, skill=skill)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("ratio", [1e-12, 1e-3, 0.2, 1.0, 5.0, 1e6, 1e200])
+@pytest.mark.parametrize("run_length", [20.0, 20_000.0, 1e300])
+def test_the_line_solves_siegmunds_formula_however_large_the_skill(ratio: float, run_length: float) -> None:
+    """A perfect model of a toy market promises five spreads a moment: exp(u) - u - 1 = 2 slack^2 run_length, in logarithms."""
+    slack = ratio / 2
+    line = alarm_threshold(slack, run_length)
+    wanted = math.log(2.0) + 2.0 * math.log(slack) + math.log(run_length)
+
+    def reached(u: float) -> float:
+        if u < 1e-4:
+            return 2.0 * math.log(u) - math.log(2.0) + u / 3
+        return math.log(math.expm1(u) - u) if u < 100.0 else u
+
+    at = reached(2.0 * slack * (line + _OVERSHOOT))
+    assert at == pytest.approx(wanted, abs=1e-5) if line > 0.0 else at >= wanted
+    assert SkillMonitor(expected=ratio, spread=1.0, run_length=run_length).threshold == line
+
+
+def test_a_spread_that_is_nothing_beside_what_is_expected_is_refused() -> None:
+    with pytest.raises(DataError, match=r"spread is 1e-300, and 10000000000\.0 is expected"):
+        SkillMonitor(expected=1e10, spread=1e-300)

@@ -82,7 +82,7 @@ class Evidence:
 
         Raises
         ------
-        UnknownName : there is no such kind. DataError : the tick is no whole number.
+        UnknownName : there is no such kind. DataError : the tick, or since when, is no whole number.
 
         Examples
         --------
@@ -94,5 +94,7 @@ class Evidence:
         except ValueError:
             raise nearest_name(str(kind), map(str, EvidenceKind), kind="kind of evidence") from None
         tick = whole_milliseconds(tick, "evidence was seen at")
+        if rest.get("since") is not None:
+            rest["since"] = whole_milliseconds(rest["since"], "what evidence speaks of began at")
         made = evidence_id(name, symbol, regime, kind, tick)
         return cls(made, kind, name, tick, sentence, symbol=symbol, regime=regime, **rest)

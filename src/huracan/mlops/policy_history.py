@@ -71,6 +71,7 @@ class PolicyHistory:
     def __post_init__(self) -> None:
         if isinstance(self.bar, bool) or not isinstance(self.bar, Integral):
             raise DataError(f"a bar is {self.bar!r} ms long; whole milliseconds were expected.")
+        object.__setattr__(self, "bar", int(self.bar))
         if not isinstance(self.looks, Mapping):
             raise DataError(f"looks is {self.looks!r}; how many looks saw each kind of evidence was expected, by kind.")
         for what, given in (("requests", self.requests), ("asked_once", self.asked_once)):

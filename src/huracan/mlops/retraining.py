@@ -176,7 +176,7 @@ class RetrainPolicy:
         self, found: Sequence[Evidence], first: Evidence, rest: str, history: PolicyHistory, *, hurries: bool = False
     ) -> _Cause:
         assert history.trained_until is not None
-        since = max((one.since for one in found if one.since is not None), default=None)
+        since = max((min(one.since, one.tick) for one in found if one.since is not None), default=None)  # seen, so begun
         warm = history.can_go_on and not hurries
         return _Cause(
             sentence=first.sentence.rstrip(".") + rest,

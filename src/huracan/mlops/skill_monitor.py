@@ -26,6 +26,7 @@ _STATE = ("fallen", "missing", "moment", "since", "n_since", "total_since", "tot
 _HIDDEN = ("since", "n_since", "total_since", "total", "review_at")
 _FIRST_REVIEW = 125
 _HALF_OF_ALL = 0.6744897501960817  # standard deviations that the 50 % interval reaches
+_HUGE = 1e100
 _OVERSHOOT = 1.166
 """Twice the mean by which a sum of standard normal steps jumps over a far line (Siegmund 1985, section 10.2)."""
 
@@ -113,6 +114,8 @@ class SkillMonitor:
             ):
                 bound = "a finite number" if least == -math.inf else f"a number above {math.floor(least):g}"
                 raise DataError(f"{what} is {value!r}; {bound} was expected.")
+        if not math.isfinite(float(expected) / float(spread)):
+            raise DataError(f"spread is {spread!r}, and {expected!r} is expected; a spread nearer to it was expected.")
         if skill is not None and not _is_known(skill):
             raise DataError(f"skill is {skill!r}; a finite mean and the number of moments it rests on were expected.")
         #: mean payoff a moment that can be counted on, by what is known now
@@ -305,8 +308,10 @@ def alarm_threshold(slack: float, run_length: float) -> float:
     [4.0, 5.0]
     """
 
-    def surplus(b: float) -> float:
-        return math.expm1(2 * slack * b) - 2 * slack * b - 2 * slack * slack * run_length
-
-    most = math.log1p(2 * slack * slack * run_length) / slack + 2 / slack + math.sqrt(2 * run_length)
-    return max(0.0, float(brentq(surplus, 0.0, most)) - _OVERSHOOT)
+    wanted = 2.0 * slack * slack * run_length  # of exp(u) - u - 1, with u = 2 slack b
+    if wanted > _HUGE:
+        u = math.log(2.0 * run_length) + 2.0 * math.log(slack)
+    else:
+        most = max(2.0, math.log1p(2.0 * wanted))  # exp(u) - u - 1 is at least .59 exp(u) from 2 on
+        u = float(brentq(lambda u: math.expm1(u) - u - wanted, 0.0, most, xtol=1e-18))
+    return max(0.0, u / (2.0 * slack) - _OVERSHOOT)
