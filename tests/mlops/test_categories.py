@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
-from scipy.stats import chi2_contingency
+from scipy.stats import binom, chi2_contingency
 
 from huracan.mlops import DriftDetector, Reference
 
@@ -96,3 +96,26 @@ def test_one_category_leaves_nothing_to_test() -> None:
     made = DriftDetector().fit(pl.DataFrame({"venue": ["x"] * M}))
     column = made.detect(pl.DataFrame({"venue": ["x"] * N})).column("venue")
     assert column.p_value is None and not column.drifted and "no share to test" in column.note
+
+
+@pytest.mark.parametrize("exponent", [1.5, 2.0, 3.0])
+def test_categories_without_end_are_as_rarely_called_drifted_as_asked(exponent: float) -> None:
+    """Zipf's law: new values come for ever, and a window that has some is what is to be expected; at 5 %, 40 windows."""
+    drifted = 0
+    for seed in range(40):
+        values = np.random.default_rng(seed).zipf(exponent, 1_200).astype(str).tolist()
+        detector = DriftDetector(multivariate=False).fit({"venue": values[:1_000]})
+        drifted += detector.detect({"venue": values[1_000:]}).column("venue").drifted
+    assert drifted <= binom.ppf(0.999, 40, 0.05)
+
+
+def test_of_categories_without_end_one_that_comes_anew_and_often_is_found_and_ids_are_not() -> None:
+    values = np.random.default_rng(0).zipf(1.5, 1_200).astype(str)
+    detector = DriftDetector(multivariate=False).fit({"venue": values[:1_000].tolist()})
+    stored = DriftDetector.from_reference(Reference.from_bytes(detector.reference_.to_bytes()), multivariate=False)
+    for one in (detector, stored):
+        for where in (np.arange(200) % 4 == 0, np.arange(200) < 50):  # now and then, and in one spell
+            column = one.detect({"venue": np.where(where, "new", values[1_000:]).tolist()}).column("venue")
+            assert column.drifted and "'new'" in column.note
+    ids = [f"order {i}" for i in range(1_200)]
+    assert not DriftDetector(multivariate=False).fit({"id": ids[:1_000]}).detect({"id": ids[1_000:]}).column("id").drifted

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from huracan.mlops.column_tests import FEWEST_REFERENCE, FEWEST_WINDOW, TestSettings, stability
 from huracan.mlops.drift_report import ColumnDrift, DistributionPair
 from huracan.mlops.honest_tails import cosines_for, honest_p_value
-from huracan.mlops.unseen_values import UnseenValues
+from huracan.mlops.unseen_values import UnseenValues, usual_spells
 from huracan.statistics.moments import Moments
 from huracan.statistics.quadratic_forms import QuadraticForm
 from huracan.statistics.quantile_indicators import bin_projections, never_too_steady
@@ -38,6 +38,7 @@ class CategoryReference:
         ones share the last bin.
     shares : (B,) of the bins. projections : (J, B) of their indicators on the lowest J cosines of time; J is 0 where rows were
         taken as independent.
+    unseen : spells in its newer half of values that its older half had not: where there are some, values without end are usual.
     """
 
     name: str
@@ -46,6 +47,7 @@ class CategoryReference:
     bins: NDArray[np.intp]
     shares: NDArray[np.float64]
     projections: NDArray[np.float64]
+    unseen: int = 0
 
     @classmethod
     def of(cls, name: str, values: pl.Series, moments: Moments, settings: TestSettings) -> CategoryReference:
@@ -56,8 +58,10 @@ class CategoryReference:
         bins = np.minimum(np.arange(len(known)), _MOST - 1)
         n_bins = int(bins[-1]) + 1 if len(bins) else 0
         nu = settings.cosines(moments.n)
-        shares, projection = bin_projections(bins[_numbers(filled, known)], max(n_bins, 1), moments, nu)
-        return cls(name, moments.n, known, bins, shares, projection.astype(np.float32).astype(np.float64))
+        number = _numbers(filled, known)
+        shares, projection = bin_projections(bins[number], max(n_bins, 1), moments, nu)
+        kept = projection.astype(np.float32).astype(np.float64)
+        return cls(name, moments.n, known, bins, shares, kept, usual_spells(number, moments))
 
     @property
     def n_cosines(self) -> int:
@@ -87,8 +91,10 @@ class CategoryReference:
         observed = (
             np.bincount(self.bins[number[seen]], None if weights is None else weights[seen], minlength=len(self.shares)) / n
         )
+        if self.unseen:  # what was never seen is as rare as the rarest
+            observed[-1] += float((~seen).sum() if weights is None else weights[~seen].sum()) / n
         found, notes = self._test_shares(observed, n, settings)
-        unseen = UnseenValues.of(~seen, moments, n_reference=self.n_moments)
+        unseen = UnseenValues.of(~seen, moments, n_reference=self.n_moments, usual=self.unseen)
         if unseen.moments:
             new = filled.filter(~seen).unique(maintain_order=True).to_list()
             shown = ", ".join(f"'{name}'" for name in new[:_NAMED]) + (

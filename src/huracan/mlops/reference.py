@@ -162,6 +162,7 @@ def _column_told(column: ReferenceColumn) -> dict[str, Any]:
             "bins": column.bins.tolist(),
             "shares": _packed(column.shares),
             "projections": _packed(column.projections, "<f4"),
+            "unseen": column.unseen,
         }
     told: dict[str, Any] = {"kind": "number", "name": column.name, "n_moments": column.n_moments}
     gone = column.missing
@@ -218,7 +219,10 @@ def _categories_read(name: str, n_moments: int, told: dict[str, Any]) -> Categor
     if not np.isfinite(projections).all() or not np.all((shares >= 0.0) & (shares <= 1.0)):
         raise ValueError(f"column '{name}' has shares or projections that are none")
     _require_cosines(name, len(projections))
-    return CategoryReference(name, n_moments, known, bins, shares, projections)
+    unseen = int(told.get("unseen", 0))
+    if not 0 <= unseen <= n_moments:
+        raise ValueError(f"column '{name}' has {unseen} spells of values that were new, in {n_moments} moments")
+    return CategoryReference(name, n_moments, known, bins, shares, projections, unseen)
 
 
 def _indicators_read(name: str, told: dict[str, Any]) -> QuantileIndicators:
