@@ -117,6 +117,8 @@ class CategoryReference:
         spread = self.shares * (1.0 - self.shares)
         inflation = np.divide(np.diagonal(every), spread, out=np.ones_like(spread), where=spread > 0)
         few = n * self.shares / np.maximum(inflation, 1.0) < _FEWEST_EXPECTED
+        if self.unseen:
+            few[-1] = True  # together with all that is rare: which values these are was chosen by the reference
         few[self.shares.argmax()] = False
         if few.sum() == 1 and len(few) > 2:  # one rare bin joins the rarest of the others
             few[np.where(few, np.inf, self.shares).argmin()] = True
