@@ -76,7 +76,9 @@ def test_a_long_span_is_shared_among_threads_only_once_its_start_is_settled(tmp_
 
 def test_an_exchange_that_keeps_only_the_latest_bars_says_so_in_the_report(tmp_path: Path) -> None:
     with LoopbackExchange(_markets(), now=NOW, page=720, manner="latest") as exchange:
-        (entry,) = _fetch(tmp_path, exchange, "BTC-USDT").symbols
+        report = _fetch(tmp_path, exchange, "BTC-USDT")
+        (entry,) = report.symbols
+        assert report.stored_as == {"BTC-USDT": "BTC/USDT"}
         start = dt.datetime(2025, 3, 1, 22, 1, tzinfo=dt.UTC)
         assert entry.missing == ((dt.datetime(2025, 2, 27, tzinfo=dt.UTC), start),)
         assert (entry.added, entry.first) == (719, start)  # the 720th is still open

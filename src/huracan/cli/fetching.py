@@ -35,8 +35,9 @@ def fetch(
     ] = None,
 ) -> None:
     """Download candles into a store; the same command goes on where it stopped."""
-    options = _read_options(exchange_options)
-    from huracan.market.fetching import fetch_candles
+    from huracan.market.fetching import fetch_candles, read_exchange_options
+
+    options = read_exchange_options(exchange_options)
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on there is work to put in order
     try:
@@ -70,22 +71,6 @@ class _Telling:
         self.progress(description, share)
         if share == 0 and not self.terminal:
             typer.echo(f"huracan: {description}", err=True)
-
-
-def _read_options(file: Path | None) -> dict[str, Any]:
-    import json
-
-    from huracan.errors import DataError
-
-    if file is None:
-        return {}
-    try:
-        options = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{file} cannot be read as exchange options ({error}); a JSON object was expected.") from error
-    if not isinstance(options, dict):
-        raise DataError(f"{file} holds a {type(options).__name__}; a JSON object of exchange options was expected.")
-    return options
 
 
 def _print_report(report: FetchReport) -> None:

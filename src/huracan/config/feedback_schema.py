@@ -82,13 +82,20 @@ class MechanicConfig(Section):
     name: str | None = Field(
         None, min_length=1, max_length=100, description="Model it looks after; none is registry.model_name."
     )
-    symbols: tuple[str, ...] = Field((), description="Symbols it looks after; empty takes all there are.")
+    symbols: tuple[str, ...] = Field(
+        (), description="Symbols it looks after, as they are stored, such as BTC/USDT; empty takes all there are."
+    )
     source: Literal["store", "folder", "exchange"] = Field(
         "store",
         description="Where candles come from: the home folder's candle store, files that appear in a folder, or an exchange.",
     )
     folder: UserPath | None = Field(None, description="The folder, for source folder.")
     exchange: str | None = Field(None, min_length=1, description="The exchange, as in huracan fetch, for source exchange.")
+    exchange_options: UserPath | None = Field(
+        None,
+        description="JSON file for ccxt's exchange class, as in huracan fetch: timeout, httpsProxy, options such as "
+        "{sandbox: true}, urls; for source exchange.",
+    )
     bar: Duration | None = Field(
         None, description="Length of the bars it looks after; none is that of what is stored, of an exchange else every."
     )

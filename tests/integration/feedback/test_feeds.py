@@ -10,11 +10,15 @@ import numpy as np
 import polars as pl
 import pytest
 
+from huracan import Mechanic, UnifiedMLPipeline
 from huracan.config import HuracanConfig
-from huracan.errors import CandleError, DataError, ExchangeError, NotEnoughData, UnknownName
+from huracan.errors import CandleError, DataError, ExchangeError, HuracanError, NotEnoughData, StorageError, UnknownName
+from huracan.integration.feedback import configured_feed
+from huracan.integration.feedback.clock import SimulatedClock
 from huracan.integration.feedback.configured_feed import feed_of
 from huracan.integration.feedback.feeds import FetchFeed, FolderFeed, FrameFeed, StoreFeed
 from huracan.market import simulate_market
+from huracan.market.fetching import FetchReport
 
 HOUR = 3_600_000
 
@@ -167,6 +171,62 @@ def test_a_symbol_that_the_exchange_does_not_have_stops_no_other(candles: pl.Dat
         taken = feed.take(first + n * HOUR)
         assert taken.newest == dict.fromkeys(("SIM01-USD", "SIM02-USD"), first + (n - 1) * HOUR)
         assert taken.refused == {"NONE-USD": "unknown symbol 'NONE-USD'."}
+
+
+def _told(fetch: Any, home: Path, symbols: list[str]) -> tuple[dict[str, str], list[str]]:
+    """What the first turn of a Mechanic says was refused, and its alerts."""
+    settings = {"source": "exchange", "exchange": "binance", "symbols": symbols, "bar": "1h"}
+    pipeline = UnifiedMLPipeline({"home": home, "logging": {"terminal_level": "error"}, "mechanic": settings})
+    feed = FetchFeed("binance", home / "candles", HOUR, symbols, since=dt.timedelta(days=9), fetch=fetch)
+    mechanic = Mechanic(pipeline, source=feed, clock=SimulatedClock(1_764_000_000_000 // HOUR * HOUR))
+    refused = dict(mechanic.tick().refused)
+    return refused, [sentence for _, sentence in mechanic.status().alerts]
+
+
+@pytest.mark.parametrize(
+    "error", [UnknownName("unknown exchange 'binanec'."), StorageError("disk full."), ExchangeError("away.")]
+)
+def test_an_exchanges_own_reason_is_told_and_no_other_beside_it(error: HuracanError, tmp_path: Path) -> None:
+    def fetch(*given: Any, **named: Any) -> None:
+        raise error
+
+    refused, alerts = _told(fetch, tmp_path, ["BTC/USDT", "ETH/USDT"])
+    assert set(refused.values()) == {str(error)} and len(alerts) == len(refused)
+    assert all(str(error) in sentence for sentence in alerts)
+
+
+def test_a_symbol_that_the_exchange_spells_otherwise_is_refused_with_its_spelling(
+    candles: pl.DataFrame, tmp_path: Path
+) -> None:
+    asked: list[tuple[str, ...]] = []
+    of_exchange = _exchange_of(candles, asked)
+    names = {"sim01usd": "SIM01-USD", "SIM02-USD": "SIM02-USD"}
+
+    def fetch(store: Any, exchange: str, symbols: Any, bar: str, *, since: Any, until: dt.datetime) -> FetchReport:
+        stored_as = {symbol: names[symbol] for symbol in symbols}
+        of_exchange(store, exchange, stored_as.values(), bar, since=since, until=until)
+        return FetchReport(exchange, bar, until, until, (), 0, 0, stored_as)
+
+    feed = FetchFeed("binance", tmp_path / "c", HOUR, tuple(names), since=dt.timedelta(days=3), fetch=fetch)
+    for n in (50, 60):
+        refused = feed.take(_first(candles) + n * HOUR).refused
+        assert list(refused) == ["sim01usd"] and refused["sim01usd"].endswith("mechanic.symbols has to name 'SIM01-USD'.")
+    assert asked[-1] == ("SIM02-USD",)
+    told, _ = _told(fetch, tmp_path / "home", ["sim01usd"])
+    assert told == refused
+
+
+def test_an_exchange_is_asked_with_the_options_of_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(configured_feed, "fetch_candles", lambda *given, **named: asked.append(named["exchange_options"]))
+    file = tmp_path / "options.json"
+    settings = {"source": "exchange", "exchange": "kraken", "symbols": ["BTC/USD"], "exchange_options": file}
+    config = HuracanConfig(home=tmp_path, mechanic=settings)
+    with pytest.raises(DataError, match=r"options\.json cannot be read as exchange options"):
+        feed_of(config)
+    file.write_text('{"timeout": 30000}')
+    feed_of(config).take(1_764_000_000_000)
+    assert asked == [{"timeout": 30_000}]
 
 
 def test_a_store_is_read_anew_each_turn(candles: pl.DataFrame, tmp_path: Path) -> None:

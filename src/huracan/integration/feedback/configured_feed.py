@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from functools import partial
 
 from huracan.config import HuracanConfig
 from huracan.config.section import milliseconds
@@ -12,6 +13,7 @@ from huracan.integration.feedback.feeds import FetchFeed, FolderFeed, FrameFeed,
 from huracan.integration.feedback.training_span import longest_stretch
 from huracan.integration.preparation import read_source
 from huracan.market.bar_lengths import length_in_ms
+from huracan.market.fetching import fetch_candles, read_exchange_options
 from huracan.market.store import CandleStore, is_store
 from huracan.preprocessing.cleaning import CleaningPolicy
 
@@ -47,7 +49,7 @@ def feed_of(config: HuracanConfig, *, given: bool = False) -> CandleFeed:
 
     Raises
     ------
-    StorageError, CandleError : the store cannot be used.
+    StorageError, CandleError : the store cannot be used. DataError : the exchange's options cannot be read.
     """
     wanted, home, bar = config.mechanic, config.home / CANDLES, bar_wanted(config)
     policy = CleaningPolicy(**config.cleaning.model_dump())
@@ -60,7 +62,8 @@ def feed_of(config: HuracanConfig, *, given: bool = False) -> CandleFeed:
         assert wanted.exchange is not None
         bar = bar or _bar_of(config)
         since = dt.timedelta(milliseconds=longest_stretch(config, bar) + milliseconds(wanted.chunk))
-        return FetchFeed(wanted.exchange, home, bar, wanted.symbols, since=since)
+        fetch = partial(fetch_candles, exchange_options=read_exchange_options(wanted.exchange_options))
+        return FetchFeed(wanted.exchange, home, bar, wanted.symbols, since=since, fetch=fetch)
     source = config.data.source
     if source is None:
         return StoreFeed(home, bar, wanted.symbols, policy)

@@ -15,7 +15,7 @@ from huracan.integration.feedback.candle_window import FrameWindow
 from huracan.integration.feedback.folder_feed import FolderFeed
 from huracan.integration.feedback.store_feed import StoreFeed
 from huracan.market import bar_length, written_length
-from huracan.market.fetching import fetch_candles
+from huracan.market.fetching import FetchReport, fetch_candles
 from huracan.market.store import CandleStore
 from huracan.market.store.moments import utc
 
@@ -71,8 +71,8 @@ class FetchFeed(StoreFeed):
 
     Parameters
     ----------
-    exchange : ccxt's id. symbols : as they are stored, in ccxt's unified spelling. since : how far back a symbol is
-        filled of which nothing is stored.
+    exchange : ccxt's id. symbols : as they are stored, in ccxt's unified spelling; of one that is spelled otherwise nothing is
+        taken, and the spelling is told. since : how far back a symbol is filled of which nothing is stored.
     fetch : for an exchange of one's own; takes what :func:`huracan.market.fetch_candles` takes.
     """
 
@@ -88,6 +88,7 @@ class FetchFeed(StoreFeed):
     ) -> None:
         super().__init__(store, bar)
         self.exchange, self.written, self.since, self._fetch = exchange, tuple(symbols), since, fetch
+        self._misspelled: dict[str, str] = {}
 
     def take(self, until: int) -> Intake:
         """Fetch what is missing up to ``until``; an exchange that cannot be reached is told, and what is stored is taken."""
@@ -99,22 +100,29 @@ class FetchFeed(StoreFeed):
         """Go on from what is stored; symbols of which nothing is are filled from ``since`` on. Symbol -> why it was not."""
         there = set(self.store.symbols(written_length(self.bar)))
         stored = [symbol for symbol in self.written if symbol in there]
-        empty = [symbol for symbol in self.written if symbol not in there]
+        empty = [symbol for symbol in self.written if symbol not in there and symbol not in self._misspelled]
         since = utc(until - round(self.since.total_seconds() * 1_000))
         refused: dict[str, str] = {}
         for symbols, start in ((stored, None), (empty, since)):
             if symbols:
                 refused |= self._ask(symbols, start, until)
-        return refused
+        return refused | self._misspelled
 
     def _ask(self, symbols: Sequence[str], since: dt.datetime | None, until: int) -> dict[str, str]:
         """Fetch symbols together; where one of them stands against it, each by itself, so that the others go on."""
         try:
-            self._fetch(self.store, self.exchange, symbols, written_length(self.bar), since=since, until=utc(until))
+            told = self._fetch(self.store, self.exchange, symbols, written_length(self.bar), since=since, until=utc(until))
         except ExchangeError as error:  # it cannot be reached, or refuses: asking again and again at once helps nobody
             return {"*" if len(symbols) == len(self.written) else ", ".join(symbols): str(error)}
         except HuracanError as error:
             if len(symbols) == 1:
                 return {symbols[0]: str(error)}
             return {what: why for symbol in symbols for what, why in self._ask([symbol], since, until).items()}
+        if isinstance(told, FetchReport):
+            self._misspelled |= {
+                symbol: f"{self.exchange} lists '{symbol}' as '{name}', and so its candles are stored; "
+                f"mechanic.symbols has to name '{name}'."
+                for symbol, name in told.stored_as.items()
+                if symbol != name
+            }
         return {}

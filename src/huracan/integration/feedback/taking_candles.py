@@ -38,7 +38,10 @@ def take_candles(turn: Turn) -> Write:
     fell_silent = [symbol for symbol in sorted(now) if symbol not in before]
     seen = [_outage(turn, symbol, now[symbol]) for symbol in fell_silent]
     silent = {symbol: (AlertLevel.WARNING, f"{symbol} has no candle since {written_time(ts)}.") for symbol, ts in now.items()}
-    refused = {what: (AlertLevel.ERROR, f"candles of {what} were not taken: {why}") for what, why in taken.refused.items()}
+    refused = {
+        what: (AlertLevel.ERROR, f"candles{'' if what == '*' else f' of {what}'} were not taken: {why}")
+        for what, why in taken.refused.items()
+    }
     counted = {_ARRIVED: arrived} if arrived else {}
     kept: dict[str, Any] = {
         "newest": dict(taken.newest),
@@ -75,16 +78,17 @@ def _counted(turn: Turn, taken: Intake, known: Mapping[str, Any]) -> tuple[Intak
 
 
 def _wanted(turn: Turn, taken: Intake) -> Intake:
-    """Of the symbols that are looked after; one that has no candles at all is told."""
+    """Of the symbols that are looked after; one that has no candles at all is told, where the feed has not said why."""
     wanted = turn.works.config.mechanic.symbols
     if not wanted:
         return taken
     newest = {symbol: ts for symbol, ts in taken.newest.items() if symbol in wanted}
     there = ", ".join(taken.newest) or "none of any symbol"
+    explained = {symbol for what in taken.refused for symbol in (wanted if what == "*" else what.split(", "))}
     unknown = {
         symbol: f"mechanic.symbols names it, and there are no candles of it; there are {there}."
         for symbol in wanted
-        if symbol not in newest
+        if symbol not in newest and symbol not in explained
     }
     return replace(taken, newest=newest, refused={**taken.refused, **unknown})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from huracan.market.fetching.candles import fetch_candles
+from huracan.market.fetching.exchange_options import read_exchange_options
 from huracan.market.fetching.report import FetchReport, SymbolFetch
 
-__all__ = ["FetchReport", "SymbolFetch", "fetch_candles"]
+__all__ = ["FetchReport", "SymbolFetch", "fetch_candles", "read_exchange_options"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from huracan.errors import DataError
@@ -92,7 +93,8 @@ def fetch_candles(
     kept = store if isinstance(store, CandleStore) else CandleStore(store)
     patience.notice = lambda said: tell(f"{exchange}: {said}", 0.0)
     source.connect()
-    names = list(dict.fromkeys(source.symbol(name) for name in written))
+    stored_as = {name: source.symbol(name) for name in written}
+    names = list(dict.fromkeys(stored_as.values()))
     for name in names if funding else ():
         source.require_funding(name)
     job = Download(kept, source, length_label(bar), timeframe, tell)
@@ -101,4 +103,4 @@ def fetch_candles(
     patience.notice = lambda said: crew.tell(Notice(f"{exchange}: {said}"))
     with crew.at_work():
         job.run(crew)
-    return job.report(patience)
+    return replace(job.report(patience), stored_as=stored_as)

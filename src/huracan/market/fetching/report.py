@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from textwrap import shorten
 
 import polars as pl
@@ -96,6 +97,7 @@ class FetchReport:
     start, end : opens asked for, ``[start, end)``; ``end`` is no later than the bar that was still open.
     symbols : one entry a symbol, in the order asked for.
     requests, retries : of the whole download, the list of markets included.
+    stored_as : symbol as it was asked for -> ccxt's unified symbol, under which it is stored.
     """
 
     exchange: str
@@ -105,6 +107,7 @@ class FetchReport:
     symbols: tuple[SymbolFetch, ...]
     requests: int
     retries: int
+    stored_as: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return shorten(f"<FetchReport: {self.sentence}", 290, placeholder=" ...") + ">"
