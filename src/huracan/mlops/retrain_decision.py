@@ -26,7 +26,7 @@ class RetrainDecision:
     ----------
     decision : what to do. reason : why, in a sentence.
     evidence : ids of what it rests on. blocked_by : what a retraining waits for: ``challenger``, ``persistence``,
-        ``cool_down``, ``new_rows``, ``budget``.
+        ``cool_down``, ``new_rows``, ``budget``, ``artifact`` (a champion's files are not on this host).
     train_from : rows before this time are of another market and are left out; ``None`` to use all. next_look : earliest tick
         at which the answer can be another. Both milliseconds UTC.
     """

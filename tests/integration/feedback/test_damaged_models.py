@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.feedback.living import HOUR, NAME, SmallRun, alive, opposite, rows, same_again, turn
+from tests.integration.feedback.living import HOUR, NAME, SmallRun, alive, by_hand, opposite, rows, same_again, turn
 
 from huracan import Mechanic
 from huracan.errors import ArtifactError
@@ -100,6 +101,45 @@ def test_where_the_only_champion_is_damaged_another_is_trained_at_once(
     assert rows(mechanic, "select state from champion_trials") == [("settled",)]  # nobody could be compared with it
     assert turn(mechanic, champion, 5).predictions == 8
     assert turn(mechanic, champion, 6).trouble == {}
+
+
+def _away(mechanic: Mechanic, version: int) -> Path:
+    """Where the artifact went: it is not in this host's folder, and whole."""
+    folder = mechanic.works.registry.artifacts.path(_digest(mechanic, version))
+    return Path(shutil.move(folder, mechanic.pipeline.config.home.parent / f"away_{version}"))
+
+
+@RUNNING
+def test_a_champion_whose_files_are_on_another_host_only_is_not_replaced(
+    champion: SmallRun, tmp_path: Path, restarted: bool
+) -> None:
+    settings = {"learners": ["ridge"], "train": "60d"}
+    mechanic = alive(champion, tmp_path / "home", mechanic=settings)
+    assert turn(mechanic, champion, 0).predictions == 2
+    away = _away(mechanic, 1)
+    mechanic = alive(champion, tmp_path / "home", mechanic=settings) if restarted else mechanic
+    for bars in (1, 30):
+        report = turn(mechanic, champion, bars)
+        assert report.predictions == 0 and "share home" in report.trouble["1"] and "?." not in report.trouble["1"]
+        assert "is not replaced" in report.unanswered
+    assert rows(mechanic, "select id from challengers") == [] and mechanic.works.bench.holders() == {ALL: 1}
+    assert any("share home" in sentence for _, sentence in mechanic.status().alerts)
+    shutil.move(away, mechanic.works.registry.artifacts.path(_digest(mechanic, 1)))
+    report = turn(mechanic, champion, 31)
+    assert report.trouble == {} and report.champions == {"champion": 1} and report.predictions == 2
+
+
+def test_a_challenger_waits_while_files_are_on_another_host_only(champion: SmallRun, tmp_path: Path) -> None:
+    mechanic = alive(champion, tmp_path / "home")
+    second = same_again(mechanic.works.registry, NAME, 1)
+    by_hand(mechanic, second, champion)
+    turn(mechanic, champion, 0)
+    for version, bars in ((1, 1), (second, 2)):
+        away = _away(mechanic, version)
+        turn(mechanic, champion, bars)
+        assert rows(mechanic, "select state from challengers") == [("shadow",)]
+        shutil.move(away, mechanic.works.registry.artifacts.path(_digest(mechanic, version)))
+    assert mechanic.works.bench.holders() == {ALL: 1}
 
 
 def test_where_no_other_can_be_trained_the_pointer_names_nobody(champion: SmallRun, tmp_path: Path) -> None:

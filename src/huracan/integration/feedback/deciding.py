@@ -20,6 +20,7 @@ from huracan.integration.feedback.challenger_log import (
     requests_of,
 )
 from huracan.integration.feedback.evidence_log import evidence_at, last_decision, put_decision
+from huracan.integration.feedback.lineup import SHARE
 from huracan.integration.feedback.loop_state import put_state, read_state
 from huracan.integration.feedback.nobody import now_nobody
 from huracan.integration.feedback.seeing import looks_key
@@ -53,7 +54,7 @@ def decide(turn: Turn) -> Write | None:
         if not lineup.able or lineup.unanswered:
             answers.append((ALL, _first(turn, connection), None))
         for scope, version in lineup.able.items():
-            if (served := lineup.served.get(version)) is not None:
+            if lineup.waits_for(scope) is None and (served := lineup.served.get(version)) is not None:
                 history = _history(turn, connection, state, scope, served)
                 answers.append((scope, works.policy.decide(_about(seen, scope), history, tick=turn.tick), served))
         news = [one for one in answers if _is_news(one[1], last_decision(connection, works.name, one[0]))]
@@ -105,10 +106,20 @@ def _history(turn: Turn, connection: sa.Connection, state: Mapping[str, Any], sc
 def _first(turn: Turn, connection: sa.Connection) -> RetrainDecision:
     """Whether to train a first champion, where nobody answers.
 
-    Only a first one that came to nothing is waited after: one that answered, and cannot any more, is replaced at once.
+    Only a first one that came to nothing is waited after: one that answered, and cannot any more, is replaced at once; but not
+    one whose files are only not on this host, which another may serve.
     """
     works, lineup = turn.works, turn.lineup
     name, config = works.name, works.config
+    if elsewhere := sorted(
+        {absent for scope in lineup.held if (absent := lineup.waits_for(scope)) and scope not in lineup.able}
+    ):
+        versions = ", ".join(map(str, elsewhere))
+        reason = (
+            f"Wait: the files of version {versions} of '{name}' are not in this host's folder of artifacts, and who may answer "
+            f"elsewhere is not replaced. {SHARE}; where the files are lost, restore them, or huracan models withdraw."
+        )
+        return RetrainDecision(Decision.WAIT, reason, (), ("artifact",))
     why = f"nobody is champion of '{name}'"
     if lineup.able:
         why = f"nobody answers for {', '.join(f'{symbol}{where}' for symbol, where in lineup.unanswered.items())}"

@@ -21,7 +21,10 @@ from huracan.serving.routes import Route, holders, route_of
 from huracan.serving.served import Served, load_served
 from huracan.storage.tables import model_versions
 
-__all__ = ["Bench", "Lineup"]
+__all__ = ["SHARE", "Bench", "Lineup"]
+
+SHARE = "Hosts that share a database have to share home, or its folder artifacts, too"
+"""What is to be done where a version's files are on another host."""
 
 _Files = tuple[tuple[str, int, int, int, int], ...]
 """Name, size, times of the last change of content and of facts, and number of each file, by name."""
@@ -36,6 +39,7 @@ class Lineup:
     held : scope -> version, as the registry has it. able : the same as far as they can be served; in the place of one that
         cannot be stands the newest champion before it that can. routes : symbol -> who answers for it in which regime.
     served : version -> what is needed of it. trouble : version that cannot be served -> why, and who answers in its place.
+    absent : champions whose files are not in this host's folder of artifacts, whole as they may be on another's.
     """
 
     held: Mapping[Scope, int] = field(default_factory=dict)
@@ -43,6 +47,12 @@ class Lineup:
     routes: Mapping[str, Route] = field(default_factory=dict)
     served: Mapping[int, Served] = field(default_factory=dict)
     trouble: Mapping[int, str] = field(default_factory=dict)
+    absent: frozenset[int] = frozenset()
+
+    def waits_for(self, scope: Scope) -> int | None:
+        """The champion of a scope where its files are only not here, so that none is made or chosen in its place."""
+        version = self.held.get(scope)
+        return version if version in self.absent else None
 
     @property
     def unanswered(self) -> dict[str, str]:
@@ -147,15 +157,27 @@ class Bench:
                 able[scope] = instead
         routes = {symbol: route_of(able, symbol) for symbol in symbols} if able else {}
         needed = {version for route in routes.values() for version in route.versions}
-        return Lineup(held, able, routes, {version: self._served[version] for version in sorted(needed)}, trouble)
+        served = {version: self._served[version] for version in sorted(needed)}
+        return Lineup(held, able, routes, served, trouble, frozenset(filter(self.is_absent, trouble)))
 
     def trouble_of(self, version: int) -> str:
         """Why a version cannot be served, in a sentence; empty where it can be."""
         try:
             self.served(version)
         except DOES_NOT_FIT as error:
-            return f"{str(error).rstrip('.') or type(error).__name__}."
+            said = str(error) or type(error).__name__
+            return said if said.endswith((".", "?")) else f"{said}."
         return ""
+
+    def is_absent(self, version: int) -> bool:
+        """Whether a version cannot be served because its files are not in this host's folder; damaged ones are there."""
+        try:
+            self.served(version)
+        except ArtifactMissing:
+            return True
+        except DOES_NOT_FIT:
+            return False
+        return False
 
     def before(self, scope: Scope, version: int) -> int | None:
         """The newest champion of a scope before a version that can be served; None where there is none."""
@@ -182,6 +204,8 @@ class Bench:
             return version
         before = self.before(scope, version)
         instead = "There is none before it that can be." if before is None else f"Version {before} answers instead."
+        if self.is_absent(version):
+            instead += f" {SHARE}, and until it is there none is trained in its place."
         trouble[version] = f"version {version} of '{self.name}' is not served: {why} {instead}"
         return before
 

@@ -58,7 +58,8 @@ def judge(turn: Turn) -> Write | None:
         under_way = trials_in(connection, works.name)
         trials = [one for one in under_way if one.state is TrialState.ON_TRIAL]
         seen = evidence_at(connection, works.name, turn.tick) if trials else []
-    decided = [(one, verdict) for one in shadows if (verdict := _of_challenger(turn, one)) is not None]
+    here = [one for one in shadows if not _waits_for_files(turn, one)]
+    decided = [(one, verdict) for one in here if (verdict := _of_challenger(turn, one)) is not None]
     tried = [(one, verdict) for one in trials if (verdict := _of_trial(turn, one, seen)) is not None]
     anew = [(one, verdict) for one in waiting if (verdict := _of_waiting(turn, one)) is None or verdict.outcome in _ENDS]
     decided += [(one, verdict) for one, verdict in anew if verdict is not None]
@@ -110,6 +111,14 @@ def _write_verdict(connection: sa.Connection, turn: Turn, one: Challenger, verdi
         said = f"challenger {one.id} is {state.value}: {verdict.sentence}"
         turn.works.alerts.tell(connection, f"{state.value}:{one.id}", AlertLevel.INFO, said, tick=turn.tick)
     change_challenger(connection, one.id, **values)
+
+
+def _waits_for_files(turn: Turn, one: Challenger) -> bool:
+    """Whether a comparison rests: files of the champion are not here, or those of the challenger, as long as it may take."""
+    assert one.version is not None  # it is in shadow since it was trained
+    assert one.shadow_from is not None
+    young = (turn.tick - one.shadow_from) // turn.bar < turn.works.config.mechanic.watched_bars(turn.bar)
+    return turn.lineup.waits_for(one.scope) is not None or (young and turn.works.bench.is_absent(one.version))
 
 
 def _of_challenger(turn: Turn, one: Challenger) -> Verdict | None:
