@@ -277,6 +277,11 @@ class Hook(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.got.append((self.headers["Content-Type"], json.loads(body)))  # type: ignore[attr-defined]
         self.send_response(self.server.answer)  # type: ignore[attr-defined]
+        self.send_header("Location", "/elsewhere")
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self.send_response(200)
         self.end_headers()
 
     def log_message(self, *_: Any) -> None:
@@ -306,6 +311,42 @@ def test_a_webhook_that_refuses_is_a_sentence_without_the_secret(hook: Any) -> N
     with pytest.raises(NotSent, match=r"the webhook at 127\.0\.0\.1 answered 503 .*stays due") as told:
         WebhookChannel(f"http://127.0.0.1:{hook.server_port}/secret").send({"text": "x"})
     assert "secret" not in str(told.value)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_taken_for_having_heard(hook: Any, status: int) -> None:
+    hook.answer = status
+    with pytest.raises(NotSent, match=rf"answered {status} .*redirects are not followed.* give the address .*stays due"):
+        WebhookChannel(f"http://127.0.0.1:{hook.server_port}/secret").send({"text": "x"})
+
+
+def test_an_answer_that_drips_is_cut_off_at_the_deadline() -> None:
+    """Each byte comes in time, and all of them never do: whoever drips notices that nobody listens any more."""
+    hung_up = threading.Event()
+
+    def drip() -> None:
+        line, _ = listening.accept()
+        with line:
+            line.settimeout(0.01)
+            line.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+            while not hung_up.is_set():
+                try:
+                    line.sendall(b"a")
+                    while line.recv(4_096):
+                        pass
+                    hung_up.set()
+                except TimeoutError:
+                    continue
+                except OSError:
+                    hung_up.set()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        dripping = threading.Thread(target=drip, daemon=True)
+        dripping.start()
+        with pytest.raises(NotSent, match="could not be reached"):
+            WebhookChannel(f"http://127.0.0.1:{listening.getsockname()[1]}/secret", timeout=0.2).send({"text": "x"})
+        assert hung_up.wait(20.0)
+        dripping.join()
 
 
 def test_a_webhook_that_is_down_or_silent_is_a_sentence_in_time() -> None:
@@ -352,11 +393,38 @@ def test_no_failure_repeats_the_address(error: Exception, said: str, monkeypatch
     def fails(*_: Any, **__: Any) -> None:
         raise error
 
-    monkeypatch.setattr("urllib.request.urlopen", fails)
+    monkeypatch.setattr("urllib.request.OpenerDirector.open", fails)
     with pytest.raises(NotSent) as told:
         WebhookChannel("https://hooks.example.com/T0/secret").send({"text": "x"})
     assert said in str(told.value) and "hooks.example.com" in str(told.value)
     assert "secret" not in str(told.value)
+
+
+def test_an_end_says_what_began_where_that_could_not_be_told(database: Database) -> None:
+    told: list[str] = []
+
+    class Mended(LogChannel):
+        down = True
+
+        def send(self, message: dict[str, Any]) -> None:
+            if self.down:
+                raise NotSent("it is down.")
+            told.append(message["text"])
+
+    channel = Mended()
+    alerts = Alerts("btc", [channel])
+    for tick in (0, HOUR, 2 * HOUR):
+        with database.transaction() as connection:
+            if tick < 2 * HOUR:
+                alerts.raise_(connection, "outage", AlertLevel.WARNING, "no candle.", tick=tick)
+            else:
+                alerts.resolve(connection, "outage", tick=tick)
+        alerts.send(database, tick=tick)
+    channel.down = False
+    alerts.send(database, tick=3 * HOUR)
+    alerts.send(database, tick=4 * HOUR)
+    span = "from 1970-01-01 00:00 to 1970-01-01 02:00"
+    assert told == [f"btc: over: no candle. (it held {span}, and could not be told here while it did)"]
 
 
 @pytest.mark.parametrize("tick", [1.5, None, True, datetime(2026, 1, 1)])

@@ -6,16 +6,17 @@ import http
 import http.client
 import json
 import urllib.error
-import urllib.request
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from huracan.errors import ConfigError, HuracanError
 from huracan.logs import logger
+from huracan.mlops.webhook_post import post
 
 __all__ = ["Channel", "LogChannel", "NotSent", "WebhookChannel"]
 
 _LONGEST = 3_600
+_REDIRECTS = (301, 302, 303, 307, 308)
 
 
 class NotSent(HuracanError):
@@ -47,7 +48,8 @@ class WebhookChannel:
 
     Parameters
     ----------
-    url : http or https. It may hold a secret, so messages and logs only name its host. timeout : seconds to wait.
+    url : http or https. It may hold a secret, so messages and logs only name its host; redirects are not followed.
+    timeout : seconds for a message, from looking the host up to its answer.
 
     Raises
     ------
@@ -78,15 +80,18 @@ class WebhookChannel:
 
         Raises
         ------
-        NotSent : the host cannot be reached in time, or does not take it.
+        NotSent : the host does not answer in time, does not take it, or sends it elsewhere.
         """
         body = json.dumps(message, ensure_ascii=False).encode()
         headers = {"Content-Type": "application/json; charset=utf-8", "User-Agent": "huracan"}
-        request = urllib.request.Request(self._url, data=body, headers=headers, method="POST")
         try:
-            with urllib.request.urlopen(request, timeout=self.timeout) as answer:
-                answer.read(1)
+            post(self._url, body, headers, timeout=self.timeout)
         except urllib.error.HTTPError as error:
+            if error.code in _REDIRECTS:
+                raise NotSent(
+                    f"the webhook at {self.host} answered {_status(error.code)}, and redirects are not followed, since the "
+                    "message would be lost on the way: give the address that it leads to; the alert stays due."
+                ) from None
             raise NotSent(f"the webhook at {self.host} answered {_status(error.code)}; the alert stays due.") from None
         except (OSError, ValueError, http.client.HTTPException) as error:  # unreachable, too slow, no such host, not HTTP
             raise NotSent(f"the webhook at {self.host} could not be reached ({_kind(error)}); the alert stays due.") from None

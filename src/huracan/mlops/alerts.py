@@ -61,14 +61,21 @@ class Alert:
     returns: int = 0
     heard: Mapping[str, tuple[int, str, bool]] = field(default_factory=dict)
 
-    def message(self, name: str) -> dict[str, Any]:
+    def message(self, name: str, *, unheard: bool = False) -> dict[str, Any]:
         """What is sent: ``text`` for people, the rest for programs.
+
+        Parameters
+        ----------
+        unheard : whether its end is told to who never heard of its beginning.
 
         >>> Alert("outage:BTC", AlertLevel.WARNING, "no candle since noon.", 0, 7_200_000, 3).message("btc")["text"]
         'btc: no candle since noon. (3 ticks, since 1970-01-01 00:00)'
         """
         since = "" if self.count <= 1 else f" ({self.count} ticks, since {time_text(self.first_tick)})"
         ended = "" if self.resolved_tick is None or not self.count else "over: "
+        if ended and unheard:
+            span = f"from {time_text(self.first_tick)} to {time_text(self.resolved_tick or self.last_tick)}"
+            since = f" (it held {span}, and could not be told here while it did)"
         state = ("told" if not self.count else "resolved") if self.resolved_tick is not None else "holds"
         return {
             "name": name,
@@ -211,7 +218,7 @@ class Alerts:
                 key = f"{number}:{type(channel).__name__}"
                 wants = self._wants(alert, heard.get(key), tick)
                 if wants and key not in failed and given[key] < _MOST_AT_ONCE:
-                    if self._sent(channel, alert.message(self.name)):
+                    if self._sent(channel, alert.message(self.name, unheard=key not in heard)):
                         heard[key] = (tick, alert.level, alert.resolved_tick is not None)
                         given[key] += 1
                         told, wants = True, False
