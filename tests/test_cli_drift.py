@@ -13,7 +13,11 @@ import numpy as np
 import polars as pl
 import pytest
 
+from huracan.cli.drift import _print
+from huracan.integration.drift_check import DriftCheck
 from huracan.market import simulate_market
+from huracan.mlops import DriftDetector
+from huracan.mlops.reference import Reference
 
 Drift = Callable[..., subprocess.CompletedProcess[str]]
 QUICK = "{profile: one, profiles: {one: {n_splits: 2, learners: {ridge: {}}}}, features: {recipe: minimal}, "
@@ -77,6 +81,16 @@ def test_page_and_json_say_the_same_as_the_table(drift: Drift, files: Path) -> N
     assert done.stdout.count("Written: ") == 2
     printed = drift("reference.parquet", "other.parquet", "--json", "-")
     assert json.loads(printed.stdout) == found
+
+
+def test_what_holds_of_most_columns_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    kept = DriftDetector().fit(features(500, seed=0).drop("ts")).reference_
+    assert kept is not None
+    model = DriftDetector.from_reference(Reference.from_bytes(kept.to_bytes()))
+    _print(DriftCheck(model.detect(features(100, seed=1).drop("ts"))))
+    told = " ".join(capsys.readouterr().out.split())
+    assert told.count("401 quantiles") == 1
+    assert "2 of 3 columns: statistic and distance at 401 quantiles kept of the reference." in told
 
 
 def test_candles_become_features_and_a_model_stands_for_what_it_learned_from(

@@ -12,7 +12,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 from sklearn.linear_model import Ridge
+from typer.testing import CliRunner
 
+from huracan.cli import app
 from huracan.market import simulate_market
 from huracan.model_info import ModelInfo
 from huracan.model_registry import ModelRegistry
@@ -38,6 +40,11 @@ def mechanic(huracan: Cli, tmp_path: Path) -> Cli:
 @pytest.fixture(scope="module")
 def candles() -> pl.DataFrame:
     return simulate_market(n_bars=300, n_symbols=1, seed=0).candles
+
+
+def test_the_help_of_all_has_the_options_of_the_work() -> None:
+    told = CliRunner().invoke(app, ["mechanic", "--help"]).output
+    assert all(word in told for word in ("--once", "--every", "--metrics-port", "--config", "status", "replay"))
 
 
 def test_one_turn_on_a_file_and_how_it_stands_then(mechanic: Cli, tmp_path: Path, candles: pl.DataFrame) -> None:

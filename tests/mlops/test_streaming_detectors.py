@@ -204,6 +204,9 @@ def test_the_window_of_adwin_holds_what_it_says() -> None:
         (lambda: Adwin(max_buckets=1), "max_buckets is 1; a whole number of at least 2 was expected."),
         (lambda: Cusum(float("nan"), 0.1, 1.0), "target is nan; a finite number was expected."),
         (lambda: Cusum(0.0, 0.1, 1.0, scale=0.0), "scale is 0.0; a number above 0 was expected."),
+        (lambda: Cusum(10**400, 0.1, 1.0), "target is a number that no float holds; a finite number was expected."),
+        (lambda: Adwin().update(10**5000), "Adwin was given a number that no float holds; a finite one was expected."),
+        (lambda: DDM().replay([0, 10**400]), "the stream holds a number that no float holds; finite numbers were expected."),
         (lambda: DDM(warning_threshold=4.0), "drift_threshold is 3.0; a number of at least 4 was expected."),
     ],
 )

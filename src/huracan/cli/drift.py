@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -61,6 +63,8 @@ def _print(found: DriftCheck) -> None:
 
     typer.echo(found.report.sentence)
     typer.echo(f"The p-values rest on this: {found.report.assumption}.")
+    columns = by_strength(found.report)
+    shared = _shared_notes(column.note for column in columns)
     rows = [
         (
             column.feature,
@@ -71,12 +75,14 @@ def _print(found: DriftCheck) -> None:
             number(column.psi, 3),
             number(column.wasserstein, 2),
             "-" if column.n_eff is None else f"{column.n_eff:,.0f}",
-            column.note,
+            "; ".join(part for part in column.note.split("; ") if part not in shared),
         )
-        for column in by_strength(found.report)
+        for column in columns
     ]
     header = ("column", "", "q", "p", "statistic", "index", "moved, sd", "worth", "note")
     print_table(header, rows[:_SHOWN])
+    for note, count in shared.items():
+        typer.echo(f"{count:,} of {len(rows):,} columns: {note}.")
     joint = found.report.joint
     if joint is not None and joint.p_value is not None:
         typer.echo(f"All columns together: q {p_value(joint.q_value)}, p {p_value(joint.p_value)}, most in {joint.where}.")
@@ -95,6 +101,17 @@ def _print(found: DriftCheck) -> None:
         typer.echo(f"{drifted} of its {len(found.windows)} windows drifted, each looked at by itself.")
     for note in found.report.notes:
         typer.echo(note)
+
+
+def _shared_notes(notes: Iterable[str]) -> dict[str, int]:
+    """Notes of more than half of the columns, and of how many: said once, and not in each row.
+
+    >>> _shared_notes(["by quantiles; few rows", "by quantiles", "it is constant"])
+    {'by quantiles': 2}
+    """
+    told = [note.split("; ") if note else [] for note in notes]
+    counted = Counter(part for parts in told for part in parts)
+    return {part: count for part, count in counted.items() if count > max(1, len(told) // 2)}
 
 
 def _write_json(target: Path, found: DriftCheck) -> None:

@@ -36,12 +36,18 @@ class _OrWork(TyperGroup):
             args = [_WORK, *args]
         return super().parse_args(ctx, args)
 
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Those of the work first, then which commands there are."""
+        told = [record for one in self.commands[_WORK].params if (record := one.get_help_record(ctx)) is not None]
+        with formatter.section("Without a command"):
+            formatter.write_dl(told)
+        super().format_options(ctx, formatter)
+
 
 mechanic_app = typer.Typer(
     cls=_OrWork,
     help="Look after the champion: predict, score, watch, retrain, promote, roll back. "
-    "huracan mechanic [CANDLES] --once does one turn, --every 1h one after the other until it is stopped; "
-    "huracan mechanic work --help has the options of both.",
+    "huracan mechanic [CANDLES] --once does one turn, --every 1h one after the other until it is stopped.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

@@ -33,6 +33,8 @@ def as_values(x: ArrayLike, name: str) -> NDArray[np.float64]:
         values = raw.astype(np.float64).reshape(-1)
     except (TypeError, ValueError):
         raise DataError(f"{name} is of type {raw.dtype}; numbers were expected.") from None
+    except OverflowError:
+        raise DataError(f"{name} holds a number that no float holds; finite numbers were expected.") from None
     bad = ~np.isfinite(values)
     if bad.any():
         where = int(np.argmax(bad))

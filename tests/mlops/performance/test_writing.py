@@ -314,6 +314,8 @@ def test_times_and_lengths_that_are_no_whole_numbers_are_refused(store: Performa
             store.rolling("skill", **{"window": 24 * HOUR, **wrong})  # type: ignore[arg-type]
     with pytest.raises(DataError, match="buckets are counted from"):
         store.against_backtest(1, since=date)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="the id of a version is 'x'; a whole number was expected"):
+        store.against_backtest("x")  # type: ignore[arg-type]
     with pytest.raises(DataError, match="the length of a bucket is '4h'"):
         PerformanceStore(store.database, "btc", bucket="4h")  # type: ignore[arg-type]
     with pytest.raises(DataError, match="versions are 1; a list"):

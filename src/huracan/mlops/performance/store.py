@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from numbers import Integral
 
 import polars as pl
 import sqlalchemy as sa
@@ -209,6 +210,8 @@ class PerformanceStore:
         low, high, p_value, p_adjusted, n, note``; ``note`` says why something could not be tested.
         """
         check_open_unit(confidence, "confidence")
+        if isinstance(version_id, bool) or not isinstance(version_id, Integral):
+            raise DataError(f"the id of a version is {version_id!r}; a whole number was expected.")
         since = whole_milliseconds(since, "buckets are counted from")
 
         def look(connection: sa.Connection) -> tuple[pl.DataFrame, LiveExpectation | None]:

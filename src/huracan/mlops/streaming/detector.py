@@ -88,6 +88,9 @@ class StreamingDetector(ABC):
             value = float(x)
         except (TypeError, ValueError):
             raise DataError(f"{type(self).__name__} was given {x!r}; a number was expected.") from None
+        except OverflowError:
+            kind = type(self).__name__
+            raise DataError(f"{kind} was given a number that no float holds; a finite one was expected.") from None
         self._check(np.array([value]))
         self._run([value], self._loop)
         return self
@@ -277,7 +280,11 @@ def check_number(value: Any, name: str, *, above: float | None = None, least: fl
         expected = f"a number above {above:g}"
     elif least is not None:
         expected = f"a number of at least {least:g}"
-    fits = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool) and math.isfinite(value)
+    fits = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    try:
+        fits = fits and math.isfinite(value)
+    except OverflowError:
+        raise DataError(f"{name} is a number that no float holds; {expected} was expected.") from None
     if not fits or (above is not None and value <= above) or (least is not None and value < least):
         raise DataError(f"{name} is {value!r}; {expected} was expected.")
     return float(value)
