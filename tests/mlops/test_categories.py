@@ -58,6 +58,15 @@ def test_a_category_never_seen_is_named() -> None:
     assert column.drifted and column.note == "never seen in the reference: 'halt', 2.5% of the window"
 
 
+def test_a_category_never_seen_is_drawn_beside_those_that_were() -> None:
+    rng = np.random.default_rng(3)
+    now = pl.DataFrame({"side": ["sideways"] * 300 + ["up"] * 100})
+    drawn_pair = DriftDetector().fit(drawn(rng, M)).detect(now).distributions["side"]
+    shares = dict(zip(drawn_pair.edges, drawn_pair.current_bins.tolist(), strict=True))
+    assert shares == {"up": 0.25, "down": 0.0, "flat": 0.0, "(never seen)": 0.75}
+    assert drawn_pair.reference_bins[-1] == 0.0 and drawn_pair.current[-1] == 1.0
+
+
 def test_one_row_of_a_new_category_is_told_and_is_no_drift() -> None:
     rng = np.random.default_rng(4)
     now = drawn(rng, N)

@@ -22,7 +22,7 @@ __all__ = ["MISSING", "CategoryReference"]
 MISSING = "(missing)"
 """The category of rows without one."""
 
-_OTHERS = "(others)"
+_OTHERS, _NEVER_SEEN = "(others)", "(never seen)"
 _MOST = 50
 _FEWEST_EXPECTED = 2.0
 _NAMED = 3
@@ -91,8 +91,10 @@ class CategoryReference:
         observed = (
             np.bincount(self.bins[number[seen]], None if weights is None else weights[seen], minlength=len(self.shares)) / n
         )
+        new_share = float((~seen).sum() if weights is None else weights[~seen].sum()) / n
+        drawn = self._pair(observed, new_share)
         if self.unseen:  # what was never seen is as rare as the rarest
-            observed[-1] += float((~seen).sum() if weights is None else weights[~seen].sum()) / n
+            observed[-1] += new_share
         found, notes = self._test_shares(observed, n, settings)
         unseen = UnseenValues.of(~seen, moments, n_reference=self.n_moments, usual=self.unseen)
         if unseen.moments:
@@ -103,12 +105,15 @@ class CategoryReference:
             notes.append(f"never seen in the reference: {shown}, {unseen.share:.1%} of the window")
             found["drifted"] = unseen.plain
             found["p_value"] = min(1.0, 2.0 * min(found.get("p_value", 1.0), unseen.p_value))
-        names = self._bin_names()
+        return ColumnDrift(self.name, "category", note="; ".join(notes), **found), drawn
+
+    def _pair(self, observed: NDArray[np.float64], new_share: float) -> DistributionPair:
+        """Both as bars, what the reference never saw as one of its own."""
+        names, before, now = self._bin_names(), self.shares, observed.copy()
+        if new_share > 0.0:
+            names, before, now = (*names, _NEVER_SEEN), np.append(before, 0.0), np.append(now, new_share)
         place = np.arange(len(names), dtype=np.float64)
-        pair = DistributionPair(
-            self.name, place, np.cumsum(self.shares), np.cumsum(observed), None, names, self.shares, observed
-        )
-        return ColumnDrift(self.name, "category", note="; ".join(notes), **found), pair
+        return DistributionPair(self.name, place, np.cumsum(before), np.cumsum(now), None, names, before, now)
 
     def _test_shares(self, observed: NDArray[np.float64], n: int, settings: TestSettings) -> tuple[dict[str, Any], list[str]]:
         """Chi-square of bins that hold enough separate events; the others are one."""
