@@ -92,8 +92,8 @@ def calibration() -> Section:
         found = np.array(p_values)
         rows.append([name, *(f"{100 * float((found <= alpha).mean()):.1f} %" for alpha in (0.05, 0.01)), len(found)])
     text = (
-        f"Share of {REPETITIONS} samples of right probabilities that are called wrong, at a nominal 5 % and 1 %; where events are "
-        "too few to be judged that is said, and the sample is left out.\n\n"
+        f"Share of {REPETITIONS} samples of right probabilities that are called wrong, at a nominal 5 % and 1 %; where events "
+        "are too few to be judged that is said, and the sample is left out.\n\n"
         + markdown_table(["what", "at 5 %", "at 1 %", "judged"], rows)
     )
     return Section("Calibration", text)

@@ -164,7 +164,7 @@ def _lived(registry: ModelRegistry, held: ModelVersion, version_id: int) -> Mapp
     if not n:
         return not_run(f"no outcome of {who} is known yet; huracan mechanic looks after it")
     store = PerformanceStore(registry.database, held.name)
-    bot = store.account([version_id])
+    bot = store.account()
     said = f"{who} has lived through {n:,} outcomes since {time_text(first)} UTC: mean payoff {payoff / n:+.4f}"
     return {
         "model": held.name,

@@ -47,8 +47,8 @@ class SkillMonitor:
     Where ``skill`` is given, what is expected follows what is earned: whenever nothing is missing, and a quarter more moments
     than last time are known, the payoffs out of fold and live are taken together, and ``expected`` is the lower end of their
     50 % interval. A version that was judged on few rows is so watched more closely as more is known: judged on 165 moments of
-    mean .2, a flip after 1,500 is found after 94 moments in the median and 159 in nine of ten cases, instead of 121 and 318
-    (200 lives); false alarms in 10,000 moments are .8 instead of .6.
+    mean .2, a flip after 1,500 is found after 88 moments in the median and 150 in nine of ten cases, instead of 110 and 285
+    (200 lives).
 
     With .2 expected, a spread of 1 and one false alarm in 20,000 moments, a fall to 0 is found after 250 moments on average, a
     flip after 95.

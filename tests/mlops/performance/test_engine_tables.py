@@ -8,11 +8,10 @@ from typing import Any
 import polars as pl
 import pytest
 import sqlalchemy as sa
-from tests.mlops.performance.live_rows import HOUR
+from tests.mlops.performance.live_rows import HOUR, outcomes, predictions
 
 from huracan.errors import DataError
 from huracan.mlops import PerformanceStore
-from huracan.storage.feedback_tables import live_buckets
 from huracan.storage.tables import daily_equity, live_trades
 
 TRADE = ("trade_id", "time", "symbol", "side", "size", "entry", "exit", "fees", "net_pnl", "model_id")
@@ -137,24 +136,43 @@ def test_fees_slippage_and_equity_are_told_beside_what_the_positions_made(store:
     insert(store, "live_trades", trade_id="c", time=ms + 9 * HOUR, symbol="A", side="buy", entry=500)  # no bar of it
     for day, nav in (("2025-11-11", 100.0), ("2025-11-12", 103.0)):
         insert(store, "daily_equity", date=day, nav=nav, max_dd=0.02)
-    same = {"version_id": 7, "regime": "", "n": 1, "hits": 1, "answered": 1, "vetoed": 0, "payoff": 1.0, "payoff_squared": 1.0}
-    same |= {"squared": 1.0, "log_loss": 1.0, "gross": 0.0, "cost": 0.0}
+    first = ms // HOUR + 13  # the second day, of which the equity tells; the first bar is of the day before
     with store.database.transaction() as connection:
-        for symbol, hours, net in (("A", 14, 0.04), ("B", 14, 0.02), ("A", 0, 0.5)):  # the last is of the first day
-            row = {**same, "symbol": symbol, "bucket": ms + hours * HOUR, "net": net}
-            connection.execute(sa.insert(live_buckets).values(**row))
+        for version, role, net in ((7, "champion", [0.5, 0.04, 0.02]), (8, "challenger", [-0.2, -0.2, -0.2])):
+            for symbol in "AB":
+                told = {"version": version, "symbol": symbol, "first": first - 2}
+                store.predicted(connection, predictions(3, role=role, **told))
+                store.known(connection, outcomes(3, net_return=net, **told))
     opens = pl.DataFrame({"symbol": ["A", "A", "B"], "ts": [ms, ms + HOUR, ms], "open": [100.0, 110.0, 200.0]})
-    found = store.account([7], opens=opens)
+    found = store.account(opens=opens)
     assert (found.trades, found.net_pnl, found.fees, found.n_slipped) == (3, 2.0, 1.0, 2)
     assert found.slippage_bps == pytest.approx(100.0)
     assert found.fees_bps == pytest.approx(10_000 * 1.0 / 400.0)
-    assert found.equity_return == pytest.approx(0.03) and found.model_return == pytest.approx(0.03)
+    assert found.equity_return == pytest.approx(0.03) and found.model_return == pytest.approx(1.04 * 1.02 - 1.0)
     assert found.sentences == [
         "The bot made 3 trades: net 2, fees 1 (25 bps of what was entered).",
         "Its entries were 100 bps worse than the open of their bar (2 trades).",
-        "Its equity changed by +3.00% from 2025-11-11 to 2025-11-12; its model's positions made +3.00% net.",
+        "Its equity changed by +3.00% from 2025-11-11 to 2025-11-12; what champions said made +6.08% net.",
     ]
-    assert store.account().model_return is None
+
+
+def test_positions_are_those_of_whoever_was_champion_each_at_its_time_bar_on_bar(any_store: PerformanceStore) -> None:
+    """A champion that lost and was followed by one that had earned in its shadow: the loss counts, the shadow does not."""
+    day, bars = 24, 48
+    before, after = [-0.01] * bars, [0.02] * bars
+    with any_store.database.transaction() as connection:
+        for date_, nav in ((date(1970, 1, 1), 100.0), (date(1970, 1, 11), 60.0)):
+            connection.execute(sa.insert(daily_equity).values(date=date_, nav=nav, max_dd=-0.4))
+        for version, role, first, net in (
+            (1, "champion", 2 * day, before), (2, "challenger", 2 * day, after), (2, "champion", 4 * day, after),
+            (1, "beside", 4 * day, before),
+        ):  # fmt: skip
+            any_store.predicted(connection, predictions(bars, version=version, role=role, first=first))
+            any_store.known(connection, outcomes(bars, version=version, first=first, net_return=net))
+    found = any_store.account()
+    assert found.model_return == pytest.approx(0.99**bars * 1.02**bars - 1.0)
+    assert (found.model_since, found.worst_drawdown) == ("1970-01-03", 0.4)
+    assert found.sentences[-1].endswith("net from 1970-01-03 on, before which single bars are not known.")
 
 
 def test_a_bot_that_wrote_nothing_has_nothing_to_tell(store: PerformanceStore) -> None:

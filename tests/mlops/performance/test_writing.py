@@ -318,6 +318,4 @@ def test_times_and_lengths_that_are_no_whole_numbers_are_refused(store: Performa
         store.against_backtest("x")  # type: ignore[arg-type]
     with pytest.raises(DataError, match="the length of a bucket is '4h'"):
         PerformanceStore(store.database, "btc", bucket="4h")  # type: ignore[arg-type]
-    with pytest.raises(DataError, match="versions are 1; a list"):
-        store.account(1)  # type: ignore[arg-type]
     assert store.rolling("skill", 24 * HOUR, by="symbol").columns[0] == "symbol"

@@ -36,15 +36,14 @@ def standing(works: Works) -> MechanicStatus:
         challengers=under_way,
         trials=trials,
         alerts=[(str(one.level), one.sentence) for one in holding],
-        bot=_account(works, sorted(set(champions.values()))),
+        bot=_account(works),
     )
 
 
-def _account(works: Works, versions: list[int]) -> EngineAccount:
+def _account(works: Works) -> EngineAccount:
     """What the trading bot wrote, its entries judged by the candles that are there."""
-    traded = [works.bench.id_of(version) for version in versions]
     trades = works.store.trades().frame
-    return works.store.account(traded, opens=_opens(works, trades) if trades.height else None)
+    return works.store.account(opens=_opens(works, trades) if trades.height else None)
 
 
 def _opens(works: Works, trades: pl.DataFrame) -> pl.DataFrame | None:

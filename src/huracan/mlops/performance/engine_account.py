@@ -10,9 +10,10 @@ import polars as pl
 
 from huracan.mlops.performance.engine_tables import EngineRows
 
-__all__ = ["EngineAccount", "engine_account"]
+__all__ = ["EngineAccount", "engine_account", "equity_span"]
 
 _BPS = 10_000.0
+_DAY = 86_400_000
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class EngineAccount:
         what was bought or sold at entry. slippage_bps : by how much entries were worse than the open of their bar, which a
         backtest assumes, in basis points, on average; over ``n_slipped`` trades of symbols whose candles are there.
     first_day, last_day : of the equity. equity_return : what it grew by between them. worst_drawdown : as the bot says.
-    model_return : net return that the model's own positions made in that time, symbols in equal parts.
+    model_return : net return that the positions of whoever was champion made in that time, symbols in equal parts, bar on bar.
+        model_since : the day from which on it is known, where that is later than the first.
     notes : rows that cannot be used, and why.
 
     Examples
@@ -45,6 +47,7 @@ class EngineAccount:
     equity_return: float | None = None
     worst_drawdown: float | None = None
     model_return: float | None = None
+    model_since: str | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -62,7 +65,8 @@ class EngineAccount:
             by = f"{abs(self.slippage_bps):.3g} bps {way}"
             said.append(f"Its entries were {by} than the open of their bar ({self.n_slipped:,} trades).")
         if self.equity_return is not None:
-            beside = "" if self.model_return is None else f"; its model's positions made {self.model_return:+.2%} net"
+            since = "" if self.model_since is None else f" from {self.model_since} on, before which single bars are not known"
+            beside = "" if self.model_return is None else f"; what champions said made {self.model_return:+.2%} net{since}"
             said.append(f"Its equity changed by {self.equity_return:+.2%} from {self.first_day} to {self.last_day}{beside}.")
         return [*said, *self.notes]
 
@@ -71,26 +75,34 @@ class EngineAccount:
         return {**asdict(self), "notes": list(self.notes), "sentences": self.sentences}
 
 
+def equity_span(equity: EngineRows) -> tuple[int, int] | None:
+    """From the end of its first day to the end of its last, milliseconds UTC; None where there are no two days."""
+    days = equity.frame["date"]
+    if len(days) < 2:
+        return None
+    first, last = (datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1) for day in (days[0], days[-1]))
+    return round(first.timestamp() * 1_000), round(last.timestamp() * 1_000)
+
+
 def engine_account(
-    trades: EngineRows, equity: EngineRows, *, buckets: pl.DataFrame | None = None, opens: pl.DataFrame | None = None
+    trades: EngineRows, equity: EngineRows, *, answered: pl.DataFrame | None = None, opens: pl.DataFrame | None = None
 ) -> EngineAccount:
     """What the bot's tables amount to.
 
     Parameters
     ----------
     trades, equity : of :func:`read_trades` and :func:`read_equity`. A trade's time is taken as that of its entry.
-    buckets : sums of the outcomes of the versions that the bot traded. opens : ``symbol, ts, open`` of bars, ``ts`` in
-        milliseconds UTC.
+    answered : ``[ts, net]``, what champions' positions made of every bar in :func:`equity_span`.
+    opens : ``symbol, ts, open`` of bars, ``ts`` in milliseconds UTC.
     """
     notes = tuple(rows.sentence for rows in (trades, equity) if rows.refused)
     made, days = trades.frame, equity.frame
     sized = made.filter(pl.col("fees").is_not_null() & (pl.col("size") * pl.col("entry") != 0.0))
     entered = float((sized["size"] * sized["entry"]).abs().sum())
     slipped = _slippage(made, opens)
-    begin = end = None
-    if days.height > 1:
-        begin, end = (datetime(day.year, day.month, day.day, tzinfo=UTC) for day in (days["date"][0], days["date"][-1]))
-    drawdown = days["max_dd"].drop_nulls()
+    span = equity_span(equity)
+    drawdown = days["max_dd"].drop_nulls().abs()  # some write what was lost as less than 0
+    model_return, model_since = (None, None) if span is None else _of_positions(answered, span[0])
     return EngineAccount(
         trades=made.height,
         net_pnl=_sum(made["net_pnl"]),
@@ -98,11 +110,12 @@ def engine_account(
         fees_bps=_BPS * float(sized["fees"].sum()) / entered if entered > 0.0 else None,
         slippage_bps=float(slipped.mean()) if len(slipped) else None,  # type: ignore[arg-type]
         n_slipped=len(slipped),
-        first_day=None if begin is None else str(begin.date()),
-        last_day=None if end is None else str(end.date()),
-        equity_return=None if begin is None else float(days["nav"][-1] / days["nav"][0] - 1.0),
+        first_day=None if span is None else str(days["date"][0]),
+        last_day=None if span is None else str(days["date"][-1]),
+        equity_return=None if span is None else float(days["nav"][-1] / days["nav"][0] - 1.0),
         worst_drawdown=float(drawdown.max()) if len(drawdown) else None,  # type: ignore[arg-type]
-        model_return=None if begin is None or end is None else _model_return(buckets, begin, end),
+        model_return=model_return,
+        model_since=model_since,
         notes=notes,
     )
 
@@ -126,10 +139,11 @@ def _slippage(trades: pl.DataFrame, opens: pl.DataFrame | None) -> pl.Series:
     return found.select(slippage=_BPS * sign * (pl.col("entry") / pl.col("open") - 1.0)).to_series()
 
 
-def _model_return(buckets: pl.DataFrame | None, begin: datetime, end: datetime) -> float | None:
-    """Net return of the positions from the end of one day to the end of another, symbols in equal parts."""
-    if buckets is None:
-        return None
-    first, last = (round((day + timedelta(days=1)).timestamp() * 1_000) for day in (begin, end))
-    between = buckets.filter((pl.col("bucket") >= first) & (pl.col("bucket") < last))
-    return float(between["net"].sum()) / between["symbol"].n_unique() if between.height else None
+def _of_positions(answered: pl.DataFrame | None, begin: int) -> tuple[float | None, str | None]:
+    """What the positions grew by, bar on bar, and from which day on where that is after the span's begin."""
+    if answered is None or not answered.height:
+        return None, None
+    grown = float((1.0 + answered["net"]).clip(lower_bound=0.0).product())
+    first = int(answered["ts"].min())  # type: ignore[arg-type]
+    later = str(datetime.fromtimestamp(first / 1_000, UTC).date()) if first >= begin + _DAY else None
+    return grown - 1.0, later

@@ -13,7 +13,8 @@ from huracan.errors import DataError
 from huracan.mlops.live_expectation import EXPECTATION, LiveExpectation
 from huracan.mlops.performance import reading, writing
 from huracan.mlops.performance.against_backtest import beside_backtest
-from huracan.mlops.performance.engine_account import EngineAccount, engine_account
+from huracan.mlops.performance.answered import answered_returns
+from huracan.mlops.performance.engine_account import EngineAccount, engine_account, equity_span
 from huracan.mlops.performance.engine_tables import EngineRows, read_equity, read_trades
 from huracan.mlops.performance.ownership import check_buckets
 from huracan.mlops.performance.reading import LiveMetric
@@ -241,28 +242,22 @@ class PerformanceStore:
         """The account's worth by day, as the bot's table ``daily_equity`` holds it; rows that cannot be used are counted."""
         return self.database.read(read_equity)
 
-    def account(self, versions: Sequence[int] = (), *, opens: pl.DataFrame | None = None) -> EngineAccount:
-        """What the bot's trades and equity amount to, beside the model's own net return in the same days.
+    def account(self, *, opens: pl.DataFrame | None = None) -> EngineAccount:
+        """What the bot's trades and equity amount to, beside the net return of whoever was champion in the same days.
 
         Parameters
         ----------
-        versions : ids of those that the bot traded; those that its trades name by ``model_id`` come to them.
         opens : ``symbol, ts, open`` of bars (``ts`` in milliseconds UTC), by which entries are judged.
         """
 
-        if not isinstance(versions, Sequence) or isinstance(versions, str):
-            raise DataError(f"versions are {versions!r}; a list of their ids was expected.")
+        def look(connection: sa.Connection) -> tuple[EngineRows, EngineRows, pl.DataFrame | None]:
+            equity = read_equity(connection)
+            span = equity_span(equity)
+            earned = None if span is None else answered_returns(connection, self.name, since=span[0], until=span[1])
+            return read_trades(connection), equity, earned
 
-        def look(connection: sa.Connection) -> tuple[EngineRows, EngineRows, pl.DataFrame]:
-            trades = read_trades(connection)
-            named = trades.frame["model_id"].drop_nulls().unique().to_list()
-            ids = sa.select(model_versions.c.id).where(model_versions.c.model_id.in_(named))
-            traded = {*versions, *connection.execute(ids).scalars()}
-            sums = reading.read_buckets(connection, self.name).filter(pl.col("version_id").is_in(sorted(traded)))
-            return trades, read_equity(connection), sums
-
-        trades, equity, sums = self.database.read(look)
-        return engine_account(trades, equity, buckets=sums, opens=opens)
+        trades, equity, earned = self.database.read(look)
+        return engine_account(trades, equity, answered=earned, opens=opens)
 
     def frames(self, window: int) -> dict[str, pl.DataFrame]:
         """What a report shows: ``summary``, ``skill`` and ``net`` by version in moving windows, ``trades``, ``equity``."""
