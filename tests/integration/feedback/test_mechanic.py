@@ -280,3 +280,25 @@ def test_what_turns_do_is_measured(champion: SmallRun, tmp_path: Path) -> None:
         mechanic, "select regime, sum(payoff) / sum(answered) from live_buckets where symbol = 'SIM01-USD' group by 1"
     )[0]
     assert f'huracan_skill{{name="{NAME}",regime="{regime}",symbol="SIM01-USD"}} {skill}' in text
+
+
+def test_skill_is_measured_of_the_version_that_answers_in_each_regime(champion: SmallRun, tmp_path: Path) -> None:
+    pytest.importorskip("prometheus_client")
+    mechanic = alive(champion, tmp_path / "home")
+    turn(mechanic, champion, 0)
+    [(regime,)] = rows(mechanic, "select regime from live_predictions where symbol = 'SIM01-USD' order by ts desc limit 1")
+    other = opposite(mechanic.works.registry, NAME, 1)
+    mechanic.works.registry.promote(NAME, other, symbol="SIM01-USD", regime=regime, reason="it answers there alone")
+    for bars in (12, 24):
+        turn(mechanic, champion, bars)
+    answered = rows(
+        mechanic,
+        "select version_id, regime, avg(payoff) from live_predictions join live_outcomes using (version_id, symbol, ts)"
+        " where symbol = 'SIM01-USD' and role = 'champion' and payoff is not null and version_id = "
+        "(select id from model_versions where version = :other) and regime = :regime group by 1, 2",
+        other=other,
+        regime=regime,
+    )
+    text = mechanic.works.metrics.text()
+    [line] = [one for one in text.splitlines() if one.startswith("huracan_skill") and f'"{regime}",symbol="SIM01' in one]
+    assert float(line.split()[-1]) == pytest.approx(answered[0][2])

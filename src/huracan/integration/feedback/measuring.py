@@ -12,12 +12,14 @@ from huracan.config.section import milliseconds
 from huracan.integration.feedback.asking import ANSWERED, BESIDE, LATE, SHADOWED
 from huracan.integration.feedback.challenger_log import challengers_in
 from huracan.integration.feedback.evidence_log import evidence_at
+from huracan.integration.feedback.lineup import Lineup
 from huracan.integration.feedback.mechanic_report import AT, MINE, OF, MechanicReport
 from huracan.integration.feedback.predicting import vetoes_in
 from huracan.integration.feedback.scoring import longest_wait
 from huracan.integration.feedback.turn import Turn
 from huracan.mlops.alerts import AlertLevel
 from huracan.mlops.metrics import Metric, Metrics
+from huracan.model_info import MarketRegime
 from huracan.registry.statements import Statement
 from huracan.storage.feedback_tables import live_buckets, live_outcomes, live_predictions, policy_decisions
 
@@ -68,8 +70,13 @@ def measure(turn: Turn, report: MechanicReport) -> None:
         said, decided = _SAID(connection, of=name, at=tick), _DECIDED(connection, of=name, at=tick)
         came = _CAME(connection, of=name, at=tick)
         pending = _PENDING(connection, of=name, since=tick - longest_wait(works.config, turn.bar))
-        ids = sorted({works.bench.id_of(version) for version in lineup.served})
-        live = [row for one in ids for row in _LIVE(connection, version_id=one, since=tick - window)]
+        ids = {version: works.bench.id_of(version) for version in lineup.served}
+        live = [
+            row
+            for version, one in sorted(ids.items())
+            for row in _LIVE(connection, version_id=one, since=tick - window)
+            if _answers(lineup, row.symbol, row.regime) == version
+        ]
         seen = evidence_at(connection, name, tick)
         states = Counter(str(one.state) for one in challengers_in(connection, name))
         alarms = Counter(str(one.level) for one in works.alerts.holding(connection))
@@ -101,6 +108,13 @@ def measure(turn: Turn, report: MechanicReport) -> None:
     metrics.set(Metric.LEASE_HELD, 1.0)
     metrics.set(Metric.FROZEN, float(bool(report.frozen)))
     metrics.set(Metric.UNANSWERED, float(report.unanswered_bars + 1 if report.unanswered else 0))
+
+
+def _answers(lineup: Lineup, symbol: str, regime: str) -> int | None:
+    """The version that answers for a symbol in a regime, ``""`` where that is not known yet."""
+    route = lineup.routes.get(symbol)
+    answer = None if route is None else route.answers.get(MarketRegime(regime) if regime else None)
+    return None if answer is None else answer[0]
 
 
 def _count_bars(metrics: Metrics, said: Sequence[Any], report: MechanicReport) -> None:
