@@ -103,7 +103,7 @@ def test_reading_writes_nothing(store: PerformanceStore) -> None:
     with store.database.reading() as connection:
         assert connection.execute(sa.text("select count(*) from live_trades")).scalar_one() == 1
     ran = {text.split()[0].upper() for text in said}
-    assert "SELECT" in ran and ran <= {"SELECT", "BEGIN", "ROLLBACK"}
+    assert "SELECT" in ran and ran <= {"SELECT", "BEGIN", "ROLLBACK", "PRAGMA"}
 
 
 @pytest.mark.parametrize(
@@ -177,3 +177,13 @@ def test_positions_are_those_of_whoever_was_champion_each_at_its_time_bar_on_bar
 
 def test_a_bot_that_wrote_nothing_has_nothing_to_tell(store: PerformanceStore) -> None:
     assert store.account().sentences == []
+
+
+def test_a_table_that_lacks_a_column_is_told_and_stops_nothing(any_store: PerformanceStore) -> None:
+    insert(any_store, "live_trades", trade_id="a", symbol="A", net_pnl=1.0)
+    insert(any_store, "daily_equity", date="2025-11-11", nav=100.0)
+    with any_store.database.transaction() as connection:
+        connection.execute(sa.text("alter table live_trades rename column net_pnl to pnl"))
+    assert any_store.trades().refused == {"the table has no column net_pnl": 1}
+    assert any_store.account().sentences == ["1 of 1 rows of live_trades cannot be used: the table has no column net_pnl (1)."]
+    assert any_store.equity().frame.height == 1
