@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -144,3 +145,28 @@ def test_what_is_not_known_is_absent_and_a_label_of_nobody_is_empty() -> None:
     assert 'symbol="A"' in metrics.text() and 'symbol=""' in metrics.text() and "None" not in metrics.text()
     metrics.set(Metric.SKILL, float("nan"), symbol="A", regime="calm")
     assert 'symbol="A"' not in metrics.text() and 'symbol=""' in metrics.text()
+
+
+def test_what_is_gone_is_shown_no_more_and_what_was_counted_stays(metrics: Metrics) -> None:
+    used(metrics)
+    for symbol in ("A", "B"):
+        metrics.set(Metric.SKILL, 0.5, symbol=symbol, regime="calm")
+    metrics.keep_only(Metric.SKILL, [{"symbol": "B", "regime": "calm"}, {"symbol": "C", "regime": "calm"}])
+    shown = [line for line in metrics.text().splitlines() if line.startswith("huracan_skill{")]
+    assert shown == (['huracan_skill{name="btc",regime="calm",symbol="B"} 0.5'] if metrics.kept else [])
+    metrics.ends()
+    left = {line.split("{")[0] for line in metrics.text().splitlines() if not line.startswith("#")}
+    gauges = {str(metric) for metric, (kind, *_) in _ALL.items() if kind == "Gauge"}
+    assert left & gauges == ({"huracan_lease_held"} if metrics.kept else set())
+    assert not metrics.kept or {"huracan_ticks_total", "huracan_stage_seconds_count"} <= left
+    with pytest.raises(DataError, match="huracan_ticks is a counter"):
+        metrics.keep_only(Metric.TICKS, [{"result": "x"}])
+
+
+def test_the_page_lists_every_metric_with_its_kind_and_labels() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "feedback.md").read_text()
+    listed = [[cell.strip() for cell in line.split("|")[1:4]] for line in page.splitlines() if line.startswith("| `huracan_")]
+    expected = [
+        [f"`{metric}`", kind.lower(), ", ".join(f"`{name}`" for name in names)] for metric, (kind, _, names) in _ALL.items()
+    ]
+    assert listed == expected

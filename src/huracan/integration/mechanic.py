@@ -28,7 +28,7 @@ from huracan.integration.feedback.feeds import StoreFeed
 from huracan.integration.feedback.lease import Lease
 from huracan.integration.feedback.loop_alerts import settle_clock, settle_failure
 from huracan.integration.feedback.looping import Stopped, work_on
-from huracan.integration.feedback.measuring import measure
+from huracan.integration.feedback.measuring import counting_failures, measure
 from huracan.integration.feedback.mechanic_report import MechanicReport, MechanicStatus
 from huracan.integration.feedback.nobody import settle_nobody
 from huracan.integration.feedback.promoting import promote, roll_back
@@ -46,7 +46,7 @@ from huracan.integration.feedback.verdicts import judge
 from huracan.logs import stage
 from huracan.mlops.alert_channels import Channel, LogChannel, WebhookChannel
 from huracan.mlops.alerts import Alerts
-from huracan.mlops.metrics import Metrics
+from huracan.mlops.metrics import Metric, Metrics
 from huracan.mlops.performance import PerformanceStore
 from huracan.storage.whole_files import remove_left
 
@@ -172,7 +172,9 @@ class Mechanic:
     @cached_property
     def lease(self) -> Lease:
         """That it alone works under its name."""
-        return Lease(self.works.database, self.name, seconds=self.pipeline.config.mechanic.lease_seconds)
+        works, seconds = self.works, self.pipeline.config.mechanic.lease_seconds
+        shown = lambda held: works.metrics.set(Metric.LEASE_HELD, float(held))  # noqa: E731
+        return Lease(works.database, self.name, seconds=seconds, changed=shown)
 
     def tick(self, candles: CandleSource | None = None) -> MechanicReport:
         """One turn.
@@ -193,7 +195,7 @@ class Mechanic:
         CandleError, NotEnoughData : none of the candles can be taken. StorageError : the database or the disk refuses.
         """
         self._given = self._given or candles is not None
-        with self.working():
+        with self.working(), counting_failures(self.works.metrics):
             if candles is None:
                 return self._turn_now(lambda: False)
             waits = self._append(candles)
@@ -229,6 +231,8 @@ class Mechanic:
                 work_on(turn, step, self.clock, stop, told=told, delay=delay, failed=failed)
                 return
             except LeaseLost as error:  # as after a machine that slept: somebody else works, and is waited for
+                self.lease.release()
+                self.works.metrics.ends()
                 told(str(error))
             except Stopped:
                 told("stopped between two stages; the next turn goes on there.")
@@ -298,14 +302,16 @@ class Mechanic:
 
     def _turn_and_follow(self, stop: Callable[[], bool], told: Callable[[str], None], delay: int, wait: int) -> None:
         """A turn, and others of the same moment while the newest bar of a symbol is missing."""
-        report = self._turn_now(stop, delay=delay)
+        with counting_failures(self.works.metrics):
+            report = self._turn_now(stop, delay=delay)
         told(report.sentence)
         settle_failure(self.works, "", tick=self.clock.now())
         for pause in moments.pauses(delay, wait) if delay else []:
             if not (report.done and moments.missing_yet(report.bars, report.tick, self.works.feed.bar)) or stop():
                 return
             self.clock.sleep_until(self.clock.now() + pause, stop)
-            report = self._turn_now(stop, delay=delay, again=True)
+            with counting_failures(self.works.metrics):
+                report = self._turn_now(stop, delay=delay, again=True)
             told(report.sentence)
 
     def _work_off(self, until: int, stop: Callable[[], bool], *, said: int, again: Callable[[], bool]) -> MechanicReport:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from enum import StrEnum
 from math import isnan
@@ -43,7 +43,7 @@ _COUNTER, _GAUGE, _HISTOGRAM = "Counter", "Gauge", "Histogram"
 _ALL: Mapping[Metric, tuple[str, str, tuple[str, ...]]] = {
     Metric.TICKS: (_COUNTER, "Turns that were finished, or failed.", ("result",)),
     Metric.STAGE_SECONDS: (_HISTOGRAM, "How long a stage of a turn took, in seconds.", ("stage",)),
-    Metric.BARS: (_COUNTER, "Bars: taken, late, revised, missing or refused.", ("symbol", "state")),
+    Metric.BARS: (_COUNTER, "Bars: taken, late or revised; and turns that refused candles.", ("symbol", "state")),
     Metric.PREDICTIONS: (_COUNTER, "Predictions of champions and challengers.", ("symbol", "role")),
     Metric.VETOES: (_COUNTER, "Predictions that should not be acted on, by reason.", ("kind",)),
     Metric.OUTCOMES: (_COUNTER, "Outcomes: known, same, revised, too_late, never.", ("state",)),
@@ -133,6 +133,38 @@ class Metrics:
         else:
             self._of(metric, _GAUGE, labels, lambda one: one.set(number))
 
+    def keep_only(self, metric: Metric, shown: Iterable[Mapping[str, str | None]] = ()) -> None:
+        """Take a gauge away under all labels but these: what it was of is gone, and its last value says nothing any more.
+
+        Raises
+        ------
+        UnknownName : there is no such metric. DataError : it is no gauge, or has other labels.
+
+        Examples
+        --------
+        >>> metrics = Metrics("btc")
+        >>> for symbol in ("BTC", "LUNA"):
+        ...     metrics.set(Metric.DRIFT_SHARE, 0.25, symbol=symbol)
+        >>> metrics.keep_only(Metric.DRIFT_SHARE, [{"symbol": "BTC"}])
+        >>> "LUNA" in metrics.text()
+        False
+        """
+        kept = {self._values(metric, _GAUGE, labels) for labels in shown}
+        if metric not in self._kept:
+            return
+        [family] = self._kept[metric].collect()
+        _, _, names = _ALL[metric]
+        for sample in family.samples:
+            values = tuple(sample.labels[label] for label in ("name", *names))
+            if values not in kept:
+                self._kept[metric].remove(*values)
+
+    def ends(self) -> None:
+        """Take all gauges but the lease's away: who works no more knows nothing of what is now. What was counted stays."""
+        for metric, (is_a, _, _) in _ALL.items():
+            if is_a == _GAUGE and metric != Metric.LEASE_HELD:
+                self.keep_only(metric)
+
     @contextmanager
     def stage(self, stage: str) -> Iterator[None]:
         """Measure how long a stage takes, whether it succeeds or not."""
@@ -178,28 +210,33 @@ class Metrics:
 
     def _of(self, metric: Metric, kind: str, labels: Mapping[str, str | None], act: Callable[[Any], None] | None) -> None:
         """Do something to what is kept under labels, or take it away."""
-        if metric not in _ALL:
-            raise nearest_name(str(metric), map(str, Metric), kind="metric")
+        values = self._values(metric, kind, labels)
+        if self._client is None:
+            return
         metric = Metric(metric)
         is_a, what, names = _ALL[metric]
+        if metric not in self._kept:
+            made = getattr(self._client, is_a)
+            more = {"buckets": _SECONDS} if is_a == _HISTOGRAM else {}
+            self._kept[metric] = made(str(metric), what, ("name", *names), registry=self._registry, **more)
+        if act is not None:
+            act(self._kept[metric].labels(*values))
+        else:
+            with suppress(KeyError):  # nothing was kept
+                self._kept[metric].remove(*values)
+
+    def _values(self, metric: Metric, kind: str, labels: Mapping[str, str | None]) -> tuple[str, ...]:
+        """Of all labels, that of the Mechanic's name first; a metric that is used as another kind is refused."""
+        if metric not in _ALL:
+            raise nearest_name(str(metric), map(str, Metric), kind="metric")
+        is_a, _, names = _ALL[Metric(metric)]
         if is_a != kind or set(labels) != set(names):
             given = ", ".join(sorted(labels)) or "none"
             expected = ", ".join(names) or "none"
             raise DataError(
                 f"{metric} is a {is_a.lower()} with labels {expected}; it was used as a {kind.lower()} with {given}."
             )
-        if self._client is None:
-            return
-        if metric not in self._kept:
-            made = getattr(self._client, is_a)
-            more = {"buckets": _SECONDS} if is_a == _HISTOGRAM else {}
-            self._kept[metric] = made(str(metric), what, ("name", *names), registry=self._registry, **more)
-        values = {"name": self.name, **{label: "" if value is None else str(value) for label, value in labels.items()}}
-        if act is not None:
-            act(self._kept[metric].labels(**values))
-        else:
-            with suppress(KeyError):  # nothing was kept
-                self._kept[metric].remove(*(values[label] for label in ("name", *names)))
+        return (self.name, *("" if labels[name] is None else str(labels[name]) for name in names))
 
 
 def _number(metric: Metric, value: float) -> float:

@@ -56,6 +56,23 @@ def test_who_was_silent_for_too_long_is_followed_and_cannot_write_any_more(datab
         database.run(successor.require)
 
 
+def test_whether_it_is_ours_is_told_when_it_changes_and_when_it_is_found_lost(database: Database) -> None:
+    mine: list[bool] = []
+    his: list[bool] = []
+    stopped, successor = Lease(database, "btc", changed=mine.append), Lease(database, "btc", changed=his.append)
+    stopped.acquire()
+    assert not successor.try_to_acquire()
+    assert (mine, his) == ([True], [False])
+    _age(database, 60_001)
+    assert successor.try_to_acquire()
+    with pytest.raises(LeaseLost):
+        database.run(stopped.require)
+    assert (mine, his) == ([True, False], [False, True])
+    stopped.release()
+    successor.release()
+    assert (mine[-1], his[-1]) == (False, False)
+
+
 def test_a_transaction_of_who_lost_the_lease_keeps_nothing(database: Database) -> None:
     stopped = Lease(database, "btc")
     stopped.acquire()

@@ -132,6 +132,8 @@ def test_a_loop_goes_on_after_what_passes_by_itself(
 
     monkeypatch.setattr(Mechanic, "_turn", sometimes)
     mechanic.run(stop=lambda: len(heard) > 2, told=heard.append)
+    if mechanic.works.metrics.kept:
+        assert f'huracan_ticks_total{{name="{NAME}",result="failed"}} 1.0' in mechanic.works.metrics.text()
     assert heard[1] == "the turn was not finished: the database went away."
     assert "predictions" in heard[0] and "predictions" in heard[2]
 
@@ -247,7 +249,19 @@ def test_who_lost_the_lease_waits_for_who_took_it(champion: SmallRun, tmp_path: 
         return begun(self, *given)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Mechanic, "_turn", sometimes)
-    mechanic.run(stop=lambda: len(heard) > 2, told=heard.append)
+    shown: list[tuple[str, bool]] = []
+
+    def hear(sentence: str) -> None:
+        heard.append(sentence)
+        lines = mechanic.works.metrics.text().splitlines()
+        held = next((line[-3:] for line in lines if line.startswith("huracan_lease_held{")), "")
+        shown.append((held, any(line.startswith("huracan_last_tick_seconds{") for line in lines)))
+
+    mechanic.run(stop=lambda: len(heard) > 2, told=hear)
+    if mechanic.works.metrics.kept:
+        assert shown == [("1.0", True), ("0.0", False), ("1.0", True)]  # who lost it knows nothing of what is now
+        assert f'huracan_lease_held{{name="{NAME}"}} 0.0' in mechanic.works.metrics.text()
+        assert f'huracan_ticks_total{{name="{NAME}",result="failed"}} 0.0' in mechanic.works.metrics.text()
     assert heard[1] == "this process is not Mechanic 'x' any more."
     assert "predictions" in heard[0] and "predictions" in heard[2]
     fences = rows(mechanic, "select fence from mechanic_leases")
@@ -302,3 +316,24 @@ def test_skill_is_measured_of_the_version_that_answers_in_each_regime(champion: 
     text = mechanic.works.metrics.text()
     [line] = [one for one in text.splitlines() if one.startswith("huracan_skill") and f'"{regime}",symbol="SIM01' in one]
     assert float(line.split()[-1]) == pytest.approx(answered[0][2])
+
+
+def test_turns_that_fail_are_counted_and_a_symbol_that_is_gone_is_shown_no_more(champion: SmallRun, tmp_path: Path) -> None:
+    """Of a symbol without bars for longer than the window of its sums nothing is known any more."""
+    pytest.importorskip("prometheus_client")
+    gone = champion.end_of_training + 24 * HOUR
+    left = champion.candles.filter((pl.col("symbol") == "SIM01-USD") | (pl.col("ts").dt.epoch("ms") < gone))
+    mechanic = alive(champion, tmp_path / "home", source=FrameFeed(left))
+
+    def shown() -> set[str]:
+        lines = mechanic.works.metrics.text().splitlines()
+        return {line.split('symbol="')[1][:-1].split('"')[0] for line in lines if line.startswith("huracan_skill{")}
+
+    for bars in (0, 24):
+        turn(mechanic, champion, bars)
+    assert shown() == {"SIM01-USD", "SIM02-USD"}
+    turn(mechanic, champion, 9 * 24)
+    assert shown() == {"SIM01-USD"}
+    with pytest.raises(ConfigError, match="a source of its own"):
+        mechanic.tick(left)
+    assert f'huracan_ticks_total{{name="{NAME}",result="failed"}} 1.0' in mechanic.works.metrics.text()

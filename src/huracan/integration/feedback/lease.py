@@ -86,6 +86,7 @@ class Lease:
     Parameters
     ----------
     name : what is worked on. seconds : until a silent owner is thought dead; one of this host whose process is gone is at once.
+    changed : hears whether it is ours: when it is waited for, taken, let go, or found to be another's.
 
     Examples
     --------
@@ -98,10 +99,12 @@ class Lease:
     True
     """
 
-    def __init__(self, database: Database, name: str, *, seconds: float = 60.0) -> None:
+    def __init__(
+        self, database: Database, name: str, *, seconds: float = 60.0, changed: Callable[[bool], None] = lambda held: None
+    ) -> None:
         if not seconds > 0:
             raise StorageError(f"a lease of {seconds:g} seconds was asked for; more than 0 was expected.")
-        self.database, self.name, self.seconds = database, name, seconds
+        self.database, self.name, self.seconds, self.changed = database, name, seconds, changed
         self.owner = secrets.token_hex(8)
         self.fence = 0
         self._ended = threading.Event()
@@ -136,6 +139,7 @@ class Lease:
         if self.held:
             return True
         self.fence = self.database.run(self._take)
+        self.changed(self.held)
         if self.held:
             self._ended = threading.Event()
             if self._others_can_see:
@@ -169,6 +173,7 @@ class Lease:
             self._thread.join(timeout=self.seconds)
             self._thread = None
         number, self.fence = self.fence, 0
+        self.changed(False)
         with suppress(StorageError):
             self.database.run(
                 lambda connection: _RELEASE.write(
@@ -195,9 +200,12 @@ class Lease:
 
     def _renewed(self, connection: sa.Connection, now: int) -> bool:
         until = now + round(self.seconds * 1_000)
-        return (
+        ours = (
             self.held and _RENEW.write(connection, of=self.name, mine=self.owner, number=self.fence, seen=now, until=until) == 1
         )
+        if not ours:
+            self.changed(False)
+        return ours
 
     def _take(self, connection: sa.Connection) -> int:
         """The fence under which it is ours, 0 where another has it."""

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
 
 from huracan.config.section import milliseconds
+from huracan.errors import LeaseLost
 from huracan.integration.feedback.asking import ANSWERED, BESIDE, LATE, SHADOWED
-from huracan.integration.feedback.challenger_log import challengers_in
+from huracan.integration.feedback.challenger_log import ChallengerState, challengers_in
 from huracan.integration.feedback.evidence_log import evidence_at
 from huracan.integration.feedback.lineup import Lineup
+from huracan.integration.feedback.looping import Stopped
 from huracan.integration.feedback.mechanic_report import AT, MINE, OF, MechanicReport
 from huracan.integration.feedback.predicting import vetoes_in
 from huracan.integration.feedback.scoring import longest_wait
@@ -23,7 +26,7 @@ from huracan.model_info import MarketRegime
 from huracan.registry.statements import Statement
 from huracan.storage.feedback_tables import live_buckets, live_outcomes, live_predictions, policy_decisions
 
-__all__ = ["measure"]
+__all__ = ["counting_failures", "measure"]
 
 _P, _O, _B, _D = live_predictions.c, live_outcomes.c, live_buckets.c, policy_decisions.c
 _SAID = Statement(
@@ -92,6 +95,10 @@ def measure(turn: Turn, report: MechanicReport) -> None:
     waiting = Counter({row.role: row.n for row in pending})
     for role in (ANSWERED, BESIDE, SHADOWED, LATE):
         metrics.set(Metric.PENDING, waiting[role], role=role)
+    for metric, shown in ((Metric.SKILL, [row for row in live if row.answered]), (Metric.NET, [row for row in live if row.n])):
+        metrics.keep_only(metric, [{"symbol": row.symbol, "regime": row.regime} for row in shown])
+    there = {"", *(symbol for symbol, newest in turn.intake.newest.items() if newest >= tick - window)}
+    metrics.keep_only(Metric.DRIFT_SHARE, [{"symbol": scope.symbol} for scope in lineup.able if scope.symbol in there])
     for row in live:
         if row.answered:
             metrics.set(Metric.SKILL, row.payoff / int(row.answered), symbol=row.symbol, regime=row.regime)
@@ -101,11 +108,10 @@ def measure(turn: Turn, report: MechanicReport) -> None:
         metrics.add(Metric.EVIDENCE, kind=str(one.kind))
     for row in decided:
         metrics.add(Metric.DECISIONS, decision=row.decision)
-    for state, n in states.items():
-        metrics.set(Metric.CHALLENGERS, n, state=state)
+    for state in ChallengerState:
+        metrics.set(Metric.CHALLENGERS, states[str(state)], state=str(state))
     for level in AlertLevel:
         metrics.set(Metric.ALERTS, alarms[str(level)], level=str(level))
-    metrics.set(Metric.LEASE_HELD, 1.0)
     metrics.set(Metric.FROZEN, float(bool(report.frozen)))
     metrics.set(Metric.UNANSWERED, float(report.unanswered_bars + 1 if report.unanswered else 0))
 
@@ -115,6 +121,19 @@ def _answers(lineup: Lineup, symbol: str, regime: str) -> int | None:
     route = lineup.routes.get(symbol)
     answer = None if route is None else route.answers.get(MarketRegime(regime) if regime else None)
     return None if answer is None else answer[0]
+
+
+@contextmanager
+def counting_failures(metrics: Metrics) -> Iterator[None]:
+    """Count a turn that is not finished for another reason than that it was told to stop, or that somebody else works."""
+    metrics.add(Metric.TICKS, 0, result="failed")  # shown from the first turn on: nothing grows out of what is not there
+    try:
+        yield
+    except (LeaseLost, Stopped):
+        raise
+    except Exception:
+        metrics.add(Metric.TICKS, result="failed")
+        raise
 
 
 def _count_bars(metrics: Metrics, said: Sequence[Any], report: MechanicReport) -> None:
