@@ -337,3 +337,11 @@ def test_turns_that_fail_are_counted_and_a_symbol_that_is_gone_is_shown_no_more(
     with pytest.raises(ConfigError, match="a source of its own"):
         mechanic.tick(left)
     assert f'huracan_ticks_total{{name="{NAME}",result="failed"}} 1.0' in mechanic.works.metrics.text()
+
+
+def test_who_is_champion_of_a_symbol_without_candles_answered_nothing(champion: SmallRun, tmp_path: Path) -> None:
+    mechanic = alive(champion, tmp_path / "home")
+    for symbol in ("NOPE-USD", "SIM02-USD"):
+        mechanic.works.registry.promote(NAME, 1, symbol=symbol, reason="by hand")
+    assert turn(mechanic, champion, 0).champions == {"champion": 1, "champion@SIM02-USD": 1}
+    assert set(mechanic.status().champions) == {"champion", "champion@NOPE-USD", "champion@SIM02-USD"}

@@ -111,6 +111,9 @@ def test_reading_writes_nothing(store: PerformanceStore) -> None:
     [
         (1_762_862_400, True), (1_762_862_400_000, True), ("1762862400", True), ("1762862400000.0", True),
         ("2025-11-11 12:00:00 UTC", True), ("2025-11-11T12:00:00Z", True), ("2025-11-11 12:00:00 +0000", True),
+        (1_762_862_400_000_000, True), (1_762_862_400_000_000_000, True), ("1762862400000000000", True),
+        ("9999-12-31T23:59:59Z", "is of the year 9999; 1970 to 2099 were expected"),
+        ("1969-12-31", "is of the year 1969; 1970 to 2099 were expected"),
         ("2025-11-11 12:00 GMT", True), ("2025-11-11 14:00:00 +02:00", True),
         ("20240101", "may be a day without dashes or a number since 1970"), (42, "is no time"),
         ("11/10/2025 12:00", "has a day and a month whose order is not known"), ("2025-13-99", "is no time"),
@@ -187,3 +190,11 @@ def test_a_table_that_lacks_a_column_is_told_and_stops_nothing(any_store: Perfor
     assert any_store.trades().refused == {"the table has no column net_pnl": 1}
     assert any_store.account().sentences == ["1 of 1 rows of live_trades cannot be used: the table has no column net_pnl (1)."]
     assert any_store.equity().frame.height == 1
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_the_worst_drawdown_is_the_deepest_whichever_sign_the_bot_writes(store: PerformanceStore, sign: float) -> None:
+    for day, drawdown in (("2025-11-11", 0.02), ("2025-11-12", 0.2), ("2025-11-13", 0.1), ("9999-12-31", 0.9)):
+        insert(store, "daily_equity", date=day, nav=100.0, max_dd=sign * drawdown)
+    assert store.account().worst_drawdown == sign * 0.2
+    assert store.equity().refused == {"date is of the year 9999; 1970 to 2099 were expected": 1}

@@ -35,7 +35,8 @@ class MechanicReport:
     bars : symbol -> its newest bar, milliseconds UTC. predictions, outcomes : rows written, of all versions that were asked.
     late, revised : symbol -> bars that came late, or were changed. belated : symbol -> bars that were answered
         when nobody could act on it any more. refused : source or symbol -> why it was not taken.
-    champions : scope, written as an alias -> version that answers. trouble : version -> why it is not served.
+    champions : scope, written as an alias -> version that answers, where the scope's symbol has candles. trouble : version ->
+        why it is not served.
     evidence : sentences of what was seen. decisions : scope -> decision and its reason. challengers : id -> state and reason,
         of those that were asked for, trained or decided. trials : scope -> what became of a new champion's trial.
     frozen : the reason for which promotions are stopped; empty where they are not. unanswered : why nobody answers for any

@@ -21,6 +21,7 @@ def report_of(turn: Turn, *, simulated: bool) -> tuple[MechanicReport, Nobody | 
     told = works.database.read(lambda connection: told_of(connection, works.name, tick))
     nobody = None if lineup.answering() else Nobody.of(turn.state())
     frozen = works.switch.state()
+    answering = [one for one in sorted(lineup.able.items(), key=_by_text) if one[0].symbol in ("", *lineup.routes)]
     report = MechanicReport(
         works.name,
         tick,
@@ -28,7 +29,7 @@ def report_of(turn: Turn, *, simulated: bool) -> tuple[MechanicReport, Nobody | 
         late=dict(intake.late),
         revised=dict(intake.revised),
         refused=dict(intake.refused),
-        champions={scope.written("champion"): version for scope, version in sorted(lineup.able.items(), key=_by_text)},
+        champions={scope.written("champion"): version for scope, version in answering},
         trouble={str(version): why for version, why in lineup.trouble.items()},
         frozen=frozen.reason if frozen.frozen else "",
         unanswered="" if nobody is None else nobody.why,

@@ -32,6 +32,7 @@ _TRADES: dict[str, Any] = {
     "model_id": pl.String,
 }
 _IN_2001, _IN_2100 = 1e9, 4_102_444_800.0
+_YEARS = range(1970, 2100)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _SLASHED = re.compile(r"\d{1,2}[/.]\d{1,2}[/.]\d{2,4}\b")
 _UTC_NAMED = re.compile(r"\s*(UTC|GMT)$", re.IGNORECASE)
@@ -180,7 +181,7 @@ def _side(value: Any) -> str | None:
 
 
 def _moment(value: Any) -> datetime | None:
-    """ISO 8601, also with a zone's name for UTC or a blank before its offset; or seconds or milliseconds since 1970."""
+    """ISO 8601, also with a zone's name for UTC or a blank before its offset; or seconds, milliseconds and so on since 1970."""
     if value is None:
         return None
     text = str(value).strip()
@@ -191,9 +192,11 @@ def _moment(value: Any) -> datetime | None:
     text = _BEFORE_ZONE.sub("", _UTC_NAMED.sub("+00:00", text))
     try:
         moment = datetime.fromisoformat(text)
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError):
         raise _Rubbish("is no time") from None
+    _require_our_time(moment)
+    return moment
 
 
 def _since_1970(text: str) -> datetime:
@@ -201,7 +204,7 @@ def _since_1970(text: str) -> datetime:
         number = float(text)
     except ValueError:
         raise _Rubbish("is no time") from None
-    for scale in (1.0, 1_000.0):  # as far as 2001 to 2100 a number of seconds is none of milliseconds
+    for scale in (1.0, 1e3, 1e6, 1e9):  # as far as 2001 to 2100 a number of seconds is none of milli-, micro- or nanoseconds
         if _IN_2001 <= number / scale < _IN_2100:
             return datetime.fromtimestamp(number / scale, UTC)
     if re.fullmatch(r"(19|20)\d{6}(\d{4}|\d{6})?", text):
@@ -213,6 +216,14 @@ def _date(value: Any) -> date | None:
     if value is None:
         return None
     try:
-        return date.fromisoformat(str(value).strip()[:10])
+        day = date.fromisoformat(str(value).strip()[:10])
     except ValueError:
         raise _Rubbish("is no date") from None
+    _require_our_time(day)
+    return day
+
+
+def _require_our_time(when: date) -> None:
+    """What stands for no time at all, as the year 9999 or the year 1 does in many programs, is none."""
+    if when.year not in _YEARS:
+        raise _Rubbish(f"is of the year {when.year}; {_YEARS[0]} to {_YEARS[-1]} were expected")
