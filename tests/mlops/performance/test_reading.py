@@ -209,6 +209,20 @@ def test_live_beside_backtest_says_what_differs(any_store: PerformanceStore) -> 
     assert (skill["promised_low"], skill["promised_high"]) == expectation.skill.interval()
 
 
+def test_each_moment_counts_once_live_as_it_did_out_of_fold() -> None:
+    """One symbol at first, eight later: the mean over moments of the mean over those that there are, not over outcomes."""
+    payoff = np.random.default_rng(14).standard_normal((800, 8))
+    payoff[:, 0] += 0.5
+    payoff[:400, 1:] = np.nan
+    live = pl.concat(
+        buckets_of(payoff[first:, code], symbol=f"S{code}", first=first) for code in range(8) for first in [400 * (code > 0)]
+    )
+    skill, net = beside_backtest(live, promised(0.3)).rows(named=True)
+    by_moments = np.nanmean(payoff, axis=1).mean()
+    assert skill["live"] == pytest.approx(by_moments) and net["live"] == pytest.approx(by_moments / 100)
+    assert abs(by_moments - np.nanmean(payoff)) > 0.1 and skill["n"] == np.isfinite(payoff).sum()
+
+
 def test_a_version_that_keeps_its_promise_is_called_different_as_rarely_as_it_should() -> None:
     draw = np.random.default_rng(10)
     called = 0

@@ -37,7 +37,8 @@ def beside_backtest(buckets: pl.DataFrame, promised: LiveExpectation | None, *, 
 
     Parameters
     ----------
-    buckets : of one version.
+    buckets : of one version. Each moment counts once in the live figures, as it did out of fold: a week with two symbols weighs
+        as much as one with fifty. Within a bucket the symbols weigh by how many outcomes they have.
     """
     skill, net = (None, None) if promised is None else (promised.skill, promised.net)
     figures = ((LiveMetric.SKILL, skill), (LiveMetric.NET, net))
@@ -62,8 +63,9 @@ def _row(buckets: pl.DataFrame, metric: LiveMetric, promised: PromisedMean | Non
         row["promised_low"], row["promised_high"] = _ends(*promised.interval(confidence))
     if not n:
         return {**row, "note": "nothing is known live yet"}
-    row["live"] = float(summed[total].sum()) / n
-    sums, counts = summed[total].to_numpy(), summed[count].to_numpy()
+    counts = summed["moments"].to_numpy()
+    sums = summed[total].to_numpy() / summed[count].to_numpy() * counts
+    row["live"] = float(sums.sum() / counts.sum())
     live = mean_in_time(sums, counts, confidence)
     if live is None:
         why = f"{len(summed)} of {LEAST_BUCKETS} buckets" if len(summed) < LEAST_BUCKETS else "a series that cannot be judged"
@@ -79,7 +81,7 @@ def _row(buckets: pl.DataFrame, metric: LiveMetric, promised: PromisedMean | Non
         error = max(error, remembered)
     known = promised is not None and math.isfinite(promised.error)
     if promised is not None and known:
-        as_promised = promised.error * math.sqrt(promised.n / float(summed["moments"].sum()))
+        as_promised = promised.error * math.sqrt(promised.n / float(counts.sum()))
         if as_promised > error:
             error, degrees = as_promised, float(promised.degrees)
     half = float(stdtrit(degrees, 0.5 + confidence / 2)) * error
