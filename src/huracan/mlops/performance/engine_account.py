@@ -26,7 +26,7 @@ class EngineAccount:
         what was bought or sold at entry. slippage_bps : by how much entries were worse than the open of their bar, which a
         backtest assumes, in basis points, on average; over ``n_slipped`` trades of symbols whose candles are there.
     first_day, last_day : of the equity. equity_return : what it grew by between them. worst_drawdown : the
-        deepest, with the sign that the bot writes.
+        bot's deepest, above 0 whichever sign it writes.
     model_return : net return that the positions of whoever was champion made in that time, symbols in equal parts, bar on bar.
         model_since : the day from which on it is known, where that is later than the first.
     notes : rows that cannot be used, and why.
@@ -114,7 +114,7 @@ def engine_account(
         first_day=None if span is None else str(days["date"][0]),
         last_day=None if span is None else str(days["date"][-1]),
         equity_return=None if span is None else float(days["nav"][-1] / days["nav"][0] - 1.0),
-        worst_drawdown=max(drawdown.to_list(), key=abs, default=None),
+        worst_drawdown=float(drawdown.max()) if len(drawdown) else None,  # type: ignore[arg-type]
         model_return=model_return,
         model_since=model_since,
         notes=notes,
