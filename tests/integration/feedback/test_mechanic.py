@@ -98,6 +98,11 @@ def test_one_works_at_a_time(champion: SmallRun, tmp_path: Path) -> None:
         with pytest.raises(LeaseHeld, match="works as Mechanic"):
             turn(other, champion, 0)
         assert other.status().working is not None
+        asked = iter([False, True, True])
+        other.run(stop=lambda: next(asked))  # waits, and shows that it does
+        if one.works.metrics.kept:
+            shown = [mechanic.works.metrics.text().split("\nhuracan_lease_held{")[1].split()[1] for mechanic in (one, other)]
+            assert shown == ["1.0", "0.0"]
     assert turn(other, champion, 2).predictions == 4
     assert one.status().working is None
 
