@@ -190,6 +190,9 @@ def test_a_table_that_lacks_a_column_is_told_and_stops_nothing(any_store: Perfor
     assert any_store.trades().refused == {"the table has no column net_pnl": 1}
     assert any_store.account().sentences == ["1 of 1 rows of live_trades cannot be used: the table has no column net_pnl (1)."]
     assert any_store.equity().frame.height == 1
+    with any_store.database.transaction() as connection:
+        connection.execute(sa.text("drop table daily_equity"))
+    assert any_store.equity().frame.is_empty() and any_store.account().equity_return is None
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])

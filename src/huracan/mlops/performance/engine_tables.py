@@ -106,7 +106,10 @@ def read_equity(connection: sa.Connection) -> EngineRows:
 def _read(
     connection: sa.Connection, table: sa.Table, needs: Mapping[str, Callable[[Any], Any]], schema: dict[str, Any]
 ) -> EngineRows:
-    there = {column["name"] for column in sa.inspect(connection).get_columns(table.name)}
+    looked = sa.inspect(connection)
+    if not looked.has_table(table.name):
+        return EngineRows(table.name, pl.DataFrame(schema=schema), {})
+    there = {column["name"] for column in looked.get_columns(table.name)}
     if lacking := [name for name in needs if name not in there]:
         rows = connection.execute(sa.select(sa.func.count()).select_from(sa.table(table.name))).scalar_one()
         why = {f"the table has no column {', '.join(lacking)}": int(rows)} if rows else {}
