@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -12,6 +13,7 @@ from tests.mlops.performance.live_rows import HOUR, outcomes, predictions
 
 from huracan.errors import DataError
 from huracan.mlops import PerformanceStore
+from huracan.storage import Database
 from huracan.storage.tables import daily_equity, live_trades
 
 TRADE = ("trade_id", "time", "symbol", "side", "size", "entry", "exit", "fees", "net_pnl", "model_id")
@@ -187,12 +189,15 @@ def test_a_table_that_lacks_a_column_is_told_and_stops_nothing(any_store: Perfor
     insert(any_store, "daily_equity", date="2025-11-11", nav=100.0)
     with any_store.database.transaction() as connection:
         connection.execute(sa.text("alter table live_trades rename column net_pnl to pnl"))
-    assert any_store.trades().refused == {"the table has no column net_pnl": 1}
-    assert any_store.account().sentences == ["1 of 1 rows of live_trades cannot be used: the table has no column net_pnl (1)."]
-    assert any_store.equity().frame.height == 1
-    with any_store.database.transaction() as connection:
-        connection.execute(sa.text("drop table daily_equity"))
-    assert any_store.equity().frame.is_empty() and any_store.account().equity_return is None
+    try:
+        assert any_store.trades().refused == {"the table has no column net_pnl": 1}
+        assert any_store.account().sentences == [
+            "1 of 1 rows of live_trades cannot be used: the table has no column net_pnl (1)."
+        ]
+        assert any_store.equity().frame.height == 1
+    finally:  # the database is that of other tests, too
+        with any_store.database.transaction() as connection:
+            connection.execute(sa.text("alter table live_trades rename column pnl to net_pnl"))
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
@@ -201,3 +206,13 @@ def test_the_worst_drawdown_is_the_deepest_whichever_sign_the_bot_writes(store: 
         insert(store, "daily_equity", date=day, nav=100.0, max_dd=sign * drawdown)
     assert store.account().worst_drawdown == 0.2
     assert store.equity().refused == {"date is of the year 9999; 1970 to 2099 were expected": 1}
+
+
+def test_a_table_that_is_not_there_is_as_good_as_empty(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'own.db'}")
+    database.upgrade()
+    with database.transaction() as connection:
+        connection.execute(sa.text("drop table daily_equity"))
+    store = PerformanceStore(database, "btc")
+    assert store.equity().frame.is_empty() and store.account().equity_return is None
+    database.close()
