@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from huracan.errors import ArtifactError, StorageError
-from huracan.storage import ArtifactStore, artifacts, manifests
+from huracan.storage import ArtifactStore, artifact_moves, artifact_reading, artifacts, manifests
 
 FILES = {"model.txt": b"trees" * 100, "info.json": b"{}"}
 names = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,20}", fullmatch=True).filter(lambda name: name != "manifest.json")
@@ -287,7 +287,7 @@ def test_a_good_artifact_that_cannot_be_read_just_now_is_not_set_aside(
         def fail(*_: object, **__: object) -> bytes:
             raise OSError(code, os.strerror(code))
 
-        failing.setattr(artifacts, "read_inside", fail)
+        failing.setattr(artifact_reading, "read_inside", fail)
         with pytest.raises(ArtifactError, match=f"cannot be read: {os.strerror(code)}"):
             store.put(FILES)
     assert store.set_aside() == []
@@ -304,7 +304,7 @@ def test_a_damaged_artifact_makes_room_only_once_its_replacement_is_there(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as failing:
-        failing.setattr(artifacts, "write_inside", full)
+        failing.setattr(artifact_moves, "write_inside", full)
         with pytest.raises(StorageError, match="the disk is full"):
             store.put(FILES)
     assert (store.path(digest) / "model.txt").read_bytes() == b"rot"
@@ -319,7 +319,7 @@ def test_what_another_process_stores_while_a_damaged_one_is_replaced_is_not_set_
     digest = store.put(FILES).digest
     folder = store.path(digest)
     (folder / "model.txt").write_bytes(b"rot")
-    real, calls = artifacts._set_aside, list[int]()
+    real, calls = artifacts.set_aside, list[int]()
 
     def late(*given: object) -> None:
         if not calls:
@@ -332,7 +332,7 @@ def test_what_another_process_stores_while_a_damaged_one_is_replaced_is_not_set_
         real(*given)  # type: ignore[arg-type]
 
     theirs: list[int] = []
-    monkeypatch.setattr(artifacts, "_set_aside", late)
+    monkeypatch.setattr(artifacts, "set_aside", late)
     store.put(FILES)
     assert store.get(digest) == FILES
     assert folder.stat().st_ino == theirs[0]
@@ -364,13 +364,13 @@ def test_a_glance_sees_what_is_missing_or_cut_and_does_not_read_the_files(
 ) -> None:
     digest = store.put(FILES).digest
     store.glance(digest)
-    real, asked = artifacts.read_inside, list[str]()
+    real, asked = artifact_reading.read_inside, list[str]()
 
     def noted(handle: int, name: str, **given: int) -> bytes:
         asked.append(name)
         return real(handle, name, **given)
 
-    monkeypatch.setattr(artifacts, "read_inside", noted)
+    monkeypatch.setattr(artifact_reading, "read_inside", noted)
     store.glance(digest)
     assert asked == ["manifest.json"]
     os.truncate(store.path(digest) / "model.txt", 499)
@@ -384,7 +384,9 @@ def test_a_glance_sees_what_is_missing_or_cut_and_does_not_read_the_files(
         store.glance(digest)
 
 
-@pytest.mark.parametrize("moment", ["huracan.storage.artifacts.write_inside", "huracan.storage.artifacts._rename_unless_there"])
+@pytest.mark.parametrize(
+    "moment", ["huracan.storage.artifact_moves.write_inside", "huracan.storage.artifacts.rename_unless_there"]
+)
 def test_a_kill_at_any_moment_leaves_nothing_half_visible(store: ArtifactStore, moment: str) -> None:
     module, name = moment.rsplit(".", 1)
     code = (
@@ -396,7 +398,8 @@ def test_a_kill_at_any_moment_leaves_nothing_half_visible(store: ArtifactStore, 
         "    if sys.argv[2] != 'write_inside' or len(calls) == 2: os._exit(9)\n"
         "    real(*args)\n"
         "setattr(module, sys.argv[2], die)\n"
-        "module.ArtifactStore(sys.argv[1]).put({'a': b'1' * 1000, 'b': b'2'})\n"
+        "from huracan.storage.artifacts import ArtifactStore\n"
+        "ArtifactStore(sys.argv[1]).put({'a': b'1' * 1000, 'b': b'2'})\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(store.folder), name], timeout=60)
     assert done.returncode == 9

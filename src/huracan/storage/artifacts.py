@@ -18,13 +18,19 @@ from typing import Any
 from huracan.errors import ArtifactDamaged, ArtifactError, ArtifactMissing, StorageError
 from huracan.storage.anchored import (
     NotPlain,
-    flush_inside,
     opened_inside,
-    read_inside,
     remove_inside,
     size_inside,
-    write_inside,
 )
+from huracan.storage.artifact_moves import (
+    INCOMING,
+    identity,
+    last_touched,
+    rename_unless_there,
+    set_aside,
+    written_aside,
+)
+from huracan.storage.artifact_reading import explained, read_file, verified
 from huracan.storage.json_values import from_json
 from huracan.storage.manifests import (
     FILE_NAME,
@@ -33,15 +39,13 @@ from huracan.storage.manifests import (
     library_versions,
     manifest_of,
     manifest_text,
-    other_hash,
 )
 from huracan.storage.whole_files import make_folder
 
 __all__ = ["ArtifactRef", "ArtifactStore", "library_versions"]
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_INCOMING, _DAMAGED, _TRASH = ".incoming", ".damaged", ".trash"
-_OCCUPIED = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
+_DAMAGED, _TRASH = ".damaged", ".trash"
 _KEEP_DAMAGED = timedelta(days=30)
 
 
@@ -143,9 +147,9 @@ class ArtifactStore:
             to.glance(digest)
         except (ArtifactMissing, ArtifactDamaged):
             with self._artifact(digest) as folder:
-                text = _read(folder, digest, MANIFEST, at_most=MOST_BYTES)
+                text = read_file(folder, digest, MANIFEST, at_most=MOST_BYTES)
                 entries = manifest_of(text, digest, most=self.max_bytes)["files"]
-                files = {name: _verified(folder, digest, name, entry) for name, entry in entries.items()}
+                files = {name: verified(folder, digest, name, entry) for name, entry in entries.items()}
             to._keep(digest, {**files, MANIFEST: text})
             return True
         return False
@@ -173,7 +177,7 @@ class ArtifactStore:
         """:meth:`manifest` and :meth:`get` of one look at the artifact."""
         with self._artifact(digest) as folder:
             manifest = self._manifest(folder, digest)
-            return manifest, {name: _verified(folder, digest, name, entry) for name, entry in manifest["files"].items()}
+            return manifest, {name: verified(folder, digest, name, entry) for name, entry in manifest["files"].items()}
 
     def glance(self, digest: str) -> None:
         """See that an artifact is there: its manifest as it was stored, and each file with its size, however large it is.
@@ -184,7 +188,7 @@ class ArtifactStore:
         """
         with self._artifact(digest) as folder:
             for name, entry in self._manifest(folder, digest)["files"].items():
-                with _explained(digest, name):
+                with explained(digest, name):
                     size_inside(folder, name, size=entry["bytes"])
 
     def check(self, digest: str) -> list[str]:
@@ -205,7 +209,7 @@ class ArtifactStore:
                 entries = self._manifest(folder, digest)["files"]
                 for name, entry in entries.items():
                     try:
-                        _verified(folder, digest, name, entry)
+                        verified(folder, digest, name, entry)
                     except ArtifactError as error:
                         found.append(str(error))
                 strange = sorted(set(os.listdir(folder)) - {*entries, MANIFEST})
@@ -258,11 +262,11 @@ class ArtifactStore:
         """
         count = 0
         with self._translated("written"), suppress(FileNotFoundError), self._opened() as root:
-            for name, age in ((_INCOMING, older_than), (_TRASH, older_than), (_DAMAGED, damaged_after)):
+            for name, age in ((INCOMING, older_than), (_TRASH, older_than), (_DAMAGED, damaged_after)):
                 before = time.time() - age.total_seconds()
                 with suppress(FileNotFoundError), opened_inside(root, name) as place:
                     for left in os.listdir(place):
-                        if _last_touched(place, left) < before:
+                        if last_touched(place, left) < before:
                             remove_inside(place, left)
                             count += 1
         return count
@@ -279,7 +283,7 @@ class ArtifactStore:
             make_folder(self.folder)
             with self._opened() as root, opened_inside(root, digest[:2], make=True) as shelf:
                 if not self._is_whole(digest):
-                    with _written_aside(root, digest, files) as (incoming, aside):
+                    with written_aside(root, digest, files) as (incoming, aside):
                         self._settle(root, shelf, digest, incoming, aside)
 
     def _listed(self) -> Iterator[tuple[str, float]]:
@@ -315,7 +319,7 @@ class ArtifactStore:
             raise ArtifactError(f"artifact {digest} in {self.folder} cannot be read: {error.strerror}.") from error
 
     def _manifest(self, folder: int, digest: str) -> dict[str, Any]:
-        text = _read(folder, digest, MANIFEST, at_most=MOST_BYTES)
+        text = read_file(folder, digest, MANIFEST, at_most=MOST_BYTES)
         return manifest_of(text, digest, most=self.max_bytes)
 
     def _check_names(self, files: Mapping[str, bytes]) -> None:
@@ -345,14 +349,14 @@ class ArtifactStore:
     def _settle(self, root: int, shelf: int, digest: str, incoming: int, aside: str) -> None:
         """Give what was written aside its name; only what is proven damaged makes room, once its replacement is there."""
         for _ in range(5):
-            if _rename_unless_there(incoming, aside, shelf, digest):
+            if rename_unless_there(incoming, aside, shelf, digest):
                 os.fsync(shelf)
                 return
-            here = _identity(shelf, digest)
+            here = identity(shelf, digest)
             if self._is_whole(digest):  # another process stored the same first
                 return
             with suppress(FileNotFoundError), opened_inside(root, _DAMAGED, make=True) as grave:
-                _set_aside(shelf, digest, here, grave)
+                set_aside(shelf, digest, here, grave)
         raise StorageError(f"artifact {digest} is stored by others again and again, and damaged each time; look at the disk.")
 
     @contextmanager
@@ -369,91 +373,3 @@ class ArtifactStore:
             else:
                 reason = f"{error.strerror} ({error.filename})"
             raise StorageError(f"the artifact folder {self.folder} cannot be {verb}: {reason}; nothing was changed.") from error
-
-
-def _read(folder: int, digest: str, name: str, *, size: int | None = None, at_most: int | None = None) -> bytes:
-    with _explained(digest, name):
-        return read_inside(folder, name, size=size, at_most=at_most)
-
-
-@contextmanager
-def _explained(digest: str, name: str) -> Iterator[None]:
-    """Say of a file what is wrong with it: proven damage, or that it could not be read just now."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise ArtifactDamaged(f"file '{name}' of artifact {digest} is missing; restore it from a backup.") from error
-    except NotPlain as error:
-        raise ArtifactDamaged(f"file '{name}' of artifact {digest} is {error.strerror}; links are not followed.") from error
-    except OverflowError as error:
-        raise ArtifactDamaged(f"file '{name}' of artifact {digest} is damaged: {error}; restore it from a backup.") from error
-    except OSError as error:
-        raise ArtifactError(f"file '{name}' of artifact {digest} cannot be read: {error.strerror}.") from error
-
-
-def _verified(folder: int, digest: str, name: str, entry: Mapping[str, Any]) -> bytes:
-    data = _read(folder, digest, name, size=entry["bytes"])
-    actual = hashlib.sha256(data).hexdigest()
-    if actual != entry["sha256"]:
-        raise other_hash(digest, name, actual, entry["sha256"])
-    return data
-
-
-@contextmanager
-def _written_aside(root: int, digest: str, files: Mapping[str, bytes]) -> Iterator[tuple[int, str]]:
-    """The files in a new folder that lasts, to be renamed; what is not renamed by then is removed."""
-    aside = f"{digest[:8]}.{secrets.token_hex(8)}"
-    with opened_inside(root, _INCOMING, make=True) as incoming:
-        os.mkdir(aside, dir_fd=incoming)
-        try:
-            with opened_inside(incoming, aside) as folder:
-                for name, data in files.items():
-                    write_inside(folder, name, data)
-                flush_inside(folder, list(files))
-            yield incoming, aside
-        finally:
-            remove_inside(incoming, aside)
-
-
-def _rename_unless_there(source: int, name: str, target: int, digest: str) -> bool:
-    """Whether it has its name now; not where something is there under it."""
-    try:
-        os.rename(name, digest, src_dir_fd=source, dst_dir_fd=target)
-    except OSError as error:
-        if error.errno in _OCCUPIED:
-            return False
-        raise
-    return True
-
-
-def _identity(place: int, name: str) -> tuple[int, int] | None:
-    """Which thing stands under a name, so that it is told from what another process puts there."""
-    try:
-        facts = os.stat(name, dir_fd=place, follow_symlinks=False)
-    except FileNotFoundError:
-        return None
-    return facts.st_dev, facts.st_ino
-
-
-def _set_aside(shelf: int, digest: str, proven: tuple[int, int] | None, grave: int) -> None:
-    """Move what was proven damaged out of the way; what another process has put there since goes back."""
-    name = f"{digest}.{secrets.token_hex(8)}"
-    os.rename(digest, name, src_dir_fd=shelf, dst_dir_fd=grave)
-    if _identity(grave, name) == proven:
-        with suppress(PermissionError):  # somebody else's
-            os.utime(name, dir_fd=grave, follow_symlinks=False)  # it is kept for a while from now
-    elif not _rename_unless_there(grave, name, shelf, digest):
-        remove_inside(grave, name)
-
-
-def _last_touched(place: int, name: str) -> float:
-    """Seconds since 1970 of the last write to something half-written, or to a file in it."""
-    try:
-        touched = os.stat(name, dir_fd=place, follow_symlinks=False).st_mtime
-        with opened_inside(place, name) as folder:
-            files = [os.stat(file, dir_fd=folder, follow_symlinks=False).st_mtime for file in os.listdir(folder)]
-        return max([touched, *files])
-    except NotPlain:
-        return touched
-    except FileNotFoundError:
-        return time.time()  # its process just finished with it

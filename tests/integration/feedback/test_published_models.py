@@ -96,8 +96,8 @@ def test_to_whom_a_trial_may_roll_back_stays(champion: SmallRun, tmp_path: Path)
 
 
 _MOMENTS = {
-    "before it is written": "huracan.storage.artifacts._written_aside",
-    "before it has its name": "huracan.storage.artifacts._rename_unless_there",
+    "before it is written": "huracan.storage.artifacts.written_aside",
+    "before it has its name": "huracan.storage.artifacts.rename_unless_there",
     "before it is pointed at": "huracan.integration.feedback.publishing._put",
     "before the old one goes": "huracan.storage.artifacts.ArtifactStore.remove",
 }
