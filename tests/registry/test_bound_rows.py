@@ -284,7 +284,7 @@ def test_a_machine_that_fails_makes_no_version_unverified(
     registry: ModelRegistry, card: ModelInfo, monkeypatch: pytest.MonkeyPatch, trouble: str
 ) -> None:
     from huracan.registry import round_trip
-    from huracan.storage import artifacts
+    from huracan.storage import artifact_reading
 
     version = registry.register(Ridge().fit([[0.0], [1.0]], [0.0, 5.0]), card, name="btc", probe=[[1.0], [2.0]])
 
@@ -292,7 +292,7 @@ def test_a_machine_that_fails_makes_no_version_unverified(
         raise OSError(24, "Too many open files")
 
     if trouble == "cannot be read":
-        monkeypatch.setattr(artifacts, "read_inside", too_many)
+        monkeypatch.setattr(artifact_reading, "read_inside", too_many)
     elif trouble == "killed":
         monkeypatch.setattr(round_trip, "_CHILD", "import os; os.kill(os.getpid(), 9)")
     else:
