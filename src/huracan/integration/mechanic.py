@@ -173,7 +173,10 @@ class Mechanic:
     def lease(self) -> Lease:
         """That it alone works under its name."""
         works, seconds = self.works, self.pipeline.config.mechanic.lease_seconds
-        shown = lambda held: works.metrics.set(Metric.LEASE_HELD, float(held))  # noqa: E731
+
+        def shown(held: bool) -> None:
+            works.metrics.set(Metric.LEASE_HELD, float(held))
+
         return Lease(works.database, self.name, seconds=seconds, changed=shown)
 
     def tick(self, candles: CandleSource | None = None) -> MechanicReport:

@@ -96,8 +96,8 @@ class NumberReference:
         codes : whose each row is, where there are several symbols. sample : ``values`` in their own order, where they are it.
         """
         missing = MissingShare.none(moments.n)
-        ordered = _whole(in_order(values, moments) if sample is None else sample)
-        if ordered is None:
+        ordered = in_order(values, moments) if sample is None else sample
+        if ordered.holds_nan:
             gone = np.isnan(values)
             missing = MissingShare.of(gone, moments, settings.cosines(moments.n))
             values, moments, codes = values[~gone], moments.kept(~gone), None if codes is None else codes[~gone]
@@ -148,13 +148,14 @@ class NumberReference:
         """
         notes: list[str] = []
         missing_p, plain = None, False
-        current = _whole(in_order(values, moments) if sample is None else sample)
-        if current is None or self.missing.share:
+        current = in_order(values, moments) if sample is None else sample
+        if current.holds_nan or self.missing.share:
             gone = np.isnan(values)
             missing_p, plain, said = self.missing.test(gone, moments, settings.tail_events)
             notes.append(said)
-            values, moments, codes = values[~gone], moments.kept(~gone), None if codes is None else codes[~gone]
-            current, apart = in_order(values, moments), None
+            if current.holds_nan:
+                values, moments, codes = values[~gone], moments.kept(~gone), None if codes is None else codes[~gone]
+                current, apart = in_order(values, moments), None
         if self.usual is not None and moments.n >= FEWEST_WINDOW:
             limits = (float(self.quantiles[0]), float(self.quantiles[-1]))
             unlike = self.usual.unlike(values, current, moments, codes, limits=limits)
@@ -359,8 +360,3 @@ def _bounds(wanted: NDArray[np.float64], thresholds: NDArray[np.float64]) -> NDA
 def in_order(values: NDArray[np.floating], moments: Moments) -> WeightedSample:
     """Values in their own order, NaN last; where moments have unequally many rows, each with its share of its moment."""
     return WeightedSample.of(values, None if moments.even else moments.weights())
-
-
-def _whole(sample: WeightedSample) -> WeightedSample | None:
-    """The sample; None where a value is missing."""
-    return None if len(sample.values) and np.isnan(sample.values[-1]) else sample

@@ -273,9 +273,9 @@ class DriftDetector:
     ) -> tuple[list[ColumnDrift], dict[str, DistributionPair]]:
         kinds = self.reference_.kinds()
         missing, other_kind = set(match.missing), set(match.other_kind)
-        names = [name for name in kinds if name not in missing and name not in other_kind]
-        numbers = {name: values for name, values in _numbers(rows).items() if name in names}
-        windows = ordered_columns(numbers, rows.moments, self.n_jobs)
+        numbers = _numbers(rows)
+        shared = {name: numbers[name] for name in match.shared if name in numbers}
+        windows = ordered_columns(shared, rows.moments, self.n_jobs)
         before = {name: kept for name in windows if (kept := self._sample(name)) is not None}
         apart = compared_columns(before, windows, self.n_jobs)
 

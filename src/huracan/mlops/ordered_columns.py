@@ -82,13 +82,13 @@ def compared_columns(
     {'a': SampleDistance(largest=0.25, steps=1, moved=1.0)}
     """
     both = [name for name in references if name in windows]
-    usable = [name for name in both if all(_is_whole(samples[name]) for samples in (references, windows))]
+    usable = [name for name in both if _comparable(references[name]) and _comparable(windows[name])]
     apart = each_by_threads(lambda name: SampleDistance.of(references[name], windows[name]), usable, n_jobs)
     return dict(zip(usable, apart, strict=True))
 
 
-def _is_whole(sample: WeightedSample) -> bool:
-    return len(sample.values) > 0 and not np.isnan(sample.values[-1])
+def _comparable(sample: WeightedSample) -> bool:
+    return len(sample.values) > 0 and not sample.holds_nan
 
 
 def _shares(n: int, n_jobs: int) -> list[slice]:

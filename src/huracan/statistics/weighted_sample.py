@@ -43,6 +43,11 @@ class WeightedSample:
         total = np.cumsum(weights[order])
         return cls(values[order], total / total[-1])
 
+    @property
+    def holds_nan(self) -> bool:
+        """Whether a value is NaN after all, which comes last in order; of such a sample nothing else is right."""
+        return len(self.values) > 0 and bool(np.isnan(self.values[-1]))
+
     def share(self, at: NDArray[np.floating], side: Literal["left", "right"] = "right") -> NDArray[np.float64]:
         """Share of the weight at or below each value, or strictly below (``side="left"``)."""
         if at.dtype != self.values.dtype and (at == (exact := at.astype(self.values.dtype))).all():

@@ -19,15 +19,16 @@ from huracan.integration.feedback.shadows import Shadow
 from huracan.integration.feedback.tick_log import Write
 from huracan.integration.feedback.turn import CURSOR, Turn
 from huracan.mlops.alerts import AlertLevel
+from huracan.mlops.performance.answered import ANSWERED
 from huracan.model_info import MarketRegime
 from huracan.serving.placing import DOES_NOT_FIT
 from huracan.serving.served import Served
 
 __all__ = ["ANSWERED", "BESIDE", "LATE", "SHADOWED", "ask_versions"]
 
-ANSWERED, BESIDE, SHADOWED, LATE = "champion", "beside", "challenger", "late"
-"""Roles of a prediction: it was the answer; another version answered in that regime; it was asked for comparison only; whoever
-was asked, it was said when nobody could act on it any more."""
+BESIDE, SHADOWED, LATE = "beside", "challenger", "late"
+"""Roles of a prediction beside ``ANSWERED``, which it has that was the answer: another version answered in that regime; it was
+asked for comparison only; whoever was asked, it was said when nobody could act on it any more."""
 _ROLE = 3
 """Place of the role in a row of a prediction."""
 _DAY = 86_400_000

@@ -17,19 +17,19 @@ ANSWERED = "champion"
 _P, _O = live_predictions.c, live_outcomes.c
 _LIVED = live_versions.alias("lived")
 _SINCE, _UNTIL = (sa.bindparam(name, type_=sa.BigInteger) for name in ("since", "until"))
-_EARNED = Statement(
-    sa.select(_O.symbol, _O.ts, sa.func.sum(_O.net_return).label("net"))
-    .join(live_predictions, sa.and_(_P.version_id == _O.version_id, _P.symbol == _O.symbol, _P.ts == _O.ts))
-    .where(
-        _P.role == ANSWERED,
-        _O.net_return.is_not(None),
-        _O.state != "never",
-        _O.version_id.in_(sa.select(_LIVED.c.version_id).where(versions_of(_LIVED.c.version_id))),
-        _O.ts >= _SINCE,
-        _O.ts < _UNTIL,
-    )
-    .group_by(_O.symbol, _O.ts)
+_ROWS = live_outcomes.join(live_predictions, sa.and_(_P.version_id == _O.version_id, _P.symbol == _O.symbol, _P.ts == _O.ts))
+_WHICH = (
+    _P.role == ANSWERED,
+    _O.net_return.is_not(None),
+    _O.state != "never",
+    _O.version_id.in_(sa.select(_LIVED.c.version_id).where(versions_of(_LIVED.c.version_id))),
+    _O.ts >= _SINCE,
+    _O.ts < _UNTIL,
 )
+_EARNED = Statement(  # summed up where the rows lie: hundreds of symbols have millions
+    sa.select(_O.ts, sa.func.sum(_O.net_return).label("net")).select_from(_ROWS).where(*_WHICH).group_by(_O.ts).order_by(_O.ts)
+)
+_SYMBOLS = Statement(sa.select(sa.func.count(_O.symbol.distinct()).label("n")).select_from(_ROWS).where(*_WHICH))
 
 
 def answered_returns(connection: sa.Connection, name: str, *, since: int, until: int) -> pl.DataFrame:
@@ -42,7 +42,7 @@ def answered_returns(connection: sa.Connection, name: str, *, since: int, until:
     ----------
     since, until : bars from one time to before another, milliseconds UTC.
     """
-    rows = [(row.symbol, row.ts, row.net) for row in _EARNED(connection, name=name, since=since, until=until)]
-    found = pl.DataFrame(rows, schema={"symbol": pl.String, "ts": pl.Int64, "net": pl.Float64}, orient="row")
-    parts = max(found["symbol"].n_unique(), 1)
-    return found.group_by("ts").agg(pl.col("net").sum() / parts).sort("ts")
+    which = {"name": name, "since": since, "until": until}
+    rows = [(row.ts, row.net) for row in _EARNED(connection, **which)]
+    found = pl.DataFrame(rows, schema={"ts": pl.Int64, "net": pl.Float64}, orient="row")
+    return found.with_columns(pl.col("net") / max(int(_SYMBOLS(connection, **which)[0].n), 1))
